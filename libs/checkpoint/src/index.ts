@@ -1,0 +1,3 @@
+export * from './manifest.ts'
+export * from './permit.ts'
+export * from './ports.ts'

@@ -1,0 +1,58 @@
+/**
+ * A manifest is the whole truth about one epoch: where every source stood, which segments hold the state, which
+ * prepared transactions belong to it. It is written once, never changed, and becomes true by being *published*.
+ */
+import type { Attempt, Digest, Epoch, Generation, JobId, Subtask } from '@weir/model'
+
+/** One slice's part. The three maps are keyed by operator uid; contents are JSON and opaque to this room. */
+export interface SubtaskSnapshot {
+  readonly subtask: Subtask
+  /** Position of each source (Kafka: offsets). */
+  readonly sources: Readonly<Record<string, unknown>>
+  /** Segment chain of the slice's keyed state, oldest first. */
+  readonly segments: readonly unknown[]
+  /** `sequence` is the highest ever prepared; `handles` the prepared, not yet committed transactions (PROTOCOL A2). */
+  readonly sinks: Readonly<Record<string, SinkSnapshot>>
+  /** Watermark each source subtask and input channel had at the barrier: it restarts from there. */
+  readonly watermarks: Readonly<Record<string, number>>
+  /** Records read by this slice's sources since the job began. */
+  readonly recordsIn: number
+}
+export interface SinkSnapshot {
+  readonly sequence: number
+  readonly handles: readonly { readonly sequence: number }[]
+}
+
+export interface Manifest {
+  readonly formatVersion: 1
+  readonly jobId: JobId
+  readonly epoch: Epoch
+  readonly generation: Generation
+  readonly attempt: Attempt
+  /** The published epoch this one continues (PROTOCOL A5); 0 and null for the first. */
+  readonly parentEpoch: Epoch
+  readonly parentDigest: Digest | null
+  readonly graphHash: string
+  readonly parallelism: number
+  readonly maxParallelism: number
+  /** Wall clock of the trigger, ms since 1970: for people. */
+  readonly triggeredAt: number
+  /** Wall clock at which the parent became final: the seed's "last committed timestamp"; null for the first. */
+  readonly lastCommittedAt: number | null
+  readonly subtasks: readonly SubtaskSnapshot[]
+}
+
+/** Names a stored manifest; small enough for both arbiters. */
+export interface ManifestRef {
+  readonly epoch: Epoch
+  readonly generation: Generation
+  readonly attempt: Attempt
+  /** Object key of the manifest. */
+  readonly key: string
+  /** Hex SHA-256 of the stored bytes. */
+  readonly digest: Digest
+  readonly parentEpoch: Epoch
+}
+
+export const sameManifest = (a: ManifestRef | null, b: ManifestRef | null): boolean =>
+  a === b || (a !== null && b !== null && a.digest === b.digest && a.epoch === b.epoch)

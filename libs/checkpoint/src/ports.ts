@@ -1,0 +1,133 @@
+/**
+ * Ports of the checkpoint room. A CheckpointStore belongs to one leader in one generation; it is made when leadership
+ * is won and thrown away when it ends.
+ */
+import type { Digest, Generation, JobId } from '@weir/model'
+import type { Manifest, ManifestRef } from './manifest.ts'
+import type { Published } from './permit.ts'
+
+// ---- objects --------------------------------------------------------------------------------------------------------
+
+export interface StoredObject {
+  readonly bytes: Uint8Array
+  readonly etag: string
+}
+/** `lost`: the condition did not hold (somebody else wrote). */
+export type PutOutcome = { readonly kind: 'stored'; readonly etag: string } | { readonly kind: 'lost' }
+export type PutCondition = { readonly ifMatch: string } | { readonly ifNoneMatch: '*' }
+
+/**
+ * Objects by key (S3, or a folder). Keys: `/`-separated, no key is another key's folder. Unconditional puts of one key
+ * always carry the same bytes (keys name generation and attempt), so repeating one is harmless.
+ * An unreachable store throws WeirError kind `retry`, code `OBJECT_STORE_UNAVAILABLE`: for a conditional put that means
+ * "outcome unknown".
+ */
+export interface ObjectStore {
+  put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<PutOutcome>
+  /** Null when there is none. */
+  get(key: string): Promise<StoredObject | null>
+  list(prefix: string): Promise<readonly string[]>
+  delete(key: string): Promise<void>
+  close(): Promise<void>
+}
+
+// ---- leadership -----------------------------------------------------------------------------------------------------
+
+/** A won election. Safety never rests on its clock (PROTOCOL A8), only on the compares in the store. */
+export interface Leadership {
+  /** max(election revision, what heads demand): fences (PROTOCOL C1). */
+  readonly generation: Generation
+  /** Aborted at lease end by the own monotonic clock (from the *sending* of the last answered keep-alive), or on loss. */
+  readonly signal: AbortSignal
+  /** Gives the lease back at once, so that another need not wait for its end. */
+  resign(): Promise<void>
+}
+
+/** What everybody can see about the leader. */
+export interface LeaderRecord {
+  readonly generation: Generation
+  /** host:port of the leader's gRPC (jobs and fleet). */
+  readonly grpcAddress: string
+  readonly restAddress: string
+}
+
+export interface Election {
+  /** Resolves when won; rejects with `signal.reason`. Campaigns again by itself after errors. */
+  campaign(self: Omit<LeaderRecord, 'generation'>, signal: AbortSignal): Promise<Leadership>
+  /** The current leader, null when there is none; rejects with kind `retry` when the arbiter is unreachable. */
+  leader(): Promise<LeaderRecord | null>
+  close(): Promise<void>
+}
+
+// ---- jobs and heads -------------------------------------------------------------------------------------------------
+
+/** What a submit leaves behind: enough to run the job again after every process is gone. JSON. */
+export interface JobRecord {
+  readonly jobId: JobId
+  readonly name: string
+  readonly bundleDigest: Digest
+  readonly graphHash: string
+  /** The client's plan: stages, settings. Opaque here. */
+  readonly plan: unknown
+  readonly submittedAt: number
+  /** What the user wants. */
+  readonly desired: 'running' | 'cancelled'
+  /** Set once, when the job has ended for good. */
+  readonly ended: { readonly state: 'FINISHED' | 'FAILED' | 'CANCELLED'; readonly at: number; readonly error: unknown } | null
+}
+
+export interface JobStore {
+  /** False when the id is taken. */
+  create(record: JobRecord): Promise<boolean>
+  get(jobId: JobId): Promise<JobRecord | null>
+  list(): Promise<readonly JobRecord[]>
+  /** Compare-and-swap on the stored record, guarded by the leader key; throws `LEADERSHIP_LOST` (fenced). */
+  update(jobId: JobId, change: (record: JobRecord) => JobRecord): Promise<JobRecord>
+}
+
+/** `head.json`: the compare-and-swap register of a job (PROTOCOL A6, A7). */
+export interface Head {
+  readonly generation: Generation
+  /** The highest published manifest known here; null = none yet. */
+  readonly manifest: ManifestRef | null
+  /** Equal bodies would make equal ETags: an ABA (PROTOCOL A7). */
+  readonly nonce: string
+}
+
+export type ClaimOutcome =
+  /** head.json carries our generation; `published` is the highest epoch over both arbiters (PROTOCOL A1). */
+  | { readonly kind: 'claimed'; readonly published: ManifestRef | null; readonly headRevision: string; readonly mirrorTag: string }
+  /** Somebody with a higher generation was here: stop. */
+  | { readonly kind: 'superseded'; readonly by: Generation }
+
+export type PublishOutcome =
+  | { readonly kind: 'published'; readonly published: Published }
+  /** Sent, and no answer, or only one of two arbiters has it: only the same manifest may be sent again (PROTOCOL A3). */
+  | { readonly kind: 'unknown'; readonly reason: string }
+  /** An arbiter proves that we are not the owner any more: step down, abort nothing. */
+  | { readonly kind: 'superseded'; readonly reason: string }
+
+/**
+ * The arbiters of one job, in the hands of one leader. Not concurrent: one call at a time.
+ * `claim` must have succeeded before any other call (PROTOCOL A6); others throw `CLAIM_REQUIRED` else.
+ */
+export interface CheckpointStore {
+  /** CAS own generation into head.json → read etcd linearizably → highest epoch of both. Throws kind `retry` when an arbiter is away. */
+  claim(): Promise<ClaimOutcome>
+  /** Stores the manifest under its own key. Repeating it is harmless. */
+  writeManifest(manifest: Manifest): Promise<ManifestRef>
+  /** Throws `MANIFEST_CORRUPT` / `MANIFEST_MISSING` (invalid): the digest is verified. */
+  readManifest(ref: ManifestRef): Promise<Manifest>
+  /**
+   * One etcd transaction comparing the leader key and the head's mod revision (PROTOCOL A5), then the mirror into
+   * head.json; acknowledged only when both are. Called again with the *same* manifest after `unknown`.
+   */
+  publish(ref: ManifestRef): Promise<PublishOutcome>
+}
+
+/** Everything a leader gets from the metadata room for its term. */
+export interface LeaderStores {
+  readonly jobs: JobStore
+  checkpoints(jobId: JobId): CheckpointStore
+  readonly objects: ObjectStore
+}

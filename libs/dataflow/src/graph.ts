@@ -1,0 +1,109 @@
+/**
+ * The logical graph: what a job file describes. Nodes hold plain configuration (hashed, sent, shown) beside functions
+ * (only in the bundle). A graph is immutable; `edges` go from lower to higher index, so node order is topological.
+ */
+import type { Key, OperatorUid } from '@weir/model'
+
+/** Configuration of a connector: JSON. `connector` picks the adapter (`kafka`, `datagen`, `log`). */
+export interface ConnectorDescriptor {
+  readonly connector: string
+  readonly [option: string]: unknown
+}
+
+/** Turns `buffer[start, end)` into a value; throws on bad input. Must not keep the buffer. */
+export type Decode = (buffer: Buffer, start: number, end: number) => unknown
+/** Turns a value into bytes (or a string, written as UTF-8); null = tombstone. */
+export type Encode = (value: unknown) => Uint8Array | string | null
+
+export interface SourceNode {
+  readonly kind: 'source'
+  readonly uid: OperatorUid
+  readonly descriptor: ConnectorDescriptor
+  /** Null for sources that make objects themselves. */
+  readonly decode: Decode | null
+  /** Event time of a value, ms; null = the log's own timestamp. */
+  readonly timestamp: ((value: unknown) => number) | null
+  /** Watermark = highest timestamp seen − this. */
+  readonly outOfOrderMs: number
+  /** Upper bound over all subtasks together; null = none. */
+  readonly recordsPerSecond: number | null
+}
+export interface FilterNode {
+  readonly kind: 'filter'
+  readonly uid: OperatorUid
+  readonly test: (value: unknown) => boolean
+}
+export interface MapNode {
+  readonly kind: 'map'
+  readonly uid: OperatorUid
+  readonly map: (value: unknown) => unknown
+}
+export interface FlatMapNode {
+  readonly kind: 'flatMap'
+  readonly uid: OperatorUid
+  readonly flatMap: (value: unknown) => Iterable<unknown>
+}
+/** An exchange: what follows runs where the key lives. */
+export interface KeyByNode {
+  readonly kind: 'keyBy'
+  readonly uid: OperatorUid
+  readonly key: (value: unknown) => Key
+}
+/** Emits the new accumulator for every record. */
+export interface ReduceNode {
+  readonly kind: 'reduce'
+  readonly uid: OperatorUid
+  readonly initial: unknown
+  readonly reduce: (accumulator: unknown, value: unknown) => unknown
+}
+/** Emits one `{ start, end, value }` per key and window when the watermark passes its end. */
+export interface WindowNode {
+  readonly kind: 'window'
+  readonly uid: OperatorUid
+  readonly window: { readonly type: 'tumbling'; readonly sizeMs: number }
+  readonly aggregate: { readonly initial: unknown; readonly add: (accumulator: unknown, value: unknown) => unknown }
+  /** Shown and hashed: `count`, `reduce`. */
+  readonly aggregateName: string
+}
+export interface SinkNode {
+  readonly kind: 'sink'
+  readonly uid: OperatorUid
+  readonly descriptor: ConnectorDescriptor
+  /** Bytes of a record's key; the default writes strings and numbers as text. */
+  readonly encodeKey: Encode
+  readonly encodeValue: Encode
+}
+
+export type GraphNode = SourceNode | FilterNode | MapNode | FlatMapNode | KeyByNode | ReduceNode | WindowNode | SinkNode
+export type NodeKind = GraphNode['kind']
+
+export interface LogicalGraph {
+  readonly nodes: readonly GraphNode[]
+  /** [from, to] indices into `nodes`. */
+  readonly edges: readonly (readonly [number, number])[]
+}
+
+/** Settings of a job; every duration in ms. */
+export interface JobSettings {
+  readonly parallelism: number
+  readonly maxParallelism: number
+  readonly checkpoint: {
+    readonly intervalMs: number
+    /** Records over all sources since the last trigger; null = by time only. */
+    readonly everyRecords: number | null
+    readonly minPauseMs: number
+    readonly alignTimeoutMs: number
+    readonly toleratedAborts: number
+  }
+  readonly transactionTimeoutMs: number
+  readonly restart: { readonly attempts: number; readonly delayMs: number }
+}
+
+/** What a job file's default export is. `kind` and `version` let a task-manager refuse a bundle of another time. */
+export interface JobDefinition {
+  readonly kind: 'weir.job'
+  readonly version: 1
+  readonly name: string
+  readonly settings: JobSettings
+  readonly graph: LogicalGraph
+}

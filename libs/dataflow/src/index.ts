@@ -1,0 +1,3 @@
+export * from './ports.ts'
+export * from './graph.ts'
+export * from './plan.ts'

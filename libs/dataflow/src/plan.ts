@@ -1,0 +1,38 @@
+/**
+ * The plan: a logical graph cut into stages at every keyBy, and the part of it that is plain data (what the client
+ * sends, the job-manager places and everybody hashes). Client and task-manager plan on their own and must agree.
+ */
+import type { JobDefinition, JobSettings, LogicalGraph } from './graph.ts'
+
+/** Nodes between two exchanges, run as plain calls in one task. Indices are into the graph's nodes. */
+export interface Stage {
+  readonly index: number
+  /** The source node, or the keyBy node whose exchange feeds this stage. */
+  readonly head: number
+  /** Every node executed in this stage, in topological order; a keyBy at the stage's end is *not* in it. */
+  readonly nodes: readonly number[]
+  /** keyBy nodes at which records leave this stage, each feeding exactly one later stage. */
+  readonly outputs: readonly { readonly keyBy: number; readonly stage: number }[]
+  /** Stages whose records come in; empty for a source. */
+  readonly inputs: readonly number[]
+}
+
+/** What is sent with a submit: no functions in it. JSON. */
+export interface PlanSummary {
+  readonly version: 1
+  readonly name: string
+  readonly settings: JobSettings
+  readonly nodes: readonly { readonly uid: string; readonly kind: string; readonly config: unknown; readonly stage: number }[]
+  readonly edges: LogicalGraph['edges']
+  readonly stages: number
+  readonly sources: readonly string[]
+  readonly sinks: readonly string[]
+}
+
+export interface Plan {
+  readonly job: JobDefinition
+  readonly stages: readonly Stage[]
+  readonly summary: PlanSummary
+  /** Canonical JSON of the summary: hash it with SHA-256 to get the graph hash (hashing is I/O-free but not in this room). */
+  readonly canonical: string
+}

@@ -1,0 +1,202 @@
+/**
+ * What the dataflow room asks of the world. Adapters implement these; the task-manager joins the two.
+ *
+ * One slice of a job (subtask i) owns one instance of every source, sink and state store in it. All calls to one
+ * instance come from one event loop; a call never overlaps another of the same instance unless its text says so.
+ */
+import type { AttemptId, CheckpointId, JobId, Key, KeyGroupRange, OperatorUid, Subtask, RecordBatch } from '@weir/model'
+
+/** Everything an adapter may know of the place it runs in. */
+export interface SubtaskContext {
+  readonly jobId: JobId
+  readonly attempt: AttemptId
+  readonly operatorUid: OperatorUid
+  readonly subtask: Subtask
+  readonly parallelism: number
+  readonly maxParallelism: number
+  /** Aborted when the attempt ends: every wait inside the adapter must end with it. */
+  readonly signal: AbortSignal
+}
+
+// ---- sources --------------------------------------------------------------------------------------------------------
+
+/**
+ * Records as they lie in a fetched buffer: nothing is copied or decoded until the chain looks at it.
+ * All arrays have `count` used entries. `valueStart[i] = -1` is a null value, `keyStart[i] = -1` a null key.
+ */
+export interface RawRecords {
+  readonly buffer: Buffer
+  readonly count: number
+  readonly keyStart: Int32Array
+  readonly keyEnd: Int32Array
+  readonly valueStart: Int32Array
+  readonly valueEnd: Int32Array
+  /** ms since 1970, from the log. */
+  readonly timestamps: Float64Array
+  readonly offsets: Float64Array
+}
+
+/** A bounded run of records of one split (Kafka: one partition), in order. */
+export type SourceBatch = {
+  /** Index of the split in the topic; watermarks are kept per split. */
+  readonly split: number
+} & (
+  | { readonly kind: 'raw'; readonly raw: RawRecords }
+  /** For sources that make objects themselves: parallel arrays. */
+  | { readonly kind: 'values'; readonly values: unknown[]; readonly timestamps: number[]; readonly offsets: number[] }
+)
+
+export type SourcePoll =
+  | SourceBatch
+  /** Nothing there now. The reader has already waited up to its own bound (≤ 100 ms). */
+  | 'idle'
+  /** Bounded input: this split has no more records; its watermark no longer holds others back. */
+  | { readonly kind: 'split-end'; readonly split: number }
+  /** Bounded input: every split of this subtask is exhausted. Polled again, it says so again. */
+  | 'end'
+
+/** JSON; what a restored reader needs to go on at exactly the next record. For Kafka: offsets per partition. */
+export type SourceState = Readonly<Record<string, unknown>>
+
+/** A replayable source. Its position is state of the job, never an early commit at the server. */
+export interface SourceReader {
+  /**
+   * Connects and positions. `restored` null = first start: take the configured starting point.
+   * Throws WeirError `invalid` for what no retry can mend (unknown topic: `UNKNOWN_TOPIC`).
+   * @returns the splits this subtask owns; a subtask may own none.
+   */
+  open(restored: SourceState | null): Promise<readonly number[]>
+  /** At most `maxRecords` records of one split. Takes turns between splits. */
+  poll(maxRecords: number): Promise<SourcePoll>
+  /** The position just behind the last record handed out by `poll`. Synchronous: it is part of the barrier. */
+  snapshot(): SourceState
+  /** Told once per final epoch with the snapshot in it: publish offsets as information, if at all. Never throws. */
+  committed?(state: SourceState): void
+  close(): Promise<void>
+}
+
+// ---- sinks ----------------------------------------------------------------------------------------------------------
+
+/**
+ * A transaction that is complete at the server and waits for its decision (PROTOCOL A2, A10).
+ * Opaque to the engine but for `sequence`; JSON; stored in the manifest.
+ */
+export interface PreparedHandle {
+  /** Grows by one per prepared transaction of this sink subtask, for the life of the job id. From 1. */
+  readonly sequence: number
+  readonly transactionalId: string
+  /** Decimal int64. */
+  readonly producerId: string
+  readonly producerEpoch: number
+  /** `topic-partition` → decimal offset of the first batch of this transaction in that partition. */
+  readonly firstOffsets: Readonly<Record<string, string>>
+  /** Records in it: for people and receipts. */
+  readonly records: number
+}
+
+/** JSON; a sink's part of the snapshot. */
+export interface SinkState {
+  /** The highest sequence ever prepared by this sink subtask. */
+  readonly sequence: number
+  /** Prepared and not known to be committed, in sequence order. */
+  readonly handles: readonly PreparedHandle[]
+}
+
+export const EMPTY_SINK_STATE: SinkState = { sequence: 0, handles: [] }
+
+/** What became of a restored handle, and how that is known. */
+export interface HandleProof {
+  readonly sequence: number
+  readonly outcome: 'committed'
+  /** `end-txn`: the server said yes; `control-record`: read from the log; `marker`: the log is gone, the marker proves it. */
+  readonly by: 'end-txn' | 'control-record' | 'marker'
+}
+
+/** Records for a sink in the sink's own order: parallel arrays, already serialised by the sink's descriptor. */
+export interface TwoPhaseSink {
+  /**
+   * Recovery, PROTOCOL A11, before anything else and before any source of the attempt starts: end the stored handles
+   * in order, stop at the first refusal → fence every transactional id of the pool, always → prove the outcome of each
+   * handle without a success → read the marker. Safe to repeat, also by another process.
+   *
+   * Throws WeirError:
+   * - `TRANSACTION_LOST` (invalid): the log proves an abort; facts name sequence, id, first offsets, records
+   * - `TRANSACTION_UNKNOWN` (invalid): neither log nor marker proves anything
+   * - `EPOCH_REGRESSION` (invalid): the marker stands above `restored.sequence`: the metadata is older than the output
+   * - `PRODUCER_FENCED` (fenced): another recovery is at work on the same ids
+   * - `UNKNOWN_TOPIC`, `TRANSACTIONS_V2_REQUIRED` (invalid)
+   */
+  recover(restored: SinkState | null): Promise<readonly HandleProof[]>
+  /**
+   * Adds a batch to the open transaction; begins one where there is none. Returns a promise only when the caller must
+   * wait for room (bounded in-flight bytes); it may ignore nothing: a rejected promise ends the attempt.
+   */
+  write(batch: RecordBatch): Promise<void> | undefined
+  /**
+   * The barrier. Synchronously closes the open transaction to further writes: what is written after this call belongs
+   * to the next one, under another id of the pool (waits for a free id happen inside the next `write`, PROTOCOL B3).
+   * Resolves when everything written before is in the log and the marker with the sequence is in the transaction.
+   * The state lists *all* handles prepared and not yet committed, also those of epochs that were given up (PROTOCOL A2).
+   * A transaction without records makes no handle.
+   */
+  prepare(checkpoint: CheckpointId): Promise<SinkState>
+  /**
+   * Ends every prepared handle with sequence ≤ `upTo`, in order, stopping at the first refusal (PROTOCOL A10).
+   * May run beside `write` and `prepare`. `upTo` must have been prepared (PROTOCOL C6): else `SEQUENCE_NOT_PREPARED`.
+   * A refusal rejects with `COMMIT_REFUSED` (restart): recovery proves the outcome.
+   */
+  commit(upTo: number): Promise<void>
+  /** Nothing prepared, nothing open: used by tests and by the end of a job. */
+  readonly pending: { readonly open: boolean; readonly prepared: number }
+  /**
+   * Ends the instance. `abort`: fence the whole pool so that nothing open is left behind (cancel, failed job);
+   * `leave`: touch nothing at the server (attempt replaced, process drains): recovery will resolve it.
+   */
+  close(mode: 'abort' | 'leave'): Promise<void>
+}
+
+// ---- state ----------------------------------------------------------------------------------------------------------
+
+/**
+ * Values of one state of one operator, by key, in key groups owned by this subtask. Synchronous.
+ * Values are replaced, never mutated: put a new object. `namespace` separates e.g. windows of one key; 0 for none.
+ */
+export interface KeyedState<V> {
+  get(key: Key, namespace?: number): V | undefined
+  put(key: Key, value: V, namespace?: number): void
+  delete(key: Key, namespace?: number): void
+  /** Namespaces ≠ 0 with at least one value, ascending. */
+  namespaces(): number[]
+  /** Every (key, value) of a namespace ≠ 0, in insertion order. These are kept in memory. */
+  entries(namespace: number): IterableIterator<[Key, V]>
+  /** Deletes every value of a namespace ≠ 0. */
+  clear(namespace: number): void
+}
+
+/** One stored piece of state: an object in the object store. JSON; stands in the manifest. */
+export interface SegmentRef {
+  readonly key: string
+  readonly bytes: number
+  readonly entries: number
+  /** Hex SHA-256 of the stored bytes: verified at restore. */
+  readonly sha256: string
+  /** `base` begins a chain; a `delta` follows it. */
+  readonly kind: 'base' | 'delta'
+  /** Byte ranges per key group inside the object are in the segment's own footer. */
+  readonly keyGroups: KeyGroupRange
+}
+
+/** All keyed state of one slice. */
+export interface StateStore {
+  /** Rebuilds from segment chains (oldest first). Called once, before the first element; empty = fresh. */
+  restore(segments: readonly SegmentRef[]): Promise<void>
+  /** The state `name` of an operator: the same instance for the same names. */
+  keyed<V>(operatorUid: OperatorUid, name: string): KeyedState<V>
+  /**
+   * The barrier. The synchronous part freezes what changed since the last snapshot; the promise resolves when the
+   * segments are durable in the object store, with the whole chain that restores this moment (oldest first).
+   * A rejected snapshot loses nothing: the next one contains its changes.
+   */
+  snapshot(checkpoint: CheckpointId): Promise<readonly SegmentRef[]>
+  close(): Promise<void>
+}

@@ -1,0 +1,48 @@
+import { defineConfig } from 'vitest/config'
+
+const resolve = { conditions: ['@weir/source', 'node', 'import', 'default'] }
+const ssr = { resolve: { conditions: ['@weir/source', 'node', 'import', 'default'] } }
+const servers = '{kafka,etcd,s3,redis,stack,fleet}'
+
+// Tiers by name: `*.test.ts` beside the source needs nothing; `*.kafka.test.ts` needs what its name says and fails,
+// telling how to start it, when it is missing.
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        resolve,
+        ssr,
+        test: {
+          name: 'unit',
+          include: ['{libs,apps,tools}/**/src/**/*.test.ts', 'tools/**/*.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**', `**/*.${servers}.test.ts`],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        resolve,
+        ssr,
+        test: {
+          name: 'integration',
+          include: [`{libs,apps}/**/src/**/*.${servers}.test.ts`, `test/integration/**/*.${servers}.test.ts`],
+          exclude: ['**/node_modules/**', '**/dist/**'],
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        resolve,
+        ssr,
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**'],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+})
