@@ -1,3 +1,6 @@
 export * from './manifest.ts'
 export * from './permit.ts'
 export * from './ports.ts'
+export * from './aligner.ts'
+export * from './resolve.ts'
+export * from './coordinator.ts'

@@ -1,1 +1,5 @@
-export {}
+export * from './state.ts'
+export { jobFor, stepJob } from './machine.ts'
+export * from './placement.ts'
+export * from './driver.ts'
+export * from './slots.ts'

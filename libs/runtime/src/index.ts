@@ -1,1 +1,7 @@
-export {}
+export * from './ports.ts'
+export * from './frame.ts'
+export * from './channel.ts'
+export * from './input-gate.ts'
+export * from './partitioner.ts'
+export * from './pace.ts'
+export * from './slice.ts'

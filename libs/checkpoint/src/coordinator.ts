@@ -1,0 +1,465 @@
+/**
+ * The checkpoint coordinator of one job in one generation, as a pure machine. It decides when an epoch is triggered,
+ * published, committed and final, and — because one machine must decide both (PROTOCOL A4) — when a restart may choose
+ * the epoch it restores.
+ *
+ * ```
+ *            started                 trigger                all acks            stored            published
+ * suspended ───────▶ idle ─────────────────▶ collecting ─────────▶ storing ─────────▶ publishing ─────────▶ committing ─┐
+ *     ▲                ▲   give up (timeout, decline, store failed): no transaction is aborted   │ unknown: send again   │
+ *     │                ├────────────────────────────┴───────────────┘                            ▼ superseded: step down  │
+ *     │                └──────────────────────────────── every commit confirmed: final ◀─────────────────────────────────┘
+ *     └── suspend: not sent → the epoch is dropped for good; sent → the suspension waits for the answer (A3, A4)
+ * ```
+ *
+ * Invariants: n + 1 is triggered only when n is final or given up, so it is never published before n is final.
+ * Epoch numbers only grow. A manifest takes acks of the current attempt only (A4). Time is `now`, monotonic ms.
+ */
+import {
+  assert,
+  sameAttempt,
+  sameCheckpoint,
+  type Attempt,
+  type AttemptId,
+  type CheckpointId,
+  type Epoch,
+  type Generation,
+  type JobId,
+  type Subtask,
+} from '@weir/model'
+import type { Manifest, ManifestRef, SubtaskSnapshot } from './manifest.ts'
+import { permitFor, type CommitPermit } from './permit.ts'
+import type { PublishOutcome } from './ports.ts'
+
+export interface CoordinatorOptions {
+  readonly jobId: JobId
+  readonly generation: Generation
+  readonly parallelism: number
+  readonly maxParallelism: number
+  readonly graphHash: string
+  readonly intervalMs: number
+  /** Records over all sources since the last trigger; null = by time only. */
+  readonly everyRecords: number | null
+  readonly minPauseMs: number
+  readonly alignTimeoutMs: number
+  /** Epochs given up in a row before the attempt is restarted: the id pools are sized for exactly this (PROTOCOL B1). */
+  readonly toleratedAborts: number
+}
+
+export type CoordinatorPhase =
+  /** No attempt is running; a restart may choose `published`. */
+  | { readonly phase: 'suspended' }
+  /** Waiting for the next trigger. */
+  | { readonly phase: 'idle'; readonly sinceMs: number; readonly recordsAtStart: number }
+  /** Waiting for the ack of every slice in `missing`. */
+  | {
+      readonly phase: 'collecting'
+      readonly checkpoint: CheckpointId
+      readonly triggeredMs: number
+      /** Wall clock of the trigger, for people. */
+      readonly triggeredAt: number
+      /** Triggered after every source was exhausted: when it is final, the job is finished. */
+      readonly last: boolean
+      readonly acks: ReadonlyMap<Subtask, SubtaskSnapshot>
+      readonly missing: ReadonlySet<Subtask>
+    }
+  /** Waiting for the manifest to be durable. Nothing has been sent to an arbiter yet: may still be given up. */
+  | {
+      readonly phase: 'storing'
+      readonly checkpoint: CheckpointId
+      readonly triggeredMs: number
+      readonly last: boolean
+      readonly manifest: Manifest
+    }
+  /** Waiting for the arbiters' answer. From here on only the same manifest may be sent again (PROTOCOL A3). */
+  | {
+      readonly phase: 'publishing'
+      readonly checkpoint: CheckpointId
+      readonly triggeredMs: number
+      readonly last: boolean
+      readonly manifest: Manifest
+      readonly ref: ManifestRef
+      /** Answers "unknown" so far; the driver spaces the repeats by it. */
+      readonly unknowns: number
+    }
+  /** Waiting until every slice in `missing` has ended its transactions. */
+  | {
+      readonly phase: 'committing'
+      readonly checkpoint: CheckpointId
+      readonly triggeredMs: number
+      readonly last: boolean
+      readonly permit: CommitPermit
+      readonly missing: ReadonlySet<Subtask>
+    }
+
+export type CoordinatorState = CoordinatorPhase & {
+  readonly options: CoordinatorOptions
+  /** Attempt whose acks count; null while suspended. */
+  readonly attempt: Attempt | null
+  /** Highest published manifest: what a restart restores. */
+  readonly published: ManifestRef | null
+  /** Highest final epoch. */
+  readonly final: Epoch
+  /** Wall clock when `final` became so, ms since 1970; null = none in this generation. */
+  readonly finalAt: number | null
+  /** Highest number given to any epoch: never used again. */
+  readonly lastEpoch: Epoch
+  readonly abortsInARow: number
+  /** Somebody waits to restart: no new epoch begins. */
+  readonly closing: boolean
+  /** Sources are exhausted: trigger at once, without pauses, until an epoch that began after it is final. */
+  readonly draining: boolean
+  readonly recordsIn: number
+}
+
+export type CoordinatorEvent =
+  /** Every slice of the attempt runs; what was published before is final (recovery has ended its transactions). */
+  | { readonly type: 'started'; readonly attempt: Attempt; readonly now: number; readonly wallClock: number }
+  | { readonly type: 'tick'; readonly now: number; readonly wallClock: number }
+  /** Total records read by all sources since the job began. */
+  | { readonly type: 'progress'; readonly recordsIn: number }
+  | { readonly type: 'ack'; readonly checkpoint: CheckpointId; readonly snapshot: SubtaskSnapshot }
+  | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly subtask: Subtask; readonly reason: string; readonly now: number }
+  | { readonly type: 'stored'; readonly checkpoint: CheckpointId; readonly ref: ManifestRef }
+  | { readonly type: 'store-failed'; readonly checkpoint: CheckpointId; readonly reason: string; readonly now: number }
+  | { readonly type: 'publish-answered'; readonly checkpoint: CheckpointId; readonly outcome: PublishOutcome; readonly now: number; readonly wallClock: number }
+  | {
+      readonly type: 'committed'
+      readonly attempt: AttemptId
+      readonly epoch: Epoch
+      readonly subtask: Subtask
+      readonly now: number
+      readonly wallClock: number
+    }
+  /** The attempt is over or about to be: close the epoch in flight (PROTOCOL A4). Answered by `suspended`, perhaps later. */
+  | { readonly type: 'suspend' }
+  /** Every source is exhausted. */
+  | { readonly type: 'input-ended'; readonly now: number; readonly wallClock: number }
+
+export type GiveUpReason = 'timeout' | 'declined' | 'store-failed' | 'suspended'
+
+export type CoordinatorEffect =
+  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId }
+  /** Aligners drop the barrier; *no transaction is aborted* (PROTOCOL A2). */
+  | {
+      readonly type: 'give-up'
+      readonly checkpoint: CheckpointId
+      readonly reason: GiveUpReason
+      readonly detail: string
+      readonly waitingFor: readonly Subtask[]
+    }
+  | { readonly type: 'write-manifest'; readonly checkpoint: CheckpointId; readonly manifest: Manifest }
+  /** `again` counts earlier sends of the same manifest. */
+  | { readonly type: 'publish'; readonly checkpoint: CheckpointId; readonly ref: ManifestRef; readonly again: number }
+  /** Per slice: sink uid → last sequence to end. Needs the permit: only an acknowledged publish has one. */
+  | {
+      readonly type: 'commit'
+      readonly permit: CommitPermit
+      readonly attempt: Attempt
+      readonly upTo: ReadonlyMap<Subtask, Readonly<Record<string, number>>>
+    }
+  | { readonly type: 'published'; readonly ref: ManifestRef; readonly durationMs: number }
+  | { readonly type: 'final'; readonly epoch: Epoch; readonly durationMs: number }
+  /** All input is in a final epoch: the job is finished. */
+  | { readonly type: 'drained' }
+  /** No epoch is in flight: `published` may be restored. */
+  | { readonly type: 'suspended'; readonly restore: ManifestRef | null }
+  /** More epochs given up in a row than the pools can carry. */
+  | { readonly type: 'attempt-failed'; readonly reason: string }
+  /** An arbiter proves that another leader owns the job: abort nothing, touch nothing. */
+  | { readonly type: 'step-down'; readonly reason: string }
+
+export interface CoordinatorStep {
+  readonly state: CoordinatorState
+  readonly effects: readonly CoordinatorEffect[]
+}
+
+/** @param published what the claim found: the highest published epoch over both arbiters. */
+export function coordinatorFor(options: CoordinatorOptions, published: ManifestRef | null): CoordinatorState {
+  return {
+    phase: 'suspended',
+    options,
+    attempt: null,
+    published,
+    final: 0 as Epoch,
+    finalAt: null,
+    lastEpoch: (published?.epoch ?? 0) as Epoch,
+    abortsInARow: 0,
+    closing: false,
+    draining: false,
+    recordsIn: 0,
+  }
+}
+
+export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent): CoordinatorStep {
+  switch (event.type) {
+    case 'started':
+      return onStarted(state, event)
+    case 'tick':
+      return onTick(state, event)
+    case 'progress':
+      return still({ ...state, recordsIn: Math.max(state.recordsIn, event.recordsIn) })
+    case 'ack':
+      return onAck(state, event)
+    case 'declined':
+      if (state.phase !== 'collecting' || !sameCheckpoint(state.checkpoint, event.checkpoint)) return still(state)
+      return giveUp(state, 'declined', `slice ${event.subtask}: ${event.reason}`, event.now)
+    case 'stored':
+      if (state.phase !== 'storing' || !sameCheckpoint(state.checkpoint, event.checkpoint)) return still(state)
+      return {
+        state: { ...state, phase: 'publishing', ref: event.ref, unknowns: 0 },
+        effects: [{ type: 'publish', checkpoint: event.checkpoint, ref: event.ref, again: 0 }],
+      }
+    case 'store-failed':
+      if (state.phase !== 'storing' || !sameCheckpoint(state.checkpoint, event.checkpoint)) return still(state)
+      return giveUp(state, 'store-failed', event.reason, event.now)
+    case 'publish-answered':
+      return onPublishAnswered(state, event)
+    case 'committed':
+      return onCommitted(state, event)
+    case 'suspend':
+      return onSuspend(state)
+    case 'input-ended':
+      return onTick({ ...state, draining: true }, event)
+  }
+}
+
+/** suspended → idle */
+function onStarted(state: CoordinatorState, event: Extract<CoordinatorEvent, { type: 'started' }>): CoordinatorStep {
+  assert(state.phase === 'suspended', `attempt ${event.attempt} started while ${state.phase}`)
+  return still({
+    ...state,
+    phase: 'idle',
+    attempt: event.attempt,
+    closing: false,
+    draining: false,
+    abortsInARow: 0,
+    // Recovery has ended and proven every handle of the restored epoch: it is final.
+    final: state.published?.epoch ?? state.final,
+    finalAt: state.published === null ? state.finalAt : event.wallClock,
+    sinceMs: event.now,
+    recordsAtStart: state.recordsIn,
+  })
+}
+
+/** idle → collecting, or collecting → idle (timeout) */
+function onTick(state: CoordinatorState, event: { readonly now: number; readonly wallClock: number }): CoordinatorStep {
+  const { options } = state
+  if (state.phase === 'collecting' && event.now - state.triggeredMs >= options.alignTimeoutMs) {
+    return giveUp(state, 'timeout', `no ack within ${options.alignTimeoutMs} ms`, event.now)
+  }
+  if (state.phase !== 'idle' || state.closing) return still(state)
+  const waited = event.now - state.sinceMs
+  const due =
+    state.draining ||
+    waited >= options.intervalMs ||
+    (options.everyRecords !== null &&
+      waited >= options.minPauseMs &&
+      state.recordsIn - state.recordsAtStart >= options.everyRecords)
+  if (!due) return still(state)
+  assert(state.attempt !== null, 'idle without an attempt')
+  const epoch = (state.lastEpoch + 1) as Epoch
+  const checkpoint = { generation: options.generation, epoch, attempt: state.attempt }
+  return {
+    state: {
+      ...state,
+      phase: 'collecting',
+      lastEpoch: epoch,
+      checkpoint,
+      triggeredMs: event.now,
+      triggeredAt: event.wallClock,
+      last: state.draining,
+      acks: new Map(),
+      missing: new Set(Array.from({ length: options.parallelism }, (_, i) => i as Subtask)),
+    },
+    effects: [{ type: 'trigger', checkpoint }],
+  }
+}
+
+/** collecting → storing with the last ack */
+function onAck(state: CoordinatorState, event: Extract<CoordinatorEvent, { type: 'ack' }>): CoordinatorStep {
+  if (state.phase !== 'collecting' || !sameCheckpoint(state.checkpoint, event.checkpoint)) return still(state)
+  const { subtask } = event.snapshot
+  if (!state.missing.has(subtask)) return still(state)
+  const acks = new Map(state.acks).set(subtask, event.snapshot)
+  const missing = without(state.missing, subtask)
+  if (missing.size > 0) return still({ ...state, acks, missing })
+  const { options, checkpoint, published } = state
+  const manifest: Manifest = {
+    formatVersion: 1,
+    jobId: options.jobId,
+    epoch: checkpoint.epoch,
+    generation: checkpoint.generation,
+    attempt: checkpoint.attempt,
+    parentEpoch: published?.epoch ?? (0 as Epoch),
+    parentDigest: published?.digest ?? null,
+    graphHash: options.graphHash,
+    parallelism: options.parallelism,
+    maxParallelism: options.maxParallelism,
+    triggeredAt: state.triggeredAt,
+    lastCommittedAt: state.finalAt,
+    subtasks: [...acks.values()].sort((a, b) => a.subtask - b.subtask),
+  }
+  return {
+    state: { ...common(state), phase: 'storing', checkpoint, triggeredMs: state.triggeredMs, last: state.last, manifest },
+    effects: [{ type: 'write-manifest', checkpoint, manifest }],
+  }
+}
+
+/** publishing → committing | publishing again | stepped down */
+function onPublishAnswered(
+  state: CoordinatorState,
+  event: Extract<CoordinatorEvent, { type: 'publish-answered' }>,
+): CoordinatorStep {
+  if (state.phase !== 'publishing' || !sameCheckpoint(state.checkpoint, event.checkpoint)) return still(state)
+  const { outcome } = event
+  switch (outcome.kind) {
+    case 'unknown': {
+      const unknowns = state.unknowns + 1
+      return {
+        state: { ...state, unknowns },
+        // The same manifest, whatever else has happened meanwhile: nothing about the job may be decided before (A3).
+        effects: [{ type: 'publish', checkpoint: state.checkpoint, ref: state.ref, again: unknowns }],
+      }
+    }
+    case 'superseded':
+      return { state, effects: [{ type: 'step-down', reason: outcome.reason }] }
+    case 'published': {
+      const permit = permitFor(outcome.published)
+      const { ref, manifest, checkpoint, triggeredMs, last } = state
+      const upTo = new Map<Subtask, Readonly<Record<string, number>>>()
+      for (const slice of manifest.subtasks) {
+        const due = Object.entries(slice.sinks).filter(([, sink]) => sink.handles.length > 0)
+        if (due.length > 0) upTo.set(slice.subtask, Object.fromEntries(due.map(([uid, s]) => [uid, lastSequence(s.handles)])))
+      }
+      const published = { ...common(state), published: ref, abortsInARow: 0 }
+      const announce = { type: 'published' as const, ref, durationMs: event.now - triggeredMs }
+      if (state.closing) {
+        // The attempt is being given up: recovery of exactly this epoch ends its transactions.
+        const step = suspended({ ...published, phase: 'suspended' })
+        return { state: step.state, effects: [announce, ...step.effects] }
+      }
+      const committing: CoordinatorState = {
+        ...published,
+        phase: 'committing',
+        checkpoint,
+        triggeredMs,
+        last,
+        permit,
+        missing: new Set(upTo.keys()),
+      }
+      if (upTo.size === 0) {
+        const step = finalise(committing, event.now, event.wallClock)
+        return { state: step.state, effects: [announce, ...step.effects] }
+      }
+      return {
+        state: committing,
+        // Published before commit: a commit of an epoch that could still be disowned would be output nobody replays.
+        effects: [announce, { type: 'commit', permit, attempt: checkpoint.attempt, upTo }],
+      }
+    }
+  }
+}
+
+/** committing → idle (final) */
+function onCommitted(state: CoordinatorState, event: Extract<CoordinatorEvent, { type: 'committed' }>): CoordinatorStep {
+  if (state.phase !== 'committing' || event.epoch !== state.checkpoint.epoch) return still(state)
+  if (!sameAttempt(event.attempt, state.checkpoint)) return still(state)
+  const missing = without(state.missing, event.subtask)
+  if (missing.size > 0) return still({ ...state, missing })
+  return finalise({ ...state, missing }, event.now, event.wallClock)
+}
+
+function finalise(state: CoordinatorState, now: number, wallClock: number): CoordinatorStep {
+  assert(state.phase === 'committing', `final while ${state.phase}`)
+  const effects: CoordinatorEffect[] = [
+    { type: 'final', epoch: state.checkpoint.epoch, durationMs: now - state.triggeredMs },
+  ]
+  const final = state.checkpoint.epoch
+  const next: CoordinatorState = { ...idle(state, now), final, finalAt: wallClock }
+  if (state.last) effects.push({ type: 'drained' })
+  return { state: next, effects }
+}
+
+/** → suspended: at once, or when the arbiters have answered */
+function onSuspend(state: CoordinatorState): CoordinatorStep {
+  switch (state.phase) {
+    case 'publishing':
+      return still({ ...state, closing: true }) // sent: wait (A3, A4)
+    case 'collecting':
+    case 'storing': {
+      const missing = state.phase === 'collecting' ? [...state.missing] : []
+      const step = suspended({ ...state, phase: 'suspended' })
+      const dropped: CoordinatorEffect = {
+        type: 'give-up',
+        checkpoint: state.checkpoint,
+        reason: 'suspended',
+        detail: 'the attempt ends',
+        waitingFor: missing,
+      }
+      return { state: step.state, effects: [dropped, ...step.effects] }
+    }
+    case 'idle':
+    case 'committing':
+    case 'suspended':
+      return suspended({ ...state, phase: 'suspended' })
+  }
+}
+
+function suspended(state: CoordinatorState): CoordinatorStep {
+  return {
+    state: { ...common(state), phase: 'suspended', attempt: null, closing: false, draining: false },
+    effects: [{ type: 'suspended', restore: state.published }],
+  }
+}
+
+/** collecting | storing → idle; the handles stay prepared and travel on (A2) */
+function giveUp(state: CoordinatorState, reason: GiveUpReason, detail: string, now: number): CoordinatorStep {
+  assert(state.phase === 'collecting' || state.phase === 'storing', `gave up while ${state.phase}`)
+  const abortsInARow = state.abortsInARow + 1
+  const effects: CoordinatorEffect[] = [
+    {
+      type: 'give-up',
+      checkpoint: state.checkpoint,
+      reason,
+      detail,
+      waitingFor: state.phase === 'collecting' ? [...state.missing] : [],
+    },
+  ]
+  if (abortsInARow > state.options.toleratedAborts) {
+    effects.push({
+      type: 'attempt-failed',
+      reason: `${abortsInARow} checkpoints in a row were given up (tolerated: ${state.options.toleratedAborts}); last: ${reason}, ${detail}`,
+    })
+  }
+  return { state: { ...idle(state, now), abortsInARow }, effects }
+}
+
+const idle = (state: CoordinatorState, now: number): CoordinatorState => ({
+  ...common(state),
+  phase: 'idle',
+  sinceMs: now,
+  recordsAtStart: state.recordsIn,
+})
+
+/** The fields of every phase, without the payload of the present one. */
+const common = (s: CoordinatorState) => ({
+  options: s.options,
+  attempt: s.attempt,
+  published: s.published,
+  final: s.final,
+  finalAt: s.finalAt,
+  lastEpoch: s.lastEpoch,
+  abortsInARow: s.abortsInARow,
+  closing: s.closing,
+  draining: s.draining,
+  recordsIn: s.recordsIn,
+})
+
+const lastSequence = (handles: readonly { readonly sequence: number }[]): number => handles[handles.length - 1]!.sequence
+const still = (state: CoordinatorState): CoordinatorStep => ({ state, effects: [] })
+function without<T>(set: ReadonlySet<T>, item: T): ReadonlySet<T> {
+  const rest = new Set(set)
+  rest.delete(item)
+  return rest
+}

@@ -1,0 +1,51 @@
+/**
+ * Joins operators by plain calls. `Input` is a Collector that can also be told the end: what the runtime drives, one
+ * per stage; the far end is whatever Inputs the runtime puts there (exchange, sink).
+ */
+import type { RecordBatch, Watermark } from '@weir/model'
+import type { Collector, Operator } from './operator.ts'
+
+export interface Input extends Collector {
+  /** Bounded input is over. The caller has sent `WATERMARK_MAX` before. */
+  end(): void
+}
+
+/** Calls to the answer go through `operator`, what it emits goes on to `next`. */
+export function link(operator: Operator, next: Input): Input {
+  return {
+    emit: (batch) => operator.onBatch(batch, next),
+    watermark: (timestamp) => operator.onWatermark(timestamp, next),
+    end: () => {
+      operator.onEnd(next)
+      next.end()
+    },
+  }
+}
+
+/** First operator first; the answer feeds the first. */
+export const chain = (operators: readonly Operator[], tail: Input): Input =>
+  operators.reduceRight((next, operator) => link(operator, next), tail)
+
+/** One stream into several: arrays are copied for all but the last, since a receiver may work in the ones it gets. */
+export function fanOut(branches: readonly Input[]): Input {
+  if (branches.length === 1) return branches[0]!
+  const last = branches.length - 1
+  return {
+    emit(batch: RecordBatch): void {
+      for (let i = 0; i < last; i++) branches[i]!.emit(copyOf(batch))
+      branches[last]?.emit(batch)
+    },
+    watermark(timestamp: Watermark): void {
+      for (const branch of branches) branch.watermark(timestamp)
+    },
+    end(): void {
+      for (const branch of branches) branch.end()
+    },
+  }
+}
+
+const copyOf = ({ keys, values, timestamps }: RecordBatch): RecordBatch => ({
+  keys: keys === null ? null : keys.slice(),
+  values: values.slice(),
+  timestamps: timestamps.slice(),
+})

@@ -1,0 +1,92 @@
+/**
+ * Every contract of an operator, on one page.
+ *
+ * An operator is a plain object in the middle of a chain of calls:
+ *
+ *     source ── emit(batch) ──▶ filter ──▶ map ──▶ (exchange) ──▶ reduce ──▶ sink
+ *            ── watermark ────▶
+ *
+ * Records travel as parallel arrays (`RecordBatch`), many per call; nothing here returns a promise, so a chain is as
+ * fast as the function calls in it. All calls to one operator come from one event loop and never overlap.
+ *
+ * Who may change what:
+ * - **Arrays belong to the receiver.** An operator may filter or overwrite the arrays it was given and pass them on.
+ *   Whoever hands one batch to two receivers copies the arrays for all but the last (`fanOut` does).
+ * - **Values belong to nobody.** A value may be shared by two branches, by a batch and by keyed state at once:
+ *   user functions return new values and never change the ones they got. The initial accumulator is frozen always;
+ *   with `OperatorContext.freeze` every stored accumulator is, so that a mutation throws where it happens.
+ */
+import type { Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
+import type { KeyedState } from './ports.ts'
+
+/** What an operator emits into: the next operator, an exchange or a sink. */
+export interface Collector {
+  /** The receiver owns the arrays from here on. Never called with an empty batch by the operators of this room. */
+  emit(batch: RecordBatch): void
+  /** Everything emitted later has a timestamp ≥ `timestamp`, but for late records. Never goes back. */
+  watermark(timestamp: Watermark): void
+}
+
+/** The part of a StateStore that an operator sees. */
+export interface KeyedStates {
+  keyed<V>(operatorUid: OperatorUid, name: string): KeyedState<V>
+}
+
+/** Counted by operators, read by the runtime for metrics and progress. One object per operator instance. */
+export interface OperatorCounters {
+  /** Records dropped since their window had already fired. */
+  lateRecords: number
+}
+
+/** The place an operator instance runs in. */
+export interface OperatorContext {
+  readonly uid: OperatorUid
+  readonly subtask: Subtask
+  readonly parallelism: number
+  readonly maxParallelism: number
+  /** Already restored when `open` is called. */
+  readonly state: KeyedStates
+  /**
+   * The operator's input watermark at the restored barrier, `WATERMARK_MIN` on a fresh start. A window that had fired
+   * before the barrier must not come to life again by a late record that is read before the first new watermark.
+   */
+  readonly watermark: Watermark
+  readonly counters: OperatorCounters
+  /** Deep-freeze accumulators before they are stored: on in development and tests, off where every cycle counts. */
+  readonly freeze: boolean
+}
+
+/**
+ * One step of a chain.
+ *
+ * The caller's duties:
+ * - `open` exactly once, first; keyed state is restored before it
+ * - `onBatch` with arrays of equal length that the operator may keep; `keys` set behind a keyBy
+ * - `onWatermark` with values that never go back; `WATERMARK_MAX` before `onEnd` where the input is bounded
+ * - `onEnd` at most once; nothing but barriers follows (they concern the runtime and the state store, not operators)
+ * - barriers between calls: whatever an operator remembers lives in `OperatorContext.state`, or can be derived again
+ *
+ * The operator's duties:
+ * - forward every watermark, after what it emits because of it, and emit nothing after `onEnd`
+ * - be deterministic: a function of its input and its state; no clock, no randomness, no I/O
+ * - errors of user code leave as WeirError `OPERATOR_FAILED` (kind `invalid`: replaying the record cannot help)
+ */
+export interface Operator {
+  open(context: OperatorContext): void
+  onBatch(batch: RecordBatch, out: Collector): void
+  onWatermark(timestamp: Watermark, out: Collector): void
+  onEnd(out: Collector): void
+}
+
+/** What a window emits; `start` inclusive, `end` exclusive, ms since 1970. The record's timestamp is `end − 1`. */
+export interface WindowResult<V> {
+  readonly start: number
+  readonly end: number
+  readonly value: V
+}
+
+/** Keys of a batch that must be keyed; the planner has refused graphs in which it is not. */
+export function keysOf(batch: RecordBatch, uid: OperatorUid): Key[] {
+  if (batch.keys !== null) return batch.keys
+  throw new Error(`internal: operator ${uid} keeps state by key and got a batch without keys`)
+}

@@ -1,0 +1,59 @@
+/** Keeps the records a predicate says `true` to. Stateless; the predicate must be pure. Works in the given arrays. */
+import type { OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import type { FilterNode } from '../graph.ts'
+import type { Collector, Operator, OperatorContext } from '../operator.ts'
+import { isThenable, operatorFailed, returnedPromise } from '../user-code.ts'
+
+export class Filter implements Operator {
+  readonly #test: FilterNode['test']
+  #uid: OperatorUid
+
+  constructor(options: Pick<FilterNode, 'uid' | 'test'>) {
+    this.#uid = options.uid
+    this.#test = options.test
+  }
+
+  open(context: OperatorContext): void {
+    this.#uid = context.uid
+  }
+
+  onBatch(batch: RecordBatch, out: Collector): void {
+    const { keys, values, timestamps } = batch
+    const test = this.#test
+    const count = values.length
+    let kept = 0
+    let i = 0
+    try {
+      for (; i < count; i++) {
+        const value = values[i]
+        const verdict: unknown = test(value)
+        if (verdict === false) continue
+        // Any other truthy or falsy value is taken as JavaScript takes it; a promise would always be truthy.
+        if (verdict !== true) {
+          if (isThenable(verdict)) throw returnedPromise(this.#uid, batch, i)
+          if (!verdict) continue
+        }
+        if (kept !== i) {
+          values[kept] = value
+          timestamps[kept] = timestamps[i]!
+          if (keys !== null) keys[kept] = keys[i]!
+        }
+        kept++
+      }
+    } catch (error) {
+      throw operatorFailed(error, this.#uid, batch, i)
+    }
+    if (kept === 0) return
+    if (kept !== count) {
+      values.length = timestamps.length = kept
+      if (keys !== null) keys.length = kept
+    }
+    out.emit(batch)
+  }
+
+  onWatermark(timestamp: Watermark, out: Collector): void {
+    out.watermark(timestamp)
+  }
+
+  onEnd(): void {}
+}

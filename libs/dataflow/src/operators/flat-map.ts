@@ -1,0 +1,72 @@
+/** One value in, any number out, each with the key and event time of the record it came from. Stateless. */
+import { WeirError } from '@weir/model'
+import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import type { FlatMapNode } from '../graph.ts'
+import type { Collector, Operator, OperatorContext } from '../operator.ts'
+import { isThenable, operatorFailed, returnedPromise } from '../user-code.ts'
+
+/** Outputs are handed on in batches of at most about this many records, however many one input yields. */
+export const FLAT_MAP_BATCH_RECORDS_MAX = 1_000
+
+export class FlatMap implements Operator {
+  readonly #flatMap: FlatMapNode['flatMap']
+  #uid: OperatorUid
+
+  constructor(options: Pick<FlatMapNode, 'uid' | 'flatMap'>) {
+    this.#uid = options.uid
+    this.#flatMap = options.flatMap
+  }
+
+  open(context: OperatorContext): void {
+    this.#uid = context.uid
+  }
+
+  onBatch(batch: RecordBatch, out: Collector): void {
+    const count = batch.values.length
+    for (let i = 0; i < count; ) i = this.#fill(batch, i, out)
+  }
+
+  /** Emits one output batch made of the records from `from` on; answers the first record that is not in it. */
+  #fill(batch: RecordBatch, from: number, out: Collector): number {
+    const keys: Key[] | null = batch.keys === null ? null : []
+    const values: unknown[] = []
+    const timestamps: number[] = []
+    let i = from
+    try {
+      for (; i < batch.values.length && values.length < FLAT_MAP_BATCH_RECORDS_MAX; i++) {
+        const outputs: unknown = this.#flatMap(batch.values[i])
+        if (isThenable(outputs)) throw returnedPromise(this.#uid, batch, i)
+        // A string is iterable too, by characters: surely a forgotten pair of brackets.
+        if (typeof outputs === 'string' || !isIterable(outputs)) throw notIterable(outputs, this.#uid, i)
+        for (const output of outputs) {
+          if (isThenable(output)) throw returnedPromise(this.#uid, batch, i)
+          values.push(output)
+          timestamps.push(batch.timestamps[i]!)
+          if (keys !== null) keys.push(batch.keys![i]!)
+        }
+      }
+    } catch (error) {
+      throw operatorFailed(error, this.#uid, batch, i)
+    }
+    if (values.length > 0) out.emit({ keys, values, timestamps })
+    return i
+  }
+
+  onWatermark(timestamp: Watermark, out: Collector): void {
+    out.watermark(timestamp)
+  }
+
+  onEnd(): void {}
+}
+
+const isIterable = (value: unknown): value is Iterable<unknown> =>
+  typeof value === 'object' &&
+  value !== null &&
+  typeof (value as { [Symbol.iterator]?: unknown })[Symbol.iterator] === 'function'
+
+const notIterable = (got: unknown, operatorUid: OperatorUid, index: number): WeirError =>
+  new WeirError(
+    { code: 'OPERATOR_FAILED', kind: 'invalid', operatorUid, index, got: got === null ? 'null' : typeof got },
+    `operator "${operatorUid}": flatMap must return an array or another iterable, got ${got === null ? 'null' : typeof got}. ` +
+      'Return [] for no output and [value] for one.',
+  )

@@ -1,0 +1,41 @@
+/** One operator, one file; this is the only place that knows them all. */
+import { unreachable } from '@weir/model'
+import type { FilterNode, FlatMapNode, KeyByNode, MapNode, ReduceNode, WindowNode } from '../graph.ts'
+import type { Operator } from '../operator.ts'
+import { Filter } from './filter.ts'
+import { FlatMap } from './flat-map.ts'
+import { KeyBy } from './key-by.ts'
+import { MapValues } from './map.ts'
+import { Reduce } from './reduce.ts'
+import { TumblingWindow } from './tumbling-window.ts'
+
+export * from './filter.ts'
+export * from './flat-map.ts'
+export * from './key-by.ts'
+export * from './map.ts'
+export * from './reduce.ts'
+export * from './source.ts'
+export * from './tumbling-window.ts'
+
+/** Nodes that are executed by an Operator; sources and sinks are adapters. */
+export type OperatorNode = FilterNode | MapNode | FlatMapNode | KeyByNode | ReduceNode | WindowNode
+
+/** A fresh instance for one subtask. A keyBy's instance belongs to the *sending* stage. */
+export function operatorFor(node: OperatorNode): Operator {
+  switch (node.kind) {
+    case 'filter':
+      return new Filter(node)
+    case 'map':
+      return new MapValues(node)
+    case 'flatMap':
+      return new FlatMap(node)
+    case 'keyBy':
+      return new KeyBy(node)
+    case 'reduce':
+      return new Reduce(node)
+    case 'window':
+      return new TumblingWindow(node)
+    default:
+      return unreachable(node)
+  }
+}

@@ -1,0 +1,42 @@
+/** One value in, one value out; key and event time stay. Stateless; the function must be pure. */
+import type { OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import type { MapNode } from '../graph.ts'
+import type { Collector, Operator, OperatorContext } from '../operator.ts'
+import { isThenable, operatorFailed, returnedPromise } from '../user-code.ts'
+
+export class MapValues implements Operator {
+  readonly #map: MapNode['map']
+  #uid: OperatorUid
+
+  constructor(options: Pick<MapNode, 'uid' | 'map'>) {
+    this.#uid = options.uid
+    this.#map = options.map
+  }
+
+  open(context: OperatorContext): void {
+    this.#uid = context.uid
+  }
+
+  onBatch(batch: RecordBatch, out: Collector): void {
+    const { values } = batch
+    const map = this.#map
+    const count = values.length
+    let i = 0
+    try {
+      for (; i < count; i++) {
+        const mapped = map(values[i])
+        if (isThenable(mapped)) throw returnedPromise(this.#uid, batch, i)
+        values[i] = mapped
+      }
+    } catch (error) {
+      throw operatorFailed(error, this.#uid, batch, i)
+    }
+    out.emit(batch)
+  }
+
+  onWatermark(timestamp: Watermark, out: Collector): void {
+    out.watermark(timestamp)
+  }
+
+  onEnd(): void {}
+}

@@ -1,0 +1,120 @@
+/**
+ * Event-time tumbling windows with an incremental aggregate: one accumulator per key and window, no records are kept.
+ *
+ * A window [start, end) fires when the watermark reaches `end`: a watermark w says that every event with a time
+ * *smaller* than w has been seen, so at w = end − 1 an event at end − 1 may still come. Firing emits one
+ * `{ start, end, value }` per key with event time `end − 1`, windows in time order, keys in the state's order
+ * (their first record's, until a restore), and then forgets the window. A record whose window has fired is late: counted, dropped.
+ *
+ * The window's end is the state's namespace: it is never 0, which means "no namespace" (the first window of 1970
+ * starts at 0).
+ */
+import { WATERMARK_MIN } from '@weir/model'
+import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import type { WindowNode } from '../graph.ts'
+import { keysOf } from '../operator.ts'
+import type { Collector, Operator, OperatorContext, OperatorCounters, WindowResult } from '../operator.ts'
+import type { KeyedState } from '../ports.ts'
+import { deepFreeze, isThenable, isTimestamp, operatorFailed, returnedPromise, timestampInvalid } from '../user-code.ts'
+
+export const WINDOW_STATE = 'window'
+/** A fired window with more keys leaves in several batches. */
+export const WINDOW_BATCH_RECORDS_MAX = 1_000
+
+export class TumblingWindow implements Operator {
+  readonly #sizeMs: number
+  readonly #initial: unknown
+  readonly #add: WindowNode['aggregate']['add']
+  #uid: OperatorUid
+  #state!: KeyedState<unknown>
+  #counters!: OperatorCounters
+  #freeze = false
+  #watermark: Watermark = WATERMARK_MIN
+  /** No window in state ends before this: most watermarks fire nothing and need no look at the state. */
+  #earliestEnd: number = WATERMARK_MIN
+
+  constructor(options: Pick<WindowNode, 'uid' | 'window' | 'aggregate'>) {
+    this.#uid = options.uid
+    this.#sizeMs = options.window.sizeMs
+    this.#initial = deepFreeze(options.aggregate.initial)
+    this.#add = options.aggregate.add
+  }
+
+  open(context: OperatorContext): void {
+    this.#uid = context.uid
+    this.#state = context.state.keyed(context.uid, WINDOW_STATE)
+    this.#counters = context.counters
+    this.#freeze = context.freeze
+    this.#watermark = context.watermark
+  }
+
+  onBatch(batch: RecordBatch): void {
+    const keys = keysOf(batch, this.#uid)
+    const { values, timestamps } = batch
+    const size = this.#sizeMs
+    const state = this.#state
+    const add = this.#add
+    const count = values.length
+    let i = 0
+    try {
+      for (; i < count; i++) {
+        const timestamp = timestamps[i]!
+        if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, i)
+        const end = timestamp - (timestamp % size) + size
+        if (end <= this.#watermark) {
+          this.#counters.lateRecords++
+          continue
+        }
+        const key = keys[i]!
+        const accumulator = state.get(key, end)
+        const next = add(accumulator === undefined ? this.#initial : accumulator, values[i])
+        if (isThenable(next)) throw returnedPromise(this.#uid, batch, i)
+        if (next === undefined) throw new TypeError('the aggregate returned undefined; return the new accumulator')
+        if (this.#freeze) deepFreeze(next)
+        state.put(key, next, end)
+        if (end < this.#earliestEnd) this.#earliestEnd = end
+      }
+    } catch (error) {
+      throw operatorFailed(error, this.#uid, batch, i)
+    }
+  }
+
+  onWatermark(timestamp: Watermark, out: Collector): void {
+    if (timestamp > this.#watermark) this.#watermark = timestamp
+    if (timestamp >= this.#earliestEnd) this.#fire(timestamp, out)
+    out.watermark(timestamp)
+  }
+
+  onEnd(): void {}
+
+  #fire(timestamp: Watermark, out: Collector): void {
+    const state = this.#state
+    this.#earliestEnd = Number.POSITIVE_INFINITY
+    for (const end of state.namespaces()) {
+      if (end > timestamp) {
+        this.#earliestEnd = end
+        return
+      }
+      const start = end - this.#sizeMs
+      let batch = emptyBatch()
+      for (const [key, value] of state.entries(end)) {
+        const result: WindowResult<unknown> = { start, end, value }
+        batch.keys.push(key)
+        batch.values.push(result)
+        batch.timestamps.push(end - 1)
+        if (batch.values.length === WINDOW_BATCH_RECORDS_MAX) {
+          out.emit(batch)
+          batch = emptyBatch()
+        }
+      }
+      if (batch.values.length > 0) out.emit(batch)
+      state.clear(end)
+    }
+  }
+}
+
+const emptyBatch = (): { keys: Key[]; values: unknown[]; timestamps: number[] } => ({
+  keys: [],
+  values: [],
+  timestamps: [],
+})

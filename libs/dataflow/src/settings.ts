@@ -1,0 +1,68 @@
+/** Defaults of a job's settings and the rules they must keep. Every duration is in ms. */
+import { DEFAULT_MAX_PARALLELISM, WeirError } from '@weir/model'
+import type { JobSettings } from './graph.ts'
+
+export const defaultSettings: JobSettings = {
+  parallelism: 1,
+  maxParallelism: DEFAULT_MAX_PARALLELISM,
+  checkpoint: {
+    intervalMs: 10_000,
+    everyRecords: 500,
+    minPauseMs: 1_000,
+    alignTimeoutMs: 120_000,
+    toleratedAborts: 3,
+  },
+  transactionTimeoutMs: 900_000,
+  recoveryBudgetMs: 180_000,
+  restart: { attempts: 10, delayMs: 1_000 },
+}
+
+/** Key groups are stored as 16-bit numbers. */
+export const MAX_PARALLELISM_BOUND = 32_768
+/** Longest time any setting may name: what `setTimeout` can hold. */
+export const DURATION_MS_MAX = 2_147_483_647
+
+/**
+ * Throws WeirError `SETTINGS_INVALID` (invalid) naming setting, value and rule.
+ *
+ * The last rule is PROTOCOL B1: a prepared transaction must outlive every epoch that may be given up behind it, and
+ * the recovery after that; a shorter timeout lets the broker abort output that an epoch has published.
+ */
+export function validateSettings(settings: JobSettings): void {
+  const { parallelism, maxParallelism, checkpoint, transactionTimeoutMs, recoveryBudgetMs, restart } = settings
+  whole('maxParallelism', maxParallelism, 1, MAX_PARALLELISM_BOUND)
+  whole('parallelism', parallelism, 1, maxParallelism)
+  whole('checkpoint.intervalMs', checkpoint.intervalMs, 10, DURATION_MS_MAX)
+  if (checkpoint.everyRecords !== null) {
+    whole('checkpoint.everyRecords', checkpoint.everyRecords, 1, Number.MAX_SAFE_INTEGER)
+  }
+  whole('checkpoint.minPauseMs', checkpoint.minPauseMs, 0, DURATION_MS_MAX)
+  whole('checkpoint.alignTimeoutMs', checkpoint.alignTimeoutMs, 1, DURATION_MS_MAX)
+  whole('checkpoint.toleratedAborts', checkpoint.toleratedAborts, 0, 100)
+  whole('transactionTimeoutMs', transactionTimeoutMs, 1, DURATION_MS_MAX)
+  whole('recoveryBudgetMs', recoveryBudgetMs, 0, DURATION_MS_MAX)
+  whole('restart.attempts', restart.attempts, 0, Number.MAX_SAFE_INTEGER)
+  whole('restart.delayMs', restart.delayMs, 0, DURATION_MS_MAX)
+
+  const epochs = checkpoint.toleratedAborts + 1
+  const neededMs = epochs * (checkpoint.intervalMs + checkpoint.alignTimeoutMs) + recoveryBudgetMs
+  if (transactionTimeoutMs < neededMs) {
+    throw new WeirError(
+      { code: 'SETTINGS_INVALID', kind: 'invalid', setting: 'transactionTimeoutMs', transactionTimeoutMs, neededMs },
+      `transactionTimeoutMs is ${transactionTimeoutMs} and must be at least ${neededMs} = (toleratedAborts ` +
+        `${checkpoint.toleratedAborts} + 1) × (intervalMs ${checkpoint.intervalMs} + alignTimeoutMs ` +
+        `${checkpoint.alignTimeoutMs}) + recoveryBudgetMs ${recoveryBudgetMs}: otherwise the broker may abort output ` +
+        'that an epoch has already published. Raise it (and transaction.max.timeout.ms at the broker), or lower one ' +
+        'of the others.',
+    )
+  }
+}
+
+function whole(setting: string, value: unknown, min: number, max: number): void {
+  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return
+  const got = typeof value === 'number' ? value : value === null ? 'null' : typeof value
+  throw new WeirError(
+    { code: 'SETTINGS_INVALID', kind: 'invalid', setting, got },
+    `${setting} is ${got}; it must be a whole number from ${min} to ${max}.`,
+  )
+}

@@ -1,0 +1,97 @@
+/**
+ * The border to user code: what it throws and what it must not return. An error names the operator and the record by
+ * position and event time, never by content: values are money and people, and errors end in logs.
+ */
+import { WeirError } from '@weir/model'
+import type { Key, OperatorUid, RecordBatch } from '@weir/model'
+
+export interface RecordPosition {
+  readonly operatorUid: OperatorUid
+  /** Index in the batch. */
+  readonly index: number
+  /** Event time of the record, ms; null where it is not known yet. */
+  readonly timestamp: number | null
+}
+
+const where = (at: RecordPosition): string =>
+  `operator "${at.operatorUid}", record ${at.index} of the batch` +
+  (at.timestamp === null ? '' : `, event time ${at.timestamp}`)
+
+/**
+ * What a loop over user code throws on: the error with the record's position. WeirErrors thrown by the border itself
+ * pass; everything else becomes `OPERATOR_FAILED`. Kind `invalid`: the same record fails again after a restart.
+ */
+export function operatorFailed(error: unknown, operatorUid: OperatorUid, batch: RecordBatch, index: number): WeirError {
+  if (error instanceof WeirError && error.facts.operatorUid === operatorUid) return error
+  const at: RecordPosition = { operatorUid, index, timestamp: batch.timestamps[index] ?? null }
+  const cause = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return new WeirError(
+    { code: 'OPERATOR_FAILED', kind: 'invalid', ...at, cause },
+    `${where(at)}: your function threw ${cause}. Handle the case in the function, or filter such records before it.`,
+    { cause: error },
+  )
+}
+
+export const isThenable = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+
+/** Operators are synchronous: a promise in a batch or in state would be stored as `{}` and lose the value. */
+export function returnedPromise(operatorUid: OperatorUid, batch: RecordBatch, index: number): WeirError {
+  const at: RecordPosition = { operatorUid, index, timestamp: batch.timestamps[index] ?? null }
+  return new WeirError(
+    { code: 'OPERATOR_RETURNED_PROMISE', kind: 'invalid', ...at },
+    `${where(at)}: your function returned a promise. This operator is synchronous: remove async/await from it.`,
+  )
+}
+
+/**
+ * Keys are found again by value on every machine: numbers that are equal to themselves, and strings that survive UTF-8
+ * (half a surrogate pair would come back as U+FFFD, and with it another key's state).
+ */
+export const isKey = (key: unknown): key is Key =>
+  typeof key === 'string' ? key.isWellFormed() : typeof key === 'number' && !Number.isNaN(key)
+
+export function keyInvalid(key: unknown, operatorUid: OperatorUid, batch: RecordBatch, index: number): WeirError {
+  if (isThenable(key)) return returnedPromise(operatorUid, batch, index)
+  const at: RecordPosition = { operatorUid, index, timestamp: batch.timestamps[index] ?? null }
+  const got =
+    typeof key === 'number'
+      ? String(key)
+      : typeof key === 'string'
+        ? 'a string with half a surrogate pair'
+        : key === null
+          ? 'null'
+          : typeof key
+  return new WeirError(
+    { code: 'KEY_INVALID', kind: 'invalid', ...at, got },
+    `${where(at)}: the key is ${got}; a key is a well-formed string or a number other than NaN. ` +
+      'Return one from keyBy, or filter records without a key before it.',
+  )
+}
+
+/** Largest event time: that of `Date`. It leaves room up to WATERMARK_MAX for the end of the last window. */
+export const TIMESTAMP_MAX = 8_640_000_000_000_000
+
+/** Event times are whole milliseconds since 1970: sinks write them as integers, and −1 means "none" in a log. */
+export const isTimestamp = (timestamp: unknown): timestamp is number =>
+  Number.isInteger(timestamp) && (timestamp as number) >= 0 && (timestamp as number) <= TIMESTAMP_MAX
+
+export function timestampInvalid(timestamp: unknown, operatorUid: OperatorUid, index: number): WeirError {
+  const at: RecordPosition = { operatorUid, index, timestamp: null }
+  const got = typeof timestamp === 'number' ? String(timestamp) : timestamp === null ? 'null' : typeof timestamp
+  return new WeirError(
+    { code: 'TIMESTAMP_INVALID', kind: 'invalid', ...at, got },
+    `${where(at)}: the event time is ${got}; it must be whole milliseconds since 1970 (0 … ${TIMESTAMP_MAX}). ` +
+      'Parse dates with Date.parse, multiply seconds by 1000, round fractions with Math.trunc.',
+  )
+}
+
+/** Freezes plain objects and arrays all the way down; typed arrays, maps and class instances are left as they are. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) return value
+  Object.freeze(value)
+  for (const inner of Object.values(value)) deepFreeze(inner)
+  return value
+}

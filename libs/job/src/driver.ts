@@ -1,0 +1,398 @@
+/**
+ * Performs the job machine's effects. One JobMaster per job and term of leadership; it is thrown away at lease end and
+ * remembers nothing that decides what is true.
+ */
+import type { CheckpointStore, CommitPermit, GiveUpReason, JobStore, Manifest, ManifestRef } from '@weir/checkpoint'
+import {
+  asWeirError,
+  type AttemptId,
+  type CheckpointId,
+  type Clock,
+  type Epoch,
+  type Generation,
+  type JobId,
+  type Subtask,
+  type TaskManagerId,
+  WeirError,
+} from '@weir/model'
+import type { SubtaskSnapshot } from '@weir/checkpoint'
+import { jobFor, stepJob } from './machine.ts'
+import { jobStateName, type Failure, type JobEffect, type JobEvent, type JobSpec, type JobState, type Peer, type SliceId } from './state.ts'
+
+/** Commands to one slice; the wire room turns them into the messages of control.proto. */
+export type SliceCommand = { readonly slice: SliceId } & (
+  | { readonly type: 'deploy'; readonly bundleDigest: string; readonly graphHash: string; readonly parallelism: number }
+  | { readonly type: 'recover'; readonly snapshot: SubtaskSnapshot | null }
+  | { readonly type: 'run'; readonly peers: readonly Peer[] }
+  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId }
+  | { readonly type: 'give-up'; readonly checkpoint: CheckpointId }
+  /** Only made from a CommitPermit (PROTOCOL C6). */
+  | {
+      readonly type: 'commit'
+      readonly epoch: Epoch
+      readonly manifestDigest: string
+      readonly upTo: Readonly<Record<string, number>>
+    }
+  | { readonly type: 'stop'; readonly mode: 'leave' | 'abort' }
+)
+
+/** The stream to a task-manager. */
+export interface ControlLink {
+  /** False when the task-manager is not connected (any more). Never throws. */
+  send(to: TaskManagerId, command: SliceCommand): boolean
+}
+
+/** Slots of the fleet, shared by all jobs of the leader. */
+export interface SlotBroker {
+  /** Answers, perhaps much later, through `granted`; a new request of the same job replaces the old one. */
+  request(jobId: JobId, count: number, granted: (assignment: ReadonlyMap<Subtask, TaskManagerId>) => void): void
+  /** Gives back what the job holds or waits for. */
+  release(jobId: JobId): void
+  /** For the message of a job that waits. */
+  free(): number
+}
+
+export interface JobMasterOptions {
+  readonly spec: JobSpec
+  readonly generation: Generation
+  readonly submittedAt: number
+  /** Resolution of every timeout and trigger, ms. */
+  readonly tickMs: number
+}
+
+export interface JobMasterDeps {
+  readonly checkpoints: CheckpointStore
+  readonly jobs: JobStore
+  readonly control: ControlLink
+  readonly slots: SlotBroker
+  readonly clock: Clock
+  /** Ends with the leadership: every wait in here ends with it. */
+  readonly signal: AbortSignal
+  /** Another leader owns the job: give the leadership up. */
+  readonly stepDown: (reason: string) => void
+  /** Telemetry: a diagnostics channel and its message. */
+  readonly publish: (channel: string, message: Record<string, unknown>) => void
+}
+
+/** What happened to one epoch: for REST and people. */
+export interface CheckpointView {
+  readonly epoch: number
+  readonly generation: number
+  readonly attempt: number
+  status: 'in-progress' | 'published' | 'final' | 'given-up'
+  readonly triggeredAt: number
+  durationMs: number | null
+  reason: string | null
+}
+
+export interface JobView {
+  readonly jobId: JobId
+  readonly name: string
+  readonly state: string
+  readonly generation: number
+  readonly attempt: number
+  readonly parallelism: number
+  readonly publishedEpoch: number
+  readonly finalEpoch: number
+  readonly restarts: number
+  readonly lastRecoveryMs: number | null
+  readonly recordsIn: number
+  readonly submittedAt: number
+  readonly error: Failure | null
+  readonly slices: readonly {
+    subtask: number
+    taskManagerId: string
+    status: string
+    recordsIn: number
+    recordsOut: number
+    watermark: number
+  }[]
+}
+
+/** Epochs kept for people; older ones are forgotten. */
+const HISTORY_MAX = 100
+const PUBLISH_BACKOFF_MAX_MS = 2_000
+const CLAIM_RETRY_MS = 300
+const END_RETRY_MS = 500
+
+export class JobMaster {
+  readonly #options: JobMasterOptions
+  readonly #deps: JobMasterDeps
+  #state: JobState
+  #history: CheckpointView[] = []
+  #cancelTick: () => void = () => {}
+  #closed = false
+  /** The store takes one call at a time. */
+  #storeTurn: Promise<unknown> = Promise.resolve()
+  #ended: Promise<void>
+  #resolveEnded: () => void = () => {}
+
+  constructor(options: JobMasterOptions, deps: JobMasterDeps) {
+    this.#options = options
+    this.#deps = deps
+    this.#state = jobFor(options.spec, options.generation)
+    this.#ended = new Promise((resolve) => (this.#resolveEnded = resolve))
+  }
+
+  get jobId(): JobId {
+    return this.#options.spec.jobId
+  }
+
+  /** Resolves when the job has ended for good and that is recorded. */
+  get ended(): Promise<void> {
+    return this.#ended
+  }
+
+  start(): void {
+    this.#deps.signal.addEventListener('abort', () => this.close(), { once: true })
+    const tick = (): void => {
+      if (this.#closed) return
+      this.dispatch({ type: 'tick' })
+      this.#cancelTick = this.#deps.clock.after(this.#options.tickMs, tick)
+    }
+    this.dispatch({ type: 'begin' })
+    tick()
+  }
+
+  /** Stops acting; aborts nothing, tells nobody (PROTOCOL A3: stepping down aborts nothing). */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cancelTick()
+    this.#deps.slots.release(this.jobId)
+  }
+
+  dispatch(event: DistributiveOmit<JobEvent, 'now' | 'wallClock'>): void {
+    if (this.#closed) return
+    const { clock } = this.#deps
+    const before = jobStateName(this.#state)
+    const step = stepJob(this.#state, { ...event, now: clock.monotonic(), wallClock: clock.now() } as JobEvent)
+    this.#state = step.state
+    const after = jobStateName(this.#state)
+    if (after !== before) this.#publish('weir:job:state', { state: after, previous: before })
+    for (const effect of step.effects) this.#perform(effect)
+  }
+
+  view(): JobView {
+    const s = this.#state
+    const waiting: Failure | null =
+      s.phase === 'placing'
+        ? {
+            code: 'WAITING_FOR_SLOTS',
+            kind: 'retry',
+            message: `needs ${s.spec.plan.settings.parallelism} slots, ${this.#deps.slots.free()} are free; start more task-managers or cancel a job`,
+            facts: { needed: s.spec.plan.settings.parallelism, free: this.#deps.slots.free() },
+          }
+        : null
+    return {
+      jobId: s.spec.jobId,
+      name: s.spec.name,
+      state: jobStateName(s),
+      generation: s.generation,
+      attempt: s.attempt,
+      parallelism: s.spec.plan.settings.parallelism,
+      publishedEpoch: s.coordinator.published?.epoch ?? 0,
+      finalEpoch: s.coordinator.final,
+      restarts: s.restarts,
+      lastRecoveryMs: s.lastRecoveryMs,
+      recordsIn: s.recordsIn,
+      submittedAt: this.#options.submittedAt,
+      error: s.ending?.error ?? waiting ?? s.lastError,
+      slices: [...s.slices.values()].map(({ subtask, taskManagerId, status, recordsIn, recordsOut, watermark }) => ({
+        subtask,
+        taskManagerId,
+        status,
+        recordsIn,
+        recordsOut,
+        watermark,
+      })),
+    }
+  }
+
+  /** Newest first. */
+  checkpoints(): readonly CheckpointView[] {
+    return [...this.#history].reverse()
+  }
+
+  #perform(effect: JobEffect): void {
+    const { spec } = this.#options
+    switch (effect.type) {
+      case 'claim':
+        return this.#store(() => this.#claim())
+      case 'request-slots':
+        return this.#deps.slots.request(spec.jobId, effect.count, (assignment) =>
+          this.dispatch({ type: 'placed', assignment }),
+        )
+      case 'release-slots':
+        return this.#deps.slots.release(spec.jobId)
+      case 'deploy': {
+        const { parallelism } = spec.plan.settings
+        const { bundleDigest, graphHash } = spec
+        return this.#send(effect.to, { type: 'deploy', slice: effect.slice, bundleDigest, graphHash, parallelism })
+      }
+      case 'recover':
+        return this.#send(effect.to, { type: 'recover', slice: effect.slice, snapshot: effect.snapshot })
+      case 'run':
+        return this.#send(effect.to, { type: 'run', slice: effect.slice, peers: effect.peers })
+      case 'stop':
+        return this.#send(effect.to, { type: 'stop', slice: effect.slice, mode: effect.mode })
+      case 'trigger':
+        this.#remember(effect.checkpoint)
+        this.#publish('weir:checkpoint:triggered', { epoch: effect.checkpoint.epoch })
+        return this.#toAll((slice) => ({ type: 'trigger', slice, checkpoint: effect.checkpoint }))
+      case 'give-up':
+        return this.#giveUp(effect.checkpoint, effect.reason, effect.detail, effect.waitingFor)
+      case 'write-manifest':
+        return this.#store(() => this.#writeManifest(effect.checkpoint, effect.manifest))
+      case 'publish':
+        return this.#store(() => this.#publishEpoch(effect.checkpoint, effect.ref, effect.again))
+      case 'published':
+        this.#note(effect.ref.epoch, { status: 'published', durationMs: effect.durationMs })
+        return this.#publish('weir:checkpoint:published', { epoch: effect.ref.epoch, durationMs: effect.durationMs })
+      case 'commit':
+        return this.#commit(effect.permit, effect.upTo)
+      case 'final':
+        this.#note(effect.epoch, { status: 'final', durationMs: effect.durationMs })
+        return this.#publish('weir:checkpoint:final', { epoch: effect.epoch, durationMs: effect.durationMs })
+      case 'restarted':
+        return this.#publish('weir:job:restarted', {
+          attempt: effect.attempt,
+          reason: effect.reason,
+          recoveryMs: effect.recoveryMs,
+        })
+      case 'ended':
+        return this.#recordEnd()
+      case 'step-down':
+        return this.#deps.stepDown(`${spec.jobId}: ${effect.reason}`)
+    }
+  }
+
+  /** Only a permit gets here, and only the publish mints one: the command names exactly what may be ended. */
+  #commit(permit: CommitPermit, upTo: ReadonlyMap<Subtask, Readonly<Record<string, number>>>): void {
+    for (const [subtask, sequences] of upTo) {
+      const to = this.#state.slices.get(subtask)?.taskManagerId
+      if (to === undefined) continue
+      const { epoch, digest } = permit.manifest
+      this.#send(to, { type: 'commit', slice: this.#slice(subtask), epoch, manifestDigest: digest, upTo: sequences })
+    }
+  }
+
+  #giveUp(checkpoint: CheckpointId, reason: GiveUpReason, detail: string, waitingFor: readonly Subtask[]): void {
+    this.#note(checkpoint.epoch, { status: 'given-up', reason: `${reason}: ${detail}` })
+    this.#publish('weir:checkpoint:given-up', { epoch: checkpoint.epoch, reason, detail, waitingFor })
+    this.#toAll((slice) => ({ type: 'give-up', slice, checkpoint }))
+  }
+
+  async #claim(): Promise<void> {
+    const { checkpoints, clock, signal } = this.#deps
+    while (!this.#closed) {
+      try {
+        const outcome = await checkpoints.claim()
+        if (outcome.kind === 'superseded') {
+          return this.dispatch({ type: 'claim-refused', reason: `generation ${outcome.by} has claimed the job` })
+        }
+        const manifest = outcome.published === null ? null : await checkpoints.readManifest(outcome.published)
+        return this.dispatch({ type: 'claimed', published: outcome.published, manifest })
+      } catch (thrown) {
+        const error = asWeirError(thrown, 'CLAIM_FAILED', 'retry')
+        if (error.kind === 'invalid') return this.dispatch({ type: 'claim-failed', failure: error.toJSON() })
+        if (error.kind === 'fenced') return this.dispatch({ type: 'claim-refused', reason: error.message })
+        await clock.sleep(CLAIM_RETRY_MS, signal) // bounded by the lease: the signal ends it
+      }
+    }
+  }
+
+  async #writeManifest(checkpoint: CheckpointId, manifest: Manifest): Promise<void> {
+    try {
+      const ref = await this.#deps.checkpoints.writeManifest(manifest)
+      this.dispatch({ type: 'stored', checkpoint, ref })
+    } catch (thrown) {
+      this.dispatch({ type: 'store-failed', checkpoint, reason: asWeirError(thrown, 'STORE_FAILED').message })
+    }
+  }
+
+  async #publishEpoch(checkpoint: CheckpointId, ref: ManifestRef, again: number): Promise<void> {
+    const { checkpoints, clock, signal } = this.#deps
+    if (again > 0) await clock.sleep(Math.min(PUBLISH_BACKOFF_MAX_MS, 50 * 2 ** Math.min(again, 10)), signal)
+    if (this.#closed) return
+    try {
+      const outcome = await checkpoints.publish(ref)
+      this.dispatch({ type: 'publish-answered', checkpoint, outcome })
+    } catch (thrown) {
+      // Whatever went wrong here, the request may have left: that is "unknown", never "failed" (PROTOCOL A3).
+      const reason = asWeirError(thrown, 'PUBLISH_FAILED').message
+      const fenced = thrown instanceof WeirError && thrown.kind === 'fenced'
+      this.dispatch({
+        type: 'publish-answered',
+        checkpoint,
+        outcome: { kind: fenced ? 'superseded' : 'unknown', reason },
+      })
+    }
+  }
+
+  #recordEnd(): void {
+    void (async () => {
+      const { jobs, clock, signal } = this.#deps
+      const ending = this.#state.ending!
+      while (!this.#closed) {
+        try {
+          const ended = { state: ending.state, at: clock.now(), error: ending.error }
+          await jobs.update(this.jobId, (record) => ({ ...record, ended }))
+          break
+        } catch (thrown) {
+          if (asWeirError(thrown, 'END_FAILED', 'retry').kind === 'fenced') break
+          await clock.sleep(END_RETRY_MS, signal)
+        }
+      }
+      this.#cancelTick()
+      this.#resolveEnded()
+    })().catch(() => this.close()) // the signal ended a wait: so did the leadership
+  }
+
+  #store(call: () => Promise<void>): void {
+    this.#storeTurn = this.#storeTurn.then(call).catch((error: unknown) => {
+      if (!this.#closed && !this.#deps.signal.aborted) {
+        this.#deps.stepDown(`${this.jobId}: internal error in the checkpoint driver: ${String(error)}`)
+      }
+    })
+  }
+
+  #slice(subtask: Subtask): SliceId {
+    const attempt: AttemptId = { generation: this.#state.generation, attempt: this.#state.attempt }
+    return { jobId: this.jobId, attempt, subtask }
+  }
+
+  #toAll(command: (slice: SliceId) => SliceCommand): void {
+    for (const s of this.#state.slices.values()) if (s.status !== 'gone') this.#send(s.taskManagerId, command(this.#slice(s.subtask)))
+  }
+
+  #send(to: TaskManagerId, command: SliceCommand): void {
+    if (this.#deps.control.send(to, command)) return
+    // Not inside the step that is being performed: its remaining effects come first.
+    queueMicrotask(() => this.dispatch({ type: 'task-manager-lost', taskManagerId: to, reason: 'not connected' }))
+  }
+
+  #remember(checkpoint: CheckpointId): void {
+    this.#history.push({
+      epoch: checkpoint.epoch,
+      generation: checkpoint.generation,
+      attempt: checkpoint.attempt,
+      status: 'in-progress',
+      triggeredAt: this.#deps.clock.now(),
+      durationMs: null,
+      reason: null,
+    })
+    if (this.#history.length > HISTORY_MAX) this.#history.shift()
+  }
+
+  #note(epoch: number, change: Partial<CheckpointView>): void {
+    const entry = this.#history.findLast((c) => c.epoch === epoch)
+    if (entry) Object.assign(entry, change)
+  }
+
+  #publish(channel: string, message: Record<string, unknown>): void {
+    this.#deps.publish(channel, { jobId: this.jobId, ...message })
+  }
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never

@@ -1,0 +1,81 @@
+/** One job under one leader: `stepJob(state, event) → { state, effects }`. See state.ts for the picture. */
+import { coordinatorFor } from '@weir/checkpoint'
+import type { Attempt, Generation } from '@weir/model'
+import { claim, drive, isCurrent, still } from './moves.ts'
+import type { JobEvent, JobSpec, JobState, JobStep } from './state.ts'
+import { onClaiming } from './states/claiming.ts'
+import { onDeploying } from './states/deploying.ts'
+import { onPlacing } from './states/placing.ts'
+import { onRecovering } from './states/recovering.ts'
+import { after, onRunning } from './states/running.ts'
+import { onBackingOff, onSettling, onStopping } from './states/stopping.ts'
+
+export function jobFor(spec: JobSpec, generation: Generation): JobState {
+  const { checkpoint, parallelism, maxParallelism } = spec.plan.settings
+  const options = {
+    jobId: spec.jobId,
+    generation,
+    parallelism,
+    maxParallelism,
+    graphHash: spec.graphHash,
+    intervalMs: checkpoint.intervalMs,
+    everyRecords: checkpoint.everyRecords,
+    minPauseMs: checkpoint.minPauseMs,
+    alignTimeoutMs: checkpoint.alignTimeoutMs,
+    toleratedAborts: checkpoint.toleratedAborts,
+  }
+  return {
+    phase: 'claiming',
+    spec,
+    generation,
+    attempt: 0 as Attempt,
+    coordinator: coordinatorFor(options, null),
+    slices: new Map(),
+    ending: null,
+    lastError: null,
+    restarts: 0,
+    failuresInARow: 0,
+    failedAtMs: null,
+    lastRecoveryMs: null,
+    recordsIn: 0,
+  }
+}
+
+export function stepJob(state: JobState, event: JobEvent): JobStep {
+  if (event.type === 'begin') return claim(state)
+  // Reports of an attempt that is not current change nothing (PROTOCOL A4).
+  if ('slice' in event && !isCurrent(state, event.slice)) return still(state)
+  // The arbiters' answers go to the coordinator in every phase: it alone knows what it asked.
+  switch (event.type) {
+    case 'stored':
+      return after(drive(state, { type: 'stored', checkpoint: event.checkpoint, ref: event.ref }, event), event)
+    case 'store-failed': {
+      const { checkpoint, reason, now } = event
+      return after(drive(state, { type: 'store-failed', checkpoint, reason, now }, event), event)
+    }
+    case 'publish-answered': {
+      const { checkpoint, outcome, now, wallClock } = event
+      return after(drive(state, { type: 'publish-answered', checkpoint, outcome, now, wallClock }, event), event)
+    }
+  }
+  switch (state.phase) {
+    case 'claiming':
+      return onClaiming(state, event)
+    case 'placing':
+      return onPlacing(state, event)
+    case 'deploying':
+      return onDeploying(state, event)
+    case 'recovering':
+      return onRecovering(state, event)
+    case 'running':
+      return onRunning(state, event)
+    case 'settling':
+      return onSettling(state, event)
+    case 'stopping':
+      return onStopping(state, event)
+    case 'backing-off':
+      return onBackingOff(state, event)
+    case 'ended':
+      return still(state)
+  }
+}

@@ -1,0 +1,229 @@
+/** Moves shared by several phases. Each returns a whole step. */
+import { stepCoordinator, type CoordinatorEvent } from '@weir/checkpoint'
+import type { Attempt, AttemptId, Subtask } from '@weir/model'
+import {
+  DEPLOY_TIMEOUT_MS,
+  STOP_TIMEOUT_MS,
+  type Ending,
+  type Failure,
+  type JobEffect,
+  type JobState,
+  type JobStep,
+  type Slice,
+  type SliceId,
+  type Times,
+} from './state.ts'
+
+/** What every phase has: spread it before the payload of the next phase. */
+export const common = (s: JobState) => ({
+  spec: s.spec,
+  generation: s.generation,
+  attempt: s.attempt,
+  coordinator: s.coordinator,
+  slices: s.slices,
+  ending: s.ending,
+  lastError: s.lastError,
+  restarts: s.restarts,
+  failuresInARow: s.failuresInARow,
+  failedAtMs: s.failedAtMs,
+  lastRecoveryMs: s.lastRecoveryMs,
+  recordsIn: s.recordsIn,
+})
+
+export const still = (state: JobState): JobStep => ({ state, effects: [] })
+
+export const attemptOf = (state: JobState): AttemptId => ({ generation: state.generation, attempt: state.attempt })
+
+export const sliceOf = (state: JobState, subtask: Subtask): SliceId => ({
+  jobId: state.spec.jobId,
+  attempt: attemptOf(state),
+  subtask,
+})
+
+export const isCurrent = (state: JobState, slice: SliceId): boolean =>
+  slice.jobId === state.spec.jobId &&
+  slice.attempt.generation === state.generation &&
+  slice.attempt.attempt === state.attempt
+
+export function withSlice(state: JobState, subtask: Subtask, change: Partial<Slice>): JobState {
+  const slice = state.slices.get(subtask)
+  return slice ? { ...state, slices: new Map(state.slices).set(subtask, { ...slice, ...change }) } : state
+}
+
+export const allSlices = (state: JobState, is: (slice: Slice) => boolean): boolean => [...state.slices.values()].every(is)
+
+/** Marks every slice of a lost task-manager unreachable; says whether there was one. */
+export function loseTaskManager(state: JobState, id: string): { state: JobState; hit: boolean } {
+  let hit = false
+  const slices = new Map(state.slices)
+  for (const [subtask, slice] of slices) {
+    if (slice.taskManagerId !== id || slice.status === 'gone') continue
+    hit = true
+    slices.set(subtask, { ...slice, status: 'gone' })
+  }
+  return hit ? { state: { ...state, slices }, hit } : { state, hit }
+}
+
+export const lostFailure = (id: string, reason: string): Failure => ({
+  code: 'TASK_MANAGER_LOST',
+  kind: 'restart',
+  message: `task-manager ${id} is gone: ${reason}`,
+  facts: { taskManagerId: id },
+})
+
+/** → claiming: every attempt begins with a fresh compare-and-swap (PROTOCOL A6, A8, A11 "recheck on fenced"). */
+export const claim = (state: JobState): JobStep => ({
+  state: { ...common(state), phase: 'claiming', slices: new Map() },
+  effects: [{ type: 'claim' }],
+})
+
+/** placing → deploying */
+export function deploy(
+  state: JobState,
+  assignment: ReadonlyMap<Subtask, Slice['taskManagerId']>,
+  manifest: Extract<JobState, { phase: 'deploying' }>['manifest'],
+  now: number,
+): JobStep {
+  const attempt = (state.attempt + 1) as Attempt
+  const slices = new Map<Subtask, Slice>()
+  for (const [subtask, taskManagerId] of assignment) {
+    slices.set(subtask, {
+      subtask,
+      taskManagerId,
+      status: 'assigned',
+      exchangeAddress: null,
+      inputEnded: false,
+      recordsIn: 0,
+      recordsOut: 0,
+      watermark: Number.MIN_SAFE_INTEGER,
+    })
+  }
+  const next: JobState = {
+    ...common(state),
+    phase: 'deploying',
+    attempt,
+    slices,
+    deadlineMs: now + DEPLOY_TIMEOUT_MS,
+    manifest,
+  }
+  return {
+    state: next,
+    effects: [...slices.values()].map((s) => ({ type: 'deploy', to: s.taskManagerId, slice: sliceOf(next, s.subtask) })),
+  }
+}
+
+/**
+ * → settling: the attempt is over, for a restart or for good. The coordinator closes the epoch in flight first: until
+ * it says `suspended`, no epoch may be chosen for a restore and nothing may be aborted (PROTOCOL A4).
+ */
+export function settle(state: JobState, from: 'deploying' | 'recovering' | 'running', times: Times): JobStep {
+  const settling: JobState = { ...common(state), phase: 'settling', from }
+  return drive(settling, { type: 'suspend' }, times)
+}
+
+/** The attempt failed: note why, decide between restart and failure, settle. */
+export function fail(
+  state: JobState,
+  from: 'deploying' | 'recovering' | 'running',
+  failure: Failure,
+  times: Times,
+): JobStep {
+  const failuresInARow = state.failuresInARow + 1
+  const { attempts } = state.spec.plan.settings.restart
+  let ending = state.ending
+  if (ending === null && failure.kind === 'invalid') ending = { state: 'FAILED', error: failure }
+  else if (ending === null && failuresInARow > attempts) {
+    ending = {
+      state: 'FAILED',
+      error: {
+        code: 'RESTARTS_EXHAUSTED',
+        kind: 'invalid',
+        message: `restarted ${attempts} times without a new final epoch; last: ${failure.message}`,
+        facts: { attempts, last: failure },
+      },
+    }
+  }
+  return settle(
+    { ...state, ending, failuresInARow, lastError: failure, failedAtMs: state.failedAtMs ?? times.now },
+    from,
+    times,
+  )
+}
+
+/** settling → stopping: the coordinator is suspended; decide how the slices are told to stop. */
+export function stopAll(state: JobState, times: Times): JobStep {
+  const { ending, coordinator } = state
+  if (ending === null) return stop(state, 'leave', 'restart', times)
+  const settled = (coordinator.published?.epoch ?? 0) <= coordinator.final
+  const reachable = state.slices.size > 0 && allSlices(state, (s) => s.status !== 'gone')
+  const from = state.phase === 'settling' ? state.from : 'running'
+  if (from === 'running' && settled && reachable) return stop(state, 'abort', 'end', times)
+  // Recovery itself failed: its verdict stands, nothing more is touched.
+  if (from !== 'running' && (state.lastError?.kind === 'invalid' || exhausted(state))) return stop(state, 'leave', 'end', times)
+  return stop(state, 'leave', 'restart', times)
+}
+
+const exhausted = (s: JobState): boolean => s.failuresInARow > s.spec.plan.settings.restart.attempts
+
+export function stop(state: JobState, mode: 'leave' | 'abort', then: 'restart' | 'end', times: Times): JobStep {
+  const next: JobState = { ...common(state), phase: 'stopping', mode, then, deadlineMs: times.now + STOP_TIMEOUT_MS }
+  const effects: JobEffect[] = []
+  for (const s of state.slices.values()) {
+    if (s.status !== 'gone') effects.push({ type: 'stop', to: s.taskManagerId, slice: sliceOf(state, s.subtask), mode })
+  }
+  const step = afterStop(next, times)
+  return { state: step.state, effects: [...effects, ...step.effects] }
+}
+
+/** stopping → backing-off | ended, once no slice is reachable any more */
+export function afterStop(state: JobState, times: Times): JobStep {
+  if (state.phase !== 'stopping' || !allSlices(state, (s) => s.status === 'gone')) return still(state)
+  if (state.then === 'end') return end(state, state.ending ?? { state: 'FAILED', error: state.lastError })
+  const untilMs = times.now + state.spec.plan.settings.restart.delayMs
+  return {
+    state: { ...common(state), phase: 'backing-off', untilMs, restarts: state.restarts + 1, slices: new Map() },
+    effects: [{ type: 'release-slots' }],
+  }
+}
+
+export const end = (state: JobState, ending: Ending): JobStep => ({
+  state: { ...common(state), phase: 'ended', ending, slices: new Map() },
+  effects: [{ type: 'release-slots' }, { type: 'ended', ending }],
+})
+
+/** Feeds the coordinator and acts on what it says about the attempt. */
+export function drive(state: JobState, event: CoordinatorEvent, times: Times): JobStep {
+  const step = stepCoordinator(state.coordinator, event)
+  let next: JobState = { ...state, coordinator: step.state }
+  const effects: JobEffect[] = []
+  const follow = (move: JobStep): void => {
+    next = move.state
+    effects.push(...move.effects)
+  }
+  for (const effect of step.effects) {
+    switch (effect.type) {
+      case 'suspended':
+        if (next.phase === 'settling') follow(stopAll(next, times))
+        break
+      case 'attempt-failed':
+        if (next.phase === 'running') {
+          follow(
+            fail(next, 'running', { code: 'CHECKPOINTS_EXHAUSTED', kind: 'restart', message: effect.reason, facts: {} }, times),
+          )
+        }
+        break
+      case 'drained':
+        if (next.phase === 'running') {
+          follow(settle({ ...next, ending: next.ending ?? { state: 'FINISHED', error: null } }, 'running', times))
+        }
+        break
+      case 'final':
+        effects.push(effect)
+        next = { ...next, failuresInARow: 0 }
+        break
+      default:
+        effects.push(effect)
+    }
+  }
+  return { state: next, effects }
+}

@@ -1,0 +1,58 @@
+/** The slot table in use: hands out slots in the order they were asked for. */
+import type { JobId, Subtask, TaskManagerId } from '@weir/model'
+import type { SlotBroker } from './driver.ts'
+import { EMPTY_SLOTS, freeSlots, giveBack, joined, place, take, withdrawn, type SlotTable } from './placement.ts'
+
+type Assignment = ReadonlyMap<Subtask, TaskManagerId>
+
+export class FleetSlots implements SlotBroker {
+  #table: SlotTable = EMPTY_SLOTS
+  #held = new Map<JobId, Assignment>()
+  #waiting = new Map<JobId, { count: number; granted: (assignment: Assignment) => void }>()
+  #scheduled = false
+
+  join(id: TaskManagerId, slots: number): void {
+    this.#table = joined(this.#table, id, slots)
+    this.#schedule()
+  }
+
+  /** Lost or draining: nothing new is placed there. */
+  withdraw(id: TaskManagerId): void {
+    this.#table = withdrawn(this.#table, id)
+  }
+
+  request(jobId: JobId, count: number, granted: (assignment: Assignment) => void): void {
+    this.#waiting.set(jobId, { count, granted })
+    this.#schedule()
+  }
+
+  release(jobId: JobId): void {
+    this.#waiting.delete(jobId)
+    const held = this.#held.get(jobId)
+    if (held === undefined) return
+    this.#held.delete(jobId)
+    this.#table = giveBack(this.#table, held)
+    this.#schedule()
+  }
+
+  free(): number {
+    return freeSlots(this.#table)
+  }
+
+  /** After the present event, so that a release and a request in one step see each other. */
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      for (const [jobId, { count, granted }] of this.#waiting) {
+        const assignment = place(this.#table, count)
+        if (assignment === null) continue // a smaller job behind it may fit
+        this.#waiting.delete(jobId)
+        this.#held.set(jobId, assignment)
+        this.#table = take(this.#table, assignment)
+        granted(assignment)
+      }
+    })
+  }
+}

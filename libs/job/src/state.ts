@@ -1,0 +1,211 @@
+/**
+ * The life of one job under one leader, as a union of phases; each phase's moves are in `states/<phase>.ts`.
+ *
+ * ```
+ * claiming ─▶ placing ─▶ deploying ─▶ recovering ─▶ running
+ *    ▲                        │            │           │  failure, lost task-manager, drain, cancel, end of input
+ *    │                        └────────────┴───────────┤
+ *    │                                                 ▼
+ *    └── backing-off ◀── stopping(leave) ◀────────  settling (the epoch in flight is closed first, PROTOCOL A4)
+ *                                                      │ the job is to end and nothing published waits for its commit
+ *                                                      ▼
+ *                                             stopping(abort) ─▶ ended
+ * ```
+ *
+ * A job that is to end (cancelled, failed) while a published epoch is not final goes round once more: claim → deploy →
+ * recover commits what is published and fences every pool, and then stops instead of running. So ending is no special
+ * case of recovery, and no published output is ever aborted.
+ */
+import type { CoordinatorEffect, CoordinatorState, Manifest, ManifestRef, PublishOutcome, SubtaskSnapshot } from '@weir/checkpoint'
+import type { PlanSummary } from '@weir/dataflow'
+import type {
+  Attempt,
+  AttemptId,
+  CheckpointId,
+  Digest,
+  Epoch,
+  ErrorKind,
+  Generation,
+  JobId,
+  Subtask,
+  TaskManagerId,
+} from '@weir/model'
+
+/** A WeirError as it travels: JSON. */
+export interface Failure {
+  readonly code: string
+  readonly kind: ErrorKind
+  readonly message: string
+  readonly facts: Readonly<Record<string, unknown>>
+}
+
+/** What never changes in a job's life. */
+export interface JobSpec {
+  readonly jobId: JobId
+  readonly name: string
+  readonly bundleDigest: Digest
+  readonly graphHash: string
+  readonly plan: PlanSummary
+}
+
+export interface SliceId {
+  readonly jobId: JobId
+  readonly attempt: AttemptId
+  readonly subtask: Subtask
+}
+
+export type EndState = 'FINISHED' | 'FAILED' | 'CANCELLED'
+export interface Ending {
+  readonly state: EndState
+  readonly error: Failure | null
+}
+
+/** Where a slice of the current attempt is and how far it has come. */
+export interface Slice {
+  readonly subtask: Subtask
+  readonly taskManagerId: TaskManagerId
+  /** `gone`: its task-manager is lost or it has stopped; nothing can reach it. `failed`: stopped working, but still answers. */
+  readonly status: 'assigned' | 'deployed' | 'recovered' | 'running' | 'failed' | 'gone'
+  readonly exchangeAddress: string | null
+  readonly inputEnded: boolean
+  readonly recordsIn: number
+  readonly recordsOut: number
+  readonly watermark: number
+}
+
+export type JobPhase =
+  /** Waiting for the won compare-and-swap on head.json: before it, nothing is done to the job (PROTOCOL A6). */
+  | { readonly phase: 'claiming' }
+  /** Waiting for enough free slots. */
+  | { readonly phase: 'placing'; readonly sinceMs: number; readonly manifest: Manifest | null }
+  /** Waiting until every slice has loaded the bundle and opened its data endpoint. */
+  | { readonly phase: 'deploying'; readonly deadlineMs: number; readonly manifest: Manifest | null }
+  /** Waiting until every sink has resolved its handles and fenced its pool, and all state is restored. */
+  | { readonly phase: 'recovering'; readonly deadlineMs: number }
+  | { readonly phase: 'running' }
+  /** Waiting for the coordinator to close the epoch in flight. */
+  | { readonly phase: 'settling'; readonly from: 'deploying' | 'recovering' | 'running' }
+  /** Waiting for every reachable slice to say Stopped. */
+  | { readonly phase: 'stopping'; readonly mode: 'leave' | 'abort'; readonly deadlineMs: number; readonly then: 'restart' | 'end' }
+  /** Waiting for the restart delay. */
+  | { readonly phase: 'backing-off'; readonly untilMs: number }
+  | { readonly phase: 'ended' }
+
+export type JobState = JobPhase & {
+  readonly spec: JobSpec
+  readonly generation: Generation
+  /** Last attempt number used; 0 = none yet. */
+  readonly attempt: Attempt
+  readonly coordinator: CoordinatorState
+  readonly slices: ReadonlyMap<Subtask, Slice>
+  readonly ending: Ending | null
+  /** Why the last restart happened, or what the job waits for. */
+  readonly lastError: Failure | null
+  readonly restarts: number
+  /** Restarts since the last final epoch: what the restart strategy counts. */
+  readonly failuresInARow: number
+  /** Monotonic ms of the failure being recovered from; null when running undisturbed. */
+  readonly failedAtMs: number | null
+  readonly lastRecoveryMs: number | null
+  readonly recordsIn: number
+}
+
+/** Every event carries the time it was observed: monotonic `now`, and `wallClock` for people. */
+export interface Times {
+  readonly now: number
+  readonly wallClock: number
+}
+
+export type JobEvent = Times &
+  (
+    | { readonly type: 'begin' }
+    | { readonly type: 'tick' }
+    | { readonly type: 'cancel' }
+    | { readonly type: 'claimed'; readonly published: ManifestRef | null; readonly manifest: Manifest | null }
+    | { readonly type: 'claim-refused'; readonly reason: string }
+    /** The published manifest cannot be read: retrying cannot help. */
+    | { readonly type: 'claim-failed'; readonly failure: Failure }
+    | { readonly type: 'placed'; readonly assignment: ReadonlyMap<Subtask, TaskManagerId> }
+    | { readonly type: 'deployed'; readonly slice: SliceId; readonly exchangeAddress: string }
+    | { readonly type: 'recovered'; readonly slice: SliceId }
+    | {
+        readonly type: 'progress'
+        readonly slice: SliceId
+        readonly recordsIn: number
+        readonly recordsOut: number
+        readonly watermark: number
+      }
+    | { readonly type: 'input-ended'; readonly slice: SliceId }
+    | { readonly type: 'slice-failed'; readonly slice: SliceId; readonly failure: Failure }
+    | { readonly type: 'stopped'; readonly slice: SliceId }
+    | { readonly type: 'task-manager-lost'; readonly taskManagerId: TaskManagerId; readonly reason: string }
+    | { readonly type: 'task-manager-draining'; readonly taskManagerId: TaskManagerId }
+    | { readonly type: 'ack'; readonly slice: SliceId; readonly checkpoint: CheckpointId; readonly snapshot: SubtaskSnapshot }
+    | { readonly type: 'declined'; readonly slice: SliceId; readonly checkpoint: CheckpointId; readonly failure: Failure }
+    | { readonly type: 'committed'; readonly slice: SliceId; readonly epoch: Epoch }
+    | { readonly type: 'stored'; readonly checkpoint: CheckpointId; readonly ref: ManifestRef }
+    | { readonly type: 'store-failed'; readonly checkpoint: CheckpointId; readonly reason: string }
+    | { readonly type: 'publish-answered'; readonly checkpoint: CheckpointId; readonly outcome: PublishOutcome }
+  )
+
+export type JobEffect =
+  | { readonly type: 'claim' }
+  | { readonly type: 'request-slots'; readonly count: number }
+  | { readonly type: 'release-slots' }
+  | { readonly type: 'deploy'; readonly to: TaskManagerId; readonly slice: SliceId }
+  | { readonly type: 'recover'; readonly to: TaskManagerId; readonly slice: SliceId; readonly snapshot: SubtaskSnapshot | null }
+  | { readonly type: 'run'; readonly to: TaskManagerId; readonly slice: SliceId; readonly peers: readonly Peer[] }
+  | { readonly type: 'stop'; readonly to: TaskManagerId; readonly slice: SliceId; readonly mode: 'leave' | 'abort' }
+  | { readonly type: 'restarted'; readonly attempt: Attempt; readonly reason: string; readonly recoveryMs: number }
+  | { readonly type: 'ended'; readonly ending: Ending }
+  | Exclude<CoordinatorEffect, { type: 'suspended' } | { type: 'attempt-failed' } | { type: 'drained' }>
+
+export interface Peer {
+  readonly subtask: Subtask
+  readonly taskManagerId: TaskManagerId
+  readonly exchangeAddress: string
+}
+
+export interface JobStep {
+  readonly state: JobState
+  readonly effects: readonly JobEffect[]
+}
+
+/** Bounds of the job machine's waits, ms. */
+export const DEPLOY_TIMEOUT_MS = 60_000
+export const RECOVER_TIMEOUT_MS = 180_000
+export const STOP_TIMEOUT_MS = 10_000
+/** How long an ending job waits for slots to settle what is published. */
+export const ENDING_PLACEMENT_TIMEOUT_MS = 30_000
+
+/** The word users see. */
+export type JobStateName =
+  | 'CREATED'
+  | 'DEPLOYING'
+  | 'RECOVERING'
+  | 'RUNNING'
+  | 'RESTARTING'
+  | 'CANCELLING'
+  | 'FAILING'
+  | EndState
+
+export function jobStateName(state: JobState): JobStateName {
+  if (state.phase === 'ended') return state.ending?.state ?? 'FAILED'
+  if (state.ending?.state === 'CANCELLED') return 'CANCELLING'
+  if (state.ending?.state === 'FAILED') return 'FAILING'
+  switch (state.phase) {
+    case 'claiming':
+    case 'placing':
+      return state.attempt === 0 ? 'CREATED' : 'RESTARTING'
+    case 'deploying':
+      return 'DEPLOYING'
+    case 'recovering':
+      return 'RECOVERING'
+    case 'running':
+      return 'RUNNING'
+    case 'settling':
+    case 'stopping':
+    case 'backing-off':
+      return state.ending === null ? 'RESTARTING' : 'RUNNING'
+  }
+}

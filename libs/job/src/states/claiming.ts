@@ -1,0 +1,30 @@
+/** Waiting for the won compare-and-swap on head.json. */
+import { coordinatorFor } from '@weir/checkpoint'
+import { common, end, still } from '../moves.ts'
+import type { JobEvent, JobState, JobStep } from '../state.ts'
+
+export function onClaiming(state: JobState, event: JobEvent): JobStep {
+  switch (event.type) {
+    case 'claimed': {
+      // The store is the truth, whatever this process remembers. Numbers used in this generation stay used (PROTOCOL A1).
+      const fresh = coordinatorFor(state.coordinator.options, event.published)
+      const coordinator = {
+        ...fresh,
+        lastEpoch: Math.max(fresh.lastEpoch, state.coordinator.lastEpoch) as typeof fresh.lastEpoch,
+        recordsIn: event.manifest?.subtasks.reduce((sum, s) => sum + s.recordsIn, 0) ?? 0,
+      }
+      return {
+        state: { ...common(state), phase: 'placing', sinceMs: event.now, manifest: event.manifest, coordinator },
+        effects: [{ type: 'request-slots', count: state.spec.plan.settings.parallelism }],
+      }
+    }
+    case 'claim-refused':
+      return { state, effects: [{ type: 'step-down', reason: event.reason }] }
+    case 'claim-failed':
+      return end(state, { state: 'FAILED', error: event.failure })
+    case 'cancel':
+      return still({ ...state, ending: state.ending ?? { state: 'CANCELLED', error: null } })
+    default:
+      return still(state)
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * Waiting until every sink has resolved its stored handles and fenced its pool. No source of the attempt starts before
+ * all of them have: a zombie's write between two of these would be output nobody replays (PROTOCOL A11, A12).
+ */
+import { allSlices, common, drive, fail, settle, sliceOf, still, withSlice } from '../moves.ts'
+import { RECOVER_TIMEOUT_MS, type JobEffect, type JobEvent, type JobState, type JobStep } from '../state.ts'
+import { onFleetChange, timeout, unexpectedStop } from './deploying.ts'
+
+export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, event: JobEvent): JobStep {
+  switch (event.type) {
+    case 'recovered': {
+      const next = withSlice(state, event.slice.subtask, { status: 'recovered' })
+      return allSlices(next, (s) => s.status === 'recovered') ? start(next, event) : still(next)
+    }
+    case 'slice-failed':
+      return fail(withSlice(state, event.slice.subtask, { status: 'failed' }), 'recovering', event.failure, event)
+    case 'stopped':
+      return fail(withSlice(state, event.slice.subtask, { status: 'gone' }), 'recovering', unexpectedStop(event), event)
+    case 'task-manager-lost':
+    case 'task-manager-draining':
+      return onFleetChange(state, event, 'recovering')
+    case 'cancel':
+      return still({ ...state, ending: state.ending ?? { state: 'CANCELLED', error: null } })
+    case 'tick': {
+      if (event.now < state.deadlineMs) return still(state)
+      const late = [...state.slices.values()].filter((s) => s.status !== 'recovered').map((s) => s.subtask)
+      return fail(state, 'recovering', timeout('RECOVER_TIMED_OUT', RECOVER_TIMEOUT_MS, late), event)
+    }
+    default:
+      return still(state)
+  }
+}
+
+/** recovering → running; or, for a job that is to end, → settling: what was published is final now. */
+function start(state: JobState, event: JobEvent): JobStep {
+  const slices = new Map([...state.slices].map(([i, s]) => [i, { ...s, status: 'running' as const }]))
+  const running: JobState = { ...common(state), phase: 'running', slices }
+  const { now, wallClock } = event
+  const started = drive(running, { type: 'started', attempt: state.attempt, now, wallClock }, event)
+  if (state.ending !== null) {
+    const step = settle(started.state, 'running', event)
+    return { state: step.state, effects: [...started.effects, ...step.effects] }
+  }
+  const peers = [...slices.values()].map((s) => ({
+    subtask: s.subtask,
+    taskManagerId: s.taskManagerId,
+    exchangeAddress: s.exchangeAddress ?? '',
+  }))
+  const effects: JobEffect[] = [...slices.values()].map((s) => ({
+    type: 'run',
+    to: s.taskManagerId,
+    slice: sliceOf(state, s.subtask),
+    peers,
+  }))
+  const recoveryMs = state.failedAtMs === null ? null : now - state.failedAtMs
+  if (recoveryMs !== null) {
+    effects.push({ type: 'restarted', attempt: state.attempt, reason: state.lastError?.message ?? '', recoveryMs })
+  }
+  return {
+    state: { ...started.state, failedAtMs: null, lastRecoveryMs: recoveryMs ?? state.lastRecoveryMs },
+    effects: [...started.effects, ...effects],
+  }
+}

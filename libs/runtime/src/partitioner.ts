@@ -1,0 +1,91 @@
+/**
+ * The sending side of one exchange edge: spreads keyed records over the receiving slices and batches them. Watermarks,
+ * barriers and the end go to every channel, behind all records written before them.
+ */
+import {
+  END,
+  barrier,
+  hashKey,
+  ownerOf,
+  watermark,
+  type CheckpointId,
+  type Key,
+  type KeyGroup,
+  type RecordBatch,
+  type Watermark,
+} from '@weir/model'
+import type { OutputChannel } from './channel.ts'
+
+/** Records per frame: about 32–64 KiB of typical events. */
+export const FRAME_RECORDS_MAX = 1_000
+
+interface Buffer {
+  keys: Key[]
+  values: unknown[]
+  timestamps: number[]
+}
+const empty = (): Buffer => ({ keys: [], values: [], timestamps: [] })
+
+export class Partitioner {
+  readonly #channels: readonly OutputChannel[]
+  readonly #maxParallelism: number
+  #buffers: Buffer[]
+  /** Key group → channel, computed once. */
+  readonly #owner: Uint16Array
+
+  constructor(channels: readonly OutputChannel[], maxParallelism: number) {
+    this.#channels = channels
+    this.#maxParallelism = maxParallelism
+    this.#buffers = channels.map(empty)
+    this.#owner = Uint16Array.from({ length: maxParallelism }, (_, g) =>
+      ownerOf(g as KeyGroup, channels.length, maxParallelism),
+    )
+  }
+
+  /** True when some channel has no credit: the caller stops reading until there is room. */
+  get full(): boolean {
+    for (const channel of this.#channels) if (channel.waiting > 0) return true
+    return false
+  }
+
+  /** `batch.keys` must be set. */
+  write(batch: RecordBatch): void {
+    const { values, timestamps } = batch
+    const keys = batch.keys!
+    const groups = this.#maxParallelism
+    for (let i = 0; i < values.length; i++) {
+      const key = keys[i]!
+      const to = this.#owner[hashKey(key) % groups]!
+      const buffer = this.#buffers[to]!
+      buffer.keys.push(key)
+      buffer.values.push(values[i])
+      if (buffer.timestamps.push(timestamps[i]!) >= FRAME_RECORDS_MAX) this.#flush(to)
+    }
+  }
+
+  flush(): void {
+    for (let i = 0; i < this.#channels.length; i++) this.#flush(i)
+  }
+
+  watermark(timestamp: Watermark): void {
+    this.flush()
+    for (const channel of this.#channels) channel.send(watermark(timestamp))
+  }
+
+  barrier(checkpoint: CheckpointId): void {
+    this.flush()
+    for (const channel of this.#channels) channel.send(barrier(checkpoint))
+  }
+
+  end(): void {
+    this.flush()
+    for (const channel of this.#channels) channel.send(END)
+  }
+
+  #flush(to: number): void {
+    const buffer = this.#buffers[to]!
+    if (buffer.values.length === 0) return
+    this.#buffers[to] = empty()
+    this.#channels[to]!.send({ kind: 'records', batch: buffer })
+  }
+}

@@ -1,0 +1,691 @@
+/**
+ * One slice of a job: subtask i of every stage, in one thread. It is driven by the control stream's commands and
+ * answers with reports; everything outside (Kafka, disk, network) comes in through ports.
+ *
+ * ```
+ *   deploy            recover                         run                              stop
+ * ─────────▶ deployed ─────────▶ (sinks resolved,  ──────▶ running ──▶ input ended ──────────▶ stopped
+ *                                 state restored,           │  │ trigger → snapshot → ack
+ *                                 sources positioned)       │  │ commit → sinks end transactions
+ *                                                           ▼
+ *                                                         failed: loops stand still, sinks wait for `stop`
+ * ```
+ *
+ * A record goes one way: source loop → chain → partitioner → channel → stage loop → chain → sink. A barrier takes the
+ * same way: injected between two batches of the source loop, aligned at the gate, snapshotted, sent on at once; what is
+ * slow about a snapshot (uploads, flushes) runs behind it.
+ */
+import type { SubtaskSnapshot } from '@weir/checkpoint'
+import {
+  SplitWatermarks,
+  chain,
+  fanOut,
+  operatorFor,
+  readBatch,
+  type GraphNode,
+  type HandleProof,
+  type Input,
+  type OperatorNode,
+  type Plan,
+  type SegmentRef,
+  type SinkNode,
+  type SinkState,
+  type SourceNode,
+  type SourceReader,
+  type SourceState,
+  type SplitWatermarksState,
+  type Stage,
+  type StateStore,
+  type SubtaskContext,
+  type TwoPhaseSink,
+} from '@weir/dataflow'
+import {
+  WATERMARK_MAX,
+  WATERMARK_MIN,
+  WeirError,
+  asWeirError,
+  assert,
+  type AttemptId,
+  type CheckpointId,
+  type Clock,
+  type Epoch,
+  type JobId,
+  type OperatorUid,
+  type RecordBatch,
+  type Subtask,
+  type Watermark,
+} from '@weir/model'
+import { LocalChannel, RemoteInput, RemoteOutput, type InputChannel, type OutputChannel } from './channel.ts'
+import { InputGate } from './input-gate.ts'
+import { Pace } from './pace.ts'
+import { Partitioner } from './partitioner.ts'
+import type { ExchangePort, LinkId, PeerAddress } from './ports.ts'
+import { Signal } from './signal.ts'
+
+/** Records asked for in one poll. */
+export const POLL_RECORDS_MAX = 2_000
+/** The loops give the event loop a turn at least this often: heartbeats, fetches and acks live there. */
+const TURN_MS = 8
+const PROGRESS_INTERVAL_MS = 100
+/** How long `stop` waits for loops that are inside user code or an adapter's wait. */
+const STOP_WAIT_MS = 5_000
+
+export interface SliceOptions {
+  readonly jobId: JobId
+  readonly attempt: AttemptId
+  readonly subtask: Subtask
+  readonly plan: Plan
+  /** Deep-freeze accumulators: on in development. */
+  readonly freeze: boolean
+}
+
+export interface SliceDeps {
+  readonly clock: Clock
+  readonly exchange: ExchangePort
+  createSource(node: SourceNode, context: SubtaskContext): SourceReader
+  createSink(node: SinkNode, context: SubtaskContext): TwoPhaseSink
+  /** A fresh store for one stage of this slice. */
+  openState(stage: number, context: SubtaskContext): Promise<StateStore>
+  readonly report: (report: SliceReport) => void
+  /** Lets the event loop run once (setImmediate). */
+  readonly turn: () => Promise<void>
+}
+
+export type SliceReport =
+  | { readonly type: 'progress'; readonly recordsIn: number; readonly recordsOut: number; readonly watermark: number }
+  | { readonly type: 'ack'; readonly checkpoint: CheckpointId; readonly snapshot: SubtaskSnapshot; readonly alignMs: number; readonly syncMs: number; readonly asyncMs: number }
+  | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly error: WeirError }
+  | { readonly type: 'committed'; readonly epoch: Epoch }
+  | { readonly type: 'input-ended' }
+  | { readonly type: 'failed'; readonly error: WeirError }
+
+/** How `SubtaskSnapshot.segments` is used: the chain of each stateful stage. */
+interface StageSegments {
+  readonly stage: number
+  readonly chain: readonly SegmentRef[]
+}
+
+interface StageRun {
+  readonly stage: Stage
+  /** First operator of the stage. */
+  input: Input
+  readonly sinks: { readonly node: SinkNode; readonly sink: TwoPhaseSink }[]
+  outputs: Partitioner[]
+  state: StateStore | null
+  gate: InputGate | null
+  readonly source: { readonly node: SourceNode; readonly reader: SourceReader; watermarks: SplitWatermarks } | null
+  /** Writes the sinks have not taken yet; awaited before the next element. */
+  pending: Promise<void>[]
+  watermark: Watermark
+}
+
+/** What is still missing of one checkpoint of this slice. */
+interface OpenCheckpoint {
+  readonly checkpoint: CheckpointId
+  missing: number
+  sources: Record<string, SourceState>
+  sinks: Record<string, SinkState>
+  segments: StageSegments[]
+  watermarks: Record<string, number>
+  recordsIn: number
+  alignMs: number
+  syncMs: number
+  startedMs: number
+}
+
+export class Slice {
+  readonly #options: SliceOptions
+  readonly #deps: SliceDeps
+  readonly #abort = new AbortController()
+  #stages: StageRun[] = []
+  #loops: Promise<void>[] = []
+  #channels: (OutputChannel | InputChannel)[] = []
+  #open = new Map<Epoch, OpenCheckpoint>()
+  /** Barriers asked for and not yet injected, oldest first. */
+  #triggers: CheckpointId[] = []
+  readonly #wake = new Map<number, Signal>()
+  #recordsIn = 0
+  #recordsOut = 0
+  #endedStages = 0
+  #failed = false
+  #stopped = false
+  #restored: SubtaskSnapshot | null = null
+  /** Source positions of epochs that may still become final: bounded by the coordinator's one epoch in flight. */
+  #positions = new Map<Epoch, Record<string, SourceState>>()
+  #commitTurn: Promise<void> = Promise.resolve()
+  #cancelProgress: () => void = () => {}
+
+  constructor(options: SliceOptions, deps: SliceDeps) {
+    this.#options = options
+    this.#deps = deps
+  }
+
+  /**
+   * Opens sources, sinks and state and brings them to the restored epoch. Nothing flows before `run`.
+   * Sinks go first: a lost or unknown transaction must be found before anything else is touched.
+   */
+  async recover(snapshot: SubtaskSnapshot | null): Promise<readonly { sink: string; proof: HandleProof }[]> {
+    this.#restored = snapshot
+    this.#recordsIn = snapshot?.recordsIn ?? 0
+    for (const stage of this.#options.plan.stages) this.#stages.push(this.#buildStage(stage))
+    const proofs: { sink: string; proof: HandleProof }[] = []
+    await Promise.all(
+      this.#stages.flatMap((run) =>
+        run.sinks.map(async ({ node, sink }) => {
+          const restored = (snapshot?.sinks[node.uid] as SinkState | undefined) ?? null
+          for (const proof of await sink.recover(restored)) proofs.push({ sink: node.uid, proof })
+        }),
+      ),
+    )
+    await Promise.all(this.#stages.map((run) => this.#restoreStage(run, snapshot)))
+    return proofs
+  }
+
+  /** Links the slices and starts the loops. */
+  async run(peers: readonly PeerAddress[]): Promise<void> {
+    const { plan } = this.#options
+    const inputs = new Map<number, InputChannel[]>()
+    const local = new Map<number, LocalChannel>()
+    const opening: Promise<void>[] = []
+    for (const stage of plan.stages) {
+      if (stage.inputs.length > 0) inputs.set(stage.index, [])
+    }
+    for (const stage of plan.stages) {
+      for (const _from of stage.inputs) {
+        const channels = inputs.get(stage.index)!
+        for (const peer of peers) {
+          const slot = channels.length
+          if (peer.subtask === this.#options.subtask) {
+            const channel = new LocalChannel(() => this.#signal(_from).notify())
+            local.set(stage.index, channel)
+            channels.push(channel)
+            continue
+          }
+          channels.push(null as unknown as InputChannel)
+          const id = this.#link(peer.subtask, this.#options.subtask, stage.index)
+          opening.push(
+            this.#deps.exchange.accept(id, peer, this.#abort.signal).then((link) => {
+              link.onBroken((error) => this.#fail(asWeirError(error, 'EXCHANGE_BROKEN')))
+              channels[slot] = new RemoteInput(link)
+            }),
+          )
+        }
+      }
+    }
+    const outputs = new Map<number, OutputChannel[]>()
+    for (const stage of plan.stages) {
+      for (const output of stage.outputs) {
+        const channels: OutputChannel[] = []
+        outputs.set(output.stage, channels)
+        for (const peer of peers) {
+          if (peer.subtask === this.#options.subtask) {
+            channels[peer.subtask] = local.get(output.stage)!
+            continue
+          }
+          const id = this.#link(this.#options.subtask, peer.subtask, output.stage)
+          opening.push(
+            this.#deps.exchange.connect(id, peer, this.#abort.signal).then((link) => {
+              link.onBroken((error) => this.#fail(asWeirError(error, 'EXCHANGE_BROKEN')))
+              channels[peer.subtask] = new RemoteOutput(link, () => this.#signal(stage.index).notify())
+            }),
+          )
+        }
+      }
+    }
+    await Promise.all(opening)
+    if (this.#over) return
+    for (const run of this.#stages) {
+      run.outputs = run.stage.outputs.map((o) => new Partitioner(outputs.get(o.stage)!, this.#maxParallelism))
+      const channels = inputs.get(run.stage.index)
+      if (channels) {
+        run.gate = new InputGate(channels, this.#options.attempt, run.watermark, () => this.#deps.clock.monotonic())
+        this.#channels.push(...channels)
+      }
+      for (const o of run.stage.outputs) this.#channels.push(...outputs.get(o.stage)!)
+      run.input = this.#buildChain(run)
+    }
+    for (const run of this.#stages) {
+      const loop = run.source ? this.#sourceLoop(run, run.source) : this.#stageLoop(run, run.gate!)
+      this.#loops.push(loop.catch((error: unknown) => this.#fail(asWeirError(error, 'SLICE_FAILED'))))
+    }
+    this.#reportProgress()
+  }
+
+  /** The barrier of a new epoch: injected by every source loop between two batches. */
+  trigger(checkpoint: CheckpointId): void {
+    if (this.#over) return
+    this.#open.set(checkpoint.epoch, {
+      checkpoint,
+      missing: this.#stages.length,
+      sources: {},
+      sinks: {},
+      segments: [],
+      watermarks: {},
+      recordsIn: 0,
+      alignMs: 0,
+      syncMs: 0,
+      startedMs: this.#deps.clock.monotonic(),
+    })
+    this.#triggers.push(checkpoint)
+    for (const run of this.#stages) if (run.source) this.#signal(run.stage.index).notify()
+  }
+
+  /** The epoch will never be published. Its barrier is dropped; what its sinks prepared stays prepared (PROTOCOL A2). */
+  giveUp(checkpoint: CheckpointId): void {
+    this.#open.delete(checkpoint.epoch)
+    this.#positions.delete(checkpoint.epoch)
+    this.#triggers = this.#triggers.filter((c) => c.epoch !== checkpoint.epoch)
+    for (const run of this.#stages) run.gate?.giveUp(checkpoint)
+  }
+
+  /** Ends exactly the named sequences. Runs beside the loops (PROTOCOL B3); commits of one slice follow each other. */
+  commit(epoch: Epoch, upTo: Readonly<Record<string, number>>): void {
+    this.#commitTurn = this.#commitTurn.then(async () => {
+      if (this.#over) return
+      try {
+        await Promise.all(
+          this.#stages.flatMap((run) =>
+            run.sinks.flatMap(({ node, sink }) => {
+              const sequence = upTo[node.uid]
+              return sequence === undefined ? [] : [sink.commit(sequence)]
+            }),
+          ),
+        )
+        this.#deps.report({ type: 'committed', epoch })
+        const positions = this.#positions.get(epoch)
+        for (const run of this.#stages) {
+          const position = run.source && positions?.[run.source.node.uid]
+          if (position) run.source!.reader.committed?.(position)
+        }
+        for (const e of this.#positions.keys()) if (e <= epoch) this.#positions.delete(e)
+      } catch (error) {
+        this.#fail(asWeirError(error, 'COMMIT_REFUSED'))
+      }
+    })
+  }
+
+  /** Ends everything; afterwards nothing of this slice is alive. Safe to call in any state. */
+  async stop(mode: 'leave' | 'abort'): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#end(new WeirError({ code: 'SLICE_STOPPED', kind: 'restart' }, 'the slice was stopped'))
+    const { clock } = this.#deps
+    await Promise.race([Promise.all([...this.#loops, this.#commitTurn]), clock.sleep(STOP_WAIT_MS)])
+    for (const channel of this.#channels) channel?.close()
+    await Promise.allSettled(
+      this.#stages.flatMap((run) => [
+        ...run.sinks.map(({ sink }) => sink.close(mode)),
+        run.source?.reader.close(),
+        run.state?.close(),
+      ]),
+    )
+  }
+
+  // ---- building -----------------------------------------------------------------------------------------------------
+
+  get #maxParallelism(): number {
+    return this.#options.plan.job.settings.maxParallelism
+  }
+
+  get #over(): boolean {
+    return this.#abort.signal.aborted
+  }
+
+  #node(index: number): GraphNode {
+    return this.#options.plan.job.graph.nodes[index]!
+  }
+
+  #context(uid: OperatorUid): SubtaskContext {
+    const { jobId, attempt, subtask, plan } = this.#options
+    const { parallelism, maxParallelism } = plan.job.settings
+    return { jobId, attempt, operatorUid: uid, subtask, parallelism, maxParallelism, signal: this.#abort.signal }
+  }
+
+  #link(from: Subtask, to: Subtask, stage: number): LinkId {
+    return { jobId: this.#options.jobId, attempt: this.#options.attempt, from, to, stage }
+  }
+
+  #signal(stage: number): Signal {
+    let signal = this.#wake.get(stage)
+    if (!signal) this.#wake.set(stage, (signal = new Signal()))
+    return signal
+  }
+
+  #buildStage(stage: Stage): StageRun {
+    const head = this.#node(stage.head)
+    const sinks = stage.nodes.flatMap((index) => {
+      const node = this.#node(index)
+      return node.kind === 'sink' ? [{ node, sink: this.#deps.createSink(node, this.#context(node.uid)) }] : []
+    })
+    const source =
+      head.kind === 'source'
+        ? {
+            node: head,
+            reader: this.#deps.createSource(head, this.#context(head.uid)),
+            watermarks: new SplitWatermarks({ outOfOrderMs: head.outOfOrderMs }, []),
+          }
+        : null
+    return {
+      stage,
+      input: fanOut([]),
+      sinks,
+      outputs: [],
+      state: null,
+      gate: null,
+      source,
+      pending: [],
+      watermark: WATERMARK_MIN,
+    }
+  }
+
+  async #restoreStage(run: StageRun, snapshot: SubtaskSnapshot | null): Promise<void> {
+    const { index } = run.stage
+    if (run.stage.nodes.some((i) => ['reduce', 'window'].includes(this.#node(i).kind))) {
+      run.state = await this.#deps.openState(index, this.#context(this.#node(run.stage.head).uid))
+      const stored = (snapshot?.segments as readonly StageSegments[] | undefined)?.find((s) => s.stage === index)
+      await run.state.restore(stored?.chain ?? [])
+    }
+    if (run.source) {
+      const { uid } = run.source.node
+      const splits = await run.source.reader.open((snapshot?.sources[uid] as SourceState | undefined) ?? null)
+      const restored: Record<string, number> = {}
+      for (const split of splits) {
+        const watermark = snapshot?.watermarks[`${uid}/${split}`]
+        if (watermark !== undefined) restored[split] = watermark
+      }
+      run.source.watermarks = new SplitWatermarks({ outOfOrderMs: run.source.node.outOfOrderMs }, splits, restored)
+      run.watermark = snapshot?.watermarks[`stage-${index}`] ?? WATERMARK_MIN
+    } else run.watermark = snapshot?.watermarks[`stage-${index}`] ?? WATERMARK_MIN
+  }
+
+  /** Operators of the stage as one call tree: from its head down to sinks and partitioners. */
+  #buildChain(run: StageRun): Input {
+    const { edges } = this.#options.plan.job.graph
+    const inStage = new Set(run.stage.nodes)
+    const build = (index: number): Input => {
+      const after = edges.filter(([from]) => from === index).map(([, to]) => this.#entry(run, to, inStage, build))
+      return fanOut(after)
+    }
+    return build(run.stage.head)
+  }
+
+  /** What an edge leads to: a partitioner (keyBy), a sink or an operator with everything behind it. */
+  #entry(run: StageRun, index: number, inStage: ReadonlySet<number>, build: (index: number) => Input): Input {
+    const node = this.#node(index)
+    if (node.kind === 'sink') return this.#sinkInput(run, node)
+    const output = run.stage.outputs.findIndex((o) => o.keyBy === index)
+    assert(output >= 0 || inStage.has(index), `node ${node.uid} is not in stage ${run.stage.index}`)
+    assert(node.kind !== 'source', 'an edge leads into a source')
+    const operator = operatorFor(node as OperatorNode)
+    operator.open({
+      uid: node.uid,
+      subtask: this.#options.subtask,
+      parallelism: this.#options.plan.job.settings.parallelism,
+      maxParallelism: this.#maxParallelism,
+      state: run.state ?? NO_STATE,
+      watermark: run.watermark,
+      counters: { lateRecords: 0 },
+      freeze: this.#options.freeze,
+    })
+    return chain([operator], output >= 0 ? this.#exchangeInput(run.outputs[output]!) : build(index))
+  }
+
+  #exchangeInput(partitioner: Partitioner): Input {
+    return {
+      emit: (batch) => partitioner.write(batch),
+      watermark: (timestamp) => partitioner.watermark(timestamp),
+      end: () => partitioner.end(),
+    }
+  }
+
+  #sinkInput(run: StageRun, node: SinkNode): Input {
+    const { sink } = run.sinks.find((s) => s.node === node)!
+    return {
+      emit: (batch: RecordBatch) => {
+        this.#recordsOut += batch.values.length
+        const full = sink.write(batch)
+        if (full !== undefined) run.pending.push(full)
+      },
+      watermark: () => {},
+      end: () => {},
+    }
+  }
+
+  // ---- loops --------------------------------------------------------------------------------------------------------
+
+  async #sourceLoop(run: StageRun, source: NonNullable<StageRun['source']>): Promise<void> {
+    const { clock } = this.#deps
+    const { node, reader } = source
+    const wake = this.#signal(run.stage.index)
+    const { parallelism } = this.#options.plan.job.settings
+    const pace = node.recordsPerSecond === null ? null : new Pace(node.recordsPerSecond / parallelism, clock.monotonic())
+    const injected = new Set<Epoch>()
+    let ended = false
+    this.#advance(run, source.watermarks.current)
+    let turnAt = clock.monotonic()
+    while (!this.#over) {
+      for (const checkpoint of this.#triggers) {
+        if (injected.has(checkpoint.epoch)) continue
+        injected.add(checkpoint.epoch)
+        if (injected.size > 16) injected.delete(injected.values().next().value!)
+        this.#snapshot(run, checkpoint, 0)
+      }
+      if (ended) {
+        await wake.wait()
+        continue
+      }
+      await this.#room(run, wake)
+      const allowance = pace?.take(clock.monotonic(), POLL_RECORDS_MAX) ?? POLL_RECORDS_MAX
+      if (allowance === 0) {
+        await this.#waitOr(wake, pace!.waitMs(clock.monotonic()))
+        continue
+      }
+      const polled = await reader.poll(allowance)
+      if (this.#over) return
+      if (polled === 'idle') {
+        pace?.giveBack(allowance)
+        for (const output of run.outputs) output.flush()
+      } else if (polled === 'end') {
+        ended = true
+        this.#advance(run, WATERMARK_MAX)
+        run.input.end()
+        this.#stageEnded()
+      } else if (polled.kind === 'split-end') {
+        pace?.giveBack(allowance)
+        this.#advance(run, source.watermarks.end(polled.split))
+      } else {
+        const batch = readBatch(node, polled)
+        const count = batch.values.length
+        pace?.giveBack(allowance - count)
+        this.#recordsIn += count
+        const watermark = source.watermarks.observe(polled.split, batch.timestamps)
+        run.input.emit(batch)
+        this.#advance(run, watermark)
+      }
+      if (run.pending.length > 0) await this.#drain(run)
+      if (clock.monotonic() - turnAt >= TURN_MS) {
+        // Records may lie in half-filled frames: others work while this thread serves its sockets.
+        for (const output of run.outputs) output.flush()
+        await this.#deps.turn()
+        turnAt = clock.monotonic()
+      }
+    }
+  }
+
+  async #stageLoop(run: StageRun, gate: InputGate): Promise<void> {
+    const { clock } = this.#deps
+    const wake = this.#signal(run.stage.index)
+    this.#abort.signal.addEventListener('abort', () => gate.wake(), { once: true })
+    let turnAt = clock.monotonic()
+    while (!this.#over) {
+      const event = gate.next()
+      if (event === undefined) {
+        for (const output of run.outputs) output.flush()
+        await gate.arrival()
+        turnAt = clock.monotonic()
+        continue
+      }
+      switch (event.type) {
+        case 'records':
+          run.input.emit(event.batch)
+          break
+        case 'watermark':
+          this.#advance(run, event.timestamp)
+          break
+        case 'barrier':
+          this.#snapshot(run, event.checkpoint, event.alignMs)
+          break
+        case 'end':
+          run.input.end()
+          this.#stageEnded()
+          break
+      }
+      if (run.pending.length > 0) await this.#drain(run)
+      await this.#room(run, wake)
+      if (clock.monotonic() - turnAt >= TURN_MS) {
+        await this.#deps.turn()
+        turnAt = clock.monotonic()
+      }
+    }
+  }
+
+  #advance(run: StageRun, watermark: Watermark): void {
+    if (watermark <= run.watermark) return
+    run.watermark = watermark
+    run.input.watermark(watermark)
+  }
+
+  /** Holds the loop while a receiver has no room; a barrier may still be injected by the caller after it. */
+  async #room(run: StageRun, wake: Signal): Promise<void> {
+    while (!this.#over && run.outputs.some((o) => o.full)) await wake.wait()
+  }
+
+  async #drain(run: StageRun): Promise<void> {
+    const writes = run.pending
+    run.pending = []
+    await Promise.all(writes)
+  }
+
+  async #waitOr(wake: Signal, ms: number): Promise<void> {
+    const cancel = this.#deps.clock.after(ms, () => wake.notify())
+    await wake.wait()
+    cancel()
+  }
+
+  // ---- checkpoints --------------------------------------------------------------------------------------------------
+
+  /**
+   * The barrier in one stage. The synchronous part fixes position, state and open transaction; the barrier goes on at
+   * once; what takes time runs behind it and ends in the ack.
+   */
+  #snapshot(run: StageRun, checkpoint: CheckpointId, alignMs: number): void {
+    const open = this.#open.get(checkpoint.epoch)
+    const { clock } = this.#deps
+    const started = clock.monotonic()
+    const work: Promise<void>[] = []
+    const parts: { sinks: Record<string, SinkState>; segments: StageSegments | null } = { sinks: {}, segments: null }
+    // Prepared also when the epoch was given up meanwhile: the cut through this stage is where the barrier is (A2).
+    for (const { node, sink } of run.sinks) {
+      work.push(sink.prepare(checkpoint).then((state) => void (parts.sinks[node.uid] = state)))
+    }
+    if (run.state) {
+      const { index } = run.stage
+      work.push(run.state.snapshot(checkpoint).then((segments) => void (parts.segments = { stage: index, chain: segments })))
+    }
+    const watermarks: Record<string, number> = { [`stage-${run.stage.index}`]: run.watermark }
+    const position = run.source?.reader.snapshot()
+    const recordsIn = this.#recordsIn
+    if (run.source) {
+      const splits: SplitWatermarksState = run.source.watermarks.snapshot()
+      for (const [split, watermark] of Object.entries(splits)) watermarks[`${run.source.node.uid}/${split}`] = watermark
+    }
+    for (const output of run.outputs) output.barrier(checkpoint)
+    const syncMs = clock.monotonic() - started
+    void Promise.all(work).then(
+      () => {
+        if (open === undefined || this.#open.get(checkpoint.epoch) !== open) return
+        Object.assign(open.sinks, parts.sinks)
+        Object.assign(open.watermarks, watermarks)
+        if (parts.segments) open.segments.push(parts.segments)
+        if (run.source && position) {
+          open.sources[run.source.node.uid] = position
+          open.recordsIn = Math.max(open.recordsIn, recordsIn)
+        }
+        open.alignMs = Math.max(open.alignMs, alignMs)
+        open.syncMs = Math.max(open.syncMs, syncMs)
+        if (--open.missing === 0) this.#ack(open)
+      },
+      (thrown: unknown) => {
+        const error = asWeirError(thrown, 'SNAPSHOT_FAILED')
+        // A sink that could not prepare has a transaction nobody may commit: the attempt is over. A failed upload is
+        // only a declined epoch: the changes are in the next snapshot.
+        if (error.code.startsWith('OBJECT_STORE')) {
+          this.#open.delete(checkpoint.epoch)
+          this.#deps.report({ type: 'declined', checkpoint, error })
+        } else this.#fail(error)
+      },
+    )
+  }
+
+  #ack(open: OpenCheckpoint): void {
+    const { epoch } = open.checkpoint
+    this.#open.delete(epoch)
+    this.#triggers = this.#triggers.filter((c) => c.epoch > epoch)
+    this.#positions.set(epoch, open.sources)
+    this.#deps.report({
+      type: 'ack',
+      checkpoint: open.checkpoint,
+      snapshot: {
+        subtask: this.#options.subtask,
+        sources: open.sources,
+        segments: open.segments,
+        sinks: open.sinks,
+        watermarks: open.watermarks,
+        recordsIn: open.recordsIn,
+      },
+      alignMs: Math.round(open.alignMs),
+      syncMs: Math.round(open.syncMs),
+      asyncMs: Math.round(this.#deps.clock.monotonic() - open.startedMs),
+    })
+  }
+
+  // ---- ends ---------------------------------------------------------------------------------------------------------
+
+  #stageEnded(): void {
+    if (++this.#endedStages < this.#stages.length) return
+    this.#progress()
+    this.#deps.report({ type: 'input-ended' })
+  }
+
+  #fail(error: WeirError): void {
+    if (this.#failed || this.#over) return
+    this.#failed = true
+    this.#end(error)
+    this.#deps.report({ type: 'failed', error })
+  }
+
+  #end(reason: WeirError): void {
+    this.#cancelProgress()
+    if (!this.#over) this.#abort.abort(reason)
+    for (const signal of this.#wake.values()) signal.notify()
+    for (const run of this.#stages) run.gate?.wake()
+  }
+
+  #reportProgress(): void {
+    if (this.#over) return
+    this.#progress()
+    const cancel = this.#deps.clock.after(PROGRESS_INTERVAL_MS, () => this.#reportProgress())
+    this.#cancelProgress = cancel
+  }
+
+  #progress(): void {
+    const watermark = Math.min(...this.#stages.map((run) => run.watermark))
+    this.#deps.report({ type: 'progress', recordsIn: this.#recordsIn, recordsOut: this.#recordsOut, watermark })
+  }
+}
+
+const NO_STATE = {
+  keyed(uid: OperatorUid): never {
+    throw new WeirError({ code: 'INTERNAL', kind: 'invalid', operatorUid: uid }, `operator ${uid} has no state store`)
+  },
+}
