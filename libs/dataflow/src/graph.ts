@@ -96,6 +96,8 @@ export interface JobSettings {
     readonly toleratedAborts: number
   }
   readonly transactionTimeoutMs: number
+  /** Time a recovery may take before a prepared transaction expires (PROTOCOL B1). */
+  readonly recoveryBudgetMs: number
   readonly restart: { readonly attempts: number; readonly delayMs: number }
 }
 

@@ -149,7 +149,6 @@ export class Slice {
   #endedStages = 0
   #failed = false
   #stopped = false
-  #restored: SubtaskSnapshot | null = null
   /** Source positions of epochs that may still become final: bounded by the coordinator's one epoch in flight. */
   #positions = new Map<Epoch, Record<string, SourceState>>()
   #commitTurn: Promise<void> = Promise.resolve()
@@ -165,7 +164,6 @@ export class Slice {
    * Sinks go first: a lost or unknown transaction must be found before anything else is touched.
    */
   async recover(snapshot: SubtaskSnapshot | null): Promise<readonly { sink: string; proof: HandleProof }[]> {
-    this.#restored = snapshot
     this.#recordsIn = snapshot?.recordsIn ?? 0
     for (const stage of this.#options.plan.stages) this.#stages.push(this.#buildStage(stage))
     const proofs: { sink: string; proof: HandleProof }[] = []

@@ -1,0 +1,56 @@
+import js from '@eslint/js'
+import tseslint from 'typescript-eslint'
+import { io, pure, rooms } from './tools/lint/layers.js'
+
+const all = Object.keys(rooms)
+
+/** One entry per room: the rooms it must not import, Nest outside apps/, and I/O in the pure rooms. */
+const layers = all
+  .filter((room) => room !== 'proto')
+  .map((room) => {
+    const forbidden = all.filter((other) => other !== room && !rooms[room].includes(other))
+    const patterns = [
+      { group: forbidden.flatMap((r) => [`@weir/${r}`, `@weir/${r}/*`]), message: `${room} may import only: ${rooms[room].join(', ') || 'nothing'} (ARCHITECTURE.md, layers)` },
+      { group: ['@nestjs/*'], message: 'Nest lives in apps/ only' },
+    ]
+    if (room !== 'kafka') patterns.push({ group: ['kafkajs', 'kafkajs/*'], message: 'kafkajs lives in libs/kafka only' })
+    if (pure.includes(room)) patterns.push({ group: io, message: 'a pure room does no I/O: put it behind a port' })
+    return {
+      files: [`libs/${room}/src/**/*.ts`],
+      ignores: ['**/*.test.ts'],
+      rules: {
+        'no-restricted-imports': ['error', { patterns }],
+      },
+    }
+  })
+
+export default tseslint.config(
+  { ignores: ['**/node_modules', '**/dist', 'proto/gen', '.weir', '.nx', 'coverage'] },
+  js.configs.recommended,
+  ...tseslint.configs.recommended,
+  {
+    rules: {
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      'no-undef': 'off',
+      eqeqeq: 'error',
+    },
+  },
+  {
+    files: ['libs/**/src/**/*.ts'],
+    languageOptions: { parserOptions: { project: './tsconfig.test.json', tsconfigRootDir: import.meta.dirname } },
+    rules: { '@typescript-eslint/no-floating-promises': 'error' },
+  },
+  ...layers,
+  {
+    files: pure.map((room) => `libs/${room}/src/**/*.ts`),
+    ignores: ['**/*.test.ts', '**/testing/**', 'libs/model/src/system.ts'],
+    rules: {
+      'no-restricted-globals': ['error', 'setTimeout', 'setInterval', 'setImmediate', 'process', 'performance', 'fetch'],
+      'no-restricted-properties': [
+        'error',
+        { object: 'Date', property: 'now', message: 'time comes in events or through the Clock port' },
+        { object: 'Math', property: 'random', message: 'randomness comes through the Random port' },
+      ],
+    },
+  },
+)

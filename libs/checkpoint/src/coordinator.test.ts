@@ -1,0 +1,192 @@
+import fc from 'fast-check'
+import { attempt, digest, epoch, generation, jobId, subtask, type CheckpointId } from '@weir/model'
+import { expect, test } from 'vitest'
+import {
+  coordinatorFor,
+  stepCoordinator,
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type CoordinatorOptions,
+  type CoordinatorState,
+} from './coordinator.ts'
+import type { ManifestRef, SubtaskSnapshot } from './manifest.ts'
+import type { PublishOutcome } from './ports.ts'
+
+const options: CoordinatorOptions = {
+  jobId: jobId('j'),
+  generation: generation(2),
+  parallelism: 2,
+  maxParallelism: 128,
+  graphHash: 'g',
+  intervalMs: 1_000,
+  everyRecords: 100,
+  minPauseMs: 50,
+  alignTimeoutMs: 5_000,
+  toleratedAborts: 1,
+}
+const cp = (n: number, a = 1): CheckpointId => ({ generation: generation(2), epoch: epoch(n), attempt: attempt(a) })
+const ref = (n: number): ManifestRef => ({
+  epoch: epoch(n),
+  generation: generation(2),
+  attempt: attempt(1),
+  key: `m${n}`,
+  digest: digest(`d${n}`),
+  parentEpoch: epoch(n - 1),
+})
+const slice = (i: number, handles: number[] = [], recordsIn = 0): SubtaskSnapshot => ({
+  subtask: subtask(i),
+  sources: {},
+  segments: [],
+  sinks: { out: { sequence: handles.at(-1) ?? 0, handles: handles.map((sequence) => ({ sequence })) } },
+  watermarks: {},
+  recordsIn,
+})
+const started: CoordinatorEvent = { type: 'started', attempt: attempt(1), now: 0, wallClock: 0 }
+const tick = (now: number): CoordinatorEvent => ({ type: 'tick', now, wallClock: now })
+const ack = (n: number, i: number, handles: number[] = []): CoordinatorEvent => ({
+  type: 'ack',
+  checkpoint: cp(n),
+  snapshot: slice(i, handles),
+})
+const stored = (n: number): CoordinatorEvent => ({ type: 'stored', checkpoint: cp(n), ref: ref(n) })
+const answered = (n: number, outcome: PublishOutcome): CoordinatorEvent => ({
+  type: 'publish-answered',
+  checkpoint: cp(n),
+  outcome,
+  now: 1_500,
+  wallClock: 1_500,
+})
+const published = (n: number): CoordinatorEvent =>
+  answered(n, { kind: 'published', published: { manifest: ref(n), headRevision: '1', mirrorTag: 't' } })
+const committed = (n: number, i: number): CoordinatorEvent => ({
+  type: 'committed',
+  attempt: cp(n),
+  epoch: epoch(n),
+  subtask: subtask(i),
+  now: 1_600,
+  wallClock: 1_600,
+})
+
+function run(events: CoordinatorEvent[], from: CoordinatorState = coordinatorFor(options, null)) {
+  let state = from
+  const effects: CoordinatorEffect[] = []
+  for (const event of events) {
+    const step = stepCoordinator(state, event)
+    state = step.state
+    effects.push(...step.effects)
+  }
+  return { state, effects, types: effects.map((e) => e.type) }
+}
+const toPublishing = [started, tick(1_000), ack(1, 0, [1]), ack(1, 1), stored(1)]
+
+test('an epoch goes trigger → manifest → publish → commit → final, in this order', () => {
+  const { types, state } = run([...toPublishing, published(1), committed(1, 0)])
+  expect(types).toEqual(['trigger', 'write-manifest', 'publish', 'published', 'commit', 'final'])
+  expect(state).toMatchObject({ phase: 'idle', final: 1, published: { epoch: 1 } })
+})
+
+test('the commit names only slices that prepared something, and their last sequence', () => {
+  const { effects } = run([started, tick(1_000), ack(1, 0, [4, 5]), ack(1, 1), stored(1), published(1)])
+  const commit = effects.find((e) => e.type === 'commit')!
+  expect([...commit.upTo]).toEqual([[0, { out: 5 }]])
+})
+
+test('an epoch without output is final when it is published', () => {
+  expect(run([started, tick(1_000), ack(1, 0), ack(1, 1), stored(1), published(1)]).types.slice(-2)).toEqual([
+    'published',
+    'final',
+  ])
+})
+
+test('records trigger before the interval is over, but not before the pause', () => {
+  const progress: CoordinatorEvent = { type: 'progress', recordsIn: 100 }
+  expect(run([started, progress, tick(49)]).types).toEqual([])
+  expect(run([started, progress, tick(50)]).types).toEqual(['trigger'])
+})
+
+test('A2: an epoch that is given up aborts nothing; its number is not used again', () => {
+  const { effects, state } = run([started, tick(1_000), ack(1, 0, [1]), tick(6_000), tick(7_000)])
+  expect(effects).toMatchObject([
+    { type: 'trigger', checkpoint: { epoch: 1 } },
+    { type: 'give-up', reason: 'timeout', waitingFor: [1] },
+    { type: 'trigger', checkpoint: { epoch: 2 } },
+  ])
+  expect(state.published).toBeNull()
+})
+
+test('A3: a publish without an answer is only ever repeated with the same manifest', () => {
+  const unknown = answered(1, { kind: 'unknown', reason: 'timed out' })
+  const { effects, state } = run([...toPublishing, unknown, tick(99_000), unknown])
+  expect(effects.filter((e) => e.type === 'publish')).toEqual([0, 1, 2].map((again) => expect.objectContaining({ ref: ref(1), again })))
+  expect(effects.some((e) => e.type === 'give-up' || e.type === 'commit')).toBe(false)
+  expect(state.phase).toBe('publishing')
+})
+
+test('A4: a restart waits for the answer of a publish that was sent, and then restores it', () => {
+  const waiting = run([...toPublishing, { type: 'suspend' }])
+  expect(waiting.types.at(-1)).toBe('publish')
+  const { effects } = run([published(1)], waiting.state)
+  expect(effects).toMatchObject([{ type: 'published' }, { type: 'suspended', restore: { epoch: 1 } }])
+})
+
+test('A4: a restart drops an epoch that was not sent, and late answers change nothing', () => {
+  const { effects, state } = run([started, tick(1_000), ack(1, 0), { type: 'suspend' }, ack(1, 1), stored(1)])
+  expect(effects).toMatchObject([{ type: 'trigger' }, { type: 'give-up' }, { type: 'suspended', restore: null }])
+  expect(state.phase).toBe('suspended')
+})
+
+test('A4: acks of another attempt are not counted', () => {
+  const stale: CoordinatorEvent = { type: 'ack', checkpoint: cp(1, 9), snapshot: slice(1) }
+  expect(run([started, tick(1_000), ack(1, 0), stale]).state).toMatchObject({ phase: 'collecting' })
+})
+
+test('superseded means step down and nothing else', () => {
+  const { types } = run([...toPublishing, answered(1, { kind: 'superseded', reason: 'generation 3' })])
+  expect(types.slice(3)).toEqual(['step-down'])
+})
+
+test('more epochs given up than tolerated end the attempt', () => {
+  const { types } = run([started, tick(1_000), tick(6_000), tick(7_000), tick(12_000)])
+  expect(types).toEqual(['trigger', 'give-up', 'trigger', 'give-up', 'attempt-failed'])
+})
+
+test('the job is drained only by an epoch that began after the input had ended', () => {
+  const ended: CoordinatorEvent = { type: 'input-ended', now: 1_100, wallClock: 1_100 }
+  const first = run([started, tick(1_000), ended, ack(1, 0), ack(1, 1), stored(1), published(1)])
+  expect(first.types).not.toContain('drained')
+  expect(run([tick(1_501), ack(2, 0), ack(2, 1), stored(2), published(2)], first.state).types.at(-1)).toBe('drained')
+})
+
+test('whatever the order of events: no commit without a publish, epochs grow, n + 1 begins after n is settled', () => {
+  const n = fc.integer({ min: 1, max: 4 })
+  const i = fc.nat(1)
+  const event: fc.Arbitrary<CoordinatorEvent> = fc.oneof(
+    fc.integer({ min: 0, max: 30_000 }).map(tick),
+    fc.tuple(n, i).map(([e, s]) => ack(e, s, [e])),
+    n.map(stored),
+    n.map(published),
+    n.map((e) => answered(e, { kind: 'unknown', reason: '' })),
+    fc.tuple(n, i).map(([e, s]) => committed(e, s)),
+    n.map((e): CoordinatorEvent => ({ type: 'store-failed', checkpoint: cp(e), reason: '', now: 1 })),
+    fc.constant<CoordinatorEvent>({ type: 'suspend' }),
+  )
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 60 }), (events) => {
+      const { effects } = run([started, ...events])
+      let open: number | null = null
+      let last = 0
+      const done = new Set<number>()
+      for (const e of effects) {
+        if (e.type === 'trigger') {
+          expect(open).toBeNull()
+          expect(e.checkpoint.epoch).toBeGreaterThan(last)
+          open = last = e.checkpoint.epoch
+        }
+        if (e.type === 'published') done.add(e.ref.epoch)
+        if (e.type === 'commit') expect(done.has(e.permit.manifest.epoch)).toBe(true)
+        if (e.type === 'final' || e.type === 'give-up' || e.type === 'suspended') open = null
+      }
+    }),
+    { numRuns: 500 },
+  )
+})

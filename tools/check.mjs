@@ -1,0 +1,2 @@
+// What CI runs: the same as `npm test`.
+import './test.mjs'
