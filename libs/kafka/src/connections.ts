@@ -1,0 +1,248 @@
+/**
+ * Connections to one Kafka cluster: kafkajs keeps sockets, TLS, metadata and coordinator look-up; requests and answers
+ * are ours. One object per thread, shared by all sources and sinks in it.
+ */
+import { createRequire } from 'node:module'
+import net from 'node:net'
+import { WeirError, type Clock } from '@weir/model'
+import { Kafka, logLevel, type Admin } from 'kafkajs'
+import { apiVersions, type ApiCall } from './wire/apis.ts'
+import { Reader } from './wire/bytes.ts'
+import { errorName, mustWait } from './wire/errors.ts'
+
+const require = createRequire(import.meta.url)
+
+/** Time for one broker to accept a connection, ms. */
+const CONNECT_TIMEOUT_MS = 5_000
+/** Time for one answer, ms; longer than the broker's own waits. */
+const REQUEST_TIMEOUT_MS = 35_000
+/** How long a request is repeated while the broker says "later" or is away, ms. */
+export const RETRY_BUDGET_MS = 60_000
+const RETRY_DELAY_MS = 20
+const RETRY_DELAY_MAX_MS = 500
+
+// The little of kafkajs' inner objects that is used: see its src/cluster/index.js and src/network/connection.js.
+interface KafkajsConnection {
+  requestQueue?: { pending: unknown[]; throttledUntil: number; scheduleCheckPendingRequests(): void }
+}
+interface KafkajsBroker {
+  connectionPool: { send(call: unknown): Promise<unknown>; pool: KafkajsConnection[] }
+}
+interface KafkajsCluster {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  refreshMetadata(): Promise<void>
+  addTargetTopic(topic: string): Promise<void>
+  findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number }[]
+  findBroker(of: { nodeId: string }): Promise<KafkajsBroker>
+  findGroupCoordinator(of: { groupId: string; coordinatorType: number }): Promise<KafkajsBroker>
+  findControllerBroker(): Promise<KafkajsBroker>
+}
+const COORDINATOR = { group: 0, transaction: 1 } as const
+
+export interface KafkaConnectionOptions {
+  readonly brokers: readonly string[]
+  readonly clientId: string
+}
+
+export class KafkaConnections {
+  readonly #options: KafkaConnectionOptions
+  readonly #clock: Clock
+  readonly #cluster: KafkajsCluster
+  #connected: Promise<void> | null = null
+
+  constructor(options: KafkaConnectionOptions, deps: { clock: Clock }) {
+    this.#options = options
+    this.#clock = deps.clock
+    const Cluster = require('kafkajs/src/cluster/index.js') as new (o: Record<string, unknown>) => KafkajsCluster
+    const quiet = { namespace: () => quiet, error() {}, warn() {}, info() {}, debug() {} }
+    this.#cluster = new Cluster({
+      logger: quiet,
+      socketFactory: ({ host, port, onConnect }: { host: string; port: number; onConnect: () => void }) => {
+        const socket = net.connect({ host, port }, onConnect)
+        socket.setKeepAlive(true, 10_000)
+        socket.setNoDelay(true)
+        return socket
+      },
+      brokers: options.brokers,
+      clientId: options.clientId,
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      metadataMaxAge: 300_000,
+      retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 500 },
+      allowAutoTopicCreation: false,
+    })
+  }
+
+  /** Throws `KAFKA_UNAVAILABLE` (retry) naming the brokers. */
+  connect(): Promise<void> {
+    this.#connected ??= this.#cluster.connect().catch((cause: unknown) => {
+      this.#connected = null
+      throw this.#unavailable(cause)
+    })
+    return this.#connected
+  }
+
+  async close(): Promise<void> {
+    await this.#cluster.disconnect()
+  }
+
+  admin(): Admin {
+    return new Kafka({ clientId: this.#options.clientId, brokers: [...this.#options.brokers], logLevel: logLevel.NOTHING }).admin()
+  }
+
+  /** Partition ids, ascending. Throws `UNKNOWN_TOPIC` (invalid). */
+  async partitions(topic: string): Promise<number[]> {
+    await this.connect()
+    try {
+      await this.#cluster.addTargetTopic(topic)
+    } catch (cause) {
+      if ((cause as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION') throw unknownTopic(topic)
+      throw this.#unavailable(cause)
+    }
+    const partitions = this.#cluster.findTopicPartitionMetadata(topic)
+    if (partitions.length === 0) throw unknownTopic(topic)
+    return partitions.map((p) => p.partitionId).sort((a, b) => a - b)
+  }
+
+  /** Throws `TRANSACTIONS_V2_REQUIRED` (invalid) where the cluster's `transaction.version` is below 2. */
+  async requireTransactionsV2(): Promise<void> {
+    await this.connect()
+    const features = await this.send(await this.#cluster.findControllerBroker(), apiVersions())
+    const version = features.get('transaction.version') ?? 0
+    if (version >= 2) return
+    throw new WeirError(
+      { code: 'TRANSACTIONS_V2_REQUIRED', kind: 'invalid', version },
+      `the brokers run transaction.version=${version}; Weir needs 2 (Kafka 4.0 or newer: kafka-features.sh upgrade --feature transaction.version=2)`,
+    )
+  }
+
+  /** To the leader of a partition; "later" and lost connections are repeated inside the budget, other codes are answered. */
+  toLeader<T extends { errorCode: number }>(topic: string, partition: number, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
+    return this.#patiently(api.apiName, signal, async (again) => {
+      if (again) await this.#cluster.refreshMetadata()
+      return this.send(await this.#leader(topic, partition), api)
+    })
+  }
+
+  toGroup<T extends { errorCode: number }>(group: string, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
+    return this.#toCoordinator('group', group, api, signal)
+  }
+
+  toTransaction<T extends { errorCode: number }>(id: string, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
+    return this.#toCoordinator('transaction', id, api, signal)
+  }
+
+  /** To every leader of the topic at once: for fetches. `partitions` are grouped by leader. */
+  async byLeader(topic: string, partitions: readonly number[]): Promise<Map<string, number[]>> {
+    const leaders = new Map(this.#cluster.findTopicPartitionMetadata(topic).map((p) => [p.partitionId, String(p.leader)]))
+    const groups = new Map<string, number[]>()
+    for (const p of partitions) {
+      const leader = leaders.get(p) ?? '-1'
+      groups.set(leader, [...(groups.get(leader) ?? []), p])
+    }
+    return groups
+  }
+
+  async toBroker<T>(nodeId: string, api: ApiCall<T>): Promise<T> {
+    return this.send(await this.#cluster.findBroker({ nodeId }), api)
+  }
+
+  refresh(): Promise<void> {
+    return this.#cluster.refreshMetadata()
+  }
+
+  async anyBroker<T>(api: ApiCall<T>): Promise<T> {
+    await this.connect()
+    return this.send(await this.#cluster.findControllerBroker(), api)
+  }
+
+  async send<T>(broker: KafkajsBroker, api: ApiCall<T>): Promise<T> {
+    const { apiKey, apiVersion, apiName, payload, read } = api
+    const sent = broker.connectionPool.send({
+      request: { apiKey, apiVersion, apiName, encode: () => Promise.resolve(encoded(payload)) },
+      response: {
+        decode: (answer: Buffer) => Promise.resolve({ answer }),
+        parse: ({ answer }: { answer: Buffer }) => Promise.resolve(read(new Reader(answer))),
+      },
+      logResponseError: false,
+    }) as Promise<T>
+    for (const connection of broker.connectionPool.pool) calm(connection)
+    return sent
+  }
+
+  async #leader(topic: string, partition: number): Promise<KafkajsBroker> {
+    const found = this.#cluster.findTopicPartitionMetadata(topic).find((p) => p.partitionId === partition)
+    return this.#cluster.findBroker({ nodeId: String(found?.leader ?? -1) })
+  }
+
+  #toCoordinator<T extends { errorCode: number }>(type: 'group' | 'transaction', id: string, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
+    return this.#patiently(api.apiName, signal, async () => {
+      const broker = await this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType: COORDINATOR[type] })
+      return this.send(broker, api)
+    })
+  }
+
+  /** Repeats while the answer is "later" or there is none. A repeat proves nothing about the first (PROTOCOL C8). */
+  async #patiently<T extends { errorCode: number }>(name: string, signal: AbortSignal, once: (again: boolean) => Promise<T>): Promise<T> {
+    await this.connect()
+    const deadline = this.#clock.monotonic() + RETRY_BUDGET_MS
+    let delay = RETRY_DELAY_MS
+    for (let again = false; ; again = true) {
+      signal.throwIfAborted()
+      let why: string
+      let cause: unknown
+      try {
+        const answer = await once(again)
+        if (!mustWait(answer.errorCode)) return answer
+        why = errorName(answer.errorCode)
+      } catch (error) {
+        if (error instanceof WeirError) throw error
+        why = String(error)
+        cause = error
+      }
+      if (this.#clock.monotonic() >= deadline) {
+        throw new WeirError(
+          { code: 'KAFKA_UNAVAILABLE', kind: 'retry', request: name, last: why },
+          `${name} had no answer for ${RETRY_BUDGET_MS} ms (last: ${why}); check the brokers ${this.#options.brokers.join(', ')}`,
+          { cause },
+        )
+      }
+      await this.#clock.sleep(delay, signal)
+      delay = Math.min(delay * 2, RETRY_DELAY_MAX_MS)
+    }
+  }
+
+  #unavailable(cause: unknown): WeirError {
+    const { brokers } = this.#options
+    return new WeirError(
+      { code: 'KAFKA_UNAVAILABLE', kind: 'retry', brokers },
+      `no Kafka broker answers at ${brokers.join(', ')}: ${String((cause as Error).message ?? cause)}. Start it or correct the address (WEIR_KAFKA_BROKERS).`,
+      { cause },
+    )
+  }
+}
+
+export const unknownTopic = (topic: string): WeirError =>
+  new WeirError({ code: 'UNKNOWN_TOPIC', kind: 'invalid', topic }, `topic "${topic}" does not exist; create it before the job starts`)
+
+/** kafkajs checks that a payload is its own Encoder. */
+function encoded(payload: Buffer): unknown {
+  const Encoder = require('kafkajs/src/protocol/encoder.js') as new (n?: number) => { writeBuffer(b: Buffer): unknown }
+  return new Encoder(payload.length).writeBuffer(payload)
+}
+
+/**
+ * kafkajs arms a timer with `throttledUntil − now`, negative when nothing is throttled and nothing waits; Node 24 warns
+ * about each. Without anything to check there is no need for the timer.
+ */
+const calmed = new WeakSet<object>()
+function calm(connection: KafkajsConnection): void {
+  const queue = connection.requestQueue
+  if (!queue || calmed.has(queue)) return
+  calmed.add(queue)
+  const check = queue.scheduleCheckPendingRequests.bind(queue)
+  queue.scheduleCheckPendingRequests = () => {
+    if (queue.pending.length > 0 || queue.throttledUntil > Date.now()) check()
+  }
+}

@@ -1,0 +1,294 @@
+/** The requests Weir sends itself, with the grammar of each above it. All are flexible: they end in tagged fields. */
+import { Reader, Writer } from './bytes.ts'
+
+/** What kafkajs' connection sends: key, version, payload behind the header, and how to read the answer. */
+export interface ApiCall<T> {
+  readonly apiKey: number
+  readonly apiVersion: number
+  readonly apiName: string
+  readonly payload: Buffer
+  readonly read: (r: Reader) => T
+}
+
+const call = <T>(apiName: string, apiKey: number, apiVersion: number, w: Writer, read: (r: Reader) => T): ApiCall<T> => ({
+  apiName,
+  apiKey,
+  apiVersion,
+  // A flexible request header ends in a tag byte that kafkajs does not write: it leads our payload instead.
+  payload: Buffer.concat([Buffer.of(0), w.done()]),
+  read: (r) => {
+    r.tags()
+    return read(r)
+  },
+})
+
+/** ApiVersions 3: software name, version → keys, throttle, features. The answer's header has no tag byte. */
+export function apiVersions(): ApiCall<ReadonlyMap<string, number>> {
+  const w = new Writer().string('weir').string('1').tags()
+  return {
+    apiName: 'ApiVersions',
+    apiKey: 18,
+    apiVersion: 3,
+    payload: Buffer.concat([Buffer.of(0), w.done()]),
+    read(r) {
+      r.i16()
+      r.array(() => {
+        r.at += 6
+        r.tags()
+      })
+      r.i32()
+      const finalized = new Map<string, number>()
+      for (let n = r.uvarint(); n > 0; n--) {
+        const tag = r.uvarint()
+        const end = r.uvarint() + r.at
+        if (tag === 2) {
+          r.array(() => {
+            const name = r.string()!
+            finalized.set(name, r.i16())
+            r.i16()
+            r.tags()
+          })
+        }
+        r.at = end
+      }
+      return finalized
+    },
+  }
+}
+
+export interface ProducerIdentity {
+  readonly producerId: bigint
+  readonly producerEpoch: number
+}
+const identity = (r: Reader): ProducerIdentity & { errorCode: number } => {
+  r.i32()
+  return { errorCode: r.i16(), producerId: r.i64(), producerEpoch: r.i16() }
+}
+
+/** InitProducerId 5: transactional id, timeout ms, producer id, epoch → throttle, error, producer id, epoch. */
+export const initProducerId = (id: string, timeoutMs: number, current: ProducerIdentity | null) =>
+  call(
+    'InitProducerId',
+    22,
+    5,
+    new Writer().string(id).i32(timeoutMs).i64(current?.producerId ?? -1n).i16(current?.producerEpoch ?? -1).tags(),
+    identity,
+  )
+
+/** EndTxn 5: transactional id, producer id, epoch, committed → throttle, error, *next* producer id and epoch (C7). */
+export const endTxn = (id: string, of: ProducerIdentity, commit: boolean) =>
+  call('EndTxn', 26, 5, new Writer().string(id).i64(of.producerId).i16(of.producerEpoch).bool(commit).tags(), identity)
+
+/** Produce 12: transactional id, acks, timeout, [topic, [partition, records]]. Under v2 it also adds the partition. */
+export const produce = (id: string, topic: string, partition: number, records: Uint8Array) =>
+  call(
+    'Produce',
+    0,
+    12,
+    new Writer(records.length + 256)
+      .string(id)
+      .i16(-1)
+      .i32(30_000)
+      .uvarint(2)
+      .string(topic)
+      .uvarint(2)
+      .i32(partition)
+      .bytes(records)
+      .tags()
+      .tags()
+      .tags(),
+    (r) => {
+      const [answer] = r
+        .array(() => {
+          r.string()
+          const partitions = r.array(() => {
+            r.i32()
+            const one = { errorCode: r.i16(), baseOffset: r.i64() }
+            r.at += 16
+            r.array(() => {
+              r.i32()
+              r.string()
+              r.tags()
+            })
+            r.string()
+            r.tags()
+            return one
+          })
+          r.tags()
+          return partitions
+        })
+        .flat()
+      return answer!
+    },
+  )
+
+/** TxnOffsetCommit 5: id, group, producer id, epoch, generation −1, member '', [topic, [partition, offset, epoch, metadata]]. */
+export const txnOffsetCommit = (id: string, group: string, of: ProducerIdentity, topic: string, offset: bigint, metadata: string) =>
+  call(
+    'TxnOffsetCommit',
+    28,
+    5,
+    markerTopic(
+      new Writer().string(id).string(group).i64(of.producerId).i16(of.producerEpoch).i32(-1).string('').string(null),
+      topic,
+      offset,
+      metadata,
+    ),
+    markerAnswer,
+  )
+
+/** OffsetCommit 8: group, generation −1, member '', instance null, [topic, [partition, offset, epoch, metadata]]. */
+export const offsetCommit = (group: string, topic: string, offset: bigint, metadata: string) =>
+  call('OffsetCommit', 8, 8, markerTopic(new Writer().string(group).i32(-1).string('').string(null), topic, offset, metadata), markerAnswer)
+
+const markerTopic = (w: Writer, topic: string, offset: bigint, metadata: string): Writer =>
+  w.uvarint(2).string(topic).uvarint(2).i32(0).i64(offset).i32(-1).string(metadata).tags().tags().tags()
+const markerAnswer = (r: Reader): { errorCode: number } => {
+  r.i32()
+  let errorCode = 0
+  r.array(() => {
+    r.string()
+    r.array(() => {
+      r.i32()
+      errorCode = r.i16() || errorCode
+      r.tags()
+    })
+    r.tags()
+  })
+  return { errorCode }
+}
+
+/** OffsetFetch 7: group, [topic, [partition]], require_stable = true (PROTOCOL A13). Offset −1 = none. */
+export const offsetFetch = (group: string, topic: string) =>
+  call(
+    'OffsetFetch',
+    9,
+    7,
+    new Writer().string(group).uvarint(2).string(topic).uvarint(2).i32(0).tags().bool(true).tags(),
+    (r) => {
+      r.i32()
+      let found = { offset: -1n, metadata: null as string | null, errorCode: 0 }
+      r.array(() => {
+        r.string()
+        r.array(() => {
+          r.i32()
+          const offset = r.i64()
+          r.i32()
+          found = { offset, metadata: r.string(), errorCode: r.i16() }
+          r.tags()
+        })
+        r.tags()
+      })
+      const errorCode = r.i16() || found.errorCode
+      return { ...found, errorCode }
+    },
+  )
+
+/** ListOffsets 7: −1, isolation, [topic, [partition, leader epoch, timestamp]]; timestamp −1 latest, −2 earliest. */
+export const listOffsets = (topic: string, partition: number, timestamp: -1n | -2n, readCommitted: boolean) =>
+  call(
+    'ListOffsets',
+    2,
+    7,
+    new Writer()
+      .i32(-1)
+      .i8(readCommitted ? 1 : 0)
+      .uvarint(2)
+      .string(topic)
+      .uvarint(2)
+      .i32(partition)
+      .i32(-1)
+      .i64(timestamp)
+      .tags()
+      .tags()
+      .tags(),
+    (r) => {
+      r.i32()
+      let answer = { errorCode: 0, offset: -1n }
+      r.array(() => {
+        r.string()
+        r.array(() => {
+          r.i32()
+          const errorCode = r.i16()
+          r.i64()
+          answer = { errorCode, offset: r.i64() }
+          r.i32()
+          r.tags()
+        })
+        r.tags()
+      })
+      return answer
+    },
+  )
+
+export interface FetchedPartition {
+  readonly partition: number
+  readonly errorCode: number
+  readonly lastStableOffset: bigint
+  readonly logStartOffset: bigint
+  readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: bigint }[]
+  readonly records: Buffer | null
+}
+
+/** Fetch 12 without a session: one topic, several partitions. */
+export const fetchRecords = (
+  topic: string,
+  partitions: readonly { partition: number; offset: bigint; maxBytes: number }[],
+  options: { maxWaitMs: number; readCommitted: boolean },
+) => {
+  const w = new Writer()
+    .i32(-1)
+    .i32(options.maxWaitMs)
+    .i32(1)
+    .i32(32 << 20)
+    .i8(options.readCommitted ? 1 : 0)
+    .i32(0)
+    .i32(-1)
+    .uvarint(2)
+    .string(topic)
+  w.array(partitions, (p) => w.i32(p.partition).i32(-1).i64(p.offset).i32(-1).i64(-1n).i32(p.maxBytes).tags())
+  w.tags().uvarint(1).string('').tags()
+  return call('Fetch', 1, 12, w, (r) => {
+    r.i32()
+    const errorCode = r.i16()
+    r.i32()
+    const fetched = r
+      .array(() => {
+        r.string()
+        const of = r.array((): FetchedPartition => {
+          const partition = r.i32()
+          const code = r.i16()
+          r.i64()
+          const lastStableOffset = r.i64()
+          const logStartOffset = r.i64()
+          const aborted = r.array(() => {
+            const one = { producerId: r.i64(), firstOffset: r.i64() }
+            r.tags()
+            return one
+          })
+          r.i32()
+          const records = r.bytes()
+          r.tags()
+          return { partition, errorCode: code, lastStableOffset, logStartOffset, aborted, records }
+        })
+        r.tags()
+        return of
+      })
+      .flat()
+    return { errorCode, partitions: fetched }
+  })
+}
+
+/** ListTransactions 0: state filters, producer id filters → [transactional id, producer id, state]. */
+export const listTransactions = () =>
+  call('ListTransactions', 66, 0, new Writer().uvarint(1).uvarint(1).tags(), (r) => {
+    r.i32()
+    const errorCode = r.i16()
+    r.array(() => r.string())
+    const transactions = r.array(() => {
+      const one = { transactionalId: r.string()!, producerId: r.i64(), state: r.string()! }
+      r.tags()
+      return one
+    })
+    return { errorCode, transactions }
+  })

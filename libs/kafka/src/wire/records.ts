@@ -1,0 +1,231 @@
+/**
+ * Record batches, format v2. Writing appends straight into one growing buffer; reading makes views over the fetched
+ * buffer and copies nothing (compressed batches are inflated once).
+ *
+ *   i64 base offset · i32 length · i32 leader epoch · i8 magic 2 · u32 crc32c · i16 attributes · i32 last offset delta
+ *   i64 base timestamp · i64 max timestamp · i64 producer id · i16 producer epoch · i32 base sequence · i32 count
+ *   records: varint length · i8 attributes · varlong Δtimestamp · varint Δoffset · key · value · varint headers
+ */
+import { gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { crc32c } from '@node-rs/crc32'
+import type { RawRecords } from '@weir/dataflow'
+import { WeirError } from '@weir/model'
+import { uncompressSync as lz4Frame } from './lz4.ts'
+import { snappyJava } from './snappy.ts'
+import { Reader } from './bytes.ts'
+import type { ProducerIdentity } from './apis.ts'
+
+const HEADER = 61
+const CRC_FROM = 21
+const TRANSACTIONAL = 0x10
+const CONTROL = 0x20
+
+export class BatchBuilder {
+  #buf: Buffer
+  #at = HEADER
+  #count = 0
+  #baseTimestamp = 0
+  #maxTimestamp = 0
+
+  constructor(initialBytes = 64 << 10) {
+    this.#buf = Buffer.allocUnsafe(initialBytes)
+  }
+
+  get count(): number {
+    return this.#count
+  }
+  get bytes(): number {
+    return this.#at
+  }
+
+  append(key: Uint8Array | null, value: Uint8Array | string | null, timestamp: number): void {
+    const valueBytes = value === null ? 0 : typeof value === 'string' ? Buffer.byteLength(value) : value.length
+    const keyBytes = key?.length ?? 0
+    this.#grow(keyBytes + valueBytes + 40)
+    if (this.#count === 0) this.#baseTimestamp = this.#maxTimestamp = timestamp
+    if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp
+    const delta = timestamp - this.#baseTimestamp
+    const body =
+      1 +
+      sizeOf(delta) +
+      sizeOf(this.#count) +
+      sizeOf(key === null ? -1 : keyBytes) +
+      keyBytes +
+      sizeOf(value === null ? -1 : valueBytes) +
+      valueBytes +
+      1
+    this.#varint(body)
+    this.#buf[this.#at++] = 0
+    this.#varint(delta)
+    this.#varint(this.#count++)
+    this.#varint(key === null ? -1 : keyBytes)
+    if (key !== null) {
+      this.#buf.set(key, this.#at)
+      this.#at += keyBytes
+    }
+    this.#varint(value === null ? -1 : valueBytes)
+    if (typeof value === 'string') this.#buf.write(value, this.#at, valueBytes, 'utf8')
+    else if (value !== null) this.#buf.set(value, this.#at)
+    this.#at += valueBytes
+    this.#buf[this.#at++] = 0
+  }
+
+  /** The finished batch; the builder must not be used again. */
+  finish(of: ProducerIdentity, baseSequence: number): Buffer {
+    const b = this.#buf
+    b.writeBigInt64BE(0n, 0)
+    b.writeInt32BE(this.#at - 12, 8)
+    b.writeInt32BE(-1, 12)
+    b[16] = 2
+    b.writeInt16BE(TRANSACTIONAL, 21)
+    b.writeInt32BE(this.#count - 1, 23)
+    b.writeBigInt64BE(BigInt(this.#baseTimestamp), 27)
+    b.writeBigInt64BE(BigInt(this.#maxTimestamp), 35)
+    b.writeBigInt64BE(of.producerId, 43)
+    b.writeInt16BE(of.producerEpoch, 51)
+    b.writeInt32BE(baseSequence, 53)
+    b.writeInt32BE(this.#count, 57)
+    const batch = b.subarray(0, this.#at)
+    b.writeUInt32BE(crc32c(batch.subarray(CRC_FROM)), 17)
+    return batch
+  }
+
+  #grow(n: number): void {
+    if (this.#at + n <= this.#buf.length) return
+    const grown = Buffer.allocUnsafe(Math.max(this.#buf.length * 2, this.#at + n))
+    this.#buf.copy(grown, 0, 0, this.#at)
+    this.#buf = grown
+  }
+
+  /** Zig-zag; beyond 31 bits by arithmetic, since JavaScript's shifts stop there. */
+  #varint(v: number): void {
+    let z = v >= 0 ? v * 2 : -v * 2 - 1
+    while (z > 0x7f) {
+      this.#buf[this.#at++] = (z % 128) | 0x80
+      z = Math.floor(z / 128)
+    }
+    this.#buf[this.#at++] = z
+  }
+}
+
+function sizeOf(v: number): number {
+  let z = v >= 0 ? v * 2 : -v * 2 - 1
+  let n = 1
+  while (z > 0x7f) {
+    n++
+    z = Math.floor(z / 128)
+  }
+  return n
+}
+
+export interface ControlRecord {
+  readonly offset: bigint
+  readonly producerId: bigint
+  readonly producerEpoch: number
+  readonly type: 'commit' | 'abort'
+}
+
+export interface ReadBatches {
+  readonly chunks: readonly RawRecords[]
+  readonly control: readonly ControlRecord[]
+  /** Offset behind everything in the buffer, whether visible or not; null when no whole batch was in it. */
+  readonly nextOffset: bigint | null
+}
+
+/**
+ * Reads every whole batch. `from`: records below it are skipped (a fetch may begin inside a batch).
+ * `aborted` null = read uncommitted.
+ */
+export function readBatches(
+  buffer: Buffer,
+  from: bigint,
+  aborted: readonly { producerId: bigint; firstOffset: bigint }[] | null,
+): ReadBatches {
+  const chunks: RawRecords[] = []
+  const control: ControlRecord[] = []
+  let nextOffset: bigint | null = null
+  const pending = aborted === null ? [] : [...aborted].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1))
+  const aborting = new Set<bigint>()
+  for (let at = 0; at + HEADER <= buffer.length; ) {
+    const end = at + 12 + buffer.readInt32BE(at + 8)
+    if (end > buffer.length) break // the broker cuts the last batch at the byte limit
+    const baseOffset = buffer.readBigInt64BE(at)
+    const attributes = buffer.readInt16BE(at + 21)
+    const producerId = buffer.readBigInt64BE(at + 43)
+    nextOffset = baseOffset + BigInt(buffer.readInt32BE(at + 23)) + 1n
+    if (attributes & CONTROL) {
+      const r = new Reader(buffer, at + HEADER)
+      r.varint()
+      r.i8()
+      r.varlong()
+      r.varint()
+      r.varint()
+      r.i16()
+      const type = r.i16() === 1 ? 'commit' : 'abort'
+      control.push({ offset: baseOffset, producerId, producerEpoch: buffer.readInt16BE(at + 51), type })
+      if (type === 'abort') aborting.delete(producerId)
+    } else {
+      while (pending.length > 0 && pending[0]!.firstOffset <= baseOffset) aborting.add(pending.shift()!.producerId)
+      const hidden = attributes & TRANSACTIONAL && aborting.has(producerId)
+      if (!hidden && nextOffset > from) {
+        const chunk = readRecords(buffer, at, end, attributes, baseOffset, from)
+        if (chunk.count > 0) chunks.push(chunk)
+      }
+    }
+    at = end
+  }
+  return { chunks, control, nextOffset }
+}
+
+function readRecords(buffer: Buffer, at: number, end: number, attributes: number, baseOffset: bigint, from: bigint): RawRecords {
+  const count = buffer.readInt32BE(at + 57)
+  const baseTimestamp = Number(buffer.readBigInt64BE(at + 27))
+  const body = inflate(buffer.subarray(at + HEADER, end), attributes & 7)
+  const inPlace = body === null
+  const r = inPlace ? new Reader(buffer, at + HEADER) : new Reader(body)
+  const keyStart = new Int32Array(count)
+  const keyEnd = new Int32Array(count)
+  const valueStart = new Int32Array(count)
+  const valueEnd = new Int32Array(count)
+  const timestamps = new Float64Array(count)
+  const offsets = new Float64Array(count)
+  const base = Number(baseOffset)
+  const lowest = Number(from)
+  let n = 0
+  for (let i = 0; i < count; i++) {
+    const length = r.varint()
+    const recordEnd = r.at + length
+    r.at++
+    timestamps[n] = baseTimestamp + r.varlong()
+    offsets[n] = base + r.varint()
+    const keyBytes = r.varint()
+    keyStart[n] = keyBytes < 0 ? -1 : r.at
+    r.at += Math.max(0, keyBytes)
+    keyEnd[n] = r.at
+    const valueBytes = r.varint()
+    valueStart[n] = valueBytes < 0 ? -1 : r.at
+    r.at += Math.max(0, valueBytes)
+    valueEnd[n] = r.at
+    r.at = recordEnd
+    if (offsets[n]! >= lowest) n++
+  }
+  return { buffer: r.buffer, count: n, keyStart, keyEnd, valueStart, valueEnd, timestamps, offsets }
+}
+
+/** Null = not compressed. */
+function inflate(body: Buffer, codec: number): Buffer | null {
+  switch (codec) {
+    case 0:
+      return null
+    case 1:
+      return gunzipSync(body)
+    case 2:
+      return snappyJava(body)
+    case 3:
+      return lz4Frame(body)
+    case 4:
+      return zstdDecompressSync(body)
+    default:
+      throw new WeirError({ code: 'UNKNOWN_COMPRESSION', kind: 'invalid', codec }, `record batch with unknown compression ${codec}`)
+  }
+}
