@@ -10,10 +10,14 @@ const layers = all
   .map((room) => {
     const forbidden = all.filter((other) => other !== room && !rooms[room].includes(other))
     const patterns = [
-      { group: forbidden.flatMap((r) => [`@weir/${r}`, `@weir/${r}/*`]), message: `${room} may import only: ${rooms[room].join(', ') || 'nothing'} (ARCHITECTURE.md, layers)` },
+      {
+        group: forbidden.flatMap((r) => [`@weir/${r}`, `@weir/${r}/*`]),
+        message: `${room} may import only: ${rooms[room].join(', ') || 'nothing'} (ARCHITECTURE.md, layers)`,
+      },
       { group: ['@nestjs/*'], message: 'Nest lives in apps/ only' },
     ]
-    if (room !== 'kafka') patterns.push({ group: ['kafkajs', 'kafkajs/*'], message: 'kafkajs lives in libs/kafka only' })
+    if (room !== 'kafka')
+      patterns.push({ group: ['kafkajs', 'kafkajs/*'], message: 'kafkajs lives in libs/kafka only' })
     if (pure.includes(room)) patterns.push({ group: io, message: 'a pure room does no I/O: put it behind a port' })
     return {
       files: [`libs/${room}/src/**/*.ts`],
@@ -45,7 +49,15 @@ export default tseslint.config(
     files: pure.map((room) => `libs/${room}/src/**/*.ts`),
     ignores: ['**/*.test.ts', '**/testing/**', 'libs/model/src/system.ts'],
     rules: {
-      'no-restricted-globals': ['error', 'setTimeout', 'setInterval', 'setImmediate', 'process', 'performance', 'fetch'],
+      'no-restricted-globals': [
+        'error',
+        'setTimeout',
+        'setInterval',
+        'setImmediate',
+        'process',
+        'performance',
+        'fetch',
+      ],
       'no-restricted-properties': [
         'error',
         { object: 'Date', property: 'now', message: 'time comes in events or through the Clock port' },

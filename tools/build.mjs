@@ -3,7 +3,9 @@ import { execFileSync } from 'node:child_process'
 import './generate.mjs'
 
 try {
-  execFileSync(process.execPath, ['node_modules/typescript-native/bin/tsc', '-b', ...process.argv.slice(2)], { stdio: 'inherit' })
+  execFileSync(process.execPath, ['node_modules/typescript-native/bin/tsc', '-b', ...process.argv.slice(2)], {
+    stdio: 'inherit',
+  })
 } catch (error) {
   process.exit(error.status ?? 1)
 }

@@ -23,7 +23,15 @@ function step(name, args) {
 function suite(project) {
   const dir = mkdtempSync(join(tmpdir(), 'weir-test-'))
   const report = join(dir, 'report.json')
-  const args = ['node_modules/vitest/vitest.mjs', 'run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+  const args = [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--project',
+    project,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ]
   const { status } = spawnSync(node, args, { cwd: root, stdio: 'inherit', timeout: SUITE_TIMEOUT_MS, env })
   try {
     const { numPassedTests, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(report, 'utf8'))
@@ -42,5 +50,10 @@ step('types of tests', ['node_modules/typescript-native/bin/tsc', '-p', 'tsconfi
 step('lint', ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'])
 step('format', ['node_modules/prettier/bin/prettier.cjs', '--check', '.', '--log-level', 'warn'])
 suite('unit')
+const before = JSON.parse(spawnSync(node, ['tools/stack/stack.mjs', 'status'], { cwd: root }).stdout.toString())
+step('real servers', ['tools/stack/stack.mjs', 'up'])
+suite('integration')
+// Only what this run started is stopped by it.
+if (before.kafka === null) spawnSync(node, ['tools/stack/stack.mjs', 'down'], { cwd: root, stdio: 'inherit' })
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1

@@ -8,17 +8,13 @@ import { fileURLToPath } from 'node:url'
 export interface StackEndpoints {
   /** host:port */
   readonly kafka: string
-  readonly etcd: string
-  readonly redis: string
-  readonly s3: { endpoint: string; region: string; accessKeyId: string; secretAccessKey: string; bucket: string }
-  readonly toxiproxy?: string
 }
 
 const file = fileURLToPath(new URL('../../.weir/stack.json', import.meta.url))
 
 export function stackEndpoints(): StackEndpoints {
   if (!existsSync(file)) {
-    throw new Error('This test needs the real servers (Kafka, etcd, S3, Redis). Start them with: npm run stack -- up')
+    throw new Error('This test needs the real servers (Kafka). Start them with: npm run stack -- up')
   }
   return JSON.parse(readFileSync(file, 'utf8')) as StackEndpoints
 }

@@ -117,7 +117,9 @@ test('A2: an epoch that is given up aborts nothing; its number is not used again
 test('A3: a publish without an answer is only ever repeated with the same manifest', () => {
   const unknown = answered(1, { kind: 'unknown', reason: 'timed out' })
   const { effects, state } = run([...toPublishing, unknown, tick(99_000), unknown])
-  expect(effects.filter((e) => e.type === 'publish')).toEqual([0, 1, 2].map((again) => expect.objectContaining({ ref: ref(1), again })))
+  expect(effects.filter((e) => e.type === 'publish')).toEqual(
+    [0, 1, 2].map((again) => expect.objectContaining({ ref: ref(1), again })),
+  )
   expect(effects.some((e) => e.type === 'give-up' || e.type === 'commit')).toBe(false)
   expect(state.phase).toBe('publishing')
 })

@@ -119,10 +119,22 @@ export type CoordinatorEvent =
   /** Total records read by all sources since the job began. */
   | { readonly type: 'progress'; readonly recordsIn: number }
   | { readonly type: 'ack'; readonly checkpoint: CheckpointId; readonly snapshot: SubtaskSnapshot }
-  | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly subtask: Subtask; readonly reason: string; readonly now: number }
+  | {
+      readonly type: 'declined'
+      readonly checkpoint: CheckpointId
+      readonly subtask: Subtask
+      readonly reason: string
+      readonly now: number
+    }
   | { readonly type: 'stored'; readonly checkpoint: CheckpointId; readonly ref: ManifestRef }
   | { readonly type: 'store-failed'; readonly checkpoint: CheckpointId; readonly reason: string; readonly now: number }
-  | { readonly type: 'publish-answered'; readonly checkpoint: CheckpointId; readonly outcome: PublishOutcome; readonly now: number; readonly wallClock: number }
+  | {
+      readonly type: 'publish-answered'
+      readonly checkpoint: CheckpointId
+      readonly outcome: PublishOutcome
+      readonly now: number
+      readonly wallClock: number
+    }
   | {
       readonly type: 'committed'
       readonly attempt: AttemptId
@@ -301,7 +313,14 @@ function onAck(state: CoordinatorState, event: Extract<CoordinatorEvent, { type:
     subtasks: [...acks.values()].sort((a, b) => a.subtask - b.subtask),
   }
   return {
-    state: { ...common(state), phase: 'storing', checkpoint, triggeredMs: state.triggeredMs, last: state.last, manifest },
+    state: {
+      ...common(state),
+      phase: 'storing',
+      checkpoint,
+      triggeredMs: state.triggeredMs,
+      last: state.last,
+      manifest,
+    },
     effects: [{ type: 'write-manifest', checkpoint, manifest }],
   }
 }
@@ -330,7 +349,8 @@ function onPublishAnswered(
       const upTo = new Map<Subtask, Readonly<Record<string, number>>>()
       for (const slice of manifest.subtasks) {
         const due = Object.entries(slice.sinks).filter(([, sink]) => sink.handles.length > 0)
-        if (due.length > 0) upTo.set(slice.subtask, Object.fromEntries(due.map(([uid, s]) => [uid, lastSequence(s.handles)])))
+        if (due.length > 0)
+          upTo.set(slice.subtask, Object.fromEntries(due.map(([uid, s]) => [uid, lastSequence(s.handles)])))
       }
       const published = { ...common(state), published: ref, abortsInARow: 0 }
       const announce = { type: 'published' as const, ref, durationMs: event.now - triggeredMs }
@@ -362,7 +382,10 @@ function onPublishAnswered(
 }
 
 /** committing → idle (final) */
-function onCommitted(state: CoordinatorState, event: Extract<CoordinatorEvent, { type: 'committed' }>): CoordinatorStep {
+function onCommitted(
+  state: CoordinatorState,
+  event: Extract<CoordinatorEvent, { type: 'committed' }>,
+): CoordinatorStep {
   if (state.phase !== 'committing' || event.epoch !== state.checkpoint.epoch) return still(state)
   if (!sameAttempt(event.attempt, state.checkpoint)) return still(state)
   const missing = without(state.missing, event.subtask)
@@ -456,7 +479,8 @@ const common = (s: CoordinatorState) => ({
   recordsIn: s.recordsIn,
 })
 
-const lastSequence = (handles: readonly { readonly sequence: number }[]): number => handles[handles.length - 1]!.sequence
+const lastSequence = (handles: readonly { readonly sequence: number }[]): number =>
+  handles[handles.length - 1]!.sequence
 const still = (state: CoordinatorState): CoordinatorStep => ({ state, effects: [] })
 function without<T>(set: ReadonlySet<T>, item: T): ReadonlySet<T> {
   const rest = new Set(set)

@@ -73,7 +73,11 @@ export interface JobRecord {
   /** What the user wants. */
   readonly desired: 'running' | 'cancelled'
   /** Set once, when the job has ended for good. */
-  readonly ended: { readonly state: 'FINISHED' | 'FAILED' | 'CANCELLED'; readonly at: number; readonly error: unknown } | null
+  readonly ended: {
+    readonly state: 'FINISHED' | 'FAILED' | 'CANCELLED'
+    readonly at: number
+    readonly error: unknown
+  } | null
 }
 
 export interface JobStore {
@@ -96,7 +100,12 @@ export interface Head {
 
 export type ClaimOutcome =
   /** head.json carries our generation; `published` is the highest epoch over both arbiters (PROTOCOL A1). */
-  | { readonly kind: 'claimed'; readonly published: ManifestRef | null; readonly headRevision: string; readonly mirrorTag: string }
+  | {
+      readonly kind: 'claimed'
+      readonly published: ManifestRef | null
+      readonly headRevision: string
+      readonly mirrorTag: string
+    }
   /** Somebody with a higher generation was here: stop. */
   | { readonly kind: 'superseded'; readonly by: Generation }
 

@@ -9,7 +9,11 @@ export interface Stage {
   readonly index: number
   /** The source node, or the keyBy node whose exchange feeds this stage. */
   readonly head: number
-  /** Every node executed in this stage, in topological order; a keyBy at the stage's end is *not* in it. */
+  /**
+   * Every node executed in this stage, in topological order: from the source on in a source's stage (it is the first),
+   * from behind the keyBy on in the others. A keyBy is in no stage's `nodes`: it stands in the `outputs` of the stage
+   * that computes its keys and is the `head` of the stage it feeds.
+   */
   readonly nodes: readonly number[]
   /** keyBy nodes at which records leave this stage, each feeding exactly one later stage. */
   readonly outputs: readonly { readonly keyBy: number; readonly stage: number }[]
@@ -22,7 +26,13 @@ export interface PlanSummary {
   readonly version: 1
   readonly name: string
   readonly settings: JobSettings
-  readonly nodes: readonly { readonly uid: string; readonly kind: string; readonly config: unknown; readonly stage: number }[]
+  /** `stage`: where the node is executed; of a keyBy, the stage it feeds. `config` is the node's plain data. */
+  readonly nodes: readonly {
+    readonly uid: string
+    readonly kind: string
+    readonly config: unknown
+    readonly stage: number
+  }[]
   readonly edges: LogicalGraph['edges']
   readonly stages: number
   readonly sources: readonly string[]

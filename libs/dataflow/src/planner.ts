@@ -1,99 +1,232 @@
-/** Cuts a graph into stages at every keyBy, and refuses graphs that cannot run, saying what to change. */
+/**
+ * From a job's graph to its plan. Pure and deterministic: the client plans to submit, the task-manager plans the same
+ * bundle to run, and both must reach the same canonical text.
+ *
+ *     orders ─ filter ─▶ keyBy ─▶ reduce ─▶ sink            stage 0: orders, filter   → keyBy
+ *                             └─▶ window ─▶ sink            stage 1: reduce, sink, window, sink
+ *
+ * A stage begins at a source or behind a keyBy and ends at sinks and keyBys. Nothing else moves records between tasks.
+ */
 import { WeirError, isJobId } from '@weir/model'
 import { canonicalJson } from './canonical.ts'
-import type { GraphNode, JobDefinition } from './graph.ts'
+import type { GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
 import type { Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
 
+/** Names in object keys, transactional ids and consumer groups: bounded, and safe in all of them. */
+const UID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+/** A graph somebody wrote by hand is far smaller; a loop that builds one for ever is stopped here. */
+export const GRAPH_NODES_MAX = 1_000
+
 /**
- * Throws WeirError (invalid): `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`,
- * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_UNKEYED_STATE`, `GRAPH_DEAD_END`, `GRAPH_MERGE`.
+ * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
+ * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
+ * `GRAPH_NODE_INVALID`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
   if (!isJobId(job.name)) {
-    throw refuse('JOB_NAME_INVALID', `"${job.name}" is no job name: use a-z, 0-9 and "-", at most 63 characters`, {})
+    throw refused('JOB_NAME_INVALID', { name: job.name }, [
+      `job name ${JSON.stringify(job.name)}: use 1 to 63 of a-z, 0-9 and "-", beginning with a letter or digit.`,
+    ])
   }
   validateSettings(job.settings)
   const { nodes, edges } = job.graph
-  validateShape(nodes, edges)
+  checkNodes(nodes)
+  const links = checkEdges(job.graph)
+  checkEnds(nodes, links)
+  checkState(nodes, links)
 
-  const before = nodes.map((_, i) => edges.filter(([, to]) => to === i).map(([from]) => from))
-  // A stage begins at a source or at a keyBy; every other node runs in the stage of what feeds it.
-  const heads = nodes.flatMap((node, i) => (node.kind === 'source' || node.kind === 'keyBy' ? [i] : []))
-  const stageOf: number[] = []
-  nodes.forEach((_, i) => {
-    const head = heads.indexOf(i)
-    stageOf[i] = head >= 0 ? head : stageOf[before[i]![0]!]!
-  })
-  const stages: Stage[] = heads.map((head, index) => ({
-    index,
-    head,
-    nodes: nodes.flatMap((_, i) => (stageOf[i] === index ? [i] : [])),
-    outputs: heads.flatMap((keyBy, stage) =>
-      before[keyBy]!.some((from) => stageOf[from] === index) ? [{ keyBy, stage }] : [],
-    ),
-    inputs: [...new Set(before[head]!.map((from) => stageOf[from]!))],
-  }))
-
-  nodes.forEach((node, i) => {
-    if ((node.kind === 'reduce' || node.kind === 'window') && nodes[heads[stageOf[i]!]!]!.kind !== 'keyBy') {
-      throw refuse('GRAPH_UNKEYED_STATE', `${node.kind} "${node.uid}" keeps state by key: put a keyBy before it`, { uid: node.uid })
-    }
-  })
-  const summary = summaryOf(job, stageOf, stages.length)
+  const { stages, stageOf } = cut(nodes, links)
+  const summary: PlanSummary = {
+    version: 1,
+    name: job.name,
+    settings: job.settings,
+    nodes: nodes.map((node, i) => ({ uid: node.uid, kind: node.kind, config: configOf(node), stage: stageOf[i]! })),
+    edges,
+    stages: stages.length,
+    sources: nodes.filter((node) => node.kind === 'source').map((node) => node.uid),
+    sinks: nodes.filter((node) => node.kind === 'sink').map((node) => node.uid),
+  }
   return { job, stages, summary, canonical: canonicalJson(summary) }
 }
 
-function validateShape(nodes: readonly GraphNode[], edges: JobDefinition['graph']['edges']): void {
-  if (!nodes.some((n) => n.kind === 'source')) throw refuse('GRAPH_NO_SOURCE', 'the job reads nothing: begin with flow.from(…)', {})
-  if (!nodes.some((n) => n.kind === 'sink')) throw refuse('GRAPH_NO_SINK', 'the job writes nothing: end a stream with .to(…)', {})
-  const seen = new Set<string>()
-  for (const { uid } of nodes) {
-    if (seen.has(uid)) throw refuse('GRAPH_DUPLICATE_UID', `two operators are called "${uid}": give one another uid`, { uid })
-    seen.add(uid)
-  }
-  for (const [from, to] of edges) {
-    if (!(from < to) || nodes[from] === undefined || nodes[to] === undefined) {
-      throw refuse('GRAPH_CYCLE', `edge ${from} → ${to} does not go forward`, { from, to })
-    }
-  }
-  nodes.forEach((node, i) => {
-    const inputs = edges.filter(([, to]) => to === i).length
-    if (node.kind !== 'source' && inputs !== 1) {
-      throw refuse('GRAPH_MERGE', `"${node.uid}" has ${inputs} inputs; this version runs operators with exactly one`, { uid: node.uid, inputs })
-    }
-    if (node.kind !== 'sink' && !edges.some(([from]) => from === i)) {
-      throw refuse('GRAPH_DEAD_END', `what "${node.uid}" emits goes nowhere: add .to(…) or remove it`, { uid: node.uid })
-    }
-  })
+/** The part of a job's plan that is sent and hashed. Throws as `planJob` does. */
+export const planSummaryOf = (job: JobDefinition): PlanSummary => planJob(job).summary
+
+/** Neighbours of each node, by index. */
+interface Links {
+  readonly inputs: readonly (readonly number[])[]
+  readonly outputs: readonly (readonly number[])[]
 }
 
-/** The part of a node that is data: functions are left out, their presence and names of aggregates are not. */
+function checkNodes(nodes: readonly GraphNode[]): void {
+  if (nodes.length > GRAPH_NODES_MAX) {
+    throw refused('GRAPH_TOO_LARGE', { nodes: nodes.length, bound: GRAPH_NODES_MAX }, [
+      `the graph has ${nodes.length} nodes, more than ${GRAPH_NODES_MAX}: is a stream built in a loop?`,
+    ])
+  }
+  const seen = new Map<string, number>()
+  for (const [i, node] of nodes.entries()) {
+    if (!UID.test(node.uid)) {
+      throw refused('GRAPH_UID_INVALID', { uid: node.uid }, [
+        `uid ${JSON.stringify(node.uid)} of a ${node.kind}: use 1 to 63 of A-Z, a-z, 0-9, ".", "_", "-", beginning with a`,
+        'letter or digit.',
+      ])
+    }
+    const other = seen.get(node.uid)
+    if (other !== undefined) {
+      throw refused('GRAPH_DUPLICATE_UID', { uid: node.uid, kinds: [nodes[other]!.kind, node.kind] }, [
+        `two operators are called "${node.uid}" (a ${nodes[other]!.kind} and a ${node.kind}). State and transactions`,
+        'are found again by uid: give one of them another with .uid(…).',
+      ])
+    }
+    seen.set(node.uid, i)
+    checkNode(node)
+  }
+}
+
+function checkNode(node: GraphNode): void {
+  const invalid = (text: string): WeirError =>
+    refused('GRAPH_NODE_INVALID', { uid: node.uid, kind: node.kind }, [`${node.kind} "${node.uid}": ${text}`])
+  if (node.kind === 'window' && !(Number.isSafeInteger(node.window.sizeMs) && node.window.sizeMs > 0)) {
+    throw invalid(`the window's size is ${node.window.sizeMs} ms; it must be a whole number above 0.`)
+  }
+  if (node.kind === 'source') {
+    if (!(Number.isSafeInteger(node.outOfOrderMs) && node.outOfOrderMs >= 0)) {
+      throw invalid(`outOfOrderMs is ${node.outOfOrderMs}; it must be a whole number of milliseconds, 0 or more.`)
+    }
+    const rate = node.recordsPerSecond
+    if (rate !== null && !(Number.isFinite(rate) && rate > 0)) {
+      throw invalid(`recordsPerSecond is ${rate}; it must be a number above 0, or null for no limit.`)
+    }
+  }
+}
+
+function checkEdges({ nodes, edges }: LogicalGraph): Links {
+  const inputs: number[][] = nodes.map(() => [])
+  const outputs: number[][] = nodes.map(() => [])
+  for (const [from, to] of edges) {
+    if (nodes[from] === undefined || nodes[to] === undefined) {
+      throw refused('GRAPH_INPUTS', { from, to }, [`an edge [${from}, ${to}] names a node that does not exist.`])
+    }
+    if (from >= to) {
+      throw refused('GRAPH_CYCLE', { from: nodes[from].uid, to: nodes[to].uid }, [
+        `"${nodes[from].uid}" leads back to "${nodes[to].uid}": records would go round for ever. A graph has no cycles;`,
+        'write to a topic and read it in another job instead.',
+      ])
+    }
+    outputs[from]!.push(to)
+    inputs[to]!.push(from)
+  }
+  for (const [i, node] of nodes.entries()) {
+    const expected = node.kind === 'source' ? 0 : 1
+    if (inputs[i]!.length !== expected) {
+      throw refused('GRAPH_INPUTS', { uid: node.uid, kind: node.kind, inputs: inputs[i]!.length, expected }, [
+        `${node.kind} "${node.uid}" has ${inputs[i]!.length} inputs, expected ${expected}: a source has none, everything`,
+        'else exactly one.',
+      ])
+    }
+  }
+  return { inputs, outputs }
+}
+
+function checkEnds(nodes: readonly GraphNode[], links: Links): void {
+  if (!nodes.some((node) => node.kind === 'source')) {
+    throw refused('GRAPH_NO_SOURCE', {}, ['the job reads nothing: begin with flow.from(…).'])
+  }
+  if (!nodes.some((node) => node.kind === 'sink')) {
+    throw refused('GRAPH_NO_SINK', {}, ['the job writes nothing: end a stream with .to(…).'])
+  }
+  for (const [i, node] of nodes.entries()) {
+    const leads = links.outputs[i]!.length > 0
+    if (node.kind === 'sink' && leads) {
+      throw refused('GRAPH_INPUTS', { uid: node.uid }, [`sink "${node.uid}" has an output; a sink is an end.`])
+    }
+    if (node.kind !== 'sink' && !leads) {
+      throw refused('GRAPH_NO_SINK', { uid: node.uid, kind: node.kind }, [
+        `${node.kind} "${node.uid}" leads nowhere: end it with .to(…), or remove it.`,
+      ])
+    }
+  }
+}
+
+function checkState(nodes: readonly GraphNode[], links: Links): void {
+  const keyed: boolean[] = []
+  for (const [i, node] of nodes.entries()) {
+    const input = links.inputs[i]![0]
+    keyed[i] = node.kind === 'keyBy' || (input !== undefined && keyed[input]!)
+    if ((node.kind === 'reduce' || node.kind === 'window') && !keyed[i]) {
+      throw refused('GRAPH_UNKEYED_STATE', { uid: node.uid, kind: node.kind }, [
+        `${node.kind} "${node.uid}" keeps state by key and no keyBy comes before it: write .keyBy(…) first.`,
+      ])
+    }
+  }
+}
+
+/** Stage numbers in node order of their heads; a node's stage is its input's, but behind a keyBy and at a source. */
+function cut(nodes: readonly GraphNode[], links: Links): { stages: readonly Stage[]; stageOf: readonly number[] } {
+  const stageOf: number[] = []
+  const stages: {
+    index: number
+    head: number
+    nodes: number[]
+    outputs: { keyBy: number; stage: number }[]
+    inputs: number[]
+  }[] = []
+  for (const [i, node] of nodes.entries()) {
+    const input = links.inputs[i]![0]
+    if (node.kind === 'source' || node.kind === 'keyBy') {
+      const index = stages.length
+      const from = input === undefined ? [] : [stageOf[input]!]
+      stages.push({ index, head: i, nodes: node.kind === 'source' ? [i] : [], outputs: [], inputs: from })
+      for (const stage of from) stages[stage]!.outputs.push({ keyBy: i, stage: index })
+      stageOf[i] = index
+    } else {
+      stageOf[i] = stageOf[input!]!
+      stages[stageOf[i]]!.nodes.push(i)
+    }
+  }
+  return { stages, stageOf }
+}
+
+/** A node's plain data: what is shown, and what two builds of a job must have in common. Functions are not in it. */
 function configOf(node: GraphNode): unknown {
   switch (node.kind) {
     case 'source':
-      return { descriptor: node.descriptor, outOfOrderMs: node.outOfOrderMs, recordsPerSecond: node.recordsPerSecond }
+      return {
+        descriptor: node.descriptor,
+        decodes: node.decode !== null,
+        ownTimestamp: node.timestamp !== null,
+        outOfOrderMs: node.outOfOrderMs,
+        recordsPerSecond: node.recordsPerSecond,
+      }
+    case 'filter':
+    case 'map':
+    case 'flatMap':
+    case 'keyBy':
+      return {}
+    case 'reduce':
+      return { initial: plain(node.initial) }
+    case 'window':
+      return { window: node.window, aggregate: node.aggregateName, initial: plain(node.aggregate.initial) }
     case 'sink':
       return { descriptor: node.descriptor }
-    case 'window':
-      return { window: node.window, aggregate: node.aggregateName, initial: node.aggregate.initial }
-    case 'reduce':
-      return { initial: node.initial }
-    default:
-      return {}
   }
 }
 
-const summaryOf = (job: JobDefinition, stageOf: readonly number[], stages: number): PlanSummary => ({
-  version: 1,
-  name: job.name,
-  settings: job.settings,
-  nodes: job.graph.nodes.map((node, i) => ({ uid: node.uid, kind: node.kind, config: configOf(node), stage: stageOf[i]! })),
-  edges: job.graph.edges,
-  stages,
-  sources: job.graph.nodes.flatMap((n) => (n.kind === 'source' ? [n.uid] : [])),
-  sinks: job.graph.nodes.flatMap((n) => (n.kind === 'sink' ? [n.uid] : [])),
-})
+/** Accumulators may be more than JSON; here they are only compared and shown, so anything else becomes a tagged text. */
+function plain(value: unknown): unknown {
+  if (value === undefined) return null
+  if (typeof value === 'bigint') return { $bigint: String(value) }
+  if (typeof value === 'number') return Number.isFinite(value) ? value : { $number: String(value) }
+  if (typeof value === 'function' || typeof value === 'symbol') return { $type: typeof value }
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(plain)
+  if (value instanceof Date) return { $date: value.getTime() }
+  if (value instanceof Map) return { $map: [...value].map(([k, v]) => [plain(k), plain(v)]) }
+  if (value instanceof Set) return { $set: [...value].map(plain) }
+  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)]))
+}
 
-const refuse = (code: string, message: string, facts: Record<string, unknown>): WeirError =>
-  new WeirError({ ...facts, code, kind: 'invalid' }, message)
+const refused = (code: string, facts: Record<string, unknown>, text: readonly string[]): WeirError =>
+  new WeirError({ ...facts, code, kind: 'invalid' }, text.join(' '))

@@ -17,7 +17,16 @@ import {
 } from '@weir/model'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { jobFor, stepJob } from './machine.ts'
-import { jobStateName, type Failure, type JobEffect, type JobEvent, type JobSpec, type JobState, type Peer, type SliceId } from './state.ts'
+import {
+  jobStateName,
+  type Failure,
+  type JobEffect,
+  type JobEvent,
+  type JobSpec,
+  type JobState,
+  type Peer,
+  type SliceId,
+} from './state.ts'
 
 /** Commands to one slice; the wire room turns them into the messages of control.proto. */
 export type SliceCommand = { readonly slice: SliceId } & (
@@ -363,7 +372,8 @@ export class JobMaster {
   }
 
   #toAll(command: (slice: SliceId) => SliceCommand): void {
-    for (const s of this.#state.slices.values()) if (s.status !== 'gone') this.#send(s.taskManagerId, command(this.#slice(s.subtask)))
+    for (const s of this.#state.slices.values())
+      if (s.status !== 'gone') this.#send(s.taskManagerId, command(this.#slice(s.subtask)))
   }
 
   #send(to: TaskManagerId, command: SliceCommand): void {

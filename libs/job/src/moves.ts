@@ -50,7 +50,8 @@ export function withSlice(state: JobState, subtask: Subtask, change: Partial<Sli
   return slice ? { ...state, slices: new Map(state.slices).set(subtask, { ...slice, ...change }) } : state
 }
 
-export const allSlices = (state: JobState, is: (slice: Slice) => boolean): boolean => [...state.slices.values()].every(is)
+export const allSlices = (state: JobState, is: (slice: Slice) => boolean): boolean =>
+  [...state.slices.values()].every(is)
 
 /** Marks every slice of a lost task-manager unreachable; says whether there was one. */
 export function loseTaskManager(state: JobState, id: string): { state: JobState; hit: boolean } {
@@ -108,7 +109,11 @@ export function deploy(
   }
   return {
     state: next,
-    effects: [...slices.values()].map((s) => ({ type: 'deploy', to: s.taskManagerId, slice: sliceOf(next, s.subtask) })),
+    effects: [...slices.values()].map((s) => ({
+      type: 'deploy',
+      to: s.taskManagerId,
+      slice: sliceOf(next, s.subtask),
+    })),
   }
 }
 
@@ -159,7 +164,8 @@ export function stopAll(state: JobState, times: Times): JobStep {
   const from = state.phase === 'settling' ? state.from : 'running'
   if (from === 'running' && settled && reachable) return stop(state, 'abort', 'end', times)
   // Recovery itself failed: its verdict stands, nothing more is touched.
-  if (from !== 'running' && (state.lastError?.kind === 'invalid' || exhausted(state))) return stop(state, 'leave', 'end', times)
+  if (from !== 'running' && (state.lastError?.kind === 'invalid' || exhausted(state)))
+    return stop(state, 'leave', 'end', times)
   return stop(state, 'leave', 'restart', times)
 }
 
@@ -208,7 +214,12 @@ export function drive(state: JobState, event: CoordinatorEvent, times: Times): J
       case 'attempt-failed':
         if (next.phase === 'running') {
           follow(
-            fail(next, 'running', { code: 'CHECKPOINTS_EXHAUSTED', kind: 'restart', message: effect.reason, facts: {} }, times),
+            fail(
+              next,
+              'running',
+              { code: 'CHECKPOINTS_EXHAUSTED', kind: 'restart', message: effect.reason, facts: {} },
+              times,
+            ),
           )
         }
         break

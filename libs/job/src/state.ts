@@ -16,7 +16,14 @@
  * recover commits what is published and fences every pool, and then stops instead of running. So ending is no special
  * case of recovery, and no published output is ever aborted.
  */
-import type { CoordinatorEffect, CoordinatorState, Manifest, ManifestRef, PublishOutcome, SubtaskSnapshot } from '@weir/checkpoint'
+import type {
+  CoordinatorEffect,
+  CoordinatorState,
+  Manifest,
+  ManifestRef,
+  PublishOutcome,
+  SubtaskSnapshot,
+} from '@weir/checkpoint'
 import type { PlanSummary } from '@weir/dataflow'
 import type {
   Attempt,
@@ -86,7 +93,12 @@ export type JobPhase =
   /** Waiting for the coordinator to close the epoch in flight. */
   | { readonly phase: 'settling'; readonly from: 'deploying' | 'recovering' | 'running' }
   /** Waiting for every reachable slice to say Stopped. */
-  | { readonly phase: 'stopping'; readonly mode: 'leave' | 'abort'; readonly deadlineMs: number; readonly then: 'restart' | 'end' }
+  | {
+      readonly phase: 'stopping'
+      readonly mode: 'leave' | 'abort'
+      readonly deadlineMs: number
+      readonly then: 'restart' | 'end'
+    }
   /** Waiting for the restart delay. */
   | { readonly phase: 'backing-off'; readonly untilMs: number }
   | { readonly phase: 'ended' }
@@ -140,8 +152,18 @@ export type JobEvent = Times &
     | { readonly type: 'stopped'; readonly slice: SliceId }
     | { readonly type: 'task-manager-lost'; readonly taskManagerId: TaskManagerId; readonly reason: string }
     | { readonly type: 'task-manager-draining'; readonly taskManagerId: TaskManagerId }
-    | { readonly type: 'ack'; readonly slice: SliceId; readonly checkpoint: CheckpointId; readonly snapshot: SubtaskSnapshot }
-    | { readonly type: 'declined'; readonly slice: SliceId; readonly checkpoint: CheckpointId; readonly failure: Failure }
+    | {
+        readonly type: 'ack'
+        readonly slice: SliceId
+        readonly checkpoint: CheckpointId
+        readonly snapshot: SubtaskSnapshot
+      }
+    | {
+        readonly type: 'declined'
+        readonly slice: SliceId
+        readonly checkpoint: CheckpointId
+        readonly failure: Failure
+      }
     | { readonly type: 'committed'; readonly slice: SliceId; readonly epoch: Epoch }
     | { readonly type: 'stored'; readonly checkpoint: CheckpointId; readonly ref: ManifestRef }
     | { readonly type: 'store-failed'; readonly checkpoint: CheckpointId; readonly reason: string }
@@ -153,7 +175,12 @@ export type JobEffect =
   | { readonly type: 'request-slots'; readonly count: number }
   | { readonly type: 'release-slots' }
   | { readonly type: 'deploy'; readonly to: TaskManagerId; readonly slice: SliceId }
-  | { readonly type: 'recover'; readonly to: TaskManagerId; readonly slice: SliceId; readonly snapshot: SubtaskSnapshot | null }
+  | {
+      readonly type: 'recover'
+      readonly to: TaskManagerId
+      readonly slice: SliceId
+      readonly snapshot: SubtaskSnapshot | null
+    }
   | { readonly type: 'run'; readonly to: TaskManagerId; readonly slice: SliceId; readonly peers: readonly Peer[] }
   | { readonly type: 'stop'; readonly to: TaskManagerId; readonly slice: SliceId; readonly mode: 'leave' | 'abort' }
   | { readonly type: 'restarted'; readonly attempt: Attempt; readonly reason: string; readonly recoveryMs: number }
@@ -180,14 +207,7 @@ export const ENDING_PLACEMENT_TIMEOUT_MS = 30_000
 
 /** The word users see. */
 export type JobStateName =
-  | 'CREATED'
-  | 'DEPLOYING'
-  | 'RECOVERING'
-  | 'RUNNING'
-  | 'RESTARTING'
-  | 'CANCELLING'
-  | 'FAILING'
-  | EndState
+  'CREATED' | 'DEPLOYING' | 'RECOVERING' | 'RUNNING' | 'RESTARTING' | 'CANCELLING' | 'FAILING' | EndState
 
 export function jobStateName(state: JobState): JobStateName {
   if (state.phase === 'ended') return state.ending?.state ?? 'FAILED'

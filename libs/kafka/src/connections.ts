@@ -22,11 +22,8 @@ const RETRY_DELAY_MS = 20
 const RETRY_DELAY_MAX_MS = 500
 
 // The little of kafkajs' inner objects that is used: see its src/cluster/index.js and src/network/connection.js.
-interface KafkajsConnection {
-  requestQueue?: { pending: unknown[]; throttledUntil: number; scheduleCheckPendingRequests(): void }
-}
 interface KafkajsBroker {
-  connectionPool: { send(call: unknown): Promise<unknown>; pool: KafkajsConnection[] }
+  connectionPool: { send(call: unknown): Promise<unknown> }
 }
 interface KafkajsCluster {
   connect(): Promise<void>
@@ -52,6 +49,7 @@ export class KafkaConnections {
   #connected: Promise<void> | null = null
 
   constructor(options: KafkaConnectionOptions, deps: { clock: Clock }) {
+    calmRequestQueues()
     this.#options = options
     this.#clock = deps.clock
     const Cluster = require('kafkajs/src/cluster/index.js') as new (o: Record<string, unknown>) => KafkajsCluster
@@ -88,7 +86,11 @@ export class KafkaConnections {
   }
 
   admin(): Admin {
-    return new Kafka({ clientId: this.#options.clientId, brokers: [...this.#options.brokers], logLevel: logLevel.NOTHING }).admin()
+    return new Kafka({
+      clientId: this.#options.clientId,
+      brokers: [...this.#options.brokers],
+      logLevel: logLevel.NOTHING,
+    }).admin()
   }
 
   /** Partition ids, ascending. Throws `UNKNOWN_TOPIC` (invalid). */
@@ -118,7 +120,12 @@ export class KafkaConnections {
   }
 
   /** To the leader of a partition; "later" and lost connections are repeated inside the budget, other codes are answered. */
-  toLeader<T extends { errorCode: number }>(topic: string, partition: number, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
+  toLeader<T extends { errorCode: number }>(
+    topic: string,
+    partition: number,
+    api: ApiCall<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     return this.#patiently(api.apiName, signal, async (again) => {
       if (again) await this.#cluster.refreshMetadata()
       return this.send(await this.#leader(topic, partition), api)
@@ -135,7 +142,9 @@ export class KafkaConnections {
 
   /** To every leader of the topic at once: for fetches. `partitions` are grouped by leader. */
   async byLeader(topic: string, partitions: readonly number[]): Promise<Map<string, number[]>> {
-    const leaders = new Map(this.#cluster.findTopicPartitionMetadata(topic).map((p) => [p.partitionId, String(p.leader)]))
+    const leaders = new Map(
+      this.#cluster.findTopicPartitionMetadata(topic).map((p) => [p.partitionId, String(p.leader)]),
+    )
     const groups = new Map<string, number[]>()
     for (const p of partitions) {
       const leader = leaders.get(p) ?? '-1'
@@ -159,7 +168,7 @@ export class KafkaConnections {
 
   async send<T>(broker: KafkajsBroker, api: ApiCall<T>): Promise<T> {
     const { apiKey, apiVersion, apiName, payload, read } = api
-    const sent = broker.connectionPool.send({
+    return broker.connectionPool.send({
       request: { apiKey, apiVersion, apiName, encode: () => Promise.resolve(encoded(payload)) },
       response: {
         decode: (answer: Buffer) => Promise.resolve({ answer }),
@@ -167,8 +176,6 @@ export class KafkaConnections {
       },
       logResponseError: false,
     }) as Promise<T>
-    for (const connection of broker.connectionPool.pool) calm(connection)
-    return sent
   }
 
   async #leader(topic: string, partition: number): Promise<KafkajsBroker> {
@@ -176,7 +183,12 @@ export class KafkaConnections {
     return this.#cluster.findBroker({ nodeId: String(found?.leader ?? -1) })
   }
 
-  #toCoordinator<T extends { errorCode: number }>(type: 'group' | 'transaction', id: string, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
+  #toCoordinator<T extends { errorCode: number }>(
+    type: 'group' | 'transaction',
+    id: string,
+    api: ApiCall<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     return this.#patiently(api.apiName, signal, async () => {
       const broker = await this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType: COORDINATOR[type] })
       return this.send(broker, api)
@@ -184,7 +196,11 @@ export class KafkaConnections {
   }
 
   /** Repeats while the answer is "later" or there is none. A repeat proves nothing about the first (PROTOCOL C8). */
-  async #patiently<T extends { errorCode: number }>(name: string, signal: AbortSignal, once: (again: boolean) => Promise<T>): Promise<T> {
+  async #patiently<T extends { errorCode: number }>(
+    name: string,
+    signal: AbortSignal,
+    once: (again: boolean) => Promise<T>,
+  ): Promise<T> {
     await this.connect()
     const deadline = this.#clock.monotonic() + RETRY_BUDGET_MS
     let delay = RETRY_DELAY_MS
@@ -224,7 +240,10 @@ export class KafkaConnections {
 }
 
 export const unknownTopic = (topic: string): WeirError =>
-  new WeirError({ code: 'UNKNOWN_TOPIC', kind: 'invalid', topic }, `topic "${topic}" does not exist; create it before the job starts`)
+  new WeirError(
+    { code: 'UNKNOWN_TOPIC', kind: 'invalid', topic },
+    `topic "${topic}" does not exist; create it before the job starts`,
+  )
 
 /** kafkajs checks that a payload is its own Encoder. */
 function encoded(payload: Buffer): unknown {
@@ -236,13 +255,19 @@ function encoded(payload: Buffer): unknown {
  * kafkajs arms a timer with `throttledUntil − now`, negative when nothing is throttled and nothing waits; Node 24 warns
  * about each. Without anything to check there is no need for the timer.
  */
-const calmed = new WeakSet<object>()
-function calm(connection: KafkajsConnection): void {
-  const queue = connection.requestQueue
-  if (!queue || calmed.has(queue)) return
-  calmed.add(queue)
-  const check = queue.scheduleCheckPendingRequests.bind(queue)
-  queue.scheduleCheckPendingRequests = () => {
-    if (queue.pending.length > 0 || queue.throttledUntil > Date.now()) check()
+interface RequestQueue {
+  pending: unknown[]
+  throttledUntil: number
+  scheduleCheckPendingRequests(): void
+}
+function calmRequestQueues(): void {
+  const { prototype } = require('kafkajs/src/network/requestQueue/index.js') as {
+    prototype: RequestQueue & { calm?: true }
+  }
+  if (prototype.calm) return
+  prototype.calm = true
+  const check = prototype.scheduleCheckPendingRequests
+  prototype.scheduleCheckPendingRequests = function (this: RequestQueue) {
+    if (this.pending.length > 0 || this.throttledUntil > Date.now()) check.call(this)
   }
 }

@@ -63,15 +63,29 @@ export class KafkaSource implements SourceReader {
     const mine = (await this.#kafka.partitions(topic)).filter((p) => p % parallelism === subtask)
     const stored = (restored?.['partitions'] ?? {}) as Record<string, { offset: string; end: string | null }>
     const offset = async (p: number, at: -1n | -2n): Promise<bigint> => {
-      const answer = await this.#kafka.toLeader(topic, p, listOffsets(topic, p, at, isolation === 'read_committed'), signal)
+      const answer = await this.#kafka.toLeader(
+        topic,
+        p,
+        listOffsets(topic, p, at, isolation === 'read_committed'),
+        signal,
+      )
       if (answer.errorCode === 0) return answer.offset
-      throw new WeirError({ code: 'KAFKA_REFUSED', kind: 'restart', error: errorName(answer.errorCode) }, `ListOffsets of ${topic}-${p}: ${errorName(answer.errorCode)}`)
+      throw new WeirError(
+        { code: 'KAFKA_REFUSED', kind: 'restart', error: errorName(answer.errorCode) },
+        `ListOffsets of ${topic}-${p}: ${errorName(answer.errorCode)}`,
+      )
     }
     this.#partitions = await Promise.all(
       mine.map(async (id): Promise<Partition> => {
         const known = stored[id]
         const position = known ? BigInt(known.offset) : await offset(id, startFrom === 'earliest' ? -2n : -1n)
-        const end = known ? (known.end === null ? null : BigInt(known.end)) : until === 'latest' ? await offset(id, -1n) : null
+        const end = known
+          ? known.end === null
+            ? null
+            : BigInt(known.end)
+          : until === 'latest'
+            ? await offset(id, -1n)
+            : null
         return { id, position, fetchFrom: position, end, chunks: [], bufferedBytes: 0, ended: false }
       }),
     )
@@ -139,13 +153,16 @@ export class KafkaSource implements SourceReader {
 
   #fetchAhead(): void {
     if (this.#fetching !== null || this.#closing.signal.aborted) return
-    const wanted = this.#partitions.filter((p) => !p.ended && p.bufferedBytes < BUFFERED_BYTES_MAX && (p.end === null || p.fetchFrom < p.end))
+    const wanted = this.#partitions.filter(
+      (p) => !p.ended && p.bufferedBytes < BUFFERED_BYTES_MAX && (p.end === null || p.fetchFrom < p.end),
+    )
     if (wanted.length === 0) return
     this.#fetching = this.#fetch(wanted).then(
       () => {
         this.#fetching = null
         // The next one travels while the chain works on this one.
-        if (this.#failure === null && this.#partitions.some((p) => p.bufferedBytes < BUFFERED_BYTES_MAX / 2)) this.#fetchAhead()
+        if (this.#failure === null && this.#partitions.some((p) => p.bufferedBytes < BUFFERED_BYTES_MAX / 2))
+          this.#fetchAhead()
       },
       (error: unknown) => {
         this.#fetching = null
@@ -158,18 +175,31 @@ export class KafkaSource implements SourceReader {
     const { topic, isolation } = this.#options
     const readCommitted = isolation === 'read_committed'
     try {
-      const groups = await this.#kafka.byLeader(topic, wanted.map((p) => p.id))
+      const groups = await this.#kafka.byLeader(
+        topic,
+        wanted.map((p) => p.id),
+      )
       await Promise.all(
         [...groups].map(async ([nodeId, ids]) => {
-          const partitions = ids.map((id) => ({ partition: id, offset: this.#of(id).fetchFrom, maxBytes: FETCH_BYTES_MAX }))
-          const answer = await this.#kafka.toBroker(nodeId, fetchRecords(topic, partitions, { maxWaitMs: FETCH_WAIT_MS, readCommitted }))
+          const partitions = ids.map((id) => ({
+            partition: id,
+            offset: this.#of(id).fetchFrom,
+            maxBytes: FETCH_BYTES_MAX,
+          }))
+          const answer = await this.#kafka.toBroker(
+            nodeId,
+            fetchRecords(topic, partitions, { maxWaitMs: FETCH_WAIT_MS, readCommitted }),
+          )
           for (const fetched of answer.partitions) {
             const p = this.#of(fetched.partition)
             if (fetched.errorCode === 1) throw this.#outOfRange(p, fetched.logStartOffset)
             if (mustWait(fetched.errorCode) || fetched.errorCode === 3) throw new Error(errorName(fetched.errorCode))
             if (fetched.errorCode !== 0) {
               const error = errorName(fetched.errorCode)
-              throw new WeirError({ code: 'KAFKA_REFUSED', kind: 'restart', error }, `fetch of ${topic}-${p.id}: ${error}`)
+              throw new WeirError(
+                { code: 'KAFKA_REFUSED', kind: 'restart', error },
+                `fetch of ${topic}-${p.id}: ${error}`,
+              )
             }
             if (fetched.records) this.#keep(p, fetched.records, readCommitted ? fetched.aborted : null)
           }
@@ -181,7 +211,11 @@ export class KafkaSource implements SourceReader {
       const now = this.#clock.monotonic()
       this.#awaySince ??= now
       if (now - this.#awaySince > AWAY_MS_MAX) {
-        throw new WeirError({ code: 'KAFKA_UNAVAILABLE', kind: 'retry' }, `no fetch of ${topic} succeeded for ${AWAY_MS_MAX} ms: ${String(error)}`, { cause: error })
+        throw new WeirError(
+          { code: 'KAFKA_UNAVAILABLE', kind: 'retry' },
+          `no fetch of ${topic} succeeded for ${AWAY_MS_MAX} ms: ${String(error)}`,
+          { cause: error },
+        )
       }
       await this.#clock.sleep(AWAY_RETRY_MS, this.#closing.signal)
       await this.#kafka.refresh().catch(() => {})
@@ -207,7 +241,14 @@ export class KafkaSource implements SourceReader {
   #outOfRange(p: Partition, logStart: bigint): WeirError {
     const { topic } = this.#options
     return new WeirError(
-      { code: 'OFFSET_OUT_OF_RANGE', kind: 'invalid', topic, partition: p.id, offset: String(p.fetchFrom), logStart: String(logStart) },
+      {
+        code: 'OFFSET_OUT_OF_RANGE',
+        kind: 'invalid',
+        topic,
+        partition: p.id,
+        offset: String(p.fetchFrom),
+        logStart: String(logStart),
+      },
       `${topic}-${p.id} begins at ${logStart} and the job is at ${p.fetchFrom}: retention has deleted records that were not read. Nothing is skipped silently: restore an epoch inside the log or start a new job.`,
     )
   }

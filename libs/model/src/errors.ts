@@ -41,7 +41,12 @@ export class WeirError<T extends ErrorFacts = ErrorFacts> extends Error {
     return { code, kind, message: this.message, facts }
   }
 
-  static fromJSON(json: { code: string; kind: ErrorKind; message: string; facts?: Record<string, unknown> }): WeirError {
+  static fromJSON(json: {
+    code: string
+    kind: ErrorKind
+    message: string
+    facts?: Record<string, unknown>
+  }): WeirError {
     return new WeirError({ ...json.facts, code: json.code, kind: json.kind }, json.message)
   }
 }

@@ -60,7 +60,11 @@ export function decodeFrame(frame: Uint8Array, expectedSequence: number): Stream
   }
   switch (frame[4]) {
     case RECORDS: {
-      const [keys, values, timestamps] = packr.unpack(frame.subarray(HEADER_BYTES)) as [Key[] | null, unknown[], number[]]
+      const [keys, values, timestamps] = packr.unpack(frame.subarray(HEADER_BYTES)) as [
+        Key[] | null,
+        unknown[],
+        number[],
+      ]
       return { kind: 'records', batch: { keys, values, timestamps } }
     }
     case WATERMARK:
@@ -77,7 +81,10 @@ export function decodeFrame(frame: Uint8Array, expectedSequence: number): Stream
     case END_OF_INPUT:
       return { kind: 'end' }
     default:
-      throw new WeirError({ code: 'EXCHANGE_BAD_FRAME', kind: 'restart', tag: frame[4] }, `unknown frame kind ${frame[4]}`)
+      throw new WeirError(
+        { code: 'EXCHANGE_BAD_FRAME', kind: 'restart', tag: frame[4] },
+        `unknown frame kind ${frame[4]}`,
+      )
   }
 }
 

@@ -3,12 +3,7 @@
  * `next()`. A channel that has delivered its barrier is held back; its elements wait in their channel's own queue, whose
  * length is bounded by the channel's credits.
  */
-import {
-  alignerFor,
-  stepAligner,
-  type AlignerState,
-  type AlignerEffect,
-} from '@weir/checkpoint'
+import { alignerFor, stepAligner, type AlignerState, type AlignerEffect } from '@weir/checkpoint'
 import {
   WATERMARK_MAX,
   type AttemptId,

@@ -93,7 +93,14 @@ export interface SliceDeps {
 
 export type SliceReport =
   | { readonly type: 'progress'; readonly recordsIn: number; readonly recordsOut: number; readonly watermark: number }
-  | { readonly type: 'ack'; readonly checkpoint: CheckpointId; readonly snapshot: SubtaskSnapshot; readonly alignMs: number; readonly syncMs: number; readonly asyncMs: number }
+  | {
+      readonly type: 'ack'
+      readonly checkpoint: CheckpointId
+      readonly snapshot: SubtaskSnapshot
+      readonly alignMs: number
+      readonly syncMs: number
+      readonly asyncMs: number
+    }
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly error: WeirError }
   | { readonly type: 'committed'; readonly epoch: Epoch }
   | { readonly type: 'input-ended' }
@@ -456,7 +463,8 @@ export class Slice {
     const { node, reader } = source
     const wake = this.#signal(run.stage.index)
     const { parallelism } = this.#options.plan.job.settings
-    const pace = node.recordsPerSecond === null ? null : new Pace(node.recordsPerSecond / parallelism, clock.monotonic())
+    const pace =
+      node.recordsPerSecond === null ? null : new Pace(node.recordsPerSecond / parallelism, clock.monotonic())
     const injected = new Set<Epoch>()
     let ended = false
     this.#advance(run, source.watermarks.current)
@@ -588,7 +596,9 @@ export class Slice {
     }
     if (run.state) {
       const { index } = run.stage
-      work.push(run.state.snapshot(checkpoint).then((segments) => void (parts.segments = { stage: index, chain: segments })))
+      work.push(
+        run.state.snapshot(checkpoint).then((segments) => void (parts.segments = { stage: index, chain: segments })),
+      )
     }
     const watermarks: Record<string, number> = { [`stage-${run.stage.index}`]: run.watermark }
     const position = run.source?.reader.snapshot()

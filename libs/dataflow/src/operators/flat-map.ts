@@ -23,7 +23,7 @@ export class FlatMap implements Operator {
 
   onBatch(batch: RecordBatch, out: Collector): void {
     const count = batch.values.length
-    for (let i = 0; i < count; ) i = this.#fill(batch, i, out)
+    for (let i = 0; i < count;) i = this.#fill(batch, i, out)
   }
 
   /** Emits one output batch made of the records from `from` on; answers the first record that is not in it. */

@@ -12,10 +12,7 @@ import { isThenable, isTimestamp, timestampInvalid } from '../user-code.ts'
  * The batch of a poll; its arrays belong to the caller. Throws WeirError, kind `invalid`:
  * `DECODE_FAILED` (also for a record without a value), `TIMESTAMP_INVALID`, `OPERATOR_FAILED` (the timestamp function).
  */
-export function readBatch(
-  node: Pick<SourceNode, 'uid' | 'decode' | 'timestamp'>,
-  source: SourceBatch,
-): RecordBatch {
+export function readBatch(node: Pick<SourceNode, 'uid' | 'decode' | 'timestamp'>, source: SourceBatch): RecordBatch {
   const values = source.kind === 'raw' ? decodeAll(node, source) : source.values
   return { keys: null, values, timestamps: eventTimes(node, source, values) }
 }

@@ -9,7 +9,11 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
       const { recordsIn, recordsOut, watermark } = event
       const next = withSlice(state, event.slice.subtask, { recordsIn, recordsOut, watermark })
       const total = [...next.slices.values()].reduce((sum, s) => sum + s.recordsIn, 0)
-      return drive({ ...next, recordsIn: Math.max(next.recordsIn, total) }, { type: 'progress', recordsIn: total }, event)
+      return drive(
+        { ...next, recordsIn: Math.max(next.recordsIn, total) },
+        { type: 'progress', recordsIn: total },
+        event,
+      )
     }
     case 'input-ended': {
       const next = withSlice(state, event.slice.subtask, { inputEnded: true })

@@ -10,7 +10,13 @@ export interface ApiCall<T> {
   readonly read: (r: Reader) => T
 }
 
-const call = <T>(apiName: string, apiKey: number, apiVersion: number, w: Writer, read: (r: Reader) => T): ApiCall<T> => ({
+const call = <T>(
+  apiName: string,
+  apiKey: number,
+  apiVersion: number,
+  w: Writer,
+  read: (r: Reader) => T,
+): ApiCall<T> => ({
   apiName,
   apiKey,
   apiVersion,
@@ -71,7 +77,12 @@ export const initProducerId = (id: string, timeoutMs: number, current: ProducerI
     'InitProducerId',
     22,
     5,
-    new Writer().string(id).i32(timeoutMs).i64(current?.producerId ?? -1n).i16(current?.producerEpoch ?? -1).tags(),
+    new Writer()
+      .string(id)
+      .i32(timeoutMs)
+      .i64(current?.producerId ?? -1n)
+      .i16(current?.producerEpoch ?? -1)
+      .tags(),
     identity,
   )
 
@@ -123,7 +134,14 @@ export const produce = (id: string, topic: string, partition: number, records: U
   )
 
 /** TxnOffsetCommit 5: id, group, producer id, epoch, generation −1, member '', [topic, [partition, offset, epoch, metadata]]. */
-export const txnOffsetCommit = (id: string, group: string, of: ProducerIdentity, topic: string, offset: bigint, metadata: string) =>
+export const txnOffsetCommit = (
+  id: string,
+  group: string,
+  of: ProducerIdentity,
+  topic: string,
+  offset: bigint,
+  metadata: string,
+) =>
   call(
     'TxnOffsetCommit',
     28,
@@ -139,7 +157,13 @@ export const txnOffsetCommit = (id: string, group: string, of: ProducerIdentity,
 
 /** OffsetCommit 8: group, generation −1, member '', instance null, [topic, [partition, offset, epoch, metadata]]. */
 export const offsetCommit = (group: string, topic: string, offset: bigint, metadata: string) =>
-  call('OffsetCommit', 8, 8, markerTopic(new Writer().string(group).i32(-1).string('').string(null), topic, offset, metadata), markerAnswer)
+  call(
+    'OffsetCommit',
+    8,
+    8,
+    markerTopic(new Writer().string(group).i32(-1).string('').string(null), topic, offset, metadata),
+    markerAnswer,
+  )
 
 const markerTopic = (w: Writer, topic: string, offset: bigint, metadata: string): Writer =>
   w.uvarint(2).string(topic).uvarint(2).i32(0).i64(offset).i32(-1).string(metadata).tags().tags().tags()

@@ -146,7 +146,7 @@ export function readBatches(
   let nextOffset: bigint | null = null
   const pending = aborted === null ? [] : [...aborted].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1))
   const aborting = new Set<bigint>()
-  for (let at = 0; at + HEADER <= buffer.length; ) {
+  for (let at = 0; at + HEADER <= buffer.length;) {
     const end = at + 12 + buffer.readInt32BE(at + 8)
     if (end > buffer.length) break // the broker cuts the last batch at the byte limit
     const baseOffset = buffer.readBigInt64BE(at)
@@ -177,7 +177,14 @@ export function readBatches(
   return { chunks, control, nextOffset }
 }
 
-function readRecords(buffer: Buffer, at: number, end: number, attributes: number, baseOffset: bigint, from: bigint): RawRecords {
+function readRecords(
+  buffer: Buffer,
+  at: number,
+  end: number,
+  attributes: number,
+  baseOffset: bigint,
+  from: bigint,
+): RawRecords {
   const count = buffer.readInt32BE(at + 57)
   const baseTimestamp = Number(buffer.readBigInt64BE(at + 27))
   const body = inflate(buffer.subarray(at + HEADER, end), attributes & 7)
@@ -226,6 +233,9 @@ function inflate(body: Buffer, codec: number): Buffer | null {
     case 4:
       return zstdDecompressSync(body)
     default:
-      throw new WeirError({ code: 'UNKNOWN_COMPRESSION', kind: 'invalid', codec }, `record batch with unknown compression ${codec}`)
+      throw new WeirError(
+        { code: 'UNKNOWN_COMPRESSION', kind: 'invalid', codec },
+        `record batch with unknown compression ${codec}`,
+      )
   }
 }

@@ -67,7 +67,10 @@ export class SeededRandom implements Random {
 
   nonce(): string {
     let hex = ''
-    for (let i = 0; i < 4; i++) hex += Math.floor(this.next() * 0x1_0000_0000).toString(16).padStart(8, '0')
+    for (let i = 0; i < 4; i++)
+      hex += Math.floor(this.next() * 0x1_0000_0000)
+        .toString(16)
+        .padStart(8, '0')
     return hex
   }
 }

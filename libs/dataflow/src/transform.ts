@@ -1,0 +1,163 @@
+/**
+ * Transforms: operators as immutable values, composed with `andThen` and tested without an engine.
+ *
+ *     const paid = filter((o: Order) => o.status === 'PAID').andThen(map((o) => o.amountMinor))
+ *     run(paid, [order({ amountMinor: 500 }), order({ status: 'FAILED' })])   // [500]
+ *
+ * A transform is only a description, so one value can stand in many jobs. `andThen` is associative, `identity` is its
+ * neutral element, and both sides stay what they were. Types flow left to right: `Transform<A, B>` goes before
+ * `Transform<B, C>` and nothing else. Between a keyBy and the fold behind it the element type is `Keyed<K, V>`.
+ */
+import { WATERMARK_MAX, WATERMARK_MIN, operatorUid, subtask } from '@weir/model'
+import type { Key, RecordBatch } from '@weir/model'
+import { chain } from './chain.ts'
+import type { GraphNode } from './graph.ts'
+import { MemoryKeyedStates } from './memory-state.ts'
+import type { WindowResult } from './operator.ts'
+import { operatorFor } from './operators/index.ts'
+import type { OperatorNode } from './operators/index.ts'
+import { isTimestamp, timestampInvalid } from './user-code.ts'
+import { SplitWatermarks } from './watermarks.ts'
+
+declare const keyed: unique symbol
+/** A stream of `V` by key `K`: exists in types only; values in a batch are `V`. */
+export interface Keyed<K extends Key, V> {
+  readonly [keyed]: { readonly key: K; readonly value: V }
+}
+
+/** An operator without its place in a job. `uid` null: named by position when it gets into one. */
+export type Step = OperatorNode extends infer N
+  ? N extends GraphNode
+    ? Omit<N, 'uid'> & { readonly uid: string | null }
+    : never
+  : never
+
+export interface Transform<in A, out B> {
+  readonly kind: 'weir.transform'
+  readonly steps: readonly Step[]
+  /** First this, then `next`. A new value. */
+  andThen<C>(next: Transform<B, C>): Transform<A, C>
+  /** Compile-time only: holds the two types. */
+  readonly types?: (input: A) => B
+}
+
+/** Size of a tumbling window, ms. */
+export interface TumblingSpec {
+  readonly type: 'tumbling'
+  readonly sizeMs: number
+}
+
+/** A promise where a value belongs does not compile. */
+export type Sync<U> = U extends PromiseLike<unknown> ? never : U
+
+const transform = <A, B>(steps: readonly Step[]): Transform<A, B> =>
+  Object.freeze({
+    kind: 'weir.transform' as const,
+    steps: Object.freeze([...steps]),
+    andThen: <C>(next: Transform<B, C>): Transform<A, C> => transform<A, C>([...steps, ...next.steps]),
+  })
+
+const one = <A, B>(step: Step): Transform<A, B> => transform<A, B>([Object.freeze(step)])
+
+/** Lets everything through. */
+export const identity = <A>(): Transform<A, A> => transform<A, A>([])
+
+/** Keeps what the predicate says yes to; a type guard narrows what follows. */
+export function filter<A, B extends A>(test: (value: A) => value is B): Transform<A, B>
+export function filter<A>(test: (value: A) => boolean): Transform<A, A>
+export function filter(test: (value: never) => boolean): Transform<never, unknown> {
+  return one({ kind: 'filter', uid: null, test: test as (value: unknown) => boolean })
+}
+
+export const map = <A, B>(f: (value: A) => Sync<B> & B): Transform<A, B> =>
+  one({ kind: 'map', uid: null, map: f as (value: unknown) => unknown })
+
+export const flatMap = <A, B>(f: (value: A) => Iterable<B>): Transform<A, B> =>
+  one({ kind: 'flatMap', uid: null, flatMap: f as (value: unknown) => Iterable<unknown> })
+
+export const keyBy = <A, K extends Key>(key: (value: A) => K): Transform<A, Keyed<K, A>> =>
+  one({ kind: 'keyBy', uid: null, key: key as (value: unknown) => Key })
+
+/** A running fold per key: one output per record. `uid` names its state. */
+export const reduce = <K extends Key, A, S>(
+  uid: string,
+  initial: S,
+  f: (accumulator: S, value: A) => S,
+): Transform<Keyed<K, A>, S> =>
+  one({ kind: 'reduce', uid, initial, reduce: f as (accumulator: unknown, value: unknown) => unknown })
+
+/** One output per key and window, when the watermark passes the window's end. */
+export const windowReduce = <K extends Key, A, S>(
+  window: TumblingSpec,
+  initial: S,
+  f: (accumulator: S, value: A) => S,
+): Transform<Keyed<K, A>, WindowResult<S>> =>
+  one({
+    kind: 'window',
+    uid: null,
+    window,
+    aggregate: { initial, add: f as (accumulator: unknown, value: unknown) => unknown },
+    aggregateName: 'reduce',
+  })
+
+export const windowCount = <K extends Key, A>(window: TumblingSpec): Transform<Keyed<K, A>, WindowResult<number>> =>
+  one({ kind: 'window', uid: null, window, aggregate: { initial: 0, add: count }, aggregateName: 'count' })
+
+/** The aggregate of `count()`. */
+export const count = (accumulator: unknown): number => (accumulator as number) + 1
+
+/** Gives steps their uids: the step's own, else kind and ordinal. */
+export const placed = (steps: readonly Step[], uidOf: (step: Step) => string): OperatorNode[] =>
+  steps.map((step): OperatorNode => ({ ...step, uid: operatorUid(step.uid ?? uidOf(step)) }))
+
+export interface RunOptions<A> {
+  /** Event time of an input, ms; default: its index. */
+  readonly timestamp?: (value: A, index: number) => number
+  /** As at a source; default 0. */
+  readonly outOfOrderMs?: number
+}
+
+/**
+ * Runs a transform over literal inputs, in order, one record per batch, with the watermark following and, at the end,
+ * `WATERMARK_MAX`. Fresh state in memory, frozen accumulators. Throws what a job would fail with.
+ */
+export function run<A, B>(transform: Transform<A, B>, inputs: readonly A[], options: RunOptions<A> = {}): B[] {
+  const outputs: B[] = []
+  const ordinal = new Map<string, number>()
+  const nodes = placed(transform.steps, ({ kind }) => {
+    ordinal.set(kind, (ordinal.get(kind) ?? 0) + 1)
+    return `${kind}-${ordinal.get(kind)}`
+  })
+  const state = new MemoryKeyedStates()
+  const operators = nodes.map((node) => {
+    const operator = operatorFor(node)
+    operator.open({
+      uid: node.uid,
+      subtask: subtask(0),
+      parallelism: 1,
+      maxParallelism: 1,
+      state,
+      watermark: WATERMARK_MIN,
+      counters: { lateRecords: 0 },
+      freeze: true,
+    })
+    return operator
+  })
+  const input = chain(operators, {
+    emit: (batch: RecordBatch) => void outputs.push(...(batch.values as B[])),
+    watermark: () => {},
+    end: () => {},
+  })
+  const watermarks = new SplitWatermarks({ outOfOrderMs: options.outOfOrderMs ?? 0 }, [0])
+  for (const [i, value] of inputs.entries()) {
+    const timestamp = options.timestamp === undefined ? i : options.timestamp(value, i)
+    if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, operatorUid('run'), i)
+    const before = watermarks.current
+    input.emit({ keys: null, values: [value], timestamps: [timestamp] })
+    const after = watermarks.observe(0, [timestamp])
+    if (after > before) input.watermark(after)
+  }
+  input.watermark(WATERMARK_MAX)
+  input.end()
+  return outputs
+}

@@ -1,0 +1,237 @@
+import { execFileSync } from 'node:child_process'
+import {
+  attempt,
+  epoch,
+  generation,
+  jobId,
+  operatorUid,
+  subtask,
+  systemClock,
+  systemRandom,
+  type CheckpointId,
+} from '@weir/model'
+import { EMPTY_SINK_STATE, type SubtaskContext } from '@weir/dataflow'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { stackEndpoints } from '../../../test/stack/endpoints.ts'
+import { KafkaConnections } from './connections.ts'
+import { KafkaSink } from './sink.ts'
+import { KafkaSource } from './source.ts'
+import { listTransactions } from './wire/apis.ts'
+
+const brokers = [stackEndpoints().kafka]
+const kafka = new KafkaConnections({ brokers, clientId: 'weir-test' }, { clock: systemClock })
+const run = systemRandom.nonce().slice(0, 8)
+const admin = kafka.admin()
+beforeAll(() => admin.connect())
+afterAll(async () => {
+  await admin.disconnect()
+  await kafka.close()
+})
+
+const cp = (n: number): CheckpointId => ({ generation: generation(1), attempt: attempt(1), epoch: epoch(n) })
+const batch = (...records: [key: string, value: string][]) => ({
+  keys: records.map(([k]) => k),
+  values: records.map(([, v]) => v as unknown),
+  timestamps: records.map(() => 1_700_000_000_000),
+})
+async function setUp(name: string, timeoutMs = 60_000) {
+  const topic = `sink-${name}-${run}`
+  await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1 }] })
+  const context: SubtaskContext = {
+    jobId: jobId(`j-${name}-${run}`),
+    attempt: cp(1),
+    operatorUid: operatorUid('out'),
+    subtask: subtask(0),
+    parallelism: 1,
+    maxParallelism: 128,
+    signal: new AbortController().signal,
+  }
+  const encode = (v: unknown): string => String(v)
+  const options = { topic, poolSize: 2, transactionTimeoutMs: timeoutMs, encodeKey: encode, encodeValue: encode }
+  return { topic, context, sink: () => new KafkaSink(options, { context, kafka, clock: systemClock }) }
+}
+/** The judge is another client: librdkafka through kcat. */
+const seen = (topic: string): string[] =>
+  execFileSync('kcat', [
+    '-b',
+    brokers[0]!,
+    '-C',
+    '-t',
+    topic,
+    '-e',
+    '-q',
+    '-f',
+    '%k=%s\\n',
+    '-X',
+    'isolation.level=read_committed',
+  ])
+    .toString()
+    .split('\n')
+    .filter(Boolean)
+    .sort()
+const openTransactions = async (job: string): Promise<number> =>
+  (await kafka.anyBroker(listTransactions())).transactions.filter(
+    (t) => t.transactionalId.includes(job) && t.state === 'Ongoing',
+  ).length
+
+test('records are invisible until their sequence is committed, and then exactly once visible', async () => {
+  const { topic, sink } = await setUp('basic')
+  const s = sink()
+  await s.recover(null)
+  await s.write(batch(['a', '1'], ['b', '2']))
+  const state = await s.prepare(cp(1))
+  expect(state).toMatchObject({ sequence: 1, handles: [{ sequence: 1, records: 2 }] })
+  await s.write(batch(['a', '3']))
+  expect(seen(topic)).toEqual([])
+  await s.commit(1)
+  expect(seen(topic)).toEqual(['a=1', 'b=2'])
+  await s.close('abort')
+  expect(seen(topic)).toEqual(['a=1', 'b=2'])
+})
+
+test('an epoch without output has no handle', async () => {
+  const s = (await setUp('empty')).sink()
+  await s.recover(null)
+  expect(await s.prepare(cp(1))).toEqual(EMPTY_SINK_STATE)
+})
+
+test('A2: handles of a given-up epoch travel on and are committed in order', async () => {
+  const { topic, sink } = await setUp('carry')
+  const s = sink()
+  await s.recover(null)
+  await s.write(batch(['a', '1']))
+  await s.prepare(cp(1))
+  await s.write(batch(['a', '2']))
+  const state = await s.prepare(cp(2))
+  expect(state.handles.map((h) => h.sequence)).toEqual([1, 2])
+  await s.commit(2)
+  expect(seen(topic)).toEqual(['a=1', 'a=2'])
+})
+
+test('C6: a sequence that was not prepared is refused', async () => {
+  const s = (await setUp('c6')).sink()
+  await s.recover(null)
+  await expect(s.commit(1)).rejects.toMatchObject({ code: 'SEQUENCE_NOT_PREPARED' })
+})
+
+test('another process commits a stored handle, drops what was open, and fences the first one', async () => {
+  const { topic, sink, context } = await setUp('resume')
+  const first = sink()
+  await first.recover(null)
+  await first.write(batch(['a', '1']))
+  const state = await first.prepare(cp(1))
+  await first.write(batch(['a', 'open']))
+  const second = sink()
+  expect(await second.recover(state)).toEqual([{ sequence: 1, outcome: 'committed', by: 'end-txn' }])
+  expect(seen(topic)).toEqual(['a=1'])
+  await first.write(batch(['a', 'zombie']))
+  await expect(first.prepare(cp(2))).rejects.toMatchObject({ kind: expect.stringMatching(/fenced|restart/) as string })
+  expect(await openTransactions(context.jobId)).toBe(0)
+  // Recovering once more is harmless: the log proves the commit, since the id was re-initialised.
+  expect(await sink().recover(state)).toEqual([{ sequence: 1, outcome: 'committed', by: 'control-record' }])
+  expect(seen(topic)).toEqual(['a=1'])
+})
+
+test('an expired transaction is proven LOST by the log and stops the job with the facts', async () => {
+  const { topic, sink } = await setUp('lost', 1_000)
+  const s = sink()
+  await s.recover(null)
+  await s.write(batch(['a', '1'], ['b', '2']))
+  const state = await s.prepare(cp(1))
+  await expect
+    .poll(
+      async () =>
+        (await kafka.anyBroker(listTransactions())).transactions.find(
+          (t) => t.transactionalId === state.handles[0]!.transactionalId,
+        )?.state,
+      { timeout: 15_000 },
+    )
+    .toBe('CompleteAbort')
+  await expect(sink().recover(state)).rejects.toMatchObject({
+    code: 'TRANSACTION_LOST',
+    facts: { sequence: 1, records: 2 },
+  })
+  expect(seen(topic)).toEqual([])
+})
+
+test('A10: a marker above the restored sequence is an epoch regression', async () => {
+  const { sink } = await setUp('regression')
+  const s = sink()
+  await s.recover(null)
+  await s.write(batch(['a', '1']))
+  await s.prepare(cp(1))
+  await s.commit(1)
+  await expect(sink().recover(null)).rejects.toMatchObject({
+    code: 'EPOCH_REGRESSION',
+    facts: { marker: 1, restored: 0 },
+  })
+})
+
+test('B3: with the pool exhausted a write waits until a commit frees an id', async () => {
+  const { topic, sink } = await setUp('pool')
+  const s = sink()
+  await s.recover(null)
+  for (const n of [1, 2]) {
+    await s.write(batch(['a', `${n}`]))
+    await s.prepare(cp(n))
+  }
+  const waiting = s.write(batch(['a', '3']))!
+  await s.commit(1)
+  await waiting
+  const state = await s.prepare(cp(3))
+  await s.commit(state.sequence)
+  expect(seen(topic)).toEqual(['a=1', 'a=2', 'a=3'])
+})
+
+test('the source reads committed records only, ends at the captured offset and goes on exactly where it stopped', async () => {
+  const { topic, sink, context } = await setUp('source')
+  const s = sink()
+  await s.recover(null)
+  await s.write(batch(...Array.from({ length: 500 }, (_, i): [string, string] => [`k${i}`, `v${i}`])))
+  await s.prepare(cp(1))
+  await s.commit(1)
+  await s.write(batch(['x', 'aborted']))
+  await s.close('abort')
+  const source = () =>
+    new KafkaSource(
+      { topic, startFrom: 'earliest', until: 'latest', isolation: 'read_committed' },
+      { context, kafka, clock: systemClock },
+    )
+  const values: string[] = []
+  let reader = source()
+  await reader.open(null)
+  for (let polls = 0; polls < 10_000; polls++) {
+    const polled = await reader.poll(7)
+    if (polled === 'end') break
+    if (typeof polled === 'object' && polled.kind === 'raw') {
+      const { raw } = polled
+      for (let i = 0; i < raw.count; i++) values.push(raw.buffer.toString('utf8', raw.valueStart[i], raw.valueEnd[i]))
+    }
+    if (polls % 5 === 4) {
+      const state = reader.snapshot()
+      await reader.close()
+      reader = source()
+      await reader.open(state)
+    }
+  }
+  await reader.close()
+  expect(values.sort()).toEqual(Array.from({ length: 500 }, (_, i) => `v${i}`).sort())
+})
+
+test('an unknown topic and an absent broker are coded errors', async () => {
+  const { context } = await setUp('errors')
+  const options = {
+    topic: `nowhere-${run}`,
+    startFrom: 'earliest',
+    until: 'none',
+    isolation: 'read_committed',
+  } as const
+  await expect(new KafkaSource(options, { context, kafka, clock: systemClock }).open(null)).rejects.toMatchObject({
+    code: 'UNKNOWN_TOPIC',
+    kind: 'invalid',
+  })
+  const nobody = new KafkaConnections({ brokers: ['127.0.0.1:1'], clientId: 'x' }, { clock: systemClock })
+  await expect(
+    new KafkaSource(options, { context, kafka: nobody, clock: systemClock }).open(null),
+  ).rejects.toMatchObject({ code: 'KAFKA_UNAVAILABLE' })
+})

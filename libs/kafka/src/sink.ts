@@ -1,0 +1,492 @@
+/**
+ * The two-phase sink. Records go into the open transaction of one transactional id; at the barrier that transaction is
+ * completed, marked and put aside, and the next id of the pool takes over. Transactions v2: every transaction has a
+ * producer epoch of its own, so nothing delayed can leak into the next one.
+ *
+ * ```
+ *  id:   free ──first write──▶ open ──prepare──▶ prepared ──commit(sequence)──▶ free (with the epoch EndTxn answered, C7)
+ * ```
+ */
+import { WeirError, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
+import {
+  EMPTY_SINK_STATE,
+  type Encode,
+  type HandleProof,
+  type PreparedHandle,
+  type SinkState,
+  type SubtaskContext,
+  type TwoPhaseSink,
+} from '@weir/dataflow'
+import type { KafkaConnections } from './connections.ts'
+import { murmur2 } from './murmur2.ts'
+import { decideOutcome, outcomeError } from './outcome.ts'
+import {
+  endTxn,
+  fetchRecords,
+  initProducerId,
+  listOffsets,
+  offsetCommit,
+  offsetFetch,
+  produce,
+  txnOffsetCommit,
+  type ProducerIdentity,
+} from './wire/apis.ts'
+import { errorName, isRefusal } from './wire/errors.ts'
+import { BatchBuilder, readBatches } from './wire/records.ts'
+
+export interface KafkaSinkOptions {
+  readonly topic: string
+  /** Transactional ids in the pool: tolerated aborts + 1, at least 2 (PROTOCOL B3). */
+  readonly poolSize: number
+  readonly transactionTimeoutMs: number
+  readonly encodeKey: Encode
+  readonly encodeValue: Encode
+}
+
+const BATCH_BYTES_MAX = 512 << 10
+const LINGER_MS = 10
+/** Bytes sent and not acknowledged; `write` waits above it. */
+const IN_FLIGHT_BYTES_MAX = 8 << 20
+/** Produce requests of one partition in flight: the broker keeps the last five batches of a producer. */
+const IN_FLIGHT_PER_PARTITION = 4
+/** Encoded keys remembered with their partition. */
+const KEY_CACHE_MAX = 50_000
+const PROOF_FETCH_BYTES = 1 << 20
+
+interface PooledId {
+  readonly id: string
+  identity: ProducerIdentity
+  state: 'free' | 'open' | 'prepared'
+}
+
+interface PartitionLane {
+  builder: BatchBuilder | null
+  nextSequence: number
+  /** The first batch must be acknowledged before others follow: it adds the partition to the transaction. */
+  first: Promise<void> | null
+  inFlight: Promise<void>[]
+}
+
+interface OpenTransaction {
+  readonly pooled: PooledId
+  readonly identity: ProducerIdentity
+  readonly lanes: Map<number, PartitionLane>
+  readonly firstOffsets: Record<string, string>
+  records: number
+  failure: unknown
+}
+
+export class KafkaSink implements TwoPhaseSink {
+  readonly #options: KafkaSinkOptions
+  readonly #context: SubtaskContext
+  readonly #kafka: KafkaConnections
+  readonly #clock: Clock
+  readonly #group: string
+  #partitionCount = 0
+  #pool: PooledId[] = []
+  #open: OpenTransaction | null = null
+  #prepared: PreparedHandle[] = []
+  /** Ends prepares in the order of their barriers. */
+  #preparing: Promise<unknown> = Promise.resolve()
+  #sequence = 0
+  #inFlightBytes = 0
+  #waiters: (() => void)[] = []
+  #backlog: RecordBatch[] = []
+  #linger: (() => void) | null = null
+  #keys = new Map<unknown, { bytes: Uint8Array | null; partition: number }>()
+  #sticky = 0
+
+  constructor(options: KafkaSinkOptions, deps: { context: SubtaskContext; kafka: KafkaConnections; clock: Clock }) {
+    this.#options = options
+    this.#context = deps.context
+    this.#kafka = deps.kafka
+    this.#clock = deps.clock
+    const { jobId, operatorUid, subtask } = deps.context
+    this.#group = `weir.${jobId}.${operatorUid}.${subtask}`
+  }
+
+  get pending(): { open: boolean; prepared: number } {
+    return { open: this.#open !== null, prepared: this.#pool.filter((p) => p.state === 'prepared').length }
+  }
+
+  // ---- recovery -----------------------------------------------------------------------------------------------------
+
+  async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
+    const { topic, poolSize } = this.#options
+    const state = restored ?? EMPTY_SINK_STATE
+    this.#partitionCount = (await this.#kafka.partitions(topic)).length
+    await this.#kafka.requireTransactionsV2()
+    const proofs: HandleProof[] = []
+    // 1. End the stored handles in order; the first refusal stops the rest (A10).
+    let ended = 0
+    for (const handle of state.handles) {
+      const answer = await this.#kafka.toTransaction(
+        handle.transactionalId,
+        endTxn(handle.transactionalId, identityOf(handle), true),
+        this.#signal,
+      )
+      if (answer.errorCode !== 0) {
+        if (!isRefusal(answer.errorCode)) throw refused('EndTxn', answer.errorCode, handle.transactionalId)
+        break
+      }
+      proofs.push({ sequence: handle.sequence, outcome: 'committed', by: 'end-txn' })
+      ended++
+    }
+    const unproven = state.handles.slice(ended)
+    // A refused handle that is proven committed does not stop those behind it: they are ended before their ids are fenced.
+    while (unproven.length > 0) {
+      const handle = unproven[0]!
+      const control = await this.#controlRecord(handle)
+      if (control !== 'commit') break
+      proofs.push({ sequence: handle.sequence, outcome: 'committed', by: 'control-record' })
+      unproven.shift()
+      const next = unproven[0]
+      if (next === undefined) break
+      const answer = await this.#kafka.toTransaction(
+        next.transactionalId,
+        endTxn(next.transactionalId, identityOf(next), true),
+        this.#signal,
+      )
+      if (answer.errorCode === 0) {
+        proofs.push({ sequence: next.sequence, outcome: 'committed', by: 'end-txn' })
+        unproven.shift()
+      } else if (!isRefusal(answer.errorCode)) throw refused('EndTxn', answer.errorCode, next.transactionalId)
+    }
+    // 2. Fence every id of the pool, always: completes or aborts what is open, and no zombie writes any more (A11, A12).
+    const ids = new Set(Array.from({ length: poolSize }, (_, slot) => `${this.#group}.${slot}`))
+    for (const handle of state.handles) ids.add(handle.transactionalId)
+    const fenced = await Promise.all(
+      [...ids].map(async (id) => ({ id, identity: await this.#fence(id), state: 'free' as const })),
+    )
+    this.#pool = fenced.slice(0, poolSize)
+    // 3. Only now the marker, stably (A11, A13), and the proof of what has none yet.
+    const marker = await this.#readMarker()
+    for (const handle of unproven) {
+      const facts = { control: await this.#controlRecord(handle), marker, sequence: handle.sequence }
+      const outcome = decideOutcome(facts)
+      if (outcome.kind !== 'committed') throw outcomeError(outcome, handle, topic)
+      proofs.push({ sequence: handle.sequence, outcome: 'committed', by: outcome.by })
+    }
+    if (marker !== null && marker > state.sequence) {
+      throw new WeirError(
+        { code: 'EPOCH_REGRESSION', kind: 'invalid', topic, marker, restored: state.sequence, group: this.#group },
+        `the output in ${topic} is newer (transaction ${marker}) than the metadata (transaction ${state.sequence}): an older epoch was restored over committed output. Going on would write it twice. Restore the newest epoch, or give the job a new id.`,
+      )
+    }
+    if (marker === null) await this.#initialiseMarker(state.sequence)
+    this.#sequence = state.sequence
+    return proofs
+  }
+
+  async #fence(id: string): Promise<ProducerIdentity> {
+    const answer = await this.#kafka.toTransaction(
+      id,
+      initProducerId(id, this.#options.transactionTimeoutMs, null),
+      this.#signal,
+    )
+    if (answer.errorCode === 0) return { producerId: answer.producerId, producerEpoch: answer.producerEpoch }
+    if (answer.errorCode === 50) {
+      throw new WeirError(
+        {
+          code: 'TRANSACTION_TIMEOUT_TOO_LONG',
+          kind: 'invalid',
+          transactionTimeoutMs: this.#options.transactionTimeoutMs,
+        },
+        `the broker refuses transactionTimeoutMs ${this.#options.transactionTimeoutMs}: raise transaction.max.timeout.ms at the broker or lower it (and the checkpoint timeouts) in the job`,
+      )
+    }
+    throw refused('InitProducerId', answer.errorCode, id)
+  }
+
+  async #readMarker(): Promise<number | null> {
+    const answer = await this.#kafka.toGroup(this.#group, offsetFetch(this.#group, this.#options.topic), this.#signal)
+    if (answer.errorCode !== 0) throw refused('OffsetFetch', answer.errorCode, this.#group)
+    return answer.offset < 0n ? null : Number(answer.offset)
+  }
+
+  /** A marker exists from the first moment: a missing one is then a fact and not a beginning (A14). */
+  async #initialiseMarker(sequence: number): Promise<void> {
+    const api = offsetCommit(this.#group, this.#options.topic, BigInt(sequence), this.#markerMetadata(null, ''))
+    const answer = await this.#kafka.toGroup(this.#group, api, this.#signal)
+    if (answer.errorCode !== 0) throw refused('OffsetCommit', answer.errorCode, this.#group)
+  }
+
+  /** Reads uncommitted from the handle's first record to the first control record of its producer. */
+  async #controlRecord(handle: PreparedHandle): Promise<'commit' | 'abort' | 'none' | 'gone'> {
+    const { topic } = this.#options
+    const first = Object.entries(handle.firstOffsets)[0]
+    if (first === undefined) return 'none'
+    const partition = Number(first[0].slice(first[0].lastIndexOf('-') + 1))
+    let offset = BigInt(first[1])
+    const latest = await this.#kafka.toLeader(topic, partition, listOffsets(topic, partition, -1n, false), this.#signal)
+    while (offset < latest.offset) {
+      const api = fetchRecords(topic, [{ partition, offset, maxBytes: PROOF_FETCH_BYTES }], {
+        maxWaitMs: 100,
+        readCommitted: false,
+      })
+      const answer = await this.#kafka.toLeader(
+        topic,
+        partition,
+        { ...api, read: (r) => ({ ...api.read(r).partitions[0]! }) },
+        this.#signal,
+      )
+      if (answer.errorCode === 1) return 'gone'
+      if (answer.errorCode !== 0) throw refused('Fetch', answer.errorCode, `${topic}-${partition}`)
+      const { control, nextOffset } = readBatches(answer.records ?? Buffer.alloc(0), offset, null)
+      const decisive = control.find((c) => c.producerId === BigInt(handle.producerId) && c.offset >= BigInt(first[1]))
+      if (decisive) return decisive.type
+      if (answer.logStartOffset > BigInt(first[1])) return 'gone'
+      if (nextOffset === null || nextOffset <= offset) break
+      offset = nextOffset
+    }
+    return 'none'
+  }
+
+  // ---- writing ------------------------------------------------------------------------------------------------------
+
+  write(batch: RecordBatch): Promise<void> | undefined {
+    if (this.#backlog.length > 0 || !this.#begin()) {
+      this.#backlog.push(batch) // the pool is exhausted: a commit frees an id (B3)
+      return this.#backlogDone()
+    }
+    this.#append(this.#open!, batch)
+    if (this.#open!.failure !== null) return Promise.reject(this.#open!.failure as Error)
+    return this.#inFlightBytes > IN_FLIGHT_BYTES_MAX ? this.#roomAgain() : undefined
+  }
+
+  #begin(): boolean {
+    if (this.#open !== null) return true
+    const pooled = this.#pool.find((p) => p.state === 'free')
+    if (pooled === undefined) return false
+    pooled.state = 'open'
+    this.#open = { pooled, identity: pooled.identity, lanes: new Map(), firstOffsets: {}, records: 0, failure: null }
+    return true
+  }
+
+  async #backlogDone(): Promise<void> {
+    while (this.#backlog.length > 0) {
+      this.#signal.throwIfAborted()
+      if (this.#begin()) this.#append(this.#open!, this.#backlog.shift()!)
+      else await this.#wakeUp()
+    }
+    await this.#roomAgain()
+  }
+
+  async #roomAgain(): Promise<void> {
+    while (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX) {
+      this.#signal.throwIfAborted()
+      await this.#wakeUp()
+    }
+    if (this.#open?.failure) throw this.#open.failure
+  }
+
+  #wakeUp(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#signal.removeEventListener('abort', done)
+        resolve()
+      }
+      this.#waiters.push(done)
+      this.#signal.addEventListener('abort', done, { once: true })
+    })
+  }
+
+  #wakeAll(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const wake of waiters) wake()
+  }
+
+  #append(open: OpenTransaction, { keys, values, timestamps }: RecordBatch): void {
+    const { encodeValue } = this.#options
+    for (let i = 0; i < values.length; i++) {
+      const { bytes, partition } = this.#keyOf(keys === null ? null : keys[i]!)
+      let lane = open.lanes.get(partition)
+      if (lane === undefined)
+        open.lanes.set(partition, (lane = { builder: null, nextSequence: 0, first: null, inFlight: [] }))
+      lane.builder ??= new BatchBuilder()
+      lane.builder.append(bytes, encodeValue(values[i]), timestamps[i]!)
+      if (lane.builder.bytes >= BATCH_BYTES_MAX) this.#flush(open, partition, lane)
+    }
+    open.records += values.length
+    this.#sticky++
+    this.#linger ??= this.#clock.after(LINGER_MS, () => {
+      this.#linger = null
+      if (this.#open) this.#flushAll(this.#open)
+    })
+  }
+
+  #keyOf(key: unknown): { bytes: Uint8Array | null; partition: number } {
+    if (key === null) return { bytes: null, partition: this.#sticky % this.#partitionCount }
+    const known = this.#keys.get(key)
+    if (known !== undefined) return known
+    const encoded = this.#options.encodeKey(key)
+    const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : encoded
+    const entry = { bytes, partition: bytes === null ? 0 : murmur2(bytes) % this.#partitionCount }
+    if (this.#keys.size >= KEY_CACHE_MAX) this.#keys.clear()
+    this.#keys.set(key, entry)
+    return entry
+  }
+
+  #flushAll(open: OpenTransaction): void {
+    for (const [partition, lane] of open.lanes) this.#flush(open, partition, lane)
+  }
+
+  #flush(open: OpenTransaction, partition: number, lane: PartitionLane): void {
+    const { builder } = lane
+    if (builder === null || builder.count === 0) return
+    lane.builder = null
+    const batch = builder.finish(open.identity, lane.nextSequence)
+    lane.nextSequence += builder.count
+    this.#inFlightBytes += batch.length
+    const before =
+      lane.inFlight.length >= IN_FLIGHT_PER_PARTITION
+        ? lane.inFlight[lane.inFlight.length - IN_FLIGHT_PER_PARTITION]!
+        : lane.first
+    const sent = (before ?? Promise.resolve()).then(() => this.#produce(open, partition, batch))
+    const settled = sent.then(
+      () => this.#acknowledged(batch.length),
+      (error: unknown) => {
+        open.failure ??= error
+        this.#acknowledged(batch.length)
+      },
+    )
+    lane.first ??= settled
+    lane.inFlight.push(settled)
+    if (lane.inFlight.length > 64) lane.inFlight.splice(0, lane.inFlight.length - IN_FLIGHT_PER_PARTITION - 1)
+  }
+
+  #acknowledged(bytes: number): void {
+    this.#inFlightBytes -= bytes
+    this.#wakeAll()
+  }
+
+  async #produce(open: OpenTransaction, partition: number, batch: Buffer): Promise<void> {
+    if (open.failure !== null) return
+    const { topic } = this.#options
+    const answer = await this.#kafka.toLeader(
+      topic,
+      partition,
+      produce(open.pooled.id, topic, partition, batch),
+      this.#signal,
+    )
+    if (answer.errorCode !== 0) throw refused('Produce', answer.errorCode, `${open.pooled.id} → ${topic}-${partition}`)
+    open.firstOffsets[`${topic}-${partition}`] ??= String(answer.baseOffset)
+  }
+
+  // ---- two phases ---------------------------------------------------------------------------------------------------
+
+  prepare(checkpoint: CheckpointId): Promise<SinkState> {
+    const open = this.#open
+    this.#open = null
+    const turn = this.#preparing.then(async (): Promise<SinkState> => {
+      if (open !== null) await this.#complete(open, checkpoint)
+      return { sequence: this.#sequence, handles: [...this.#prepared] }
+    })
+    this.#preparing = turn.catch(() => {})
+    if (open !== null) this.#flushAll(open)
+    return turn
+  }
+
+  /** Everything acknowledged → the marker joins the transaction → it is a handle. */
+  async #complete(open: OpenTransaction, checkpoint: CheckpointId): Promise<void> {
+    for (const lane of open.lanes.values()) await Promise.all(lane.inFlight)
+    if (open.failure !== null) throw open.failure
+    const sequence = this.#sequence + 1
+    const { id } = open.pooled
+    const api = txnOffsetCommit(
+      id,
+      this.#group,
+      open.identity,
+      this.#options.topic,
+      BigInt(sequence),
+      this.#markerMetadata(checkpoint, id),
+    )
+    const answer = await this.#kafka.toGroup(this.#group, api, this.#signal)
+    if (answer.errorCode !== 0) throw refused('TxnOffsetCommit', answer.errorCode, id)
+    this.#sequence = sequence
+    open.pooled.state = 'prepared'
+    this.#prepared.push({
+      sequence,
+      transactionalId: id,
+      producerId: String(open.identity.producerId),
+      producerEpoch: open.identity.producerEpoch,
+      firstOffsets: open.firstOffsets,
+      records: open.records,
+    })
+  }
+
+  #markerMetadata(checkpoint: CheckpointId | null, transactionalId: string): string {
+    const { jobId, attempt } = this.#context
+    return JSON.stringify({
+      job: jobId,
+      generation: attempt.generation,
+      epoch: checkpoint?.epoch ?? 0,
+      transactionalId,
+    })
+  }
+
+  async commit(upTo: number): Promise<void> {
+    if (upTo > this.#sequence) {
+      throw new WeirError(
+        { code: 'SEQUENCE_NOT_PREPARED', kind: 'restart', upTo, prepared: this.#sequence },
+        `told to commit transaction ${upTo} of ${this.#group}, but only ${this.#sequence} are prepared: the command is not for this attempt`,
+      )
+    }
+    while (this.#prepared.length > 0 && this.#prepared[0]!.sequence <= upTo) {
+      const handle = this.#prepared[0]!
+      const id = handle.transactionalId
+      const answer = await this.#kafka.toTransaction(id, endTxn(id, identityOf(handle), true), this.#signal)
+      if (answer.errorCode !== 0) {
+        const error = errorName(answer.errorCode)
+        throw new WeirError(
+          { code: 'COMMIT_REFUSED', kind: 'restart', sequence: handle.sequence, transactionalId: id, error },
+          `the broker refused to commit transaction ${handle.sequence} of ${id}: ${error}; recovery reads from the log what became of it`,
+        )
+      }
+      this.#prepared.shift()
+      const pooled = this.#pool.find((p) => p.id === id)
+      if (pooled) {
+        // Always what the broker answered, never epoch + 1: on overflow it is a new producer id (C7).
+        pooled.identity = { producerId: answer.producerId, producerEpoch: answer.producerEpoch }
+        pooled.state = 'free'
+      }
+      this.#wakeAll()
+    }
+  }
+
+  async close(mode: 'abort' | 'leave'): Promise<void> {
+    this.#linger?.()
+    this.#wakeAll()
+    this.#open = null
+    if (mode === 'leave') return
+    const signal = AbortSignal.timeout(10_000)
+    await Promise.all(
+      this.#pool.map((p) =>
+        this.#kafka.toTransaction(p.id, initProducerId(p.id, this.#options.transactionTimeoutMs, p.identity), signal),
+      ),
+    )
+  }
+
+  get #signal(): AbortSignal {
+    return this.#context.signal
+  }
+}
+
+const identityOf = (h: PreparedHandle): ProducerIdentity => ({
+  producerId: BigInt(h.producerId),
+  producerEpoch: h.producerEpoch,
+})
+
+function refused(request: string, code: number, what: string): WeirError {
+  const error = errorName(code)
+  return isRefusal(code)
+    ? new WeirError(
+        { code: 'PRODUCER_FENCED', kind: 'fenced', request, error, what },
+        `${request} of ${what}: ${error}; another attempt has taken over`,
+      )
+    : new WeirError(
+        { code: 'KAFKA_REFUSED', kind: code === 10 ? 'invalid' : 'restart', request, error, what },
+        `${request} of ${what}: ${error}`,
+      )
+}
