@@ -353,7 +353,7 @@ export class KafkaSink implements TwoPhaseSink {
     )
     lane.first ??= settled
     lane.inFlight.push(settled)
-    if (lane.inFlight.length > 64) lane.inFlight.splice(0, lane.inFlight.length - IN_FLIGHT_PER_PARTITION - 1)
+    if (lane.inFlight.length > 64) void lane.inFlight.splice(0, lane.inFlight.length - IN_FLIGHT_PER_PARTITION - 1)
   }
 
   #acknowledged(bytes: number): void {
