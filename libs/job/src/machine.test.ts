@@ -1,0 +1,237 @@
+import {
+  attempt,
+  digest,
+  epoch,
+  generation,
+  jobId,
+  subtask,
+  taskManagerId,
+  type Subtask,
+  type TaskManagerId,
+} from '@weir/model'
+import { defaultSettings } from '@weir/dataflow'
+import type { Manifest, ManifestRef } from '@weir/checkpoint'
+import { expect, test } from 'vitest'
+import { jobFor, stepJob } from './machine.ts'
+import { EMPTY_SLOTS, freeSlots, giveBack, joined, place, take, withdrawn } from './placement.ts'
+import {
+  jobStateName,
+  type Failure,
+  type JobEffect,
+  type JobEvent,
+  type JobSpec,
+  type JobState,
+  type SliceId,
+} from './state.ts'
+
+const settings = { ...defaultSettings, parallelism: 2, restart: { attempts: 2, delayMs: 100 } }
+const spec: JobSpec = {
+  jobId: jobId('j'),
+  name: 'j',
+  bundleDigest: digest('b'),
+  graphHash: 'g',
+  plan: { version: 1, name: 'j', settings, nodes: [], edges: [], stages: 2, sources: ['in'], sinks: ['out'] },
+}
+const [A, B] = [taskManagerId('tm-a'), taskManagerId('tm-b')]
+type Event = JobEvent extends infer E ? (E extends unknown ? Omit<E, 'now' | 'wallClock'> : never) : never
+
+/** A job with its clock: what was done is in `effects`. */
+class Run {
+  state: JobState = jobFor(spec, generation(1))
+  effects: JobEffect[] = []
+  now = 0
+  do(...events: Event[]): this {
+    for (const event of events) {
+      const step = stepJob(this.state, { ...event, now: this.now, wallClock: this.now } as JobEvent)
+      this.state = step.state
+      this.effects.push(...step.effects)
+    }
+    return this
+  }
+  later(ms: number): this {
+    this.now += ms
+    return this.do({ type: 'tick' })
+  }
+  /** Effects since the last call, as words. */
+  said(): string[] {
+    const words = this.effects.map((e) => ('slice' in e && e.type === 'stop' ? `stop-${e.mode}` : e.type))
+    this.effects = []
+    return words
+  }
+}
+const slice = (i: number, a = 1): SliceId => ({
+  jobId: spec.jobId,
+  attempt: { generation: generation(1), attempt: attempt(a) },
+  subtask: subtask(i),
+})
+const cp = (n: number, a = 1) => ({ generation: generation(1), epoch: epoch(n), attempt: attempt(a) })
+const ref = (n: number): ManifestRef => ({
+  epoch: epoch(n),
+  generation: generation(1),
+  attempt: attempt(1),
+  key: `m${n}`,
+  digest: digest(`d${n}`),
+  parentEpoch: epoch(n - 1),
+})
+const placed: Event = {
+  type: 'placed',
+  assignment: new Map<Subtask, TaskManagerId>([
+    [subtask(0), A],
+    [subtask(1), B],
+  ]),
+}
+const up = (a = 1): Event[] => [
+  placed,
+  { type: 'deployed', slice: slice(0, a), exchangeAddress: 'x:0' },
+  { type: 'deployed', slice: slice(1, a), exchangeAddress: 'x:1' },
+  { type: 'recovered', slice: slice(0, a) },
+  { type: 'recovered', slice: slice(1, a) },
+]
+const running = (): Run =>
+  new Run().do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up())
+const snapshot = (i: number, handles: number[]) => ({
+  subtask: subtask(i),
+  sources: {},
+  segments: [],
+  sinks: { out: { sequence: handles.at(-1) ?? 0, handles: handles.map((sequence) => ({ sequence })) } },
+  watermarks: {},
+  recordsIn: 10,
+})
+const toPublish = (r: Run): Run =>
+  r
+    .later(10_000)
+    .do(
+      { type: 'ack', slice: slice(0), checkpoint: cp(1), snapshot: snapshot(0, [1]) },
+      { type: 'ack', slice: slice(1), checkpoint: cp(1), snapshot: snapshot(1, []) },
+      { type: 'stored', checkpoint: cp(1), ref: ref(1) },
+    )
+const published: Event = {
+  type: 'publish-answered',
+  checkpoint: cp(1),
+  outcome: { kind: 'published', published: { manifest: ref(1), headRevision: '1', mirrorTag: 't' } },
+}
+const manifest = { subtasks: [snapshot(0, [1]), snapshot(1, [])] } as unknown as Manifest
+const broken: Failure = { code: 'OPERATOR_FAILED', kind: 'invalid', message: 'user code threw', facts: {} }
+const lost: Event = { type: 'task-manager-lost', taskManagerId: B, reason: 'stream reset' }
+
+test('A6: nothing is done to a job before its head is claimed', () => {
+  const r = new Run().do({ type: 'begin' }, placed)
+  expect(r.said()).toEqual(['claim'])
+})
+
+test('sources start only when every slice has recovered', () => {
+  const r = new Run().do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up().slice(0, 4))
+  expect(r.said()).toEqual(['claim', 'request-slots', 'deploy', 'deploy', 'recover', 'recover'])
+  r.do({ type: 'recovered', slice: slice(1) })
+  expect(r.said()).toEqual(['run', 'run'])
+  expect(jobStateName(r.state)).toBe('RUNNING')
+})
+
+test('a lost task-manager restarts the job from the published epoch with a new attempt and a fresh claim', () => {
+  const r = running()
+  r.said()
+  r.do(lost)
+  expect(r.said()).toEqual(['stop-leave'])
+  r.do({ type: 'stopped', slice: slice(0) })
+  expect(jobStateName(r.state)).toBe('RESTARTING')
+  r.later(100)
+  expect(r.said()).toEqual(['release-slots', 'claim'])
+  r.do({ type: 'claimed', published: null, manifest: null }, ...up(2))
+  expect(r.said()).toContain('restarted')
+  expect(r.state).toMatchObject({ phase: 'running', attempt: 2, restarts: 1 })
+})
+
+test('A4: a task-manager lost while a publish is on the wire waits for the answer', () => {
+  const r = toPublish(running())
+  r.said()
+  r.do(lost).later(60_000)
+  expect(r.said()).toEqual([])
+  r.do(published)
+  expect(r.said()).toEqual(['published', 'stop-leave'])
+})
+
+test('reports of an older attempt change nothing', () => {
+  const r = running()
+    .do(lost, { type: 'stopped', slice: slice(0) })
+    .later(100)
+    .do({ type: 'claimed', published: null, manifest: null }, ...up(2))
+  r.said()
+  r.do({ type: 'slice-failed', slice: slice(0, 1), failure: broken })
+  expect(r.said()).toEqual([])
+})
+
+test('a cancelled job fences its pools, but not before what is published is committed', () => {
+  const r = toPublish(running()).do(published, { type: 'cancel' })
+  expect(r.said()).not.toContain('stop-abort')
+  r.do({ type: 'committed', slice: slice(0), epoch: epoch(1) })
+  expect(r.said()).toEqual(['final', 'stop-abort', 'stop-abort'])
+  r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(r.said()).toEqual(['release-slots', 'ended'])
+  expect(jobStateName(r.state)).toBe('CANCELLED')
+})
+
+test('a job that fails with a published epoch not final recovers it first, then stops without running', () => {
+  const r = toPublish(running()).do(published, { type: 'slice-failed', slice: slice(1), failure: broken })
+  r.said()
+  r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) }).later(100)
+  r.do({ type: 'claimed', published: ref(1), manifest }, ...up(2))
+  const words = r.said()
+  expect(words).not.toContain('run')
+  expect(words.slice(-2)).toEqual(['stop-abort', 'stop-abort'])
+  r.do({ type: 'stopped', slice: slice(0, 2) }, { type: 'stopped', slice: slice(1, 2) })
+  expect(r.state).toMatchObject({ phase: 'ended', ending: { state: 'FAILED', error: { code: 'OPERATOR_FAILED' } } })
+})
+
+test('a recovery that proves a loss ends the job with the facts and touches nothing more', () => {
+  const failure: Failure = { code: 'TRANSACTION_LOST', kind: 'invalid', message: 'gone', facts: { sequence: 1 } }
+  const r = new Run().do({ type: 'begin' }, { type: 'claimed', published: ref(1), manifest }, ...up().slice(0, 3))
+  r.said()
+  r.do({ type: 'slice-failed', slice: slice(0), failure })
+  expect(r.said()).toEqual(['stop-leave', 'stop-leave'])
+  r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(r.state).toMatchObject({ phase: 'ended', ending: { state: 'FAILED', error: failure } })
+})
+
+test('restarts without a new final epoch are bounded', () => {
+  const r = running()
+  for (let a = 1; a <= 2; a++) {
+    r.do(lost, { type: 'stopped', slice: slice(0, a) }).later(100)
+    r.do({ type: 'claimed', published: null, manifest: null }, ...up(a + 1))
+  }
+  r.do(lost)
+  expect(r.state.ending).toMatchObject({ state: 'FAILED', error: { code: 'RESTARTS_EXHAUSTED' } })
+})
+
+test('a superseded publish steps down and stops nobody', () => {
+  const r = toPublish(running())
+  r.said()
+  r.do({ type: 'publish-answered', checkpoint: cp(1), outcome: { kind: 'superseded', reason: 'generation 2' } })
+  expect(r.said()).toEqual(['step-down'])
+})
+
+test('bounded input ends the job with a last epoch', () => {
+  const r = running()
+  r.do({ type: 'input-ended', slice: slice(0) })
+  r.said()
+  r.do({ type: 'input-ended', slice: slice(1) })
+  expect(r.said()).toEqual(['trigger'])
+  r.do(
+    { type: 'ack', slice: slice(0), checkpoint: cp(1), snapshot: snapshot(0, []) },
+    { type: 'ack', slice: slice(1), checkpoint: cp(1), snapshot: snapshot(1, []) },
+    { type: 'stored', checkpoint: cp(1), ref: ref(1) },
+    published,
+  )
+  expect(r.said().slice(-3)).toEqual(['final', 'stop-abort', 'stop-abort'])
+  r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(jobStateName(r.state)).toBe('FINISHED')
+})
+
+test('slices are spread evenly, a job that does not fit is not placed, and slots come back', () => {
+  const table = joined(joined(EMPTY_SLOTS, A, 2), B, 2)
+  const two = place(table, 2)!
+  expect(new Set(two.values())).toEqual(new Set([A, B]))
+  const used = take(table, two)
+  expect(place(used, 3)).toBeNull()
+  expect(freeSlots(giveBack(used, two))).toBe(4)
+  expect(freeSlots(withdrawn(used, A))).toBe(1)
+})
