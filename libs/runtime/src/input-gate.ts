@@ -38,6 +38,8 @@ export class InputGate {
   #watermarks: Watermark[]
   #watermark: Watermark
   #ended = 0
+  /** The second of two events that one element made. */
+  #following: GateEvent | undefined
   readonly #arrived = new Signal()
 
   constructor(channels: readonly InputChannel[], attempt: AttemptId, restored: Watermark, nowMs: () => number) {
@@ -62,7 +64,9 @@ export class InputGate {
 
   /** Resolves when `next()` may have something, or the signal is aborted. */
   arrival(): Promise<void> {
-    return this.#readyHead < this.#ready.length ? Promise.resolve() : this.#arrived.wait()
+    return this.#following !== undefined || this.#readyHead < this.#ready.length
+      ? Promise.resolve()
+      : this.#arrived.wait()
   }
 
   wake(): void {
@@ -71,6 +75,11 @@ export class InputGate {
 
   /** Undefined when nothing is there now. */
   next(): GateEvent | undefined {
+    const following = this.#following
+    if (following !== undefined) {
+      this.#following = undefined
+      return following
+    }
     while (this.#readyHead < this.#ready.length) {
       const { channel, element } = this.#ready[this.#readyHead]!
       this.#readyHead++
@@ -108,9 +117,13 @@ export class InputGate {
           : { type: 'barrier', checkpoint: done, alignMs: this.#nowMs() - this.#alignStartMs }
       }
       case 'end': {
-        this.#advance(channel, WATERMARK_MAX)
-        this.#ended++
-        return this.#ended === this.#channels.length ? { type: 'end' } : undefined
+        // An ended channel no longer holds the watermark back; the others may be further on already.
+        const advanced = this.#advance(channel, WATERMARK_MAX)
+        const all = ++this.#ended === this.#channels.length
+        if (!all) return advanced
+        if (advanced === undefined) return { type: 'end' }
+        this.#following = { type: 'end' }
+        return advanced
       }
     }
   }

@@ -1,0 +1,62 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { murmur2 } from '../murmur2.ts'
+import { BatchBuilder, readBatches } from './records.ts'
+
+const identity = { producerId: 7n, producerEpoch: 3 }
+
+test('what is written is read: keys, values, nulls, times', () => {
+  const text = fc.string({ maxLength: 40 })
+  const record = fc.record({
+    key: fc.option(text),
+    value: fc.option(text),
+    at: fc.integer({ min: -(2 ** 44), max: 2 ** 44 }),
+  })
+  fc.assert(
+    fc.property(fc.array(record, { minLength: 1, maxLength: 50 }), (rows) => {
+      const b = new BatchBuilder(16)
+      for (const { key, value, at } of rows) b.append(key === null ? null : Buffer.from(key), value, at)
+      const { chunks, nextOffset } = readBatches(b.finish(identity, 0), 0n, null)
+      const { buffer, count, keyStart, keyEnd, valueStart, valueEnd, timestamps } = chunks[0]!
+      const part = (from: Int32Array, to: Int32Array, i: number) =>
+        from[i]! < 0 ? null : buffer.toString('utf8', from[i], to[i])
+      const read = Array.from({ length: count }, (_, i) => ({
+        key: part(keyStart, keyEnd, i),
+        value: part(valueStart, valueEnd, i),
+        at: timestamps[i],
+      }))
+      const utf8 = (s: string | null) => (s === null ? null : Buffer.from(s).toString())
+      expect(read).toEqual(rows.map((r) => ({ key: utf8(r.key), value: utf8(r.value), at: r.at })))
+      expect(nextOffset).toBe(BigInt(rows.length))
+    }),
+  )
+})
+
+test('a batch cut off by the fetch limit is left for the next fetch', () => {
+  const b = new BatchBuilder()
+  b.append(null, 'x', 0)
+  const whole = b.finish(identity, 0)
+  expect(readBatches(whole.subarray(0, whole.length - 1), 0n, null)).toEqual({
+    chunks: [],
+    control: [],
+    nextOffset: null,
+  })
+})
+
+test('records of an aborted transaction are not for read_committed', () => {
+  const b = new BatchBuilder()
+  b.append(null, 'x', 0)
+  const read = readBatches(b.finish(identity, 0), 0n, [{ producerId: 7n, firstOffset: 0n }])
+  expect(read).toMatchObject({ chunks: [], nextOffset: 1n })
+})
+
+test('keys land in the partitions of the Java client', () => {
+  // Vectors of org.apache.kafka.common.utils.UtilsTest, positive form.
+  const vectors: [string, number][] = [
+    ['21', -973932308],
+    ['foobar', -790332482],
+    ['a-little-bit-long-string', -985981536],
+    ['a-little-bit-longer-string', -1486304829],
+  ]
+  for (const [text, hash] of vectors) expect(murmur2(Buffer.from(text))).toBe(hash & 0x7fffffff)
+})

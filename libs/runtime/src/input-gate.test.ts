@@ -1,0 +1,105 @@
+import {
+  WATERMARK_MIN,
+  attempt,
+  barrier,
+  epoch,
+  generation,
+  watermark,
+  END,
+  records,
+  type StreamElement,
+} from '@weir/model'
+import { expect, test } from 'vitest'
+import type { InputChannel } from './channel.ts'
+import { decodeFrame, encodeFrame } from './frame.ts'
+import { InputGate } from './input-gate.ts'
+import { Pace } from './pace.ts'
+
+const id = { generation: generation(1), attempt: attempt(1) }
+const cp = (n: number) => ({ ...id, epoch: epoch(n) })
+const rec = (v: number): StreamElement => records({ keys: ['k'], values: [v], timestamps: [0] })
+
+/** Elements as short words: numbers are records, `w5` watermarks, `|7` barriers. */
+function gate(channels: number) {
+  const push: ((e: StreamElement) => void)[] = []
+  const consumed = Array.from({ length: channels }, () => 0)
+  const inputs = consumed.map((_, i): InputChannel => ({
+    onElement: (call) => void (push[i] = call),
+    consumed: () => void consumed[i]!++,
+    close: () => {},
+  }))
+  const g = new InputGate(inputs, id, WATERMARK_MIN, () => 0)
+  const drain = (): string[] => {
+    const out: string[] = []
+    for (let e = g.next(); e !== undefined; e = g.next()) {
+      out.push(
+        e.type === 'records'
+          ? String(e.batch.values[0])
+          : e.type === 'watermark'
+            ? `w${e.timestamp}`
+            : e.type === 'barrier'
+              ? `|${e.checkpoint.epoch}`
+              : 'end',
+      )
+    }
+    return out
+  }
+  return { g, push, consumed, drain }
+}
+
+test('what comes behind a barrier waits until every channel has delivered it, in order', () => {
+  const { push, drain } = gate(2)
+  for (const e of [rec(1), rec(2), barrier(cp(7)), rec(3)]) push[0]!(e)
+  expect(drain()).toEqual(['1', '2'])
+  push[0]!(rec(4))
+  push[1]!(rec(9))
+  expect(drain()).toEqual(['9'])
+  push[1]!(barrier(cp(7)))
+  push[0]!(rec(5))
+  push[1]!(rec(10))
+  expect(drain()).toEqual(['|7', '3', '4', '5', '10'])
+})
+
+test('credit is given for what was looked at, not for what is held back', () => {
+  const { push, drain, consumed } = gate(2)
+  for (const e of [barrier(cp(1)), rec(1), rec(2)]) push[0]!(e)
+  drain()
+  expect(consumed).toEqual([1, 0])
+})
+
+test('a given-up epoch lets held elements go', () => {
+  const { g, push, drain } = gate(2)
+  push[0]!(barrier(cp(1)))
+  push[0]!(rec(1))
+  expect(drain()).toEqual([])
+  g.giveUp(cp(1))
+  expect(drain()).toEqual(['1'])
+})
+
+test('the watermark is the minimum over the channels; an ended one no longer counts', () => {
+  const { push, drain } = gate(2)
+  push[0]!(watermark(10))
+  push[1]!(watermark(4))
+  expect(drain()).toEqual(['w4'])
+  push[1]!(END)
+  expect(drain()).toEqual(['w10'])
+  push[0]!(END)
+  expect(drain().at(-1)).toBe('end')
+})
+
+test('frames carry every kind of element, and a gap in their numbers is an error', () => {
+  for (const e of [rec(2 ** 40), watermark(-5), barrier(cp(3)), END])
+    expect(decodeFrame(encodeFrame(4, e), 4)).toEqual(e)
+  expect(() => decodeFrame(encodeFrame(4, END), 3)).toThrow(
+    expect.objectContaining({ code: 'EXCHANGE_OUT_OF_ORDER' }) as Error,
+  )
+})
+
+test('a pace gives the rate over time, in whole records, and saves up at most 100 ms', () => {
+  const pace = new Pace(1_000, 0)
+  let taken = 0
+  for (let now = 0; now <= 1_000; now += 7) taken += pace.take(now, 1_000)
+  expect(taken).toBeGreaterThanOrEqual(993)
+  expect(taken).toBeLessThanOrEqual(1_000)
+  expect(pace.take(60_000, 1_000)).toBe(100)
+})
