@@ -1,1 +1,1 @@
-export {}
+export { openStateStore, LevelStateStore, type StateStoreOptions, type StateStoreDeps } from './store.ts'
