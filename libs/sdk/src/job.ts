@@ -1,0 +1,143 @@
+/**
+ * The builder. Streams are immutable views of a growing graph; a wrong chain does not compile. Operators are found again
+ * by uid after an upgrade: give stateful ones a name; the others are numbered in the order they are written.
+ */
+import {
+  defaultSettings,
+  type GraphNode,
+  type JobDefinition,
+  type JobSettings,
+  type WindowResult,
+} from '@weir/dataflow'
+import { WeirError, operatorUid, type Key } from '@weir/model'
+import type { Sink, Source } from './connectors.ts'
+import { durationMs, type Duration } from './duration.ts'
+
+export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart'>> & {
+  readonly checkpoint?: Partial<JobSettings['checkpoint']>
+  readonly restart?: Partial<JobSettings['restart']>
+}
+
+export interface Flow {
+  from<T>(source: Source<T>, uid?: string): Stream<T>
+}
+
+export interface Stream<T> {
+  filter<S extends T>(test: (value: T) => value is S, uid?: string): Stream<S>
+  filter(test: (value: T) => boolean, uid?: string): Stream<T>
+  map<R>(map: (value: T) => R, uid?: string): Stream<R>
+  flatMap<R>(flatMap: (value: T) => Iterable<R>, uid?: string): Stream<R>
+  /** What follows runs where the key lives. */
+  keyBy(key: (value: T) => Key, uid?: string): KeyedStream<T>
+  to(sink: Sink<T>, uid?: string): void
+}
+
+export interface KeyedStream<T> {
+  /** Emits the new accumulator for every record. Return new values, never change the old one. `uid` names its state. */
+  reduce<A>(uid: string, initial: A, reduce: (accumulator: A, value: T) => A): Stream<A>
+  window(window: Tumbling): WindowedStream<T>
+}
+
+export interface WindowedStream<T> {
+  /** One result per key and window, when the watermark passes its end. */
+  count(uid?: string): Stream<WindowResult<number>>
+  reduce<A>(uid: string, initial: A, reduce: (accumulator: A, value: T) => A): Stream<WindowResult<A>>
+}
+
+export interface Tumbling {
+  readonly type: 'tumbling'
+  readonly sizeMs: number
+}
+export const tumbling = (size: Duration): Tumbling => ({ type: 'tumbling', sizeMs: durationMs(size) })
+
+/** A job: `export default job('settlement', (flow) => { … })`. Throws `BUILD_ASYNC` (invalid) for an async builder. */
+export function job(name: string, build: (flow: Flow) => void): JobDefinition
+export function job(name: string, settings: Settings, build: (flow: Flow) => void): JobDefinition
+export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flow: Flow) => void): JobDefinition {
+  const [settings, build] = typeof a === 'function' ? [{}, a] : [a, b!]
+  const graph = new GraphBuilder()
+  const answer = build({ from: (source, uid) => graph.from(source, uid) }) as unknown
+  if (answer instanceof Promise) {
+    throw new WeirError(
+      { code: 'BUILD_ASYNC', kind: 'invalid', job: name },
+      `the builder of job "${name}" is async; a graph must be the same on every machine: build it synchronously`,
+    )
+  }
+  return {
+    kind: 'weir.job',
+    version: 1,
+    name,
+    settings: {
+      ...defaultSettings,
+      ...settings,
+      checkpoint: { ...defaultSettings.checkpoint, ...settings.checkpoint },
+      restart: { ...defaultSettings.restart, ...settings.restart },
+    },
+    graph: { nodes: graph.nodes, edges: graph.edges },
+  }
+}
+
+type Draft = GraphNode extends infer N ? (N extends GraphNode ? Omit<N, 'uid'> : never) : never
+
+class GraphBuilder {
+  readonly nodes: GraphNode[] = []
+  readonly edges: [number, number][] = []
+
+  from<T>(source: Source<T>, uid?: string): Stream<T> {
+    const timestamp = source.timestamp as ((value: unknown) => number) | null
+    return this.#stream(this.#add(null, { kind: 'source', ...source, timestamp }, uid))
+  }
+
+  #add(from: number | null, draft: Draft, uid: string | undefined): number {
+    const nth = this.nodes.filter((n) => n.kind === draft.kind).length + 1
+    const index = this.nodes.push({ ...draft, uid: operatorUid(uid ?? `${draft.kind}-${nth}`) } as GraphNode) - 1
+    if (from !== null) this.edges.push([from, index])
+    return index
+  }
+
+  #stream<T>(at: number): Stream<T> {
+    type Fn<R> = (value: unknown) => R
+    return {
+      filter: (test: (value: T) => boolean, uid?: string) =>
+        this.#stream<never>(this.#add(at, { kind: 'filter', test: test as Fn<boolean> }, uid)),
+      map: (map, uid) => this.#stream(this.#add(at, { kind: 'map', map: map as Fn<unknown> }, uid)),
+      flatMap: (flatMap, uid) =>
+        this.#stream(this.#add(at, { kind: 'flatMap', flatMap: flatMap as Fn<Iterable<unknown>> }, uid)),
+      keyBy: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyBy', key: key as Fn<Key> }, uid)),
+      to: (sink, uid) => {
+        this.#add(at, { kind: 'sink', ...sink, encodeValue: sink.encodeValue as Fn<string | Uint8Array | null> }, uid)
+      },
+    }
+  }
+
+  #keyed<T>(at: number): KeyedStream<T> {
+    type Fold = (accumulator: unknown, value: unknown) => unknown
+    return {
+      reduce: (uid, initial, reduce) =>
+        this.#stream(this.#add(at, { kind: 'reduce', initial, reduce: reduce as Fold }, uid)),
+      window: (window) => ({
+        count: (uid) =>
+          this.#stream(
+            this.#add(
+              at,
+              {
+                kind: 'window',
+                window,
+                aggregate: { initial: 0, add: (n) => (n as number) + 1 },
+                aggregateName: 'count',
+              },
+              uid,
+            ),
+          ),
+        reduce: (uid, initial, reduce) =>
+          this.#stream(
+            this.#add(
+              at,
+              { kind: 'window', window, aggregate: { initial, add: reduce as Fold }, aggregateName: 'reduce' },
+              uid,
+            ),
+          ),
+      }),
+    }
+  }
+}
