@@ -1,0 +1,182 @@
+import type { CheckpointStore, JobRecord, JobStore, Manifest, ManifestRef, PublishOutcome } from '@weir/checkpoint'
+import { defaultSettings } from '@weir/dataflow'
+import { WeirError, attempt, digest, epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
+import { ManualClock } from '@weir/model/testing'
+import { expect, test } from 'vitest'
+import { JobMaster, type SliceCommand } from './driver.ts'
+import { FleetSlots } from './slots.ts'
+
+const id = jobId('j')
+const A = taskManagerId('tm-a')
+const settings = { ...defaultSettings, checkpoint: { ...defaultSettings.checkpoint, intervalMs: 1_000 } }
+const spec = {
+  jobId: id,
+  name: 'j',
+  bundleDigest: digest('b'),
+  graphHash: 'g',
+  plan: { version: 1 as const, name: 'j', settings, nodes: [], edges: [], stages: 1, sources: ['in'], sinks: ['out'] },
+}
+const ref = (m: Manifest): ManifestRef => ({
+  epoch: m.epoch,
+  generation: m.generation,
+  attempt: m.attempt,
+  key: `m${m.epoch}`,
+  digest: digest(`d${m.epoch}`),
+  parentEpoch: m.parentEpoch,
+})
+
+/** A leader with one task-manager; arbiters answer as told. */
+function leader(answers: (PublishOutcome | 'ok')[] = []) {
+  const clock = new ManualClock()
+  const commands: SliceCommand[] = []
+  const steppedDown: string[] = []
+  const abort = new AbortController()
+  const sent: ManifestRef[] = []
+  let claims = 0
+  let record = { jobId: id, ended: null } as unknown as JobRecord
+  const checkpoints: CheckpointStore = {
+    claim: async () => {
+      if (claims++ === 0) throw new WeirError({ code: 'ETCD_UNAVAILABLE', kind: 'retry' }, 'away for a moment')
+      return { kind: 'claimed', published: null, headRevision: '1', mirrorTag: 't' }
+    },
+    writeManifest: async (manifest) => ref(manifest),
+    readManifest: () => Promise.reject(new Error('nothing is published')),
+    publish: async (manifest) => {
+      sent.push(manifest)
+      const answer = answers.shift() ?? 'ok'
+      return answer === 'ok'
+        ? { kind: 'published', published: { manifest, headRevision: '2', mirrorTag: 'u' } }
+        : answer
+    },
+  }
+  const jobs = {
+    update: async (_: unknown, change: (r: JobRecord) => JobRecord) => (record = change(record)),
+  } as unknown as JobStore
+  const slots = new FleetSlots()
+  let connected = true
+  const master = new JobMaster(
+    { spec, generation: generation(3), submittedAt: 0, tickMs: 50 },
+    {
+      checkpoints,
+      jobs,
+      slots,
+      clock,
+      signal: abort.signal,
+      control: { send: (_to, command) => connected && commands.push(command) > 0 },
+      stepDown: (reason) => void steppedDown.push(reason),
+      publish: () => {},
+    },
+  )
+  const settle = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += 50) {
+      clock.advance(50)
+      for (let i = 0; i < 20; i++) await Promise.resolve()
+    }
+  }
+  const slice = { jobId: id, attempt: { generation: generation(3), attempt: attempt(1) }, subtask: subtask(0) }
+  const run = async (): Promise<void> => {
+    slots.join(A, 1)
+    master.start()
+    await settle(500)
+    master.dispatch({ type: 'deployed', slice, exchangeAddress: 'x:1' })
+    master.dispatch({ type: 'recovered', slice })
+  }
+  const ack = (n: number): void => {
+    const snapshot = {
+      subtask: subtask(0),
+      sources: {},
+      segments: [],
+      sinks: { out: { sequence: n, handles: [{ sequence: n }] } },
+      watermarks: {},
+      recordsIn: 1,
+    }
+    master.dispatch({ type: 'ack', slice, checkpoint: { ...slice.attempt, epoch: epoch(n) }, snapshot })
+  }
+  return {
+    master,
+    commands,
+    steppedDown,
+    abort,
+    sent,
+    slots,
+    settle,
+    slice,
+    run,
+    ack,
+    record: () => record,
+    disconnect: () => (connected = false),
+  }
+}
+const words = (commands: readonly SliceCommand[]): string[] => commands.map((c) => c.type)
+
+test('claims again while an arbiter is away, then runs an epoch to the end', async () => {
+  const l = leader()
+  await l.run()
+  expect(words(l.commands)).toEqual(['deploy', 'recover', 'run'])
+  await l.settle(1_050)
+  l.ack(1)
+  await l.settle(100)
+  expect(l.commands.at(-1)).toMatchObject({ type: 'commit', epoch: 1, manifestDigest: 'd1', upTo: { out: 1 } })
+  l.master.dispatch({ type: 'committed', slice: l.slice, epoch: epoch(1) })
+  expect(l.master.view()).toMatchObject({ state: 'RUNNING', publishedEpoch: 1, finalEpoch: 1 })
+  expect(l.master.checkpoints()[0]).toMatchObject({ epoch: 1, status: 'final' })
+})
+
+test('A3: an unanswered publish is sent again, with the same manifest, until the arbiters answer', async () => {
+  const unknown: PublishOutcome = { kind: 'unknown', reason: 'timed out' }
+  const l = leader([unknown, unknown, 'ok'])
+  await l.run()
+  await l.settle(1_050)
+  l.ack(1)
+  await l.settle(1_000)
+  expect(l.sent.map((m) => m.digest)).toEqual(['d1', 'd1', 'd1'])
+  expect(words(l.commands).filter((w) => w === 'commit')).toHaveLength(1)
+})
+
+test('superseded: steps down, commits nothing', async () => {
+  const l = leader([{ kind: 'superseded', reason: 'generation 4 leads' }])
+  await l.run()
+  await l.settle(1_050)
+  l.ack(1)
+  await l.settle(100)
+  expect(l.steppedDown).toEqual(['j: generation 4 leads'])
+  expect(words(l.commands)).not.toContain('commit')
+})
+
+test('at the end of the lease nothing more is sent and the slots are free', async () => {
+  const l = leader()
+  await l.run()
+  const before = l.commands.length
+  l.abort.abort(new Error('lease is over'))
+  await l.settle(20_000)
+  expect(l.commands).toHaveLength(before)
+  expect(l.slots.free()).toBe(1)
+})
+
+test('a job without slots says what it waits for', async () => {
+  const l = leader()
+  l.master.start()
+  await l.settle(500)
+  expect(l.master.view()).toMatchObject({
+    state: 'CREATED',
+    error: { code: 'WAITING_FOR_SLOTS', facts: { needed: 1, free: 0 } },
+  })
+})
+
+test('the end of a job is recorded once', async () => {
+  const l = leader()
+  await l.run()
+  l.master.dispatch({ type: 'cancel' })
+  expect(l.commands.at(-1)).toMatchObject({ type: 'stop', mode: 'abort' })
+  l.master.dispatch({ type: 'stopped', slice: l.slice })
+  await l.master.ended
+  expect(l.record().ended).toMatchObject({ state: 'CANCELLED', error: null })
+})
+
+test('a task-manager that cannot be reached is a lost one', async () => {
+  const l = leader()
+  await l.run()
+  l.disconnect()
+  await l.settle(1_050)
+  expect(l.master.view().state).toBe('RESTARTING')
+})
