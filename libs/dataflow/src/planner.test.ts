@@ -1,87 +1,254 @@
 import { operatorUid } from '@weir/model'
 import { expect, test } from 'vitest'
-import type { GraphNode, JobDefinition } from './graph.ts'
-import { planJob } from './planner.ts'
+import type { GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
+import { thrown } from './operators/fixture.ts'
+import { planJob, planSummaryOf } from './planner.ts'
 import { defaultSettings } from './settings.ts'
 
-const source: GraphNode = {
-  kind: 'source',
-  uid: operatorUid('in'),
-  descriptor: { connector: 'x' },
-  decode: null,
-  timestamp: null,
-  outOfOrderMs: 0,
-  recordsPerSecond: null,
+const node = {
+  source: (uid: string): GraphNode => ({
+    kind: 'source',
+    uid: operatorUid(uid),
+    descriptor: { connector: 'kafka', topic: uid },
+    decode: () => null,
+    timestamp: null,
+    outOfOrderMs: 0,
+    recordsPerSecond: null,
+  }),
+  filter: (uid: string): GraphNode => ({ kind: 'filter', uid: operatorUid(uid), test: () => true }),
+  keyBy: (uid: string): GraphNode => ({ kind: 'keyBy', uid: operatorUid(uid), key: () => 'k' }),
+  reduce: (uid: string, initial: unknown = 0): GraphNode => ({
+    kind: 'reduce',
+    uid: operatorUid(uid),
+    initial,
+    reduce: (a) => a,
+  }),
+  window: (uid: string, sizeMs = 10_000): GraphNode => ({
+    kind: 'window',
+    uid: operatorUid(uid),
+    window: { type: 'tumbling', sizeMs },
+    aggregate: { initial: 0, add: (a) => a },
+    aggregateName: 'count',
+  }),
+  sink: (uid: string): GraphNode => ({
+    kind: 'sink',
+    uid: operatorUid(uid),
+    descriptor: { topic: uid, connector: 'kafka' },
+    encodeKey: () => null,
+    encodeValue: () => null,
+  }),
 }
-const keyBy: GraphNode = { kind: 'keyBy', uid: operatorUid('k'), key: String }
-const reduce: GraphNode = { kind: 'reduce', uid: operatorUid('r'), initial: 0, reduce: (a) => a }
-const sink: GraphNode = {
-  kind: 'sink',
-  uid: operatorUid('out'),
-  descriptor: { connector: 'x' },
-  encodeKey: String,
-  encodeValue: String,
-}
-const job = (nodes: GraphNode[], change: Partial<JobDefinition> = {}): JobDefinition => ({
+const jobOf = (
+  nodes: readonly GraphNode[],
+  edges: LogicalGraph['edges'],
+  over: Partial<JobDefinition> = {},
+): JobDefinition => ({
   kind: 'weir.job',
   version: 1,
-  name: 'j',
+  name: 'settlement',
   settings: defaultSettings,
-  graph: { nodes, edges: nodes.slice(1).map((_, i) => [i, i + 1] as const) },
-  ...change,
+  graph: { nodes, edges },
+  ...over,
 })
 
-test('a keyBy cuts the graph: it is computed where records leave and feeds the next stage', () => {
-  expect(planJob(job([source, keyBy, reduce, sink])).stages).toEqual([
-    { index: 0, head: 0, nodes: [0], outputs: [{ keyBy: 1, stage: 1 }], inputs: [] },
-    { index: 1, head: 1, nodes: [2, 3], outputs: [], inputs: [0] },
+/** orders → paid → by-user → balance → balances, and by-user → per-10s → counts. */
+const settlement = (): JobDefinition =>
+  jobOf(
+    [
+      node.source('orders'),
+      node.filter('paid'),
+      node.keyBy('by-user'),
+      node.reduce('balance'),
+      node.sink('balances'),
+      node.window('per-10s'),
+      node.sink('counts'),
+    ],
+    [
+      [0, 1],
+      [1, 2],
+      [2, 3],
+      [3, 4],
+      [2, 5],
+      [5, 6],
+    ],
+  )
+
+test('the graph is cut at the keyBy: two stages, one exchange for both branches', () => {
+  expect(planJob(settlement()).stages).toEqual([
+    { index: 0, head: 0, nodes: [0, 1], outputs: [{ keyBy: 2, stage: 1 }], inputs: [] },
+    { index: 1, head: 2, nodes: [3, 4, 5, 6], outputs: [], inputs: [0] },
   ])
 })
 
-test('the canonical plan does not depend on functions or on the order of properties', () => {
-  const a = planJob(job([source, keyBy, reduce, sink])).canonical
-  const b = planJob(
-    job([{ ...source, descriptor: { ...source.descriptor } }, { ...keyBy, key: () => 1 }, reduce, sink]),
-  ).canonical
-  expect(a).toBe(b)
+test('two sources and a keyBy behind a keyBy are stages of their own', () => {
+  const job = jobOf(
+    [
+      node.source('a'),
+      node.keyBy('a1'),
+      node.keyBy('a2'),
+      node.sink('as'),
+      node.source('b'),
+      node.sink('bs'),
+      node.keyBy('b1'),
+      node.sink('bs2'),
+    ],
+    [
+      [0, 1],
+      [1, 2],
+      [2, 3],
+      [4, 5],
+      [4, 6],
+      [6, 7],
+    ],
+  )
+  expect(planJob(job).stages).toEqual([
+    { index: 0, head: 0, nodes: [0], outputs: [{ keyBy: 1, stage: 1 }], inputs: [] },
+    { index: 1, head: 1, nodes: [], outputs: [{ keyBy: 2, stage: 2 }], inputs: [0] },
+    { index: 2, head: 2, nodes: [3], outputs: [], inputs: [1] },
+    { index: 3, head: 4, nodes: [4, 5], outputs: [{ keyBy: 6, stage: 4 }], inputs: [] },
+    { index: 4, head: 6, nodes: [7], outputs: [], inputs: [3] },
+  ])
 })
 
-test.each([
-  ['JOB_NAME_INVALID', job([source, sink], { name: 'Not A Name' })],
-  ['GRAPH_NO_SOURCE', job([])],
-  ['GRAPH_NO_SINK', job([source])],
-  ['GRAPH_DUPLICATE_UID', job([source, { ...sink, uid: source.uid }])],
-  ['GRAPH_UNKEYED_STATE', job([source, reduce, sink])],
+test('the summary is plain data and says where every node runs', () => {
+  const { summary, canonical } = planJob(settlement())
+  expect(JSON.parse(canonical)).toEqual(summary)
+  expect(summary).toMatchObject({
+    version: 1,
+    name: 'settlement',
+    stages: 2,
+    sources: ['orders'],
+    sinks: ['balances', 'counts'],
+  })
+  expect(summary.nodes.map(({ uid, kind, stage }) => [uid, kind, stage])).toEqual([
+    ['orders', 'source', 0],
+    ['paid', 'filter', 0],
+    ['by-user', 'keyBy', 1],
+    ['balance', 'reduce', 1],
+    ['balances', 'sink', 1],
+    ['per-10s', 'window', 1],
+    ['counts', 'sink', 1],
+  ])
+  expect(summary.nodes[5]!.config).toEqual({
+    window: { type: 'tumbling', sizeMs: 10_000 },
+    aggregate: 'count',
+    initial: 0,
+  })
+  expect(planSummaryOf(settlement())).toEqual(summary)
+})
+
+test('two plans of one job have one canonical text; another window, accumulator or setting has another', () => {
+  const text = planJob(settlement()).canonical
+  expect(planJob(settlement()).canonical).toBe(text)
+  const changed = (i: number, by: GraphNode): string => {
+    const { nodes, edges } = settlement().graph
+    return planJob(jobOf(nodes.with(i, by), edges)).canonical
+  }
+  expect(changed(5, node.window('per-10s', 5_000))).not.toBe(text)
+  expect(changed(3, node.reduce('balance', 0n))).not.toBe(text)
+  expect(planJob({ ...settlement(), settings: { ...defaultSettings, parallelism: 2 } }).canonical).not.toBe(text)
+})
+
+const source = node.source('orders')
+const sink = node.sink('out')
+test.each<[string, string, JobDefinition, Record<string, unknown>]>([
+  ['a name that cannot be an id', 'JOB_NAME_INVALID', { ...settlement(), name: 'Not A Name' }, { name: 'Not A Name' }],
+  ['bad settings', 'SETTINGS_INVALID', { ...settlement(), settings: { ...defaultSettings, parallelism: 0 } }, {}],
+  ['an empty graph', 'GRAPH_NO_SOURCE', jobOf([], []), {}],
+  ['no sink', 'GRAPH_NO_SINK', jobOf([source], []), {}],
   [
+    'a branch that leads nowhere',
     'GRAPH_NO_SINK',
-    job([source, sink, { ...keyBy }], {
-      graph: {
-        nodes: [source, keyBy, sink],
-        edges: [
-          [0, 1],
-          [0, 2],
-        ],
-      },
-    }),
+    jobOf(
+      [source, sink, node.filter('f')],
+      [
+        [0, 1],
+        [0, 2],
+      ],
+    ),
+    { uid: 'f' },
+  ],
+  ['one uid twice', 'GRAPH_DUPLICATE_UID', jobOf([source, node.sink('orders')], [[0, 1]]), { uid: 'orders' }],
+  ['a uid with a slash', 'GRAPH_UID_INVALID', jobOf([source, node.sink('a/b')], [[0, 1]]), { uid: 'a/b' }],
+  [
+    'state without a keyBy',
+    'GRAPH_UNKEYED_STATE',
+    jobOf(
+      [source, node.window('w'), sink],
+      [
+        [0, 1],
+        [1, 2],
+      ],
+    ),
+    { uid: 'w' },
   ],
   [
-    'GRAPH_INPUTS',
-    job([], {
-      graph: {
-        nodes: [source, { ...source, uid: operatorUid('b') }, sink],
-        edges: [
-          [0, 2],
-          [1, 2],
-        ],
-      },
-    }),
+    'a cycle',
+    'GRAPH_CYCLE',
+    jobOf(
+      [source, node.filter('f'), node.filter('g'), sink],
+      [
+        [0, 1],
+        [1, 2],
+        [2, 1],
+        [2, 3],
+      ],
+    ),
+    { from: 'g', to: 'f' },
   ],
-  ['GRAPH_CYCLE', job([], { graph: { nodes: [source, sink], edges: [[1, 0]] } })],
-])('%s is refused', (code, definition) => {
-  expect(() => planJob(definition)).toThrow(expect.objectContaining({ code, kind: 'invalid' }) as Error)
+  [
+    'an edge to itself',
+    'GRAPH_CYCLE',
+    jobOf(
+      [source, node.filter('f'), sink],
+      [
+        [0, 1],
+        [1, 1],
+        [1, 2],
+      ],
+    ),
+    {},
+  ],
+  ['an edge to nowhere', 'GRAPH_INPUTS', jobOf([source, sink], [[0, 7]]), {}],
+  [
+    'an operator with two inputs',
+    'GRAPH_INPUTS',
+    jobOf(
+      [source, node.source('b'), sink],
+      [
+        [0, 2],
+        [1, 2],
+      ],
+    ),
+    { uid: 'out', inputs: 2 },
+  ],
+  [
+    'an operator with no input',
+    'GRAPH_INPUTS',
+    jobOf([source, sink, node.filter('f')], [[0, 1]]),
+    { uid: 'f', inputs: 0 },
+  ],
+  [
+    'a window of no size',
+    'GRAPH_NODE_INVALID',
+    jobOf(
+      [source, node.keyBy('k'), node.window('w', 0), sink],
+      [
+        [0, 1],
+        [1, 2],
+        [2, 3],
+      ],
+    ),
+    { uid: 'w' },
+  ],
+])('%s is refused: %s', (_, code, job, facts) => {
+  expect(thrown(() => planJob(job))).toMatchObject({ code, kind: 'invalid', facts })
 })
 
-test('B1: a transaction timeout that cannot hold every tolerated epoch and a recovery is refused with the sum', () => {
-  const settings = { ...defaultSettings, transactionTimeoutMs: 699_999 }
-  expect(() => planJob(job([source, sink], { settings }))).toThrow(/at least 700000/)
+test('a descriptor with a function in it is refused with its path', () => {
+  const bad: GraphNode = { ...node.sink('out'), descriptor: { connector: 'kafka', when: () => 1 } } as GraphNode
+  expect(thrown(() => planJob(jobOf([source, bad], [[0, 1]])))).toMatchObject({
+    code: 'NOT_CANONICAL',
+    facts: { path: '$.nodes[1].config.descriptor.when' },
+  })
 })
