@@ -77,7 +77,7 @@ function checkNodes(nodes: readonly GraphNode[]): void {
     if (other !== undefined) {
       throw refused('GRAPH_DUPLICATE_UID', { uid: node.uid, kinds: [nodes[other]!.kind, node.kind] }, [
         `two operators are called "${node.uid}" (a ${nodes[other]!.kind} and a ${node.kind}). State and transactions`,
-        'are found again by uid: give one of them another with .uid(…).',
+        'are found again by uid: give one of them another uid.',
       ])
     }
     seen.set(node.uid, i)

@@ -1,5 +1,6 @@
 /** JSON values, checked by any Standard Schema validator (zod, valibot, arktype); see standardschema.dev. */
 import type { Decode } from '@weir/dataflow'
+import { isUtf8 } from 'node:buffer'
 import { WeirError } from '@weir/model'
 
 /** The part of Standard Schema that is used. */
@@ -19,20 +20,27 @@ type SchemaResult<T> =
 
 export interface Codec<T> {
   readonly decode: Decode
-  readonly encode: (value: T) => string
+  /** Null is a tombstone. */
+  readonly encode: (value: T) => string | null
   /** Only for the compiler. */
   readonly type?: T
 }
 
-/** Throws `DECODE_FAILED` (invalid) for bad JSON and for values the schema refuses, naming the first issue. */
+/**
+ * Reading throws `DECODE_FAILED` (invalid) for bytes that are not UTF-8, bad JSON and values the schema refuses, naming
+ * the first issue. Writing throws `ENCODE_FAILED` (invalid) for what JSON cannot hold; null becomes a tombstone.
+ */
 export function json<T = unknown>(schema?: Schema<T>): Codec<T> {
   return {
     decode(buffer, start, end) {
       let value: unknown
       try {
-        value = JSON.parse(buffer.toString('utf8', start, end))
+        const text = buffer.toString('utf8', start, end)
+        // Broken bytes would be read as U+FFFD without a word; the exact check is paid only where one stands.
+        if (text.includes('\ufffd') && !isUtf8(buffer.subarray(start, end))) throw failed('not UTF-8')
+        value = JSON.parse(text)
       } catch (cause) {
-        throw failed(`not JSON: ${(cause as Error).message}`, cause)
+        throw cause instanceof WeirError ? cause : failed(`not JSON: ${(cause as Error).message}`, cause)
       }
       if (schema === undefined) return value
       const result = schema['~standard'].validate(value)
@@ -42,9 +50,30 @@ export function json<T = unknown>(schema?: Schema<T>): Codec<T> {
       const path = issue?.path?.map((p) => String(typeof p === 'object' ? p.key : p)).join('.')
       throw failed(`${path ? `${path}: ` : ''}${issue?.message ?? 'refused by the schema'}`)
     },
-    encode: (value) => JSON.stringify(value),
+    encode: encodeJson,
   }
 }
+
+/** JSON text of a value; null (a tombstone) for null. Throws `ENCODE_FAILED` (invalid). */
+export function encodeJson(value: unknown): string | null {
+  if (value === null) return null
+  let text: string | undefined
+  try {
+    text = JSON.stringify(value)
+  } catch (cause) {
+    throw unwritable((cause as Error).message, cause)
+  }
+  // JSON.stringify answers undefined for these, and a sink would write a tombstone nobody asked for.
+  if (text === undefined) throw unwritable(`it is ${typeof value}`)
+  return text
+}
+
+const unwritable = (why: string, cause?: unknown): WeirError =>
+  new WeirError(
+    { code: 'ENCODE_FAILED', kind: 'invalid' },
+    `the value cannot be written as JSON: ${why}. Map it before the sink, e.g. a bigint to a string.`,
+    { cause },
+  )
 
 const failed = (why: string, cause?: unknown): WeirError =>
   new WeirError({ code: 'DECODE_FAILED', kind: 'invalid' }, `the record cannot be decoded: ${why}`, { cause })

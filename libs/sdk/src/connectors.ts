@@ -1,6 +1,7 @@
 /** Connectors as descriptors: plain data and codecs. The task-manager binds the adapter. */
 import type { ConnectorDescriptor, Decode, Encode } from '@weir/dataflow'
-import type { Codec } from './codec.ts'
+import { WeirError } from '@weir/model'
+import { encodeJson, type Codec } from './codec.ts'
 import { durationMs, type Duration } from './duration.ts'
 
 export interface Source<T> {
@@ -9,6 +10,8 @@ export interface Source<T> {
   readonly timestamp: ((value: T) => number) | null
   readonly outOfOrderMs: number
   readonly recordsPerSecond: number | null
+  /** Name in the graph, unless `flow.from` gives another. */
+  readonly uid?: string
 }
 export interface Sink<T> {
   readonly descriptor: ConnectorDescriptor
@@ -22,37 +25,136 @@ export interface TopicOptions<T> {
   readonly timestamp?: (value: T) => number
   /** Watermark = highest timestamp − this. Default 0. */
   readonly outOfOrder?: Duration
+  /** The same as a number of ms; give one of the two. */
+  readonly outOfOrderMs?: number
   readonly startFrom?: 'earliest' | 'latest'
   /** `latest`: bounded, the job finishes at the end the topic had at its first start. */
   readonly until?: 'none' | 'latest'
   /** Upper bound over all subtasks. */
   readonly recordsPerSecond?: number
+  readonly uid?: string
 }
+
+export interface SinkOptions<T> {
+  /** Bytes of a record's key; default: its text. Null: no key. */
+  readonly key?: Encode
+  readonly value?: Codec<T>
+}
+
+/** What topics have in common, whoever keeps them. */
+function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T>): Source<T> {
+  const { value, timestamp = null, outOfOrder, outOfOrderMs, recordsPerSecond = null, uid } = options
+  if (outOfOrder !== undefined && outOfOrderMs !== undefined) {
+    throw new WeirError(
+      { code: 'OPTION_INVALID', kind: 'invalid', option: 'outOfOrder', topic: descriptor['topic'] },
+      `topic "${String(descriptor['topic'])}": outOfOrder and outOfOrderMs are the same setting; give one of them`,
+    )
+  }
+  return {
+    descriptor,
+    decode: value.decode,
+    timestamp,
+    outOfOrderMs: outOfOrder === undefined ? (outOfOrderMs ?? 0) : durationMs(outOfOrder),
+    recordsPerSecond,
+    uid,
+  }
+}
+
+/** Keys as text, values by the codec, JSON where none is given. */
+const topicSink = <T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>): Sink<T> => ({
+  descriptor,
+  encodeKey: options.key ?? ((key) => (key === null ? null : String(key))),
+  encodeValue: options.value?.encode ?? encodeJson,
+})
 
 export const kafka = {
   topic<T>(topic: string, options: TopicOptions<T>): Source<T> {
-    const {
-      value,
-      timestamp = null,
-      outOfOrder,
-      startFrom = 'earliest',
-      until = 'none',
-      recordsPerSecond = null,
-    } = options
-    return {
-      descriptor: { connector: 'kafka', topic, startFrom, until, isolation: 'read_committed' },
-      decode: value.decode,
-      timestamp,
-      outOfOrderMs: outOfOrder === undefined ? 0 : durationMs(outOfOrder),
-      recordsPerSecond,
-    }
+    const { startFrom = 'earliest', until = 'none' } = options
+    return topicSource({ connector: 'kafka', topic, startFrom, until, isolation: 'read_committed' }, options)
   },
   /** Keys are written as text; values by the codec, JSON when there is none. */
-  sink<T = unknown>(topic: string, options: { readonly value?: Codec<T> } = {}): Sink<T> {
+  sink<T = unknown>(topic: string, options: SinkOptions<T> = {}): Sink<T> {
+    return topicSink({ connector: 'kafka', topic }, options)
+  },
+}
+
+/** The embedded transactional log of `weir dev` and the demo: the same options, no server. */
+export const log = {
+  topic<T>(topic: string, options: TopicOptions<T>): Source<T> {
+    const { startFrom = 'earliest', until = 'none' } = options
+    return topicSource({ connector: 'log', topic, startFrom, until }, options)
+  },
+  sink<T = unknown>(topic: string, options: SinkOptions<T> = {}): Sink<T> {
+    return topicSink({ connector: 'log', topic }, options)
+  },
+}
+
+/** A generated payment; money in minor units. */
+export interface Payment {
+  readonly id: string
+  readonly user: string
+  readonly amountMinor: number
+  readonly status: 'PAID' | 'FAILED'
+  /** Event time, ms since 1970. */
+  readonly ts: number
+}
+
+export interface PaymentsOptions {
+  /** Partitions of the generated stream. Default 4. */
+  readonly splits?: number
+  /** Null (default): without end. */
+  readonly recordsPerSplit?: number | null
+  /** How many users pay. Default 1,000. */
+  readonly users?: number
+  /** 0 … 100. Default 80. */
+  readonly paidPercent?: number
+  /** Event time of the first record, ms. Default: 1 January 2026, so that every run makes the same records. */
+  readonly startTs?: number
+  /** Event time between two records of a split, ms. Default 10. */
+  readonly stepMs?: number
+  readonly seed?: number
+  readonly recordsPerSecond?: number
+  readonly uid?: string
+}
+
+/** Records that are a function of (seed, split, offset): made again after a restart, they are the same. */
+export const datagen = {
+  /** Throws `OPTION_INVALID` (invalid) naming the option. */
+  payments(options: PaymentsOptions = {}): Source<Payment> {
+    const { splits = 4, recordsPerSplit = null, users = 1_000, paidPercent = 80, uid } = options
+    const { startTs = Date.UTC(2026, 0, 1), stepMs = 10, seed = 1, recordsPerSecond = null } = options
+    whole('splits', splits, 1, 1_024)
+    if (recordsPerSplit !== null) whole('recordsPerSplit', recordsPerSplit, 0, Number.MAX_SAFE_INTEGER)
+    whole('users', users, 1, 100_000_000)
+    whole('paidPercent', paidPercent, 0, 100)
+    whole('startTs', startTs, 0, 8_640_000_000_000_000)
+    whole('stepMs', stepMs, 0, 86_400_000)
+    whole('seed', seed, 0, 0xffff_ffff)
     return {
-      descriptor: { connector: 'kafka', topic },
-      encodeKey: (key) => String(key),
-      encodeValue: options.value?.encode ?? ((value) => JSON.stringify(value)),
+      descriptor: {
+        connector: 'datagen',
+        generator: 'payments',
+        splits,
+        recordsPerSplit,
+        users,
+        paidPercent,
+        startTs,
+        stepMs,
+        seed,
+      },
+      decode: null,
+      timestamp: (payment) => payment.ts,
+      outOfOrderMs: 0,
+      recordsPerSecond,
+      uid,
     }
   },
+}
+
+function whole(option: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return
+  throw new WeirError(
+    { code: 'OPTION_INVALID', kind: 'invalid', option, got: value },
+    `datagen.payments: ${option} is ${value}; it must be a whole number from ${min} to ${max}`,
+  )
 }

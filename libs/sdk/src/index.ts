@@ -1,5 +1,20 @@
 export {
+  filter,
+  flatMap,
+  identity,
+  keyBy,
+  map,
+  reduce,
+  run,
+  windowCount,
+  windowReduce,
+  type Keyed,
+  type Transform,
+  type WindowResult,
+} from '@weir/dataflow'
+export {
   job,
+  type Applied,
   tumbling,
   type Flow,
   type KeyedStream,
@@ -9,5 +24,16 @@ export {
   type WindowedStream,
 } from './job.ts'
 export { json, type Codec, type Schema } from './codec.ts'
-export { kafka, type Sink, type Source, type TopicOptions } from './connectors.ts'
+export {
+  datagen,
+  kafka,
+  log,
+  type Payment,
+  type PaymentsOptions,
+  type Sink,
+  type SinkOptions,
+  type Source,
+  type TopicOptions,
+} from './connectors.ts'
+export { params, type ParamDefaults, type Params } from './params.ts'
 export { durationMs, type Duration } from './duration.ts'

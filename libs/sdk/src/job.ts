@@ -7,6 +7,9 @@ import {
   type GraphNode,
   type JobDefinition,
   type JobSettings,
+  type Keyed,
+  type Sync,
+  type Transform,
   type WindowResult,
 } from '@weir/dataflow'
 import { WeirError, operatorUid, type Key } from '@weir/model'
@@ -25,17 +28,24 @@ export interface Flow {
 export interface Stream<T> {
   filter<S extends T>(test: (value: T) => value is S, uid?: string): Stream<S>
   filter(test: (value: T) => boolean, uid?: string): Stream<T>
-  map<R>(map: (value: T) => R, uid?: string): Stream<R>
+  map<R>(map: (value: T) => Sync<R> & R, uid?: string): Stream<R>
   flatMap<R>(flatMap: (value: T) => Iterable<R>, uid?: string): Stream<R>
   /** What follows runs where the key lives. */
   keyBy(key: (value: T) => Key, uid?: string): KeyedStream<T>
+  /** Goes on with a transform composed by `andThen`. */
+  apply<R>(transform: Transform<T, R>): Applied<R>
   to(sink: Sink<T>, uid?: string): void
 }
+
+/** Behind a transform that ends in a keyBy the stream is keyed. */
+export type Applied<R> = [R] extends [Keyed<Key, infer V>] ? KeyedStream<V> : Stream<R>
 
 export interface KeyedStream<T> {
   /** Emits the new accumulator for every record. Return new values, never change the old one. `uid` names its state. */
   reduce<A>(uid: string, initial: A, reduce: (accumulator: A, value: T) => A): Stream<A>
   window(window: Tumbling): WindowedStream<T>
+  /** Goes on with a transform that begins with a fold or a window. */
+  apply<K extends Key, R>(transform: Transform<Keyed<K, T>, R>): Applied<R>
 }
 
 export interface WindowedStream<T> {
@@ -56,7 +66,7 @@ export function job(name: string, settings: Settings, build: (flow: Flow) => voi
 export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flow: Flow) => void): JobDefinition {
   const [settings, build] = typeof a === 'function' ? [{}, a] : [a, b!]
   const graph = new GraphBuilder()
-  const answer = build({ from: (source, uid) => graph.from(source, uid) }) as unknown
+  const answer = build({ from: (source, uid) => graph.from(source, uid ?? source.uid) }) as unknown
   if (answer instanceof Promise) {
     throw new WeirError(
       { code: 'BUILD_ASYNC', kind: 'invalid', job: name },
@@ -103,6 +113,7 @@ class GraphBuilder {
       map: (map, uid) => this.#stream(this.#add(at, { kind: 'map', map: map as Fn<unknown> }, uid)),
       flatMap: (flatMap, uid) =>
         this.#stream(this.#add(at, { kind: 'flatMap', flatMap: flatMap as Fn<Iterable<unknown>> }, uid)),
+      apply: (transform) => this.#apply(at, transform),
       keyBy: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyBy', key: key as Fn<Key> }, uid)),
       to: (sink, uid) => {
         this.#add(at, { kind: 'sink', ...sink, encodeValue: sink.encodeValue as Fn<string | Uint8Array | null> }, uid)
@@ -110,9 +121,18 @@ class GraphBuilder {
     }
   }
 
+  #apply<A, R>(at: number, transform: Transform<A, R>): Applied<R> {
+    let last = at
+    for (const { uid, ...draft } of transform.steps) last = this.#add(last, draft as Draft, uid ?? undefined)
+    // Which of the two it is, the transform's type has said: its last step decides both.
+    const keyed = this.nodes[last]!.kind === 'keyBy'
+    return (keyed ? this.#keyed<never>(last) : this.#stream<never>(last)) as unknown as Applied<R>
+  }
+
   #keyed<T>(at: number): KeyedStream<T> {
     type Fold = (accumulator: unknown, value: unknown) => unknown
     return {
+      apply: (transform) => this.#apply(at, transform),
       reduce: (uid, initial, reduce) =>
         this.#stream(this.#add(at, { kind: 'reduce', initial, reduce: reduce as Fold }, uid)),
       window: (window) => ({
