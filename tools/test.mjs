@@ -54,6 +54,7 @@ const before = JSON.parse(spawnSync(node, ['tools/stack/stack.mjs', 'status'], {
 step('real servers', ['tools/stack/stack.mjs', 'up'])
 suite('integration')
 // Only what this run started is stopped by it.
-if (before.kafka === null) spawnSync(node, ['tools/stack/stack.mjs', 'down'], { cwd: root, stdio: 'inherit' })
+if (Object.values(before).every((server) => server === null))
+  spawnSync(node, ['tools/stack/stack.mjs', 'down'], { cwd: root, stdio: 'inherit' })
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1

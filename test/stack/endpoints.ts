@@ -8,13 +8,18 @@ import { fileURLToPath } from 'node:url'
 export interface StackEndpoints {
   /** host:port */
   readonly kafka: string
+  /** host:port */
+  readonly etcd: string
+  readonly s3: { readonly url: string; readonly accessKey: string; readonly secretKey: string; readonly bucket: string }
+  /** host:port */
+  readonly redis: string
 }
 
 const file = fileURLToPath(new URL('../../.weir/stack.json', import.meta.url))
 
 export function stackEndpoints(): StackEndpoints {
   if (!existsSync(file)) {
-    throw new Error('This test needs the real servers (Kafka). Start them with: npm run stack -- up')
+    throw new Error('This test needs the real servers. Start them with: npm run stack -- up')
   }
   return JSON.parse(readFileSync(file, 'utf8')) as StackEndpoints
 }
