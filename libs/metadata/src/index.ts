@@ -1,1 +1,10 @@
-export {}
+export * from './keys.ts'
+export { decodeManifest, encodeManifest, sha256 } from './manifest-codec.ts'
+export * from './arbiter.ts'
+export { ArbitratedCheckpointStore, type HeadRegister } from './checkpoint-store.ts'
+export { FolderObjectStore } from './folder-objects.ts'
+export { S3ObjectStore, type S3Options } from './s3-objects.ts'
+export { etcdClient, type EtcdOptions } from './etcd.ts'
+export { EtcdElection, type EtcdElectionOptions, type EtcdLeadership } from './etcd-election.ts'
+export { EtcdHeadRegister, EtcdJobStore, type TermScope } from './etcd-stores.ts'
+export { openEmbeddedMetadata, type EmbeddedMetadata } from './embedded.ts'

@@ -1,0 +1,182 @@
+/**
+ * Election by one leased key. The key's create revision is unique to a term; every change a leader makes compares it, so
+ * a leader that does not know yet that it has lost can change nothing. The clock only makes it stop early (PROTOCOL A8).
+ */
+import type { Election, LeaderRecord, Leadership, ObjectStore } from '@weir/checkpoint'
+import { WeirError, asWeirError, generation, type Clock, type Generation } from '@weir/model'
+import type { Etcd3, Lease } from 'etcd3'
+import { etcdUnavailable, leaderKey } from './etcd.ts'
+import { GENERATION_KEY } from './keys.ts'
+
+export interface EtcdElectionOptions {
+  readonly cluster: string
+  /** Whole seconds: etcd's unit. */
+  readonly ttlSeconds: number
+}
+/** A won term as the etcd stores need it. */
+export interface EtcdLeadership extends Leadership {
+  /** Create revision of the leader key. */
+  readonly term: string
+}
+
+/** How often a candidate asks whether the key is free. */
+const CANDIDATE_POLL_MS = 200
+const RETRY_MS = 500
+
+export class EtcdElection implements Election {
+  readonly #client: Etcd3
+  readonly #options: EtcdElectionOptions
+  readonly #clock: Clock
+  readonly #objects: ObjectStore
+
+  constructor(client: Etcd3, objects: ObjectStore, options: EtcdElectionOptions, clock: Clock) {
+    this.#client = client
+    this.#objects = objects
+    this.#options = options
+    this.#clock = clock
+  }
+
+  async campaign(self: Omit<LeaderRecord, 'generation'>, signal: AbortSignal): Promise<EtcdLeadership> {
+    for (;;) {
+      signal.throwIfAborted()
+      try {
+        const leadership = await this.#tryOnce(self, signal)
+        if (leadership !== null) return leadership
+        await this.#clock.sleep(CANDIDATE_POLL_MS, signal)
+      } catch (thrown) {
+        signal.throwIfAborted()
+        const error = asWeirError(thrown, 'CAMPAIGN_FAILED', 'retry')
+        if (error.kind === 'invalid') throw error
+        await this.#clock.sleep(RETRY_MS, signal)
+      }
+    }
+  }
+
+  async leader(): Promise<LeaderRecord | null> {
+    try {
+      const value = await this.#client.get(leaderKey(this.#options.cluster)).string()
+      return value === null || value === '' ? null : (JSON.parse(value) as LeaderRecord)
+    } catch (error) {
+      throw etcdUnavailable('asking for the leader', error)
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  /** Null when somebody else leads. */
+  async #tryOnce(self: Omit<LeaderRecord, 'generation'>, signal: AbortSignal): Promise<EtcdLeadership | null> {
+    const key = leaderKey(this.#options.cluster)
+    if ((await this.#client.get(key).exec()).kvs.length > 0) return null
+    // Counted from before the request: etcd cannot have begun to count earlier.
+    const aliveSince = this.#clock.monotonic()
+    const lease = this.#client.lease(this.#options.ttlSeconds, { autoKeepAlive: false })
+    try {
+      const leaseId = await lease.grant()
+      const put = this.#client.put(key).value('').lease(leaseId)
+      const won = await this.#client.if(key, 'Create', '==', 0).then(put).commit()
+      if (!won.succeeded) {
+        await lease.revoke()
+        return null
+      }
+      const term = won.header.revision
+      const alive = new KeepAlive(lease, this.#options.ttlSeconds * 1_000, aliveSince, this.#clock)
+      try {
+        const own = await this.#claimGeneration(Number(term))
+        const value = JSON.stringify({ generation: own, ...self } satisfies LeaderRecord)
+        const announced = await this.#client
+          .if(key, 'Create', '==', Number(term))
+          .then(this.#client.put(key).value(value).lease(leaseId))
+          .commit()
+        if (!announced.succeeded || alive.signal.aborted) throw new Error('the lease ended during the election')
+        signal.addEventListener('abort', () => alive.end('the process stops leading'), { once: true })
+        return { generation: own, term, signal: alive.signal, resign: () => alive.resign() }
+      } catch (error) {
+        await alive.resign()
+        throw error
+      }
+    } catch (error) {
+      lease.removeAllListeners()
+      throw etcdUnavailable('election', error)
+    }
+  }
+
+  /**
+   * generation = max(election revision, highest ever used + 1), decided by a compare-and-swap in the object store: a
+   * rebuilt etcd starts its revisions again, generations must not (PROTOCOL C1).
+   */
+  async #claimGeneration(revision: number): Promise<Generation> {
+    for (;;) {
+      const stored = await this.#objects.get(GENERATION_KEY)
+      const last =
+        stored === null ? 0 : (JSON.parse(Buffer.from(stored.bytes).toString()) as { generation: number }).generation
+      const own = Math.max(revision, last + 1)
+      const condition = stored === null ? { ifNoneMatch: '*' as const } : { ifMatch: stored.etag }
+      const put = await this.#objects.put(GENERATION_KEY, Buffer.from(JSON.stringify({ generation: own })), condition)
+      if (put.kind === 'stored') return generation(own)
+      // Lost to another candidate, or the answer to our own was: both leave a higher number behind. Each round is one
+      // term's, so this ends.
+    }
+  }
+}
+
+/** Keeps a lease and knows, by its own clock, until when it surely holds. */
+class KeepAlive {
+  readonly #lease: Lease
+  readonly #ttlMs: number
+  readonly #clock: Clock
+  readonly #abort = new AbortController()
+  #cancelFence: () => void = () => {}
+  #cancelNext: () => void = () => {}
+
+  constructor(lease: Lease, ttlMs: number, aliveSince: number, clock: Clock) {
+    this.#lease = lease
+    this.#ttlMs = ttlMs
+    this.#clock = clock
+    lease.on('lost', () => this.end('etcd says that the lease is gone'))
+    this.#holdUntil(aliveSince + ttlMs)
+    this.#plan()
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  end(reason: string): void {
+    if (this.#abort.signal.aborted) return
+    this.#cancelFence()
+    this.#cancelNext()
+    this.#abort.abort(new WeirError({ code: 'LEADERSHIP_LOST', kind: 'fenced' }, `leadership ended: ${reason}`))
+  }
+
+  async resign(): Promise<void> {
+    this.end('resigned')
+    // Not reachable: then the lease runs out by itself.
+    await this.#lease.revoke().catch(() => undefined)
+  }
+
+  #plan(): void {
+    this.#cancelNext = this.#clock.after(this.#ttlMs / 4, () => void this.#beat())
+  }
+
+  async #beat(): Promise<void> {
+    const sentAt = this.#clock.monotonic()
+    try {
+      const answer = await this.#lease.keepaliveOnce({ deadline: Date.now() + this.#ttlMs / 2 })
+      if (Number(answer.TTL) <= 0) return this.end('etcd says that the lease is gone')
+      this.#holdUntil(sentAt + this.#ttlMs)
+    } catch {
+      // The fence below ends the term unless a later beat is answered.
+    }
+    if (!this.signal.aborted) this.#plan()
+  }
+
+  #holdUntil(monotonic: number): void {
+    if (this.signal.aborted) return
+    this.#cancelFence()
+    const left = monotonic - this.#clock.monotonic()
+    if (left <= 0) return this.end('the lease was not renewed in time')
+    this.#cancelFence = this.#clock.after(left, () => this.end('the lease was not renewed in time'))
+  }
+}

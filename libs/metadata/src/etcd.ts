@@ -1,0 +1,42 @@
+/** The etcd client as this room needs it: quick to recover, every unary call with a deadline. */
+import { noop } from 'cockatiel'
+import { Etcd3 } from 'etcd3'
+import { WeirError } from '@weir/model'
+
+export interface EtcdOptions {
+  /** `host:port` or URLs. */
+  readonly hosts: readonly string[]
+  /** Clusters sharing an etcd keep apart by it. */
+  readonly cluster: string
+}
+
+export const CALL_TIMEOUT_MS = 2_000
+
+export const etcdClient = (options: EtcdOptions): Etcd3 =>
+  new Etcd3({
+    hosts: options.hosts.map((host) => (host.includes('://') ? host : `http://${host}`)),
+    dialTimeout: CALL_TIMEOUT_MS,
+    defaultCallOptions: (context) => (context.isStream ? {} : { deadline: Date.now() + CALL_TIMEOUT_MS }),
+    // The default circuit breaker keeps refusing for seconds after etcd is back.
+    faultHandling: { host: () => noop, global: noop },
+    grpcOptions: {
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 500,
+      'grpc.keepalive_time_ms': 10_000,
+      'grpc.keepalive_timeout_ms': 2_000,
+    },
+  })
+
+export const leaderKey = (cluster: string): string => `/weir/${cluster}/leader`
+export const jobKey = (cluster: string, job: string): string => `/weir/${cluster}/jobs/${job}`
+export const jobsPrefix = (cluster: string): string => `/weir/${cluster}/jobs/`
+export const headRegisterKey = (cluster: string, job: string): string => `/weir/${cluster}/heads/${job}`
+
+export const etcdUnavailable = (what: string, cause: unknown): WeirError =>
+  cause instanceof WeirError
+    ? cause
+    : new WeirError(
+        { code: 'ETCD_UNAVAILABLE', kind: 'retry' },
+        `${what}: no answer from etcd (${(cause as Error).message}). Check WEIR_ETCD and that etcd is healthy.`,
+        { cause },
+      )

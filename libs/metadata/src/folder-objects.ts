@@ -1,0 +1,104 @@
+/**
+ * Objects as files, for the embedded mode: one process owns the folder. A put is a rename of a synced file, so a reader
+ * finds the old object or the new one. The ETag is the digest of the bytes.
+ */
+import type { ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
+import { WeirError } from '@weir/model'
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join, sep } from 'node:path'
+import { sha256 } from './manifest-codec.ts'
+
+export class FolderObjectStore implements ObjectStore {
+  readonly #root: string
+  /** Conditional puts of one process follow each other: read, compare, rename must not interleave. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(root: string) {
+    this.#root = root
+  }
+
+  put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<PutOutcome> {
+    if (condition === undefined) return this.#write(key, bytes)
+    const next = this.#turn.then(async (): Promise<PutOutcome> => {
+      const there = await this.get(key)
+      const holds = 'ifMatch' in condition ? there?.etag === condition.ifMatch : there === null
+      return holds ? this.#write(key, bytes) : { kind: 'lost' }
+    })
+    this.#turn = next.catch(() => undefined)
+    return next
+  }
+
+  async get(key: string): Promise<StoredObject | null> {
+    try {
+      const bytes = await readFile(this.#path(key))
+      return { bytes, etag: sha256(bytes) }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+      throw unavailable(`reading ${key}`, error)
+    }
+  }
+
+  async list(prefix: string): Promise<readonly string[]> {
+    try {
+      const files = await readdir(this.#root, { recursive: true, withFileTypes: true })
+      return files
+        .filter((f) => f.isFile() && !f.name.endsWith('.part'))
+        .map((f) =>
+          join(f.parentPath, f.name)
+            .slice(this.#root.length + 1)
+            .split(sep)
+            .join('/'),
+        )
+        .filter((key) => key.startsWith(prefix))
+        .sort()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw unavailable(`listing ${prefix}`, error)
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    await rm(this.#path(key), { force: true })
+  }
+
+  async close(): Promise<void> {
+    await this.#turn
+  }
+
+  #path(key: string): string {
+    if (key.split('/').includes('..'))
+      throw new WeirError({ code: 'OBJECT_KEY', kind: 'invalid', key }, `bad key ${key}`)
+    return join(this.#root, key)
+  }
+
+  async #write(key: string, bytes: Uint8Array): Promise<PutOutcome> {
+    const path = this.#path(key)
+    const part = `${path}.${randomUUID()}.part`
+    try {
+      await mkdir(dirname(path), { recursive: true })
+      const file = await open(part, 'w')
+      try {
+        await file.writeFile(bytes)
+        await file.datasync()
+      } finally {
+        await file.close()
+      }
+      await rename(part, path)
+      // The rename itself is durable only when its folder is.
+      const folder = await open(dirname(path), 'r')
+      await folder.sync().finally(() => folder.close())
+      return { kind: 'stored', etag: sha256(bytes) }
+    } catch (error) {
+      await rm(part, { force: true })
+      throw unavailable(`writing ${key}`, error)
+    }
+  }
+}
+
+const unavailable = (what: string, cause: unknown): WeirError =>
+  new WeirError(
+    { code: 'OBJECT_STORE_UNAVAILABLE', kind: 'retry' },
+    `${what} failed: ${(cause as Error).message}. Check space and rights of the data folder.`,
+    { cause },
+  )

@@ -1,0 +1,34 @@
+/** Manifests as stored: JSON, found by key and believed by digest. */
+import type { Manifest, ManifestRef } from '@weir/checkpoint'
+import { WeirError, digest, type Digest } from '@weir/model'
+import { createHash } from 'node:crypto'
+import { manifestKey } from './keys.ts'
+
+export const sha256 = (bytes: Uint8Array): Digest => digest(createHash('sha256').update(bytes).digest('hex'))
+
+export function encodeManifest(manifest: Manifest): { readonly ref: ManifestRef; readonly bytes: Uint8Array } {
+  const bytes = Buffer.from(JSON.stringify(manifest))
+  const { jobId, epoch, generation, attempt, parentEpoch } = manifest
+  const key = manifestKey(jobId, { epoch, generation, attempt })
+  return { ref: { epoch, generation, attempt, key, digest: sha256(bytes), parentEpoch }, bytes }
+}
+
+/** Throws `MANIFEST_CORRUPT` (invalid) when the bytes are not those that were published. */
+export function decodeManifest(ref: ManifestRef, bytes: Uint8Array): Manifest {
+  const found = sha256(bytes)
+  if (found !== ref.digest) {
+    throw new WeirError(
+      { code: 'MANIFEST_CORRUPT', kind: 'invalid', key: ref.key, epoch: ref.epoch, expected: ref.digest, found },
+      `manifest ${ref.key} of epoch ${ref.epoch} has digest ${found}, published was ${ref.digest}: the object was ` +
+        'changed or damaged. Restore that object version; the job does not start from anything else.',
+    )
+  }
+  const manifest = JSON.parse(Buffer.from(bytes).toString('utf8')) as Manifest
+  if (manifest.formatVersion !== 1) {
+    throw new WeirError(
+      { code: 'MANIFEST_VERSION', kind: 'invalid', key: ref.key, formatVersion: manifest.formatVersion as number },
+      `manifest ${ref.key} has format ${String(manifest.formatVersion)}; this build reads format 1: use the newer build`,
+    )
+  }
+  return manifest
+}

@@ -1,0 +1,166 @@
+/** Election, job records and both arbiters on a real etcd and a real S3. */
+import { systemClock, systemRandom, jobId, generation } from '@weir/model'
+import { randomUUID } from 'node:crypto'
+import { afterAll, describe, expect, test } from 'vitest'
+import { stackEndpoints } from '../../../test/stack/endpoints.ts'
+import {
+  ArbitratedCheckpointStore,
+  EtcdElection,
+  EtcdHeadRegister,
+  EtcdJobStore,
+  GENERATION_KEY,
+  S3ObjectStore,
+  etcdClient,
+  type EtcdLeadership,
+} from './index.ts'
+import { leaderKey } from './etcd.ts'
+import { checkpointStoreContract, objectStoreContract } from './testing/contracts.ts'
+
+const { etcd, s3 } = stackEndpoints()
+const self = { grpcAddress: '127.0.0.1:1', restAddress: '127.0.0.1:2' }
+const s3Options = (prefix = `t-${randomUUID()}/`) => ({
+  endpoint: s3.url,
+  region: 'us-east-1',
+  bucket: s3.bucket,
+  prefix,
+  credentials: { accessKeyId: s3.accessKey, secretAccessKey: s3.secretKey },
+})
+const client = etcdClient({ hosts: [etcd], cluster: 'none' })
+afterAll(() => client.close())
+
+function cluster(ttlSeconds = 2) {
+  const name = `t-${randomUUID()}`
+  const objects = new S3ObjectStore(s3Options())
+  const candidate = () => new EtcdElection(client, objects, { cluster: name, ttlSeconds }, systemClock)
+  const scope = (leadership: EtcdLeadership) => ({ client, cluster: name, term: leadership.term })
+  return { name, objects, candidate, scope }
+}
+const never = new AbortController().signal
+
+describe('objects in S3', () => {
+  objectStoreContract(() => new S3ObjectStore(s3Options()))
+
+  test('the probe accepts a store with conditional writes', () => new S3ObjectStore(s3Options()).probe(systemRandom))
+
+  test('a wrong secret, a missing bucket and a missing server are told apart', async () => {
+    const wrong = new S3ObjectStore({ ...s3Options(), credentials: { accessKeyId: 'weir', secretAccessKey: 'no' } })
+    await expect(wrong.get('k')).rejects.toMatchObject({ code: 'OBJECT_STORE_REFUSED', kind: 'invalid' })
+    const none = new S3ObjectStore({ ...s3Options(), bucket: 'no-such-bucket' })
+    await expect(none.put('k', Buffer.from('1'), { ifNoneMatch: '*' })).rejects.toMatchObject({
+      code: 'OBJECT_STORE_REFUSED',
+    })
+    const away = new S3ObjectStore({ ...s3Options(), endpoint: 'http://127.0.0.1:1' })
+    await expect(away.get('k')).rejects.toMatchObject({ code: 'OBJECT_STORE_UNAVAILABLE', kind: 'retry' })
+  })
+})
+
+describe('both arbiters', () => {
+  checkpointStoreContract(
+    async () => {
+      const { objects, candidate, scope } = cluster()
+      let current: EtcdLeadership | null = null
+      return {
+        async next(job) {
+          await current?.resign()
+          current = await candidate().campaign(self, never)
+          const store = new ArbitratedCheckpointStore(jobId(job), current.generation, {
+            objects,
+            register: new EtcdHeadRegister(scope(current)),
+            random: systemRandom,
+          })
+          return { store, generation: current.generation }
+        },
+        close: async () => void (await current?.resign()),
+      }
+    },
+    { over: true },
+  )
+})
+
+describe('election', () => {
+  test('one leads; who waits takes over when it resigns, in a higher generation', async () => {
+    const { candidate } = cluster()
+    const first = await candidate().campaign(self, never)
+    const second = candidate()
+    const waiting = second.campaign({ ...self, grpcAddress: 'other:1' }, never)
+    expect(await second.leader()).toMatchObject({ ...self, generation: first.generation })
+    await first.resign()
+    expect(first.signal.aborted).toBe(true)
+    const next = await waiting
+    expect(next.generation).toBeGreaterThan(first.generation)
+    expect(await second.leader()).toMatchObject({ grpcAddress: 'other:1', generation: next.generation })
+    await next.resign()
+    expect(await second.leader()).toBeNull()
+  })
+
+  test('a leader whose key was taken from it stops by itself within its lease', async () => {
+    const { candidate, name } = cluster()
+    const leadership = await candidate().campaign(self, never)
+    const ended = new Promise((resolve) => leadership.signal.addEventListener('abort', resolve))
+    const lease = (await client.get(leaderKey(name)).exec()).kvs[0]!.lease
+    await client.leaseClient.leaseRevoke({ ID: lease })
+    await ended
+    expect(leadership.signal.reason).toMatchObject({ code: 'LEADERSHIP_LOST', kind: 'fenced' })
+  })
+
+  test('a waiting candidate gives up with its signal', async () => {
+    const { candidate } = cluster()
+    const leader = await candidate().campaign(self, never)
+    const abort = new AbortController()
+    const waiting = candidate().campaign(self, abort.signal)
+    abort.abort(new Error('enough'))
+    await expect(waiting).rejects.toThrow('enough')
+    await leader.resign()
+  })
+
+  test('a rebuilt etcd counts from the beginning, generations do not (C1)', async () => {
+    const { candidate, objects } = cluster()
+    await objects.put(GENERATION_KEY, Buffer.from(JSON.stringify({ generation: 1_000_000_000 })))
+    const leadership = await candidate().campaign(self, never)
+    expect(leadership.generation).toBe(generation(1_000_000_001))
+    await leadership.resign()
+  })
+})
+
+describe('job records', () => {
+  const record = (id: string) => ({
+    jobId: jobId(id),
+    name: id,
+    bundleDigest: 'd' as never,
+    graphHash: 'g',
+    plan: { version: 1 },
+    submittedAt: 1,
+    desired: 'running' as const,
+    ended: null,
+  })
+
+  test('created once, changed by compare-and-swap, listed', async () => {
+    const { candidate, scope } = cluster()
+    const leadership = await candidate().campaign(self, never)
+    const jobs = new EtcdJobStore(scope(leadership))
+    expect(await jobs.create(record('a'))).toBe(true)
+    expect(await jobs.create(record('a'))).toBe(false)
+    await Promise.all(
+      Array.from({ length: 5 }, () => jobs.update(jobId('a'), (r) => ({ ...r, submittedAt: r.submittedAt + 1 }))),
+    )
+    expect((await jobs.get(jobId('a')))!.submittedAt).toBe(6)
+    expect(await jobs.get(jobId('none'))).toBeNull()
+    expect((await jobs.list()).map((r) => r.jobId)).toEqual(['a'])
+    await leadership.resign()
+  })
+
+  test('a leader of an earlier term changes nothing', async () => {
+    const { candidate, scope } = cluster()
+    const old = await candidate().campaign(self, never)
+    const jobs = new EtcdJobStore(scope(old))
+    await jobs.create(record('a'))
+    await old.resign()
+    const next = await candidate().campaign(self, never)
+    await expect(jobs.update(jobId('a'), (r) => ({ ...r, desired: 'cancelled' }))).rejects.toMatchObject({
+      code: 'LEADERSHIP_LOST',
+      kind: 'fenced',
+    })
+    await expect(jobs.create(record('b'))).rejects.toMatchObject({ code: 'LEADERSHIP_LOST' })
+    await next.resign()
+  })
+})

@@ -1,0 +1,160 @@
+/** Objects in S3. Conditional puts are what head.json rests on, so the store is probed for them before it is used. */
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
+import type { ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
+import { WeirError, type Random } from '@weir/model'
+
+export interface S3Options {
+  /** Null: AWS itself. */
+  readonly endpoint: string | null
+  readonly region: string
+  readonly bucket: string
+  /** Put before every key, e.g. `weir/prod/`; empty or ending with a slash. */
+  readonly prefix: string
+  /** Null: the default credential chain. */
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | null
+}
+
+const CONNECT_TIMEOUT_MS = 2_000
+const REQUEST_TIMEOUT_MS = 10_000
+const ATTEMPTS = 3
+
+export class S3ObjectStore implements ObjectStore {
+  readonly #client: S3Client
+  readonly #options: S3Options
+
+  constructor(options: S3Options) {
+    this.#options = options
+    this.#client = new S3Client({
+      region: options.region,
+      ...(options.endpoint === null ? {} : { endpoint: options.endpoint, forcePathStyle: true }),
+      ...(options.credentials === null ? {} : { credentials: options.credentials }),
+      maxAttempts: ATTEMPTS,
+      requestHandler: {
+        connectionTimeout: CONNECT_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        throwOnRequestTimeout: true,
+      },
+    })
+  }
+
+  /**
+   * Proves that the store honours If-None-Match and If-Match: without them two leaders could both own a job.
+   * Throws `OBJECT_STORE_UNCONDITIONAL` (invalid), `OBJECT_STORE_REFUSED` (invalid: keys, bucket), or kind `retry`.
+   */
+  async probe(random: Random): Promise<void> {
+    const key = `probe/${random.nonce()}`
+    const body = (text: string): Uint8Array => Buffer.from(text)
+    const first = await this.put(key, body('1'), { ifNoneMatch: '*' })
+    const second = await this.put(key, body('2'), { ifNoneMatch: '*' })
+    const wrong = await this.put(key, body('3'), { ifMatch: '"00000000000000000000000000000000"' })
+    const right = first.kind === 'stored' ? await this.put(key, body('4'), { ifMatch: first.etag }) : first
+    await this.delete(key)
+    if (first.kind === 'stored' && second.kind === 'lost' && wrong.kind === 'lost' && right.kind === 'stored') return
+    throw new WeirError(
+      { code: 'OBJECT_STORE_UNCONDITIONAL', kind: 'invalid', bucket: this.#options.bucket },
+      `the object store at ${this.#options.endpoint ?? 'AWS'} does not honour conditional writes (If-Match, ` +
+        'If-None-Match): two leaders could both own a job. Use a store that does (AWS S3, versitygw, SeaweedFS, MinIO).',
+    )
+  }
+
+  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<PutOutcome> {
+    try {
+      const answer = await this.#client.send(
+        new PutObjectCommand({
+          Bucket: this.#options.bucket,
+          Key: this.#key(key),
+          Body: bytes,
+          ...(condition === undefined
+            ? {}
+            : 'ifMatch' in condition
+              ? { IfMatch: condition.ifMatch }
+              : { IfNoneMatch: condition.ifNoneMatch }),
+        }),
+      )
+      return { kind: 'stored', etag: answer.ETag! }
+    } catch (error) {
+      // 412 lost; 409 a conditional write at the same time; 404 the key of an If-Match is gone: all of them "not us".
+      const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+      const missingBucket = error instanceof S3ServiceException && error.name === 'NoSuchBucket'
+      if (condition !== undefined && !missingBucket && (status === 412 || status === 409 || status === 404)) {
+        return { kind: 'lost' }
+      }
+      throw this.#failure(`writing ${key}`, error)
+    }
+  }
+
+  async get(key: string): Promise<StoredObject | null> {
+    try {
+      const answer = await this.#client.send(
+        new GetObjectCommand({ Bucket: this.#options.bucket, Key: this.#key(key) }),
+      )
+      return { bytes: await answer.Body!.transformToByteArray(), etag: answer.ETag! }
+    } catch (error) {
+      if (error instanceof S3ServiceException && error.name === 'NoSuchKey') return null
+      throw this.#failure(`reading ${key}`, error)
+    }
+  }
+
+  async list(prefix: string): Promise<readonly string[]> {
+    const keys: string[] = []
+    let token: string | undefined
+    try {
+      do {
+        const page = await this.#client.send(
+          new ListObjectsV2Command({
+            Bucket: this.#options.bucket,
+            Prefix: this.#key(prefix),
+            ContinuationToken: token,
+          }),
+        )
+        for (const { Key } of page.Contents ?? []) keys.push(Key!.slice(this.#options.prefix.length))
+        token = page.NextContinuationToken
+      } while (token !== undefined)
+    } catch (error) {
+      throw this.#failure(`listing ${prefix}`, error)
+    }
+    return keys.sort()
+  }
+
+  async delete(key: string): Promise<void> {
+    try {
+      await this.#client.send(new DeleteObjectCommand({ Bucket: this.#options.bucket, Key: this.#key(key) }))
+    } catch (error) {
+      throw this.#failure(`deleting ${key}`, error)
+    }
+  }
+
+  close(): Promise<void> {
+    this.#client.destroy()
+    return Promise.resolve()
+  }
+
+  #key(key: string): string {
+    return this.#options.prefix + key
+  }
+
+  #failure(what: string, error: unknown): WeirError {
+    const { bucket, endpoint } = this.#options
+    const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+    const refused = status === 403 || status === 401 || (error as Error).name === 'NoSuchBucket'
+    const message = (error as Error).message || String(error)
+    return refused
+      ? new WeirError(
+          { code: 'OBJECT_STORE_REFUSED', kind: 'invalid', bucket, status },
+          `${what}: the object store refused (${(error as Error).name}: ${message}). Check bucket "${bucket}" and the keys.`,
+          { cause: error },
+        )
+      : new WeirError(
+          { code: 'OBJECT_STORE_UNAVAILABLE', kind: 'retry', bucket, status },
+          `${what}: no answer from the object store at ${endpoint ?? 'AWS'} (${message})`,
+          { cause: error },
+        )
+  }
+}
