@@ -4,7 +4,8 @@
  */
 import type { Election, LeaderRecord, Leadership, ObjectStore } from '@weir/checkpoint'
 import { WeirError, asWeirError, generation, type Clock, type Generation } from '@weir/model'
-import type { Etcd3, Lease } from 'etcd3'
+import type { Etcd3 } from 'etcd3'
+import { randomInt } from 'node:crypto'
 import { etcdUnavailable, leaderKey } from './etcd.ts'
 import { GENERATION_KEY } from './keys.ts'
 
@@ -71,10 +72,10 @@ export class EtcdElection implements Election {
     if ((await this.#client.get(key).exec()).kvs.length > 0) return null
     // Counted from before the request: etcd cannot have begun to count earlier.
     const aliveSince = this.#clock.monotonic()
-    const lease = this.#client.lease(this.#options.ttlSeconds, { autoKeepAlive: false })
+    const lease = new Lease(this.#client)
     try {
-      const leaseId = await lease.grant()
-      const put = this.#client.put(key).value('').lease(leaseId)
+      await lease.grant(this.#options.ttlSeconds)
+      const put = this.#client.put(key).value('').lease(lease.id)
       const won = await this.#client.if(key, 'Create', '==', 0).then(put).commit()
       if (!won.succeeded) {
         await lease.revoke()
@@ -87,7 +88,7 @@ export class EtcdElection implements Election {
         const value = JSON.stringify({ generation: own, ...self } satisfies LeaderRecord)
         const announced = await this.#client
           .if(key, 'Create', '==', Number(term))
-          .then(this.#client.put(key).value(value).lease(leaseId))
+          .then(this.#client.put(key).value(value).lease(lease.id))
           .commit()
         if (!announced.succeeded || alive.signal.aborted) throw new Error('the lease ended during the election')
         signal.addEventListener('abort', () => alive.end('the process stops leading'), { once: true })
@@ -97,7 +98,6 @@ export class EtcdElection implements Election {
         throw error
       }
     } catch (error) {
-      lease.removeAllListeners()
       throw etcdUnavailable('election', error)
     }
   }
@@ -121,6 +121,41 @@ export class EtcdElection implements Election {
   }
 }
 
+/**
+ * A lease whose id we choose: the client library reads 64-bit ids as doubles where it does not find its optional `long`
+ * package (seen under vitest), and etcd's own ids do not fit into a double.
+ */
+class Lease {
+  readonly id = String(randomInt(1, 2 ** 47))
+  readonly #client: Etcd3
+
+  constructor(client: Etcd3) {
+    this.#client = client
+  }
+
+  async grant(ttlSeconds: number): Promise<void> {
+    await this.#client.leaseClient.leaseGrant({ ID: this.id, TTL: ttlSeconds })
+  }
+
+  /** Seconds it still has; 0 when it is gone. */
+  async renew(timeoutMs: number): Promise<number> {
+    const stream = await this.#client.leaseClient.leaseKeepAlive({ deadline: Date.now() + timeoutMs })
+    try {
+      return await new Promise<number>((resolve, reject) => {
+        stream.on('data', (answer: { TTL: string | number }) => resolve(Number(answer.TTL)))
+        stream.on('error', reject)
+        stream.write({ ID: this.id })
+      })
+    } finally {
+      stream.end()
+    }
+  }
+
+  async revoke(): Promise<void> {
+    await this.#client.leaseClient.leaseRevoke({ ID: this.id })
+  }
+}
+
 /** Keeps a lease and knows, by its own clock, until when it surely holds. */
 class KeepAlive {
   readonly #lease: Lease
@@ -134,7 +169,6 @@ class KeepAlive {
     this.#lease = lease
     this.#ttlMs = ttlMs
     this.#clock = clock
-    lease.on('lost', () => this.end('etcd says that the lease is gone'))
     this.#holdUntil(aliveSince + ttlMs)
     this.#plan()
   }
@@ -163,8 +197,7 @@ class KeepAlive {
   async #beat(): Promise<void> {
     const sentAt = this.#clock.monotonic()
     try {
-      const answer = await this.#lease.keepaliveOnce({ deadline: Date.now() + this.#ttlMs / 2 })
-      if (Number(answer.TTL) <= 0) return this.end('etcd says that the lease is gone')
+      if ((await this.#lease.renew(this.#ttlMs / 2)) <= 0) return this.end('etcd says that the lease is gone')
       this.#holdUntil(sentAt + this.#ttlMs)
     } catch {
       // The fence below ends the term unless a later beat is answered.

@@ -30,8 +30,9 @@ export class FolderObjectStore implements ObjectStore {
   }
 
   async get(key: string): Promise<StoredObject | null> {
+    const path = this.#path(key)
     try {
-      const bytes = await readFile(this.#path(key))
+      const bytes = await readFile(path)
       return { bytes, etag: sha256(bytes) }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
