@@ -1,1 +1,7 @@
-export {}
+export { fromServiceError, toServiceError } from './errors.ts'
+export { checkToken } from './token.ts'
+export * from './codec.ts'
+export * from './fleet-server.ts'
+export { FleetClient, MESSAGE_BYTES_MAX, type FleetClientDeps, type FleetClientOptions } from './fleet-client.ts'
+export { GrpcExchange, LINK_TIMEOUT_MS, type GrpcExchangeOptions } from './exchange.ts'
+export { JobsClient } from './jobs-client.ts'

@@ -1,0 +1,212 @@
+/** Commands and reports of control.proto as the job room and the slots know them. Pure, both ways. */
+import type { SubtaskSnapshot } from '@weir/checkpoint'
+import type { Failure, JobEvent, SliceCommand, SliceId } from '@weir/job'
+import {
+  attempt,
+  epoch,
+  generation,
+  jobId,
+  subtask,
+  taskManagerId,
+  type CheckpointId,
+  type Epoch,
+  type ErrorKind,
+} from '@weir/model'
+import { control } from '@weir/proto'
+
+/** What a slot tells of one slice. */
+export type SliceReportMessage = { readonly slice: SliceId } & (
+  | { readonly type: 'deployed'; readonly exchangeAddress: string }
+  | { readonly type: 'recovered'; readonly proofs: readonly { sink: string; sequence: number; by: string }[] }
+  | { readonly type: 'progress'; readonly recordsIn: number; readonly recordsOut: number; readonly watermark: number }
+  | {
+      readonly type: 'ack'
+      readonly checkpoint: CheckpointId
+      readonly snapshot: SubtaskSnapshot
+      readonly alignMs: number
+      readonly syncMs: number
+      readonly asyncMs: number
+    }
+  | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly failure: Failure }
+  | { readonly type: 'committed'; readonly epoch: Epoch }
+  | { readonly type: 'input-ended' }
+  | { readonly type: 'failed'; readonly failure: Failure }
+  | { readonly type: 'stopped' }
+)
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
+const parsed = <T>(bytes: Uint8Array): T => JSON.parse(Buffer.from(bytes).toString('utf8')) as T
+
+const sliceOut = ({ jobId, attempt, subtask }: SliceId): control.SliceId => ({
+  jobId,
+  generation: attempt.generation,
+  attempt: attempt.attempt,
+  subtask,
+})
+const sliceIn = (s: control.SliceId | undefined): SliceId => ({
+  jobId: jobId(s!.jobId),
+  attempt: { generation: generation(s!.generation), attempt: attempt(s!.attempt) },
+  subtask: subtask(s!.subtask),
+})
+const checkpointIn = (c: control.Checkpoint | undefined): CheckpointId => ({
+  generation: generation(c!.generation),
+  epoch: epoch(c!.epoch),
+  attempt: attempt(c!.attempt),
+})
+const failureOut = (f: Failure): control.Failure => ({ ...f, facts: JSON.stringify(f.facts) })
+const failureIn = (f: control.Failure | undefined): Failure => ({
+  code: f!.code,
+  kind: f!.kind as ErrorKind,
+  message: f!.message,
+  facts: JSON.parse(f!.facts || '{}') as Record<string, unknown>,
+})
+
+export const slicesOut = (slices: readonly SliceId[]): control.SliceId[] => slices.map(sliceOut)
+export const slicesIn = (slices: readonly control.SliceId[]): SliceId[] => slices.map(sliceIn)
+
+export function encodeCommand(command: SliceCommand): control.Command['body'] {
+  const slice = sliceOut(command.slice)
+  switch (command.type) {
+    case 'deploy': {
+      const { bundleDigest, graphHash, parallelism } = command
+      return { $case: 'deploy', value: { slice, bundleDigest, graphHash, parallelism } }
+    }
+    case 'recover':
+      return {
+        $case: 'recover',
+        value: { slice, snapshot: command.snapshot === null ? Buffer.alloc(0) : json(command.snapshot) },
+      }
+    case 'run':
+      return { $case: 'run', value: { slice, peers: [...command.peers] } }
+    case 'trigger':
+      return { $case: 'trigger', value: { slice, checkpoint: command.checkpoint } }
+    case 'give-up':
+      return { $case: 'giveUp', value: { slice, checkpoint: command.checkpoint } }
+    case 'commit': {
+      const { epoch, manifestDigest, upTo } = command
+      return { $case: 'commit', value: { slice, epoch, manifestDigest, upTo } }
+    }
+    case 'stop': {
+      const mode = command.mode === 'abort' ? control.Stop_Mode.ABORT : control.Stop_Mode.LEAVE
+      return { $case: 'stop', value: { slice, mode } }
+    }
+  }
+}
+
+/** Null for what is not about a slice (welcome, notLeader). */
+export function decodeCommand(body: control.Command['body']): SliceCommand | null {
+  switch (body?.$case) {
+    case 'deploy': {
+      const { bundleDigest, graphHash, parallelism } = body.value
+      return { type: 'deploy', slice: sliceIn(body.value.slice), bundleDigest, graphHash, parallelism }
+    }
+    case 'recover': {
+      const { snapshot } = body.value
+      return {
+        type: 'recover',
+        slice: sliceIn(body.value.slice),
+        snapshot: snapshot.byteLength === 0 ? null : parsed<SubtaskSnapshot>(snapshot),
+      }
+    }
+    case 'run': {
+      const peers = body.value.peers.map((p) => ({
+        subtask: subtask(p.subtask),
+        taskManagerId: taskManagerId(p.taskManagerId),
+        exchangeAddress: p.exchangeAddress,
+      }))
+      return { type: 'run', slice: sliceIn(body.value.slice), peers }
+    }
+    case 'trigger':
+      return { type: 'trigger', slice: sliceIn(body.value.slice), checkpoint: checkpointIn(body.value.checkpoint) }
+    case 'giveUp':
+      return { type: 'give-up', slice: sliceIn(body.value.slice), checkpoint: checkpointIn(body.value.checkpoint) }
+    case 'commit': {
+      const { manifestDigest, upTo } = body.value
+      return { type: 'commit', slice: sliceIn(body.value.slice), epoch: epoch(body.value.epoch), manifestDigest, upTo }
+    }
+    case 'stop': {
+      const mode = body.value.mode === control.Stop_Mode.ABORT ? 'abort' : 'leave'
+      return { type: 'stop', slice: sliceIn(body.value.slice), mode }
+    }
+    default:
+      return null
+  }
+}
+
+export function encodeReport(report: SliceReportMessage): control.Report {
+  const slice = sliceOut(report.slice)
+  switch (report.type) {
+    case 'deployed':
+      return { body: { $case: 'deployed', value: { slice, exchangeAddress: report.exchangeAddress } } }
+    case 'recovered':
+      return { body: { $case: 'recovered', value: { slice, proofs: [...report.proofs] } } }
+    case 'progress': {
+      const { recordsIn, recordsOut, watermark } = report
+      return { body: { $case: 'progress', value: { slice, recordsIn, recordsOut, watermark, stateEntries: 0 } } }
+    }
+    case 'ack': {
+      const { checkpoint, snapshot, alignMs, syncMs, asyncMs } = report
+      return {
+        body: { $case: 'ack', value: { slice, checkpoint, snapshot: json(snapshot), alignMs, syncMs, asyncMs } },
+      }
+    }
+    case 'declined': {
+      const { checkpoint, failure } = report
+      return { body: { $case: 'decline', value: { slice, checkpoint, failure: failureOut(failure) } } }
+    }
+    case 'committed':
+      return { body: { $case: 'committed', value: { slice, epoch: report.epoch } } }
+    case 'input-ended':
+      return { body: { $case: 'inputEnded', value: { slice } } }
+    case 'failed':
+      return { body: { $case: 'sliceFailed', value: { slice, failure: failureOut(report.failure) } } }
+    case 'stopped':
+      return { body: { $case: 'stopped', value: { slice } } }
+  }
+}
+
+/** Null for what is not about a slice (hello, heartbeat, drain). */
+export function decodeReport({ body }: control.Report): SliceReportMessage | null {
+  switch (body?.$case) {
+    case 'deployed':
+      return { type: 'deployed', slice: sliceIn(body.value.slice), exchangeAddress: body.value.exchangeAddress }
+    case 'recovered':
+      return { type: 'recovered', slice: sliceIn(body.value.slice), proofs: body.value.proofs }
+    case 'progress': {
+      const { recordsIn, recordsOut, watermark } = body.value
+      return { type: 'progress', slice: sliceIn(body.value.slice), recordsIn, recordsOut, watermark }
+    }
+    case 'ack': {
+      const { alignMs, syncMs, asyncMs } = body.value
+      const snapshot = parsed<SubtaskSnapshot>(body.value.snapshot)
+      const checkpoint = checkpointIn(body.value.checkpoint)
+      return { type: 'ack', slice: sliceIn(body.value.slice), checkpoint, snapshot, alignMs, syncMs, asyncMs }
+    }
+    case 'decline': {
+      const failure = failureIn(body.value.failure)
+      return {
+        type: 'declined',
+        slice: sliceIn(body.value.slice),
+        checkpoint: checkpointIn(body.value.checkpoint),
+        failure,
+      }
+    }
+    case 'committed':
+      return { type: 'committed', slice: sliceIn(body.value.slice), epoch: epoch(body.value.epoch) }
+    case 'inputEnded':
+      return { type: 'input-ended', slice: sliceIn(body.value.slice) }
+    case 'sliceFailed':
+      return { type: 'failed', slice: sliceIn(body.value.slice), failure: failureIn(body.value.failure) }
+    case 'stopped':
+      return { type: 'stopped', slice: sliceIn(body.value.slice) }
+    default:
+      return null
+  }
+}
+
+type Untimed<T> = T extends unknown ? Omit<T, 'now' | 'wallClock'> : never
+
+/** The event the job machine takes for a report. */
+export function reportEvent(report: SliceReportMessage): Untimed<JobEvent> {
+  return report.type === 'failed' ? { ...report, type: 'slice-failed' } : report
+}

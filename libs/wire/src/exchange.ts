@@ -1,0 +1,327 @@
+/**
+ * The data exchange between slots over gRPC (exchange.proto): raw frames one way, credits the other. One endpoint per
+ * slot; one channel per peer, shared by the links to it.
+ */
+import {
+  ChannelCredentials,
+  Client,
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ClientDuplexStream,
+  type ServerDuplexStream,
+  type ServiceDefinition,
+} from '@grpc/grpc-js'
+import { WeirError, asWeirError, sameAttempt } from '@weir/model'
+import type { ExchangePort, InboundLink, LinkId, OutboundLink, PeerAddress } from '@weir/runtime'
+import { fromServiceError, toServiceError } from './errors.ts'
+import { checkToken } from './token.ts'
+
+const identity = (b: Buffer): Buffer => b
+const OPEN = {
+  path: '/weir.v1.Exchange/Open',
+  requestStream: true,
+  responseStream: true,
+  requestSerialize: identity,
+  requestDeserialize: identity,
+  responseSerialize: identity,
+  responseDeserialize: identity,
+} as const
+const SERVICE = { open: OPEN } satisfies ServiceDefinition
+const LIMITS = { 'grpc.max_receive_message_length': 64 << 20, 'grpc.max_send_message_length': 64 << 20 }
+const CHANNEL = { ...LIMITS, 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 500 }
+
+/** How long one end of a link waits for the other. */
+export const LINK_TIMEOUT_MS = 15_000
+
+type ServerCall = ServerDuplexStream<Buffer, Buffer>
+type ClientCall = ClientDuplexStream<Buffer, Buffer>
+
+const keyOf = (id: LinkId): string =>
+  `${id.jobId}/${id.attempt.generation}/${id.attempt.attempt}/${id.from}>${id.to}#${id.stage}`
+
+export interface GrpcExchangeOptions {
+  /** Where to listen; the port is chosen. */
+  readonly host: string
+  /** What peers are told; default: `host`. */
+  readonly advertiseHost?: string
+  readonly token: string | null
+}
+
+interface Waiting {
+  readonly id: LinkId
+  resolve(link: InboundLink): void
+}
+
+export class GrpcExchange implements ExchangePort {
+  readonly #server: Server
+  readonly #token: string | null
+  readonly #clients = new Map<string, Client>()
+  /** Accepted by the slice, sender not there yet. */
+  readonly #expected = new Map<string, Waiting>()
+  /** Sender there, slice not yet: it may be a moment ahead. Bounded by LINK_TIMEOUT_MS each. */
+  readonly #early = new Map<string, { call: ServerCall; cancel: () => void }>()
+  #address = ''
+
+  private constructor(token: string | null) {
+    this.#token = token
+    this.#server = new Server(LIMITS)
+    this.#server.addService(SERVICE, { open: (call: ServerCall) => this.#opened(call) })
+  }
+
+  /** Throws `EXCHANGE_LISTEN` (restart). */
+  static async listen(options: GrpcExchangeOptions): Promise<GrpcExchange> {
+    const exchange = new GrpcExchange(options.token)
+    const port = await new Promise<number>((resolve, reject) => {
+      exchange.#server.bindAsync(`${options.host}:0`, ServerCredentials.createInsecure(), (error, bound) => {
+        if (error) reject(asWeirError(error, 'EXCHANGE_LISTEN'))
+        else resolve(bound)
+      })
+    })
+    exchange.#address = `${options.advertiseHost ?? options.host}:${port}`
+    return exchange
+  }
+
+  /** host:port as peers reach it. */
+  get address(): string {
+    return this.#address
+  }
+
+  connect(id: LinkId, peer: PeerAddress, signal: AbortSignal): Promise<OutboundLink> {
+    const metadata = new Metadata()
+    metadata.set('weir-exchange', JSON.stringify(id))
+    if (this.#token !== null) metadata.set('weir-token', this.#token)
+    const call: ClientCall = this.#client(peer.exchangeAddress).makeBidiStreamRequest(
+      OPEN.path,
+      identity,
+      identity,
+      metadata,
+      {},
+    )
+    // The receiver's headers say that the link is accepted; before them a refusal can still come.
+    return bounded(
+      signal,
+      `connecting to ${peer.exchangeAddress}`,
+      () => call.cancel(),
+      (resolve, reject) => {
+        const link = new GrpcOutbound(id, call, peer.exchangeAddress)
+        call.once('metadata', () => resolve(link))
+        link.onBroken(reject)
+      },
+    )
+  }
+
+  accept(id: LinkId, _peer: PeerAddress, signal: AbortSignal): Promise<InboundLink> {
+    const key = keyOf(id)
+    const early = this.#early.get(key)
+    if (early) {
+      early.cancel()
+      this.#early.delete(key)
+      return Promise.resolve(new GrpcInbound(id, early.call))
+    }
+    return bounded(
+      signal,
+      `waiting for slice ${id.from}`,
+      () => this.#expected.delete(key),
+      (resolve) => {
+        this.#expected.set(key, { id, resolve })
+      },
+    )
+  }
+
+  async close(): Promise<void> {
+    for (const { call, cancel } of this.#early.values()) {
+      cancel()
+      call.end()
+    }
+    this.#early.clear()
+    for (const client of this.#clients.values()) client.close()
+    this.#server.forceShutdown()
+    await Promise.resolve()
+  }
+
+  #client(address: string): Client {
+    let client = this.#clients.get(address)
+    if (!client)
+      this.#clients.set(address, (client = new Client(address, ChannelCredentials.createInsecure(), CHANNEL)))
+    return client
+  }
+
+  #opened(call: ServerCall): void {
+    try {
+      const [token] = call.metadata.get('weir-token')
+      checkToken(this.#token, token?.toString())
+      const id = JSON.parse(String(call.metadata.get('weir-exchange')[0])) as LinkId
+      const key = keyOf(id)
+      const waiting = this.#expected.get(key)
+      if (waiting) {
+        this.#expected.delete(key)
+        return waiting.resolve(new GrpcInbound(id, call))
+      }
+      // A sender of another attempt must not reach this one (PROTOCOL B8): only an accept with the same name takes it.
+      const timer = setTimeout(() => {
+        this.#early.delete(key)
+        const stale = [...this.#expected.values()].some(
+          (w) => w.id.jobId === id.jobId && !sameAttempt(w.id.attempt, id.attempt),
+        )
+        refuse(call, key, stale ? 'another attempt is being linked' : 'no slice here expects it')
+      }, LINK_TIMEOUT_MS)
+      this.#early.set(key, { call, cancel: () => clearTimeout(timer) })
+      call.once('cancelled', () => {
+        clearTimeout(timer)
+        this.#early.delete(key)
+      })
+    } catch (error) {
+      call.emit('error', toServiceError(asWeirError(error, 'EXCHANGE_HANDSHAKE_REFUSED', 'invalid')))
+    }
+  }
+}
+
+const refuse = (call: ServerCall, key: string, why: string): void =>
+  void call.emit(
+    'error',
+    toServiceError(
+      new WeirError({ code: 'EXCHANGE_HANDSHAKE_REFUSED', kind: 'restart', link: key }, `link ${key} refused: ${why}`),
+    ),
+  )
+
+function bounded<T>(
+  signal: AbortSignal,
+  what: string,
+  undo: () => void,
+  start: (resolve: (value: T) => void, reject: (error: Error) => void) => void,
+): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const settle =
+      <A>(call: (a: A) => void) =>
+      (value: A): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', aborted)
+        call(value)
+      }
+    const fail = settle((error: Error) => {
+      undo()
+      reject(error)
+    })
+    const aborted = (): void => fail(signal.reason as Error)
+    const timer = setTimeout(
+      () =>
+        fail(
+          new WeirError(
+            { code: 'EXCHANGE_TIMEOUT', kind: 'restart' },
+            `${what} took longer than ${LINK_TIMEOUT_MS} ms`,
+          ),
+        ),
+      LINK_TIMEOUT_MS,
+    )
+    if (signal.aborted) return aborted()
+    signal.addEventListener('abort', aborted, { once: true })
+    start(settle(resolve), fail)
+  })
+}
+
+/** Both halves: the first trouble is told once; a close of our own is no trouble. */
+class LinkEnd {
+  #closed = false
+  #broken: Error | null = null
+  #call: (error: Error) => void = () => {}
+
+  onBroken(call: (error: Error) => void): void {
+    this.#call = call
+    if (this.#broken && !this.#closed) call(this.#broken)
+  }
+
+  protected get closed(): boolean {
+    return this.#closed
+  }
+
+  protected breakWith(error: Error): void {
+    if (this.#closed || this.#broken) return
+    this.#broken = error
+    this.#call(error)
+  }
+
+  protected markClosed(): void {
+    this.#closed = true
+  }
+}
+
+class GrpcOutbound extends LinkEnd implements OutboundLink {
+  readonly id: LinkId
+  readonly #stream: ClientCall
+  #credits = 0
+  #onCredit: () => void = () => {}
+
+  constructor(id: LinkId, stream: ClientCall, peer: string) {
+    super()
+    this.id = id
+    this.#stream = stream
+    stream.on('data', (message: Buffer) => {
+      this.#credits += message.readUInt32LE(0)
+      this.#onCredit()
+    })
+    stream.on('error', (error) => this.breakWith(fromServiceError(error, peer)))
+    stream.on('end', () => this.breakWith(broken(`slice ${id.to} closed the link`)))
+  }
+
+  get credits(): number {
+    return this.#credits
+  }
+
+  send(frame: Uint8Array): void {
+    if (this.#credits === 0) throw new Error(`internal: link ${keyOf(this.id)} has no credit`)
+    this.#credits--
+    this.#stream.write(Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength))
+  }
+
+  onCredit(call: () => void): void {
+    this.#onCredit = call
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.markClosed()
+    this.#stream.end()
+    this.#stream.cancel()
+  }
+}
+
+class GrpcInbound extends LinkEnd implements InboundLink {
+  readonly id: LinkId
+  readonly #call: ServerCall
+
+  constructor(id: LinkId, call: ServerCall) {
+    super()
+    this.id = id
+    this.#call = call
+    call.sendMetadata(new Metadata())
+    call.on('cancelled', () => this.breakWith(broken(`slice ${id.from} is gone`)))
+    call.on('error', (error: Error) => this.breakWith(broken(`link from slice ${id.from}: ${error.message}`)))
+    call.on('end', () => this.breakWith(broken(`slice ${id.from} closed the link`)))
+  }
+
+  onFrame(listener: (frame: Uint8Array) => void): void {
+    this.#call.on('data', (frame: Buffer) => {
+      try {
+        listener(frame)
+      } catch (error) {
+        this.breakWith(error as Error)
+      }
+    })
+  }
+
+  grant(frames: number): void {
+    if (this.closed) return
+    const message = Buffer.allocUnsafe(4)
+    message.writeUInt32LE(frames, 0)
+    this.#call.write(message)
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.markClosed()
+    this.#call.end()
+  }
+}
+
+const broken = (why: string): WeirError => new WeirError({ code: 'EXCHANGE_BROKEN', kind: 'restart' }, why)

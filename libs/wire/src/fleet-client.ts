@@ -1,0 +1,165 @@
+/**
+ * The task-manager's end of the fleet: joins the leader, heart-beats, joins again under a new id when the stream breaks.
+ */
+import { ChannelCredentials, type ClientDuplexStream } from '@grpc/grpc-js'
+import type { SliceCommand, SliceId } from '@weir/job'
+import {
+  asWeirError,
+  taskManagerId,
+  type Cancel,
+  type Clock,
+  type Generation,
+  type Random,
+  type TaskManagerId,
+} from '@weir/model'
+import { control } from '@weir/proto'
+import { decodeCommand, encodeReport, slicesOut, type SliceReportMessage } from './codec.ts'
+import { fromServiceError } from './errors.ts'
+
+export interface FleetClientOptions {
+  /** host:port of the job-managers, any of them. */
+  readonly jobManagers: readonly string[]
+  readonly slots: number
+  readonly version: string
+  readonly httpAddress: string
+  readonly token: string | null
+}
+
+export interface FleetClientDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly handlers: {
+    joined(id: TaskManagerId, generation: Generation, leader: string): void
+    command(command: SliceCommand): void
+    /** Everything of this membership is over: stop every slice, touch nothing at the servers. */
+    disconnected(reason: string): void
+    slices(): readonly SliceId[]
+  }
+}
+
+const RETRY_MIN_MS = 200
+const RETRY_MAX_MS = 2_000
+export const MESSAGE_BYTES_MAX = 64 << 20
+const CHANNEL = {
+  'grpc.keepalive_time_ms': 2_000,
+  'grpc.keepalive_timeout_ms': 2_000,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 500,
+  'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+  'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
+}
+
+type Stream = ClientDuplexStream<control.Report, control.Command>
+type Ended = { readonly kind: 'redirect'; readonly to: string } | { readonly kind: 'broken'; readonly reason: string }
+
+export class FleetClient {
+  readonly #options: FleetClientOptions
+  readonly #deps: FleetClientDeps
+  #stream: Stream | null = null
+  /** The highest generation heard of: an older leader's commands are not for us any more. */
+  #generation = 0
+  #draining = false
+
+  constructor(options: FleetClientOptions, deps: FleetClientDeps) {
+    this.#options = options
+    this.#deps = deps
+  }
+
+  /** Until the signal; rejects only when joining cannot ever succeed (`TOKEN_REFUSED`). */
+  async run(signal: AbortSignal): Promise<void> {
+    const { jobManagers } = this.#options
+    let turn = 0
+    let next: string | null = null
+    let pause = RETRY_MIN_MS
+    while (!signal.aborted) {
+      const address: string = next ?? jobManagers[turn++ % jobManagers.length]!
+      const before = this.#generation
+      const ended = await this.#membership(address, signal)
+      next = ended.kind === 'redirect' && ended.to !== '' && ended.to !== address ? ended.to : null
+      if (this.#generation > before) pause = RETRY_MIN_MS
+      if (next !== null) continue
+      await this.#deps.clock.sleep(pause, signal).catch(() => undefined) // the loop sees the signal
+      pause = Math.min(RETRY_MAX_MS, pause * 2)
+    }
+  }
+
+  /** False when there is no membership: then nobody waits for it. */
+  report(report: SliceReportMessage): boolean {
+    if (this.#stream === null) return false
+    this.#stream.write(encodeReport(report))
+    return true
+  }
+
+  /** Asks to be relieved: nothing new is placed here, what runs is moved. */
+  drain(): void {
+    this.#draining = true
+    this.#stream?.write({ body: { $case: 'drain', value: {} } })
+  }
+
+  async #membership(address: string, signal: AbortSignal): Promise<Ended> {
+    const client = new control.FleetClient(address, ChannelCredentials.createInsecure(), CHANNEL)
+    const stream = client.join()
+    let stopBeating: Cancel = () => {}
+    let joined = false
+    try {
+      return await new Promise<Ended>((resolve, reject) => {
+        const abort = (): void => {
+          stream.cancel()
+          resolve({ kind: 'broken', reason: 'the process stops' })
+        }
+        signal.addEventListener('abort', abort, { once: true })
+        stream.on('data', (command: control.Command) => {
+          const { body } = command
+          if (body?.$case === 'notLeader') return resolve({ kind: 'redirect', to: body.value.leaderAddress })
+          if (command.generation < this.#generation) return
+          this.#generation = command.generation
+          if (body?.$case === 'welcome') {
+            joined = true
+            this.#stream = stream
+            stopBeating = this.#beat(stream, body.value.heartbeatIntervalMs)
+            this.#deps.handlers.joined(id, command.generation as Generation, address)
+            if (this.#draining) this.drain()
+            return
+          }
+          const decoded = decodeCommand(body)
+          if (decoded !== null && joined) this.#deps.handlers.command(decoded)
+        })
+        stream.on('error', (thrown) => {
+          const error = fromServiceError(thrown, address)
+          if (error.code === 'TOKEN_REFUSED') reject(error)
+          else resolve({ kind: 'broken', reason: error.message })
+        })
+        stream.on('end', () => resolve({ kind: 'broken', reason: `${address} closed the connection` }))
+        const id = taskManagerId(`tm-${this.#deps.random.nonce().slice(0, 12)}`)
+        const { slots, version, httpAddress, token } = this.#options
+        stream.write({
+          body: { $case: 'hello', value: { taskManagerId: id, slots, version, httpAddress, token: token ?? '' } },
+        })
+      }).then((ended) => {
+        if (joined)
+          this.#deps.handlers.disconnected(ended.kind === 'broken' ? ended.reason : 'another job-manager leads')
+        return ended
+      })
+    } catch (thrown) {
+      throw asWeirError(thrown, 'JOIN_FAILED', 'invalid')
+    } finally {
+      stopBeating()
+      this.#stream = null
+      stream.on('error', () => undefined) // the cancel below is no news
+      stream.cancel()
+      client.close()
+    }
+  }
+
+  #beat(stream: Stream, intervalMs: number): Cancel {
+    let sequence = 0
+    let cancel: Cancel = () => {}
+    const beat = (): void => {
+      const slices = slicesOut(this.#deps.handlers.slices())
+      stream.write({ body: { $case: 'heartbeat', value: { sequence: sequence++, slices } } })
+      cancel = this.#deps.clock.after(intervalMs, beat)
+    }
+    beat()
+    return () => cancel()
+  }
+}

@@ -1,0 +1,121 @@
+/** Submission and administration as a tool sees it (jobs.proto): finds the leader among the job-managers. */
+import { ChannelCredentials, Metadata, type ServiceError } from '@grpc/grpc-js'
+import { WeirError } from '@weir/model'
+import { jobs } from '@weir/proto'
+import { fromServiceError } from './errors.ts'
+
+const CHUNK_BYTES = 256 << 10
+export const CALL_TIMEOUT_MS = 15_000
+const UPLOAD_TIMEOUT_MS = 60_000
+const REDIRECTS_MAX = 3
+/** While no leader is elected, calls are repeated this long. */
+const ELECTION_WAIT_MS = 10_000
+const ELECTION_POLL_MS = 250
+
+type Reply<T> = (error: ServiceError | null, value: T) => void
+
+export class JobsClient {
+  readonly #addresses: readonly string[]
+  readonly #metadata = new Metadata()
+  readonly #clients = new Map<string, jobs.JobsClient>()
+  #leader: string | null = null
+
+  /** `addresses`: host:port of job-managers, any of them. */
+  constructor(addresses: readonly string[], options: { readonly token: string | null }) {
+    this.#addresses = addresses
+    if (options.token !== null) this.#metadata.set('weir-token', options.token)
+  }
+
+  uploadBundle(digest: string, bytes: Uint8Array): Promise<jobs.BundleStored> {
+    return this.#ask((client, reply: Reply<jobs.BundleStored>) => {
+      const call = client.uploadBundle(this.#metadata, { deadline: Date.now() + UPLOAD_TIMEOUT_MS }, reply)
+      void (async () => {
+        for (let at = 0; at < bytes.byteLength || at === 0; at += CHUNK_BYTES) {
+          const data = Buffer.from(bytes.subarray(at, at + CHUNK_BYTES))
+          const room = call.write({ digest: at === 0 ? digest : '', data })
+          // An error ends the call and so the reply: nobody waits for a drain that cannot come.
+          if (!room) await new Promise((resolve) => call.once('drain', resolve).once('error', resolve))
+        }
+        call.end()
+      })()
+    })
+  }
+
+  submit(request: jobs.SubmitRequest): Promise<jobs.SubmitResponse> {
+    return this.#ask((c, reply: Reply<jobs.SubmitResponse>) => c.submit(request, this.#metadata, deadline(), reply))
+  }
+
+  get(jobId: string): Promise<jobs.JobView> {
+    return this.#ask((c, reply: Reply<jobs.JobView>) => c.get({ jobId }, this.#metadata, deadline(), reply))
+  }
+
+  async list(): Promise<readonly jobs.JobView[]> {
+    const answer = await this.#ask((c, reply: Reply<jobs.ListResponse>) =>
+      c.list({}, this.#metadata, deadline(), reply),
+    )
+    return answer.jobs
+  }
+
+  cancel(jobId: string): Promise<jobs.JobView> {
+    return this.#ask((c, reply: Reply<jobs.JobView>) => c.cancel({ jobId }, this.#metadata, deadline(), reply))
+  }
+
+  close(): void {
+    for (const client of this.#clients.values()) client.close()
+  }
+
+  /** Throws the job-manager's own error, or `JOB_MANAGER_UNREACHABLE` (retry). */
+  async #ask<T>(call: (client: jobs.JobsClient, reply: Reply<T>) => unknown): Promise<T> {
+    const until = Date.now() + ELECTION_WAIT_MS
+    for (;;) {
+      const tried: string[] = []
+      let waiting = false
+      for (const first of this.#leader === null ? this.#addresses : [this.#leader, ...this.#addresses]) {
+        let address: string | null = first
+        for (let hop = 0; address !== null && hop < REDIRECTS_MAX; hop++) {
+          const at: string = address
+          address = null
+          try {
+            const value = await new Promise<T>((resolve, reject) => {
+              call(this.#client(at), (error, answer) => (error ? reject(error) : resolve(answer)))
+            })
+            this.#leader = at
+            return value
+          } catch (thrown) {
+            this.#leader = null
+            const error = fromServiceError(thrown, at)
+            if (error.code === 'NOT_LEADER') {
+              address = String(error.facts['leaderAddress'] ?? '') || null
+              waiting ||= address === null
+            } else if (error.code === 'UNREACHABLE') tried.push(error.message)
+            else throw error
+          }
+        }
+      }
+      if (!waiting || Date.now() > until) {
+        throw new WeirError(
+          { code: 'JOB_MANAGER_UNREACHABLE', kind: 'retry', addresses: this.#addresses },
+          waiting
+            ? `no job-manager leads (asked ${this.#addresses.join(', ')}); is etcd reachable for them?`
+            : `no job-manager answers at ${this.#addresses.join(', ')}. Start one, or set --job-manager / WEIR_JOB_MANAGERS. ` +
+                tried.join('; '),
+        )
+      }
+      await new Promise((resolve) => setTimeout(resolve, ELECTION_POLL_MS))
+    }
+  }
+
+  #client(address: string): jobs.JobsClient {
+    let client = this.#clients.get(address)
+    if (!client) {
+      client = new jobs.JobsClient(address, ChannelCredentials.createInsecure(), {
+        'grpc.initial_reconnect_backoff_ms': 100,
+        'grpc.max_reconnect_backoff_ms': 500,
+      })
+      this.#clients.set(address, client)
+    }
+    return client
+  }
+}
+
+const deadline = (): { deadline: number } => ({ deadline: Date.now() + CALL_TIMEOUT_MS })
