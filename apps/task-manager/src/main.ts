@@ -1,1 +1,54 @@
-export {}
+/** Starts a task-manager. Says `{"ready":true,…}` on stdout when it listens; exit code 2: bad configuration. */
+import 'reflect-metadata'
+import { NestFactory } from '@nestjs/core'
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
+import { asWeirError } from '@weir/model'
+import { Metrics, createLogger } from '@weir/telemetry'
+import { AppModule, type TaskManagerRef } from './app.ts'
+import { readConfig } from './config.ts'
+import { TaskManager } from './task-manager.ts'
+
+try {
+  const config = readConfig(process.env)
+  const log = createLogger('task-manager', config.logLevel)
+  const ref: TaskManagerRef = { current: null }
+  const metrics = new Metrics('task-manager')
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(ref, metrics), new FastifyAdapter(), {
+    logger: false,
+    abortOnError: false,
+  })
+  const { host, httpPort, advertiseHost } = config.listen
+  await app.listen(httpPort, host)
+  const { port } = app.getHttpServer().address() as { port: number }
+  const http = `${advertiseHost}:${port}`
+  const taskManager = new TaskManager(config, http, log)
+  ref.current = taskManager
+  metrics.gauge('weir_slots', 'Slots of this task-manager', () => config.slots)
+  metrics.gauge('weir_slots_busy', 'Slots that run a slice', () => taskManager.busySlots)
+  console.log(JSON.stringify({ ready: true, http }))
+
+  let stopping = false
+  const stop = (signal: string): void => {
+    if (stopping) process.exit(1) // asked twice
+    stopping = true
+    log.info({ signal }, 'draining')
+    void taskManager
+      .drainAndClose()
+      .then(() => app.close())
+      .then(() => process.exit(0))
+  }
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+  taskManager.run().catch((error: unknown) => {
+    log.fatal({ error: asWeirError(error, 'JOIN_FAILED').toJSON() }, 'cannot join')
+    process.exit(2)
+  })
+} catch (thrown) {
+  const error = asWeirError(
+    thrown,
+    (thrown as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'PORT_IN_USE' : 'START_FAILED',
+    'invalid',
+  )
+  const hint = error.code === 'PORT_IN_USE' ? ' Choose another WEIR_HTTP_PORT, or 0 for any free one.' : ''
+  console.error(`task-manager: ${error.code}: ${error.message}${hint}`)
+  process.exit(2)
+}

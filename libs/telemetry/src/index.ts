@@ -1,1 +1,2 @@
-export {}
+export { createLogger, type Logger } from './logger.ts'
+export { Metrics, type JobSample } from './metrics.ts'

@@ -1,0 +1,36 @@
+/** The task-manager's settings, all from the environment. */
+import { WeirError } from '@weir/model'
+import { listenSettings, type ListenSettings } from '@weir/wire'
+
+export interface TaskManagerConfig {
+  readonly listen: ListenSettings
+  readonly jobManagers: readonly string[]
+  readonly slots: number
+  readonly dataDir: string
+  readonly logLevel: string
+}
+
+/** Throws `CONFIG_INVALID` (invalid) naming the variable. */
+export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
+  const jobManagers = (env['WEIR_JOB_MANAGERS'] ?? '').split(',').filter((a) => a !== '')
+  if (jobManagers.length === 0) {
+    throw new WeirError(
+      { code: 'CONFIG_INVALID', kind: 'invalid', variable: 'WEIR_JOB_MANAGERS' },
+      'WEIR_JOB_MANAGERS is not set: give host:port of the job-managers, separated by commas',
+    )
+  }
+  const slots = Number(env['WEIR_SLOTS'] ?? '4')
+  if (!Number.isInteger(slots) || slots < 1 || slots > 256) {
+    throw new WeirError(
+      { code: 'CONFIG_INVALID', kind: 'invalid', variable: 'WEIR_SLOTS', got: env['WEIR_SLOTS'] },
+      `WEIR_SLOTS=${env['WEIR_SLOTS']}: give a whole number from 1 to 256`,
+    )
+  }
+  return {
+    listen: listenSettings(env),
+    jobManagers,
+    slots,
+    dataDir: env['WEIR_DATA_DIR'] ?? '.weir/task-manager',
+    logLevel: env['WEIR_LOG_LEVEL'] ?? 'info',
+  }
+}

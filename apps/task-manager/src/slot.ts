@@ -1,0 +1,137 @@
+/**
+ * A slot: one worker thread that runs one slice of one job, from its deploy to its stop, and ends. User code, decoding,
+ * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
+ */
+import type { Plan } from '@weir/dataflow'
+import { openObjectStore, segmentKey } from '@weir/metadata'
+import { keyGroupRange, systemClock, asWeirError, type WeirError } from '@weir/model'
+import { Slice, type SliceReport } from '@weir/runtime'
+import { openStateStore } from '@weir/state'
+import { GrpcExchange, type ListenSettings, type SliceCommand, type SliceId, type SliceReportMessage } from '@weir/wire'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parentPort, workerData } from 'node:worker_threads'
+import { Adapters } from './adapters.ts'
+import { loadPlan } from './bundle.ts'
+
+export interface SlotData {
+  readonly listen: ListenSettings
+  /** Belongs to this slot alone. */
+  readonly stateDir: string
+  readonly dataDir: string
+  readonly freeze: boolean
+}
+
+/** Clean state values kept in memory per stage. */
+const HOT_ENTRIES_MAX = 200_000
+const CHAIN_LENGTH_MAX = 8
+
+const data = workerData as SlotData
+const port = parentPort!
+const objects = openObjectStore(process.env)
+const brokers = (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== '')
+const adapters = new Adapters({ kafkaBrokers: brokers }, systemClock)
+
+let running: { readonly id: SliceId; readonly slice: Slice; readonly exchange: GrpcExchange } | null = null
+let failed = false
+/** Commands of one slice follow each other; those that must not wait (trigger, commit, …) are not put in here. */
+let turn: Promise<void> = Promise.resolve()
+
+type Body<T> = T extends unknown ? Omit<T, 'slice'> : never
+const tell = (slice: SliceId, report: Body<SliceReportMessage>): void =>
+  port.postMessage({ ...report, slice } satisfies SliceReportMessage)
+
+function fail(id: SliceId, error: WeirError): void {
+  if (failed) return
+  failed = true
+  tell(id, { type: 'failed', failure: error.toJSON() })
+}
+
+async function deploy(command: Extract<SliceCommand, { type: 'deploy' }>): Promise<void> {
+  const { slice: id, bundleDigest, graphHash } = command
+  const plan = await loadPlan(objects, data.dataDir, bundleDigest, graphHash)
+  const exchange = await GrpcExchange.listen(data.listen)
+  running = { id, slice: sliceOf(id, plan, exchange), exchange }
+  tell(id, { type: 'deployed', exchangeAddress: exchange.address })
+}
+
+function sliceOf(id: SliceId, plan: Plan, exchange: GrpcExchange): Slice {
+  const { settings } = plan.job
+  const { jobId, attempt, subtask } = id
+  return new Slice(
+    { jobId, attempt, subtask, plan, freeze: data.freeze },
+    {
+      clock: systemClock,
+      exchange,
+      createSource: (node, context) => adapters.source(node, context),
+      createSink: (node, context) => adapters.sink(node, context, settings),
+      openState: (stage) =>
+        openStateStore(
+          {
+            dir: join(data.stateDir, `stage-${stage}`),
+            keyGroups: keyGroupRange(subtask, settings.parallelism, settings.maxParallelism),
+            maxParallelism: settings.maxParallelism,
+            hotEntriesMax: HOT_ENTRIES_MAX,
+            chainLengthMax: CHAIN_LENGTH_MAX,
+            freeze: data.freeze,
+          },
+          { objects, segmentKey: (checkpoint) => segmentKey(jobId, checkpoint, subtask, stage) },
+        ),
+      report: (report) => reported(id, report),
+      turn: () => new Promise((resolve) => setImmediate(resolve)),
+    },
+  )
+}
+
+function reported(id: SliceId, report: SliceReport): void {
+  switch (report.type) {
+    case 'failed':
+      return fail(id, report.error)
+    case 'declined':
+      return tell(id, { type: 'declined', checkpoint: report.checkpoint, failure: report.error.toJSON() })
+    default:
+      return tell(id, report)
+  }
+}
+
+async function stop(id: SliceId, mode: 'leave' | 'abort'): Promise<void> {
+  await running?.slice.stop(mode)
+  await running?.exchange.close()
+  await adapters.close()
+  await rm(data.stateDir, { recursive: true, force: true })
+  tell(id, { type: 'stopped' })
+  // Posted messages are delivered before the thread ends.
+  setImmediate(() => process.exit(0))
+}
+
+function inTurn(id: SliceId, code: string, call: () => Promise<void>): void {
+  turn = turn.then(call).catch((error: unknown) => fail(id, asWeirError(error, code)))
+}
+
+port.on('message', (command: SliceCommand) => {
+  const id = command.slice
+  const slice = running?.slice
+  switch (command.type) {
+    case 'deploy':
+      return inTurn(id, 'DEPLOY_FAILED', () => deploy(command))
+    case 'recover':
+      return inTurn(id, 'RECOVER_FAILED', async () => {
+        const proofs = await running!.slice.recover(command.snapshot)
+        tell(id, { type: 'recovered', proofs: proofs.map(({ sink, proof }) => ({ sink, ...proof })) })
+      })
+    case 'run':
+      return inTurn(id, 'RUN_FAILED', () => running!.slice.run(command.peers))
+    case 'trigger':
+      return slice?.trigger(command.checkpoint)
+    case 'give-up':
+      return slice?.giveUp(command.checkpoint)
+    case 'commit':
+      return slice?.commit(command.epoch, command.upTo)
+    case 'stop':
+      // Not in turn: it ends what the turn may be waiting for.
+      void stop(id, command.mode).catch((error: unknown) => {
+        fail(id, asWeirError(error, 'STOP_FAILED'))
+        process.exit(1)
+      })
+  }
+})

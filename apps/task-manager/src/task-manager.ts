@@ -1,0 +1,157 @@
+/** The process's part: joins the fleet, gives each slice a slot (worker thread), passes commands and reports through. */
+import { WeirError, systemClock, systemRandom, asWeirError } from '@weir/model'
+import type { Logger } from '@weir/telemetry'
+import { FleetClient, type SliceCommand, type SliceId, type SliceReportMessage } from '@weir/wire'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { TaskManagerConfig } from './config.ts'
+import type { SlotData } from './slot.ts'
+
+/** A slot that does not stop by itself is terminated. */
+const SLOT_STOP_TIMEOUT_MS = 15_000
+/** How long a draining process waits for its slices to be moved. */
+export const DRAIN_TIMEOUT_MS = 30_000
+
+interface Slot {
+  readonly slice: SliceId
+  readonly worker: Worker
+  stopping: boolean
+}
+
+const keyOf = ({ jobId, attempt, subtask }: SliceId): string =>
+  `${jobId}/${attempt.generation}/${attempt.attempt}/${subtask}`
+
+export class TaskManager {
+  readonly #config: TaskManagerConfig
+  readonly #log: Logger
+  readonly #slots = new Map<string, Slot>()
+  readonly #end = new AbortController()
+  readonly #client: FleetClient
+  #joined: { id: string; generation: number; leader: string } | null = null
+  #serial = 0
+  #emptied: () => void = () => {}
+
+  constructor(config: TaskManagerConfig, httpAddress: string, log: Logger) {
+    this.#config = config
+    this.#log = log
+    const { jobManagers, slots, listen } = config
+    this.#client = new FleetClient(
+      { jobManagers, slots, version: '0.1.0', httpAddress, token: listen.token },
+      {
+        clock: systemClock,
+        random: systemRandom,
+        handlers: {
+          joined: (id, generation, leader) => {
+            this.#joined = { id, generation, leader }
+            log.info({ id, generation, leader }, 'joined')
+          },
+          command: (command) => this.#command(command),
+          disconnected: (reason) => this.#disconnected(reason),
+          slices: () => [...this.#slots.values()].map((s) => s.slice),
+        },
+      },
+    )
+  }
+
+  /** Null while no job-manager has us. */
+  get joined(): { id: string; generation: number; leader: string } | null {
+    return this.#joined
+  }
+
+  get busySlots(): number {
+    return this.#slots.size
+  }
+
+  /** Until `close`; rejects when this process can never join. */
+  async run(): Promise<void> {
+    // Whatever lies there belonged to a process that is gone: state is restored from snapshots.
+    await rm(this.#stateRoot, { recursive: true, force: true })
+    await this.#client.run(this.#end.signal)
+  }
+
+  /** Asks the job-manager to move the slices, waits for it (bounded), then leaves. */
+  async drainAndClose(): Promise<void> {
+    this.#client.drain()
+    if (this.#slots.size > 0 && this.#joined !== null) {
+      const emptied = new Promise<void>((resolve) => (this.#emptied = resolve))
+      await Promise.race([emptied, systemClock.sleep(DRAIN_TIMEOUT_MS, this.#end.signal).catch(() => undefined)])
+    }
+    this.#end.abort(new Error('the process stops'))
+    await Promise.all([...this.#slots.values()].map((s) => s.worker.terminate()))
+  }
+
+  get #stateRoot(): string {
+    return join(this.#config.dataDir, 'state', String(process.pid))
+  }
+
+  #command(command: SliceCommand): void {
+    const key = keyOf(command.slice)
+    const slot = this.#slots.get(key)
+    if (command.type === 'deploy') {
+      if (slot === undefined) this.#deploy(key, command)
+      return
+    }
+    if (slot === undefined) {
+      if (command.type === 'stop') this.#report({ type: 'stopped', slice: command.slice })
+      return
+    }
+    if (command.type === 'stop') this.#stop(slot, command.mode)
+    else slot.worker.postMessage(command)
+  }
+
+  #deploy(key: string, command: SliceCommand): void {
+    const { slots, listen, dataDir } = this.#config
+    const { slice } = command
+    const busy = [...this.#slots.values()].filter((s) => !s.stopping).length
+    if (busy >= slots) {
+      const error = new WeirError(
+        { code: 'NO_FREE_SLOT', kind: 'restart', slots },
+        `all ${slots} slots of this task-manager are taken`,
+      )
+      return this.#report({ type: 'failed', slice, failure: error.toJSON() })
+    }
+    const workerData: SlotData = {
+      listen: { ...listen, grpcPort: 0 },
+      stateDir: join(this.#stateRoot, String(this.#serial++)),
+      dataDir,
+      freeze: process.env['WEIR_FREEZE'] === '1',
+    }
+    const worker = new Worker(new URL('./slot.js', import.meta.url), { workerData, name: key })
+    const slot: Slot = { slice, worker, stopping: false }
+    this.#slots.set(key, slot)
+    worker.on('message', (report: SliceReportMessage) => this.#report(report))
+    worker.on('error', (thrown) => {
+      const error = asWeirError(thrown, 'SLOT_CRASHED')
+      this.#log.error({ slice, error: thrown }, 'slot crashed')
+      this.#report({ type: 'failed', slice, failure: error.toJSON() })
+    })
+    worker.on('exit', (code) => {
+      this.#slots.delete(key)
+      // A terminated one says nothing itself; a second "stopped" is ignored.
+      if (code !== 0 || !slot.stopping) this.#report({ type: 'stopped', slice })
+      if (this.#slots.size === 0) this.#emptied()
+    })
+    worker.postMessage(command)
+  }
+
+  #stop(slot: Slot, mode: 'leave' | 'abort'): void {
+    if (slot.stopping) return
+    slot.stopping = true
+    slot.worker.postMessage({ type: 'stop', slice: slot.slice, mode } satisfies SliceCommand)
+    const cancel = systemClock.after(SLOT_STOP_TIMEOUT_MS, () => void slot.worker.terminate())
+    slot.worker.once('exit', cancel)
+  }
+
+  /** Recovery resolves and fences what these slices had open: they must only stop. */
+  #disconnected(reason: string): void {
+    this.#joined = null
+    this.#log.warn({ reason, slices: this.#slots.size }, 'disconnected')
+    for (const slot of this.#slots.values()) this.#stop(slot, 'leave')
+  }
+
+  #report(report: SliceReportMessage): void {
+    if (report.type === 'failed') this.#log.warn({ slice: report.slice, failure: report.failure }, 'slice failed')
+    this.#client.report(report)
+  }
+}

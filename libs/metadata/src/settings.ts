@@ -1,0 +1,31 @@
+/** Which object store a process uses, from its environment. */
+import type { ObjectStore } from '@weir/checkpoint'
+import { WeirError } from '@weir/model'
+import { FolderObjectStore } from './folder-objects.ts'
+import { S3ObjectStore } from './s3-objects.ts'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** `WEIR_OBJECTS_DIR` (embedded) or S3. Throws `CONFIG_INVALID` (invalid) naming the variable. */
+export function openObjectStore(env: Env): ObjectStore {
+  const folder = env['WEIR_OBJECTS_DIR']
+  return folder ? new FolderObjectStore(folder) : openS3(env)
+}
+
+export function openS3(env: Env): S3ObjectStore {
+  const bucket = env['WEIR_S3_BUCKET']
+  if (!bucket) {
+    throw new WeirError(
+      { code: 'CONFIG_INVALID', kind: 'invalid', variable: 'WEIR_S3_BUCKET' },
+      'WEIR_S3_BUCKET is not set: name the bucket for snapshots and metadata (and WEIR_S3_ENDPOINT when it is not AWS)',
+    )
+  }
+  const [accessKeyId, secretAccessKey] = [env['WEIR_S3_ACCESS_KEY'], env['WEIR_S3_SECRET_KEY']]
+  return new S3ObjectStore({
+    endpoint: env['WEIR_S3_ENDPOINT'] || null,
+    region: env['WEIR_S3_REGION'] ?? 'us-east-1',
+    bucket,
+    prefix: env['WEIR_S3_PREFIX'] ?? '',
+    credentials: accessKeyId && secretAccessKey ? { accessKeyId, secretAccessKey } : null,
+  })
+}

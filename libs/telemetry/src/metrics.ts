@@ -1,0 +1,104 @@
+/** The field's basic metrics in Prometheus form. Rooms publish facts on channels; only this file knows prom-client. */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+
+const CHECKPOINT_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
+
+/** What a scrape asks of the process it runs in. */
+export interface JobSample {
+  readonly jobId: string
+  readonly state: string
+  readonly recordsIn: number
+  readonly recordsOut: number
+  readonly restarts: number
+  readonly publishedEpoch: number
+  readonly finalEpoch: number
+  /** ms since 1970; null before the first. */
+  readonly watermark: number | null
+}
+
+export class Metrics {
+  readonly registry = new Registry()
+  readonly #checkpointSeconds: Histogram
+  readonly #checkpoints: Counter
+  readonly #recoverySeconds: Histogram
+
+  constructor(service: string) {
+    const registers = [this.registry]
+    this.registry.setDefaultLabels({ service })
+    collectDefaultMetrics({ register: this.registry })
+    this.#checkpointSeconds = new Histogram({
+      name: 'weir_checkpoint_duration_seconds',
+      help: 'From trigger to published',
+      labelNames: ['job'],
+      buckets: CHECKPOINT_SECONDS,
+      registers,
+    })
+    this.#checkpoints = new Counter({
+      name: 'weir_checkpoints_total',
+      help: 'Checkpoints by outcome: published, final, given-up',
+      labelNames: ['job', 'outcome'],
+      registers,
+    })
+    this.#recoverySeconds = new Histogram({
+      name: 'weir_recovery_duration_seconds',
+      help: 'From the failure to all slices running again',
+      labelNames: ['job'],
+      buckets: CHECKPOINT_SECONDS,
+      registers,
+    })
+  }
+
+  /** Takes a message of the job room's channels (`weir:checkpoint:*`, `weir:job:*`). */
+  observe(channel: string, message: Readonly<Record<string, unknown>>): void {
+    const job = String(message['jobId'])
+    const seconds = Number(message['durationMs']) / 1_000
+    switch (channel) {
+      case 'weir:checkpoint:published':
+        this.#checkpointSeconds.observe({ job }, seconds)
+        return this.#checkpoints.inc({ job, outcome: 'published' })
+      case 'weir:checkpoint:final':
+        return this.#checkpoints.inc({ job, outcome: 'final' })
+      case 'weir:checkpoint:given-up':
+        return this.#checkpoints.inc({ job, outcome: 'given-up' })
+      case 'weir:job:restarted':
+        return this.#recoverySeconds.observe({ job }, Number(message['recoveryMs']) / 1_000)
+    }
+  }
+
+  /** Jobs are asked at scrape time. */
+  watchJobs(sample: () => readonly JobSample[]): void {
+    this.#perJob('weir_records_in_total', 'Records read by the sources', sample, (j) => j.recordsIn)
+    this.#perJob('weir_records_out_total', 'Records handed to the sinks', sample, (j) => j.recordsOut)
+    this.#perJob('weir_job_restarts_total', 'Restarts of the job in this term', sample, (j) => j.restarts)
+    this.#perJob('weir_job_running', '1 while the job runs', sample, (j) => (j.state === 'RUNNING' ? 1 : 0))
+    this.#perJob('weir_checkpoint_published_epoch', 'Highest published epoch', sample, (j) => j.publishedEpoch)
+    this.#perJob('weir_checkpoint_final_epoch', 'Highest final epoch', sample, (j) => j.finalEpoch)
+    this.#perJob('weir_watermark_seconds', 'Lowest watermark of the job', sample, (j) =>
+      j.watermark === null ? Number.NaN : j.watermark / 1_000,
+    )
+  }
+
+  gauge(name: string, help: string, value: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.set(value())
+      },
+    })
+  }
+
+  #perJob(name: string, help: string, sample: () => readonly JobSample[], value: (job: JobSample) => number): void {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['job'],
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const job of sample()) this.set({ job: job.jobId }, value(job))
+      },
+    })
+  }
+}
