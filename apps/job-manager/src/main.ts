@@ -1,1 +1,101 @@
-export {}
+/** Starts a job-manager. Says `{"ready":true,…}` on stdout when it listens; exit code 2: bad configuration. */
+import 'reflect-metadata'
+import { Module, type DynamicModule } from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { Transport, type MicroserviceOptions } from '@nestjs/microservices'
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
+import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger'
+import { WeirError, asWeirError } from '@weir/model'
+import { control, jobs } from '@weir/proto'
+import { Metrics, createLogger } from '@weir/telemetry'
+import { MESSAGE_BYTES_MAX } from '@weir/wire'
+import net from 'node:net'
+import { readConfig } from './config.ts'
+import { GrpcController, JOB_MANAGER } from './grpc.controller.ts'
+import { JobManager } from './job-manager.ts'
+import { openMetadata } from './metadata.ts'
+import { HealthController, METRICS, RestController } from './rest.controller.ts'
+
+@Module({})
+class AppModule {
+  static with(manager: JobManager, metrics: Metrics): DynamicModule {
+    return {
+      module: AppModule,
+      controllers: [GrpcController, RestController, HealthController],
+      providers: [
+        { provide: JOB_MANAGER, useValue: manager },
+        { provide: METRICS, useValue: metrics },
+      ],
+    }
+  }
+}
+
+/** Addresses are announced at the election, so ports must be known before anything listens. Throws `PORT_IN_USE`. */
+function reservePort(host: string, wanted: number, variable: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer()
+    probe.once('error', (error) =>
+      reject(
+        new WeirError(
+          { code: 'PORT_IN_USE', kind: 'invalid', host, port: wanted, variable },
+          `${host}:${wanted} cannot be used (${error.message}): choose another ${variable}, or 0 for any free port`,
+        ),
+      ),
+    )
+    probe.listen(wanted, host, () => {
+      const { port } = probe.address() as net.AddressInfo
+      probe.close(() => resolve(port))
+    })
+  })
+}
+
+try {
+  const config = readConfig(process.env)
+  const log = createLogger('job-manager', config.logLevel)
+  const { host, advertiseHost } = config.listen
+  const grpcPort = await reservePort(host, config.listen.grpcPort, 'WEIR_GRPC_PORT')
+  const httpPort = await reservePort(host, config.listen.httpPort, 'WEIR_HTTP_PORT')
+  const [grpc, http] = [`${advertiseHost}:${grpcPort}`, `${advertiseHost}:${httpPort}`]
+  const metadata = await openMetadata(config, process.env)
+  const metrics = new Metrics('job-manager')
+  const manager = new JobManager(config, metadata, { grpcAddress: grpc, restAddress: http }, log, metrics)
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(manager, metrics), new FastifyAdapter(), {
+    logger: false,
+    abortOnError: false,
+  })
+  app.connectMicroservice<MicroserviceOptions>({
+    transport: Transport.GRPC,
+    options: {
+      package: 'weir.v1',
+      packageDefinition: { 'weir.v1.Jobs': jobs.JobsService, 'weir.v1.Fleet': control.FleetService } as never,
+      url: `${host}:${grpcPort}`,
+      maxReceiveMessageLength: MESSAGE_BYTES_MAX,
+      maxSendMessageLength: MESSAGE_BYTES_MAX,
+    },
+  })
+  const title = new DocumentBuilder().setTitle('Weir').setDescription('Jobs, checkpoints and the fleet').setVersion('1')
+  SwaggerModule.setup('docs', app, SwaggerModule.createDocument(app, title.build()))
+  await app.startAllMicroservices()
+  await app.listen(httpPort, host)
+  console.log(JSON.stringify({ ready: true, grpc, http }))
+
+  let stopping = false
+  const stop = (signal: string): void => {
+    if (stopping) process.exit(1) // asked twice
+    stopping = true
+    log.info({ signal }, 'stopping')
+    void manager
+      .close()
+      .then(() => app.close())
+      .then(() => process.exit(0))
+  }
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+  manager.run().catch((error: unknown) => {
+    log.fatal({ error: asWeirError(error, 'INTERNAL').toJSON() }, 'cannot lead')
+    process.exit(2)
+  })
+} catch (thrown) {
+  const error = asWeirError(thrown, 'START_FAILED', 'invalid')
+  console.error(`job-manager: ${error.code}: ${error.message}`)
+  process.exit(2)
+}

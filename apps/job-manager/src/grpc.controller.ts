@@ -1,0 +1,92 @@
+/** Jobs and Fleet of the .proto files. Errors travel as `weir-error` metadata. */
+import type { Metadata, ServerReadableStream, sendUnaryData } from '@grpc/grpc-js'
+import { Controller, Inject } from '@nestjs/common'
+import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
+import type { JobView } from '@weir/job'
+import { jobId } from '@weir/model'
+import type { jobs } from '@weir/proto'
+import { toServiceError, type FleetCall } from '@weir/wire'
+import { BUNDLE_BYTES_MAX, tooLarge, type JobManager } from './job-manager.ts'
+
+export const JOB_MANAGER = Symbol('job-manager')
+
+@Controller()
+export class GrpcController {
+  readonly #manager: JobManager
+
+  constructor(@Inject(JOB_MANAGER) manager: JobManager) {
+    this.#manager = manager
+  }
+
+  @GrpcStreamCall('Fleet', 'join')
+  join(call: FleetCall): void {
+    this.#manager.join(call)
+  }
+
+  @GrpcStreamCall('Jobs', 'uploadBundle')
+  uploadBundle(
+    call: ServerReadableStream<jobs.BundleChunk, jobs.BundleStored>,
+    reply: sendUnaryData<jobs.BundleStored>,
+  ): void {
+    void (async () => {
+      this.#manager.authorize(tokenOf(call.metadata))
+      const chunks: Buffer[] = []
+      let bytes = 0
+      let digest = ''
+      for await (const chunk of call as AsyncIterable<jobs.BundleChunk>) {
+        digest ||= chunk.digest
+        bytes += chunk.data.byteLength
+        if (bytes > BUNDLE_BYTES_MAX) throw tooLarge(bytes)
+        chunks.push(chunk.data)
+      }
+      const alreadyThere = await this.#manager.storeBundle(digest, Buffer.concat(chunks))
+      reply(null, { digest, alreadyThere })
+    })().catch((error: unknown) => reply(toServiceError(error)))
+  }
+
+  @GrpcMethod('Jobs', 'submit')
+  submit(request: jobs.SubmitRequest, metadata: Metadata): Promise<jobs.SubmitResponse> {
+    return this.#answer(metadata, async () => ({ jobId: await this.#manager.submit(request) }))
+  }
+
+  @GrpcMethod('Jobs', 'get')
+  get(request: jobs.GetRequest, metadata: Metadata): Promise<jobs.JobView> {
+    return this.#answer(metadata, async () => view((await this.#manager.term()).get(jobId(request.jobId))))
+  }
+
+  @GrpcMethod('Jobs', 'list')
+  list(_request: jobs.ListRequest, metadata: Metadata): Promise<jobs.ListResponse> {
+    return this.#answer(metadata, async () => ({ jobs: (await this.#manager.term()).list().map(view) }))
+  }
+
+  @GrpcMethod('Jobs', 'cancel')
+  cancel(request: jobs.CancelRequest, metadata: Metadata): Promise<jobs.JobView> {
+    return this.#answer(metadata, async () => view(await (await this.#manager.term()).cancel(jobId(request.jobId))))
+  }
+
+  async #answer<T>(metadata: Metadata, call: () => Promise<T>): Promise<T> {
+    try {
+      this.#manager.authorize(tokenOf(metadata))
+      return await call()
+    } catch (error) {
+      throw new RpcException(toServiceError(error))
+    }
+  }
+}
+
+const tokenOf = (metadata: Metadata): string | undefined => metadata.get('weir-token')[0]?.toString()
+
+const view = (v: JobView): jobs.JobView => ({
+  jobId: v.jobId,
+  name: v.name,
+  state: v.state,
+  generation: v.generation,
+  attempt: v.attempt,
+  publishedEpoch: v.publishedEpoch,
+  finalEpoch: v.finalEpoch,
+  restarts: v.restarts,
+  recordsIn: v.recordsIn,
+  error: v.error === null ? '' : JSON.stringify(v.error),
+  submittedAt: v.submittedAt,
+  parallelism: v.parallelism,
+})

@@ -1,0 +1,214 @@
+/** Campaigns, leads, campaigns again; answers for the leader or names it. */
+import type { LeaderRecord } from '@weir/checkpoint'
+import { validateSettings, type PlanSummary } from '@weir/dataflow'
+import { bundleKey, sha256 } from '@weir/metadata'
+import { WeirError, asWeirError, digest, isJobId, jobId, systemClock, type JobId } from '@weir/model'
+import type { JobSample, Logger, Metrics } from '@weir/telemetry'
+import { FLEET_DEFAULTS, FleetServer, checkToken, type FleetCall, type Standing } from '@weir/wire'
+import type { JobManagerConfig } from './config.ts'
+import type { Metadata } from './metadata.ts'
+import { Term } from './term.ts'
+
+export const BUNDLE_BYTES_MAX = 32 << 20
+const PLAN_BYTES_MAX = 1 << 20
+const CAMPAIGN_PAUSE_MS = 300
+
+export interface SubmitWish {
+  readonly jobId: string
+  readonly name: string
+  readonly bundleDigest: string
+  readonly graphHash: string
+  readonly plan: Uint8Array
+}
+
+export class JobManager {
+  readonly #config: JobManagerConfig
+  readonly #metadata: Metadata
+  readonly #log: Logger
+  readonly #metrics: Metrics
+  readonly #self: Omit<LeaderRecord, 'generation'>
+  readonly #end = new AbortController()
+  readonly fleet: FleetServer
+  #term: Term | null = null
+
+  constructor(
+    config: JobManagerConfig,
+    metadata: Metadata,
+    self: Omit<LeaderRecord, 'generation'>,
+    log: Logger,
+    metrics: Metrics,
+  ) {
+    this.#config = config
+    this.#metadata = metadata
+    this.#self = self
+    this.#log = log
+    this.#metrics = metrics
+    this.fleet = new FleetServer(
+      { ...FLEET_DEFAULTS, token: config.listen.token },
+      {
+        clock: systemClock,
+        standing: () => this.#standing(),
+        events: {
+          joined: (info) => {
+            log.info(info, 'task-manager joined')
+            this.#term?.joined(info)
+          },
+          report: (from, report) => this.#term?.report(from, report),
+          lost: (id, reason) => {
+            log.warn({ id, reason }, 'task-manager lost')
+            this.#term?.lost(id, reason)
+          },
+          draining: (id) => this.#term?.draining(id),
+          alive: (id, slices) => this.#term?.alive(id, slices),
+        },
+      },
+    )
+    metrics.watchJobs(() => this.#samples())
+    metrics.gauge('weir_leader', '1 while this process leads', () => (this.#term ? 1 : 0))
+    metrics.gauge('weir_task_managers', 'Task-managers that have joined', () => this.fleet.list().length)
+  }
+
+  get leading(): boolean {
+    return this.#term !== null
+  }
+
+  /** Until `close`. Rejects only for what no retry can mend. */
+  async run(): Promise<void> {
+    const { signal } = this.#end
+    while (!signal.aborted) {
+      try {
+        const leadership = await this.#metadata.election.campaign(this.#self, signal)
+        this.#log.info({ generation: leadership.generation }, 'leading')
+        const { fleet } = this
+        const stores = this.#metadata.stores(leadership)
+        this.#term = new Term({ leadership, stores, fleet, log: this.#log, metrics: this.#metrics })
+        await this.#term.run()
+      } catch (thrown) {
+        if (signal.aborted) return
+        const error = asWeirError(thrown, 'CAMPAIGN_FAILED', 'retry')
+        if (error.kind === 'invalid') throw error
+        this.#log.warn({ error: error.toJSON() }, 'campaign failed')
+      } finally {
+        this.#term = null
+        this.fleet.closeAll('')
+      }
+      await systemClock.sleep(CAMPAIGN_PAUSE_MS, signal).catch(() => undefined) // another one first
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#end.abort(new WeirError({ code: 'STOPPING', kind: 'fenced' }, 'the job-manager stops'))
+    this.fleet.closeAll('')
+    await this.#metadata.election.close()
+    await this.#metadata.close()
+  }
+
+  join(call: FleetCall): void {
+    this.fleet.handle(call)
+  }
+
+  authorize(token: string | undefined): void {
+    checkToken(this.#config.listen.token, token)
+  }
+
+  /** Throws `NOT_LEADER` (retry; fact leaderAddress, empty when nobody leads). */
+  async term(): Promise<Term> {
+    if (this.#term) return this.#term
+    const leader = await this.leader()
+    throw new WeirError(
+      { code: 'NOT_LEADER', kind: 'retry', leaderAddress: leader?.grpcAddress ?? '' },
+      leader ? `this job-manager does not lead; ask ${leader.grpcAddress}` : 'no job-manager leads at present',
+    )
+  }
+
+  leader(): Promise<LeaderRecord | null> {
+    return this.#metadata.election.leader()
+  }
+
+  /** True when it was there already. Throws `BUNDLE_DIGEST_MISMATCH`, `BUNDLE_TOO_LARGE` (invalid). */
+  async storeBundle(name: string, bytes: Uint8Array): Promise<boolean> {
+    await this.term()
+    if (bytes.byteLength > BUNDLE_BYTES_MAX) throw tooLarge(bytes.byteLength)
+    const found = sha256(bytes)
+    if (found !== name) {
+      throw new WeirError(
+        { code: 'BUNDLE_DIGEST_MISMATCH', kind: 'invalid', expected: name, found },
+        `the uploaded bundle has digest ${found}, announced was ${name}: it was changed on its way; submit again`,
+      )
+    }
+    const put = await this.#metadata.objects.put(bundleKey(found), bytes, { ifNoneMatch: '*' })
+    return put.kind === 'lost'
+  }
+
+  /** Throws `JOB_ID_INVALID`, `PLAN_INVALID`, `BUNDLE_UNKNOWN`, `SETTINGS_INVALID`, `JOB_EXISTS` (invalid). */
+  async submit(wish: SubmitWish): Promise<JobId> {
+    const term = await this.term()
+    const id = wish.jobId || wish.name
+    if (!isJobId(id)) {
+      throw new WeirError(
+        { code: 'JOB_ID_INVALID', kind: 'invalid', jobId: id },
+        `"${id}" cannot be a job id: give 1 to 63 of a-z, 0-9 and "-", beginning with a letter or digit`,
+      )
+    }
+    const plan = parsePlan(wish.plan)
+    validateSettings(plan.settings)
+    const bundleDigest = digest(wish.bundleDigest)
+    if ((await this.#metadata.objects.get(bundleKey(bundleDigest))) === null) {
+      throw new WeirError(
+        { code: 'BUNDLE_UNKNOWN', kind: 'invalid', bundleDigest },
+        `bundle ${bundleDigest} was not uploaded: call UploadBundle first`,
+      )
+    }
+    const record = {
+      jobId: jobId(id),
+      name: wish.name,
+      bundleDigest,
+      graphHash: wish.graphHash,
+      plan,
+      submittedAt: systemClock.now(),
+      desired: 'running' as const,
+      ended: null,
+    }
+    await term.submit(record)
+    return record.jobId
+  }
+
+  async #standing(): Promise<Standing> {
+    if (this.#term) return { leading: true, generation: this.#term.generation as never }
+    const leader = await this.leader().catch(() => null)
+    return { leading: false, leaderAddress: leader?.grpcAddress ?? '' }
+  }
+
+  #samples(): JobSample[] {
+    return (this.#term?.list() ?? []).map((view) => {
+      const watermark = Math.min(...view.slices.map((s) => s.watermark))
+      const recordsOut = view.slices.reduce((sum, s) => sum + s.recordsOut, 0)
+      return { ...view, recordsOut, watermark: Number.isFinite(watermark) && watermark > 0 ? watermark : null }
+    })
+  }
+}
+
+function parsePlan(bytes: Uint8Array): PlanSummary {
+  const refuse = (why: string): WeirError =>
+    new WeirError(
+      { code: 'PLAN_INVALID', kind: 'invalid' },
+      `the plan cannot be used: ${why}. Submit with the weir CLI.`,
+    )
+  if (bytes.byteLength > PLAN_BYTES_MAX) throw refuse(`it has ${bytes.byteLength} bytes, at most ${PLAN_BYTES_MAX}`)
+  let plan: Partial<PlanSummary> | null
+  try {
+    plan = JSON.parse(Buffer.from(bytes).toString('utf8')) as Partial<PlanSummary> | null
+  } catch (error) {
+    throw refuse((error as Error).message)
+  }
+  if (plan?.version !== 1 || typeof plan.settings !== 'object' || !Array.isArray(plan.nodes)) {
+    throw refuse('it is not a version 1 plan')
+  }
+  return plan as PlanSummary
+}
+
+export const tooLarge = (bytes: number): WeirError =>
+  new WeirError(
+    { code: 'BUNDLE_TOO_LARGE', kind: 'invalid', bytes },
+    `the bundle has at least ${bytes} bytes, at most ${BUNDLE_BYTES_MAX} are taken: leave data files out of the job`,
+  )

@@ -1,0 +1,179 @@
+/** REST for people and tools; problems as RFC 9457. Who does not lead sends on to the leader. */
+import { Controller, Get, Header, HttpCode, Inject, Param, Post, Req, Res } from '@nestjs/common'
+import { ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiTags } from '@nestjs/swagger'
+import type { CheckpointView, JobView } from '@weir/job'
+import { WeirError, asWeirError, jobId } from '@weir/model'
+import { Metrics } from '@weir/telemetry'
+import type { TaskManagerInfo } from '@weir/wire'
+import { JOB_MANAGER } from './grpc.controller.ts'
+import type { JobManager } from './job-manager.ts'
+import type { Term } from './term.ts'
+
+export const METRICS = Symbol('metrics')
+
+interface Reply {
+  status(code: number): Reply
+  header(name: string, value: string): Reply
+  send(body: unknown): void
+}
+interface Request {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+}
+
+export class JobDto {
+  @ApiProperty() readonly jobId!: string
+  @ApiProperty() readonly name!: string
+  @ApiProperty({
+    description: 'CREATED DEPLOYING RECOVERING RUNNING RESTARTING CANCELLING FAILING FINISHED FAILED CANCELLED',
+  })
+  readonly state!: string
+  @ApiProperty() readonly generation!: number
+  @ApiProperty() readonly attempt!: number
+  @ApiProperty() readonly parallelism!: number
+  @ApiProperty({ description: 'Highest published epoch; 0 = none' }) readonly publishedEpoch!: number
+  @ApiProperty({ description: 'Highest epoch whose output is committed' }) readonly finalEpoch!: number
+  @ApiProperty() readonly restarts!: number
+  @ApiProperty({ type: Number, nullable: true }) readonly lastRecoveryMs!: number | null
+  @ApiProperty() readonly recordsIn!: number
+  @ApiProperty({ description: 'ms since 1970' }) readonly submittedAt!: number
+  @ApiProperty({ type: Object, nullable: true }) readonly error!: object | null
+  @ApiProperty({ type: Object, isArray: true }) readonly slices!: object[]
+}
+export class CheckpointDto {
+  @ApiProperty() readonly epoch!: number
+  @ApiProperty() readonly generation!: number
+  @ApiProperty() readonly attempt!: number
+  @ApiProperty({ enum: ['in-progress', 'published', 'final', 'given-up'] }) readonly status!: string
+  @ApiProperty() readonly triggeredAt!: number
+  @ApiProperty({ type: Number, nullable: true }) readonly durationMs!: number | null
+  @ApiProperty({ type: String, nullable: true }) readonly reason!: string | null
+}
+export class TaskManagerDto {
+  @ApiProperty() readonly id!: string
+  @ApiProperty() readonly slots!: number
+  @ApiProperty() readonly version!: string
+  @ApiProperty() readonly httpAddress!: string
+  @ApiProperty() readonly joinedAt!: number
+  @ApiProperty() readonly draining!: boolean
+}
+
+const STATUS: Record<string, number> = { JOB_UNKNOWN: 404, JOB_EXISTS: 409, TOKEN_REFUSED: 401 }
+const BY_KIND = { invalid: 400, retry: 503, restart: 500, fenced: 409 } as const
+
+@ApiTags('jobs')
+@Controller('api/v1')
+export class RestController {
+  readonly #manager: JobManager
+
+  constructor(@Inject(JOB_MANAGER) manager: JobManager) {
+    this.#manager = manager
+  }
+
+  @Get('jobs')
+  @ApiOperation({ summary: 'All jobs' })
+  @ApiOkResponse({ type: [JobDto] })
+  jobs(@Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (term): readonly JobView[] => term.list())
+  }
+
+  @Get('jobs/:id')
+  @ApiOperation({ summary: 'One job with its slices' })
+  @ApiParam({ name: 'id' })
+  @ApiOkResponse({ type: JobDto })
+  job(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (term) => term.get(jobId(id)))
+  }
+
+  @Get('jobs/:id/checkpoints')
+  @ApiOperation({ summary: 'The last 100 checkpoints of this term, newest first' })
+  @ApiParam({ name: 'id' })
+  @ApiOkResponse({ type: [CheckpointDto] })
+  checkpoints(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (term): readonly CheckpointView[] => term.checkpoints(jobId(id)))
+  }
+
+  @Post('jobs/:id/cancel')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Cancels a job: what is published is committed, nothing is left open' })
+  @ApiParam({ name: 'id' })
+  cancel(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (term) => term.cancel(jobId(id)), 202)
+  }
+
+  @Get('task-managers')
+  @ApiOperation({ summary: 'The fleet' })
+  @ApiOkResponse({ type: [TaskManagerDto] })
+  taskManagers(@Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (): readonly TaskManagerInfo[] => this.#manager.fleet.list())
+  }
+
+  async #answer(request: Request, reply: Reply, call: (term: Term) => unknown, success = 200): Promise<void> {
+    try {
+      const token =
+        request.headers['weir-token'] ?? String(request.headers['authorization'] ?? '').replace(/^Bearer /, '')
+      this.#manager.authorize(String(token))
+      const body = await call(await this.#manager.term())
+      return reply.status(success).send(body)
+    } catch (thrown) {
+      const error = asWeirError(thrown, 'INTERNAL')
+      if (error.code === 'NOT_LEADER') {
+        const leader = await this.#manager.leader().catch(() => null)
+        if (leader) return reply.status(307).header('location', `http://${leader.restAddress}${request.url}`).send('')
+      }
+      return problem(reply, error)
+    }
+  }
+}
+
+function problem(reply: Reply, error: WeirError): void {
+  const status = STATUS[error.code] ?? BY_KIND[error.kind]
+  const { code, kind, message, facts } = error.toJSON()
+  reply
+    .status(status)
+    .header('content-type', 'application/problem+json')
+    .send({ type: `urn:weir:error:${code}`, title: code, status, detail: message, code, kind, facts })
+}
+
+@ApiTags('health')
+@Controller()
+export class HealthController {
+  readonly #manager: JobManager
+  readonly #metrics: Metrics
+
+  constructor(@Inject(JOB_MANAGER) manager: JobManager, @Inject(METRICS) metrics: Metrics) {
+    this.#manager = manager
+    this.#metrics = metrics
+  }
+
+  @Get('livez')
+  @ApiOperation({ summary: 'The process answers' })
+  live(): { status: string } {
+    return { status: 'ok' }
+  }
+
+  @Get('readyz')
+  @ApiOperation({ summary: 'It leads, or knows who does' })
+  async ready(@Res() reply: Reply): Promise<void> {
+    try {
+      if (this.#manager.leading || (await this.#manager.leader()) !== null)
+        return reply.status(200).send({ status: 'ok' })
+      throw new WeirError({ code: 'NO_LEADER', kind: 'retry' }, 'no job-manager leads at present')
+    } catch (error) {
+      return problem(reply, asWeirError(error, 'INTERNAL'))
+    }
+  }
+
+  @Get('healthz')
+  @ApiOperation({ summary: 'What it is and whom it sees' })
+  async health(): Promise<object> {
+    const leader = await this.#manager.leader().catch((error: unknown) => ({ error: String(error) }))
+    return { status: 'ok', leading: this.#manager.leading, leader, taskManagers: this.#manager.fleet.list().length }
+  }
+
+  @Get('metrics')
+  @Header('content-type', 'text/plain; version=0.0.4')
+  metrics(): Promise<string> {
+    return this.#metrics.registry.metrics()
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * One term of leadership: every job of the cluster under one generation. It is made when the election is won and thrown
+ * away when the lease ends; nothing in it is needed to go on, the next leader reads all from the stores.
+ */
+import type { JobRecord, LeaderStores, Leadership } from '@weir/checkpoint'
+import type { PlanSummary } from '@weir/dataflow'
+import { FleetSlots, JobMaster, type CheckpointView, type JobSpec, type JobView } from '@weir/job'
+import { WeirError, asWeirError, systemClock, type JobId, type TaskManagerId } from '@weir/model'
+import type { Logger, Metrics } from '@weir/telemetry'
+import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
+
+export interface TermDeps {
+  readonly leadership: Leadership
+  readonly stores: LeaderStores
+  readonly fleet: FleetServer
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+/** Resolution of triggers and timeouts of every job. */
+const TICK_MS = 50
+export const JOBS_MAX = 1_000
+const LOAD_RETRY_MS = 500
+
+export class Term {
+  readonly #deps: TermDeps
+  readonly #slots = new FleetSlots()
+  readonly #masters = new Map<JobId, JobMaster>()
+  /** Jobs that have ended, with their last view where this term saw it. */
+  readonly #records = new Map<JobId, { record: JobRecord; view: JobView | null }>()
+  #stepDown: (reason: string) => void = () => {}
+
+  constructor(deps: TermDeps) {
+    this.#deps = deps
+  }
+
+  get generation(): number {
+    return this.#deps.leadership.generation
+  }
+
+  /** Reads every job and starts those that have not ended. Resolves when the term is over. */
+  async run(): Promise<string> {
+    const { leadership, log } = this.#deps
+    const over = new Promise<string>((resolve) => {
+      this.#stepDown = resolve
+      const { signal } = leadership
+      const aborted = (): void => resolve(asWeirError(signal.reason, 'LEADERSHIP_LOST').message)
+      if (signal.aborted) aborted()
+      else signal.addEventListener('abort', aborted, { once: true })
+    })
+    void this.#load().catch((error: unknown) => this.#stepDown(`jobs cannot be read: ${String(error)}`))
+    const reason = await over
+    for (const master of this.#masters.values()) master.close()
+    log.warn({ generation: leadership.generation, reason }, 'leadership ended')
+    await leadership.resign()
+    return reason
+  }
+
+  // ---- what users ask for -------------------------------------------------------------------------------------------
+
+  /** Throws `JOB_EXISTS` (invalid), `JOBS_MAX_REACHED`. */
+  async submit(record: JobRecord): Promise<void> {
+    if (this.#masters.size >= JOBS_MAX) {
+      throw new WeirError({ code: 'JOBS_MAX_REACHED', kind: 'retry' }, `${JOBS_MAX} jobs run already; cancel one`)
+    }
+    if (!(await this.#deps.stores.jobs.create(record))) {
+      throw new WeirError(
+        { code: 'JOB_EXISTS', kind: 'invalid', jobId: record.jobId },
+        `a job "${record.jobId}" exists already, and an id is never used again (its transactions and snapshots carry ` +
+          'it): submit with --id NEW-ID',
+      )
+    }
+    this.#start(record)
+  }
+
+  /** Throws `JOB_UNKNOWN` (invalid). */
+  get(jobId: JobId): JobView {
+    const master = this.#masters.get(jobId)
+    if (master) return master.view()
+    const ended = this.#records.get(jobId)
+    if (ended) return ended.view ?? viewOf(ended.record)
+    throw new WeirError(
+      { code: 'JOB_UNKNOWN', kind: 'invalid', jobId },
+      `there is no job "${jobId}"; \`weir jobs\` lists those there are`,
+    )
+  }
+
+  list(): readonly JobView[] {
+    return [...this.#masters.keys(), ...this.#records.keys()].map((id) => this.get(id))
+  }
+
+  checkpoints(jobId: JobId): readonly CheckpointView[] {
+    this.get(jobId)
+    return this.#masters.get(jobId)?.checkpoints() ?? []
+  }
+
+  /** The wish is recorded first: also the next leader cancels it. */
+  async cancel(jobId: JobId): Promise<JobView> {
+    const before = this.get(jobId)
+    const master = this.#masters.get(jobId)
+    if (master === undefined) return before
+    await this.#deps.stores.jobs.update(jobId, (record) => ({ ...record, desired: 'cancelled' }))
+    master.dispatch({ type: 'cancel' })
+    return this.get(jobId)
+  }
+
+  // ---- what the fleet says ------------------------------------------------------------------------------------------
+
+  joined(info: TaskManagerInfo): void {
+    this.#slots.join(info.id, info.slots)
+  }
+
+  lost(taskManagerId: TaskManagerId, reason: string): void {
+    this.#slots.withdraw(taskManagerId)
+    for (const master of this.#masters.values()) master.dispatch({ type: 'task-manager-lost', taskManagerId, reason })
+  }
+
+  draining(taskManagerId: TaskManagerId): void {
+    this.#slots.withdraw(taskManagerId)
+    for (const master of this.#masters.values()) master.dispatch({ type: 'task-manager-draining', taskManagerId })
+  }
+
+  report(_from: TaskManagerId, report: SliceReportMessage): void {
+    this.#masters.get(report.slice.jobId)?.dispatch(reportEvent(report))
+  }
+
+  /** A slice of an attempt that is over, or of a job that is not there, is told to go. */
+  alive(id: TaskManagerId, slices: readonly SliceId[]): void {
+    for (const slice of slices) {
+      const view = this.#masters.get(slice.jobId)?.view()
+      const current = view?.generation === slice.attempt.generation && view.attempt === slice.attempt.attempt
+      if (!current) this.#deps.fleet.send(id, { type: 'stop', slice, mode: 'leave' })
+    }
+  }
+
+  // ---- inside -------------------------------------------------------------------------------------------------------
+
+  async #load(): Promise<void> {
+    const { stores, leadership, log } = this.#deps
+    for (;;) {
+      try {
+        for (const record of await stores.jobs.list()) {
+          if (this.#masters.has(record.jobId)) continue
+          if (record.ended !== null) this.#records.set(record.jobId, { record, view: null })
+          else this.#start(record)
+        }
+        return
+      } catch (error) {
+        log.warn({ error: String(error) }, 'reading the jobs failed; trying again')
+        await systemClock.sleep(LOAD_RETRY_MS, leadership.signal) // ends with the lease
+      }
+    }
+  }
+
+  #start(record: JobRecord): void {
+    const { leadership, stores, fleet, metrics, log } = this.#deps
+    const { jobId, name, bundleDigest, graphHash } = record
+    const spec: JobSpec = { jobId, name, bundleDigest, graphHash, plan: record.plan as PlanSummary }
+    const { generation, signal } = leadership
+    const master = new JobMaster(
+      { spec, generation, submittedAt: record.submittedAt, tickMs: TICK_MS },
+      {
+        checkpoints: stores.checkpoints(jobId),
+        jobs: stores.jobs,
+        control: fleet,
+        slots: this.#slots,
+        clock: systemClock,
+        signal,
+        stepDown: (reason) => this.#stepDown(reason),
+        publish: (channel, message) => {
+          metrics.observe(channel, message)
+          log[channel.startsWith('weir:checkpoint') ? 'debug' : 'info'](message, channel)
+        },
+      },
+    )
+    this.#masters.set(jobId, master)
+    master.start()
+    if (record.desired === 'cancelled') master.dispatch({ type: 'cancel' })
+    void master.ended.then(() => {
+      this.#masters.delete(jobId)
+      this.#records.set(jobId, { record, view: master.view() })
+      master.close()
+    })
+  }
+}
+
+/** A job that had ended before this term. */
+function viewOf(record: JobRecord): JobView {
+  const plan = record.plan as PlanSummary
+  return {
+    jobId: record.jobId,
+    name: record.name,
+    state: record.ended?.state ?? 'CREATED',
+    generation: 0,
+    attempt: 0,
+    parallelism: plan.settings.parallelism,
+    publishedEpoch: 0,
+    finalEpoch: 0,
+    restarts: 0,
+    lastRecoveryMs: null,
+    recordsIn: 0,
+    submittedAt: record.submittedAt,
+    error: (record.ended?.error as JobView['error'] | undefined) ?? null,
+    slices: [],
+  }
+}
