@@ -1,1 +1,111 @@
-export {}
+#!/usr/bin/env node
+/** `weir`: dev, submit, jobs, get, cancel. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+import { WeirError, asWeirError } from '@weir/model'
+import { JobsClient } from '@weir/wire'
+import { parseArgs } from 'node:util'
+import { bundleJob } from './bundle.ts'
+import { dev } from './dev.ts'
+import { submit } from './submit.ts'
+
+const USAGE = `weir – exactly-once stream processing
+
+  weir dev JOB.ts              run a job here, without any server
+  weir submit JOB.ts           bundle and submit a job, wait until it runs
+  weir jobs                    list the jobs
+  weir get JOB-ID              one job, with the reason of its last failure
+  weir cancel JOB-ID           end a job; what is published is committed
+
+  --set NAME=VALUE             parameter of the job file (repeatable)
+  --id JOB-ID                  id of the job; default: its name
+  --no-wait                    submit: do not wait until it runs
+  --job-manager HOST:PORT,…    default: WEIR_JOB_MANAGERS, then 127.0.0.1:7070
+  --token TOKEN                default: WEIR_FLEET_TOKEN
+  --json                       machine-readable output
+`
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      set: { type: 'string', multiple: true, default: [] },
+      id: { type: 'string' },
+      'no-wait': { type: 'boolean', default: false },
+      'job-manager': { type: 'string' },
+      token: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  const [verb, argument] = positionals
+  if (values.help || verb === undefined) {
+    console.log(USAGE)
+    return values.help ? 0 : 2
+  }
+  const addresses = (values['job-manager'] ?? process.env['WEIR_JOB_MANAGERS'] ?? '127.0.0.1:7070').split(',')
+  const client = new JobsClient(addresses, { token: values.token ?? process.env['WEIR_FLEET_TOKEN'] ?? null })
+  const print = (value: unknown, text: string): void => console.log(values.json ? JSON.stringify(value) : text)
+  try {
+    switch (verb) {
+      case 'dev':
+        return await dev(await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set)), values.id)
+      case 'submit': {
+        const bundle = await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set))
+        const view = await submit(client, bundle, { id: values.id, wait: !values['no-wait'] })
+        print(view, `${view.jobId} is ${view.state}`)
+        return 0
+      }
+      case 'jobs': {
+        const jobs = await client.list()
+        const rows = jobs.map((j) => `${j.jobId}\t${j.state}\tepoch ${j.finalEpoch}\t${j.recordsIn} records`)
+        print(jobs, rows.join('\n') || 'no jobs')
+        return 0
+      }
+      case 'get': {
+        const job = await client.get(needed(argument, 'JOB-ID'))
+        const error =
+          job.error === '' ? '' : `\n${describe(JSON.parse(job.error) as { code: string; message: string })}`
+        print(job, `${job.jobId} is ${job.state}, epoch ${job.finalEpoch}, ${job.recordsIn} records${error}`)
+        return 0
+      }
+      case 'cancel': {
+        const job = await client.cancel(needed(argument, 'JOB-ID'))
+        print(job, `${job.jobId} is ${job.state}`)
+        return 0
+      }
+      default:
+        throw usage(`there is no command "${verb}"`)
+    }
+  } finally {
+    client.close()
+  }
+}
+
+const usage = (why: string): WeirError =>
+  new WeirError({ code: 'USAGE', kind: 'invalid' }, `${why}. \`weir --help\` shows what there is.`)
+
+function needed(argument: string | undefined, what: string): string {
+  if (argument === undefined) throw usage(`${what} is missing`)
+  return argument
+}
+
+function parameters(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=')
+      if (at < 1) throw usage(`--set ${pair}: write NAME=VALUE`)
+      return [pair.slice(0, at), pair.slice(at + 1)]
+    }),
+  )
+}
+
+const describe = (error: { code: string; message: string }): string => `${error.code}: ${error.message}`
+
+try {
+  process.exitCode = await main()
+} catch (thrown) {
+  const error = (thrown as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
+    ? usage((thrown as Error).message)
+    : asWeirError(thrown, 'INTERNAL')
+  console.error(process.argv.includes('--json') ? JSON.stringify(error.toJSON()) : describe(error))
+  process.exitCode = error.code === 'JOB_FAILED' ? 1 : error.kind === 'invalid' ? 2 : 3
+}

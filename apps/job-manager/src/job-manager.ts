@@ -30,6 +30,7 @@ export class JobManager {
   readonly #end = new AbortController()
   readonly fleet: FleetServer
   #term: Term | null = null
+  #running: Promise<void> = Promise.resolve()
 
   constructor(
     config: JobManagerConfig,
@@ -73,7 +74,12 @@ export class JobManager {
   }
 
   /** Until `close`. Rejects only for what no retry can mend. */
-  async run(): Promise<void> {
+  run(): Promise<void> {
+    this.#running = this.#lead()
+    return this.#running
+  }
+
+  async #lead(): Promise<void> {
     const { signal } = this.#end
     while (!signal.aborted) {
       try {
@@ -99,6 +105,8 @@ export class JobManager {
   async close(): Promise<void> {
     this.#end.abort(new WeirError({ code: 'STOPPING', kind: 'fenced' }, 'the job-manager stops'))
     this.fleet.closeAll('')
+    // The lease is given back by the term's end: the next leader need not wait for it.
+    await this.#running.catch(() => undefined)
     await this.#metadata.election.close()
     await this.#metadata.close()
   }

@@ -1,0 +1,86 @@
+/** A job file becomes one self-contained module, named by its digest. */
+import { planJob, type JobDefinition, type Plan } from '@weir/dataflow'
+import { WeirError, digest, type Digest } from '@weir/model'
+import { build, type Message } from 'esbuild'
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+export interface Bundle {
+  readonly bytes: Uint8Array
+  readonly digest: Digest
+  readonly graphHash: string
+  readonly plan: Plan
+}
+
+const sha256 = (data: Uint8Array | string): string => createHash('sha256').update(data).digest('hex')
+
+/**
+ * Throws WeirError (invalid): `JOB_FILE_MISSING`, `BUNDLE_FAILED` (with file, line, column), `BUNDLE_THROWS`,
+ * `BUNDLE_NO_JOB`, and what the planner refuses.
+ */
+export async function bundleJob(file: string, params: Readonly<Record<string, string>>): Promise<Bundle> {
+  const entry = resolve(file)
+  if (!existsSync(entry)) {
+    throw new WeirError({ code: 'JOB_FILE_MISSING', kind: 'invalid', file }, `there is no file ${file}`)
+  }
+  const bytes = await compile(entry, params)
+  const definition = await load(bytes)
+  const plan = planJob(definition)
+  return { bytes, digest: digest(sha256(bytes)), graphHash: sha256(plan.canonical), plan }
+}
+
+async function compile(entry: string, params: Readonly<Record<string, string>>): Promise<Uint8Array> {
+  try {
+    const result = await build({
+      entryPoints: [entry],
+      bundle: true,
+      write: false,
+      platform: 'node',
+      format: 'esm',
+      target: 'node22',
+      logLevel: 'silent',
+      legalComments: 'none',
+      // Names of operators and errors should be readable where they are thrown.
+      keepNames: true,
+      define: { __WEIR_PARAMS__: JSON.stringify(params) },
+      conditions: ['@weir/source'],
+    })
+    return result.outputFiles[0]!.contents
+  } catch (cause) {
+    const { errors = [] } = cause as { errors?: Message[] }
+    const first = errors[0]
+    const at = first?.location ? `${first.location.file}:${first.location.line}:${first.location.column}: ` : ''
+    throw new WeirError(
+      { code: 'BUNDLE_FAILED', kind: 'invalid', errors: errors.length },
+      `the job file cannot be bundled: ${at}${first?.text ?? String(cause)}`,
+      { cause },
+    )
+  }
+}
+
+async function load(bytes: Uint8Array): Promise<JobDefinition> {
+  const dir = await mkdtemp(join(tmpdir(), 'weir-bundle-'))
+  try {
+    const path = join(dir, 'job.mjs')
+    await writeFile(path, bytes)
+    const exported = ((await import(pathToFileURL(path).href)) as { default?: Partial<JobDefinition> }).default
+    if (exported?.kind === 'weir.job') return exported as JobDefinition
+  } catch (cause) {
+    if (cause instanceof Error && cause.name === 'WeirError') throw cause
+    throw new WeirError(
+      { code: 'BUNDLE_THROWS', kind: 'invalid' },
+      `the job file threw while it was loaded: ${(cause as Error).stack?.split('\n').slice(0, 3).join(' ') ?? String(cause)}`,
+      { cause },
+    )
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+  throw new WeirError(
+    { code: 'BUNDLE_NO_JOB', kind: 'invalid' },
+    'the job file has no job as its default export: write `export default job(name, settings, build)`',
+  )
+}

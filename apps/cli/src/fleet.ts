@@ -1,0 +1,60 @@
+/** Starts processes of the fleet as children and waits until they say that they are ready. */
+import { WeirError } from '@weir/model'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+export interface FleetProcess {
+  readonly child: ChildProcess
+  readonly ready: { readonly grpc?: string; readonly http: string }
+}
+
+const READY_TIMEOUT_MS = 30_000
+
+/** Throws `PROCESS_NOT_READY` (retry) with what the process said. */
+export async function startProcess(
+  app: 'job-manager' | 'task-manager',
+  env: Readonly<Record<string, string>>,
+): Promise<FleetProcess> {
+  const main = fileURLToPath(new URL(`../../${app}/dist/main.js`, import.meta.url))
+  const child = spawn(process.execPath, [main], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let said = ''
+  child.stderr.on('data', (data: Buffer) => {
+    said = (said + data.toString()).slice(-4_000)
+    if (process.env['WEIR_LOG_LEVEL']) process.stderr.write(data)
+  })
+  const ready = await new Promise<FleetProcess['ready']>((resolve, reject) => {
+    const fail = (why: string): void => {
+      child.kill('SIGKILL')
+      reject(new WeirError({ code: 'PROCESS_NOT_READY', kind: 'retry', app }, `the ${app} ${why}: ${said.trim()}`))
+    }
+    const timer = setTimeout(() => fail(`was not ready within ${READY_TIMEOUT_MS} ms`), READY_TIMEOUT_MS)
+    child.once('error', (error) => fail(error.message))
+    child.once('exit', (code) => {
+      clearTimeout(timer)
+      fail(`ended with code ${code}`)
+    })
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (!line.startsWith('{"ready"')) return
+      clearTimeout(timer)
+      resolve(JSON.parse(line) as FleetProcess['ready'])
+    })
+  })
+  return { child, ready }
+}
+
+/** SIGTERM, and SIGKILL for who does not go. */
+export function stopProcess({ child }: FleetProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => child.kill('SIGKILL'), 5_000)
+    child.once('exit', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    child.kill('SIGTERM')
+  })
+}
