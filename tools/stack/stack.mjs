@@ -222,6 +222,8 @@ const servers = {
           'share.coordinator.state.topic.min.isr=1',
           'group.initial.rebalance.delay.ms=0',
           'auto.create.topics.enable=false',
+          // Records carry event time: by it they would be older than any retention, and vanish during a test.
+          'log.retention.ms=-1',
         ].join('\n'),
       )
       const log4j = join(dir, 'log4j2.properties')

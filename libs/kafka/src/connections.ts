@@ -163,6 +163,7 @@ export class KafkaConnections {
 
   async anyBroker<T>(api: ApiCall<T>): Promise<T> {
     await this.connect()
+    await this.#cluster.refreshMetadata() // kafkajs finds the controller only in metadata it has already
     return this.send(await this.#cluster.findControllerBroker(), api)
   }
 

@@ -1,0 +1,219 @@
+/** A fleet of real processes for a test: two job-managers, task-managers, topics, an outside reader. */
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { KafkaConnections, listTransactions } from '@weir/kafka'
+import { systemClock, systemRandom } from '@weir/model'
+import { startProcess, stopProcess, type FleetProcess } from '../../apps/cli/src/fleet.ts'
+import { stackEndpoints } from '../stack/endpoints.ts'
+
+const stack = stackEndpoints()
+export const cliMain = new URL('../../apps/cli/dist/main.js', import.meta.url).pathname
+export const mainJob = new URL('../../apps/examples/src/01-orders.ts', import.meta.url).pathname
+
+export class Fleet {
+  readonly run = systemRandom.nonce().slice(0, 8)
+  readonly kafka = new KafkaConnections({ brokers: [stack.kafka], clientId: 'weir-e2e' }, { clock: systemClock })
+  readonly #admin = this.kafka.admin()
+  readonly managers: FleetProcess[] = []
+  readonly workers: FleetProcess[] = []
+  readonly #readers: ChildProcess[] = []
+  #dir = ''
+  #ports: { grpc: string; http: string }[] = []
+
+  get env(): Record<string, string> {
+    const { url, accessKey, secretKey, bucket } = stack.s3
+    return {
+      WEIR_S3_ENDPOINT: url,
+      WEIR_S3_BUCKET: bucket,
+      WEIR_S3_ACCESS_KEY: accessKey,
+      WEIR_S3_SECRET_KEY: secretKey,
+      WEIR_S3_PREFIX: `e2e-${this.run}/`,
+      WEIR_ETCD: stack.etcd,
+      WEIR_CLUSTER: `e2e-${this.run}`,
+      WEIR_KAFKA_BROKERS: stack.kafka,
+    }
+  }
+
+  get etcd(): string {
+    return stack.etcd
+  }
+
+  /** gRPC addresses of every job-manager ever started: clients find the leader among them. */
+  get jobManagers(): string {
+    return this.#ports.map((p) => p.grpc).join(',')
+  }
+
+  async start(options: { managers: number; workers: number }): Promise<void> {
+    this.#dir = await mkdtemp(join(tmpdir(), 'weir-e2e-'))
+    await this.#admin.connect()
+    for (let i = 0; i < options.managers; i++) await this.addManager()
+    for (let i = 0; i < options.workers; i++) await this.addWorker()
+  }
+
+  async addManager(at: { grpc: string; http: string } | null = null): Promise<FleetProcess> {
+    const port = (address: string | undefined): string => address?.split(':')[1] ?? '0'
+    const manager = await startProcess('job-manager', {
+      ...this.env,
+      WEIR_GRPC_PORT: port(at?.grpc),
+      WEIR_HTTP_PORT: port(at?.http),
+    })
+    this.managers.push(manager)
+    const address = { grpc: manager.ready.grpc!, http: manager.ready.http }
+    if (!this.#ports.some((p) => p.grpc === address.grpc)) this.#ports.push(address)
+    return manager
+  }
+
+  async addWorker(env: Record<string, string> = {}): Promise<FleetProcess> {
+    const worker = await startProcess('task-manager', {
+      ...this.env,
+      WEIR_JOB_MANAGERS: this.jobManagers,
+      WEIR_SLOTS: '4',
+      WEIR_DATA_DIR: join(this.#dir, `tm-${this.workers.length}`),
+      ...env,
+    })
+    this.workers.push(worker)
+    return worker
+  }
+
+  async topics(names: readonly string[], partitions = 4): Promise<Record<string, string>> {
+    const made = Object.fromEntries(names.map((n) => [n, `${n}-${this.run}`]))
+    await this.#admin.createTopics({
+      topics: Object.values(made).map((topic) => ({ topic, numPartitions: partitions, replicationFactor: 1 })),
+    })
+    return made
+  }
+
+  /** Spread evenly: record i goes to partition i mod `partitions`. */
+  produce(topic: string, lines: readonly string[], partitions = 4): void {
+    for (let p = 0; p < partitions; p++) {
+      const input = lines.filter((_, i) => i % partitions === p).join('\n')
+      execFileSync('kcat', ['-b', stack.kafka, '-P', '-t', topic, '-p', String(p), '-z', 'lz4'], { input })
+    }
+  }
+
+  /** What an outside client with `read_committed` sees: [key, value] in order of the partitions. */
+  read(topic: string): [string, unknown][] {
+    const args = ['-b', stack.kafka, '-C', '-t', topic, '-e', '-q', '-o', 'beginning']
+    const format = ['-X', 'isolation.level=read_committed', '-f', '%k\t%s\n']
+    const text = execFileSync('kcat', [...args, ...format], { maxBuffer: 1 << 30 }).toString()
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => {
+        const tab = line.indexOf('\t')
+        return [line.slice(0, tab), JSON.parse(line.slice(tab + 1))]
+      })
+  }
+
+  /** Follows a topic with `read_committed`; `next` is when (performance.now) a record came after the given time. */
+  follow(topic: string): { next(after: number): Promise<number> } {
+    const args = ['-b', stack.kafka, '-C', '-t', topic, '-q', '-u', '-o', 'beginning']
+    const child = spawn('kcat', [...args, '-X', 'isolation.level=read_committed', '-f', '%p\n'])
+    this.#readers.push(child)
+    const arrivals: number[] = []
+    const lines = createInterface({ input: child.stdout }).on('line', () => arrivals.push(performance.now()))
+    return {
+      async next(after) {
+        for (;;) {
+          const found = arrivals.find((at) => at > after)
+          if (found !== undefined) return found
+          await once(lines, 'line')
+        }
+      },
+    }
+  }
+
+  cli(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+    try {
+      const options = { env: { ...process.env, WEIR_JOB_MANAGERS: this.jobManagers }, encoding: 'utf8' as const }
+      const stdout = execFileSync(process.execPath, [cliMain, ...args], { ...options, stdio: 'pipe' })
+      return { status: 0, stdout, stderr: '' }
+    } catch (error) {
+      const { status, stdout, stderr } = error as { status: number; stdout: string; stderr: string }
+      return { status, stdout, stderr }
+    }
+  }
+
+  /** Through any job-manager that is alive. */
+  async job(jobId: string): Promise<JobAnswer> {
+    for (const { http } of this.#ports) {
+      const answer = await fetch(`http://${http}/api/v1/jobs/${jobId}`).catch(() => null)
+      if (answer?.ok) return (await answer.json()) as JobAnswer
+    }
+    return {
+      state: 'UNREACHABLE',
+      recordsIn: 0,
+      publishedEpoch: 0,
+      finalEpoch: 0,
+      restarts: 0,
+      error: null,
+      slices: [],
+    }
+  }
+
+  /** Throws with the last answer when it does not come true in time. */
+  async until(jobId: string, what: string, test: (job: JobAnswer) => boolean, timeoutMs: number): Promise<JobAnswer> {
+    const deadline = performance.now() + timeoutMs
+    for (;;) {
+      const job = await this.job(jobId)
+      if (test(job)) return job
+      if (job.state === 'FAILED' && !what.includes('FAILED'))
+        throw new Error(`job failed: ${JSON.stringify(job.error)}`)
+      if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}: ${JSON.stringify(job)}`)
+      await systemClock.sleep(20)
+    }
+  }
+
+  async leader(): Promise<FleetProcess> {
+    for (;;) {
+      for (const manager of this.managers) {
+        const answer = await fetch(`http://${manager.ready.http}/healthz`).catch(() => null)
+        if (answer?.ok && ((await answer.json()) as { leading: boolean }).leading) return manager
+      }
+      await systemClock.sleep(20)
+    }
+  }
+
+  /** kill -9, and gone. */
+  kill(process: FleetProcess): Promise<void> {
+    for (const list of [this.managers, this.workers]) {
+      const at = list.indexOf(process)
+      if (at >= 0) list.splice(at, 1)
+    }
+    return new Promise((resolve) => {
+      process.child.once('exit', () => resolve())
+      process.child.kill('SIGKILL')
+    })
+  }
+
+  /** Transactions that are open at the broker and belong to the job. */
+  async openTransactions(jobId: string): Promise<readonly string[]> {
+    const { transactions } = await this.kafka.anyBroker(listTransactions())
+    return transactions
+      .filter((t) => t.transactionalId.startsWith(`weir.${jobId}.`) && t.state !== 'CompleteCommit')
+      .filter((t) => t.state !== 'CompleteAbort' && t.state !== 'Empty')
+      .map((t) => `${t.transactionalId} ${t.state}`)
+  }
+
+  async stop(): Promise<void> {
+    for (const reader of this.#readers) reader.kill('SIGKILL')
+    await Promise.all([...this.workers, ...this.managers].map((p) => stopProcess(p)))
+    await this.#admin.disconnect()
+    await this.kafka.close()
+    await rm(this.#dir, { recursive: true, force: true })
+  }
+}
+
+export interface JobAnswer {
+  readonly state: string
+  readonly recordsIn: number
+  readonly publishedEpoch: number
+  readonly finalEpoch: number
+  readonly restarts: number
+  readonly error: { readonly code: string; readonly message: string } | null
+  readonly slices: readonly { readonly taskManagerId: string }[]
+}
