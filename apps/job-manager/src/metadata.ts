@@ -20,15 +20,19 @@ export interface Metadata {
   close(): Promise<void>
 }
 
+/** Throws what the servers say when they are away or refuse: `ETCD_UNAVAILABLE`, `OBJECT_STORE_…`. */
 export async function openMetadata(config: JobManagerConfig, env: NodeJS.ProcessEnv): Promise<Metadata> {
   if (config.mode === 'embedded') return openEmbeddedMetadata(config.dataDir, systemRandom)
   const objects = openS3(env)
   await objects.probe(systemRandom)
   const { cluster, etcd, leaseSeconds } = config
   const client = etcdClient({ hosts: etcd, cluster })
+  const election = new EtcdElection(client, objects, { cluster, ttlSeconds: leaseSeconds }, systemClock)
+  // A wrong address should be said at the start, not be retried for ever.
+  await election.leader()
   return {
     objects,
-    election: new EtcdElection(client, objects, { cluster, ttlSeconds: leaseSeconds }, systemClock),
+    election,
     stores(leadership) {
       const scope = { client, cluster, term: (leadership as EtcdLeadership).term }
       const register = new EtcdHeadRegister(scope)

@@ -1,0 +1,70 @@
+import type { SubtaskSnapshot } from '@weir/checkpoint'
+import type { SliceCommand } from '@weir/job'
+import { attempt, epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
+import { control } from '@weir/proto'
+import { expect, test } from 'vitest'
+import {
+  decodeCommand,
+  decodeReport,
+  encodeCommand,
+  encodeReport,
+  reportEvent,
+  type SliceReportMessage,
+} from './codec.ts'
+
+const slice = {
+  jobId: jobId('pay'),
+  attempt: { generation: generation(2 ** 40), attempt: attempt(3) },
+  subtask: subtask(1),
+}
+const checkpoint = { generation: generation(7), epoch: epoch(12), attempt: attempt(3) }
+const snapshot: SubtaskSnapshot = {
+  subtask: subtask(1),
+  sources: { orders: { partitions: { 0: { offset: '9007199254740993', end: null } } } },
+  segments: [{ stage: 1, chain: [] }],
+  sinks: { sums: { sequence: 4, handles: [{ sequence: 4 }] } },
+  watermarks: { 'stage-1': Number.MIN_SAFE_INTEGER },
+  recordsIn: 5,
+}
+const failure = { code: 'X', kind: 'invalid' as const, message: 'größer', facts: { a: 1 } }
+
+const commands: SliceCommand[] = [
+  { type: 'deploy', slice, bundleDigest: 'd', graphHash: 'g', parallelism: 4 },
+  { type: 'recover', slice, snapshot: null },
+  { type: 'recover', slice, snapshot },
+  { type: 'run', slice, peers: [{ subtask: subtask(0), taskManagerId: taskManagerId('a'), exchangeAddress: 'h:1' }] },
+  { type: 'trigger', slice, checkpoint },
+  { type: 'give-up', slice, checkpoint },
+  { type: 'commit', slice, epoch: epoch(12), manifestDigest: 'm', upTo: { sums: 4, counts: 2 } },
+  { type: 'stop', slice, mode: 'leave' },
+  { type: 'stop', slice, mode: 'abort' },
+]
+test.each(commands)('command $type travels unchanged', (command) => {
+  const bytes = control.Command.encode({ generation: 7, body: encodeCommand(command) }).finish()
+  expect(decodeCommand(control.Command.decode(bytes).body)).toEqual(command)
+})
+
+const reports: SliceReportMessage[] = [
+  { type: 'deployed', slice, exchangeAddress: 'h:1' },
+  { type: 'recovered', slice, proofs: [{ sink: 'sums', sequence: 4, by: 'marker' }] },
+  { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: Number.MIN_SAFE_INTEGER },
+  { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: Number.MAX_SAFE_INTEGER },
+  { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },
+  { type: 'declined', slice, checkpoint, failure },
+  { type: 'committed', slice, epoch: epoch(12) },
+  { type: 'input-ended', slice },
+  { type: 'failed', slice, failure },
+  { type: 'stopped', slice },
+]
+test.each(reports)('report $type travels unchanged', (report) => {
+  expect(decodeReport(control.Report.decode(control.Report.encode(encodeReport(report)).finish()))).toEqual(report)
+})
+
+test('a failed slice is the event "slice-failed"', () => {
+  expect(reportEvent({ type: 'failed', slice, failure })).toEqual({ type: 'slice-failed', slice, failure })
+})
+
+test('what is not about a slice is none', () => {
+  expect(decodeReport({ body: { $case: 'drain', value: {} } })).toBeNull()
+  expect(decodeCommand({ $case: 'notLeader', value: { leaderAddress: '' } })).toBeNull()
+})

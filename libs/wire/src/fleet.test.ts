@@ -1,0 +1,139 @@
+/** Both ends of the fleet stream over real sockets. */
+import { Server, ServerCredentials } from '@grpc/grpc-js'
+import type { SliceCommand } from '@weir/job'
+import { attempt, generation, jobId, subtask, systemClock, systemRandom, type TaskManagerId } from '@weir/model'
+import { control } from '@weir/proto'
+import { afterEach, expect, test } from 'vitest'
+import { FleetClient, FleetServer, type FleetClientDeps, type Standing } from './index.ts'
+
+const slice = { jobId: jobId('pay'), attempt: { generation: generation(5), attempt: attempt(1) }, subtask: subtask(0) }
+const cleanups: (() => void)[] = []
+afterEach(() => cleanups.splice(0).forEach((c) => c()))
+
+/** Values in the order they come; `next` waits for one. */
+class Inbox<T> {
+  readonly #items: T[] = []
+  #waiting: ((item: T) => void)[] = []
+  push(item: T): void {
+    const waiting = this.#waiting.shift()
+    if (waiting) waiting(item)
+    else this.#items.push(item)
+  }
+  next(): Promise<T> {
+    const item = this.#items.shift()
+    return item === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(item)
+  }
+}
+
+async function manager(options: { token?: string; standing?: () => Standing; intervalMs?: number } = {}) {
+  const events = new Inbox<string>()
+  const server = new FleetServer(
+    { heartbeatIntervalMs: options.intervalMs ?? 50, heartbeatMisses: 4, token: options.token ?? null },
+    {
+      clock: systemClock,
+      standing: () => Promise.resolve(options.standing?.() ?? { leading: true, generation: generation(5) }),
+      events: {
+        joined: (info) => events.push(`joined ${info.slots}`),
+        report: (_, report) => events.push(`report ${report.type}`),
+        lost: (_, reason) => events.push(`lost ${reason}`),
+        draining: () => events.push('draining'),
+        alive: () => undefined,
+      },
+    },
+  )
+  const grpc = new Server()
+  grpc.addService(control.FleetService, { join: (call: never) => server.handle(call) })
+  const port = await new Promise<number>((resolve, reject) =>
+    grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (e, p) => (e ? reject(e) : resolve(p))),
+  )
+  cleanups.push(() => grpc.forceShutdown())
+  return { server, events, grpc, address: `127.0.0.1:${port}` }
+}
+
+function worker(jobManagers: string[], token: string | null = null) {
+  const events = new Inbox<string>()
+  const handlers: FleetClientDeps['handlers'] = {
+    joined: (id, gen, leader) => events.push(`joined ${id} ${gen} ${leader}`),
+    command: (command) => events.push(`command ${command.type}`),
+    disconnected: () => events.push('disconnected'),
+    slices: () => [slice],
+  }
+  const client = new FleetClient(
+    { jobManagers, slots: 4, version: 't', httpAddress: 'h:1', token },
+    { clock: systemClock, random: systemRandom, handlers },
+  )
+  const end = new AbortController()
+  const done = client.run(end.signal)
+  done.catch(() => undefined)
+  cleanups.push(() => end.abort(new Error('test over')))
+  return { client, events, done, end }
+}
+
+test('joins, takes commands, sends reports, asks to be drained', async () => {
+  const jm = await manager()
+  const tm = worker([jm.address])
+  expect(await jm.events.next()).toBe('joined 4')
+  expect(await tm.events.next()).toMatch(/^joined tm-\w+ 5 /)
+  const [{ id }] = jm.server.list() as [{ id: TaskManagerId }]
+  const command: SliceCommand = { type: 'stop', slice, mode: 'leave' }
+  expect(jm.server.send(id, command)).toBe(true)
+  expect(await tm.events.next()).toBe('command stop')
+  tm.client.report({ type: 'stopped', slice })
+  expect(await jm.events.next()).toBe('report stopped')
+  tm.client.drain()
+  expect(await jm.events.next()).toBe('draining')
+  expect(jm.server.list()[0]!.draining).toBe(true)
+})
+
+test('a task-manager that goes is lost at once, and cannot be sent to', async () => {
+  const jm = await manager()
+  const tm = worker([jm.address])
+  await jm.events.next()
+  const [{ id }] = jm.server.list() as [{ id: TaskManagerId }]
+  tm.end.abort(new Error('gone'))
+  expect(await jm.events.next()).toMatch(/^lost the connection/)
+  expect(jm.server.send(id, { type: 'stop', slice, mode: 'leave' })).toBe(false)
+})
+
+test('a task-manager that is silent is lost after the heartbeats it may miss', async () => {
+  const jm = await manager({ intervalMs: 20 })
+  const call = new control.FleetClient(
+    jm.address,
+    (await import('@grpc/grpc-js')).ChannelCredentials.createInsecure(),
+  ).join()
+  call.on('error', () => undefined)
+  call.on('data', () => undefined)
+  const hello = { taskManagerId: 'tm-x', slots: 1, version: '', httpAddress: '', token: '' }
+  call.write({ body: { $case: 'hello', value: hello } })
+  expect(await jm.events.next()).toBe('joined 1')
+  expect(await jm.events.next()).toBe('lost no heartbeat for 80 ms')
+  call.cancel()
+})
+
+test('who does not lead sends on to the leader', async () => {
+  const leader = await manager()
+  const other = await manager({ standing: () => ({ leading: false, leaderAddress: leader.address }) })
+  const tm = worker([other.address])
+  expect(await tm.events.next()).toContain(leader.address)
+})
+
+test('when leadership ends the task-manager leaves, joins again under a new name, nobody is reported lost', async () => {
+  const jm = await manager()
+  const tm = worker([jm.address])
+  const first = await tm.events.next()
+  expect(await jm.events.next()).toBe('joined 4')
+  jm.server.closeAll('')
+  expect(await tm.events.next()).toBe('disconnected')
+  const second = await tm.events.next()
+  expect(second).toMatch(/^joined/)
+  expect(second).not.toBe(first)
+  expect(await jm.events.next()).toBe('joined 4')
+})
+
+test('a wrong token ends the run with its code', async () => {
+  const jm = await manager({ token: 'secret' })
+  await expect(worker([jm.address], 'other').done).rejects.toMatchObject({ code: 'TOKEN_REFUSED', kind: 'invalid' })
+  await expect(worker([jm.address]).done).rejects.toMatchObject({ code: 'TOKEN_REFUSED' })
+  worker([jm.address], 'secret')
+  expect(await jm.events.next()).toBe('joined 4')
+})
