@@ -1,0 +1,59 @@
+/** docker-compose.yml is parsed and held to the rules the processes themselves check at their start. */
+import { readFileSync } from 'node:fs'
+import { listenSettings } from '@weir/wire'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { readConfig as readJobManager } from '../../apps/job-manager/src/config.ts'
+import { readConfig as readTaskManager } from '../../apps/task-manager/src/config.ts'
+
+interface Service {
+  readonly environment?: Readonly<Record<string, string>>
+  readonly ports?: readonly string[]
+  readonly image?: string
+  readonly build?: { readonly dockerfile: string }
+  readonly depends_on?: Readonly<Record<string, unknown>>
+}
+const root = new URL('../../', import.meta.url)
+const compose = parse(readFileSync(new URL('docker-compose.yml', root), 'utf8'), { merge: true }) as {
+  services: Record<string, Service>
+}
+const services = Object.entries(compose.services)
+const apps = services.filter(([, s]) => s.build !== undefined)
+const environment = (s: Service): NodeJS.ProcessEnv => ({ ...s.environment, WEIR_FLEET_TOKEN: 'a secret' })
+
+test('the fleet: two job-managers, two task-managers, and the servers they need', () => {
+  expect(apps.map(([name, s]) => [name, s.environment!['APP']])).toEqual([
+    ['job-manager-1', 'job-manager'],
+    ['job-manager-2', 'job-manager'],
+    ['task-manager-1', 'task-manager'],
+    ['task-manager-2', 'task-manager'],
+  ])
+  expect(services.map(([name]) => name)).toEqual(expect.arrayContaining(['kafka', 'etcd', 's3', 'redis']))
+})
+
+describe.each(apps)('%s', (name, service) => {
+  test('its environment is one its process starts with', () => {
+    const read = service.environment!['APP'] === 'job-manager' ? readJobManager : readTaskManager
+    expect(read(environment(service)).listen).toMatchObject({ host: '0.0.0.0', advertiseHost: name, grpcPort: 7070 })
+  })
+
+  test('it listens beyond loopback and refuses to without the token', () => {
+    expect(service.environment!['WEIR_FLEET_TOKEN']).toMatch(/^\$\{WEIR_FLEET_TOKEN:\?/)
+    expect(() => listenSettings({ ...service.environment, WEIR_FLEET_TOKEN: '' })).toThrow(/WEIR_FLEET_TOKEN/)
+  })
+
+  test('what it names is in the file', () => {
+    const { WEIR_ETCD, WEIR_KAFKA_BROKERS, WEIR_JOB_MANAGERS, WEIR_S3_ENDPOINT } = service.environment!
+    const hosts = [WEIR_ETCD!, WEIR_KAFKA_BROKERS!, ...WEIR_JOB_MANAGERS!.split(','), new URL(WEIR_S3_ENDPOINT!).host]
+    for (const host of hosts) expect(Object.keys(compose.services)).toContain(host.split(':')[0])
+    for (const needed of Object.keys(service.depends_on ?? {})) expect(Object.keys(compose.services)).toContain(needed)
+    expect(readFileSync(new URL(service.build!.dockerfile, root), 'utf8')).toContain('apps/$APP/dist/main.js')
+  })
+})
+
+test('ports are published on loopback only, images have versions', () => {
+  for (const [, { ports = [], image }] of services) {
+    for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/)
+    if (image !== undefined) expect(image).toMatch(/:v?\d/)
+  }
+})
