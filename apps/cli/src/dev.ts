@@ -23,6 +23,7 @@ export async function dev(bundle: Bundle, id: string | undefined): Promise<numbe
     processes.push(
       await startProcess('task-manager', {
         WEIR_JOB_MANAGERS: grpc,
+        WEIR_LOG: manager.ready.log!,
         WEIR_OBJECTS_DIR: join(dir, 'jm', 'objects'),
         WEIR_DATA_DIR: join(dir, 'tm'),
         WEIR_SLOTS: String(bundle.plan.job.settings.parallelism),

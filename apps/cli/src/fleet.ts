@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 export interface FleetProcess {
   readonly child: ChildProcess
-  readonly ready: { readonly grpc?: string; readonly http: string }
+  readonly ready: { readonly grpc?: string; readonly http: string; readonly log?: string }
 }
 
 const READY_TIMEOUT_MS = 30_000

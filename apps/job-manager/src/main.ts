@@ -13,6 +13,7 @@ import net from 'node:net'
 import { readConfig } from './config.ts'
 import { GrpcController, JOB_MANAGER } from './grpc.controller.ts'
 import { JobManager } from './job-manager.ts'
+import { openEmbeddedLog } from './embedded-log.ts'
 import { openMetadata } from './metadata.ts'
 import { HealthController, METRICS, RestController } from './rest.controller.ts'
 
@@ -57,6 +58,7 @@ try {
   const httpPort = await reservePort(host, config.listen.httpPort, 'WEIR_HTTP_PORT')
   const [grpc, http] = [`${advertiseHost}:${grpcPort}`, `${advertiseHost}:${httpPort}`]
   const metadata = await openMetadata(config, process.env)
+  const embedded = config.mode === 'embedded' ? await openEmbeddedLog(config.dataDir, log) : null
   const metrics = new Metrics('job-manager')
   const manager = new JobManager(config, metadata, { grpcAddress: grpc, restAddress: http }, log, metrics)
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(manager, metrics), new FastifyAdapter(), {
@@ -77,7 +79,7 @@ try {
   SwaggerModule.setup('docs', app, SwaggerModule.createDocument(app, title.build()))
   await app.startAllMicroservices()
   await app.listen(httpPort, host)
-  console.log(JSON.stringify({ ready: true, grpc, http }))
+  console.log(JSON.stringify({ ready: true, grpc, http, log: embedded?.address }))
 
   let stopping = false
   const stop = (signal: string): void => {
@@ -87,6 +89,7 @@ try {
     void manager
       .close()
       .then(() => app.close())
+      .then(() => embedded?.close())
       .then(() => process.exit(0))
   }
   process.on('SIGTERM', stop).on('SIGINT', stop)

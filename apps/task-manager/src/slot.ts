@@ -30,7 +30,7 @@ const data = workerData as SlotData
 const port = parentPort!
 const objects = openObjectStore(process.env)
 const brokers = (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== '')
-const adapters = new Adapters({ kafkaBrokers: brokers }, systemClock)
+const adapters = new Adapters({ kafkaBrokers: brokers, log: process.env['WEIR_LOG'] || null }, systemClock)
 
 let running: { readonly id: SliceId; readonly slice: Slice; readonly exchange: GrpcExchange } | null = null
 let failed = false

@@ -44,7 +44,31 @@ async function drain(reader: SourceReader, maxRecords: number): Promise<{ log: s
 
 test('a record is a function of seed, split and offset, for ever', () => {
   expect(payment(options, 2, 7)).toEqual(payment({ ...options, splits: 9, recordsPerSplit: null }, 2, 7))
-  expect([0, 1, 2].map((offset) => payment(options, 0, offset))).toMatchInlineSnapshot()
+  expect([0, 1, 2].map((offset) => payment(options, 0, offset))).toMatchInlineSnapshot(`
+    [
+      {
+        "amountMinor": 38520,
+        "id": "p-0-0",
+        "status": "PAID",
+        "ts": 1767225600000,
+        "user": "u-2",
+      },
+      {
+        "amountMinor": 76637,
+        "id": "p-0-1",
+        "status": "PAID",
+        "ts": 1767225600010,
+        "user": "u-1",
+      },
+      {
+        "amountMinor": 47829,
+        "id": "p-0-2",
+        "status": "PAID",
+        "ts": 1767225600020,
+        "user": "u-0",
+      },
+    ]
+  `)
   expect(payment(options, 0, 1)).not.toEqual(payment({ ...options, seed: 2 }, 0, 1))
   expect(payment(options, 0, 0x1_0000_0001).amountMinor).not.toBe(payment(options, 0, 1).amountMinor)
 })
@@ -63,9 +87,18 @@ test('splits take turns, each ends once, then the source says end again and agai
   const reader = source()
   expect(await reader.open(null)).toEqual([0, 1, 2])
   const { log } = await drain(reader, 6)
-  expect(log).toEqual(
-    ['0: 6', '1: 6', '2: 6', '0: 4', '1: 4', '2: 4', 'split-end 0', 'split-end 1', 'split-end 2', 'end'],
-  )
+  expect(log).toEqual([
+    '0: 6',
+    '1: 6',
+    '2: 6',
+    '0: 4',
+    '1: 4',
+    '2: 4',
+    'split-end 0',
+    'split-end 1',
+    'split-end 2',
+    'end',
+  ])
   expect(await reader.poll(6)).toBe('end')
 })
 
@@ -98,5 +131,7 @@ test('a restored reader goes on at exactly the next record', async () => {
 
 test('a descriptor of something else is refused by name', () => {
   expect(() => paymentsOptions({ ...descriptor, generator: 'cats' })).toThrow(/"cats"/)
-  expect(() => paymentsOptions({ ...descriptor, users: 0 })).toThrow(/users is 0; it must be a whole number, at least 1/)
+  expect(() => paymentsOptions({ ...descriptor, users: 0 })).toThrow(
+    /users is 0; it must be a whole number, at least 1/,
+  )
 })

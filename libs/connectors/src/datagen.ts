@@ -69,7 +69,7 @@ export function paymentsOptions(descriptor: ConnectorDescriptor): PaymentsOption
   }
   return {
     splits: whole('splits', 1),
-    recordsPerSplit: descriptor['recordsPerSplit'] == null ? null : whole('recordsPerSplit', 0),
+    recordsPerSplit: (descriptor['recordsPerSplit'] ?? null) === null ? null : whole('recordsPerSplit', 0),
     users: whole('users', 1),
     paidPercent: whole('paidPercent', 0),
     startTs: whole('startTs', 0),

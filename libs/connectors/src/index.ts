@@ -1,1 +1,7 @@
-export {}
+export { PaymentsSource, payment, paymentsOptions, type Payment, type PaymentsOptions } from './datagen.ts'
+export type { LogRecord, ReadRecord, TransactionalLog } from './log/port.ts'
+export { FileStorage, type LogStorage } from './log/storage.ts'
+export { EmbeddedLog } from './log/core.ts'
+export { LogClient, serveLog, type LogService } from './log/remote.ts'
+export { LogSink, type LogSinkOptions } from './log/log-sink.ts'
+export { LogSource, type LogSourceOptions } from './log/log-source.ts'

@@ -160,6 +160,8 @@ export class FileStorage implements LogStorage {
   #kick(): void {
     this.#working ??= this.#work().finally(() => {
       this.#working = null
+      // What came between its last look and now has kicked in vain.
+      if (this.#failure === null && (this.#queue.length > 0 || this.#syncWaiters.length > 0)) this.#kick()
     })
   }
 
@@ -169,7 +171,7 @@ export class FileStorage implements LogStorage {
       while (this.#queue.length > 0 || this.#syncWaiters.length > 0) {
         const bytes = Buffer.concat(this.#queue)
         this.#queue = []
-        for (let at = 0; at < bytes.length; ) {
+        for (let at = 0; at < bytes.length;) {
           const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at, this.#written)
           at += bytesWritten
           this.#written += bytesWritten
@@ -219,7 +221,7 @@ function crcOfLength(length: number): number {
 
 async function readFully(file: FileHandle, position: number, length: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(length)
-  for (let at = 0; at < length; ) {
+  for (let at = 0; at < length;) {
     const { bytesRead } = await file.read(bytes, at, length - at, position + at)
     if (bytesRead === 0) throw new Error(`the file ends at byte ${position + at}, ${length - at} bytes too early`)
     at += bytesRead

@@ -1,1 +1,1 @@
-export {}
+export * from './two-phase-sink-contract.ts'

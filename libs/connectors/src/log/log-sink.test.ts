@@ -1,0 +1,119 @@
+import { attempt, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import type { SubtaskContext } from '@weir/dataflow'
+import { twoPhaseSinkContract } from '@weir/dataflow/testing'
+import { mkdtemp, open as openFile, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { EmbeddedLog, FileStorage, LogClient, LogSink, serveLog, type TransactionalLog } from '../index.ts'
+
+const closers: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+const context: SubtaskContext = {
+  jobId: jobId('pay'),
+  attempt: { generation: generation(1), attempt: attempt(1) },
+  operatorUid: operatorUid('out'),
+  subtask: subtask(0),
+  parallelism: 1,
+  maxParallelism: 128,
+  signal: new AbortController().signal,
+}
+
+async function core(folder?: string): Promise<{ log: EmbeddedLog; folder: string }> {
+  const at = folder ?? (await mkdtemp(join(tmpdir(), 'weir-log-')))
+  const log = await EmbeddedLog.open(await FileStorage.open(at), systemClock)
+  closers.push(() => log.close().catch(() => undefined))
+  return { log, folder: at }
+}
+
+async function harness(over: (log: EmbeddedLog) => Promise<TransactionalLog>) {
+  const { log } = await core()
+  await log.createTopic('out', 2)
+  const used = await over(log)
+  return {
+    sink: ({ poolSize = 3, transactionTimeoutMs = 60_000 } = {}) =>
+      new LogSink(
+        { topic: 'out', poolSize, transactionTimeoutMs, encodeKey: String, encodeValue: String },
+        { context, log: used, clock: systemClock },
+      ),
+    committed: async () => (await Promise.all([0, 1].map((p) => readAll(used, p)))).flat(),
+    openTransactions: async () => (await used.describe('out')).openTransactions,
+    expire: async (timeoutMs: number) => void (await log.expire(systemClock.monotonic() + timeoutMs)),
+  }
+}
+async function readAll(log: TransactionalLog, partition: number, readCommitted = true): Promise<string[]> {
+  const values: string[] = []
+  for (let offset = 0; ;) {
+    const answer = await log.read({ topic: 'out', partition, offset, maxRecords: 7, readCommitted, maxWaitMs: 0 })
+    values.push(...answer.records.map((r) => Buffer.from(r.value!).toString()))
+    if (answer.nextOffset === offset) return values
+    offset = answer.nextOffset
+  }
+}
+
+describe('in one process', () => {
+  twoPhaseSinkContract(() => harness((log) => Promise.resolve(log)))
+})
+
+describe('between processes', () => {
+  twoPhaseSinkContract(() =>
+    harness(async (log) => {
+      const service = await serveLog(log)
+      const client = new LogClient(service.address)
+      closers.push(() => service.close())
+      closers.push(() => client.close())
+      return client
+    }),
+  )
+})
+
+describe('the log after a restart', () => {
+  const record = (text: string) => ({ key: null, value: Buffer.from(text), timestamp: 1 })
+  async function filled(): Promise<string> {
+    const { log, folder } = await core()
+    await log.createTopic('out', 2)
+    const tx = { transactionalId: 't', ...(await log.initProducer('t', 60_000)) }
+    const request = { ...tx, topic: 'out', partition: 0, baseSequence: 0, records: [record('kept')] }
+    expect(await log.append(request)).toBe(0)
+    expect(await log.append(request)).toBe(0) // repeated: acknowledged, not written twice
+    await log.mark(tx, { group: 'g', sequence: 1 })
+    const next = { transactionalId: 't', ...(await log.end(tx, true)) }
+    await log.append({ ...request, ...next, records: [record('aborted')] })
+    const last = { transactionalId: 't', ...(await log.end(next, false)) }
+    await log.append({ ...request, ...last, records: [record('open')] })
+    await log.close()
+    return folder
+  }
+
+  test('committed is there, aborted is not read, what was open is open and can be ended', async () => {
+    const { log } = await core(await filled())
+    expect(await readAll(log, 0)).toEqual(['kept'])
+    expect(await log.marker('g')).toBe(1)
+    expect((await log.describe('out')).openTransactions).toBe(1)
+    expect(await log.outcome('1', 'out', 0, 0)).toBe('commit')
+    await log.initProducer('t', 60_000)
+    expect((await log.describe('out')).openTransactions).toBe(0)
+    expect(await readAll(log, 0, false)).toEqual(['kept', 'aborted', 'open'])
+  })
+
+  test('a torn tail was never acknowledged: it is cut off', async () => {
+    const folder = await filled()
+    const file = await openFile(join(folder, 'log.bin'), 'a')
+    await file.write(Buffer.from([0, 0, 0, 9, 1, 2]))
+    await file.close()
+    const { log } = await core(folder)
+    expect(await readAll(log, 0)).toEqual(['kept'])
+  })
+
+  test('a flipped byte in the middle stops the start with its offset', async () => {
+    const folder = await filled()
+    const path = join(folder, 'log.bin')
+    const { size } = await stat(path)
+    const file = await openFile(path, 'r+')
+    await file.write(Buffer.from([0xff]), 0, 1, Math.floor(size / 2))
+    await file.close()
+    await expect(core(folder)).rejects.toMatchObject({ code: 'LOG_CORRUPT', kind: 'invalid' })
+  })
+})

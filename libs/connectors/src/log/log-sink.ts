@@ -1,0 +1,321 @@
+/** The two-phase sink of the embedded log: the protocol of the Kafka sink, without Kafka. */
+import {
+  EMPTY_SINK_STATE,
+  type Encode,
+  type HandleProof,
+  type PreparedHandle,
+  type SinkState,
+  type SubtaskContext,
+  type TwoPhaseSink,
+} from '@weir/dataflow'
+import { WeirError, hashKey, type CheckpointId, type Clock, type Key, type RecordBatch } from '@weir/model'
+import type { LogRecord, ProducerIdentity, TransactionalLog } from './port.ts'
+
+export interface LogSinkOptions {
+  readonly topic: string
+  /** Transactional ids in the pool: tolerated aborts + 1, at least 2 (PROTOCOL B3). */
+  readonly poolSize: number
+  readonly transactionTimeoutMs: number
+  readonly encodeKey: Encode
+  readonly encodeValue: Encode
+}
+
+interface PooledId {
+  readonly id: string
+  identity: ProducerIdentity
+  state: 'free' | 'open' | 'prepared'
+}
+interface OpenTransaction {
+  readonly pooled: PooledId
+  readonly identity: ProducerIdentity
+  /** Buffered records per partition. */
+  readonly buffers: Map<number, LogRecord[]>
+  readonly sequences: Map<number, number>
+  readonly firstOffsets: Record<string, string>
+  records: number
+  buffered: number
+  sending: Promise<void>
+  /** Batches handed to `sending` and not written yet. */
+  unsent: number
+  failure: unknown
+}
+
+/** Records buffered before a batch is sent. */
+const BATCH_RECORDS = 1_000
+const UNSENT_BATCHES_MAX = 8
+const LINGER_MS = 20
+const MARKER_TRIES = 50
+const MARKER_RETRY_MS = 20
+
+export class LogSink implements TwoPhaseSink {
+  readonly #options: LogSinkOptions
+  readonly #context: SubtaskContext
+  readonly #log: TransactionalLog
+  readonly #clock: Clock
+  readonly #group: string
+  #partitionCount = 0
+  #pool: PooledId[] = []
+  #open: OpenTransaction | null = null
+  #prepared: PreparedHandle[] = []
+  #sequence = 0
+  #preparing: Promise<unknown> = Promise.resolve()
+  #waiters: (() => void)[] = []
+  #linger: (() => void) | null = null
+
+  constructor(options: LogSinkOptions, deps: { context: SubtaskContext; log: TransactionalLog; clock: Clock }) {
+    this.#options = options
+    this.#context = deps.context
+    this.#log = deps.log
+    this.#clock = deps.clock
+    const { jobId, operatorUid, subtask } = deps.context
+    this.#group = `weir.${jobId}.${operatorUid}.${subtask}`
+    deps.context.signal.addEventListener('abort', () => this.#wakeAll(), { once: true })
+  }
+
+  get pending(): { open: boolean; prepared: number } {
+    return { open: this.#open !== null, prepared: this.#prepared.length }
+  }
+
+  async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
+    const { topic, poolSize, transactionTimeoutMs } = this.#options
+    const state = restored ?? EMPTY_SINK_STATE
+    this.#partitionCount = (await this.#log.describe(topic)).endOffsets.length
+    const proofs: HandleProof[] = []
+    // 1. End the stored handles in order (A10); a refused one that the log proves committed lets the next be ended.
+    const unproven = [...state.handles]
+    for (let handle = unproven[0]; handle !== undefined; handle = unproven[0]) {
+      const { sequence } = handle
+      if (await this.#tryCommit(handle)) proofs.push({ sequence, outcome: 'committed', by: 'end-txn' })
+      else if ((await this.#control(handle)) === 'commit')
+        proofs.push({ sequence, outcome: 'committed', by: 'control-record' })
+      else break
+      unproven.shift()
+    }
+    // 2. Fence the pool, always: no zombie writes any more, nothing stays open (A11, A12).
+    const ids = new Set(Array.from({ length: poolSize }, (_, slot) => `${this.#group}.${slot}`))
+    for (const handle of state.handles) ids.add(handle.transactionalId)
+    const fenced = await Promise.all(
+      [...ids].map(async (id): Promise<PooledId> => {
+        return { id, identity: await this.#log.initProducer(id, transactionTimeoutMs), state: 'free' }
+      }),
+    )
+    this.#pool = fenced.slice(0, poolSize)
+    // 3. What is not proven by now was aborted, and that was its fencing or its timeout.
+    const marker = await this.#marker()
+    const [lost] = unproven
+    if (lost) throw await this.#lost(lost)
+    if (marker !== null && marker > state.sequence) {
+      throw new WeirError(
+        { code: 'EPOCH_REGRESSION', kind: 'invalid', topic, marker, restored: state.sequence, group: this.#group },
+        `the output in ${topic} is newer (transaction ${marker}) than the metadata (transaction ${state.sequence}): going ` +
+          'on would write it twice. Restore the newest epoch, or give the job a new id.',
+      )
+    }
+    this.#sequence = state.sequence
+    return proofs
+  }
+
+  write({ keys, values, timestamps }: RecordBatch): Promise<void> | undefined {
+    const open = this.#begin()
+    if (open === null) return this.#later({ keys, values, timestamps })
+    const { encodeKey, encodeValue } = this.#options
+    for (let i = 0; i < values.length; i++) {
+      const key = keys === null ? null : keys[i]!
+      const partition = this.#partitionOf(key, open.records + i)
+      let buffer = open.buffers.get(partition)
+      if (buffer === undefined) open.buffers.set(partition, (buffer = []))
+      buffer.push({
+        key: key === null ? null : bytesOf(encodeKey(key)),
+        value: bytesOf(encodeValue(values[i])),
+        timestamp: timestamps[i]!,
+      })
+      open.buffered++
+      if (buffer.length >= BATCH_RECORDS) this.#flush(open, partition)
+    }
+    open.records += values.length
+    this.#linger ??= this.#clock.after(LINGER_MS, () => {
+      this.#linger = null
+      if (this.#open) this.#flushAll(this.#open)
+    })
+    if (open.failure !== null) return Promise.reject(open.failure as Error)
+    return open.unsent > UNSENT_BATCHES_MAX ? this.#room(open) : undefined
+  }
+
+  prepare(_checkpoint: CheckpointId): Promise<SinkState> {
+    const open = this.#open
+    this.#open = null
+    const turn = this.#preparing.then(async (): Promise<SinkState> => {
+      if (open !== null) await this.#complete(open)
+      return { sequence: this.#sequence, handles: [...this.#prepared] }
+    })
+    this.#preparing = turn.catch(() => undefined)
+    if (open !== null) this.#flushAll(open)
+    return turn
+  }
+
+  async commit(upTo: number): Promise<void> {
+    if (upTo > this.#sequence) {
+      throw new WeirError(
+        { code: 'SEQUENCE_NOT_PREPARED', kind: 'restart', upTo, prepared: this.#sequence },
+        `told to commit transaction ${upTo} of ${this.#group}, but only ${this.#sequence} are prepared`,
+      )
+    }
+    for (let handle = this.#prepared[0]; handle !== undefined && handle.sequence <= upTo; handle = this.#prepared[0]) {
+      const { transactionalId, sequence } = handle
+      try {
+        const identity = await this.#log.end(handle, true)
+        const pooled = this.#pool.find((p) => p.id === transactionalId)
+        if (pooled) Object.assign(pooled, { identity, state: 'free' })
+      } catch (cause) {
+        throw new WeirError(
+          { code: 'COMMIT_REFUSED', kind: 'restart', sequence, transactionalId, error: (cause as WeirError).code },
+          `the log refused to commit transaction ${sequence} of ${transactionalId}: ${(cause as Error).message}`,
+          { cause },
+        )
+      }
+      this.#prepared.shift()
+      this.#wakeAll()
+    }
+  }
+
+  async close(mode: 'abort' | 'leave'): Promise<void> {
+    this.#linger?.()
+    this.#open = null
+    this.#wakeAll()
+    if (mode === 'leave') return
+    await Promise.all(this.#pool.map((p) => this.#log.initProducer(p.id, this.#options.transactionTimeoutMs)))
+  }
+
+  // ---- inside -------------------------------------------------------------------------------------------------------
+
+  /** Null: every id of the pool is prepared; a commit frees one (B3). */
+  #begin(): OpenTransaction | null {
+    if (this.#open !== null) return this.#open
+    const pooled = this.#pool.find((p) => p.state === 'free')
+    if (pooled === undefined) return null
+    pooled.state = 'open'
+    const { identity } = pooled
+    const fresh = { buffers: new Map(), sequences: new Map(), firstOffsets: {}, records: 0, buffered: 0, unsent: 0 }
+    this.#open = { pooled, identity, ...fresh, sending: Promise.resolve(), failure: null }
+    return this.#open
+  }
+
+  async #later(batch: RecordBatch): Promise<void> {
+    while (this.#begin() === null) await this.#wakeUp()
+    await this.write(batch)
+  }
+
+  async #room(open: OpenTransaction): Promise<void> {
+    while (open.unsent > UNSENT_BATCHES_MAX) await this.#wakeUp()
+    if (open.failure !== null) throw open.failure
+  }
+
+  async #wakeUp(): Promise<void> {
+    this.#context.signal.throwIfAborted()
+    await new Promise<void>((resolve) => this.#waiters.push(resolve))
+    this.#context.signal.throwIfAborted()
+  }
+
+  #wakeAll(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const wake of waiters) wake()
+  }
+
+  #partitionOf(key: Key | null, record: number): number {
+    return key === null ? record % this.#partitionCount : hashKey(key) % this.#partitionCount
+  }
+
+  #flushAll(open: OpenTransaction): void {
+    for (const partition of open.buffers.keys()) this.#flush(open, partition)
+  }
+
+  #flush(open: OpenTransaction, partition: number): void {
+    const records = open.buffers.get(partition) ?? []
+    if (records.length === 0) return
+    open.buffers.set(partition, [])
+    const baseSequence = open.sequences.get(partition) ?? 0
+    open.sequences.set(partition, baseSequence + records.length)
+    open.unsent++
+    const { topic } = this.#options
+    const { id: transactionalId } = open.pooled
+    open.sending = open.sending.then(async () => {
+      if (open.failure === null) {
+        try {
+          const request = { transactionalId, ...open.identity, topic, partition, baseSequence, records }
+          const offset = await this.#log.append(request)
+          open.firstOffsets[`${topic}-${partition}`] ??= String(offset)
+        } catch (error) {
+          open.failure = error
+        }
+      }
+      open.unsent--
+      this.#wakeAll()
+    })
+  }
+
+  async #complete(open: OpenTransaction): Promise<void> {
+    await open.sending
+    if (open.failure !== null) throw open.failure
+    const sequence = this.#sequence + 1
+    const { id: transactionalId } = open.pooled
+    await this.#log.mark({ transactionalId, ...open.identity }, { group: this.#group, sequence })
+    this.#sequence = sequence
+    open.pooled.state = 'prepared'
+    const { firstOffsets, records } = open
+    this.#prepared.push({ sequence, transactionalId, ...open.identity, firstOffsets, records })
+  }
+
+  /** False: refused. */
+  async #tryCommit(handle: PreparedHandle): Promise<boolean> {
+    try {
+      await this.#log.end(handle, true)
+      return true
+    } catch (error) {
+      if (error instanceof WeirError && error.kind !== 'retry') return false
+      throw error
+    }
+  }
+
+  async #control(handle: PreparedHandle): Promise<'commit' | 'abort' | 'none'> {
+    const [place] = Object.entries(handle.firstOffsets)
+    if (place === undefined) return 'none'
+    const dash = place[0].lastIndexOf('-')
+    return this.#log.outcome(
+      handle.producerId,
+      place[0].slice(0, dash),
+      Number(place[0].slice(dash + 1)),
+      Number(place[1]),
+    )
+  }
+
+  async #marker(): Promise<number | null> {
+    for (let i = 0; ; i++) {
+      try {
+        return await this.#log.marker(this.#group)
+      } catch (error) {
+        if (!(error instanceof WeirError) || error.code !== 'MARKER_UNSTABLE' || i >= MARKER_TRIES) throw error
+        await this.#clock.sleep(MARKER_RETRY_MS, this.#context.signal)
+      }
+    }
+  }
+
+  async #lost(handle: PreparedHandle): Promise<WeirError> {
+    const { sequence, transactionalId, firstOffsets, records } = handle
+    const facts = { topic: this.#options.topic, sequence, transactionalId, firstOffsets, records }
+    const known = (await this.#control(handle)) === 'abort'
+    return known
+      ? new WeirError(
+          { code: 'TRANSACTION_LOST', kind: 'invalid', ...facts },
+          `transaction ${sequence} of ${transactionalId} (${records} records) was aborted after its epoch was published: ` +
+            'it stayed prepared longer than transactionTimeoutMs. The job stops instead of going on without it.',
+        )
+      : new WeirError(
+          { code: 'TRANSACTION_UNKNOWN', kind: 'invalid', ...facts },
+          `nobody can prove whether transaction ${sequence} of ${transactionalId} was committed. The job stops.`,
+        )
+  }
+}
+
+const bytesOf = (encoded: string | Uint8Array | null): Uint8Array | null =>
+  typeof encoded === 'string' ? Buffer.from(encoded) : encoded

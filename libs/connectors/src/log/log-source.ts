@@ -1,0 +1,106 @@
+/** Reads a topic of the embedded log; the position is state of the job. */
+import type { RawRecords, SourcePoll, SourceReader, SourceState, SubtaskContext } from '@weir/dataflow'
+import type { Clock } from '@weir/model'
+import type { ReadRecord, TransactionalLog } from './port.ts'
+
+export interface LogSourceOptions {
+  readonly topic: string
+  readonly startFrom: 'earliest' | 'latest'
+  /** `latest`: bounded; the end offsets are taken at the first start and are part of the state. */
+  readonly until: 'none' | 'latest'
+}
+
+const WAIT_MS = 50
+
+interface Partition {
+  readonly id: number
+  position: number
+  readonly end: number | null
+  ended: boolean
+}
+
+export class LogSource implements SourceReader {
+  readonly #options: LogSourceOptions
+  readonly #context: SubtaskContext
+  readonly #log: TransactionalLog
+  readonly #clock: Clock
+  #partitions: Partition[] = []
+  #turn = 0
+
+  constructor(options: LogSourceOptions, deps: { context: SubtaskContext; log: TransactionalLog; clock: Clock }) {
+    this.#options = options
+    this.#context = deps.context
+    this.#log = deps.log
+    this.#clock = deps.clock
+  }
+
+  async open(restored: SourceState | null): Promise<readonly number[]> {
+    const { topic, startFrom, until } = this.#options
+    const { stableOffsets } = await this.#log.describe(topic)
+    const { subtask, parallelism } = this.#context
+    const known = (restored ?? {}) as Record<string, { offset: number; end: number | null }>
+    this.#partitions = stableOffsets.flatMap((stable, id) => {
+      if (id % parallelism !== subtask) return []
+      const at = known[id] ?? {
+        offset: startFrom === 'earliest' ? 0 : stable,
+        end: until === 'latest' ? stable : null,
+      }
+      return [{ id, position: at.offset, end: at.end, ended: false }]
+    })
+    return this.#partitions.map((p) => p.id)
+  }
+
+  async poll(maxRecords: number): Promise<SourcePoll> {
+    const n = this.#partitions.length
+    for (let i = 0; i < n; i++) {
+      const p = this.#partitions[(this.#turn + i) % n]!
+      if (p.ended) continue
+      if (p.end !== null && p.position >= p.end) {
+        p.ended = true
+        return { kind: 'split-end', split: p.id }
+      }
+      const { topic } = this.#options
+      const max = p.end === null ? maxRecords : Math.min(maxRecords, p.end - p.position)
+      const request = { topic, partition: p.id, offset: p.position, maxRecords: max, readCommitted: true, maxWaitMs: 0 }
+      const { records, nextOffset } = await this.#log.read(request)
+      p.position = nextOffset
+      if (records.length === 0) continue
+      this.#turn = (this.#turn + i + 1) % n
+      return { kind: 'raw', split: p.id, raw: rawOf(records) }
+    }
+    if (this.#partitions.every((p) => p.ended) && this.#options.until === 'latest') return 'end'
+    await this.#clock.sleep(WAIT_MS, this.#context.signal)
+    return 'idle'
+  }
+
+  snapshot(): SourceState {
+    return Object.fromEntries(this.#partitions.map((p) => [p.id, { offset: p.position, end: p.end }]))
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+function rawOf(records: readonly ReadRecord[]): RawRecords {
+  const count = records.length
+  const raw = {
+    buffer: Buffer.concat(records.flatMap((r) => [r.key ?? EMPTY, r.value ?? EMPTY])),
+    count,
+    keyStart: new Int32Array(count).fill(-1),
+    keyEnd: new Int32Array(count).fill(-1),
+    valueStart: new Int32Array(count).fill(-1),
+    valueEnd: new Int32Array(count).fill(-1),
+    timestamps: Float64Array.from(records, (r) => r.timestamp),
+    offsets: Float64Array.from(records, (r) => r.offset),
+  }
+  let at = 0
+  records.forEach(({ key, value }, i) => {
+    if (key !== null) [raw.keyStart[i], raw.keyEnd[i]] = [at, at + key.byteLength]
+    at += key?.byteLength ?? 0
+    if (value !== null) [raw.valueStart[i], raw.valueEnd[i]] = [at, at + value.byteLength]
+    at += value?.byteLength ?? 0
+  })
+  return raw
+}
+const EMPTY = new Uint8Array()

@@ -1,0 +1,205 @@
+/**
+ * What every two-phase sink must do, whatever is behind it. Run by the embedded log and by Kafka. A sink that passes may
+ * be trusted with a published epoch.
+ */
+import { attempt, epoch, generation, type CheckpointId } from '@weir/model'
+import { afterEach, expect, test } from 'vitest'
+import type { SinkState, TwoPhaseSink } from '../ports.ts'
+
+export interface SinkHarness {
+  /** A new instance for the same subtask: what a restarted attempt would make. Values are text, keys are null. */
+  sink(options?: { poolSize?: number; transactionTimeoutMs?: number }): TwoPhaseSink
+  /** Values an outside reader with read_committed sees, in order. */
+  committed(): Promise<string[]>
+  /** Transactions of this subtask that are open at the server. */
+  openTransactions(): Promise<number>
+  /** Resolves when transactions with the given timeout are surely expired. */
+  expire(timeoutMs: number): Promise<void>
+}
+
+const checkpoint = (n: number): CheckpointId => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
+const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
+
+export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
+  const opened: TwoPhaseSink[] = []
+  afterEach(async () => {
+    for (const sink of opened.splice(0)) await sink.close('abort').catch(() => undefined)
+  })
+  const started = async (
+    harness: SinkHarness,
+    restored: SinkState | null = null,
+    poolSize = 3,
+  ): Promise<TwoPhaseSink> => {
+    const sink = harness.sink({ poolSize })
+    opened.push(sink)
+    await sink.recover(restored)
+    return sink
+  }
+  const write = (sink: TwoPhaseSink, ...values: string[]): Promise<void> | undefined =>
+    sink.write({ keys: null, values, timestamps: values.map(() => 1_750_000_000_000) })
+  const prepared = async (sink: TwoPhaseSink, n: number): Promise<SinkState> =>
+    throughJson(await sink.prepare(checkpoint(n)))
+
+  test('nothing is seen before the commit, everything once after it', async () => {
+    const harness = await make()
+    const sink = await started(harness)
+    await write(sink, 'a', 'b')
+    const state = await prepared(sink, 1)
+    expect(state).toMatchObject({ sequence: 1, handles: [{ sequence: 1, records: 2 }] })
+    expect(await harness.committed()).toEqual([])
+    await sink.commit(1)
+    expect((await harness.committed()).sort()).toEqual(['a', 'b'])
+    expect(await prepared(sink, 2)).toEqual({ sequence: 1, handles: [] })
+    expect(await harness.openTransactions()).toBe(0)
+  })
+
+  test('a transaction without records makes no handle', async () => {
+    const harness = await make()
+    const sink = await started(harness)
+    expect(await prepared(sink, 1)).toEqual({ sequence: 0, handles: [] })
+    expect(await harness.openTransactions()).toBe(0)
+  })
+
+  test('what is written behind the barrier is in the next transaction', async () => {
+    const harness = await make()
+    const sink = await started(harness)
+    await write(sink, 'one')
+    const first = sink.prepare(checkpoint(1))
+    await write(sink, 'two')
+    await first
+    await sink.commit(1)
+    expect(await harness.committed()).toEqual(['one'])
+    expect(await prepared(sink, 2)).toMatchObject({ sequence: 2, handles: [{ sequence: 2 }] })
+    await sink.commit(2)
+    expect((await harness.committed()).sort()).toEqual(['one', 'two'])
+  })
+
+  test('the handle of a given-up epoch stays, and is committed with the next (A2)', async () => {
+    const harness = await make()
+    const sink = await started(harness)
+    await write(sink, 'given up')
+    await prepared(sink, 1)
+    await write(sink, 'next')
+    expect((await prepared(sink, 2)).handles.map((h) => h.sequence)).toEqual([1, 2])
+    await sink.commit(2)
+    expect((await harness.committed()).sort()).toEqual(['given up', 'next'])
+  })
+
+  test('what was not prepared is not committed (C6)', async () => {
+    const harness = await make()
+    const sink = await started(harness)
+    await write(sink, 'a')
+    await expect(sink.commit(1)).rejects.toMatchObject({ code: 'SEQUENCE_NOT_PREPARED' })
+    expect(await harness.committed()).toEqual([])
+  })
+
+  test('another instance commits the stored handles; doing it again changes nothing', async () => {
+    const harness = await make()
+    const sink = await started(harness)
+    await write(sink, 'a')
+    await prepared(sink, 1)
+    await write(sink, 'b')
+    const state = await prepared(sink, 2)
+    await write(sink, 'never')
+    for (let i = 0; i < 3; i++) {
+      const other = harness.sink()
+      opened.push(other)
+      expect((await other.recover(state)).map((p) => [p.sequence, p.outcome])).toEqual([
+        [1, 'committed'],
+        [2, 'committed'],
+      ])
+      expect((await harness.committed()).sort()).toEqual(['a', 'b'])
+    }
+    expect(await harness.openTransactions()).toBe(0)
+  })
+
+  test('a recovery fences: the instance before can neither commit nor add anything (A11)', async () => {
+    const harness = await make()
+    const zombie = await started(harness)
+    await write(zombie, 'published')
+    const state = await prepared(zombie, 1)
+    await write(zombie, 'after')
+    await started(harness, state)
+    await expect(
+      (async () => {
+        await write(zombie, 'more')
+        await zombie.prepare(checkpoint(2))
+        await zombie.commit(2)
+      })(),
+    ).rejects.toThrow()
+    expect(await harness.committed()).toEqual(['published'])
+    expect(await harness.openTransactions()).toBe(0)
+  })
+
+  test('a zombie that has prepared cannot commit what was not published', async () => {
+    const harness = await make()
+    const zombie = await started(harness)
+    await write(zombie, 'unpublished')
+    await prepared(zombie, 1)
+    await started(harness, null)
+    await expect(zombie.commit(1)).rejects.toMatchObject({ code: 'COMMIT_REFUSED', kind: 'restart' })
+    expect(await harness.committed()).toEqual([])
+  })
+
+  test('an expired handle is proven lost, with the facts (A14)', async () => {
+    const harness = await make()
+    const sink = harness.sink({ transactionTimeoutMs: 1_000 })
+    opened.push(sink)
+    await sink.recover(null)
+    await write(sink, 'a')
+    const state = await prepared(sink, 1)
+    await harness.expire(1_000)
+    await expect(harness.sink().recover(state)).rejects.toMatchObject({
+      code: 'TRANSACTION_LOST',
+      kind: 'invalid',
+      facts: { sequence: 1, records: 1 },
+    })
+    expect(await harness.committed()).toEqual([])
+  })
+
+  test('older metadata than output is found out (EPOCH_REGRESSION)', async () => {
+    const harness = await make()
+    const sink = await started(harness)
+    await write(sink, 'a')
+    const older = await prepared(sink, 1)
+    await sink.commit(1)
+    await write(sink, 'b')
+    await prepared(sink, 2)
+    await sink.commit(2)
+    await expect(harness.sink().recover(older)).rejects.toMatchObject({ code: 'EPOCH_REGRESSION', kind: 'invalid' })
+    expect((await harness.committed()).sort()).toEqual(['a', 'b'])
+  })
+
+  test('an exhausted pool waits inside write and goes on after a commit (B3)', async () => {
+    const harness = await make()
+    const sink = await started(harness, null, 2)
+    await write(sink, 'a')
+    await prepared(sink, 1)
+    await write(sink, 'b')
+    await prepared(sink, 2)
+    const waiting = write(sink, 'c')
+    expect(waiting).toBeInstanceOf(Promise)
+    expect(sink.pending).toEqual({ open: false, prepared: 2 })
+    await sink.commit(1)
+    await waiting
+    await prepared(sink, 3)
+    await sink.commit(3)
+    expect((await harness.committed()).sort()).toEqual(['a', 'b', 'c'])
+  })
+
+  test('abort leaves nothing open, leave touches nothing', async () => {
+    const harness = await make()
+    const left = await started(harness)
+    await write(left, 'kept')
+    const state = await prepared(left, 1)
+    await left.close('leave')
+    expect(await harness.openTransactions()).toBe(1)
+    const other = await started(harness, state)
+    expect(await harness.committed()).toEqual(['kept'])
+    await write(other, 'dropped')
+    await prepared(other, 2)
+    await other.close('abort')
+    expect(await harness.openTransactions()).toBe(0)
+    expect(await harness.committed()).toEqual(['kept'])
+  })
+}

@@ -1,0 +1,56 @@
+/** The contract of every two-phase sink, on a real Kafka. */
+import { execFileSync } from 'node:child_process'
+import { twoPhaseSinkContract } from '@weir/dataflow/testing'
+import { attempt, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
+import { afterAll, beforeAll, describe } from 'vitest'
+import { stackEndpoints } from '../../../test/stack/endpoints.ts'
+import { KafkaConnections, KafkaSink, listTransactions } from './index.ts'
+
+const broker = stackEndpoints().kafka
+const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-contract' }, { clock: systemClock })
+const admin = kafka.admin()
+beforeAll(() => admin.connect())
+afterAll(async () => {
+  await admin.disconnect()
+  await kafka.close()
+})
+const OPEN = ['Ongoing', 'PrepareCommit', 'PrepareAbort']
+
+describe('kafka', () => {
+  twoPhaseSinkContract(async () => {
+    const run = systemRandom.nonce().slice(0, 8)
+    const topic = `contract-${run}`
+    await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1 }] })
+    const context = {
+      jobId: jobId(`contract-${run}`),
+      attempt: { generation: generation(1), attempt: attempt(1) },
+      operatorUid: operatorUid('out'),
+      subtask: subtask(0),
+      parallelism: 1,
+      maxParallelism: 128,
+      signal: new AbortController().signal,
+    }
+    const open = async (): Promise<number> => {
+      const { transactions } = await kafka.anyBroker(listTransactions())
+      const mine = transactions.filter((t) => t.transactionalId.startsWith(`weir.${context.jobId}.`))
+      return mine.filter((t) => OPEN.includes(t.state)).length
+    }
+    return {
+      sink: ({ poolSize = 3, transactionTimeoutMs = 60_000 } = {}) =>
+        new KafkaSink(
+          { topic, poolSize, transactionTimeoutMs, encodeKey: String, encodeValue: String },
+          { context, kafka, clock: systemClock },
+        ),
+      async committed() {
+        const args = ['-b', broker, '-C', '-t', topic, '-e', '-q', '-o', 'beginning', '-f', '%s\n']
+        const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
+        return text.split('\n').filter((line) => line !== '')
+      },
+      openTransactions: open,
+      /** The broker looks for overdue transactions once a second. */
+      async expire() {
+        while ((await open()) > 0) await systemClock.sleep(100)
+      },
+    }
+  })
+})
