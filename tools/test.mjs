@@ -53,6 +53,7 @@ suite('unit')
 const before = JSON.parse(spawnSync(node, ['tools/stack/stack.mjs', 'status'], { cwd: root }).stdout.toString())
 step('real servers', ['tools/stack/stack.mjs', 'up'])
 suite('integration')
+suite('e2e')
 // Only what this run started is stopped by it.
 if (Object.values(before).every((server) => server === null))
   spawnSync(node, ['tools/stack/stack.mjs', 'down'], { cwd: root, stdio: 'inherit' })

@@ -478,15 +478,23 @@ const identityOf = (h: PreparedHandle): ProducerIdentity => ({
   producerEpoch: h.producerEpoch,
 })
 
+/** What no retry mends, and what to do about it. */
+const REMEDIES: Readonly<Record<number, string>> = {
+  10: 'a record is larger than the topic takes: raise max.message.bytes of the topic, or write smaller values',
+  32: "an event time is further in the future than the topic allows: mend it in the job, or raise the topic's message.timestamp.after.max.ms",
+  87: 'the topic refuses the record (a compacted topic takes no record without a key)',
+}
+
 function refused(request: string, code: number, what: string): WeirError {
   const error = errorName(code)
+  const remedy = REMEDIES[code]
   return isRefusal(code)
     ? new WeirError(
         { code: 'PRODUCER_FENCED', kind: 'fenced', request, error, what },
         `${request} of ${what}: ${error}; another attempt has taken over`,
       )
     : new WeirError(
-        { code: 'KAFKA_REFUSED', kind: code === 10 ? 'invalid' : 'restart', request, error, what },
-        `${request} of ${what}: ${error}`,
+        { code: 'KAFKA_REFUSED', kind: remedy === undefined ? 'restart' : 'invalid', request, error, what },
+        `${request} of ${what}: ${error}${remedy === undefined ? '' : `: ${remedy}`}`,
       )
 }
