@@ -1,10 +1,10 @@
 /** Both ends of the fleet stream over real sockets. */
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { SliceCommand } from '@weir/job'
-import { attempt, generation, jobId, subtask, systemClock, systemRandom, type TaskManagerId } from '@weir/model'
+import { attempt, generation, jobId, subtask, systemClock, systemRandom } from '@weir/model'
 import { control } from '@weir/proto'
 import { afterEach, expect, test } from 'vitest'
-import { FleetClient, FleetServer, type FleetClientDeps, type Standing } from './index.ts'
+import { FleetClient, FleetServer, type FleetCall, type FleetClientDeps, type Standing } from './index.ts'
 
 const slice = { jobId: jobId('pay'), attempt: { generation: generation(5), attempt: attempt(1) }, subtask: subtask(0) }
 const cleanups: (() => void)[] = []
@@ -42,7 +42,7 @@ async function manager(options: { token?: string; standing?: () => Standing; int
     },
   )
   const grpc = new Server()
-  grpc.addService(control.FleetService, { join: (call: never) => server.handle(call) })
+  grpc.addService(control.FleetService, { join: (call: FleetCall) => server.handle(call) })
   const port = await new Promise<number>((resolve, reject) =>
     grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (e, p) => (e ? reject(e) : resolve(p))),
   )
@@ -74,7 +74,7 @@ test('joins, takes commands, sends reports, asks to be drained', async () => {
   const tm = worker([jm.address])
   expect(await jm.events.next()).toBe('joined 4')
   expect(await tm.events.next()).toMatch(/^joined tm-\w+ 5 /)
-  const [{ id }] = jm.server.list() as [{ id: TaskManagerId }]
+  const { id } = jm.server.list()[0]!
   const command: SliceCommand = { type: 'stop', slice, mode: 'leave' }
   expect(jm.server.send(id, command)).toBe(true)
   expect(await tm.events.next()).toBe('command stop')
@@ -89,7 +89,7 @@ test('a task-manager that goes is lost at once, and cannot be sent to', async ()
   const jm = await manager()
   const tm = worker([jm.address])
   await jm.events.next()
-  const [{ id }] = jm.server.list() as [{ id: TaskManagerId }]
+  const { id } = jm.server.list()[0]!
   tm.end.abort(new Error('gone'))
   expect(await jm.events.next()).toMatch(/^lost the connection/)
   expect(jm.server.send(id, { type: 'stop', slice, mode: 'leave' })).toBe(false)

@@ -1,0 +1,24 @@
+// npm run bench -- NAME [--json]: runs test/bench/NAME.ts on the real servers; the last line is one JSON object.
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ensureBuilt, ensureInstalled, pinnedNode, root } from './setup.mjs'
+
+const [name] = process.argv.slice(2).filter((a) => !a.startsWith('--'))
+const folder = join(root, 'test/bench')
+const names = readdirSync(folder).flatMap((f) => (/^[a-z-]+\.ts$/.test(f) ? [f.slice(0, -3)] : []))
+if (name === undefined || !existsSync(join(folder, `${name}.ts`))) {
+  console.error(`usage: npm run bench -- ${names.join('|')}`)
+  process.exit(2)
+}
+ensureInstalled()
+ensureBuilt()
+const node = pinnedNode()
+const stack = (...args) =>
+  spawnSync(node, ['tools/stack/stack.mjs', ...args], { cwd: root, stdio: ['ignore', 'pipe', 2] })
+const before = JSON.parse(stack('status').stdout.toString())
+if (stack('up').status !== 0) process.exit(1)
+const args = ['--conditions=@weir/source', '--disable-warning=ExperimentalWarning', join(folder, `${name}.ts`)]
+const { status } = spawnSync(node, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+if (Object.values(before).every((server) => server === null)) stack('down')
+process.exit(status ?? 1)
