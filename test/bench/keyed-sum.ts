@@ -11,7 +11,7 @@ import { systemClock, systemRandom } from '@weir/model'
 import { startProcess, stopProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
 
-const RECORDS = Number(process.env['BENCH_RECORDS'] ?? 1_000_000)
+const RECORDS = Number(process.env['BENCH_RECORDS'] ?? 3_000_000)
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
 const USERS = 10_000
 const here = (file: string): string => new URL(file, import.meta.url).pathname

@@ -1,4 +1,5 @@
 /** `weir dev`: a whole fleet for one job on this machine, in a folder of its own, gone with Ctrl-C. */
+import { LogClient } from '@weir/connectors'
 import { JobsClient } from '@weir/wire'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,6 +9,7 @@ import { startProcess, stopProcess, type FleetProcess } from './fleet.ts'
 import { failed, submit } from './submit.ts'
 
 const STATUS_MS = 1_000
+const LOG_PARTITIONS = 4
 
 /** @returns the exit code: 0 when the job finished or was stopped. */
 export async function dev(bundle: Bundle, id: string | undefined): Promise<number> {
@@ -30,6 +32,7 @@ export async function dev(bundle: Bundle, id: string | undefined): Promise<numbe
         WEIR_FREEZE: '1',
       }),
     )
+    await createTopics(manager.ready.log!, bundle)
     const client = new JobsClient([grpc], { token: null })
     try {
       const { jobId } = await submit(client, bundle, { id, wait: true })
@@ -50,4 +53,14 @@ export async function dev(bundle: Bundle, id: string | undefined): Promise<numbe
     for (const p of processes.reverse()) await stopProcess(p)
     await rm(dir, { recursive: true, force: true })
   }
+}
+
+/** Topics of the embedded log that the job names: there is nobody else to make them. */
+async function createTopics(address: string, { plan }: Bundle): Promise<void> {
+  const log = new LogClient(address)
+  for (const node of plan.job.graph.nodes) {
+    if (!('descriptor' in node) || node.descriptor.connector !== 'log') continue
+    await log.createTopic(String(node.descriptor['topic']), LOG_PARTITIONS)
+  }
+  log.close()
 }
