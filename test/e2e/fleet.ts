@@ -22,6 +22,7 @@ export class Fleet {
   readonly workers: FleetProcess[] = []
   readonly #readers: ChildProcess[] = []
   #dir = ''
+  #serial = 0
   #ports: { grpc: string; http: string }[] = []
 
   get env(): Record<string, string> {
@@ -72,7 +73,7 @@ export class Fleet {
       ...this.env,
       WEIR_JOB_MANAGERS: this.jobManagers,
       WEIR_SLOTS: '4',
-      WEIR_DATA_DIR: join(this.#dir, `tm-${this.workers.length}`),
+      WEIR_DATA_DIR: join(this.#dir, `tm-${this.#serial++}`),
       ...env,
     })
     this.workers.push(worker)

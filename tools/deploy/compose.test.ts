@@ -57,3 +57,15 @@ test('ports are published on loopback only, images have versions', () => {
     if (image !== undefined) expect(image).toMatch(/:v?\d/)
   }
 })
+
+test('the stack of the tests: loopback only, the same versions, a port for each server', () => {
+  const read = (file: string): Record<string, Service> =>
+    (parse(readFileSync(new URL(file, root), 'utf8'), { merge: true }) as { services: Record<string, Service> })
+      .services
+  const stack = read('deploy/stack/compose.yml')
+  expect(Object.keys(stack).sort()).toEqual(['etcd', 'kafka', 'redis', 's3'])
+  for (const [name, service] of Object.entries(stack)) {
+    expect(service.image).toBe(compose.services[name]!.image)
+    expect(service.ports).toEqual([expect.stringMatching(/^127\.0\.0\.1:\$\{[A-Z0-9]+_PORT:\?\}:/)])
+  }
+})

@@ -344,17 +344,89 @@ async function stop(name) {
   rmSync(recordFile(name), { force: true })
 }
 
+// ---- containers -----------------------------------------------------------------------------------------------------
+
+const composeFile = join(root, 'deploy/stack/compose.yml')
+const containersFile = join(dir, 'containers.json')
+const containers = () => (existsSync(containersFile) ? JSON.parse(readFileSync(containersFile, 'utf8')) : null)
+
+/** A docker binary may be there without an engine: only `docker info` tells. WEIR_STACK=processes: never containers. */
+function dockerAnswers() {
+  if (process.env.WEIR_STACK === 'processes') return false
+  try {
+    execFileSync('docker', ['info'], { stdio: 'ignore', timeout: 5_000 })
+    return true
+  } catch {
+    return false
+  }
+}
+
+const compose = (env, ...args) =>
+  execFileSync('docker', ['compose', '-p', env.PROJECT, '-f', composeFile, ...args], {
+    stdio: ['ignore', 2, 2],
+    env: { ...process.env, ...env },
+  })
+
+/** False: it could not be done (no images, say); then processes are started. */
+async function startContainers() {
+  const [kafka, etcd, s3, redis] = await freePorts(4)
+  const ports = { KAFKA_PORT: kafka, ETCD_PORT: etcd, S3_PORT: s3, REDIS_PORT: redis }
+  const env = { PROJECT: `weir-stack-${kafka}` }
+  for (const [name, port] of Object.entries(ports)) env[name] = String(port)
+  mkdirSync(dir, { recursive: true })
+  try {
+    compose(env, 'up', '-d', '--wait')
+  } catch (error) {
+    say(`docker compose failed (${error.message.split('\n')[0]}); starting processes instead`)
+    try {
+      compose(env, 'down', '-v')
+    } catch {
+      // nothing was started
+    }
+    return false
+  }
+  const endpoints = {
+    kafka: `127.0.0.1:${kafka}`,
+    etcd: `127.0.0.1:${etcd}`,
+    s3: { url: `http://127.0.0.1:${s3}`, ...S3_KEYS },
+    redis: `127.0.0.1:${redis}`,
+  }
+  writeFileSync(containersFile, JSON.stringify({ env, endpoints }))
+  need('kcat', '-V', ['kcat'])
+  const ready = () => answers(`${endpoints.s3.url}/health`)
+  for (const deadline = Date.now() + READY_TIMEOUT_MS; !(await ready()) && Date.now() < deadline;) await sleep(100)
+  say(`containers of ${env.PROJECT} run`)
+  return true
+}
+
+function stopContainers() {
+  const there = containers()
+  if (there === null) return
+  compose(there.env, 'down', '-v')
+  rmSync(containersFile, { force: true })
+}
+
+// ---- verbs ----------------------------------------------------------------------------------------------------------
+
 const names = Object.keys(servers)
 const [verb] = process.argv.slice(2)
 if (verb === 'up') {
-  for (const name of names) await start(name)
-  const endpoints = Object.fromEntries(names.map((name) => [name, running(name).endpoint]))
+  const any = names.some((name) => running(name) !== null)
+  if (containers() !== null) say(`containers of ${containers().env.PROJECT} run already`)
+  else if (any || !dockerAnswers() || !(await startContainers())) for (const name of names) await start(name)
+  const endpoints = containers()?.endpoints ?? Object.fromEntries(names.map((name) => [name, running(name).endpoint]))
   writeFileSync(endpointsFile, JSON.stringify(endpoints, null, 2))
 } else if (verb === 'down') {
   rmSync(endpointsFile, { force: true })
+  stopContainers()
   await Promise.all(names.map(stop))
 } else if (verb === 'status') {
-  console.log(JSON.stringify(Object.fromEntries(names.map((name) => [name, running(name)]))))
+  const there = containers()
+  const entries = names.map((name) => [
+    name,
+    there ? { endpoint: there.endpoints[name], containers: there.env.PROJECT } : running(name),
+  ])
+  console.log(JSON.stringify(Object.fromEntries(entries)))
 } else {
   console.error('usage: npm run stack -- up|down|status')
   process.exit(2)

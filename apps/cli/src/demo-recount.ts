@@ -19,6 +19,7 @@ export class Recounter {
   readonly #topics: { readonly sums: string; readonly counts: string }
   readonly #positions = new Map<string, number>()
   readonly #seen = new Map<string, number>()
+  readonly #users = new Map<string, { highest: number; seen: number }>()
   #results = 0
   #duplicates = 0
 
@@ -30,6 +31,12 @@ export class Recounter {
   get duplicates(): number {
     return this.#duplicates
   }
+  /** So far: outputs of a user that are missing below the highest one seen. */
+  get gaps(): number {
+    let gaps = 0
+    for (const { highest, seen } of this.#users.values()) gaps += highest - seen
+    return gaps
+  }
   get results(): number {
     return this.#results
   }
@@ -38,7 +45,9 @@ export class Recounter {
     const { sums, counts } = this.#topics
     await this.#topic(sums, (user, value) => {
       const { sum, count } = value as { sum: number; count: number }
-      this.#saw(`${user}#${count}`, sum)
+      const repeated = this.#saw(`${user}#${count}`, sum)
+      const { highest, seen } = this.#users.get(user) ?? { highest: 0, seen: 0 }
+      this.#users.set(user, { highest: Math.max(highest, count), seen: repeated ? seen : seen + 1 })
     })
     await this.#topic(counts, (user, value) => {
       const { start, value: n } = value as { start: number; value: number }
@@ -90,9 +99,12 @@ export class Recounter {
     }
   }
 
-  #saw(name: string, value: number): void {
+  /** True when it was there before. */
+  #saw(name: string, value: number): boolean {
+    const repeated = this.#seen.has(name)
     this.#results++
-    if (this.#seen.has(name)) this.#duplicates++
+    if (repeated) this.#duplicates++
     this.#seen.set(name, value)
+    return repeated
   }
 }

@@ -97,10 +97,10 @@ async function main(): Promise<number> {
       stepMs: 10,
       seed: 1,
     }
-    // Without an end there is nothing to count against: then only repetitions can be told.
+    // Without an end the input cannot be counted against: then gaps and repetitions are told.
     const recount =
       records === null || view.state !== 'FINISHED'
-        ? { results: recounter.results, lost: 0, duplicates: recounter.duplicates }
+        ? { results: recounter.results, lost: recounter.gaps, duplicates: recounter.duplicates }
         : recounter.against(options)
     log.close()
     const { recordsIn, finalEpoch, restarts, lastRecoveryMs } = view
@@ -137,7 +137,7 @@ async function watch({ url, recounter, stop, killAt, kill }: Watch): Promise<Vie
     const now = performance.now()
     const rate = Math.round(((view.recordsIn - before.records) / (now - before.at)) * 1_000)
     before = { at: now, records: view.recordsIn }
-    const line = `${view.state.padEnd(10)} ${view.recordsIn} records  ${Math.max(0, rate)}/s  checkpoint ${view.finalEpoch}  results ${recounter.results}  duplicates ${recounter.duplicates}`
+    const line = `${view.state.padEnd(10)} ${view.recordsIn} records  ${Math.max(0, rate)}/s  checkpoint ${view.finalEpoch}  results ${recounter.results}  lost ${recounter.gaps}  duplicates ${recounter.duplicates}`
     process.stdout.write(process.stdout.isTTY ? `\r${line.padEnd(100)}` : `${line}\n`)
     if (view.state === 'FAILED' || view.state === 'CANCELLED') {
       throw failed({ jobId: JOB_ID, state: view.state, error: JSON.stringify(view.error) } as Parameters<

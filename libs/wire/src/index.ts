@@ -6,4 +6,4 @@ export { FleetClient, MESSAGE_BYTES_MAX, type FleetClientDeps, type FleetClientO
 export { GrpcExchange, LINK_TIMEOUT_MS, type GrpcExchangeOptions } from './exchange.ts'
 export { JobsClient } from './jobs-client.ts'
 export type { SliceCommand, SliceId } from '@weir/job'
-export { listenSettings, type ListenSettings } from './settings.ts'
+export { listenSettings, requireNode, type ListenSettings } from './settings.ts'

@@ -13,11 +13,26 @@ export interface ListenSettings {
 
 type Env = Readonly<Record<string, string | undefined>>
 
+/** zstd in `node:zlib` came with it. */
+const NODE_MIN = [22, 15] as const
+
+/** Throws `NODE_TOO_OLD` (invalid). */
+export function requireNode(version: string): void {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  if (major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1])) return
+  throw new WeirError(
+    { code: 'NODE_TOO_OLD', kind: 'invalid', version, needed: NODE_MIN.join('.') },
+    `this is Node ${version}; Weir needs ${NODE_MIN.join('.')} or newer. In a clone, npm has installed one: ` +
+      'node_modules/.bin/node',
+  )
+}
+
 /** Throws `CONFIG_INVALID` (invalid) naming the variable; beyond loopback a token is required. */
 export function listenSettings(env: Env): ListenSettings {
+  requireNode(process.versions.node)
   const host = env['WEIR_HOST'] ?? '127.0.0.1'
   const token = env['WEIR_FLEET_TOKEN'] || null
-  if (!/^(127\.|localhost$|\[?::1\]?$)/.test(host) && token === null) {
+  if (!/^(127(\.\d+){3}|localhost|\[?::1\]?)$/.test(host) && token === null) {
     throw new WeirError(
       { code: 'CONFIG_INVALID', kind: 'invalid', variable: 'WEIR_FLEET_TOKEN', host },
       `WEIR_HOST=${host} is reachable from other machines: set WEIR_FLEET_TOKEN to one secret in every process, or ` +
