@@ -7,7 +7,16 @@ import { openObjectStore, segmentKey } from '@weir/metadata'
 import { keyGroupRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { openStateStore } from '@weir/state'
-import { GrpcExchange, type ListenSettings, type SliceCommand, type SliceId, type SliceReportMessage } from '@weir/wire'
+import {
+  GrpcExchange,
+  SlotExchange,
+  ThreadExchange,
+  type LinkIntroduced,
+  type ListenSettings,
+  type SliceCommand,
+  type SliceId,
+  type SliceReportMessage,
+} from '@weir/wire'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -15,6 +24,8 @@ import { Adapters } from './adapters.ts'
 import { loadPlan } from './bundle.ts'
 
 export interface SlotData {
+  /** Slices with the same one live in this process. */
+  readonly taskManagerId: string
   readonly listen: ListenSettings
   /** Belongs to this slot alone. */
   readonly stateDir: string
@@ -31,6 +42,8 @@ const port = parentPort!
 const objects = openObjectStore(process.env)
 const brokers = (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== '')
 const adapters = new Adapters({ kafkaBrokers: brokers, log: process.env['WEIR_LOG'] || null }, systemClock)
+
+const threads = new ThreadExchange((request) => port.postMessage(request))
 
 let running: { readonly id: SliceId; readonly slice: Slice; readonly exchange: GrpcExchange } | null = null
 let failed = false
@@ -51,11 +64,11 @@ async function deploy(command: Extract<SliceCommand, { type: 'deploy' }>): Promi
   const { slice: id, bundleDigest, graphHash } = command
   const plan = await loadPlan(objects, data.dataDir, bundleDigest, graphHash)
   const exchange = await GrpcExchange.listen(data.listen)
-  running = { id, slice: sliceOf(id, plan, exchange), exchange }
+  running = { id, slice: sliceOf(id, plan, new SlotExchange(data.taskManagerId, threads, exchange)), exchange }
   tell(id, { type: 'deployed', exchangeAddress: exchange.address })
 }
 
-function sliceOf(id: SliceId, plan: Plan, exchange: GrpcExchange): Slice {
+function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
   const { settings } = plan.job
   const { jobId, attempt, subtask } = id
   return new Slice(
@@ -108,7 +121,8 @@ function inTurn(id: SliceId, code: string, call: () => Promise<void>): void {
   turn = turn.then(call).catch((error: unknown) => fail(id, asWeirError(error, code)))
 }
 
-port.on('message', (command: SliceCommand) => {
+port.on('message', (command: SliceCommand | LinkIntroduced) => {
+  if ('kind' in command) return threads.introduced(command)
   const id = command.slice
   const slice = running?.slice
   switch (command.type) {

@@ -1,7 +1,14 @@
 /** The process's part: joins the fleet, gives each slice a slot (worker thread), passes commands and reports through. */
 import { WeirError, systemClock, systemRandom, asWeirError } from '@weir/model'
 import type { Logger } from '@weir/telemetry'
-import { FleetClient, type SliceCommand, type SliceId, type SliceReportMessage } from '@weir/wire'
+import {
+  FleetClient,
+  ThreadHub,
+  type LinkRequest,
+  type SliceCommand,
+  type SliceId,
+  type SliceReportMessage,
+} from '@weir/wire'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -26,6 +33,7 @@ export class TaskManager {
   readonly #config: TaskManagerConfig
   readonly #log: Logger
   readonly #slots = new Map<string, Slot>()
+  readonly #hub = new ThreadHub()
   readonly #end = new AbortController()
   readonly #client: FleetClient
   #joined: { id: string; generation: number; leader: string } | null = null
@@ -112,6 +120,7 @@ export class TaskManager {
       return this.#report({ type: 'failed', slice, failure: error.toJSON() })
     }
     const workerData: SlotData = {
+      taskManagerId: this.#joined?.id ?? '',
       listen: { ...listen, grpcPort: 0 },
       stateDir: join(this.#stateRoot, String(this.#serial++)),
       dataDir,
@@ -120,7 +129,10 @@ export class TaskManager {
     const worker = new Worker(new URL('./slot.js', import.meta.url), { workerData, name: key })
     const slot: Slot = { slice, worker, stopping: false }
     this.#slots.set(key, slot)
-    worker.on('message', (report: SliceReportMessage) => this.#report(report))
+    worker.on('message', (message: SliceReportMessage | LinkRequest) => {
+      if ('kind' in message) this.#hub.request(worker, message)
+      else this.#report(message)
+    })
     worker.on('error', (thrown) => {
       const error = asWeirError(thrown, 'SLOT_CRASHED')
       this.#log.error({ slice, error: thrown }, 'slot crashed')
@@ -128,6 +140,7 @@ export class TaskManager {
     })
     worker.on('exit', (code) => {
       this.#slots.delete(key)
+      this.#hub.forget(worker)
       // A terminated one says nothing itself; a second "stopped" is ignored.
       if (code !== 0 || !slot.stopping) this.#report({ type: 'stopped', slice })
       if (this.#slots.size === 0) this.#emptied()

@@ -1,7 +1,8 @@
 import { attempt, generation, jobId, subtask, taskManagerId } from '@weir/model'
-import type { InboundLink, LinkId, OutboundLink, PeerAddress } from '@weir/runtime'
-import { afterEach, expect, test } from 'vitest'
-import { GrpcExchange } from './index.ts'
+import type { ExchangePort, InboundLink, LinkId, OutboundLink, PeerAddress } from '@weir/runtime'
+import { afterEach, describe, expect, test } from 'vitest'
+import { GrpcExchange, SlotExchange, ThreadExchange, ThreadHub } from './index.ts'
+import type { Poster } from './thread-exchange.ts'
 
 const opened: GrpcExchange[] = []
 afterEach(() => Promise.all(opened.splice(0).map((e) => e.close())))
@@ -25,75 +26,128 @@ const peer = (exchange: GrpcExchange): PeerAddress => ({
   taskManagerId: taskManagerId('t'),
   exchangeAddress: exchange.address,
 })
-async function linked(): Promise<{ out: OutboundLink; in: InboundLink }> {
-  const [a, b] = [await endpoint(), await endpoint()]
-  const [out, into] = await Promise.all([a.connect(id(), peer(b), never), b.accept(id(), peer(a), never)])
-  return { out, in: into }
+interface Ends {
+  readonly a: ExchangePort
+  readonly b: ExchangePort
+  readonly peerA: PeerAddress
+  readonly peerB: PeerAddress
 }
 const credit = (link: OutboundLink): Promise<void> =>
   link.credits > 0 ? Promise.resolve() : new Promise((resolve) => link.onCredit(resolve))
 
-test('nothing is sent without credit; frames arrive in order, unchanged', async () => {
-  const link = await linked()
-  expect(link.out.credits).toBe(0)
-  expect(() => link.out.send(new Uint8Array(1))).toThrow(/no credit/)
-  const got: Uint8Array[] = []
-  const all = new Promise<void>((resolve) =>
-    link.in.onFrame((frame) => {
-      got.push(frame)
-      if (got.length === 100) resolve()
-      else link.in.grant(1)
-    }),
-  )
-  link.in.grant(3)
-  for (let i = 0; i < 100; i++) {
-    await credit(link.out)
-    link.out.send(Uint8Array.from([i, i + 1]))
+async function overGrpc(): Promise<Ends> {
+  const [a, b] = [await endpoint(), await endpoint()]
+  return { a, b, peerA: peer(a), peerB: peer(b) }
+}
+async function betweenThreads(): Promise<Ends> {
+  const hub = new ThreadHub()
+  const thread = (): ThreadExchange => {
+    const poster: Poster = { postMessage: (message) => exchange.introduced(message as never) }
+    const exchange: ThreadExchange = new ThreadExchange((request) => hub.request(poster, request))
+    return exchange
   }
-  await all
-  expect(got.map((f) => [...f])).toEqual(Array.from({ length: 100 }, (_, i) => [i, i + 1]))
+  const nowhere = { subtask: subtask(1), taskManagerId: taskManagerId('t'), exchangeAddress: '' }
+  return { a: thread(), b: thread(), peerA: nowhere, peerB: nowhere }
+}
+
+describe.each([
+  ['over gRPC', overGrpc],
+  ['between threads', betweenThreads],
+])('%s', (_name, make) => {
+  async function linked(): Promise<{ out: OutboundLink; in: InboundLink }> {
+    const { a, b, peerA, peerB } = await make()
+    const [out, into] = await Promise.all([a.connect(id(), peerB, never), b.accept(id(), peerA, never)])
+    return { out, in: into }
+  }
+
+  test('nothing is sent without credit; frames arrive in order, unchanged', async () => {
+    const link = await linked()
+    expect(link.out.credits).toBe(0)
+    expect(() => link.out.send(new Uint8Array(1))).toThrow(/no credit/)
+    const got: Uint8Array[] = []
+    const all = new Promise<void>((resolve) =>
+      link.in.onFrame((frame) => {
+        got.push(frame)
+        if (got.length === 100) resolve()
+        else link.in.grant(1)
+      }),
+    )
+    link.in.grant(3)
+    for (let i = 0; i < 100; i++) {
+      await credit(link.out)
+      // Every other one is a part of a larger buffer.
+      const frame = Uint8Array.from([i, i + 1, 0])
+      link.out.send(i % 2 === 0 ? frame.subarray(0, 2) : frame.slice(0, 2))
+    }
+    await all
+    expect(got.map((f) => [...f])).toEqual(Array.from({ length: 100 }, (_, i) => [i, i + 1]))
+    link.out.close()
+    link.in.close()
+  })
+
+  test('the sender may come first', async () => {
+    const { a, b, peerA, peerB } = await make()
+    const connecting = a.connect(id(), peerB, never)
+    // Another link goes through meanwhile: the first has surely arrived by then.
+    const other = id({ stage: 2 })
+    const [out2, in2] = await Promise.all([a.connect(other, peerB, never), b.accept(other, peerA, never)])
+    const into = await b.accept(id(), peerA, never)
+    const out = await connecting
+    into.onFrame(() => undefined)
+    into.grant(1)
+    await credit(out)
+    for (const end of [out, into, out2, in2]) end.close()
+  })
+
+  test('a peer that goes breaks the link, once; a close of our own does not', async () => {
+    const link = await linked()
+    const broken: Error[] = []
+    const seen = new Promise<void>((resolve) =>
+      link.in.onBroken((error) => {
+        broken.push(error)
+        resolve()
+      }),
+    )
+    link.in.onFrame(() => undefined)
+    link.out.onBroken((error) => broken.push(error))
+    link.out.close()
+    await seen
+    expect(broken).toHaveLength(1)
+    expect(broken[0]).toMatchObject({ code: 'EXCHANGE_BROKEN', kind: 'restart' })
+    link.in.close()
+  })
+
+  test('a sender of another attempt does not reach this one (B8)', async () => {
+    const { a, b, peerA, peerB } = await make()
+    const stale = id({ attempt: { generation: generation(1), attempt: attempt(9) } })
+    const abort = new AbortController()
+    const connecting = a.connect(stale, peerB, abort.signal)
+    const accepting = b.accept(id(), peerA, abort.signal)
+    // A right one gets through beside it.
+    const other = id({ stage: 2 })
+    const [out, into] = await Promise.all([a.connect(other, peerB, never), b.accept(other, peerA, never)])
+    abort.abort(new Error('not linked'))
+    await expect(connecting).rejects.toThrow('not linked')
+    await expect(accepting).rejects.toThrow('not linked')
+    out.close()
+    into.close()
+  })
 })
 
-test('the sender may come first', async () => {
-  const [a, b] = [await endpoint(), await endpoint()]
-  const connecting = a.connect(id(), peer(b), never)
-  // Another link goes through meanwhile: the first has surely arrived by then.
-  await Promise.all([a.connect(id({ stage: 2 }), peer(b), never), b.accept(id({ stage: 2 }), peer(a), never)])
-  const into = await b.accept(id(), peer(a), never)
-  const out = await connecting
-  into.onFrame(() => undefined)
-  into.grant(1)
-  await credit(out)
-})
-
-test('a peer that goes breaks the link, once; a close of our own does not', async () => {
-  const link = await linked()
-  const broken: Error[] = []
-  const seen = new Promise<void>((resolve) =>
-    link.in.onBroken((error) => {
-      broken.push(error)
-      resolve()
-    }),
-  )
-  link.in.onFrame(() => undefined)
-  link.out.onBroken((error) => broken.push(error))
-  link.out.close()
-  await seen
-  expect(broken).toHaveLength(1)
-  expect(broken[0]).toMatchObject({ code: 'EXCHANGE_BROKEN', kind: 'restart' })
-})
-
-test('a sender of another attempt does not reach this one (B8)', async () => {
-  const [a, b] = [await endpoint(), await endpoint()]
-  const stale = id({ attempt: { generation: generation(1), attempt: attempt(9) } })
-  const abort = new AbortController()
-  const connecting = a.connect(stale, peer(b), abort.signal)
-  const accepting = b.accept(id(), peer(a), abort.signal)
-  // A right one gets through beside it.
-  await Promise.all([a.connect(id({ stage: 2 }), peer(b), never), b.accept(id({ stage: 2 }), peer(a), never)])
-  abort.abort(new Error('not linked'))
-  await expect(connecting).rejects.toThrow('not linked')
-  await expect(accepting).rejects.toThrow('not linked')
+test('slices of one process are linked by threads, others by gRPC', async () => {
+  const called: string[] = []
+  const named = (name: string): ExchangePort => ({
+    connect: () => (called.push(`${name} connect`), Promise.reject(new Error('-'))),
+    accept: () => (called.push(`${name} accept`), Promise.reject(new Error('-'))),
+  })
+  const slot = new SlotExchange('me', named('threads'), named('grpc'))
+  const at = (taskManager: string): PeerAddress => ({
+    subtask: subtask(1),
+    taskManagerId: taskManagerId(taskManager),
+    exchangeAddress: '',
+  })
+  await Promise.allSettled([slot.connect(id(), at('me'), never), slot.accept(id(), at('other'), never)])
+  expect(called).toEqual(['threads connect', 'grpc accept'])
 })
 
 test('a wrong token, and nobody there, are told', async () => {

@@ -15,6 +15,7 @@ import {
 import { WeirError, asWeirError, sameAttempt } from '@weir/model'
 import type { ExchangePort, InboundLink, LinkId, OutboundLink, PeerAddress } from '@weir/runtime'
 import { fromServiceError, toServiceError } from './errors.ts'
+import { LINK_TIMEOUT_MS, LinkEnd, bounded, keyOf } from './link.ts'
 import { checkToken } from './token.ts'
 
 const identity = (b: Buffer): Buffer => b
@@ -31,14 +32,8 @@ const SERVICE = { open: OPEN } satisfies ServiceDefinition
 const LIMITS = { 'grpc.max_receive_message_length': 64 << 20, 'grpc.max_send_message_length': 64 << 20 }
 const CHANNEL = { ...LIMITS, 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 500 }
 
-/** How long one end of a link waits for the other. */
-export const LINK_TIMEOUT_MS = 15_000
-
 type ServerCall = ServerDuplexStream<Buffer, Buffer>
 type ClientCall = ClientDuplexStream<Buffer, Buffer>
-
-const keyOf = (id: LinkId): string =>
-  `${id.jobId}/${id.attempt.generation}/${id.attempt.attempt}/${id.from}>${id.to}#${id.stage}`
 
 export interface GrpcExchangeOptions {
   /** Where to listen; the port is chosen. */
@@ -184,67 +179,6 @@ const refuse = (call: ServerCall, key: string, why: string): void =>
       new WeirError({ code: 'EXCHANGE_HANDSHAKE_REFUSED', kind: 'restart', link: key }, `link ${key} refused: ${why}`),
     ),
   )
-
-function bounded<T>(
-  signal: AbortSignal,
-  what: string,
-  undo: () => void,
-  start: (resolve: (value: T) => void, reject: (error: Error) => void) => void,
-): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const settle =
-      <A>(call: (a: A) => void) =>
-      (value: A): void => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', aborted)
-        call(value)
-      }
-    const fail = settle((error: Error) => {
-      undo()
-      reject(error)
-    })
-    const aborted = (): void => fail(signal.reason as Error)
-    const timer = setTimeout(
-      () =>
-        fail(
-          new WeirError(
-            { code: 'EXCHANGE_TIMEOUT', kind: 'restart' },
-            `${what} took longer than ${LINK_TIMEOUT_MS} ms`,
-          ),
-        ),
-      LINK_TIMEOUT_MS,
-    )
-    if (signal.aborted) return aborted()
-    signal.addEventListener('abort', aborted, { once: true })
-    start(settle(resolve), fail)
-  })
-}
-
-/** Both halves: the first trouble is told once; a close of our own is no trouble. */
-class LinkEnd {
-  #closed = false
-  #broken: Error | null = null
-  #call: (error: Error) => void = () => {}
-
-  onBroken(call: (error: Error) => void): void {
-    this.#call = call
-    if (this.#broken && !this.#closed) call(this.#broken)
-  }
-
-  protected get closed(): boolean {
-    return this.#closed
-  }
-
-  protected breakWith(error: Error): void {
-    if (this.#closed || this.#broken) return
-    this.#broken = error
-    this.#call(error)
-  }
-
-  protected markClosed(): void {
-    this.#closed = true
-  }
-}
 
 class GrpcOutbound extends LinkEnd implements OutboundLink {
   readonly id: LinkId
