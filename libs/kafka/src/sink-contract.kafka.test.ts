@@ -5,6 +5,7 @@ import { attempt, generation, jobId, operatorUid, subtask, systemClock, systemRa
 import { afterAll, beforeAll, describe } from 'vitest'
 import { stackEndpoints } from '../../../test/stack/endpoints.ts'
 import { KafkaConnections, KafkaSink, listTransactions } from './index.ts'
+import { settled } from './testing/settled.ts'
 
 const broker = stackEndpoints().kafka
 const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-contract' }, { clock: systemClock })
@@ -42,6 +43,7 @@ describe('kafka', () => {
           { context, kafka, clock: systemClock },
         ),
       async committed() {
+        await settled(kafka, `weir.${context.jobId}.`)
         const args = ['-b', broker, '-C', '-t', topic, '-e', '-q', '-o', 'beginning', '-f', '%s\n']
         const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
         return text.split('\n').filter((line) => line !== '')

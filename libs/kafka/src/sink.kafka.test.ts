@@ -16,6 +16,7 @@ import { stackEndpoints } from '../../../test/stack/endpoints.ts'
 import { KafkaConnections } from './connections.ts'
 import { KafkaSink } from './sink.ts'
 import { KafkaSource } from './source.ts'
+import { settled } from './testing/settled.ts'
 import { listTransactions } from './wire/apis.ts'
 
 const brokers = [stackEndpoints().kafka]
@@ -51,24 +52,12 @@ async function setUp(name: string, timeoutMs = 60_000) {
   return { topic, context, sink: () => new KafkaSink(options, { context, kafka, clock: systemClock }) }
 }
 /** The judge is another client: librdkafka through kcat. */
-const seen = (topic: string): string[] =>
-  execFileSync('kcat', [
-    '-b',
-    brokers[0]!,
-    '-C',
-    '-t',
-    topic,
-    '-e',
-    '-q',
-    '-f',
-    '%k=%s\\n',
-    '-X',
-    'isolation.level=read_committed',
-  ])
-    .toString()
-    .split('\n')
-    .filter(Boolean)
-    .sort()
+async function seen(topic: string): Promise<string[]> {
+  await settled(kafka, run)
+  const args = ['-b', brokers[0]!, '-C', '-t', topic, '-e', '-q', '-f', '%k=%s\\n']
+  const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
+  return text.split('\n').filter(Boolean).sort()
+}
 const openTransactions = async (job: string): Promise<number> =>
   (await kafka.anyBroker(listTransactions())).transactions.filter(
     (t) => t.transactionalId.includes(job) && t.state === 'Ongoing',
@@ -82,11 +71,11 @@ test('records are invisible until their sequence is committed, and then exactly 
   const state = await s.prepare(cp(1))
   expect(state).toMatchObject({ sequence: 1, handles: [{ sequence: 1, records: 2 }] })
   await s.write(batch(['a', '3']))
-  expect(seen(topic)).toEqual([])
+  expect(await seen(topic)).toEqual([])
   await s.commit(1)
-  expect(seen(topic)).toEqual(['a=1', 'b=2'])
+  expect(await seen(topic)).toEqual(['a=1', 'b=2'])
   await s.close('abort')
-  expect(seen(topic)).toEqual(['a=1', 'b=2'])
+  expect(await seen(topic)).toEqual(['a=1', 'b=2'])
 })
 
 test('an epoch without output has no handle', async () => {
@@ -105,7 +94,7 @@ test('A2: handles of a given-up epoch travel on and are committed in order', asy
   const state = await s.prepare(cp(2))
   expect(state.handles.map((h) => h.sequence)).toEqual([1, 2])
   await s.commit(2)
-  expect(seen(topic)).toEqual(['a=1', 'a=2'])
+  expect(await seen(topic)).toEqual(['a=1', 'a=2'])
 })
 
 test('C6: a sequence that was not prepared is refused', async () => {
@@ -123,7 +112,7 @@ test('another process commits a stored handle, drops what was open, and fences t
   await first.write(batch(['a', 'open']))
   const second = sink()
   expect(await second.recover(state)).toEqual([{ sequence: 1, outcome: 'committed', by: 'end-txn' }])
-  expect(seen(topic)).toEqual(['a=1'])
+  expect(await seen(topic)).toEqual(['a=1'])
   // The broker's refusal reaches it with the write or with the barrier, whichever comes first.
   const zombie = async (): Promise<void> => {
     await first.write(batch(['a', 'zombie']))
@@ -133,7 +122,7 @@ test('another process commits a stored handle, drops what was open, and fences t
   expect(await openTransactions(context.jobId)).toBe(0)
   // Recovering once more is harmless: the log proves the commit, since the id was re-initialised.
   expect(await sink().recover(state)).toEqual([{ sequence: 1, outcome: 'committed', by: 'control-record' }])
-  expect(seen(topic)).toEqual(['a=1'])
+  expect(await seen(topic)).toEqual(['a=1'])
 })
 
 test('an expired transaction is proven LOST by the log and stops the job with the facts', async () => {
@@ -155,7 +144,7 @@ test('an expired transaction is proven LOST by the log and stops the job with th
     code: 'TRANSACTION_LOST',
     facts: { sequence: 1, records: 2 },
   })
-  expect(seen(topic)).toEqual([])
+  expect(await seen(topic)).toEqual([])
 })
 
 test('A10: a marker above the restored sequence is an epoch regression', async () => {
@@ -184,7 +173,7 @@ test('B3: with the pool exhausted a write waits until a commit frees an id', asy
   await waiting
   const state = await s.prepare(cp(3))
   await s.commit(state.sequence)
-  expect(seen(topic)).toEqual(['a=1', 'a=2', 'a=3'])
+  expect(await seen(topic)).toEqual(['a=1', 'a=2', 'a=3'])
 })
 
 test('the source reads committed records only, ends at the captured offset and goes on exactly where it stopped', async () => {
