@@ -1,4 +1,6 @@
 export * from './ports.ts'
+export * from './outcome.ts'
+export * from './sink-recovery.ts'
 export * from './graph.ts'
 export * from './plan.ts'
 export * from './operator.ts'

@@ -10,6 +10,7 @@
 import { WeirError, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
 import {
   EMPTY_SINK_STATE,
+  recoverSink,
   type Encode,
   type HandleProof,
   type PreparedHandle,
@@ -19,7 +20,6 @@ import {
 } from '@weir/dataflow'
 import type { KafkaConnections } from './connections.ts'
 import { murmur2 } from './murmur2.ts'
-import { decideOutcome, outcomeError } from './outcome.ts'
 import {
   endTxn,
   fetchRecords,
@@ -112,70 +112,35 @@ export class KafkaSink implements TwoPhaseSink {
   // ---- recovery -----------------------------------------------------------------------------------------------------
 
   async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
-    const { topic, poolSize } = this.#options
-    const state = restored ?? EMPTY_SINK_STATE
+    const { topic } = this.#options
     this.#partitionCount = (await this.#kafka.partitions(topic)).length
     await this.#kafka.requireTransactionsV2()
-    const proofs: HandleProof[] = []
-    // 1. End the stored handles in order; the first refusal stops the rest (A10).
-    let ended = 0
-    for (const handle of state.handles) {
-      const answer = await this.#kafka.toTransaction(
-        handle.transactionalId,
-        endTxn(handle.transactionalId, identityOf(handle), true),
-        this.#signal,
-      )
-      if (answer.errorCode !== 0) {
-        if (!isRefusal(answer.errorCode)) throw refused('EndTxn', answer.errorCode, handle.transactionalId)
-        break
-      }
-      proofs.push({ sequence: handle.sequence, outcome: 'committed', by: 'end-txn' })
-      ended++
-    }
-    const unproven = state.handles.slice(ended)
-    // A refused handle that is proven committed does not stop those behind it: they are ended before their ids are fenced.
-    while (unproven.length > 0) {
-      const handle = unproven[0]!
-      const control = await this.#controlRecord(handle)
-      if (control !== 'commit') break
-      proofs.push({ sequence: handle.sequence, outcome: 'committed', by: 'control-record' })
-      unproven.shift()
-      const next = unproven[0]
-      if (next === undefined) break
-      const answer = await this.#kafka.toTransaction(
-        next.transactionalId,
-        endTxn(next.transactionalId, identityOf(next), true),
-        this.#signal,
-      )
-      if (answer.errorCode === 0) {
-        proofs.push({ sequence: next.sequence, outcome: 'committed', by: 'end-txn' })
-        unproven.shift()
-      } else if (!isRefusal(answer.errorCode)) throw refused('EndTxn', answer.errorCode, next.transactionalId)
-    }
-    // 2. Fence every id of the pool, always: completes or aborts what is open, and no zombie writes any more (A11, A12).
-    const ids = new Set(Array.from({ length: poolSize }, (_, slot) => `${this.#group}.${slot}`))
-    for (const handle of state.handles) ids.add(handle.transactionalId)
+    const proofs = await recoverSink({ topic, group: this.#group }, restored, {
+      end: (handle) => this.#endRestored(handle),
+      control: (handle) => this.#controlRecord(handle),
+      fence: (handleIds) => this.#fencePool(handleIds),
+      marker: () => this.#readMarker(),
+      initialiseMarker: (sequence) => this.#initialiseMarker(sequence),
+    })
+    this.#sequence = (restored ?? EMPTY_SINK_STATE).sequence
+    return proofs
+  }
+
+  async #endRestored(handle: PreparedHandle): Promise<boolean> {
+    const id = handle.transactionalId
+    const answer = await this.#kafka.toTransaction(id, endTxn(id, identityOf(handle), true), this.#signal)
+    if (answer.errorCode === 0) return true
+    if (isRefusal(answer.errorCode)) return false
+    throw refused('EndTxn', answer.errorCode, id)
+  }
+
+  async #fencePool(handleIds: readonly string[]): Promise<void> {
+    const { poolSize } = this.#options
+    const ids = new Set([...Array.from({ length: poolSize }, (_, slot) => `${this.#group}.${slot}`), ...handleIds])
     const fenced = await Promise.all(
       [...ids].map(async (id) => ({ id, identity: await this.#fence(id), state: 'free' as const })),
     )
     this.#pool = fenced.slice(0, poolSize)
-    // 3. Only now the marker, stably (A11, A13), and the proof of what has none yet.
-    const marker = await this.#readMarker()
-    for (const handle of unproven) {
-      const facts = { control: await this.#controlRecord(handle), marker, sequence: handle.sequence }
-      const outcome = decideOutcome(facts)
-      if (outcome.kind !== 'committed') throw outcomeError(outcome, handle, topic)
-      proofs.push({ sequence: handle.sequence, outcome: 'committed', by: outcome.by })
-    }
-    if (marker !== null && marker > state.sequence) {
-      throw new WeirError(
-        { code: 'EPOCH_REGRESSION', kind: 'invalid', topic, marker, restored: state.sequence, group: this.#group },
-        `the output in ${topic} is newer (transaction ${marker}) than the metadata (transaction ${state.sequence}): an older epoch was restored over committed output. Going on would write it twice. Restore the newest epoch, or give the job a new id.`,
-      )
-    }
-    if (marker === null) await this.#initialiseMarker(state.sequence)
-    this.#sequence = state.sequence
-    return proofs
   }
 
   async #fence(id: string): Promise<ProducerIdentity> {

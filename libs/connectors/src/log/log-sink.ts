@@ -1,6 +1,7 @@
 /** The two-phase sink of the embedded log: the protocol of the Kafka sink, without Kafka. */
 import {
   EMPTY_SINK_STATE,
+  recoverSink,
   type Encode,
   type HandleProof,
   type PreparedHandle,
@@ -77,42 +78,29 @@ export class LogSink implements TwoPhaseSink {
   }
 
   async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
-    const { topic, poolSize, transactionTimeoutMs } = this.#options
-    const state = restored ?? EMPTY_SINK_STATE
+    const { topic } = this.#options
     this.#partitionCount = (await this.#log.describe(topic)).endOffsets.length
-    const proofs: HandleProof[] = []
-    // 1. End the stored handles in order (A10); a refused one that the log proves committed lets the next be ended.
-    const unproven = [...state.handles]
-    for (let handle = unproven[0]; handle !== undefined; handle = unproven[0]) {
-      const { sequence } = handle
-      if (await this.#tryCommit(handle)) proofs.push({ sequence, outcome: 'committed', by: 'end-txn' })
-      else if ((await this.#control(handle)) === 'commit')
-        proofs.push({ sequence, outcome: 'committed', by: 'control-record' })
-      else break
-      unproven.shift()
-    }
-    // 2. Fence the pool, always: no zombie writes any more, nothing stays open (A11, A12).
-    const ids = new Set(Array.from({ length: poolSize }, (_, slot) => `${this.#group}.${slot}`))
-    for (const handle of state.handles) ids.add(handle.transactionalId)
+    const proofs = await recoverSink({ topic, group: this.#group }, restored, {
+      end: (handle) => this.#tryCommit(handle),
+      control: (handle) => this.#control(handle),
+      fence: (handleIds) => this.#fencePool(handleIds),
+      marker: () => this.#marker(),
+      // This log deletes nothing: an absent marker means that nothing was committed yet.
+      initialiseMarker: () => Promise.resolve(),
+    })
+    this.#sequence = (restored ?? EMPTY_SINK_STATE).sequence
+    return proofs
+  }
+
+  async #fencePool(handleIds: readonly string[]): Promise<void> {
+    const { poolSize, transactionTimeoutMs } = this.#options
+    const ids = new Set([...Array.from({ length: poolSize }, (_, slot) => `${this.#group}.${slot}`), ...handleIds])
     const fenced = await Promise.all(
       [...ids].map(async (id): Promise<PooledId> => {
         return { id, identity: await this.#log.initProducer(id, transactionTimeoutMs), state: 'free' }
       }),
     )
     this.#pool = fenced.slice(0, poolSize)
-    // 3. What is not proven by now was aborted, and that was its fencing or its timeout.
-    const marker = await this.#marker()
-    const [lost] = unproven
-    if (lost) throw await this.#lost(lost)
-    if (marker !== null && marker > state.sequence) {
-      throw new WeirError(
-        { code: 'EPOCH_REGRESSION', kind: 'invalid', topic, marker, restored: state.sequence, group: this.#group },
-        `the output in ${topic} is newer (transaction ${marker}) than the metadata (transaction ${state.sequence}): going ` +
-          'on would write it twice. Restore the newest epoch, or give the job a new id.',
-      )
-    }
-    this.#sequence = state.sequence
-    return proofs
   }
 
   write({ keys, values, timestamps }: RecordBatch): Promise<void> | undefined {
@@ -298,22 +286,6 @@ export class LogSink implements TwoPhaseSink {
         await this.#clock.sleep(MARKER_RETRY_MS, this.#context.signal)
       }
     }
-  }
-
-  async #lost(handle: PreparedHandle): Promise<WeirError> {
-    const { sequence, transactionalId, firstOffsets, records } = handle
-    const facts = { topic: this.#options.topic, sequence, transactionalId, firstOffsets, records }
-    const known = (await this.#control(handle)) === 'abort'
-    return known
-      ? new WeirError(
-          { code: 'TRANSACTION_LOST', kind: 'invalid', ...facts },
-          `transaction ${sequence} of ${transactionalId} (${records} records) was aborted after its epoch was published: ` +
-            'it stayed prepared longer than transactionTimeoutMs. The job stops instead of going on without it.',
-        )
-      : new WeirError(
-          { code: 'TRANSACTION_UNKNOWN', kind: 'invalid', ...facts },
-          `nobody can prove whether transaction ${sequence} of ${transactionalId} was committed. The job stops.`,
-        )
   }
 }
 

@@ -3,7 +3,7 @@
  * own control record is the proof; the marker decides only where retention has eaten the log; anything else is UNKNOWN.
  */
 import { WeirError } from '@weir/model'
-import type { PreparedHandle } from '@weir/dataflow'
+import type { PreparedHandle } from './ports.ts'
 
 export interface OutcomeFacts {
   /** First control record of the handle's producer at or after its first offset; `gone`: the log begins later. */
