@@ -26,7 +26,7 @@ const source = new KafkaSource(
 )
 const sink = new KafkaSink(
   { topic: sums, poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: text, encodeValue: text },
-  { context, kafka: connect(), clock: systemClock },
+  { context, kafka: connect(), clock: systemClock, staged: null },
 )
 await source.open(null)
 await sink.recover(null)

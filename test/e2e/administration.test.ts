@@ -14,7 +14,9 @@ beforeAll(async () => {
     Array.from({ length: 20_000 }, (_, id) => JSON.stringify(orderAt(id))),
   )
   const set = Object.entries({ ...topics, intervalMs: 1_000, rate: 200 })
-  const submitted = fleet.cli(...['submit', mainJob, '--id', jobId, ...set.flatMap(([k, v]) => ['--set', `${k}=${v}`])])
+  const submitted = await fleet.cli(
+    ...['submit', mainJob, '--id', jobId, ...set.flatMap(([k, v]) => ['--set', `${k}=${v}`])],
+  )
   expect(submitted.stderr).toBe('')
 })
 afterAll(() => fleet.stop())
@@ -81,7 +83,7 @@ test('SIGTERM of the leader gives the lease back: the other leads without waitin
   const next = await fleet.leader()
   expect(next).not.toBe(leader)
   await fleet.until(jobId, 'the next leader to go on', (j) => j.finalEpoch > before.finalEpoch, 30_000)
-  expect(fleet.cli('cancel', jobId).status).toBe(0)
+  expect((await fleet.cli('cancel', jobId)).status).toBe(0)
   await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED', 30_000)
   expect(await fleet.openTransactions(jobId)).toEqual([])
 })

@@ -26,7 +26,7 @@ beforeAll(async () => {
     Array.from({ length: 2_000 }, (_, id) => JSON.stringify(orderAt(id))),
   )
   const { orders, sums, counts } = topics
-  const submitted = fleet.cli(
+  const submitted = await fleet.cli(
     ...['submit', mainJob, '--id', healthy],
     ...set({ orders, sums, counts, intervalMs: 1_000, rate: 100, parallelism: 2 }),
   )
@@ -47,7 +47,7 @@ test('an unparsable record fails the job with its topic, partition and offset', 
   const id = `unparsable-${fleet.run}`
   fleet.produce(topics['broken']!, [JSON.stringify(orderAt(0)), '{"id": oops}'])
   const { sums, counts } = topics
-  fleet.cli(
+  await fleet.cli(
     ...['submit', mainJob, '--id', id, '--no-wait'],
     ...set({ orders: topics['broken'], sums, counts, intervalMs: 1_000, parallelism: 1 }),
   )
@@ -58,9 +58,9 @@ test('an unparsable record fails the job with its topic, partition and offset', 
   expect(await fleet.openTransactions(id)).toEqual([])
 })
 
-test('an unknown topic fails the submit, naming it', () => {
+test('an unknown topic fails the submit, naming it', async () => {
   const { sums, counts } = topics
-  const answer = fleet.cli(
+  const answer = await fleet.cli(
     ...['submit', mainJob, '--id', `unknown-${fleet.run}`],
     ...set({ orders: 'no-such-topic', sums, counts, parallelism: 1 }),
   )
@@ -70,12 +70,12 @@ test('an unknown topic fails the submit, naming it', () => {
 
 test('a job file that throws, that has no job, that does not compile', async () => {
   const submit = (file: string) => fleet.cli('submit', file)
-  expect(submit(await jobFile(`throw new Error('no database here')`)).stderr).toMatch(
+  expect((await submit(await jobFile(`throw new Error('no database here')`))).stderr).toMatch(
     /BUNDLE_THROWS: .*no database here/,
   )
-  expect(submit(await jobFile('export default 7')).stderr).toMatch(/BUNDLE_NO_JOB/)
-  expect(submit(await jobFile('export default {')).stderr).toMatch(/BUNDLE_FAILED: .*job-\w+\.ts:1:\d+/)
-  expect(submit('no-such-file.ts')).toMatchObject({ status: 2 })
+  expect((await submit(await jobFile('export default 7'))).stderr).toMatch(/BUNDLE_NO_JOB/)
+  expect((await submit(await jobFile('export default {'))).stderr).toMatch(/BUNDLE_FAILED: .*job-\w+\.ts:1:\d+/)
+  expect(await submit('no-such-file.ts')).toMatchObject({ status: 2 })
 })
 
 test('a bundle that throws only in the fleet fails the job with the place', async () => {
@@ -85,7 +85,7 @@ test('a bundle that throws only in the fleet fails the job with the place', asyn
     if (!isMainThread) throw new Error('not in a worker')
     export default job('thrower', (flow) => flow.from(kafka.topic('a', { value: json() })).to(kafka.sink('b')))
   `)
-  const answer = fleet.cli('submit', file, '--id', `thrower-${fleet.run}`)
+  const answer = await fleet.cli('submit', file, '--id', `thrower-${fleet.run}`)
   expect(answer.status).toBe(1)
   expect(answer.stderr).toMatch(/BUNDLE_THROWS: .*not in a worker/)
 })
@@ -96,7 +96,7 @@ test('a job that plans differently on another machine is refused', async () => {
     const topic = 'topic-' + process.pid
     export default job('pid', (flow) => flow.from(kafka.topic(topic, { value: json() })).to(kafka.sink('b')))
   `)
-  const answer = fleet.cli('submit', file, '--id', `pid-${fleet.run}`)
+  const answer = await fleet.cli('submit', file, '--id', `pid-${fleet.run}`)
   expect(answer.status).toBe(1)
   expect(answer.stderr).toMatch(/GRAPH_HASH_MISMATCH/)
 })
@@ -148,8 +148,8 @@ test('a port in use, a setting that is missing, a server that is away: the proce
   expect(start('task-manager', { WEIR_JOB_MANAGERS: '' }).stderr).toMatch(/CONFIG_INVALID: WEIR_JOB_MANAGERS/)
 })
 
-test('no job-manager: the CLI says where it asked and what to do', () => {
-  const answer = fleet.cli('jobs', '--job-manager', '127.0.0.1:1')
+test('no job-manager: the CLI says where it asked and what to do', async () => {
+  const answer = await fleet.cli('jobs', '--job-manager', '127.0.0.1:1')
   expect(answer.status).toBe(3)
   expect(answer.stderr).toMatch(/JOB_MANAGER_UNREACHABLE: .*127\.0\.0\.1:1/)
 })
@@ -157,7 +157,7 @@ test('no job-manager: the CLI says where it asked and what to do', () => {
 test('cancel: what is published is committed, nothing is left open, the id is not used again', async () => {
   const before = await fleet.until(healthy, 'an epoch', (j) => j.finalEpoch >= 1, 30_000)
   expect(before.restarts).toBe(0) // none of the above has touched it
-  expect(fleet.cli('cancel', healthy).status).toBe(0)
+  expect((await fleet.cli('cancel', healthy)).status).toBe(0)
   const job = await fleet.until(healthy, 'CANCELLED', (j) => j.state === 'CANCELLED', 30_000)
   expect(job.error).toBeNull()
   expect(await fleet.openTransactions(healthy)).toEqual([])

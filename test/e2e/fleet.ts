@@ -1,5 +1,5 @@
 /** A fleet of real processes for a test: two job-managers, task-managers, topics, an outside reader. */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -39,6 +39,10 @@ export class Fleet {
     }
   }
 
+  get s3(): string {
+    return stack.s3.url
+  }
+
   get etcd(): string {
     return stack.etcd
   }
@@ -55,12 +59,16 @@ export class Fleet {
     for (let i = 0; i < options.workers; i++) await this.addWorker()
   }
 
-  async addManager(at: { grpc: string; http: string } | null = null): Promise<FleetProcess> {
+  async addManager(
+    at: { grpc: string; http: string } | null = null,
+    env: Record<string, string> = {},
+  ): Promise<FleetProcess> {
     const port = (address: string | undefined): string => address?.split(':')[1] ?? '0'
     const manager = await startProcess('job-manager', {
       ...this.env,
       WEIR_GRPC_PORT: port(at?.grpc),
       WEIR_HTTP_PORT: port(at?.http),
+      ...env,
     })
     this.managers.push(manager)
     const address = { grpc: manager.ready.grpc!, http: manager.ready.http }
@@ -78,6 +86,13 @@ export class Fleet {
     })
     this.workers.push(worker)
     return worker
+  }
+
+  /** Everything below the end is gone, as if retention had eaten it. */
+  async truncate(topic: string, partitions = 4): Promise<void> {
+    await this.#admin.fetchTopicOffsets(topic) // kafkajs finds leaders only of topics it has asked for
+    const ends = Array.from({ length: partitions }, (_, partition) => ({ partition, offset: '-1' }))
+    await this.#admin.deleteTopicRecords({ topic, partitions: ends })
   }
 
   async topics(names: readonly string[], partitions = 4): Promise<Record<string, string>> {
@@ -128,15 +143,13 @@ export class Fleet {
     }
   }
 
-  cli(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-    try {
-      const options = { env: { ...process.env, WEIR_JOB_MANAGERS: this.jobManagers }, encoding: 'utf8' as const }
-      const stdout = execFileSync(process.execPath, [cliMain, ...args], { ...options, stdio: 'pipe' })
-      return { status: 0, stdout, stderr: '' }
-    } catch (error) {
-      const { status, stdout, stderr } = error as { status: number; stdout: string; stderr: string }
-      return { status, stdout, stderr }
-    }
+  cli(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+    const env = { ...process.env, WEIR_JOB_MANAGERS: this.jobManagers }
+    return new Promise((resolve) => {
+      const child = execFile(process.execPath, [cliMain, ...args], { env }, (_error, stdout, stderr) =>
+        resolve({ status: child.exitCode ?? -1, stdout, stderr }),
+      )
+    })
   }
 
   /** Through any job-manager that is alive. */
@@ -151,6 +164,7 @@ export class Fleet {
       publishedEpoch: 0,
       finalEpoch: 0,
       restarts: 0,
+      healedTransactions: 0,
       error: null,
       slices: [],
     }
@@ -215,6 +229,11 @@ export interface JobAnswer {
   readonly publishedEpoch: number
   readonly finalEpoch: number
   readonly restarts: number
-  readonly error: { readonly code: string; readonly message: string } | null
+  readonly healedTransactions: number
+  readonly error: {
+    readonly code: string
+    readonly message: string
+    readonly facts: Readonly<Record<string, unknown>>
+  } | null
   readonly slices: readonly { readonly taskManagerId: string }[]
 }

@@ -22,7 +22,7 @@ test('exactly once under kill -9 of a task-manager, of the leader, and of both i
   )
   const output = fleet.follow(topics['sums']!)
   const set = (name: string, value: unknown): string[] => ['--set', `${name}=${String(value)}`]
-  const submitted = fleet.cli(
+  const submitted = await fleet.cli(
     ...['submit', mainJob, '--id', jobId, ...set('bounded', true), ...set('rate', RATE), ...set('intervalMs', 1_000)],
     ...Object.entries(topics).flatMap(([name, topic]) => set(name, topic)),
   )

@@ -13,7 +13,7 @@ test.each([
   ['no Kafka address', { WEIR_KAFKA_BROKERS: '' }, /KAFKA_NOT_CONFIGURED: .*WEIR_KAFKA_BROKERS/],
 ])('%s', async (name, env, message) => {
   const worker = await fleet.addWorker(env)
-  const answer = fleet.cli('submit', mainJob, '--id', `${name.toLowerCase().replaceAll(' ', '-')}-${fleet.run}`)
+  const answer = await fleet.cli('submit', mainJob, '--id', `${name.toLowerCase().replaceAll(' ', '-')}-${fleet.run}`)
   await fleet.kill(worker)
   expect(answer.status).toBe(1)
   expect(answer.stderr).toMatch(message)

@@ -19,7 +19,7 @@ test('SIGSTOP for 30 s, then SIGCONT: fenced, and part of the fleet again under 
     Array.from({ length: ORDERS }, (_, id) => JSON.stringify(orderAt(id))),
   )
   const set = (name: string, value: unknown): string[] => ['--set', `${name}=${String(value)}`]
-  const submitted = fleet.cli(
+  const submitted = await fleet.cli(
     ...['submit', mainJob, '--id', jobId, ...set('bounded', true), ...set('rate', RATE), ...set('intervalMs', 1_000)],
     ...Object.entries(topics).flatMap(([name, topic]) => set(name, topic)),
   )

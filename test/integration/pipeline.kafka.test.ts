@@ -182,7 +182,7 @@ class Attempt {
               encodeKey: node.encodeKey,
               encodeValue: node.encodeValue,
             },
-            { context, kafka, clock: systemClock },
+            { context, kafka, clock: systemClock, staged: null },
           ),
         openState: (stage) =>
           openStateStore(

@@ -86,6 +86,7 @@ const view = (v: JobView): jobs.JobView => ({
   finalEpoch: v.finalEpoch,
   restarts: v.restarts,
   recordsIn: v.recordsIn,
+  healedTransactions: v.healedTransactions,
   error: v.error === null ? '' : JSON.stringify(v.error),
   submittedAt: v.submittedAt,
   parallelism: v.parallelism,

@@ -35,6 +35,8 @@ export class JobDto {
   @ApiProperty({ description: 'Highest epoch whose output is committed' }) readonly finalEpoch!: number
   @ApiProperty() readonly restarts!: number
   @ApiProperty({ type: Number, nullable: true }) readonly lastRecoveryMs!: number | null
+  @ApiProperty({ description: 'Transactions lost at the broker and written again from staged output, in this term' })
+  readonly healedTransactions!: number
   @ApiProperty() readonly recordsIn!: number
   @ApiProperty({ description: 'ms since 1970' }) readonly submittedAt!: number
   @ApiProperty({ type: Object, nullable: true }) readonly error!: object | null

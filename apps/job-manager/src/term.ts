@@ -169,7 +169,7 @@ export class Term {
         stepDown: (reason) => this.#stepDown(reason),
         publish: (channel, message) => {
           metrics.observe(channel, message)
-          log[channel.startsWith('weir:checkpoint') ? 'debug' : 'info'](message, channel)
+          log[levelOf(channel)](message, channel)
         },
       },
     )
@@ -182,6 +182,12 @@ export class Term {
       master.close()
     })
   }
+}
+
+function levelOf(channel: string): 'debug' | 'info' | 'warn' {
+  // Nothing is missing any more, and somebody should know that the fleet was down for too long.
+  if (channel === 'weir:sink:healed') return 'warn'
+  return channel.startsWith('weir:checkpoint') ? 'debug' : 'info'
 }
 
 /** A job that had ended before this term. */
@@ -198,6 +204,7 @@ function viewOf(record: JobRecord): JobView {
     finalEpoch: 0,
     restarts: 0,
     lastRecoveryMs: null,
+    healedTransactions: 0,
     recordsIn: 0,
     submittedAt: record.submittedAt,
     error: (record.ended?.error as JobView['error'] | undefined) ?? null,

@@ -1,5 +1,13 @@
 /** Binds descriptors of a graph to adapters: the one place that knows which connectors there are. */
-import type { SinkNode, SourceNode, SourceReader, SubtaskContext, TwoPhaseSink, JobSettings } from '@weir/dataflow'
+import type {
+  JobSettings,
+  SinkNode,
+  SourceNode,
+  SourceReader,
+  StagedOutput,
+  SubtaskContext,
+  TwoPhaseSink,
+} from '@weir/dataflow'
 import { LogClient, LogSink, LogSource, PaymentsSource, paymentsOptions } from '@weir/connectors'
 import { KafkaConnections, KafkaSink, KafkaSource } from '@weir/kafka'
 import { WeirError, type Clock } from '@weir/model'
@@ -9,6 +17,7 @@ export interface AdapterOptions {
   readonly kafkaBrokers: readonly string[]
   /** host:port of the embedded log; null: jobs that use it are refused. */
   readonly log: string | null
+  readonly staged: (context: SubtaskContext) => StagedOutput
 }
 
 export class Adapters {
@@ -51,11 +60,12 @@ export class Adapters {
     const poolSize = Math.max(2, checkpoint.toleratedAborts + 1)
     const topic = String(descriptor['topic'])
     const options = { topic, poolSize, transactionTimeoutMs, encodeKey, encodeValue }
+    const staged = descriptor['onLost'] === 'fail' ? null : this.#options.staged(context)
     switch (descriptor.connector) {
       case 'kafka':
-        return new KafkaSink(options, { context, kafka: this.#kafka(context), clock: this.#clock })
+        return new KafkaSink(options, { context, kafka: this.#kafka(context), clock: this.#clock, staged })
       case 'log':
-        return new LogSink(options, { context, log: this.#log(context), clock: this.#clock })
+        return new LogSink(options, { context, log: this.#log(context), clock: this.#clock, staged })
       default:
         throw unknown(descriptor.connector, node.uid)
     }

@@ -3,7 +3,7 @@
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
 import type { Plan } from '@weir/dataflow'
-import { openObjectStore, segmentKey } from '@weir/metadata'
+import { ObjectStagedOutput, openObjectStore, segmentKey } from '@weir/metadata'
 import { keyGroupRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { openStateStore } from '@weir/state'
@@ -41,7 +41,14 @@ const data = workerData as SlotData
 const port = parentPort!
 const objects = openObjectStore(process.env)
 const brokers = (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== '')
-const adapters = new Adapters({ kafkaBrokers: brokers, log: process.env['WEIR_LOG'] || null }, systemClock)
+const adapters = new Adapters(
+  {
+    kafkaBrokers: brokers,
+    log: process.env['WEIR_LOG'] || null,
+    staged: (context) => new ObjectStagedOutput(context, { objects, clock: systemClock }),
+  },
+  systemClock,
+)
 
 const threads = new ThreadExchange((request) => port.postMessage(request))
 

@@ -1,6 +1,7 @@
 export * from './ports.ts'
 export * from './outcome.ts'
 export * from './sink-recovery.ts'
+export * from './staged-retention.ts'
 export * from './graph.ts'
 export * from './plan.ts'
 export * from './operator.ts'

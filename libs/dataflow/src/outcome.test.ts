@@ -4,7 +4,10 @@ import { decideOutcome } from './outcome.ts'
 test.each([
   ['commit', null, 'committed'],
   ['commit', 0, 'committed'],
-  ['abort', 9, 'lost'], // A10: a higher marker proves nothing about an aborted one
+  ['abort', 4, 'lost'],
+  ['abort', 5, 'committed'], // healed by a recovery before this one
+  ['abort', 3, 'unknown'], // A14: somebody moved the marker; healing could write it twice
+  ['abort', null, 'unknown'],
   ['none', 9, 'unknown'],
   ['gone', 5, 'committed'],
   ['gone', 4, 'lost'],

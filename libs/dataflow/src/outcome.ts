@@ -1,6 +1,7 @@
 /**
  * What became of a prepared transaction, decided without I/O from what was observed (PROTOCOL A10, A14, C8). The log's
- * own control record is the proof; the marker decides only where retention has eaten the log; anything else is UNKNOWN.
+ * own control record is the proof; the marker decides where retention has eaten the log, and whether an aborted one has
+ * been healed since; anything else is UNKNOWN.
  */
 import { WeirError } from '@weir/model'
 import type { PreparedHandle } from './ports.ts'
@@ -14,7 +15,7 @@ export interface OutcomeFacts {
 }
 
 export type Outcome =
-  | { readonly kind: 'committed'; readonly by: 'control-record' | 'marker' }
+  | { readonly kind: 'committed'; readonly by: 'control-record' | 'marker' | 'healed-before' }
   | { readonly kind: 'lost' }
   | { readonly kind: 'unknown'; readonly why: string }
 
@@ -23,17 +24,22 @@ export function decideOutcome({ control, marker, sequence }: OutcomeFacts): Outc
     case 'commit':
       return { kind: 'committed', by: 'control-record' }
     case 'abort':
-      return { kind: 'lost' }
+      return aborted(marker, sequence, 'the broker aborted it')
     case 'none':
       return { kind: 'unknown', why: 'the log holds its records and no control record behind them' }
     case 'gone':
-      if (marker === null) return { kind: 'unknown', why: 'retention has deleted its records and the marker is absent' }
-      if (marker >= sequence) return { kind: 'committed', by: 'marker' }
-      // Not heal-able by positive proof either, unless the marker stands exactly before it.
-      return marker === sequence - 1
-        ? { kind: 'lost' }
-        : { kind: 'unknown', why: `its records are deleted and the marker stands at ${marker}` }
+      return marker !== null && marker >= sequence
+        ? { kind: 'committed', by: 'marker' }
+        : aborted(marker, sequence, 'its records are deleted from the log')
   }
+}
+
+/** Lost only by positive proof: the marker stands exactly before it (PROTOCOL A14). */
+function aborted(marker: number | null, sequence: number, what: string): Outcome {
+  if (marker === null) return { kind: 'unknown', why: `${what} and the marker is absent` }
+  if (marker >= sequence) return { kind: 'committed', by: 'healed-before' }
+  if (marker === sequence - 1) return { kind: 'lost' }
+  return { kind: 'unknown', why: `${what} and the marker stands at ${marker}` }
 }
 
 export function outcomeError(
@@ -46,7 +52,7 @@ export function outcomeError(
   return outcome.kind === 'lost'
     ? new WeirError(
         { code: 'TRANSACTION_LOST', kind: 'invalid', ...facts },
-        `transaction ${sequence} of ${transactionalId} (${records} records for ${topic}) was aborted by the broker after its epoch was published: its output is missing. It probably stayed prepared longer than transactionTimeoutMs. The job stops instead of going on without it.`,
+        `transaction ${sequence} of ${transactionalId} (${records} records for ${topic}) was aborted by the broker after its epoch was published: its output is missing. It probably stayed prepared longer than transactionTimeoutMs. The job stops instead of going on without it. Give the sink onLost: 'heal' (the default) to have it written again.`,
       )
     : new WeirError(
         { code: 'TRANSACTION_UNKNOWN', kind: 'invalid', ...facts, why: outcome.why },

@@ -92,6 +92,8 @@ export interface PreparedHandle {
   readonly firstOffsets: Readonly<Record<string, string>>
   /** Records in it: for people and receipts. */
   readonly records: number
+  /** Everything in it, once more, in the object store: there with `onLost: 'heal'` (PROTOCOL A16). */
+  readonly staged?: StagedRef
 }
 
 /** JSON; a sink's part of the snapshot. */
@@ -108,8 +110,51 @@ export const EMPTY_SINK_STATE: SinkState = { sequence: 0, handles: [] }
 export interface HandleProof {
   readonly sequence: number
   readonly outcome: 'committed'
-  /** `end-txn`: the server said yes; `control-record`: read from the log; `marker`: the log is gone, the marker proves it. */
-  readonly by: 'end-txn' | 'control-record' | 'marker'
+  /**
+   * `end-txn`: the server said yes; `control-record`: read from the log; `marker`: the log is gone, the marker proves it;
+   * `heal`: it was lost and its staged output is committed now; `healed-before`: by an earlier recovery, as the marker proves.
+   */
+  readonly by: 'end-txn' | 'control-record' | 'marker' | 'heal' | 'healed-before'
+}
+
+// ---- staged output --------------------------------------------------------------------------------------------------
+
+/** Where a copy of a transaction's output lies. JSON; in the order it was written. */
+export interface StagedRef {
+  readonly parts: readonly {
+    readonly key: string
+    readonly bytes: number
+    /** Hex SHA-256 of the stored bytes: verified when read. */
+    readonly sha256: string
+  }[]
+}
+
+/** A run of output of one partition, in the sink's own bytes. */
+export interface StagedChunk {
+  readonly partition: number
+  readonly bytes: Buffer
+}
+
+/** Copies of what one sink subtask prepares, durable before the handle is acknowledged. */
+export interface StagedOutput {
+  begin(): StagedWriter
+  /**
+   * In the order of writing. Throws `STAGED_OUTPUT_MISSING`, `STAGED_OUTPUT_CORRUPT` (invalid), before the first chunk
+   * of a part that is so.
+   */
+  read(ref: StagedRef): AsyncIterable<StagedChunk>
+  delete(ref: StagedRef): Promise<void>
+  /** Deletes what attempts before this one have staged for the subtask, or what this one has. */
+  sweep(of: 'earlier-attempts' | 'this-attempt'): Promise<void>
+}
+
+export interface StagedWriter {
+  /** Takes the bytes; they must not change afterwards. */
+  append(chunk: StagedChunk): void
+  /** A promise while too much waits to be stored: wait for it before the next `append`. */
+  room(): Promise<void> | undefined
+  /** Resolves when everything is durable. An object store that is away is waited for until the attempt ends. */
+  finish(): Promise<StagedRef>
 }
 
 /** Records for a sink in the sink's own order: parallel arrays, already serialised by the sink's descriptor. */
@@ -117,10 +162,12 @@ export interface TwoPhaseSink {
   /**
    * Recovery, PROTOCOL A11, before anything else and before any source of the attempt starts: end the stored handles
    * in order, stop at the first refusal → fence every transactional id of the pool, always → prove the outcome of each
-   * handle without a success → read the marker. Safe to repeat, also by another process.
+   * handle without a success → read the marker → heal what is lost from its staged output, in order. Safe to repeat, also
+   * by another process.
    *
    * Throws WeirError:
-   * - `TRANSACTION_LOST` (invalid): the log proves an abort; facts name sequence, id, first offsets, records
+   * - `TRANSACTION_LOST` (invalid): the log proves an abort, and it is not to be healed; facts name sequence, id, first
+   *   offsets, records
    * - `TRANSACTION_UNKNOWN` (invalid): neither log nor marker proves anything
    * - `EPOCH_REGRESSION` (invalid): the marker stands above `restored.sequence`: the metadata is older than the output
    * - `PRODUCER_FENCED` (fenced): another recovery is at work on the same ids

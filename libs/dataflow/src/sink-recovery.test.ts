@@ -1,7 +1,7 @@
 import { WeirError } from '@weir/model'
 import { describe, expect, test } from 'vitest'
 import type { PreparedHandle, SinkState } from './ports.ts'
-import { beginSinkRecovery, stepSinkRecovery, type SinkRecoveryEvent } from './sink-recovery.ts'
+import { beginSinkRecovery, stepSinkRecovery, type OnLost, type SinkRecoveryEvent } from './sink-recovery.ts'
 
 const handle = (sequence: number): PreparedHandle => ({
   sequence,
@@ -10,6 +10,7 @@ const handle = (sequence: number): PreparedHandle => ({
   producerEpoch: sequence,
   firstOffsets: { 'out-0': String(sequence * 10) },
   records: 1,
+  staged: { parts: [{ key: `staged-${sequence}`, bytes: 1, sha256: '' }] },
 })
 const restored = (...sequences: number[]): SinkState => ({
   sequence: sequences.at(-1) ?? 0,
@@ -17,8 +18,10 @@ const restored = (...sequences: number[]): SinkState => ({
 })
 
 /** Plays the events; the effects as short words. */
-function play(state: SinkState | null, ...events: SinkRecoveryEvent[]): string[] {
-  let step = beginSinkRecovery({ topic: 'out', group: 'g' }, state)
+const play = (state: SinkState | null, ...events: SinkRecoveryEvent[]): string[] => playWith('fail', state, events)
+const heal = (state: SinkState | null, ...events: SinkRecoveryEvent[]): string[] => playWith('heal', state, events)
+function playWith(onLost: OnLost, state: SinkState | null, events: SinkRecoveryEvent[]): string[] {
+  let step = beginSinkRecovery({ topic: 'out', group: 'g', onLost }, state)
   const words: string[] = []
   for (let i = 0; ; i++) {
     const { effect } = step
@@ -39,6 +42,7 @@ const control = (found: 'commit' | 'abort' | 'none' | 'gone'): SinkRecoveryEvent
 })
 const fenced: SinkRecoveryEvent = { type: 'fenced' }
 const marker = (found: number | null): SinkRecoveryEvent => ({ type: 'marker', marker: found })
+const healed: SinkRecoveryEvent = { type: 'healed' }
 const initialised: SinkRecoveryEvent = { type: 'marker-initialised' }
 
 describe('recovery of a sink', () => {
@@ -100,8 +104,55 @@ describe('recovery of a sink', () => {
     expect(play(restored(1), ended(false), control('abort'), fenced, marker(2)).at(-1)).toBe('EPOCH_REGRESSION')
   })
 
+  test('what is lost is healed, and so is what the fence aborted behind it, in order', () => {
+    const events = [
+      ended(false),
+      control('abort'),
+      fenced,
+      marker(4),
+      control('abort'),
+      healed,
+      control('abort'),
+      healed,
+    ]
+    expect(heal(restored(5, 6), ...events)).toEqual([
+      'end 5',
+      'read-control 5',
+      'fence',
+      'read-marker',
+      'read-control 5',
+      'heal 5',
+      'read-control 6',
+      'heal 6',
+      '5 by heal',
+      '6 by heal',
+      'done',
+    ])
+  })
+
+  test('a heal that was committed before is not done again: the marker proves it', () => {
+    const events = [ended(false), control('abort'), fenced, marker(5), control('abort'), control('abort'), healed]
+    expect(heal(restored(5, 6), ...events).slice(-4)).toEqual(['heal 6', '5 by healed-before', '6 by heal', 'done'])
+  })
+
+  test('a deleted log heals by the marker alone, and only where it stands right (A14)', () => {
+    const until = (found: number | null): string | undefined =>
+      heal(restored(5), ended(false), control('gone'), fenced, marker(found), control('gone')).at(-1)
+    expect(until(4)).toBe('heal 5')
+    expect(until(3)).toBe('TRANSACTION_UNKNOWN')
+    expect(until(null)).toBe('TRANSACTION_UNKNOWN')
+  })
+
+  test('what was not staged cannot be healed', () => {
+    const state = restored(1)
+    const bare = { ...state, handles: state.handles.map((h) => ({ ...h, staged: undefined })) }
+    expect(heal(bare, ended(false), control('abort'), fenced, marker(0), control('abort')).at(-1)).toBe(
+      'TRANSACTION_LOST',
+    )
+  })
+
   test('an event that answers no effect is a bug and says so', () => {
-    const { state } = beginSinkRecovery({ topic: 'out', group: 'g' }, restored(1))
+    const { state } = beginSinkRecovery({ topic: 'out', group: 'g', onLost: 'heal' }, restored(1))
     expect(() => stepSinkRecovery(state, fenced)).toThrow('fenced while ending')
     expect(() => stepSinkRecovery(state, fenced)).not.toThrow(WeirError)
   })

@@ -4,25 +4,34 @@
  * ```
  * ending ──all ended──▶ fencing ─▶ reading-marker ─▶ judging ──all proven──▶ over (done)
  *  │  ▲                    ▲                          │  └─ marker absent ─▶ initialising ─▶ over
- *  │  └ the log says       │ the log does not          └─ lost, unknown, newer than the metadata ─▶ over (refused)
- *  ▼    "committed"        │ say "committed"
- * asking ──────────────────┘
+ *  │  └ the log says       │ the log does not          ├─ lost ─▶ healing ─▶ judging the next
+ *  ▼    "committed"        │ say "committed"           └─ not to be healed, unknown, newer than the metadata ─▶ over
+ * asking ──────────────────┘                                                                              (refused)
  * ```
  *
  * A refused handle that the log proves committed does not stop those behind it: they are ended before the pool is
- * fenced, else the fence would abort published output.
+ * fenced, else the fence would abort published output. Those behind a lost one are aborted by the fence and healed in
+ * order after it. A healing transaction carries the marker of what it heals: when the recovery dies in it, the next one
+ * knows from the marker whether it was committed.
  */
 import { WeirError } from '@weir/model'
 import { decideOutcome, outcomeError, type OutcomeFacts } from './outcome.ts'
 import { EMPTY_SINK_STATE, type HandleProof, type PreparedHandle, type SinkState } from './ports.ts'
 
-export type SinkRecoveryPhase = 'ending' | 'asking' | 'fencing' | 'reading-marker' | 'judging' | 'initialising' | 'over'
+export type SinkRecoveryPhase =
+  'ending' | 'asking' | 'fencing' | 'reading-marker' | 'judging' | 'healing' | 'initialising' | 'over'
 
-export interface SinkRecoveryState {
-  readonly phase: SinkRecoveryPhase
+export type OnLost = 'heal' | 'fail'
+
+export interface SinkRecoveryOptions {
   readonly topic: string
   /** Consumer group that holds the marker. */
   readonly group: string
+  readonly onLost: OnLost
+}
+
+export interface SinkRecoveryState extends SinkRecoveryOptions {
+  readonly phase: SinkRecoveryPhase
   readonly restored: SinkState
   /** Handles without a proof, in sequence order. */
   readonly unproven: readonly PreparedHandle[]
@@ -37,6 +46,7 @@ export type SinkRecoveryEvent =
   | { readonly type: 'fenced' }
   /** Read stably, after the fence (PROTOCOL A13). */
   | { readonly type: 'marker'; readonly marker: number | null }
+  | { readonly type: 'healed' }
   | { readonly type: 'marker-initialised' }
 
 export type SinkRecoveryEffect =
@@ -45,6 +55,8 @@ export type SinkRecoveryEffect =
   /** Every id of the pool, always, and the ids of the handles (PROTOCOL A11, A12, B4). */
   | { readonly type: 'fence'; readonly handleIds: readonly string[] }
   | { readonly type: 'read-marker' }
+  /** One transaction on the fenced pool: the staged output, and the handle's sequence as the marker. */
+  | { readonly type: 'heal'; readonly handle: PreparedHandle }
   | { readonly type: 'initialise-marker'; readonly sequence: number }
   | { readonly type: 'done'; readonly proofs: readonly HandleProof[] }
   | { readonly type: 'refused'; readonly error: WeirError }
@@ -54,7 +66,7 @@ export interface SinkRecoveryStep {
   readonly effect: SinkRecoveryEffect
 }
 
-export function beginSinkRecovery(of: { topic: string; group: string }, restored: SinkState | null): SinkRecoveryStep {
+export function beginSinkRecovery(of: SinkRecoveryOptions, restored: SinkState | null): SinkRecoveryStep {
   const known = restored ?? EMPTY_SINK_STATE
   return endNext({ ...of, phase: 'ending', restored: known, unproven: known.handles, proofs: [], marker: null })
 }
@@ -79,9 +91,13 @@ export function stepSinkRecovery(state: SinkRecoveryState, event: SinkRecoveryEv
     case 'judging/control': {
       const { control } = event as { control: OutcomeFacts['control'] }
       const outcome = decideOutcome({ control, marker: state.marker, sequence: handle!.sequence })
-      if (outcome.kind !== 'committed') return refuse(state, outcomeError(outcome, handle!, state.topic))
-      return judgeNext(proven(state, outcome.by))
+      if (outcome.kind === 'committed') return judgeNext(proven(state, outcome.by))
+      if (outcome.kind === 'lost' && state.onLost === 'heal' && handle!.staged !== undefined)
+        return { state: { ...state, phase: 'healing' }, effect: { type: 'heal', handle: handle! } }
+      return refuse(state, outcomeError(outcome, handle!, state.topic))
     }
+    case 'healing/healed':
+      return judgeNext({ ...proven(state, 'heal'), marker: handle!.sequence })
     case 'initialising/marker-initialised':
       return done(state)
     default:
@@ -140,12 +156,14 @@ export interface SinkRecoveryPort {
   control(handle: PreparedHandle): Promise<OutcomeFacts['control']>
   fence(handleIds: readonly string[]): Promise<void>
   marker(): Promise<number | null>
+  /** Resolves when the healing transaction is committed. Its outcome unknown: rejects, and the marker tells the next recovery. */
+  heal(handle: PreparedHandle): Promise<void>
   initialiseMarker(sequence: number): Promise<void>
 }
 
 /** Drives the machine. Throws what it refuses with: `TRANSACTION_LOST`, `TRANSACTION_UNKNOWN`, `EPOCH_REGRESSION`. */
 export async function recoverSink(
-  of: { readonly topic: string; readonly group: string },
+  of: SinkRecoveryOptions,
   restored: SinkState | null,
   port: SinkRecoveryPort,
 ): Promise<readonly HandleProof[]> {
@@ -170,6 +188,9 @@ async function perform(
       return { type: 'fenced' }
     case 'read-marker':
       return { type: 'marker', marker: await port.marker() }
+    case 'heal':
+      await port.heal(effect.handle)
+      return { type: 'healed' }
     case 'initialise-marker':
       await port.initialiseMarker(effect.sequence)
       return { type: 'marker-initialised' }

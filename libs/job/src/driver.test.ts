@@ -79,7 +79,7 @@ function leader(answers: (PublishOutcome | 'ok')[] = []) {
     master.start()
     await settle(500)
     master.dispatch({ type: 'deployed', slice, exchangeAddress: 'x:1' })
-    master.dispatch({ type: 'recovered', slice })
+    master.dispatch({ type: 'recovered', slice, proofs: [] })
   }
   const ack = (n: number): void => {
     const snapshot = {

@@ -105,6 +105,8 @@ export interface JobView {
   readonly finalEpoch: number
   readonly restarts: number
   readonly lastRecoveryMs: number | null
+  /** Transactions that the broker had aborted after their epoch was published, and that were written again: this term. */
+  readonly healedTransactions: number
   readonly recordsIn: number
   readonly submittedAt: number
   readonly error: Failure | null
@@ -204,6 +206,7 @@ export class JobMaster {
       finalEpoch: s.coordinator.final,
       restarts: s.restarts,
       lastRecoveryMs: s.lastRecoveryMs,
+      healedTransactions: s.healed,
       recordsIn: s.recordsIn,
       submittedAt: this.#options.submittedAt,
       error: s.ending?.error ?? waiting ?? s.lastError,
@@ -269,6 +272,10 @@ export class JobMaster {
           reason: effect.reason,
           recoveryMs: effect.recoveryMs,
         })
+      case 'healed': {
+        const { subtask, sink, sequence } = effect
+        return this.#publish('weir:sink:healed', { subtask, sink, sequence })
+      }
       case 'ended':
         return this.#recordEnd()
       case 'step-down':

@@ -84,8 +84,8 @@ const up = (a = 1): Event[] => [
   placed,
   { type: 'deployed', slice: slice(0, a), exchangeAddress: 'x:0' },
   { type: 'deployed', slice: slice(1, a), exchangeAddress: 'x:1' },
-  { type: 'recovered', slice: slice(0, a) },
-  { type: 'recovered', slice: slice(1, a) },
+  { type: 'recovered', slice: slice(0, a), proofs: [] },
+  { type: 'recovered', slice: slice(1, a), proofs: [] },
 ]
 const running = (): Run =>
   new Run().do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up())
@@ -119,10 +119,23 @@ test('A6: nothing is done to a job before its head is claimed', () => {
   expect(r.said()).toEqual(['claim'])
 })
 
+test('a healed transaction is told and counted; the other proofs are not', () => {
+  const r = new Run().do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up().slice(0, 3))
+  r.said()
+  const proofs = [
+    { sink: 'sums', sequence: 4, by: 'end-txn' },
+    { sink: 'sums', sequence: 5, by: 'heal' },
+    { sink: 'counts', sequence: 5, by: 'healed-before' },
+  ]
+  r.do({ type: 'recovered', slice: slice(1), proofs })
+  expect(r.said()).toEqual(['healed'])
+  expect(r.state.healed).toBe(1)
+})
+
 test('sources start only when every slice has recovered', () => {
   const r = new Run().do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up().slice(0, 4))
   expect(r.said()).toEqual(['claim', 'request-slots', 'deploy', 'deploy', 'recover', 'recover'])
-  r.do({ type: 'recovered', slice: slice(1) })
+  r.do({ type: 'recovered', slice: slice(1), proofs: [] })
   expect(r.said()).toEqual(['run', 'run'])
   expect(jobStateName(r.state)).toBe('RUNNING')
 })

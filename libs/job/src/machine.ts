@@ -37,6 +37,7 @@ export function jobFor(spec: JobSpec, generation: Generation): JobState {
     failuresInARow: 0,
     failedAtMs: null,
     lastRecoveryMs: null,
+    healed: 0,
     recordsIn: 0,
   }
 }

@@ -27,6 +27,7 @@ export const common = (s: JobState) => ({
   failuresInARow: s.failuresInARow,
   failedAtMs: s.failedAtMs,
   lastRecoveryMs: s.lastRecoveryMs,
+  healed: s.healed,
   recordsIn: s.recordsIn,
 })
 

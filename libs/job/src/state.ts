@@ -119,6 +119,8 @@ export type JobState = JobPhase & {
   /** Monotonic ms of the failure being recovered from; null when running undisturbed. */
   readonly failedAtMs: number | null
   readonly lastRecoveryMs: number | null
+  /** Lost transactions written again from staged output, in this term. */
+  readonly healed: number
   readonly recordsIn: number
 }
 
@@ -139,7 +141,12 @@ export type JobEvent = Times &
     | { readonly type: 'claim-failed'; readonly failure: Failure }
     | { readonly type: 'placed'; readonly assignment: ReadonlyMap<Subtask, TaskManagerId> }
     | { readonly type: 'deployed'; readonly slice: SliceId; readonly exchangeAddress: string }
-    | { readonly type: 'recovered'; readonly slice: SliceId }
+    | {
+        readonly type: 'recovered'
+        readonly slice: SliceId
+        /** What became of the restored transactions of its sinks: `by` as in dataflow's HandleProof. */
+        readonly proofs: readonly { readonly sink: string; readonly sequence: number; readonly by: string }[]
+      }
     | {
         readonly type: 'progress'
         readonly slice: SliceId
@@ -184,6 +191,8 @@ export type JobEffect =
   | { readonly type: 'run'; readonly to: TaskManagerId; readonly slice: SliceId; readonly peers: readonly Peer[] }
   | { readonly type: 'stop'; readonly to: TaskManagerId; readonly slice: SliceId; readonly mode: 'leave' | 'abort' }
   | { readonly type: 'restarted'; readonly attempt: Attempt; readonly reason: string; readonly recoveryMs: number }
+  /** LOST is never silent: one per healed transaction. */
+  | { readonly type: 'healed'; readonly subtask: Subtask; readonly sink: string; readonly sequence: number }
   | { readonly type: 'ended'; readonly ending: Ending }
   | Exclude<CoordinatorEffect, { type: 'suspended' } | { type: 'attempt-failed' } | { type: 'drained' }>
 

@@ -37,10 +37,10 @@ describe('kafka', () => {
       return mine.filter((t) => OPEN.includes(t.state)).length
     }
     return {
-      sink: ({ poolSize = 3, transactionTimeoutMs = 60_000 } = {}) =>
+      sink: ({ poolSize, transactionTimeoutMs, staged }) =>
         new KafkaSink(
           { topic, poolSize, transactionTimeoutMs, encodeKey: String, encodeValue: String },
-          { context, kafka, clock: systemClock },
+          { context, kafka, clock: systemClock, staged },
         ),
       async committed() {
         await settled(kafka, `weir.${context.jobId}.`)

@@ -10,7 +10,8 @@ import {
   systemRandom,
   type CheckpointId,
 } from '@weir/model'
-import { EMPTY_SINK_STATE, type SubtaskContext } from '@weir/dataflow'
+import { EMPTY_SINK_STATE, type StagedOutput, type SubtaskContext } from '@weir/dataflow'
+import { MemoryStagedOutput } from '@weir/dataflow/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../test/stack/endpoints.ts'
 import { KafkaConnections } from './connections.ts'
@@ -49,7 +50,9 @@ async function setUp(name: string, timeoutMs = 60_000) {
   }
   const encode = (v: unknown): string => String(v)
   const options = { topic, poolSize: 2, transactionTimeoutMs: timeoutMs, encodeKey: encode, encodeValue: encode }
-  return { topic, context, sink: () => new KafkaSink(options, { context, kafka, clock: systemClock }) }
+  const sink = (staged: StagedOutput | null = null): KafkaSink =>
+    new KafkaSink(options, { context, kafka, clock: systemClock, staged })
+  return { topic, context, sink }
 }
 /** The judge is another client: librdkafka through kcat. */
 async function seen(topic: string): Promise<string[]> {
@@ -125,26 +128,69 @@ test('another process commits a stored handle, drops what was open, and fences t
   expect(await seen(topic)).toEqual(['a=1'])
 })
 
+const aborted = (transactionalId: string): Promise<void> =>
+  expect
+    .poll(
+      async () => {
+        const { transactions } = await kafka.anyBroker(listTransactions())
+        return transactions.find((t) => t.transactionalId === transactionalId)?.state
+      },
+      { timeout: 15_000 },
+    )
+    .toBe('CompleteAbort')
+
 test('an expired transaction is proven LOST by the log and stops the job with the facts', async () => {
   const { topic, sink } = await setUp('lost', 1_000)
   const s = sink()
   await s.recover(null)
   await s.write(batch(['a', '1'], ['b', '2']))
   const state = await s.prepare(cp(1))
-  await expect
-    .poll(
-      async () =>
-        (await kafka.anyBroker(listTransactions())).transactions.find(
-          (t) => t.transactionalId === state.handles[0]!.transactionalId,
-        )?.state,
-      { timeout: 15_000 },
-    )
-    .toBe('CompleteAbort')
+  await aborted(state.handles[0]!.transactionalId)
   await expect(sink().recover(state)).rejects.toMatchObject({
     code: 'TRANSACTION_LOST',
     facts: { sequence: 1, records: 2 },
   })
   expect(await seen(topic)).toEqual([])
+})
+
+/** As if retention had eaten everything. */
+async function deleted(topic: string, ...partitions: number[]): Promise<void> {
+  await admin.fetchTopicOffsets(topic) // kafkajs finds leaders only of topics it has asked for
+  await admin.deleteTopicRecords({ topic, partitions: partitions.map((partition) => ({ partition, offset: '-1' })) })
+}
+
+test('a log truncated below the first offsets: the marker alone proves, in both directions', async () => {
+  const { topic, sink } = await setUp('truncated', 1_000)
+  const staged = new MemoryStagedOutput()
+  const s = sink(staged)
+  await s.recover(null)
+  await s.write(batch(['a', '1'], ['b', '2']))
+  const state = await s.prepare(cp(1))
+  await aborted(state.handles[0]!.transactionalId)
+  const truncate = (): Promise<void> => deleted(topic, 0, 1)
+  await settled(kafka, run)
+  await truncate()
+  expect(await sink(staged).recover(state)).toEqual([{ sequence: 1, outcome: 'committed', by: 'heal' }])
+  expect(await seen(topic)).toEqual(['a=1', 'b=2'])
+  await truncate()
+  expect(await sink(staged).recover(state)).toEqual([{ sequence: 1, outcome: 'committed', by: 'marker' }])
+  expect(await seen(topic)).toEqual([])
+})
+
+test('a log truncated in one partition: the other one still answers', async () => {
+  const { topic, sink } = await setUp('half', 1_000)
+  const s = sink()
+  await s.recover(null)
+  await s.write(batch(['a', '1'], ['b', '2'], ['c', '3'], ['d', '4'], ['e', '5']))
+  const state = await s.prepare(cp(1))
+  expect(Object.keys(state.handles[0]!.firstOffsets)).toHaveLength(2)
+  await s.commit(1)
+  await settled(kafka, run)
+  const [first] = Object.keys(state.handles[0]!.firstOffsets)
+  const partition = Number(first!.slice(first!.lastIndexOf('-') + 1))
+  await deleted(topic, partition)
+  await sink().recover({ sequence: 1, handles: [] })
+  expect(await sink().recover(state)).toEqual([{ sequence: 1, outcome: 'committed', by: 'control-record' }])
 })
 
 test('A10: a marker above the restored sequence is an epoch regression', async () => {

@@ -1,7 +1,8 @@
 /**
  * The two-phase sink. Records go into the open transaction of one transactional id; at the barrier that transaction is
  * completed, marked and put aside, and the next id of the pool takes over. Transactions v2: every transaction has a
- * producer epoch of its own, so nothing delayed can leak into the next one.
+ * producer epoch of its own, so nothing delayed can leak into the next one. With `staged`, every batch also goes to the
+ * object store: what the broker throws away after the epoch was published is written again from there.
  *
  * ```
  *  id:   free ──first write──▶ open ──prepare──▶ prepared ──commit(sequence)──▶ free (with the epoch EndTxn answered, C7)
@@ -10,11 +11,14 @@
 import { WeirError, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
 import {
   EMPTY_SINK_STATE,
+  StagedRetention,
   recoverSink,
   type Encode,
   type HandleProof,
   type PreparedHandle,
   type SinkState,
+  type StagedOutput,
+  type StagedWriter,
   type SubtaskContext,
   type TwoPhaseSink,
 } from '@weir/dataflow'
@@ -32,7 +36,7 @@ import {
   type ProducerIdentity,
 } from './wire/apis.ts'
 import { errorName, isRefusal } from './wire/errors.ts'
-import { BatchBuilder, readBatches } from './wire/records.ts'
+import { BatchBuilder, readBatches, restamp } from './wire/records.ts'
 
 export interface KafkaSinkOptions {
   readonly topic: string
@@ -72,8 +76,17 @@ interface OpenTransaction {
   readonly identity: ProducerIdentity
   readonly lanes: Map<number, PartitionLane>
   readonly firstOffsets: Record<string, string>
+  readonly staging: StagedWriter | null
   records: number
   failure: unknown
+}
+
+export interface KafkaSinkDeps {
+  readonly context: SubtaskContext
+  readonly kafka: KafkaConnections
+  readonly clock: Clock
+  /** Null: a lost transaction stops the job (`onLost: 'fail'`). */
+  readonly staged: StagedOutput | null
 }
 
 export class KafkaSink implements TwoPhaseSink {
@@ -81,6 +94,8 @@ export class KafkaSink implements TwoPhaseSink {
   readonly #context: SubtaskContext
   readonly #kafka: KafkaConnections
   readonly #clock: Clock
+  readonly #staged: StagedOutput | null
+  readonly #retention: StagedRetention | null
   readonly #group: string
   #partitionCount = 0
   #pool: PooledId[] = []
@@ -96,11 +111,13 @@ export class KafkaSink implements TwoPhaseSink {
   #keys = new Map<unknown, { bytes: Uint8Array | null; partition: number }>()
   #sticky = 0
 
-  constructor(options: KafkaSinkOptions, deps: { context: SubtaskContext; kafka: KafkaConnections; clock: Clock }) {
+  constructor(options: KafkaSinkOptions, deps: KafkaSinkDeps) {
     this.#options = options
     this.#context = deps.context
     this.#kafka = deps.kafka
     this.#clock = deps.clock
+    this.#staged = deps.staged
+    this.#retention = deps.staged && new StagedRetention(deps.staged)
     const { jobId, operatorUid, subtask } = deps.context
     this.#group = `weir.${jobId}.${operatorUid}.${subtask}`
   }
@@ -115,11 +132,13 @@ export class KafkaSink implements TwoPhaseSink {
     const { topic } = this.#options
     this.#partitionCount = (await this.#kafka.partitions(topic)).length
     await this.#kafka.requireTransactionsV2()
-    const proofs = await recoverSink({ topic, group: this.#group }, restored, {
+    const onLost = this.#staged === null ? 'fail' : 'heal'
+    const proofs = await recoverSink({ topic, group: this.#group, onLost }, restored, {
       end: (handle) => this.#endRestored(handle),
       control: (handle) => this.#controlRecord(handle),
       fence: (handleIds) => this.#fencePool(handleIds),
       marker: () => this.#readMarker(),
+      heal: (handle) => this.#heal(handle),
       initialiseMarker: (sequence) => this.#initialiseMarker(sequence),
     })
     this.#sequence = (restored ?? EMPTY_SINK_STATE).sequence
@@ -176,13 +195,48 @@ export class KafkaSink implements TwoPhaseSink {
     if (answer.errorCode !== 0) throw refused('OffsetCommit', answer.errorCode, this.#group)
   }
 
-  /** Reads uncommitted from the handle's first record to the first control record of its producer. */
-  async #controlRecord(handle: PreparedHandle): Promise<'commit' | 'abort' | 'none' | 'gone'> {
+  /**
+   * Writes the staged output of a lost transaction in one of its own, on an id just fenced. Batch by batch and in order:
+   * a partition has what it had before, under another producer.
+   */
+  async #heal(handle: PreparedHandle): Promise<void> {
     const { topic } = this.#options
-    const first = Object.entries(handle.firstOffsets)[0]
-    if (first === undefined) return 'none'
-    const partition = Number(first[0].slice(first[0].lastIndexOf('-') + 1))
-    let offset = BigInt(first[1])
+    const pooled = this.#pool[0]!
+    const { id, identity } = pooled
+    const sequences = new Map<number, number>()
+    for await (const { partition, bytes } of this.#staged!.read(handle.staged!)) {
+      const baseSequence = sequences.get(partition) ?? 0
+      sequences.set(partition, baseSequence + restamp(bytes, identity, baseSequence))
+      const api = produce(id, topic, partition, bytes)
+      const { errorCode } = await this.#kafka.toLeader(topic, partition, api, this.#signal)
+      if (errorCode !== 0) throw refused('Produce', errorCode, `${id} → ${topic}-${partition}`)
+    }
+    await this.#mark(id, identity, handle.sequence, null)
+    const ended = await this.#kafka.toTransaction(id, endTxn(id, identity, true), this.#signal)
+    if (ended.errorCode !== 0) throw refused('EndTxn', ended.errorCode, id)
+    pooled.identity = { producerId: ended.producerId, producerEpoch: ended.producerEpoch }
+  }
+
+  /** The first partition that still holds the transaction answers for it. */
+  async #controlRecord(handle: PreparedHandle): Promise<'commit' | 'abort' | 'none' | 'gone'> {
+    let found: 'none' | 'gone' = 'gone'
+    for (const [place, first] of Object.entries(handle.firstOffsets)) {
+      const partition = Number(place.slice(place.lastIndexOf('-') + 1))
+      const control = await this.#controlRecordIn(partition, BigInt(first), BigInt(handle.producerId))
+      if (control === 'commit' || control === 'abort') return control
+      if (control === 'none') found = 'none'
+    }
+    return found
+  }
+
+  /** Reads uncommitted from the first record of the producer's transaction to its first control record behind it. */
+  async #controlRecordIn(
+    partition: number,
+    first: bigint,
+    producerId: bigint,
+  ): Promise<'commit' | 'abort' | 'none' | 'gone'> {
+    const { topic } = this.#options
+    let offset = first
     const latest = await this.#kafka.toLeader(topic, partition, listOffsets(topic, partition, -1n, false), this.#signal)
     while (offset < latest.offset) {
       const api = fetchRecords(topic, [{ partition, offset, maxBytes: PROOF_FETCH_BYTES }], {
@@ -195,12 +249,12 @@ export class KafkaSink implements TwoPhaseSink {
         { ...api, read: (r) => ({ ...api.read(r).partitions[0]! }) },
         this.#signal,
       )
-      if (answer.errorCode === 1) return 'gone'
+      // Deleted, also in the middle of the search: the next control record may be another transaction's.
+      if (answer.errorCode === 1 || answer.logStartOffset > first) return 'gone'
       if (answer.errorCode !== 0) throw refused('Fetch', answer.errorCode, `${topic}-${partition}`)
       const { control, nextOffset } = readBatches(answer.records ?? Buffer.alloc(0), offset, null)
-      const decisive = control.find((c) => c.producerId === BigInt(handle.producerId) && c.offset >= BigInt(first[1]))
+      const decisive = control.find((c) => c.producerId === producerId && c.offset >= first)
       if (decisive) return decisive.type
-      if (answer.logStartOffset > BigInt(first[1])) return 'gone'
       if (nextOffset === null || nextOffset <= offset) break
       offset = nextOffset
     }
@@ -216,7 +270,8 @@ export class KafkaSink implements TwoPhaseSink {
     }
     this.#append(this.#open!, batch)
     if (this.#open!.failure !== null) return Promise.reject(this.#open!.failure as Error)
-    return this.#inFlightBytes > IN_FLIGHT_BYTES_MAX ? this.#roomAgain() : undefined
+    if (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX) return this.#roomAgain()
+    return this.#open!.staging?.room()
   }
 
   #begin(): boolean {
@@ -224,7 +279,9 @@ export class KafkaSink implements TwoPhaseSink {
     const pooled = this.#pool.find((p) => p.state === 'free')
     if (pooled === undefined) return false
     pooled.state = 'open'
-    this.#open = { pooled, identity: pooled.identity, lanes: new Map(), firstOffsets: {}, records: 0, failure: null }
+    const { identity } = pooled
+    const staging = this.#staged?.begin() ?? null
+    this.#open = { pooled, identity, lanes: new Map(), firstOffsets: {}, staging, records: 0, failure: null }
     return true
   }
 
@@ -242,6 +299,7 @@ export class KafkaSink implements TwoPhaseSink {
       this.#signal.throwIfAborted()
       await this.#wakeUp()
     }
+    await this.#open?.staging?.room()
     if (this.#open?.failure) throw this.#open.failure
   }
 
@@ -303,6 +361,7 @@ export class KafkaSink implements TwoPhaseSink {
     lane.builder = null
     const batch = builder.finish(open.identity, lane.nextSequence)
     lane.nextSequence += builder.count
+    open.staging?.append({ partition, bytes: batch })
     this.#inFlightBytes += batch.length
     const before =
       lane.inFlight.length >= IN_FLIGHT_PER_PARTITION
@@ -353,22 +412,13 @@ export class KafkaSink implements TwoPhaseSink {
     return turn
   }
 
-  /** Everything acknowledged → the marker joins the transaction → it is a handle. */
+  /** Everything acknowledged and staged → the marker joins the transaction → it is a handle. */
   async #complete(open: OpenTransaction, checkpoint: CheckpointId): Promise<void> {
     for (const lane of open.lanes.values()) await Promise.all(lane.inFlight)
     if (open.failure !== null) throw open.failure
     const sequence = this.#sequence + 1
     const { id } = open.pooled
-    const api = txnOffsetCommit(
-      id,
-      this.#group,
-      open.identity,
-      this.#options.topic,
-      BigInt(sequence),
-      this.#markerMetadata(checkpoint, id),
-    )
-    const answer = await this.#kafka.toGroup(this.#group, api, this.#signal)
-    if (answer.errorCode !== 0) throw refused('TxnOffsetCommit', answer.errorCode, id)
+    const [staged] = await Promise.all([open.staging?.finish(), this.#mark(id, open.identity, sequence, checkpoint)])
     this.#sequence = sequence
     open.pooled.state = 'prepared'
     this.#prepared.push({
@@ -378,7 +428,20 @@ export class KafkaSink implements TwoPhaseSink {
       producerEpoch: open.identity.producerEpoch,
       firstOffsets: open.firstOffsets,
       records: open.records,
+      ...(staged && { staged }),
     })
+  }
+
+  async #mark(
+    id: string,
+    identity: ProducerIdentity,
+    sequence: number,
+    checkpoint: CheckpointId | null,
+  ): Promise<void> {
+    const metadata = this.#markerMetadata(checkpoint, id)
+    const api = txnOffsetCommit(id, this.#group, identity, this.#options.topic, BigInt(sequence), metadata)
+    const answer = await this.#kafka.toGroup(this.#group, api, this.#signal)
+    if (answer.errorCode !== 0) throw refused('TxnOffsetCommit', answer.errorCode, id)
   }
 
   #markerMetadata(checkpoint: CheckpointId | null, transactionalId: string): string {
@@ -398,6 +461,7 @@ export class KafkaSink implements TwoPhaseSink {
         `told to commit transaction ${upTo} of ${this.#group}, but only ${this.#sequence} are prepared: the command is not for this attempt`,
       )
     }
+    this.#retention?.commanded()
     while (this.#prepared.length > 0 && this.#prepared[0]!.sequence <= upTo) {
       const handle = this.#prepared[0]!
       const id = handle.transactionalId
@@ -410,6 +474,7 @@ export class KafkaSink implements TwoPhaseSink {
         )
       }
       this.#prepared.shift()
+      this.#retention?.ended(handle)
       const pooled = this.#pool.find((p) => p.id === id)
       if (pooled) {
         // Always what the broker answered, never epoch + 1: on overflow it is a new producer id (C7).
@@ -431,6 +496,7 @@ export class KafkaSink implements TwoPhaseSink {
         this.#kafka.toTransaction(p.id, initProducerId(p.id, this.#options.transactionTimeoutMs, p.identity), signal),
       ),
     )
+    await this.#retention?.over()
   }
 
   get #signal(): AbortSignal {

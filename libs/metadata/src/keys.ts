@@ -2,7 +2,14 @@
  * Where everything of a job lies in the object store. No key is another key's folder, so every S3 (and a plain file
  * system) can hold them. Keys of an epoch name generation and attempt: two leaders never write one key.
  */
-import { checkpointName, type CheckpointId, type Digest, type JobId } from '@weir/model'
+import {
+  checkpointName,
+  type AttemptId,
+  type CheckpointId,
+  type Digest,
+  type JobId,
+  type OperatorUid,
+} from '@weir/model'
 
 export const headKey = (job: JobId): string => `jobs/${job}/head.json`
 export const epochPrefix = (job: JobId, checkpoint: CheckpointId): string =>
@@ -11,5 +18,15 @@ export const manifestKey = (job: JobId, checkpoint: CheckpointId): string =>
   `${epochPrefix(job, checkpoint)}/manifest.json`
 export const segmentKey = (job: JobId, checkpoint: CheckpointId, subtask: number, stage: number): string =>
   `${epochPrefix(job, checkpoint)}/state-${subtask}-${stage}.seg`
+/** Ends in `/`. Attempts of a subtask side by side: the next one finds what those before it have left. */
+export const stagedPrefix = (job: JobId, sink: OperatorUid, subtask: number): string =>
+  `jobs/${job}/staged/${encodeURIComponent(sink)}/${subtask}/`
+export const stagedKey = (prefix: string, attempt: AttemptId, transaction: number, part: number): string =>
+  `${prefix}${attempt.generation}-${attempt.attempt}/${transaction}-${part}.zst`
+/** The attempt a key under the prefix belongs to; null when it is none. */
+export function stagedAttempt(prefix: string, key: string): { generation: number; attempt: number } | null {
+  const [, generation, attempt] = /^(\d+)-(\d+)\//.exec(key.slice(prefix.length)) ?? []
+  return attempt === undefined ? null : { generation: Number(generation), attempt: Number(attempt) }
+}
 export const bundleKey = (digest: Digest): string => `bundles/${digest}.mjs`
 export const GENERATION_KEY = 'cluster/generation.json'

@@ -592,7 +592,10 @@ export class Slice {
     const parts: { sinks: Record<string, SinkState>; segments: StageSegments | null } = { sinks: {}, segments: null }
     // Prepared also when the epoch was given up meanwhile: the cut through this stage is where the barrier is (A2).
     for (const { node, sink } of run.sinks) {
-      work.push(sink.prepare(checkpoint).then((state) => void (parts.sinks[node.uid] = state)))
+      const prepared = sink.prepare(checkpoint).then((state) => void (parts.sinks[node.uid] = state))
+      // A sink that could not prepare has a transaction nobody may commit: the attempt is over, whatever the reason.
+      prepared.catch((error: unknown) => this.#fail(asWeirError(error, 'PREPARE_FAILED')))
+      work.push(prepared)
     }
     if (run.state) {
       const { index } = run.stage
@@ -625,8 +628,7 @@ export class Slice {
       },
       (thrown: unknown) => {
         const error = asWeirError(thrown, 'SNAPSHOT_FAILED')
-        // A sink that could not prepare has a transaction nobody may commit: the attempt is over. A failed upload is
-        // only a declined epoch: the changes are in the next snapshot.
+        // A failed upload of state is only a declined epoch: the changes are in the next snapshot.
         if (error.code.startsWith('OBJECT_STORE')) {
           this.#open.delete(checkpoint.epoch)
           this.#deps.report({ type: 'declined', checkpoint, error })

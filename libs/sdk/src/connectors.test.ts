@@ -77,6 +77,15 @@ test('keys are text unless the sink says otherwise; no key stays no key', () => 
   expect(kafka.sink('t', { key: (key) => `user:${String(key)}` }).encodeKey('ada')).toBe('user:ada')
 })
 
+test('lost output is healed unless the sink says fail; the choice is part of the graph', () => {
+  for (const sink of [kafka.sink, log.sink]) {
+    expect(sink('t').descriptor).not.toHaveProperty('onLost')
+    expect(sink('t', { onLost: 'heal' }).descriptor).toEqual(sink('t').descriptor)
+    expect(sink('t', { onLost: 'fail' }).descriptor).toMatchObject({ topic: 't', onLost: 'fail' })
+    expect(() => sink('t', { onLost: 'ignore' as 'fail' })).toThrow(code('OPTION_INVALID') as Error)
+  }
+})
+
 test('what JSON cannot hold is refused, and null is a tombstone', () => {
   const { encodeValue } = kafka.sink('t')
   expect([encodeValue({ a: 1 }), encodeValue(null)]).toEqual(['{"a":1}', null])

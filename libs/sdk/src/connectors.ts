@@ -39,6 +39,12 @@ export interface SinkOptions<T> {
   /** Bytes of a record's key; default: its text. Null: no key. */
   readonly key?: Encode
   readonly value?: Codec<T>
+  /**
+   * When the broker aborts output of a published epoch (nobody ended its transaction inside `transactionTimeoutMs`).
+   * `heal` (default): it is written again from a copy in the object store, exactly once and in order. `fail`: no copy is
+   * kept, and the job stops saying what is missing.
+   */
+  readonly onLost?: 'heal' | 'fail'
 }
 
 /** What topics have in common, whoever keeps them. */
@@ -61,11 +67,20 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
 }
 
 /** Keys as text, values by the codec, JSON where none is given. */
-const topicSink = <T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>): Sink<T> => ({
-  descriptor,
-  encodeKey: options.key ?? ((key) => (key === null ? null : String(key))),
-  encodeValue: options.value?.encode ?? encodeJson,
-})
+function topicSink<T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>): Sink<T> {
+  const { key, value, onLost = 'heal' } = options
+  if (onLost !== 'heal' && onLost !== 'fail') {
+    throw new WeirError(
+      { code: 'OPTION_INVALID', kind: 'invalid', option: 'onLost', topic: descriptor['topic'], value: onLost },
+      `sink "${String(descriptor['topic'])}": onLost is "heal" (write lost output again) or "fail" (stop the job), not ${JSON.stringify(onLost)}`,
+    )
+  }
+  return {
+    descriptor: onLost === 'heal' ? descriptor : { ...descriptor, onLost },
+    encodeKey: key ?? ((k) => (k === null ? null : String(k))),
+    encodeValue: value?.encode ?? encodeJson,
+  }
+}
 
 export const kafka = {
   topic<T>(topic: string, options: TopicOptions<T>): Source<T> {

@@ -21,6 +21,7 @@ export class Metrics {
   readonly #checkpointSeconds: Histogram
   readonly #checkpoints: Counter
   readonly #recoverySeconds: Histogram
+  readonly #healed: Counter
 
   constructor(service: string) {
     const registers = [this.registry]
@@ -39,6 +40,12 @@ export class Metrics {
       labelNames: ['job', 'outcome'],
       registers,
     })
+    this.#healed = new Counter({
+      name: 'weir_transactions_healed_total',
+      help: 'Transactions the broker aborted after their epoch was published, written again from staged output',
+      labelNames: ['job', 'sink'],
+      registers,
+    })
     this.#recoverySeconds = new Histogram({
       name: 'weir_recovery_duration_seconds',
       help: 'From the failure to all slices running again',
@@ -48,7 +55,7 @@ export class Metrics {
     })
   }
 
-  /** Takes a message of the job room's channels (`weir:checkpoint:*`, `weir:job:*`). */
+  /** Takes a message of the job room's channels (`weir:checkpoint:*`, `weir:job:*`, `weir:sink:*`). */
   observe(channel: string, message: Readonly<Record<string, unknown>>): void {
     const job = String(message['jobId'])
     const seconds = Number(message['durationMs']) / 1_000
@@ -60,6 +67,8 @@ export class Metrics {
         return this.#checkpoints.inc({ job, outcome: 'final' })
       case 'weir:checkpoint:given-up':
         return this.#checkpoints.inc({ job, outcome: 'given-up' })
+      case 'weir:sink:healed':
+        return this.#healed.inc({ job, sink: String(message['sink']) })
       case 'weir:job:restarted':
         return this.#recoverySeconds.observe({ job }, Number(message['recoveryMs']) / 1_000)
     }

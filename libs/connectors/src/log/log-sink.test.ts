@@ -1,6 +1,6 @@
 import { attempt, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
 import type { SubtaskContext } from '@weir/dataflow'
-import { twoPhaseSinkContract } from '@weir/dataflow/testing'
+import { twoPhaseSinkContract, type SinkHarness } from '@weir/dataflow/testing'
 import { mkdtemp, open as openFile, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -33,10 +33,10 @@ async function harness(over: (log: EmbeddedLog) => Promise<TransactionalLog>) {
   await log.createTopic('out', 2)
   const used = await over(log)
   return {
-    sink: ({ poolSize = 3, transactionTimeoutMs = 60_000 } = {}) =>
+    sink: ({ poolSize, transactionTimeoutMs, staged }: Parameters<SinkHarness['sink']>[0]) =>
       new LogSink(
         { topic: 'out', poolSize, transactionTimeoutMs, encodeKey: String, encodeValue: String },
-        { context, log: used, clock: systemClock },
+        { context, log: used, clock: systemClock, staged },
       ),
     committed: async () => (await Promise.all([0, 1].map((p) => readAll(used, p)))).flat(),
     openTransactions: async () => (await used.describe('out')).openTransactions,

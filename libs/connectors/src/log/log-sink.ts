@@ -1,15 +1,19 @@
 /** The two-phase sink of the embedded log: the protocol of the Kafka sink, without Kafka. */
 import {
   EMPTY_SINK_STATE,
+  StagedRetention,
   recoverSink,
   type Encode,
   type HandleProof,
   type PreparedHandle,
   type SinkState,
+  type StagedOutput,
+  type StagedWriter,
   type SubtaskContext,
   type TwoPhaseSink,
 } from '@weir/dataflow'
 import { WeirError, hashKey, type CheckpointId, type Clock, type Key, type RecordBatch } from '@weir/model'
+import { Packr } from 'msgpackr'
 import type { LogRecord, ProducerIdentity, TransactionalLog } from './port.ts'
 
 export interface LogSinkOptions {
@@ -33,6 +37,7 @@ interface OpenTransaction {
   readonly buffers: Map<number, LogRecord[]>
   readonly sequences: Map<number, number>
   readonly firstOffsets: Record<string, string>
+  readonly staging: StagedWriter | null
   records: number
   buffered: number
   sending: Promise<void>
@@ -47,12 +52,23 @@ const UNSENT_BATCHES_MAX = 8
 const LINGER_MS = 20
 const MARKER_TRIES = 50
 const MARKER_RETRY_MS = 20
+const packr = new Packr({ moreTypes: false, useRecords: false })
+
+export interface LogSinkDeps {
+  readonly context: SubtaskContext
+  readonly log: TransactionalLog
+  readonly clock: Clock
+  /** Null: a lost transaction stops the job (`onLost: 'fail'`). */
+  readonly staged: StagedOutput | null
+}
 
 export class LogSink implements TwoPhaseSink {
   readonly #options: LogSinkOptions
   readonly #context: SubtaskContext
   readonly #log: TransactionalLog
   readonly #clock: Clock
+  readonly #staged: StagedOutput | null
+  readonly #retention: StagedRetention | null
   readonly #group: string
   #partitionCount = 0
   #pool: PooledId[] = []
@@ -63,11 +79,13 @@ export class LogSink implements TwoPhaseSink {
   #waiters: (() => void)[] = []
   #linger: (() => void) | null = null
 
-  constructor(options: LogSinkOptions, deps: { context: SubtaskContext; log: TransactionalLog; clock: Clock }) {
+  constructor(options: LogSinkOptions, deps: LogSinkDeps) {
     this.#options = options
     this.#context = deps.context
     this.#log = deps.log
     this.#clock = deps.clock
+    this.#staged = deps.staged
+    this.#retention = deps.staged && new StagedRetention(deps.staged)
     const { jobId, operatorUid, subtask } = deps.context
     this.#group = `weir.${jobId}.${operatorUid}.${subtask}`
     deps.context.signal.addEventListener('abort', () => this.#wakeAll(), { once: true })
@@ -80,13 +98,14 @@ export class LogSink implements TwoPhaseSink {
   async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
     const { topic } = this.#options
     this.#partitionCount = (await this.#log.describe(topic)).endOffsets.length
-    const proofs = await recoverSink({ topic, group: this.#group }, restored, {
+    const onLost = this.#staged === null ? 'fail' : 'heal'
+    const proofs = await recoverSink({ topic, group: this.#group, onLost }, restored, {
       end: (handle) => this.#tryCommit(handle),
       control: (handle) => this.#control(handle),
       fence: (handleIds) => this.#fencePool(handleIds),
       marker: () => this.#marker(),
-      // This log deletes nothing: an absent marker means that nothing was committed yet.
-      initialiseMarker: () => Promise.resolve(),
+      heal: (handle) => this.#heal(handle),
+      initialiseMarker: (sequence) => this.#commitMarker(sequence),
     })
     this.#sequence = (restored ?? EMPTY_SINK_STATE).sequence
     return proofs
@@ -126,7 +145,7 @@ export class LogSink implements TwoPhaseSink {
       if (this.#open) this.#flushAll(this.#open)
     })
     if (open.failure !== null) return Promise.reject(open.failure as Error)
-    return open.unsent > UNSENT_BATCHES_MAX ? this.#room(open) : undefined
+    return open.unsent > UNSENT_BATCHES_MAX ? this.#room(open) : open.staging?.room()
   }
 
   prepare(_checkpoint: CheckpointId): Promise<SinkState> {
@@ -148,6 +167,7 @@ export class LogSink implements TwoPhaseSink {
         `told to commit transaction ${upTo} of ${this.#group}, but only ${this.#sequence} are prepared`,
       )
     }
+    this.#retention?.commanded()
     for (let handle = this.#prepared[0]; handle !== undefined && handle.sequence <= upTo; handle = this.#prepared[0]) {
       const { transactionalId, sequence } = handle
       try {
@@ -162,6 +182,7 @@ export class LogSink implements TwoPhaseSink {
         )
       }
       this.#prepared.shift()
+      this.#retention?.ended(handle)
       this.#wakeAll()
     }
   }
@@ -172,6 +193,7 @@ export class LogSink implements TwoPhaseSink {
     this.#wakeAll()
     if (mode === 'leave') return
     await Promise.all(this.#pool.map((p) => this.#log.initProducer(p.id, this.#options.transactionTimeoutMs)))
+    await this.#retention?.over()
   }
 
   // ---- inside -------------------------------------------------------------------------------------------------------
@@ -184,7 +206,8 @@ export class LogSink implements TwoPhaseSink {
     pooled.state = 'open'
     const { identity } = pooled
     const fresh = { buffers: new Map(), sequences: new Map(), firstOffsets: {}, records: 0, buffered: 0, unsent: 0 }
-    this.#open = { pooled, identity, ...fresh, sending: Promise.resolve(), failure: null }
+    const staging = this.#staged?.begin() ?? null
+    this.#open = { pooled, identity, ...fresh, staging, sending: Promise.resolve(), failure: null }
     return this.#open
   }
 
@@ -195,6 +218,7 @@ export class LogSink implements TwoPhaseSink {
 
   async #room(open: OpenTransaction): Promise<void> {
     while (open.unsent > UNSENT_BATCHES_MAX) await this.#wakeUp()
+    await open.staging?.room()
     if (open.failure !== null) throw open.failure
   }
 
@@ -225,6 +249,7 @@ export class LogSink implements TwoPhaseSink {
     const baseSequence = open.sequences.get(partition) ?? 0
     open.sequences.set(partition, baseSequence + records.length)
     open.unsent++
+    open.staging?.append({ partition, bytes: packr.pack(records) })
     const { topic } = this.#options
     const { id: transactionalId } = open.pooled
     open.sending = open.sending.then(async () => {
@@ -247,11 +272,41 @@ export class LogSink implements TwoPhaseSink {
     if (open.failure !== null) throw open.failure
     const sequence = this.#sequence + 1
     const { id: transactionalId } = open.pooled
-    await this.#log.mark({ transactionalId, ...open.identity }, { group: this.#group, sequence })
+    const marked = this.#log.mark({ transactionalId, ...open.identity }, { group: this.#group, sequence })
+    const [staged] = await Promise.all([open.staging?.finish(), marked])
     this.#sequence = sequence
     open.pooled.state = 'prepared'
     const { firstOffsets, records } = open
-    this.#prepared.push({ sequence, transactionalId, ...open.identity, firstOffsets, records })
+    this.#prepared.push({
+      sequence,
+      transactionalId,
+      ...open.identity,
+      firstOffsets,
+      records,
+      ...(staged && { staged }),
+    })
+  }
+
+  /** The staged output of a lost transaction in one of its own, on an id just fenced. */
+  async #heal(handle: PreparedHandle): Promise<void> {
+    const { topic } = this.#options
+    const producer = { transactionalId: this.#pool[0]!.id, ...this.#pool[0]!.identity }
+    const sequences = new Map<number, number>()
+    for await (const { partition, bytes } of this.#staged!.read(handle.staged!)) {
+      const records = packr.unpack(bytes) as LogRecord[]
+      const baseSequence = sequences.get(partition) ?? 0
+      sequences.set(partition, baseSequence + records.length)
+      await this.#log.append({ ...producer, topic, partition, baseSequence, records })
+    }
+    await this.#commitMarker(handle.sequence)
+  }
+
+  /** Ends the transaction that is open on the first id, or one that holds nothing else. */
+  async #commitMarker(sequence: number): Promise<void> {
+    const pooled = this.#pool[0]!
+    const producer = { transactionalId: pooled.id, ...pooled.identity }
+    await this.#log.mark(producer, { group: this.#group, sequence })
+    pooled.identity = await this.#log.end(producer, true)
   }
 
   /** False: refused. */

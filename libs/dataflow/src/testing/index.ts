@@ -1,1 +1,2 @@
 export * from './two-phase-sink-contract.ts'
+export * from './memory-staged-output.ts'

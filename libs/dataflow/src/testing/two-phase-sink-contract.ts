@@ -4,11 +4,12 @@
  */
 import { attempt, epoch, generation, type CheckpointId } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
-import type { SinkState, TwoPhaseSink } from '../ports.ts'
+import type { SinkState, StagedOutput, TwoPhaseSink } from '../ports.ts'
+import { MemoryStagedOutput } from './memory-staged-output.ts'
 
 export interface SinkHarness {
-  /** A new instance for the same subtask: what a restarted attempt would make. Values are text, keys are null. */
-  sink(options?: { poolSize?: number; transactionTimeoutMs?: number }): TwoPhaseSink
+  /** A new instance for the same subtask: what a restarted attempt would make. Keys and values are text. */
+  sink(options: { poolSize: number; transactionTimeoutMs: number; staged: StagedOutput | null }): TwoPhaseSink
   /** Values an outside reader with read_committed sees, in order. */
   committed(): Promise<string[]>
   /** Transactions of this subtask that are open at the server. */
@@ -25,16 +26,23 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
   afterEach(async () => {
     for (const sink of opened.splice(0)) await sink.close('abort').catch(() => undefined)
   })
+  const fresh = (harness: SinkHarness, options: Partial<Parameters<SinkHarness['sink']>[0]> = {}): TwoPhaseSink => {
+    const sink = harness.sink({ poolSize: 3, transactionTimeoutMs: 60_000, staged: null, ...options })
+    opened.push(sink)
+    return sink
+  }
   const started = async (
     harness: SinkHarness,
     restored: SinkState | null = null,
     poolSize = 3,
   ): Promise<TwoPhaseSink> => {
-    const sink = harness.sink({ poolSize })
-    opened.push(sink)
+    const sink = fresh(harness, { poolSize })
     await sink.recover(restored)
     return sink
   }
+  /** Records of one key: one partition, so that their order shows. */
+  const writeInOrder = (sink: TwoPhaseSink, ...values: string[]): Promise<void> | undefined =>
+    sink.write({ keys: values.map(() => 'k'), values, timestamps: values.map(() => 1_750_000_000_000) })
   const write = (sink: TwoPhaseSink, ...values: string[]): Promise<void> | undefined =>
     sink.write({ keys: null, values, timestamps: values.map(() => 1_750_000_000_000) })
   const prepared = async (sink: TwoPhaseSink, n: number): Promise<SinkState> =>
@@ -102,8 +110,7 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     const state = await prepared(sink, 2)
     await write(sink, 'never')
     for (let i = 0; i < 3; i++) {
-      const other = harness.sink()
-      opened.push(other)
+      const other = fresh(harness)
       expect((await other.recover(state)).map((p) => [p.sequence, p.outcome])).toEqual([
         [1, 'committed'],
         [2, 'committed'],
@@ -141,15 +148,83 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     expect(await harness.committed()).toEqual([])
   })
 
-  test('an expired handle is proven lost, with the facts (A14)', async () => {
+  /** Two published and never committed, both expired at the server. */
+  const expired = async (harness: SinkHarness, staged: StagedOutput | null): Promise<SinkState> => {
+    const sink = fresh(harness, { transactionTimeoutMs: 1_000, staged })
+    await sink.recover(null)
+    await writeInOrder(sink, 'zero')
+    await prepared(sink, 1)
+    await sink.commit(1)
+    await writeInOrder(sink, 'one', 'two')
+    await prepared(sink, 2)
+    await writeInOrder(sink, 'three')
+    const state = await prepared(sink, 3)
+    await harness.expire(1_000)
+    await sink.close('leave')
+    return state
+  }
+
+  test('expired handles are healed: once and in order, also when recovered again, and output goes on behind them', async () => {
     const harness = await make()
-    const sink = harness.sink({ transactionTimeoutMs: 1_000 })
-    opened.push(sink)
+    const staged = new MemoryStagedOutput()
+    const state = await expired(harness, staged)
+    expect(await harness.committed()).toEqual(['zero'])
+    for (const by of ['heal', 'healed-before']) {
+      const proofs = await fresh(harness, { staged }).recover(state)
+      expect(proofs).toEqual([2, 3].map((sequence) => ({ sequence, outcome: 'committed', by })))
+      expect(await harness.committed()).toEqual(['zero', 'one', 'two', 'three'])
+    }
+    const sink = fresh(harness, { staged })
+    await sink.recover(state)
+    await writeInOrder(sink, 'four')
+    const next = await prepared(sink, 4)
+    expect(next.handles).toMatchObject([{ sequence: 4 }])
+    await sink.commit(4)
+    expect(await harness.committed()).toEqual(['zero', 'one', 'two', 'three', 'four'])
+    expect(await harness.openTransactions()).toBe(0)
+  })
+
+  test('a recovery that dies while healing leaves nothing half done: the next one heals all', async () => {
+    const harness = await make()
+    const staged = new MemoryStagedOutput()
+    const state = await expired(harness, staged)
+    const chunks = [...staged.stored.values()].slice(-2).flat().length
+    for (let readable = 0; readable < chunks; readable++) {
+      staged.readable = readable
+      const dies = fresh(harness, { staged })
+      await expect(dies.recover(state)).rejects.toThrow('the process dies here')
+      expect((await harness.committed()).length).toBeLessThan(4)
+    }
+    staged.readable = Infinity
+    await fresh(harness, { staged }).recover(state)
+    expect(await harness.committed()).toEqual(['zero', 'one', 'two', 'three'])
+    expect(await harness.openTransactions()).toBe(0)
+  })
+
+  test('staged output is kept until the epoch is final, and then deleted (A16)', async () => {
+    const harness = await make()
+    const staged = new MemoryStagedOutput()
+    const sink = fresh(harness, { staged })
+    await sink.recover(null)
+    for (const n of [1, 2, 3]) {
+      await write(sink, String(n))
+      const state = await prepared(sink, n)
+      expect(staged.stored.has(state.handles[0]!.staged!.parts[0]!.key)).toBe(true)
+      await sink.commit(n)
+      // Committed here and not known to be so everywhere: kept until the next epoch's command.
+      await expect.poll(() => [...staged.stored.keys()]).toEqual([`staged/${n - 1}`])
+    }
+  })
+
+  test('without staged output an expired handle stops the job, with the facts (A14)', async () => {
+    const harness = await make()
+    const sink = fresh(harness, { transactionTimeoutMs: 1_000 })
     await sink.recover(null)
     await write(sink, 'a')
     const state = await prepared(sink, 1)
+    expect(state.handles[0]).not.toHaveProperty('staged')
     await harness.expire(1_000)
-    await expect(harness.sink().recover(state)).rejects.toMatchObject({
+    await expect(fresh(harness).recover(state)).rejects.toMatchObject({
       code: 'TRANSACTION_LOST',
       kind: 'invalid',
       facts: { sequence: 1, records: 1 },
@@ -166,7 +241,7 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     await write(sink, 'b')
     await prepared(sink, 2)
     await sink.commit(2)
-    await expect(harness.sink().recover(older)).rejects.toMatchObject({ code: 'EPOCH_REGRESSION', kind: 'invalid' })
+    await expect(fresh(harness).recover(older)).rejects.toMatchObject({ code: 'EPOCH_REGRESSION', kind: 'invalid' })
     expect((await harness.committed()).sort()).toEqual(['a', 'b'])
   })
 

@@ -9,8 +9,12 @@ import { onFleetChange, timeout, unexpectedStop } from './deploying.ts'
 export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, event: JobEvent): JobStep {
   switch (event.type) {
     case 'recovered': {
-      const next = withSlice(state, event.slice.subtask, { status: 'recovered' })
-      return allSlices(next, (s) => s.status === 'recovered') ? start(next, event) : still(next)
+      const { subtask } = event.slice
+      const healed = event.proofs.filter((proof) => proof.by === 'heal')
+      const next = { ...withSlice(state, subtask, { status: 'recovered' }), healed: state.healed + healed.length }
+      const step = allSlices(next, (s) => s.status === 'recovered') ? start(next, event) : still(next)
+      const told = healed.map(({ sink, sequence }): JobEffect => ({ type: 'healed', subtask, sink, sequence }))
+      return { state: step.state, effects: [...told, ...step.effects] }
     }
     case 'slice-failed':
       return fail(withSlice(state, event.slice.subtask, { status: 'failed' }), 'recovering', event.failure, event)

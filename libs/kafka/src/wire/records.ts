@@ -108,6 +108,15 @@ export class BatchBuilder {
   }
 }
 
+/** Gives a finished batch to another producer, in place. @returns the number of its records. */
+export function restamp(batch: Buffer, of: ProducerIdentity, baseSequence: number): number {
+  batch.writeBigInt64BE(of.producerId, 43)
+  batch.writeInt16BE(of.producerEpoch, 51)
+  batch.writeInt32BE(baseSequence, 53)
+  batch.writeUInt32BE(crc32c(batch.subarray(CRC_FROM)), 17)
+  return batch.readInt32BE(57)
+}
+
 function sizeOf(v: number): number {
   let z = v >= 0 ? v * 2 : -v * 2 - 1
   let n = 1

@@ -1,0 +1,171 @@
+/**
+ * Staged output in the object store. A transaction's chunks are cut into parts, compressed and stored while it is still
+ * being written, so that the barrier waits for the last part only.
+ *
+ *   part = zstd( chunk* )        chunk = u32 partition · u32 length · bytes        (big-endian)
+ */
+import { promisify } from 'node:util'
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
+import type { ObjectStore } from '@weir/checkpoint'
+import type { StagedChunk, StagedOutput, StagedRef, StagedWriter, SubtaskContext } from '@weir/dataflow'
+import { WeirError, asWeirError, type Clock } from '@weir/model'
+import { stagedAttempt, stagedKey, stagedPrefix } from './keys.ts'
+import { sha256 } from './manifest-codec.ts'
+
+export type StagedScope = Pick<SubtaskContext, 'jobId' | 'operatorUid' | 'subtask' | 'attempt' | 'signal'>
+
+/** Bytes of chunks in one part, before compression; a single chunk may be larger. */
+const PART_BYTES = 4 << 20
+/** Bytes taken and not stored yet, above which `room` waits. */
+const UNSTORED_BYTES_MAX = 32 << 20
+const RETRY_MS = 50
+const RETRY_MAX_MS = 2_000
+const DELETES_AT_ONCE = 8
+const CHUNK_HEADER = 8
+
+const compress = promisify(zstdCompress)
+const decompress = promisify(zstdDecompress)
+const FAST = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
+
+interface StagedDeps {
+  readonly objects: ObjectStore
+  readonly clock: Clock
+}
+
+export class ObjectStagedOutput implements StagedOutput {
+  readonly #scope: StagedScope
+  readonly #deps: StagedDeps
+  readonly #prefix: string
+  #transactions = 0
+
+  constructor(scope: StagedScope, deps: StagedDeps) {
+    this.#scope = scope
+    this.#deps = deps
+    this.#prefix = stagedPrefix(scope.jobId, scope.operatorUid, scope.subtask)
+  }
+
+  begin(): StagedWriter {
+    const transaction = this.#transactions++
+    const key = (part: number): string => stagedKey(this.#prefix, this.#scope.attempt, transaction, part)
+    return new StagedParts(key, this.#scope.signal, this.#deps)
+  }
+
+  async *read(ref: StagedRef): AsyncGenerator<StagedChunk> {
+    for (const { key, sha256: expected } of ref.parts) {
+      const object = await this.#deps.objects.get(key)
+      if (object === null) {
+        throw new WeirError(
+          { code: 'STAGED_OUTPUT_MISSING', kind: 'invalid', objectKey: key },
+          `staged output ${key} is named by the published epoch and is not in the object store: the lost transaction cannot be healed. Restore the object from a copy of the bucket and start the job again.`,
+        )
+      }
+      if (sha256(object.bytes) !== expected) {
+        throw new WeirError(
+          { code: 'STAGED_OUTPUT_CORRUPT', kind: 'invalid', objectKey: key },
+          `staged output ${key} is damaged (its SHA-256 is not the one in the manifest): nothing of it was written. Restore the object from a copy of the bucket and start the job again.`,
+        )
+      }
+      const part = await decompress(object.bytes)
+      for (let at = 0; at < part.length;) {
+        const end = at + CHUNK_HEADER + part.readUInt32BE(at + 4)
+        yield { partition: part.readUInt32BE(at), bytes: part.subarray(at + CHUNK_HEADER, end) }
+        at = end
+      }
+    }
+  }
+
+  async delete(ref: StagedRef): Promise<void> {
+    await this.#deleteAll(ref.parts.map((part) => part.key))
+  }
+
+  async sweep(of: 'earlier-attempts' | 'this-attempt'): Promise<void> {
+    const { generation, attempt } = this.#scope.attempt
+    const keys = await this.#deps.objects.list(this.#prefix)
+    await this.#deleteAll(
+      keys.filter((key) => {
+        const by = stagedAttempt(this.#prefix, key)
+        if (by === null) return false
+        const same = by.generation === generation && by.attempt === attempt
+        // Never what a later attempt has staged: this one may be a zombie.
+        const earlier = by.generation < generation || (by.generation === generation && by.attempt < attempt)
+        return of === 'this-attempt' ? same : earlier
+      }),
+    )
+  }
+
+  async #deleteAll(keys: readonly string[]): Promise<void> {
+    for (let i = 0; i < keys.length; i += DELETES_AT_ONCE)
+      await Promise.all(keys.slice(i, i + DELETES_AT_ONCE).map((key) => this.#deps.objects.delete(key)))
+  }
+}
+
+class StagedParts implements StagedWriter {
+  readonly #key: (part: number) => string
+  readonly #signal: AbortSignal
+  readonly #deps: StagedDeps
+  #chunks: Uint8Array[] = []
+  #chunkBytes = 0
+  #unstored = 0
+  readonly #parts: StagedRef['parts'][number][] = []
+  #cut = 0
+  /** One part after the other. */
+  #storing: Promise<void> = Promise.resolve()
+  #failure: WeirError | null = null
+
+  constructor(key: (part: number) => string, signal: AbortSignal, deps: StagedDeps) {
+    this.#key = key
+    this.#signal = signal
+    this.#deps = deps
+  }
+
+  append({ partition, bytes }: StagedChunk): void {
+    const header = Buffer.allocUnsafe(CHUNK_HEADER)
+    header.writeUInt32BE(partition, 0)
+    header.writeUInt32BE(bytes.length, 4)
+    this.#chunks.push(header, bytes)
+    this.#chunkBytes += CHUNK_HEADER + bytes.length
+    this.#unstored += CHUNK_HEADER + bytes.length
+    if (this.#chunkBytes >= PART_BYTES) this.#store()
+  }
+
+  room(): Promise<void> | undefined {
+    return this.#unstored > UNSTORED_BYTES_MAX ? this.#storing : undefined
+  }
+
+  async finish(): Promise<StagedRef> {
+    if (this.#chunkBytes > 0) this.#store()
+    await this.#storing
+    if (this.#failure !== null) throw this.#failure
+    return { parts: this.#parts }
+  }
+
+  #store(): void {
+    const raw = Buffer.concat(this.#chunks, this.#chunkBytes)
+    this.#chunks = []
+    this.#chunkBytes = 0
+    const key = this.#key(this.#cut++)
+    this.#storing = this.#storing.then(async () => {
+      try {
+        if (this.#failure === null) await this.#put(key, await compress(raw, FAST))
+      } catch (error) {
+        this.#failure = asWeirError(error, 'STAGING_FAILED')
+      }
+      this.#unstored -= raw.length
+    })
+  }
+
+  /** Again while the store is away: the attempt's end is the bound. */
+  async #put(key: string, bytes: Buffer): Promise<void> {
+    for (let delay = RETRY_MS; ; delay = Math.min(delay * 2, RETRY_MAX_MS)) {
+      this.#signal.throwIfAborted()
+      try {
+        await this.#deps.objects.put(key, bytes)
+        this.#parts.push({ key, bytes: bytes.length, sha256: sha256(bytes) })
+        return
+      } catch (error) {
+        if (!(error instanceof WeirError) || error.kind !== 'retry') throw error
+        await this.#deps.clock.sleep(delay, this.#signal)
+      }
+    }
+  }
+}
