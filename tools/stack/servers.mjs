@@ -1,0 +1,323 @@
+// The real servers a test needs, as processes on loopback: how each is installed, configured, started and asked whether it
+// is ready. `npm run stack` runs one of each per checkout; a test that has to kill or restart a server runs its own
+// (test/stack/private-server.ts). Plain JavaScript, Node 20.
+import { execFile, execFileSync, spawn } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import net from 'node:net'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const KAFKA = '4.3.1'
+const LOG4J = '2.25.4'
+const ETCD = 'v3.7.3'
+const VERSITYGW = 'v1.8.0'
+const CLUSTER_ID = 'V0VJUi1URVNULVNUQUNLLQ'
+export const S3_KEYS = { accessKey: 'weir', secretKey: 'weirsecret', bucket: 'weir' }
+export const READY_TIMEOUT_MS = 60_000
+
+const cache = process.env.WEIR_STACK_DIR ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'weir-stack')
+const bin = join(cache, 'bin')
+const kafkaHome = join(cache, 'kafka', KAFKA)
+const run = promisify(execFile)
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+export const say = (text) => console.error(`[stack] ${text}`)
+
+const has = (command, ...args) => {
+  try {
+    execFileSync(command, args, { stdio: 'ignore' })
+    return true
+  } catch (error) {
+    return error.code !== 'ENOENT'
+  }
+}
+
+/** Installs Debian packages where this user may, else says what to install. */
+export function need(command, probe, packages) {
+  if (has(command, probe)) return
+  const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n']
+  const apt = (...args) => {
+    const [program, ...rest] = [...sudo, 'env', 'RUNLEVEL=1', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...args]
+    execFileSync(program, rest, { stdio: ['ignore', 'ignore', 'ignore'] })
+  }
+  try {
+    say(`installing ${packages.join(' ')}`)
+    apt('update', '-qq')
+    apt('install', '-y', '-qq', '--no-install-recommends', ...packages)
+  } catch {
+    // the check below says what is missing
+  }
+  if (!has(command, probe)) {
+    say(`"${command}" is missing. Install it: apt-get install ${packages.join(' ')}`)
+    process.exit(1)
+  }
+}
+
+// ---- installing -----------------------------------------------------------------------------------------------------
+
+function installKafka() {
+  need('java', '-version', ['openjdk-17-jre-headless'])
+  need('kcat', '-V', ['kcat'])
+  if (existsSync(join(kafkaHome, '.ok'))) return
+  need('mvn', '-v', ['maven'])
+  say(`fetching Kafka ${KAFKA}`)
+  mkdirSync(join(kafkaHome, 'libs'), { recursive: true })
+  const dependency = (group, artifact, version) =>
+    `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`
+  writeFileSync(
+    join(kafkaHome, 'pom.xml'),
+    `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>weir.stack</groupId>` +
+      `<artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging><dependencies>` +
+      dependency('org.apache.kafka', 'kafka_2.13', KAFKA) +
+      dependency('org.apache.logging.log4j', 'log4j-slf4j-impl', LOG4J) +
+      `</dependencies></project>`,
+  )
+  const args = [
+    '-q',
+    '-B',
+    '-f',
+    join(kafkaHome, 'pom.xml'),
+    'dependency:copy-dependencies',
+    '-DincludeScope=runtime',
+    `-DoutputDirectory=${join(kafkaHome, 'libs')}`,
+  ]
+  execFileSync('mvn', args, { stdio: ['ignore', 2, 2] })
+  writeFileSync(join(kafkaHome, '.ok'), `${readdirSync(join(kafkaHome, 'libs')).length} jars\n`)
+}
+
+/** Builds a server from the Go module proxy in a throw-away module: `go install` refuses modules with replacements. */
+function goBinary(name, version, packagePath) {
+  const stamp = join(bin, `.${name}.version`)
+  if (existsSync(join(bin, name)) && existsSync(stamp) && readFileSync(stamp, 'utf8').trim() === version) return
+  need('go', 'version', ['golang'])
+  say(`building ${name} ${version} (once, about a minute)`)
+  mkdirSync(bin, { recursive: true })
+  const work = mkdtempSync(join(cache, 'go-'))
+  const go = (...args) =>
+    execFileSync('go', args, {
+      cwd: work,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod' },
+    })
+  try {
+    go('mod', 'init', 'weirstack')
+    go('get', `${packagePath}@${version}`)
+    go('build', '-trimpath', '-ldflags=-s -w', '-o', join(work, name), packagePath)
+  } catch (error) {
+    say(
+      `${name} could not be built: ${String(error.stderr ?? error.message)
+        .split('\n')
+        .slice(-5)
+        .join('\n')}`,
+    )
+    process.exit(1)
+  }
+  renameSync(join(work, name), join(bin, name))
+  writeFileSync(stamp, version)
+  rmSync(work, { recursive: true, force: true })
+}
+
+// ---- helpers --------------------------------------------------------------------------------------------------------
+
+/** Kernel start time of a pid: a number alone may have been given to another process. Null = not running. */
+export function startTime(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ')
+    return fields[0] === 'Z' ? null : fields[19]
+  } catch {
+    return null
+  }
+}
+
+export async function freePorts(n) {
+  const servers = await Promise.all(
+    Array.from(
+      { length: n },
+      () =>
+        new Promise((resolve) => {
+          const server = net.createServer().listen(0, '127.0.0.1', () => resolve(server))
+        }),
+    ),
+  )
+  const ports = servers.map((s) => s.address().port)
+  await Promise.all(servers.map((s) => new Promise((resolve) => s.close(resolve))))
+  return ports
+}
+
+function emptyFolder(dir, name) {
+  const path = join(dir, name)
+  rmSync(path, { recursive: true, force: true })
+  mkdirSync(path, { recursive: true })
+  return path
+}
+
+export const answers = async (url) => (await fetch(url).catch(() => null))?.ok === true
+
+function tcpAnswers(port, send, expected) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1', () => socket.write(send))
+    socket.setTimeout(1_000, () => socket.destroy())
+    socket.on('data', (data) => {
+      resolve(data.toString().includes(expected))
+      socket.destroy()
+    })
+    socket.on('error', () => resolve(false)).on('close', () => resolve(false))
+  })
+}
+
+// ---- the servers ----------------------------------------------------------------------------------------------------
+// install: fetch what is missing. prepare(dir, log) chooses ports, empties its data folder in `dir`, writes its
+// configuration there → { command, args, endpoint, ready() }: what `launchServer` takes, any number of times.
+
+export const servers = {
+  kafka: {
+    install: installKafka,
+    /** @param properties lines added to server.properties */
+    async prepare(dir, log, properties = []) {
+      const [port, controller] = await freePorts(2)
+      const data = emptyFolder(dir, 'kafka-data')
+      const configuration = join(dir, 'kafka.properties')
+      writeFileSync(
+        configuration,
+        [
+          'process.roles=broker,controller',
+          'node.id=1',
+          `controller.quorum.voters=1@127.0.0.1:${controller}`,
+          `listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
+          `advertised.listeners=PLAINTEXT://127.0.0.1:${port}`,
+          'inter.broker.listener.name=PLAINTEXT',
+          'controller.listener.names=CONTROLLER',
+          'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+          `log.dirs=${data}`,
+          'default.replication.factor=1',
+          'offsets.topic.replication.factor=1',
+          'offsets.topic.num.partitions=4',
+          'transaction.state.log.replication.factor=1',
+          'transaction.state.log.min.isr=1',
+          'transaction.state.log.num.partitions=4',
+          'transaction.max.timeout.ms=900000',
+          'transaction.abort.timed.out.transaction.cleanup.interval.ms=1000',
+          'share.coordinator.state.topic.replication.factor=1',
+          'share.coordinator.state.topic.min.isr=1',
+          'group.initial.rebalance.delay.ms=0',
+          'auto.create.topics.enable=false',
+          // Records carry event time: by it they would be older than any retention, and vanish during a test.
+          'log.retention.ms=-1',
+          ...properties,
+        ].join('\n'),
+      )
+      const log4j = join(dir, 'log4j2.properties')
+      writeFileSync(
+        log4j,
+        'status=error\nrootLogger.level=WARN\nrootLogger.appenderRef.c.ref=C\nappender.c.type=Console\nappender.c.name=C\n' +
+          'appender.c.target=SYSTEM_ERR\nappender.c.layout.type=PatternLayout\nappender.c.layout.pattern=[%d] %p %m (%c)%n\n',
+      )
+      const java = [`-Dlog4j2.configurationFile=file:${log4j}`, '-cp', `${kafkaHome}/libs/*`]
+      execFileSync('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', configuration], {
+        stdio: ['ignore', log, log],
+      })
+      const ready = async () => {
+        const { stdout } = await run('kcat', ['-b', `127.0.0.1:${port}`, '-L', '-m', '1']).catch(() => ({ stdout: '' }))
+        return stdout.includes('broker 1 at')
+      }
+      const args = ['-Xms256m', '-Xmx768m', ...java, 'kafka.Kafka', configuration]
+      return { command: 'java', args, endpoint: `127.0.0.1:${port}`, ready }
+    },
+  },
+  etcd: {
+    install: () => goBinary('etcd', ETCD, 'go.etcd.io/etcd/server/v3'),
+    async prepare(dir) {
+      const [client, peer] = await freePorts(2)
+      const [url, peerUrl] = [`http://127.0.0.1:${client}`, `http://127.0.0.1:${peer}`]
+      const options = {
+        name: 'weir',
+        'data-dir': emptyFolder(dir, 'etcd-data'),
+        'log-level': 'warn',
+        'listen-client-urls': url,
+        'advertise-client-urls': url,
+        'listen-peer-urls': peerUrl,
+        'initial-advertise-peer-urls': peerUrl,
+        'initial-cluster': `weir=${peerUrl}`,
+      }
+      const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
+      return {
+        command: join(bin, 'etcd'),
+        args,
+        endpoint: `127.0.0.1:${client}`,
+        ready: () => answers(`${url}/health`),
+      }
+    },
+  },
+  s3: {
+    install: () => goBinary('versitygw', VERSITYGW, 'github.com/versity/versitygw/cmd/versitygw'),
+    async prepare(dir) {
+      const [port] = await freePorts(1)
+      // In the posix backend a folder is a bucket.
+      const data = emptyFolder(dir, 's3-data')
+      mkdirSync(join(data, S3_KEYS.bucket))
+      const { accessKey, secretKey } = S3_KEYS
+      const args = ['--access', accessKey, '--secret', secretKey, '--port', `127.0.0.1:${port}`]
+      const endpoint = { url: `http://127.0.0.1:${port}`, ...S3_KEYS }
+      return {
+        command: join(bin, 'versitygw'),
+        args: [...args, '--health', '/health', '--quiet', 'posix', data],
+        endpoint,
+        ready: () => answers(`${endpoint.url}/health`),
+      }
+    },
+  },
+  redis: {
+    install: () => need('redis-server', '--version', ['redis-server']),
+    async prepare(dir) {
+      const [port] = await freePorts(1)
+      const options = {
+        bind: '127.0.0.1',
+        port,
+        dir: emptyFolder(dir, 'redis-data'),
+        appendonly: 'yes',
+        appendfsync: 'always',
+      }
+      const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])
+      return {
+        command: 'redis-server',
+        args: [...args, '--save', ''],
+        endpoint: `127.0.0.1:${port}`,
+        ready: () => tcpAnswers(port, 'PING\r\n', 'PONG'),
+      }
+    },
+  },
+}
+
+// ---- running one ----------------------------------------------------------------------------------------------------
+
+/**
+ * Starts what was prepared; again after it ended: same ports, same data. Throws when it ends or is not ready in time.
+ *
+ * @param launch what `prepare` answered
+ * @param log file descriptor for what it says
+ * @param started told the process at once, before it is ready
+ */
+export async function launchServer(name, launch, log, started = () => {}) {
+  const child = spawn(launch.command, launch.args, { detached: true, stdio: ['ignore', log, log] })
+  child.on('error', (error) => say(`${name}: ${error.message}`))
+  child.unref()
+  started(child)
+  const deadline = Date.now() + READY_TIMEOUT_MS
+  while (!(await launch.ready())) {
+    if (startTime(child.pid) === null) throw new Error(`${name} ended`)
+    if (Date.now() > deadline) throw new Error(`${name} was not ready within ${READY_TIMEOUT_MS} ms`)
+    await sleep(50)
+  }
+  return child
+}
