@@ -14,7 +14,11 @@ export default defineConfig({
         ssr,
         test: {
           name: 'unit',
-          include: ['{libs,apps,tools}/**/src/**/*.test.ts', 'tools/**/*.test.ts'],
+          include: [
+            '{libs,apps,tools}/**/src/**/*.test.ts',
+            'tools/**/*.test.ts',
+            'test/{exploration,mutation,simulation,checkers}/**/*.test.ts',
+          ],
           exclude: ['**/node_modules/**', '**/dist/**', `**/*.${servers}.test.ts`],
           testTimeout: 20_000,
         },
