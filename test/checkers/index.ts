@@ -1,0 +1,5 @@
+export { Checker, EXAMPLES_MAX, broken, type Verdict } from './checker.ts'
+export { Fencing, type Act } from './fencing.ts'
+export { InOrder } from './in-order.ts'
+export { NoDuplicate, NoLoss } from './outputs.ts'
+export { StuckReader } from './stuck-reader.ts'
