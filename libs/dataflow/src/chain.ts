@@ -44,8 +44,13 @@ export function fanOut(branches: readonly Input[]): Input {
   }
 }
 
-const copyOf = ({ keys, values, timestamps }: RecordBatch): RecordBatch => ({
+const copyOf = ({ keys, values, timestamps, origins }: RecordBatch): RecordBatch => ({
   keys: keys === null ? null : keys.slice(),
   values: values.slice(),
   timestamps: timestamps.slice(),
+  origins: origins && {
+    places: origins.places.slice(),
+    offsets: origins.offsets.slice(),
+    ordinals: origins.ordinals?.slice() ?? null,
+  },
 })

@@ -4,7 +4,18 @@
  * One slice of a job (subtask i) owns one instance of every source, sink and state store in it. All calls to one
  * instance come from one event loop; a call never overlaps another of the same instance unless its text says so.
  */
-import type { AttemptId, CheckpointId, JobId, Key, KeyGroupRange, OperatorUid, Subtask, RecordBatch } from '@weir/model'
+import type {
+  AsideRecord,
+  AttemptId,
+  CheckpointId,
+  JobId,
+  Key,
+  KeyGroupRange,
+  OperatorUid,
+  RecordBatch,
+  Subtask,
+  WeirError,
+} from '@weir/model'
 
 /** Everything an adapter may know of the place it runs in. */
 export interface SubtaskContext {
@@ -90,7 +101,7 @@ export interface PreparedHandle {
   readonly producerEpoch: number
   /** `topic-partition` → decimal offset of the first batch of this transaction in that partition. */
   readonly firstOffsets: Readonly<Record<string, string>>
-  /** Records in it: for people and receipts. */
+  /** Records in it, those for other topics too: for people and receipts. */
   readonly records: number
   /** Everything in it, once more, in the object store: there with `onLost: 'heal'` (PROTOCOL A16). */
   readonly staged?: StagedRef
@@ -131,6 +142,7 @@ export interface StagedRef {
 
 /** A run of output of one partition, in the sink's own bytes. */
 export interface StagedChunk {
+  readonly topic: string
   readonly partition: number
   readonly bytes: Buffer
 }
@@ -157,6 +169,20 @@ export interface StagedWriter {
   finish(): Promise<StagedRef>
 }
 
+/** Takes one record out of the flow, with the reason. Where nobody takes such records it throws the error. */
+export type Refuse = (batch: RecordBatch, index: number, error: WeirError) => void
+
+/** What a sink may write beside its own topic, and what becomes of records it cannot write. */
+export interface SinkAsides {
+  /** Topics of `writeAside`; `recover` throws `UNKNOWN_TOPIC` where one is missing. */
+  readonly topics: readonly string[]
+  /**
+   * Told of every record that is found unwritable (encoding, size) before it is sent, inside `write` or before the
+   * promise of that `write` resolves.
+   */
+  readonly refuse: Refuse
+}
+
 /** Records for a sink in the sink's own order: parallel arrays, already serialised by the sink's descriptor. */
 export interface TwoPhaseSink {
   /**
@@ -179,6 +205,11 @@ export interface TwoPhaseSink {
    * wait for room (bounded in-flight bytes); it may ignore nothing: a rejected promise ends the attempt.
    */
   write(batch: RecordBatch): Promise<void> | undefined
+  /**
+   * Adds records for other topics (`SinkAsides.topics`) to the same transaction: begun, staged, healed and committed with
+   * it as `write`'s are. Answers as `write` does.
+   */
+  writeAside(records: readonly AsideRecord[]): Promise<void> | undefined
   /**
    * The barrier. Synchronously closes the open transaction to further writes: what is written after this call belongs
    * to the next one, under another id of the pool (waits for a free id happen inside the next `write`, PROTOCOL B3).

@@ -18,41 +18,44 @@ afterAll(async () => {
 const OPEN = ['Ongoing', 'PrepareCommit', 'PrepareAbort']
 
 describe('kafka', () => {
-  twoPhaseSinkContract(async () => {
-    const run = systemRandom.nonce().slice(0, 8)
-    const topic = `contract-${run}`
-    await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1 }] })
-    const context = {
-      jobId: jobId(`contract-${run}`),
-      attempt: { generation: generation(1), attempt: attempt(1) },
-      operatorUid: operatorUid('out'),
-      subtask: subtask(0),
-      parallelism: 1,
-      maxParallelism: 128,
-      signal: new AbortController().signal,
-    }
-    const open = async (): Promise<number> => {
-      const { transactions } = await kafka.anyBroker(listTransactions())
-      const mine = transactions.filter((t) => t.transactionalId.startsWith(`weir.${context.jobId}.`))
-      return mine.filter((t) => OPEN.includes(t.state)).length
-    }
-    return {
-      sink: ({ poolSize, transactionTimeoutMs, staged }) =>
-        new KafkaSink(
-          { topic, poolSize, transactionTimeoutMs, encodeKey: String, encodeValue: String },
-          { context, kafka, clock: systemClock, staged },
-        ),
-      async committed() {
-        await settled(kafka, `weir.${context.jobId}.`)
-        const args = ['-b', broker, '-C', '-t', topic, '-e', '-q', '-o', 'beginning', '-f', '%s\n']
-        const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
-        return text.split('\n').filter((line) => line !== '')
-      },
-      openTransactions: open,
-      /** The broker looks for overdue transactions once a second. */
-      async expire() {
-        while ((await open()) > 0) await systemClock.sleep(100)
-      },
-    }
-  })
+  twoPhaseSinkContract(
+    async () => {
+      const run = systemRandom.nonce().slice(0, 8)
+      const topic = `contract-${run}`
+      await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1 }] })
+      const context = {
+        jobId: jobId(`contract-${run}`),
+        attempt: { generation: generation(1), attempt: attempt(1) },
+        operatorUid: operatorUid('out'),
+        subtask: subtask(0),
+        parallelism: 1,
+        maxParallelism: 128,
+        signal: new AbortController().signal,
+      }
+      const open = async (): Promise<number> => {
+        const { transactions } = await kafka.anyBroker(listTransactions())
+        const mine = transactions.filter((t) => t.transactionalId.startsWith(`weir.${context.jobId}.`))
+        return mine.filter((t) => OPEN.includes(t.state)).length
+      }
+      return {
+        sink: ({ staged, ...options }) =>
+          new KafkaSink({ topic, encodeKey: String, ...options }, { context, kafka, clock: systemClock, staged }),
+        aside: `${topic}-aside`,
+        missing: `${topic}-missing`,
+        committedAsides: () => Promise.resolve([]),
+        async committed() {
+          await settled(kafka, `weir.${context.jobId}.`)
+          const args = ['-b', broker, '-C', '-t', topic, '-e', '-q', '-o', 'beginning', '-f', '%s\n']
+          const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
+          return text.split('\n').filter((line) => line !== '')
+        },
+        openTransactions: open,
+        /** The broker looks for overdue transactions once a second. */
+        async expire() {
+          while ((await open()) > 0) await systemClock.sleep(100)
+        },
+      }
+    },
+    { asides: false },
+  )
 })

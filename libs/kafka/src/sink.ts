@@ -8,7 +8,7 @@
  *  id:   free ──first write──▶ open ──prepare──▶ prepared ──commit(sequence)──▶ free (with the epoch EndTxn answered, C7)
  * ```
  */
-import { WeirError, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
+import { WeirError, type AsideRecord, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
 import {
   EMPTY_SINK_STATE,
   StagedRetention,
@@ -274,6 +274,10 @@ export class KafkaSink implements TwoPhaseSink {
     return this.#open!.staging?.room()
   }
 
+  writeAside(_records: readonly AsideRecord[]): never {
+    throw new WeirError({ code: 'INTERNAL', kind: 'invalid' }, 'internal: the Kafka sink writes nothing aside yet')
+  }
+
   #begin(): boolean {
     if (this.#open !== null) return true
     const pooled = this.#pool.find((p) => p.state === 'free')
@@ -361,7 +365,7 @@ export class KafkaSink implements TwoPhaseSink {
     lane.builder = null
     const batch = builder.finish(open.identity, lane.nextSequence)
     lane.nextSequence += builder.count
-    open.staging?.append({ partition, bytes: batch })
+    open.staging?.append({ topic: this.#options.topic, partition, bytes: batch })
     this.#inFlightBytes += batch.length
     const before =
       lane.inFlight.length >= IN_FLIGHT_PER_PARTITION

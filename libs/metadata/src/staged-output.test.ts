@@ -36,10 +36,14 @@ async function store(output: ObjectStagedOutput, chunks: readonly StagedChunk[])
 }
 async function read(output: ObjectStagedOutput, ref: StagedRef): Promise<StagedChunk[]> {
   const chunks: StagedChunk[] = []
-  for await (const { partition, bytes } of output.read(ref)) chunks.push({ partition, bytes: Buffer.from(bytes) })
+  for await (const chunk of output.read(ref)) chunks.push({ ...chunk, bytes: Buffer.from(chunk.bytes) })
   return chunks
 }
-const chunk = (partition: number, bytes: number): StagedChunk => ({ partition, bytes: randomBytes(bytes) })
+const chunk = (partition: number, bytes: number): StagedChunk => ({
+  topic: `out-${partition}-ü`,
+  partition,
+  bytes: randomBytes(bytes),
+})
 /** Answers `retry` as often as told, then stores. */
 function away(times: number): ObjectStore {
   return Object.assign(Object.create(objects) as ObjectStore, {

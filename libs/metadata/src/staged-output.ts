@@ -2,7 +2,7 @@
  * Staged output in the object store. A transaction's chunks are cut into parts, compressed and stored while it is still
  * being written, so that the barrier waits for the last part only.
  *
- *   part = zstd( chunk* )        chunk = u32 partition · u32 length · bytes        (big-endian)
+ *   part = zstd( chunk* )     chunk = u16 length · topic · u32 partition · u32 length · bytes     (big-endian)
  */
 import { promisify } from 'node:util'
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
@@ -21,6 +21,7 @@ const UNSTORED_BYTES_MAX = 32 << 20
 const RETRY_MS = 50
 const RETRY_MAX_MS = 2_000
 const DELETES_AT_ONCE = 8
+const TOPIC_HEADER = 2
 const CHUNK_HEADER = 8
 
 const compress = promisify(zstdCompress)
@@ -67,9 +68,11 @@ export class ObjectStagedOutput implements StagedOutput {
       }
       const part = await decompress(object.bytes)
       for (let at = 0; at < part.length;) {
-        const end = at + CHUNK_HEADER + part.readUInt32BE(at + 4)
-        yield { partition: part.readUInt32BE(at), bytes: part.subarray(at + CHUNK_HEADER, end) }
-        at = end
+        const named = at + TOPIC_HEADER + part.readUInt16BE(at)
+        const topic = part.toString('utf8', at + TOPIC_HEADER, named)
+        const from = named + CHUNK_HEADER
+        at = from + part.readUInt32BE(named + 4)
+        yield { topic, partition: part.readUInt32BE(named), bytes: part.subarray(from, at) }
       }
     }
   }
@@ -118,13 +121,16 @@ class StagedParts implements StagedWriter {
     this.#deps = deps
   }
 
-  append({ partition, bytes }: StagedChunk): void {
-    const header = Buffer.allocUnsafe(CHUNK_HEADER)
-    header.writeUInt32BE(partition, 0)
-    header.writeUInt32BE(bytes.length, 4)
+  append({ topic, partition, bytes }: StagedChunk): void {
+    const named = TOPIC_HEADER + Buffer.byteLength(topic)
+    const header = Buffer.allocUnsafe(named + CHUNK_HEADER)
+    header.writeUInt16BE(named - TOPIC_HEADER, 0)
+    header.write(topic, TOPIC_HEADER)
+    header.writeUInt32BE(partition, named)
+    header.writeUInt32BE(bytes.length, named + 4)
     this.#chunks.push(header, bytes)
-    this.#chunkBytes += CHUNK_HEADER + bytes.length
-    this.#unstored += CHUNK_HEADER + bytes.length
+    this.#chunkBytes += header.length + bytes.length
+    this.#unstored += header.length + bytes.length
     if (this.#chunkBytes >= PART_BYTES) this.#store()
   }
 

@@ -1,5 +1,6 @@
 /**
- * What travels through a channel, in order: batches of records, watermarks, barriers and the end of bounded input.
+ * What travels through a channel, in order: batches of records, watermarks, barriers, records for other topics (dead
+ * letters) and the end of bounded input.
  * Records travel as parallel arrays, not as objects: one batch of 1,000 records is four allocations, not 1,000.
  */
 import type { CheckpointId } from './ids.ts'
@@ -19,16 +20,49 @@ export interface RecordBatch {
   readonly values: unknown[]
   /** Event time, ms since 1970. */
   readonly timestamps: number[]
+  /** Only in jobs with dead letters; absent behind a window, whose results come from many records. */
+  readonly origins?: Origins | undefined
+}
+
+/** Where the records of a batch were read: parallel arrays. */
+export interface Origins {
+  /** Source and split in one number: `placeOf`. */
+  readonly places: number[]
+  readonly offsets: number[]
+  /** Which of the outputs of a flatMap each is, e.g. `2`, behind a second one `2.0`; null before the first flatMap. */
+  readonly ordinals: string[] | null
+}
+
+const PLACES_PER_SOURCE = 1 << 20
+/** `source` is an index in the job's graph. */
+export const placeOf = (source: number, split: number): number => source * PLACES_PER_SOURCE + split
+export const sourceOf = (place: number): number => Math.floor(place / PLACES_PER_SOURCE)
+export const splitOf = (place: number): number => place % PLACES_PER_SOURCE
+
+export type RecordHeader = readonly [name: string, value: Uint8Array | null]
+
+/** A finished record on its way to a topic beside the outputs, in the transaction of the sink it reaches. */
+export interface AsideRecord {
+  readonly topic: string
+  /** Taken modulo the number of the topic's partitions. */
+  readonly partition: number
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+  /** ms since 1970. */
+  readonly timestamp: number
+  readonly headers: readonly RecordHeader[]
 }
 
 export type StreamElement =
   | { readonly kind: 'records'; readonly batch: RecordBatch }
   | { readonly kind: 'watermark'; readonly timestamp: Watermark }
   | { readonly kind: 'barrier'; readonly checkpoint: CheckpointId }
+  | { readonly kind: 'aside'; readonly records: readonly AsideRecord[] }
   /** Bounded input is exhausted. Barriers may still follow: the last epoch commits the last output. */
   | { readonly kind: 'end' }
 
 export const records = (batch: RecordBatch): StreamElement => ({ kind: 'records', batch })
 export const watermark = (timestamp: Watermark): StreamElement => ({ kind: 'watermark', timestamp })
 export const barrier = (checkpoint: CheckpointId): StreamElement => ({ kind: 'barrier', checkpoint })
+export const aside = (of: readonly AsideRecord[]): StreamElement => ({ kind: 'aside', records: of })
 export const END: StreamElement = { kind: 'end' }

@@ -2,14 +2,24 @@
  * Elements on the wire between two slices. A frame is one element:
  *
  *   u32le sequence · u8 kind · payload
- *   kind 1 records    msgpack [keys | null, values, timestamps], structures inlined: a frame needs no other to be read
+ *   kind 1 records    msgpack [keys | null, values, timestamps, places?, offsets?, ordinals?], structures inlined: a
+ *                     frame needs no other to be read; the last three where origins are carried
  *   kind 2 watermark  f64le timestamp
  *   kind 3 barrier    f64le generation · f64le epoch · f64le attempt
  *   kind 4 end        –
+ *   kind 5 aside      msgpack of the records
  *
  * The sequence counts frames of one link from 0: a gap or a repeat breaks the link instead of the result.
  */
-import { WeirError, type Attempt, type Epoch, type Generation, type Key, type StreamElement } from '@weir/model'
+import {
+  WeirError,
+  type AsideRecord,
+  type Attempt,
+  type Epoch,
+  type Generation,
+  type Key,
+  type StreamElement,
+} from '@weir/model'
 import { Packr } from 'msgpackr'
 
 const HEADER_BYTES = 5
@@ -17,6 +27,7 @@ const RECORDS = 1
 const WATERMARK = 2
 const BARRIER = 3
 const END_OF_INPUT = 4
+const ASIDE = 5
 
 const packr = new Packr({ useRecords: true, moreTypes: true })
 
@@ -24,11 +35,14 @@ const packr = new Packr({ useRecords: true, moreTypes: true })
 export function encodeFrame(sequence: number, element: StreamElement): Uint8Array {
   switch (element.kind) {
     case 'records': {
-      const { keys, values, timestamps } = element.batch
-      const payload = packr.pack([keys, values, timestamps])
-      const frame = header(sequence, RECORDS, payload.byteLength)
-      frame.set(payload, HEADER_BYTES)
-      return frame
+      const { keys, values, timestamps, origins } = element.batch
+      return packed(
+        sequence,
+        RECORDS,
+        origins === undefined
+          ? [keys, values, timestamps]
+          : [keys, values, timestamps, origins.places, origins.offsets, origins.ordinals],
+      )
     }
     case 'watermark': {
       const frame = header(sequence, WATERMARK, 8)
@@ -45,6 +59,8 @@ export function encodeFrame(sequence: number, element: StreamElement): Uint8Arra
     }
     case 'end':
       return header(sequence, END_OF_INPUT, 0)
+    case 'aside':
+      return packed(sequence, ASIDE, element.records)
   }
 }
 
@@ -60,12 +76,17 @@ export function decodeFrame(frame: Uint8Array, expectedSequence: number): Stream
   }
   switch (frame[4]) {
     case RECORDS: {
-      const [keys, values, timestamps] = packr.unpack(frame.subarray(HEADER_BYTES)) as [
+      const [keys, values, timestamps, places, offsets, ordinals] = packr.unpack(frame.subarray(HEADER_BYTES)) as [
         Key[] | null,
         unknown[],
         number[],
+        number[]?,
+        number[]?,
+        (string[] | null)?,
       ]
-      return { kind: 'records', batch: { keys, values, timestamps } }
+      if (places === undefined) return { kind: 'records', batch: { keys, values, timestamps } }
+      const origins = { places, offsets: offsets!, ordinals: ordinals! }
+      return { kind: 'records', batch: { keys, values, timestamps, origins } }
     }
     case WATERMARK:
       return { kind: 'watermark', timestamp: v.getFloat64(HEADER_BYTES, true) }
@@ -80,12 +101,21 @@ export function decodeFrame(frame: Uint8Array, expectedSequence: number): Stream
       }
     case END_OF_INPUT:
       return { kind: 'end' }
+    case ASIDE:
+      return { kind: 'aside', records: packr.unpack(frame.subarray(HEADER_BYTES)) as AsideRecord[] }
     default:
       throw new WeirError(
         { code: 'EXCHANGE_BAD_FRAME', kind: 'restart', tag: frame[4] },
         `unknown frame kind ${frame[4]}`,
       )
   }
+}
+
+function packed(sequence: number, kind: number, value: unknown): Uint8Array {
+  const payload = packr.pack(value)
+  const frame = header(sequence, kind, payload.byteLength)
+  frame.set(payload, HEADER_BYTES)
+  return frame
 }
 
 function header(sequence: number, kind: number, payloadBytes: number): Uint8Array {

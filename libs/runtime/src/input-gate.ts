@@ -6,6 +6,7 @@
 import { alignerFor, stepAligner, type AlignerState, type AlignerEffect } from '@weir/checkpoint'
 import {
   WATERMARK_MAX,
+  type AsideRecord,
   type AttemptId,
   type CheckpointId,
   type RecordBatch,
@@ -21,6 +22,7 @@ export type GateEvent =
   | { readonly type: 'watermark'; readonly timestamp: Watermark }
   /** Every channel has delivered this barrier; nothing behind it has been handed out. */
   | { readonly type: 'barrier'; readonly checkpoint: CheckpointId; readonly alignMs: number }
+  | { readonly type: 'aside'; readonly records: readonly AsideRecord[] }
   /** Every channel has ended. Barriers may still follow. */
   | { readonly type: 'end' }
 
@@ -107,6 +109,8 @@ export class InputGate {
     switch (element.kind) {
       case 'records':
         return { type: 'records', batch: element.batch }
+      case 'aside':
+        return { type: 'aside', records: element.records }
       case 'watermark':
         return this.#advance(channel, element.timestamp)
       case 'barrier': {

@@ -4,13 +4,16 @@
  */
 import {
   END,
+  aside,
   barrier,
   hashKey,
   ownerOf,
   watermark,
+  type AsideRecord,
   type CheckpointId,
   type Key,
   type KeyGroup,
+  type Origins,
   type RecordBatch,
   type Watermark,
 } from '@weir/model'
@@ -23,8 +26,10 @@ interface Buffer {
   keys: Key[]
   values: unknown[]
   timestamps: number[]
+  origins?: Origins
 }
 const empty = (): Buffer => ({ keys: [], values: [], timestamps: [] })
+const noOrigins = (ordinals: boolean): Origins => ({ places: [], offsets: [], ordinals: ordinals ? [] : null })
 
 export class Partitioner {
   readonly #channels: readonly OutputChannel[]
@@ -50,7 +55,7 @@ export class Partitioner {
 
   /** `batch.keys` must be set. */
   write(batch: RecordBatch): void {
-    const { values, timestamps } = batch
+    const { values, timestamps, origins } = batch
     const keys = batch.keys!
     const groups = this.#maxParallelism
     for (let i = 0; i < values.length; i++) {
@@ -59,6 +64,12 @@ export class Partitioner {
       const buffer = this.#buffers[to]!
       buffer.keys.push(key)
       buffer.values.push(values[i])
+      if (origins !== undefined) {
+        const kept = (buffer.origins ??= noOrigins(origins.ordinals !== null))
+        kept.places.push(origins.places[i]!)
+        kept.offsets.push(origins.offsets[i]!)
+        kept.ordinals?.push(origins.ordinals![i]!)
+      }
       if (buffer.timestamps.push(timestamps[i]!) >= FRAME_RECORDS_MAX) this.#flush(to)
     }
   }
@@ -75,6 +86,11 @@ export class Partitioner {
   barrier(checkpoint: CheckpointId): void {
     this.flush()
     for (const channel of this.#channels) channel.send(barrier(checkpoint))
+  }
+
+  /** To the given channel: they need no other place than one that leads to a sink. Never behind a later barrier. */
+  aside(records: readonly AsideRecord[], channel: number): void {
+    this.#channels[channel]!.send(aside(records))
   }
 
   end(): void {

@@ -2,7 +2,7 @@
  * The embedded transactional log: topics, producers and transactions as one sequence of frames. Every change is a frame
  * first and is then applied, at run time and at the next start by the same code, so memory is always what the file says.
  */
-import { WeirError, type Clock } from '@weir/model'
+import { WeirError, type Clock, type RecordHeader } from '@weir/model'
 import { Packr } from 'msgpackr'
 import type { AppendRequest, Marker, ProducerIdentity, ReadRecord, TransactionalLog } from './port.ts'
 import type { FrameRef, LogStorage } from './storage.ts'
@@ -23,10 +23,12 @@ type Change =
       readonly partition: number
       readonly base: number
       readonly at: number
-      readonly records: readonly [Uint8Array | null, Uint8Array | null, number][]
+      readonly records: readonly Row[]
     }
   | { readonly t: 'mark'; readonly id: string; readonly group: string; readonly sequence: number }
   | { readonly t: 'end'; readonly id: string; readonly commit: boolean }
+
+type Row = readonly [Uint8Array | null, Uint8Array | null, number, (readonly RecordHeader[])?]
 
 interface Batch {
   readonly offset: number
@@ -136,7 +138,9 @@ export class EmbeddedLog implements TransactionalLog {
         `batch ${baseSequence} of ${transactionalId} came where ${next} was expected`,
       )
     }
-    const rows = records.map((r): [Uint8Array | null, Uint8Array | null, number] => [r.key, r.value, r.timestamp])
+    const rows = records.map((r): Row =>
+      r.headers ? [r.key, r.value, r.timestamp, r.headers] : [r.key, r.value, r.timestamp],
+    )
     this.#change({ t: 'append', id: transactionalId, topic, partition, base: baseSequence, at, records: rows })
     return this.#storage.flushed().then(() => at)
   }
@@ -203,10 +207,10 @@ export class EmbeddedLog implements TransactionalLog {
       next = batch.offset + batch.count
       if (batch.frame === null || (readCommitted && batch.aborted)) continue
       const change = packr.unpack(await this.#storage.read(batch.frame)) as Extract<Change, { t: 'append' }>
-      change.records.forEach(([key, value, timestamp], n) => {
+      change.records.forEach(([key, value, timestamp, headers], n) => {
         const at = batch.offset + n
         if (at < offset || records.length >= maxRecords) return
-        records.push({ key, value, timestamp, offset: at })
+        records.push({ key, value, timestamp, offset: at, ...(headers && { headers }) })
         next = at + 1
       })
     }

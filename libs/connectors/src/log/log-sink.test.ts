@@ -31,18 +31,27 @@ async function core(folder?: string): Promise<{ log: EmbeddedLog; folder: string
 async function harness(over: (log: EmbeddedLog) => Promise<TransactionalLog>) {
   const { log } = await core()
   await log.createTopic('out', 2)
+  await log.createTopic('dead', 2)
   const used = await over(log)
   return {
-    sink: ({ poolSize, transactionTimeoutMs, staged }: Parameters<SinkHarness['sink']>[0]) =>
-      new LogSink(
-        { topic: 'out', poolSize, transactionTimeoutMs, encodeKey: String, encodeValue: String },
-        { context, log: used, clock: systemClock, staged },
-      ),
+    sink: ({ staged, ...options }: Parameters<SinkHarness['sink']>[0]) =>
+      new LogSink({ topic: 'out', encodeKey: String, ...options }, { context, log: used, clock: systemClock, staged }),
     committed: async () => (await Promise.all([0, 1].map((p) => readAll(used, p)))).flat(),
+    aside: 'dead',
+    missing: 'not there',
+    committedAsides: async () => {
+      const all = { partition: 1, offset: 0, maxRecords: 100, readCommitted: true, maxWaitMs: 0 }
+      const { records } = await used.read({ topic: 'dead', ...all })
+      return records.map(({ key, value, headers }) => {
+        const named = (headers ?? []).map(([name, of]) => `${name}=${textOf(of)}`)
+        return `${textOf(key)}=${textOf(value)} ${named.join(',')}`
+      })
+    },
     openTransactions: async () => (await used.describe('out')).openTransactions,
     expire: async (timeoutMs: number) => void (await log.expire(systemClock.monotonic() + timeoutMs)),
   }
 }
+const textOf = (bytes: Uint8Array | null): string => (bytes === null ? 'null' : Buffer.from(bytes).toString())
 async function readAll(log: TransactionalLog, partition: number, readCommitted = true): Promise<string[]> {
   const values: string[] = []
   for (let offset = 0; ;) {

@@ -6,13 +6,24 @@ import {
   type Encode,
   type HandleProof,
   type PreparedHandle,
+  type SinkAsides,
   type SinkState,
   type StagedOutput,
   type StagedWriter,
   type SubtaskContext,
   type TwoPhaseSink,
 } from '@weir/dataflow'
-import { WeirError, hashKey, type CheckpointId, type Clock, type Key, type RecordBatch } from '@weir/model'
+import {
+  WeirError,
+  asWeirError,
+  assert,
+  hashKey,
+  type AsideRecord,
+  type CheckpointId,
+  type Clock,
+  type Key,
+  type RecordBatch,
+} from '@weir/model'
 import { Packr } from 'msgpackr'
 import type { LogRecord, ProducerIdentity, TransactionalLog } from './port.ts'
 
@@ -23,6 +34,8 @@ export interface LogSinkOptions {
   readonly transactionTimeoutMs: number
   readonly encodeKey: Encode
   readonly encodeValue: Encode
+  /** Null: nothing goes aside, and a record that cannot be encoded ends the attempt. */
+  readonly asides?: SinkAsides | null
 }
 
 interface PooledId {
@@ -30,16 +43,20 @@ interface PooledId {
   identity: ProducerIdentity
   state: 'free' | 'open' | 'prepared'
 }
+interface Lane {
+  readonly topic: string
+  readonly partition: number
+  buffer: LogRecord[]
+  nextSequence: number
+}
 interface OpenTransaction {
   readonly pooled: PooledId
   readonly identity: ProducerIdentity
-  /** Buffered records per partition. */
-  readonly buffers: Map<number, LogRecord[]>
-  readonly sequences: Map<number, number>
+  /** By topic, then by partition. */
+  readonly lanes: Map<string, Lane[]>
   readonly firstOffsets: Record<string, string>
   readonly staging: StagedWriter | null
   records: number
-  buffered: number
   sending: Promise<void>
   /** Batches handed to `sending` and not written yet. */
   unsent: number
@@ -70,7 +87,9 @@ export class LogSink implements TwoPhaseSink {
   readonly #staged: StagedOutput | null
   readonly #retention: StagedRetention | null
   readonly #group: string
-  #partitionCount = 0
+  readonly #asides: SinkAsides | null
+  /** Partitions of the sink's own topic and of those of its asides. */
+  readonly #partitionCounts = new Map<string, number>()
   #pool: PooledId[] = []
   #open: OpenTransaction | null = null
   #prepared: PreparedHandle[] = []
@@ -81,6 +100,7 @@ export class LogSink implements TwoPhaseSink {
 
   constructor(options: LogSinkOptions, deps: LogSinkDeps) {
     this.#options = options
+    this.#asides = options.asides ?? null
     this.#context = deps.context
     this.#log = deps.log
     this.#clock = deps.clock
@@ -97,7 +117,9 @@ export class LogSink implements TwoPhaseSink {
 
   async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
     const { topic } = this.#options
-    this.#partitionCount = (await this.#log.describe(topic)).endOffsets.length
+    for (const name of [topic, ...(this.#asides?.topics ?? [])]) {
+      this.#partitionCounts.set(name, (await this.#log.describe(name)).endOffsets.length)
+    }
     const onLost = this.#staged === null ? 'fail' : 'heal'
     const proofs = await recoverSink({ topic, group: this.#group, onLost }, restored, {
       end: (handle) => this.#tryCommit(handle),
@@ -122,24 +144,54 @@ export class LogSink implements TwoPhaseSink {
     this.#pool = fenced.slice(0, poolSize)
   }
 
-  write({ keys, values, timestamps }: RecordBatch): Promise<void> | undefined {
+  write(batch: RecordBatch): Promise<void> | undefined {
     const open = this.#begin()
-    if (open === null) return this.#later({ keys, values, timestamps })
+    if (open === null) return this.#later(() => this.write(batch))
+    const { topic } = this.#options
+    for (let i = 0; i < batch.values.length; i++) {
+      const record = this.#encode(batch, i)
+      if (record === null) continue
+      this.#append(open, topic, this.#partitionOf(batch.keys === null ? null : batch.keys[i]!, open.records), record)
+    }
+    return this.#written(open)
+  }
+
+  writeAside(records: readonly AsideRecord[]): Promise<void> | undefined {
+    const open = this.#begin()
+    if (open === null) return this.#later(() => this.writeAside(records))
+    for (const { topic, partition, ...record } of records) {
+      const count = this.#partitionCounts.get(topic)
+      assert(count !== undefined && this.#asides?.topics.includes(topic), `"${topic}" is no aside of ${this.#group}`)
+      this.#append(open, topic, partition % count, record)
+    }
+    return this.#written(open)
+  }
+
+  /** Null: it cannot be encoded and was refused. */
+  #encode({ keys, values, timestamps, origins }: RecordBatch, i: number): LogRecord | null {
     const { encodeKey, encodeValue } = this.#options
-    for (let i = 0; i < values.length; i++) {
-      const key = keys === null ? null : keys[i]!
-      const partition = this.#partitionOf(key, open.records + i)
-      let buffer = open.buffers.get(partition)
-      if (buffer === undefined) open.buffers.set(partition, (buffer = []))
-      buffer.push({
-        key: key === null ? null : bytesOf(encodeKey(key)),
+    try {
+      return {
+        key: keys === null ? null : bytesOf(encodeKey(keys[i]!)),
         value: bytesOf(encodeValue(values[i])),
         timestamp: timestamps[i]!,
-      })
-      open.buffered++
-      if (buffer.length >= BATCH_RECORDS) this.#flush(open, partition)
+      }
+    } catch (error) {
+      if (this.#asides === null) throw error
+      this.#asides.refuse({ keys, values, timestamps, origins }, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
+      return null
     }
-    open.records += values.length
+  }
+
+  #append(open: OpenTransaction, topic: string, partition: number, record: LogRecord): void {
+    let lanes = open.lanes.get(topic)
+    if (lanes === undefined) open.lanes.set(topic, (lanes = []))
+    const lane = (lanes[partition] ??= { topic, partition, buffer: [], nextSequence: 0 })
+    open.records++
+    if (lane.buffer.push(record) >= BATCH_RECORDS) this.#flush(open, lane)
+  }
+
+  #written(open: OpenTransaction): Promise<void> | undefined {
     this.#linger ??= this.#clock.after(LINGER_MS, () => {
       this.#linger = null
       if (this.#open) this.#flushAll(this.#open)
@@ -149,8 +201,7 @@ export class LogSink implements TwoPhaseSink {
   }
 
   prepare(_checkpoint: CheckpointId): Promise<SinkState> {
-    const open = this.#open
-    this.#open = null
+    const open = this.#taken()
     const turn = this.#preparing.then(async (): Promise<SinkState> => {
       if (open !== null) await this.#complete(open)
       return { sequence: this.#sequence, handles: [...this.#prepared] }
@@ -198,6 +249,15 @@ export class LogSink implements TwoPhaseSink {
 
   // ---- inside -------------------------------------------------------------------------------------------------------
 
+  /** The open transaction, closed to writes. Null: none, or one into which nothing was written. */
+  #taken(): OpenTransaction | null {
+    const open = this.#open
+    this.#open = null
+    if (open === null || open.records > 0) return open
+    open.pooled.state = 'free'
+    return null
+  }
+
   /** Null: every id of the pool is prepared; a commit frees one (B3). */
   #begin(): OpenTransaction | null {
     if (this.#open !== null) return this.#open
@@ -205,15 +265,15 @@ export class LogSink implements TwoPhaseSink {
     if (pooled === undefined) return null
     pooled.state = 'open'
     const { identity } = pooled
-    const fresh = { buffers: new Map(), sequences: new Map(), firstOffsets: {}, records: 0, buffered: 0, unsent: 0 }
+    const fresh = { lanes: new Map(), firstOffsets: {}, records: 0, unsent: 0 }
     const staging = this.#staged?.begin() ?? null
     this.#open = { pooled, identity, ...fresh, staging, sending: Promise.resolve(), failure: null }
     return this.#open
   }
 
-  async #later(batch: RecordBatch): Promise<void> {
+  async #later(write: () => Promise<void> | undefined): Promise<void> {
     while (this.#begin() === null) await this.#wakeUp()
-    await this.write(batch)
+    await write()
   }
 
   async #room(open: OpenTransaction): Promise<void> {
@@ -235,22 +295,21 @@ export class LogSink implements TwoPhaseSink {
   }
 
   #partitionOf(key: Key | null, record: number): number {
-    return key === null ? record % this.#partitionCount : hashKey(key) % this.#partitionCount
+    const count = this.#partitionCounts.get(this.#options.topic)!
+    return key === null ? record % count : hashKey(key) % count
   }
 
   #flushAll(open: OpenTransaction): void {
-    for (const partition of open.buffers.keys()) this.#flush(open, partition)
+    for (const lanes of open.lanes.values()) for (const lane of lanes) if (lane) this.#flush(open, lane)
   }
 
-  #flush(open: OpenTransaction, partition: number): void {
-    const records = open.buffers.get(partition) ?? []
+  #flush(open: OpenTransaction, lane: Lane): void {
+    const { topic, partition, buffer: records, nextSequence: baseSequence } = lane
     if (records.length === 0) return
-    open.buffers.set(partition, [])
-    const baseSequence = open.sequences.get(partition) ?? 0
-    open.sequences.set(partition, baseSequence + records.length)
+    lane.buffer = []
+    lane.nextSequence += records.length
     open.unsent++
-    open.staging?.append({ partition, bytes: packr.pack(records) })
-    const { topic } = this.#options
+    open.staging?.append({ topic, partition, bytes: packr.pack(records) })
     const { id: transactionalId } = open.pooled
     open.sending = open.sending.then(async () => {
       if (open.failure === null) {
@@ -289,13 +348,13 @@ export class LogSink implements TwoPhaseSink {
 
   /** The staged output of a lost transaction in one of its own, on an id just fenced. */
   async #heal(handle: PreparedHandle): Promise<void> {
-    const { topic } = this.#options
     const producer = { transactionalId: this.#pool[0]!.id, ...this.#pool[0]!.identity }
-    const sequences = new Map<number, number>()
-    for await (const { partition, bytes } of this.#staged!.read(handle.staged!)) {
+    const sequences = new Map<string, number>()
+    for await (const { topic, partition, bytes } of this.#staged!.read(handle.staged!)) {
       const records = packr.unpack(bytes) as LogRecord[]
-      const baseSequence = sequences.get(partition) ?? 0
-      sequences.set(partition, baseSequence + records.length)
+      const place = `${topic}-${partition}`
+      const baseSequence = sequences.get(place) ?? 0
+      sequences.set(place, baseSequence + records.length)
       await this.#log.append({ ...producer, topic, partition, baseSequence, records })
     }
     await this.#commitMarker(handle.sequence)

@@ -1,3 +1,5 @@
+import type { RecordHeader } from '@weir/model'
+
 /** The embedded transactional log as its users see it: in the same process or over gRPC. Semantics of Kafka's transactions v2. */
 export interface ProducerIdentity {
   readonly producerId: string
@@ -8,6 +10,7 @@ export interface LogRecord {
   readonly value: Uint8Array | null
   /** ms since 1970. */
   readonly timestamp: number
+  readonly headers?: readonly RecordHeader[] | undefined
 }
 export interface ReadRecord extends LogRecord {
   readonly offset: number

@@ -11,7 +11,7 @@ import {
 } from '@grpc/grpc-js'
 import { WeirError, asWeirError } from '@weir/model'
 import { log as wire } from '@weir/proto'
-import type { AppendRequest, Marker, ProducerIdentity, TransactionalLog } from './port.ts'
+import type { AppendRequest, LogRecord, Marker, ProducerIdentity, TransactionalLog } from './port.ts'
 
 const ERROR_KEY = 'weir-error'
 const LIMITS = { 'grpc.max_receive_message_length': 64 << 20, 'grpc.max_send_message_length': 64 << 20 }
@@ -35,6 +35,10 @@ const handler =
   }
 
 const optional = (bytes: Uint8Array | null): Buffer | undefined => (bytes === null ? undefined : Buffer.from(bytes))
+const headersOut = (headers: LogRecord['headers']): wire.LogHeader[] =>
+  (headers ?? []).map(([name, value]) => ({ name, value: optional(value) }))
+const headersIn = (headers: wire.LogHeader[]): LogRecord['headers'] =>
+  headers.length === 0 ? undefined : headers.map(({ name, value }) => [name, value ?? null])
 const OUTCOMES = ['none', 'commit', 'abort'] as const
 
 export interface LogService {
@@ -60,10 +64,11 @@ export async function serveLog(log: TransactionalLog): Promise<LogService> {
         await log.mark(r, { group: r.markerGroup, sequence: r.markerSequence })
         return { baseOffset: 0 }
       }
-      const records = r.records.map(({ key, value, timestamp }) => ({
+      const records = r.records.map(({ key, value, timestamp, headers }) => ({
         key: key ?? null,
         value: value ?? null,
         timestamp,
+        headers: headersIn(headers),
       }))
       return { baseOffset: await log.append({ ...r, records }) }
     }),
@@ -77,7 +82,12 @@ export async function serveLog(log: TransactionalLog): Promise<LogService> {
     }),
     read: handler(async (r: wire.ReadRequest) => {
       const { records, nextOffset } = await log.read(r)
-      const rows = records.map((x) => ({ ...x, key: optional(x.key), value: optional(x.value) }))
+      const rows = records.map((x) => ({
+        ...x,
+        key: optional(x.key),
+        value: optional(x.value),
+        headers: headersOut(x.headers),
+      }))
       return { records: rows, nextOffset, stableOffset: 0 }
     }),
   })
@@ -117,6 +127,7 @@ export class LogClient implements TransactionalLog {
       value: optional(x.value),
       timestamp: x.timestamp,
       offset: 0,
+      headers: headersOut(x.headers),
     }))
     const full = { ...request, records, markerGroup: '', markerSequence: 0 }
     return (await this.#ask<wire.AppendResponse>((m, o, r) => this.#client.append(full, m, o, r))).baseOffset
@@ -154,7 +165,13 @@ export class LogClient implements TransactionalLog {
 
   async read(request: Parameters<TransactionalLog['read']>[0]): Promise<Awaited<ReturnType<TransactionalLog['read']>>> {
     const answer = await this.#ask<wire.ReadResponse>((m, o, r) => this.#client.read(request, m, o, r))
-    const records = answer.records.map((x) => ({ ...x, key: x.key ?? null, value: x.value ?? null }))
+    const records = answer.records.map(({ key, value, timestamp, offset, headers }) => ({
+      key: key ?? null,
+      value: value ?? null,
+      timestamp,
+      offset,
+      ...(headers.length > 0 && { headers: headersIn(headers) }),
+    }))
     return { records, nextOffset: answer.nextOffset }
   }
 

@@ -12,7 +12,7 @@ export class MemoryStagedOutput implements StagedOutput {
     const key = `staged/${this.#serial++}`
     return {
       // A real one compresses what it was given: later changes of the bytes must not show.
-      append: ({ partition, bytes }) => void chunks.push({ partition, bytes: Buffer.from(bytes) }),
+      append: (chunk) => void chunks.push({ ...chunk, bytes: Buffer.from(chunk.bytes) }),
       room: () => undefined,
       finish: () => {
         this.stored.set(key, chunks)
@@ -24,9 +24,9 @@ export class MemoryStagedOutput implements StagedOutput {
   async *read(ref: StagedRef): AsyncGenerator<StagedChunk> {
     await Promise.resolve()
     for (const { key } of ref.parts) {
-      for (const { partition, bytes } of this.stored.get(key) ?? missing(key)) {
+      for (const chunk of this.stored.get(key) ?? missing(key)) {
         if (this.readable-- <= 0) throw new Error('the process dies here')
-        yield { partition, bytes: Buffer.from(bytes) }
+        yield { ...chunk, bytes: Buffer.from(chunk.bytes) }
       }
     }
   }

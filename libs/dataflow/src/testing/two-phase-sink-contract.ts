@@ -2,16 +2,28 @@
  * What every two-phase sink must do, whatever is behind it. Run by the embedded log and by Kafka. A sink that passes may
  * be trusted with a published epoch.
  */
-import { attempt, epoch, generation, type CheckpointId } from '@weir/model'
+import { attempt, epoch, generation, type AsideRecord, type CheckpointId } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
-import type { SinkState, StagedOutput, TwoPhaseSink } from '../ports.ts'
+import type { SinkAsides, SinkState, StagedOutput, TwoPhaseSink } from '../ports.ts'
 import { MemoryStagedOutput } from './memory-staged-output.ts'
 
 export interface SinkHarness {
   /** A new instance for the same subtask: what a restarted attempt would make. Keys and values are text. */
-  sink(options: { poolSize: number; transactionTimeoutMs: number; staged: StagedOutput | null }): TwoPhaseSink
+  sink(options: {
+    poolSize: number
+    transactionTimeoutMs: number
+    staged: StagedOutput | null
+    asides: SinkAsides | null
+    /** Text of a value; the contract lets it throw. */
+    encodeValue: (value: unknown) => string
+  }): TwoPhaseSink
   /** Values an outside reader with read_committed sees, in order. */
   committed(): Promise<string[]>
+  /** A topic for asides; one that is not there. */
+  readonly aside: string
+  readonly missing: string
+  /** What such a reader sees there: `key=value name=header,…`, in the order of one partition. */
+  committedAsides(): Promise<string[]>
   /** Transactions of this subtask that are open at the server. */
   openTransactions(): Promise<number>
   /** Resolves when transactions with the given timeout are surely expired. */
@@ -21,13 +33,14 @@ export interface SinkHarness {
 const checkpoint = (n: number): CheckpointId => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
 const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
 
-export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
+export function twoPhaseSinkContract(make: () => Promise<SinkHarness>, options = { asides: true }): void {
   const opened: TwoPhaseSink[] = []
   afterEach(async () => {
     for (const sink of opened.splice(0)) await sink.close('abort').catch(() => undefined)
   })
   const fresh = (harness: SinkHarness, options: Partial<Parameters<SinkHarness['sink']>[0]> = {}): TwoPhaseSink => {
-    const sink = harness.sink({ poolSize: 3, transactionTimeoutMs: 60_000, staged: null, ...options })
+    const defaults = { poolSize: 3, transactionTimeoutMs: 60_000, staged: null, asides: null, encodeValue: String }
+    const sink = harness.sink({ ...defaults, ...options })
     opened.push(sink)
     return sink
   }
@@ -276,5 +289,137 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     await other.close('abort')
     expect(await harness.openTransactions()).toBe(0)
     expect(await harness.committed()).toEqual(['kept'])
+  })
+
+  // ---- records for other topics -------------------------------------------------------------------------------------
+
+  if (!options.asides) return
+  const refusing = (harness: SinkHarness, refused: [unknown, string][] = []): SinkAsides => ({
+    topics: [harness.aside],
+    refuse: ({ values }, i, error) => void refused.push([values[i], error.code]),
+  })
+  /** All of one partition: their order shows. */
+  const dead = (topic: string, ...names: string[]): AsideRecord[] =>
+    names.map((name) => ({
+      topic,
+      partition: 3,
+      key: Buffer.from('k'),
+      value: name === 'null' ? null : Buffer.from(name),
+      timestamp: 1_750_000_000_000,
+      headers: [
+        ['h', Buffer.from(`of ${name}`)],
+        ['none', null],
+      ],
+    }))
+  const seen = (...names: string[]): string[] => names.map((name) => `k=${name} h=of ${name},none=null`)
+
+  test('asides are seen with the outputs of their transaction, and alone they are one', async () => {
+    const harness = await make()
+    const sink = fresh(harness, { asides: refusing(harness) })
+    await sink.recover(null)
+    await write(sink, 'a')
+    await sink.writeAside(dead(harness.aside, 'one', 'null'))
+    await write(sink, 'b')
+    const first = sink.prepare(checkpoint(1))
+    await sink.writeAside(dead(harness.aside, 'two'))
+    expect(throughJson(await first)).toMatchObject({ handles: [{ sequence: 1, records: 4 }] })
+    expect(await harness.committedAsides()).toEqual([])
+    await sink.commit(1)
+    expect((await harness.committed()).sort()).toEqual(['a', 'b'])
+    expect(await harness.committedAsides()).toEqual(seen('one', 'null'))
+    expect(await prepared(sink, 2)).toMatchObject({ handles: [{ sequence: 2, records: 1 }] })
+    await sink.commit(2)
+    expect(await harness.committedAsides()).toEqual(seen('one', 'null', 'two'))
+  })
+
+  test('another instance commits the stored asides; a fenced one adds none', async () => {
+    const harness = await make()
+    const asides = refusing(harness)
+    const zombie = fresh(harness, { asides })
+    await zombie.recover(null)
+    await zombie.writeAside(dead(harness.aside, 'published'))
+    const state = await prepared(zombie, 1)
+    await zombie.writeAside(dead(harness.aside, 'never'))
+    await fresh(harness, { asides }).recover(state)
+    await expect(zombie.prepare(checkpoint(2))).rejects.toThrow()
+    expect(await harness.committedAsides()).toEqual(seen('published'))
+    expect(await harness.openTransactions()).toBe(0)
+  })
+
+  test('lost asides are healed with the outputs, in order and with their headers (A16)', async () => {
+    const harness = await make()
+    const options = { staged: new MemoryStagedOutput(), asides: refusing(harness) }
+    const sink = fresh(harness, { transactionTimeoutMs: 1_000, ...options })
+    await sink.recover(null)
+    await sink.writeAside(dead(harness.aside, 'one', 'null'))
+    await write(sink, 'a')
+    await prepared(sink, 1)
+    await sink.writeAside(dead(harness.aside, 'two'))
+    const state = await prepared(sink, 2)
+    await harness.expire(1_000)
+    await sink.close('leave')
+    for (let i = 0; i < 2; i++) {
+      await fresh(harness, options).recover(state)
+      expect(await harness.committed()).toEqual(['a'])
+      expect(await harness.committedAsides()).toEqual(seen('one', 'null', 'two'))
+    }
+  })
+
+  test('lost asides without a copy stop the job, though no output is missing', async () => {
+    const harness = await make()
+    const asides = refusing(harness)
+    const sink = fresh(harness, { transactionTimeoutMs: 1_000, asides })
+    await sink.recover(null)
+    await sink.writeAside(dead(harness.aside, 'one'))
+    const state = await prepared(sink, 1)
+    await harness.expire(1_000)
+    await expect(fresh(harness, { asides }).recover(state)).rejects.toMatchObject({ code: 'TRANSACTION_LOST' })
+  })
+
+  test('a record that cannot be encoded is refused; its neighbours are written', async () => {
+    const harness = await make()
+    const refused: [unknown, string][] = []
+    const encodeValue = (value: unknown): string => {
+      if (String(value).startsWith('bad')) throw new TypeError('cannot be written')
+      return String(value)
+    }
+    const sink = fresh(harness, { asides: refusing(harness, refused), encodeValue })
+    await sink.recover(null)
+    await write(sink, 'bad')
+    expect(await prepared(sink, 1)).toEqual({ sequence: 0, handles: [] })
+    await writeInOrder(sink, 'a', 'bad too', 'b')
+    expect(refused).toEqual([
+      ['bad', 'ENCODE_FAILED'],
+      ['bad too', 'ENCODE_FAILED'],
+    ])
+    expect(await prepared(sink, 2)).toMatchObject({ handles: [{ records: 2 }] })
+    await sink.commit(1)
+    expect(await harness.committed()).toEqual(['a', 'b'])
+    const strict = fresh(harness, { encodeValue })
+    await strict.recover(await prepared(sink, 3))
+    expect(() => strict.write({ keys: null, values: ['bad'], timestamps: [1] })).toThrow('cannot be written')
+  })
+
+  test('an exhausted pool waits inside writeAside too', async () => {
+    const harness = await make()
+    const sink = fresh(harness, { poolSize: 2, asides: refusing(harness) })
+    await sink.recover(null)
+    for (const n of [1, 2]) {
+      await write(sink, String(n))
+      await prepared(sink, n)
+    }
+    const waiting = sink.writeAside(dead(harness.aside, 'one'))
+    expect(waiting).toBeInstanceOf(Promise)
+    await sink.commit(1)
+    await waiting
+    await prepared(sink, 3)
+    await sink.commit(3)
+    expect(await harness.committedAsides()).toEqual(seen('one'))
+  })
+
+  test('a topic for asides that is not there is found before anything is written', async () => {
+    const harness = await make()
+    const sink = fresh(harness, { asides: { ...refusing(harness), topics: [harness.missing] } })
+    await expect(sink.recover(null)).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC', kind: 'invalid' })
   })
 }

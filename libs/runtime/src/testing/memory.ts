@@ -13,7 +13,14 @@ import {
   type StateStore,
   type TwoPhaseSink,
 } from '@weir/dataflow'
-import { WeirError, type CheckpointId, type Key, type OperatorUid, type RecordBatch } from '@weir/model'
+import {
+  WeirError,
+  type AsideRecord,
+  type CheckpointId,
+  type Key,
+  type OperatorUid,
+  type RecordBatch,
+} from '@weir/model'
 import type { ExchangePort, InboundLink, LinkId, OutboundLink } from '../ports.ts'
 
 /** One split holding `values`; event time is the index in seconds. */
@@ -68,7 +75,8 @@ export class MemorySource implements SourceReader {
 /** The server's side of a MemorySink: it outlives the instances, as a broker does. */
 export class MemoryTopic {
   readonly committed: { key: Key | null; value: unknown }[] = []
-  readonly prepared = new Map<number, RecordBatch[]>()
+  readonly committedAsides: AsideRecord[] = []
+  readonly prepared = new Map<number, { batches: RecordBatch[]; asides: AsideRecord[] }>()
   fence = 0
 }
 
@@ -76,6 +84,7 @@ export class MemorySink implements TwoPhaseSink {
   readonly #topic: MemoryTopic
   #fence = 0
   #open: RecordBatch[] = []
+  #asides: AsideRecord[] = []
   #sequence = 0
   #handles: PreparedHandle[] = []
 
@@ -84,7 +93,7 @@ export class MemorySink implements TwoPhaseSink {
   }
 
   get pending(): { open: boolean; prepared: number } {
-    return { open: this.#open.length > 0, prepared: this.#handles.length }
+    return { open: this.#open.length + this.#asides.length > 0, prepared: this.#handles.length }
   }
 
   async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
@@ -101,12 +110,18 @@ export class MemorySink implements TwoPhaseSink {
     this.#open.push(batch)
   }
 
+  writeAside(records: readonly AsideRecord[]): undefined {
+    this.#check()
+    this.#asides.push(...records)
+  }
+
   async prepare(_checkpoint: CheckpointId): Promise<SinkState> {
     this.#check()
-    if (this.#open.length > 0) {
-      const records = this.#open.reduce((n, b) => n + b.values.length, 0)
-      this.#topic.prepared.set(++this.#sequence, this.#open)
+    if (this.pending.open) {
+      const records = this.#open.reduce((n, b) => n + b.values.length, this.#asides.length)
+      this.#topic.prepared.set(++this.#sequence, { batches: this.#open, asides: this.#asides })
       this.#open = []
+      this.#asides = []
       const { sequence } = { sequence: this.#sequence }
       this.#handles.push({
         sequence,
@@ -130,7 +145,9 @@ export class MemorySink implements TwoPhaseSink {
   }
 
   #end(sequence: number): void {
-    for (const { keys, values } of this.#topic.prepared.get(sequence) ?? []) {
+    const { batches = [], asides = [] } = this.#topic.prepared.get(sequence) ?? {}
+    this.#topic.committedAsides.push(...asides)
+    for (const { keys, values } of batches) {
       values.forEach((value, i) => this.#topic.committed.push({ key: keys?.[i] ?? null, value }))
     }
     this.#topic.prepared.delete(sequence)
