@@ -4,7 +4,7 @@
  */
 import type { Plan } from '@weir/dataflow'
 import { ObjectStagedOutput, openObjectStore, segmentKey } from '@weir/metadata'
-import { keyGroupRange, systemClock, asWeirError, type WeirError } from '@weir/model'
+import { EVERY_SPLIT, keyGroupRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { openStateStore } from '@weir/state'
 import {
@@ -89,7 +89,10 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
         openStateStore(
           {
             dir: join(data.stateDir, `stage-${stage}`),
-            keyGroups: keyGroupRange(subtask, settings.parallelism, settings.maxParallelism),
+            keyGroups:
+              plan.stages[stage]!.inputs.length === 0
+                ? EVERY_SPLIT
+                : keyGroupRange(subtask, settings.parallelism, settings.maxParallelism),
             maxParallelism: settings.maxParallelism,
             hotEntriesMax: HOT_ENTRIES_MAX,
             chainLengthMax: CHAIN_LENGTH_MAX,

@@ -49,6 +49,12 @@ export interface KeyByNode {
   readonly uid: OperatorUid
   readonly key: (value: unknown) => Key
 }
+/** A key without an exchange: the source's split is the key group, state and event time are kept per split. */
+export interface KeyedBySourceNode {
+  readonly kind: 'keyedBySource'
+  readonly uid: OperatorUid
+  readonly key: (value: unknown) => Key
+}
 /** Emits the new accumulator for every record. */
 export interface ReduceNode {
   readonly kind: 'reduce'
@@ -74,7 +80,8 @@ export interface SinkNode {
   readonly encodeValue: Encode
 }
 
-export type GraphNode = SourceNode | FilterNode | MapNode | FlatMapNode | KeyByNode | ReduceNode | WindowNode | SinkNode
+export type GraphNode =
+  SourceNode | FilterNode | MapNode | FlatMapNode | KeyByNode | KeyedBySourceNode | ReduceNode | WindowNode | SinkNode
 export type NodeKind = GraphNode['kind']
 
 export interface LogicalGraph {

@@ -17,6 +17,7 @@ const node = {
   }),
   filter: (uid: string): GraphNode => ({ kind: 'filter', uid: operatorUid(uid), test: () => true }),
   keyBy: (uid: string): GraphNode => ({ kind: 'keyBy', uid: operatorUid(uid), key: () => 'k' }),
+  keyedBySource: (uid: string): GraphNode => ({ kind: 'keyedBySource', uid: operatorUid(uid), key: () => 'k' }),
   reduce: (uid: string, initial: unknown = 0): GraphNode => ({
     kind: 'reduce',
     uid: operatorUid(uid),
@@ -250,5 +251,42 @@ test('a descriptor with a function in it is refused with its path', () => {
   expect(thrown(() => planJob(jobOf([source, bad], [[0, 1]])))).toMatchObject({
     code: 'NOT_CANONICAL',
     facts: { path: '$.nodes[1].config.descriptor.when' },
+  })
+})
+
+test('a keyedBySource makes no exchange: state stays in the stage of its source', () => {
+  const job = jobOf(
+    [node.source('orders'), node.keyedBySource('by-user'), node.reduce('balance'), node.sink('balances')],
+    [
+      [0, 1],
+      [1, 2],
+      [2, 3],
+    ],
+  )
+  expect(planJob(job).stages).toEqual([{ index: 0, head: 0, nodes: [0, 1, 2, 3], outputs: [], inputs: [] }])
+})
+
+test('a keyedBySource behind a keyBy is refused: the partition is gone there', () => {
+  const job = jobOf(
+    [
+      node.source('orders'),
+      node.keyBy('by-user'),
+      node.filter('paid'),
+      node.keyedBySource('by-source'),
+      node.reduce('balance'),
+      node.sink('balances'),
+    ],
+    [
+      [0, 1],
+      [1, 2],
+      [2, 3],
+      [3, 4],
+      [4, 5],
+    ],
+  )
+  expect(thrown(() => planJob(job))).toMatchObject({
+    code: 'GRAPH_KEYED_BY_SOURCE',
+    kind: 'invalid',
+    facts: { uid: 'by-source' },
   })
 })

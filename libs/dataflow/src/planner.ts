@@ -5,7 +5,8 @@
  *     orders ─ filter ─▶ keyBy ─▶ reduce ─▶ sink            stage 0: orders, filter   → keyBy
  *                             └─▶ window ─▶ sink            stage 1: reduce, sink, window, sink
  *
- * A stage begins at a source or behind a keyBy and ends at sinks and keyBys. Nothing else moves records between tasks.
+ * A stage begins at a source or behind a keyBy and ends at sinks and keyBys. Nothing else moves records between tasks; a
+ * keyedBySource stays in its source's stage.
  */
 import { WeirError, isJobId } from '@weir/model'
 import { canonicalJson } from './canonical.ts'
@@ -21,6 +22,7 @@ export const GRAPH_NODES_MAX = 1_000
 /**
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
+ * `GRAPH_KEYED_BY_SOURCE`,
  * `GRAPH_NODE_INVALID`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
@@ -154,13 +156,27 @@ function checkState(nodes: readonly GraphNode[], links: Links): void {
   const keyed: boolean[] = []
   for (const [i, node] of nodes.entries()) {
     const input = links.inputs[i]![0]
-    keyed[i] = node.kind === 'keyBy' || (input !== undefined && keyed[input]!)
+    const before = input !== undefined && keyed[input]!
+    keyed[i] = node.kind === 'keyBy' || node.kind === 'keyedBySource' || before
+    if (node.kind === 'keyedBySource' && shuffled(nodes, links, i)) {
+      throw refused('GRAPH_KEYED_BY_SOURCE', { uid: node.uid }, [
+        `keyedBySource "${node.uid}" comes behind a keyBy, which has taken the records away from their partition: write`,
+        '.keyBy(…) here, or move the keyedBySource before it.',
+      ])
+    }
     if ((node.kind === 'reduce' || node.kind === 'window') && !keyed[i]) {
       throw refused('GRAPH_UNKEYED_STATE', { uid: node.uid, kind: node.kind }, [
-        `${node.kind} "${node.uid}" keeps state by key and no keyBy comes before it: write .keyBy(…) first.`,
+        `${node.kind} "${node.uid}" keeps state by key and no keyBy comes before it: write .keyBy(…) first, or .keyedBySource(…).`,
       ])
     }
   }
+}
+
+/** Is there an exchange somewhere before the node? */
+function shuffled(nodes: readonly GraphNode[], links: Links, of: number): boolean {
+  for (let at: number | undefined = of; at !== undefined; at = links.inputs[at]![0])
+    if (nodes[at]!.kind === 'keyBy') return true
+  return false
 }
 
 /** Stage numbers in node order of their heads; a node's stage is its input's, but behind a keyBy and at a source. */
@@ -204,6 +220,7 @@ function configOf(node: GraphNode): unknown {
     case 'map':
     case 'flatMap':
     case 'keyBy':
+    case 'keyedBySource':
       return {}
     case 'reduce':
       return { initial: plain(node.initial) }

@@ -268,8 +268,11 @@ export interface SegmentRef {
 export interface StateStore {
   /** Rebuilds from segment chains (oldest first). Called once, before the first element; empty = fresh. */
   restore(segments: readonly SegmentRef[]): Promise<void>
-  /** The state `name` of an operator: the same instance for the same names. */
-  keyed<V>(operatorUid: OperatorUid, name: string): KeyedState<V>
+  /**
+   * The state `name` of an operator: the same instance for the same names. With `split` it belongs to that split of the
+   * source: the split is its key group, and equal keys of two splits are two keys.
+   */
+  keyed<V>(operatorUid: OperatorUid, name: string, split?: number): KeyedState<V>
   /**
    * The barrier. The synchronous part freezes what changed since the last snapshot; the promise resolves when the
    * segments are durable in the object store, with the whole chain that restores this moment (oldest first).

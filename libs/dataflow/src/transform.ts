@@ -78,6 +78,10 @@ export const flatMap = <A, B>(f: (value: A) => Iterable<B>): Transform<A, B> =>
 export const keyBy = <A, K extends Key>(key: (value: A) => K): Transform<A, Keyed<K, A>> =>
   one({ kind: 'keyBy', uid: null, key: key as (value: unknown) => Key })
 
+/** As `keyBy`, but without an exchange, for input that is partitioned by this key already: state is kept per partition. */
+export const keyedBySource = <A, K extends Key>(key: (value: A) => K): Transform<A, Keyed<K, A>> =>
+  one({ kind: 'keyedBySource', uid: null, key: key as (value: unknown) => Key })
+
 /** A running fold per key: one output per record. `uid` names its state. */
 export const reduce = <K extends Key, A, S>(
   uid: string,

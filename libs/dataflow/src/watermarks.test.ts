@@ -1,7 +1,7 @@
 import { WATERMARK_MAX, WATERMARK_MIN } from '@weir/model'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { SplitWatermarks } from './watermarks.ts'
+import { SplitWatermarks, watermarkCuts, watermarkQuantumMs } from './watermarks.ts'
 
 test('the watermark is the highest time seen minus the allowed disorder, over the slowest split', () => {
   const marks = new SplitWatermarks({ outOfOrderMs: 5 }, [0, 1])
@@ -67,4 +67,41 @@ test('agrees with a model that keeps every timestamp, and never goes back', () =
       }
     }),
   )
+})
+
+test.each([
+  ['nothing looks at event time: one cut', [5, 12, 3], null, [[3, 12]]],
+  [
+    'behind the record that reaches a multiple',
+    [5, 12, 3, 19, 20, 21],
+    10,
+    [
+      [2, 12],
+      [5, 20],
+      [6, 21],
+    ],
+  ],
+  ['the last record reaches one', [5, 10], 10, [[2, 10]]],
+  ['several multiples at once', [5, 99], 10, [[2, 99]]],
+  ['an empty batch', [], 10, [[0, WATERMARK_MIN]]],
+] as [string, number[], number | null, [number, number][]][])(
+  'cuts of a batch: %s',
+  (_, timestamps, quantumMs, cuts) => {
+    expect(watermarkCuts(timestamps, WATERMARK_MIN, { outOfOrderMs: 0, quantumMs })).toEqual(
+      // The first record reaches a multiple too: everything before it was WATERMARK_MIN.
+      [...(quantumMs !== null && timestamps.length > 0 ? [[1, 5]] : []), ...cuts].map(([to, watermark]) => ({
+        to,
+        watermark,
+      })),
+    )
+  },
+)
+
+test('cuts allow for disorder and never go back', () => {
+  expect(watermarkCuts([108, 90, 116], 100, { outOfOrderMs: 5, quantumMs: 10 })).toEqual([{ to: 3, watermark: 111 }])
+})
+
+test('the quantum divides every window', () => {
+  expect(watermarkQuantumMs([10_000, 60_000, 4_000])).toBe(2_000)
+  expect(watermarkQuantumMs([])).toBeNull()
 })

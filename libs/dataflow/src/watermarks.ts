@@ -71,3 +71,43 @@ export class SplitWatermarks {
     return minimum
   }
 }
+
+/** A run of records of one split, and the watermark behind its last one. */
+export interface WatermarkCut {
+  /** Exclusive. */
+  readonly to: number
+  readonly watermark: Watermark
+}
+
+/**
+ * Cuts a batch of one split where event time passes a multiple of `quantumMs` (a common divisor of every window's size),
+ * so that windows fire behind the very record that ends them, however the records were batched: what a split's chain
+ * puts out is a function of its records alone (PROTOCOL A18). The last cut is the end of the batch.
+ *
+ * @param quantumMs null: nothing in the chain looks at event time, one cut.
+ */
+export function watermarkCuts(
+  timestamps: readonly number[],
+  before: Watermark,
+  of: { readonly outOfOrderMs: number; readonly quantumMs: number | null },
+): WatermarkCut[] {
+  const { outOfOrderMs, quantumMs } = of
+  const cuts: WatermarkCut[] = []
+  let watermark = before
+  let next = quantumMs === null ? Number.POSITIVE_INFINITY : (Math.floor(before / quantumMs) + 1) * quantumMs
+  for (let i = 0; i < timestamps.length; i++) {
+    const reached = timestamps[i]! - outOfOrderMs
+    if (reached > watermark) watermark = reached
+    if (watermark < next) continue
+    cuts.push({ to: i + 1, watermark })
+    next = (Math.floor(watermark / quantumMs!) + 1) * quantumMs!
+  }
+  if (cuts.at(-1)?.to !== timestamps.length) cuts.push({ to: timestamps.length, watermark })
+  return cuts
+}
+
+/** Greatest common divisor of the windows' sizes; null when there are none. */
+export function watermarkQuantumMs(windowSizesMs: readonly number[]): number | null {
+  const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b))
+  return windowSizesMs.length === 0 ? null : windowSizesMs.reduce(gcd)
+}

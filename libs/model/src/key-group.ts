@@ -47,6 +47,9 @@ export interface KeyGroupRange {
   readonly from: number
   readonly to: number
 }
+/** The key groups of a stage that is keyed by source: there a group is a split. */
+export const EVERY_SPLIT: KeyGroupRange = { from: 0, to: 2 ** 31 }
+
 export function keyGroupRange(subtask: number, parallelism: number, maxParallelism: number): KeyGroupRange {
   return {
     from: Math.ceil((subtask * maxParallelism) / parallelism),

@@ -22,9 +22,12 @@ import {
   fanOut,
   operatorFor,
   readBatch,
+  watermarkCuts,
+  watermarkQuantumMs,
   type GraphNode,
   type HandleProof,
   type Input,
+  type KeyedStates,
   type OperatorNode,
   type Plan,
   type SegmentRef,
@@ -112,10 +115,19 @@ interface StageSegments {
   readonly chain: readonly SegmentRef[]
 }
 
+/** A split with a chain of its own: its operators, state and event time are a function of its records alone. */
+interface SplitRun {
+  readonly input: Input
+  watermark: Watermark
+}
+
 interface StageRun {
   readonly stage: Stage
-  /** First operator of the stage. */
+  /** First operator of the stage; of a stage with chains per split, what lies behind them. */
   input: Input
+  /** Of a stage that is keyed by its source. */
+  splits: Map<number, SplitRun> | null
+  readonly quantumMs: number | null
   readonly sinks: { readonly node: SinkNode; readonly sink: TwoPhaseSink }[]
   outputs: Partitioner[]
   state: StateStore | null
@@ -247,7 +259,7 @@ export class Slice {
         this.#channels.push(...channels)
       }
       for (const o of run.stage.outputs) this.#channels.push(...outputs.get(o.stage)!)
-      run.input = this.#buildChain(run)
+      this.#buildChains(run)
     }
     for (const run of this.#stages) {
       const loop = run.source ? this.#sourceLoop(run, run.source) : this.#stageLoop(run, run.gate!)
@@ -362,6 +374,10 @@ export class Slice {
       const node = this.#node(index)
       return node.kind === 'sink' ? [{ node, sink: this.#deps.createSink(node, this.#context(node.uid)) }] : []
     })
+    const windowSizesMs = stage.nodes.flatMap((index) => {
+      const node = this.#node(index)
+      return node.kind === 'window' ? [node.window.sizeMs] : []
+    })
     const source =
       head.kind === 'source'
         ? {
@@ -373,6 +389,8 @@ export class Slice {
     return {
       stage,
       input: fanOut([]),
+      splits: null,
+      quantumMs: watermarkQuantumMs(windowSizesMs),
       sinks,
       outputs: [],
       state: null,
@@ -403,19 +421,62 @@ export class Slice {
     } else run.watermark = snapshot?.watermarks[`stage-${index}`] ?? WATERMARK_MIN
   }
 
+  #buildChains(run: StageRun): void {
+    const state = run.state ?? NO_STATE
+    if (!run.stage.nodes.some((i) => this.#node(i).kind === 'keyedBySource')) {
+      const { watermark } = run
+      run.input = this.#chain(run, {
+        state,
+        watermark,
+        output: (partitioner) => ({
+          emit: (batch) => partitioner.write(batch),
+          watermark: (timestamp) => partitioner.watermark(timestamp),
+          end: () => partitioner.end(),
+        }),
+      })
+      return
+    }
+    run.splits = new Map()
+    for (const [split, watermark] of Object.entries(run.source!.watermarks.snapshot())) {
+      const input = this.#chain(run, {
+        state: { keyed: (uid, name) => state.keyed(uid, name, Number(split)) },
+        watermark,
+        output: (partitioner) => ({ emit: (batch) => partitioner.write(batch), watermark: () => {}, end: () => {} }),
+      })
+      run.splits.set(Number(split), { input, watermark })
+    }
+    run.input = {
+      emit: () => assert(false, 'records of a split went round its chain'),
+      // What leaves the stage has the event time of all its splits.
+      watermark: (timestamp) => {
+        for (const output of run.outputs) output.watermark(timestamp)
+      },
+      end: () => {
+        for (const { input } of run.splits!.values()) input.end()
+        for (const output of run.outputs) output.end()
+      },
+    }
+  }
+
   /** Operators of the stage as one call tree: from its head down to sinks and partitioners. */
-  #buildChain(run: StageRun): Input {
+  #chain(run: StageRun, place: ChainPlace): Input {
     const { edges } = this.#options.plan.job.graph
     const inStage = new Set(run.stage.nodes)
     const build = (index: number): Input => {
-      const after = edges.filter(([from]) => from === index).map(([, to]) => this.#entry(run, to, inStage, build))
-      return fanOut(after)
+      const after = edges.filter(([from]) => from === index)
+      return fanOut(after.map(([, to]) => this.#entry(run, place, to, inStage, build)))
     }
     return build(run.stage.head)
   }
 
   /** What an edge leads to: a partitioner (keyBy), a sink or an operator with everything behind it. */
-  #entry(run: StageRun, index: number, inStage: ReadonlySet<number>, build: (index: number) => Input): Input {
+  #entry(
+    run: StageRun,
+    place: ChainPlace,
+    index: number,
+    inStage: ReadonlySet<number>,
+    build: (index: number) => Input,
+  ): Input {
     const node = this.#node(index)
     if (node.kind === 'sink') return this.#sinkInput(run, node)
     const output = run.stage.outputs.findIndex((o) => o.keyBy === index)
@@ -427,20 +488,12 @@ export class Slice {
       subtask: this.#options.subtask,
       parallelism: this.#options.plan.job.settings.parallelism,
       maxParallelism: this.#maxParallelism,
-      state: run.state ?? NO_STATE,
-      watermark: run.watermark,
+      state: place.state,
+      watermark: place.watermark,
       counters: { lateRecords: 0 },
       freeze: this.#options.freeze,
     })
-    return chain([operator], output >= 0 ? this.#exchangeInput(run.outputs[output]!) : build(index))
-  }
-
-  #exchangeInput(partitioner: Partitioner): Input {
-    return {
-      emit: (batch) => partitioner.write(batch),
-      watermark: (timestamp) => partitioner.watermark(timestamp),
-      end: () => partitioner.end(),
-    }
+    return chain([operator], output >= 0 ? place.output(run.outputs[output]!) : build(index))
   }
 
   #sinkInput(run: StageRun, node: SinkNode): Input {
@@ -498,6 +551,7 @@ export class Slice {
         this.#stageEnded()
       } else if (polled.kind === 'split-end') {
         pace?.giveBack(allowance)
+        run.splits?.get(polled.split)!.input.watermark(WATERMARK_MAX)
         this.#advance(run, source.watermarks.end(polled.split))
       } else {
         const batch = readBatch(node, polled)
@@ -505,7 +559,8 @@ export class Slice {
         pace?.giveBack(allowance - count)
         this.#recordsIn += count
         const watermark = source.watermarks.observe(polled.split, batch.timestamps)
-        run.input.emit(batch)
+        if (run.splits === null) run.input.emit(batch)
+        else this.#emitToSplit(run, polled.split, batch)
         this.#advance(run, watermark)
       }
       if (run.pending.length > 0) await this.#drain(run)
@@ -552,6 +607,18 @@ export class Slice {
         await this.#deps.turn()
         turnAt = clock.monotonic()
       }
+    }
+  }
+
+  #emitToSplit(run: StageRun, split: number, batch: RecordBatch): void {
+    const of = run.splits!.get(split)!
+    const { outOfOrderMs } = run.source!.node
+    const cuts = watermarkCuts(batch.timestamps, of.watermark, { outOfOrderMs, quantumMs: run.quantumMs })
+    let from = 0
+    for (const { to, watermark } of cuts) {
+      of.input.emit(cuts.length === 1 ? batch : sliceOf(batch, from, to))
+      if (watermark > of.watermark) of.input.watermark((of.watermark = watermark))
+      from = to
     }
   }
 
@@ -693,6 +760,20 @@ export class Slice {
     this.#deps.report({ type: 'progress', recordsIn: this.#recordsIn, recordsOut: this.#recordsOut, watermark })
   }
 }
+
+/** Where a chain of operators stands: what its operators open with, and how records leave it. */
+interface ChainPlace {
+  readonly state: KeyedStates
+  readonly watermark: Watermark
+  readonly output: (partitioner: Partitioner) => Input
+}
+
+/** `keys` is null: in front of a source's chain no key is known. */
+const sliceOf = ({ values, timestamps }: RecordBatch, from: number, to: number): RecordBatch => ({
+  keys: null,
+  values: values.slice(from, to),
+  timestamps: timestamps.slice(from, to),
+})
 
 const NO_STATE = {
   keyed(uid: OperatorUid): never {

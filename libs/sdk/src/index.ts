@@ -3,6 +3,7 @@ export {
   flatMap,
   identity,
   keyBy,
+  keyedBySource,
   map,
   reduce,
   run,

@@ -32,12 +32,17 @@ export interface Stream<T> {
   flatMap<R>(flatMap: (value: T) => Iterable<R>, uid?: string): Stream<R>
   /** What follows runs where the key lives. */
   keyBy(key: (value: T) => Key, uid?: string): KeyedStream<T>
+  /**
+   * As `keyBy`, but without an exchange: the topic must be partitioned by this key already (same key, same partition).
+   * State and event time are kept per partition; a key that comes in two partitions has a state in each.
+   */
+  keyedBySource(key: (value: T) => Key, uid?: string): KeyedStream<T>
   /** Goes on with a transform composed by `andThen`. */
   apply<R>(transform: Transform<T, R>): Applied<R>
   to(sink: Sink<T>, uid?: string): void
 }
 
-/** Behind a transform that ends in a keyBy the stream is keyed. */
+/** Behind a transform that ends in a keyBy or keyedBySource the stream is keyed. */
 export type Applied<R> = [R] extends [Keyed<Key, infer V>] ? KeyedStream<V> : Stream<R>
 
 export interface KeyedStream<T> {
@@ -115,6 +120,7 @@ class GraphBuilder {
         this.#stream(this.#add(at, { kind: 'flatMap', flatMap: flatMap as Fn<Iterable<unknown>> }, uid)),
       apply: (transform) => this.#apply(at, transform),
       keyBy: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyBy', key: key as Fn<Key> }, uid)),
+      keyedBySource: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyedBySource', key: key as Fn<Key> }, uid)),
       to: (sink, uid) => {
         this.#add(at, { kind: 'sink', ...sink, encodeValue: sink.encodeValue as Fn<string | Uint8Array | null> }, uid)
       },
@@ -125,8 +131,10 @@ class GraphBuilder {
     let last = at
     for (const { uid, ...draft } of transform.steps) last = this.#add(last, draft as Draft, uid ?? undefined)
     // Which of the two it is, the transform's type has said: its last step decides both.
-    const keyed = this.nodes[last]!.kind === 'keyBy'
-    return (keyed ? this.#keyed<never>(last) : this.#stream<never>(last)) as unknown as Applied<R>
+    const { kind } = this.nodes[last]!
+    return (kind === 'keyBy' || kind === 'keyedBySource'
+      ? this.#keyed<never>(last)
+      : this.#stream<never>(last)) as unknown as Applied<R>
   }
 
   #keyed<T>(at: number): KeyedStream<T> {

@@ -4,7 +4,7 @@
  *
  *   "WSEG" · u8 version 1 · zstd blocks, one per key group · zstd footer · u32le footer bytes
  *   block   msgpack [[state index, namespace, key, present, value]…]
- *   footer  msgpack { states: [[operator uid, name]…], groups: [[key group, offset, bytes]…] }
+ *   footer  msgpack { states: [[operator uid, name, split?]…], groups: [[key group, offset, bytes]…] }
  */
 import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
@@ -14,6 +14,8 @@ import { Packr } from 'msgpackr'
 export interface Entry {
   readonly operatorUid: string
   readonly name: string
+  /** Of a state that is kept per split of the source: its key group. */
+  readonly split?: number
   readonly namespace: number
   readonly key: Key
   /** Undefined = deleted. */
@@ -24,6 +26,10 @@ const MAGIC = Buffer.from('WSEG\x01', 'latin1')
 const packr = new Packr({ useRecords: true, moreTypes: true })
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
 
+/** Names a state: JSON of uid, name and, where it is kept per split, the split. */
+export const stateId = (operatorUid: string, name: string, split: number | undefined): string =>
+  JSON.stringify(split === undefined ? [operatorUid, name] : [operatorUid, name, split])
+
 export const pack = (value: unknown): Buffer => packr.pack(value)
 export const unpack = (bytes: Uint8Array): unknown => packr.unpack(bytes)
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
@@ -32,11 +38,11 @@ export function encodeSegment(entries: Iterable<Entry>, maxParallelism: number):
   const states = new Map<string, number>()
   const groups = new Map<number, unknown[]>()
   let count = 0
-  for (const { operatorUid, name, namespace, key, value } of entries) {
-    const id = JSON.stringify([operatorUid, name])
+  for (const { operatorUid, name, split, namespace, key, value } of entries) {
+    const id = stateId(operatorUid, name, split)
     let index = states.get(id)
     if (index === undefined) states.set(id, (index = states.size))
-    const group = keyGroupOf(key, maxParallelism)
+    const group = split ?? keyGroupOf(key, maxParallelism)
     let rows = groups.get(group)
     if (rows === undefined) groups.set(group, (rows = []))
     rows.push([index, namespace, key, value !== undefined, value ?? null])
@@ -66,7 +72,7 @@ export function* decodeSegment(bytes: Buffer, objectKey: string, range: KeyGroup
     throw corrupt(objectKey, 'it does not begin as a segment of version 1')
   const footerAt = bytes.length - 4 - bytes.readUInt32LE(bytes.length - 4)
   const { states, groups } = packr.unpack(zstdDecompressSync(bytes.subarray(footerAt, bytes.length - 4))) as {
-    states: [string, string][]
+    states: [string, string, number?][]
     groups: [number, number, number][]
   }
   for (const [group, at, length] of groups) {
@@ -79,8 +85,8 @@ export function* decodeSegment(bytes: Buffer, objectKey: string, range: KeyGroup
       unknown,
     ][]
     for (const [index, namespace, key, present, value] of rows) {
-      const [operatorUid, name] = states[index]!
-      yield { operatorUid, name, namespace, key, value: present ? value : undefined }
+      const [operatorUid, name, split] = states[index]!
+      yield { operatorUid, name, split, namespace, key, value: present ? value : undefined }
     }
   }
 }

@@ -191,3 +191,23 @@ test('over any history of changes, snapshots, lost uploads and restarts the stor
     { numRuns: 60 },
   )
 }, 60_000)
+
+test('a state per split: the split is the key group, equal keys of two splits are two keys', async () => {
+  const objects = new Objects()
+  const every = { from: 0, to: 2 ** 31 }
+  const a = await open(objects, every)
+  a.keyed(uid, 'acc', 3).put('k', 'three')
+  a.keyed(uid, 'acc', 700).put('k', 'seven hundred')
+  a.keyed(uid, 'acc').put('k', 'by key')
+  const chain = await a.snapshot(cp(1))
+  const b = await open(objects, every)
+  await b.restore(chain)
+  expect([b.keyed(uid, 'acc', 3), b.keyed(uid, 'acc', 700), b.keyed(uid, 'acc')].map((s) => s.get('k'))).toEqual([
+    'three',
+    'seven hundred',
+    'by key',
+  ])
+  const only = await open(objects, { from: 700, to: 701 })
+  await only.restore(chain)
+  expect([3, 700].map((split) => only.keyed(uid, 'acc', split).get('k'))).toEqual([undefined, 'seven hundred'])
+})

@@ -13,7 +13,7 @@ import { deepFrozen } from './freeze.ts'
 import type { KeyedState, SegmentRef, StateStore } from '@weir/dataflow'
 import { WeirError, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
-import { corrupt, decodeSegment, encodeSegment, pack, sha256, unpack, type Entry } from './segment.ts'
+import { corrupt, decodeSegment, encodeSegment, pack, sha256, stateId, unpack, type Entry } from './segment.ts'
 
 export interface StateStoreOptions {
   /** Wiped at open. */
@@ -166,8 +166,8 @@ export class LevelStateStore implements StateStore {
     this.#deps = deps
   }
 
-  keyed<V>(operatorUid: OperatorUid, name: string): KeyedState<V> {
-    return this.#table(JSON.stringify([operatorUid, name])) as KeyedState<V>
+  keyed<V>(operatorUid: OperatorUid, name: string, split?: number): KeyedState<V> {
+    return this.#table(stateId(operatorUid, name, split)) as KeyedState<V>
   }
 
   async restore(segments: readonly SegmentRef[]): Promise<void> {
@@ -183,12 +183,12 @@ export class LevelStateStore implements StateStore {
       const bytes = Buffer.from(object.bytes.buffer, object.bytes.byteOffset, object.bytes.byteLength)
       if (sha256(bytes) !== ref.sha256) throw corrupt(ref.key, 'its SHA-256 is not the one in the manifest')
       let batch = db.batch()
-      for (const { operatorUid, name, namespace, key, value } of decodeSegment(
+      for (const { operatorUid, name, split, namespace, key, value } of decodeSegment(
         bytes,
         ref.key,
         this.#options.keyGroups,
       )) {
-        const table = this.#table(JSON.stringify([operatorUid, name]))
+        const table = this.#table(stateId(operatorUid, name, split))
         table.restored(key, namespace, value)
         if (value === undefined) batch.del(dbKey(table.id, namespace, key))
         else batch.put(dbKey(table.id, namespace, key), pack(value))
@@ -285,8 +285,8 @@ function* changesOf(layers: readonly [Table<unknown>, Layer][]): Generator<Store
   }
 }
 function named({ id, namespace, key, value }: Stored): Entry {
-  const [operatorUid, name] = JSON.parse(id) as [string, string]
-  return { operatorUid, name, namespace, key, value }
+  const [operatorUid, name, split] = JSON.parse(id) as [string, string, number?]
+  return { operatorUid, name, split, namespace, key, value }
 }
 /** JSON: `1` and `"1"` stay different keys. */
 const dbKey = (id: string, namespace: number, key: Key): string => JSON.stringify([id, namespace, key])

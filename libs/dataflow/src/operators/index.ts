@@ -1,6 +1,14 @@
 /** One operator, one file; this is the only place that knows them all. */
 import { unreachable } from '@weir/model'
-import type { FilterNode, FlatMapNode, KeyByNode, MapNode, ReduceNode, WindowNode } from '../graph.ts'
+import type {
+  FilterNode,
+  FlatMapNode,
+  KeyByNode,
+  KeyedBySourceNode,
+  MapNode,
+  ReduceNode,
+  WindowNode,
+} from '../graph.ts'
 import type { Operator } from '../operator.ts'
 import { Filter } from './filter.ts'
 import { FlatMap } from './flat-map.ts'
@@ -18,7 +26,7 @@ export * from './source.ts'
 export * from './tumbling-window.ts'
 
 /** Nodes that are executed by an Operator; sources and sinks are adapters. */
-export type OperatorNode = FilterNode | MapNode | FlatMapNode | KeyByNode | ReduceNode | WindowNode
+export type OperatorNode = FilterNode | MapNode | FlatMapNode | KeyByNode | KeyedBySourceNode | ReduceNode | WindowNode
 
 /** A fresh instance for one subtask. A keyBy's instance belongs to the *sending* stage. */
 export function operatorFor(node: OperatorNode): Operator {
@@ -30,6 +38,7 @@ export function operatorFor(node: OperatorNode): Operator {
     case 'flatMap':
       return new FlatMap(node)
     case 'keyBy':
+    case 'keyedBySource':
       return new KeyBy(node)
     case 'reduce':
       return new Reduce(node)

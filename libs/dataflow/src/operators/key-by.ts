@@ -1,6 +1,6 @@
 /**
- * Computes the key of every record. It runs on the sending side of an exchange: the runtime partitions by
- * `keyGroupOf(key)` what comes out of it, and the operators behind the exchange see `keys` set.
+ * Computes the key of every record; the operators behind it see `keys` set. For `keyBy` it runs on the sending side of
+ * an exchange (the runtime partitions by `keyGroupOf(key)` what comes out of it), for `keyedBySource` in the chain.
  */
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import type { KeyByNode } from '../graph.ts'

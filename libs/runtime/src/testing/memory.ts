@@ -173,16 +173,16 @@ export class MemoryStateStore implements StateStore {
   restore(segments: readonly SegmentRef[]): Promise<void> {
     for (const { key } of segments) {
       for (const [id, entries] of JSON.parse(this.#objects.get(key)!) as [string, [Key, number, unknown][]][]) {
-        const [uid, name] = JSON.parse(id) as [OperatorUid, string]
-        const state = this.keyed(uid, name)
+        const [uid, name, split] = JSON.parse(id) as [OperatorUid, string, number?]
+        const state = this.keyed(uid, name, split)
         for (const [k, namespace, value] of entries) state.put(k, value, namespace)
       }
     }
     return Promise.resolve()
   }
 
-  keyed<V>(operatorUid: OperatorUid, name: string): KeyedState<V> {
-    const id = JSON.stringify([operatorUid, name])
+  keyed<V>(operatorUid: OperatorUid, name: string, split?: number): KeyedState<V> {
+    const id = JSON.stringify(split === undefined ? [operatorUid, name] : [operatorUid, name, split])
     let entry = this.#states.get(id)
     if (entry === undefined) {
       const state = new MemoryKeyedState<unknown>()
