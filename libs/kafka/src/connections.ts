@@ -34,6 +34,7 @@ interface KafkajsCluster {
   findBroker(of: { nodeId: string }): Promise<KafkajsBroker>
   findGroupCoordinator(of: { groupId: string; coordinatorType: number }): Promise<KafkajsBroker>
   findControllerBroker(): Promise<KafkajsBroker>
+  readonly brokerPool: { readonly brokers: Readonly<Record<string, KafkajsBroker>> }
 }
 const COORDINATOR = { group: 0, transaction: 1 } as const
 
@@ -165,6 +166,25 @@ export class KafkaConnections {
     await this.connect()
     await this.#cluster.refreshMetadata() // kafkajs finds the controller only in metadata it has already
     return this.send(await this.#cluster.findControllerBroker(), api)
+  }
+
+  /** To each broker there is: for what every coordinator answers for itself. */
+  async everyBroker<T extends { errorCode: number }>(
+    api: ApiCall<T>,
+    signal: AbortSignal,
+  ): Promise<{ readonly nodeId: string; readonly answer: T }[]> {
+    await this.connect()
+    await this.#cluster.refreshMetadata()
+    const nodeIds = Object.keys(this.#cluster.brokerPool.brokers)
+    return Promise.all(nodeIds.map(async (nodeId) => ({ nodeId, answer: await this.toNode(nodeId, api, signal) })))
+  }
+
+  /** As `toLeader`, to a broker by its id. */
+  toNode<T extends { errorCode: number }>(nodeId: string, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
+    return this.#patiently(api.apiName, signal, async (again) => {
+      if (again) await this.#cluster.refreshMetadata()
+      return this.toBroker(nodeId, api)
+    })
   }
 
   async send<T>(broker: KafkajsBroker, api: ApiCall<T>): Promise<T> {

@@ -4,7 +4,14 @@
  */
 import { WeirError, type Clock, type RecordHeader } from '@weir/model'
 import { Packr } from 'msgpackr'
-import type { AppendRequest, Marker, ProducerIdentity, ReadRecord, TransactionalLog } from './port.ts'
+import type {
+  AppendRequest,
+  Marker,
+  OpenTransactionInfo,
+  ProducerIdentity,
+  ReadRecord,
+  TransactionalLog,
+} from './port.ts'
 import type { FrameRef, LogStorage } from './storage.ts'
 
 type Change =
@@ -175,6 +182,19 @@ export class EmbeddedLog implements TransactionalLog {
     await this.#storage.sync()
     this.#wake()
     return this.#identity(transactionalId)
+  }
+
+  transactions(prefix: string): Promise<readonly OpenTransactionInfo[]> {
+    const open = [...this.#producers].filter(([id, producer]) => id.startsWith(prefix) && producer.open !== null)
+    return Promise.resolve(
+      open.map(([transactionalId, { pid, epoch, timeoutMs, open }]) => ({
+        transactionalId,
+        producerId: pid,
+        producerEpoch: epoch,
+        timeoutMs,
+        partitions: [...open!.parts.keys()].map((key) => key.replace(/\/(\d+)$/, '-$1')),
+      })),
+    )
   }
 
   outcome(producerId: string, topic: string, partition: number, from: number): Promise<'commit' | 'abort' | 'none'> {

@@ -29,6 +29,13 @@ export interface AppendRequest extends ProducerIdentity {
   readonly records: readonly LogRecord[]
 }
 
+export interface OpenTransactionInfo extends ProducerIdentity {
+  readonly transactionalId: string
+  readonly timeoutMs: number
+  /** `topic-partition` */
+  readonly partitions: readonly string[]
+}
+
 /** Errors are WeirErrors; `PRODUCER_FENCED` (fenced) for an epoch that is not current. */
 export interface TransactionalLog {
   /** False when it was there. */
@@ -43,6 +50,8 @@ export interface TransactionalLog {
   mark(producer: ProducerIdentity & { readonly transactionalId: string }, marker: Marker): Promise<void>
   /** On disk when it resolves. A repeated commit is a success again; `TRANSACTION_ABORTED` (restart) after an abort. */
   end(producer: ProducerIdentity & { readonly transactionalId: string }, commit: boolean): Promise<ProducerIdentity>
+  /** Every open transaction whose id begins with `prefix`. */
+  transactions(prefix: string): Promise<readonly OpenTransactionInfo[]>
   /** First control record of the producer id in the partition at or after the offset. */
   outcome(
     producerId: string,

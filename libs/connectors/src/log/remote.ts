@@ -11,7 +11,14 @@ import {
 } from '@grpc/grpc-js'
 import { WeirError, asWeirError } from '@weir/model'
 import { log as wire } from '@weir/proto'
-import type { AppendRequest, LogRecord, Marker, ProducerIdentity, TransactionalLog } from './port.ts'
+import type {
+  AppendRequest,
+  LogRecord,
+  Marker,
+  OpenTransactionInfo,
+  ProducerIdentity,
+  TransactionalLog,
+} from './port.ts'
 
 const ERROR_KEY = 'weir-error'
 const LIMITS = { 'grpc.max_receive_message_length': 64 << 20, 'grpc.max_send_message_length': 64 << 20 }
@@ -73,6 +80,10 @@ export async function serveLog(log: TransactionalLog): Promise<LogService> {
       return { baseOffset: await log.append({ ...r, records }) }
     }),
     endTransaction: handler((r: wire.EndTransactionRequest) => log.end(r, r.commit)),
+    transactions: handler(async (r: wire.TransactionsRequest) => {
+      const open = await log.transactions(r.prefix)
+      return { transactions: open.map((t) => ({ ...t, partitions: [...t.partitions] })) }
+    }),
     outcome: handler(async (r: wire.OutcomeRequest) => ({
       outcome: OUTCOMES.indexOf(await log.outcome(r.producerId, r.topic, r.partition, r.fromOffset)),
     })),
@@ -145,6 +156,11 @@ export class LogClient implements TransactionalLog {
     const { transactionalId, producerId, producerEpoch } = producer
     const request = { transactionalId, producerId, producerEpoch, commit }
     return this.#ask<wire.ProducerIdentity>((m, o, r) => this.#client.endTransaction(request, m, o, r))
+  }
+
+  async transactions(prefix: string): Promise<readonly OpenTransactionInfo[]> {
+    type Reply = wire.TransactionsResponse
+    return (await this.#ask<Reply>((m, o, r) => this.#client.transactions({ prefix }, m, o, r))).transactions
   }
 
   async outcome(

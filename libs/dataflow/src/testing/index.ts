@@ -1,2 +1,3 @@
 export * from './two-phase-sink-contract.ts'
 export * from './memory-staged-output.ts'
+export { janitorContract, type JanitorHarness } from './janitor-contract.ts'

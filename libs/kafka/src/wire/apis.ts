@@ -1,5 +1,6 @@
 /** The requests Weir sends itself, with the grammar of each above it. All are flexible: they end in tagged fields. */
 import { Reader, Writer } from './bytes.ts'
+import { mustWait } from './errors.ts'
 
 /** What kafkajs' connection sends: key, version, payload behind the header, and how to read the answer. */
 export interface ApiCall<T> {
@@ -303,9 +304,9 @@ export const fetchRecords = (
   })
 }
 
-/** ListTransactions 0: state filters, producer id filters → [transactional id, producer id, state]. */
-export const listTransactions = () =>
-  call('ListTransactions', 66, 0, new Writer().uvarint(1).uvarint(1).tags(), (r) => {
+/** ListTransactions 0: state filters (none = every state), producer id filters → [transactional id, producer id, state]. */
+export const listTransactions = (states: readonly string[] = []) =>
+  call('ListTransactions', 66, 0, strings(states).uvarint(1).tags(), (r) => {
     r.i32()
     const errorCode = r.i16()
     r.array(() => r.string())
@@ -316,3 +317,40 @@ export const listTransactions = () =>
     })
     return { errorCode, transactions }
   })
+
+/**
+ * DescribeTransactions 0: [transactional id] → throttle, [error, id, state, timeout ms, start ms, producer id, epoch,
+ * [topic, [partition]]]. To the coordinator of the ids.
+ */
+export const describeTransactions = (ids: readonly string[]) =>
+  call('DescribeTransactions', 65, 0, strings(ids).tags(), (r) => {
+    r.i32()
+    const transactions = r.array(() => {
+      const one = {
+        errorCode: r.i16(),
+        transactionalId: r.string()!,
+        state: r.string()!,
+        timeoutMs: r.i32(),
+        startedAt: r.i64(),
+        producerId: r.i64(),
+        producerEpoch: r.i16(),
+        partitions: r
+          .array(() => {
+            const topic = r.string()!
+            const of = r.array(() => `${topic}-${r.i32()}`)
+            r.tags()
+            return of
+          })
+          .flat(),
+      }
+      r.tags()
+      return one
+    })
+    // One that must wait makes the answer one that must wait.
+    return { errorCode: transactions.find((t) => mustWait(t.errorCode))?.errorCode ?? 0, transactions }
+  })
+
+function strings(items: readonly string[]): Writer {
+  const w = new Writer()
+  return w.array(items, (item) => w.string(item))
+}
