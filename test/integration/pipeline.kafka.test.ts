@@ -194,7 +194,11 @@ class Attempt {
               chainLengthMax: 3,
               freeze: false,
             },
-            { objects, segmentKey: (c) => `${c.epoch}-a${n}-${i}-${stage}` },
+            {
+              objects,
+              putSegment: async (key, bytes) => void (await objects.put(key, bytes)),
+              segmentKey: (c) => `${c.epoch}-a${n}-${i}-${stage}`,
+            },
           ),
         report: (report) => {
           this.#reports.push({ from: i, report })

@@ -39,8 +39,12 @@ export async function openMetadata(config: JobManagerConfig, env: NodeJS.Process
       return {
         jobs: new EtcdJobStore(scope),
         objects,
-        checkpoints: (jobId) =>
-          new ArbitratedCheckpointStore(jobId, leadership.generation, { objects, register, random: systemRandom }),
+        checkpoints: (jobId, arbiter) =>
+          new ArbitratedCheckpointStore(jobId, leadership.generation, arbiter, {
+            objects,
+            register,
+            random: systemRandom,
+          }),
       }
     },
     async close() {

@@ -37,6 +37,8 @@ export class JobDto {
   @ApiProperty({ type: Number, nullable: true }) readonly lastRecoveryMs!: number | null
   @ApiProperty({ description: 'Transactions lost at the broker and written again from staged output, in this term' })
   readonly healedTransactions!: number
+  @ApiProperty({ type: Object, isArray: true, description: 'What somebody should look at: code, since, message' })
+  readonly alerts!: object[]
   @ApiProperty() readonly recordsIn!: number
   @ApiProperty({ description: 'ms since 1970' }) readonly submittedAt!: number
   @ApiProperty({ type: Object, nullable: true }) readonly error!: object | null

@@ -127,6 +127,7 @@ export class Term {
   /** A slice of an attempt that is over, or of a job that is not there, is told to go. */
   alive(id: TaskManagerId, slices: readonly SliceId[]): void {
     for (const slice of slices) {
+      if (slice.attempt.generation > this.generation) continue // a later leader's: not ours to judge
       const view = this.#masters.get(slice.jobId)?.view()
       const current = view?.generation === slice.attempt.generation && view.attempt === slice.attempt.attempt
       if (!current) this.#deps.fleet.send(id, { type: 'stop', slice, mode: 'leave' })
@@ -160,7 +161,7 @@ export class Term {
     const master = new JobMaster(
       { spec, generation, submittedAt: record.submittedAt, tickMs: TICK_MS },
       {
-        checkpoints: stores.checkpoints(jobId),
+        checkpoints: stores.checkpoints(jobId, spec.plan.settings.arbiter),
         jobs: stores.jobs,
         control: fleet,
         slots: this.#slots,
@@ -186,7 +187,7 @@ export class Term {
 
 function levelOf(channel: string): 'debug' | 'info' | 'warn' {
   // Nothing is missing any more, and somebody should know that the fleet was down for too long.
-  if (channel === 'weir:sink:healed') return 'warn'
+  if (channel === 'weir:sink:healed' || channel === 'weir:job:alert') return 'warn'
   return channel.startsWith('weir:checkpoint') ? 'debug' : 'info'
 }
 
@@ -205,6 +206,7 @@ function viewOf(record: JobRecord): JobView {
     restarts: 0,
     lastRecoveryMs: null,
     healedTransactions: 0,
+    alerts: [],
     recordsIn: 0,
     submittedAt: record.submittedAt,
     error: (record.ended?.error as JobView['error'] | undefined) ?? null,

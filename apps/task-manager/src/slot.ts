@@ -3,7 +3,7 @@
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
 import type { Plan } from '@weir/dataflow'
-import { ObjectStagedOutput, openObjectStore, segmentKey } from '@weir/metadata'
+import { ObjectStagedOutput, openObjectStore, putPatiently, segmentKey } from '@weir/metadata'
 import { EVERY_SPLIT, keyGroupRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { openStateStore } from '@weir/state'
@@ -85,7 +85,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
       exchange,
       createSource: (node, context) => adapters.source(node, context),
       createSink: (node, context) => adapters.sink(node, context, settings),
-      openState: (stage) =>
+      openState: (stage, { signal }) =>
         openStateStore(
           {
             dir: join(data.stateDir, `stage-${stage}`),
@@ -98,7 +98,17 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
             chainLengthMax: CHAIN_LENGTH_MAX,
             freeze: data.freeze,
           },
-          { objects, segmentKey: (checkpoint) => segmentKey(jobId, checkpoint, subtask, stage) },
+          {
+            objects,
+            // An outage shorter than the alignment time costs no epoch.
+            putSegment: (key, bytes) =>
+              putPatiently(objects, key, bytes, {
+                clock: systemClock,
+                signal,
+                budgetMs: settings.checkpoint.alignTimeoutMs,
+              }),
+            segmentKey: (checkpoint) => segmentKey(jobId, checkpoint, subtask, stage),
+          },
         ),
       report: (report) => reported(id, report),
       turn: () => new Promise((resolve) => setImmediate(resolve)),

@@ -11,7 +11,7 @@ export interface CommitPermit {
   readonly manifest: ManifestRef
 }
 
-/** What a store returns when *both* arbiters have acknowledged a manifest. */
+/** What a store returns when *both* arbiters have acknowledged a manifest, or head.json alone while etcd is silent. */
 export interface Published {
   readonly manifest: ManifestRef
   /** Mod revision of the head in etcd after this publish: the next publish compares it (PROTOCOL A5). */

@@ -37,7 +37,14 @@ export interface ObjectStore {
 export interface Leadership {
   /** max(election revision, what heads demand): fences (PROTOCOL C1). */
   readonly generation: Generation
-  /** Aborted at lease end by the own monotonic clock (from the *sending* of the last answered keep-alive), or on loss. */
+  /**
+   * False from the lease's end by the own monotonic clock (counted from the *sending* of the last answered keep-alive):
+   * the leader is a *caretaker* then. It triggers, collects, publishes by compare-and-swap and commits what it has
+   * published; whatever else it does to a job begins with a fresh compare-and-swap of that job's head.
+   * True again when the arbiter answers and has kept the lease.
+   */
+  readonly live: boolean
+  /** Aborted when the arbiter *says* that the lease is gone, or on `resign`. Silence of the arbiter aborts nothing. */
   readonly signal: AbortSignal
   /** Gives the lease back at once, so that another need not wait for its end. */
   resign(): Promise<void>
@@ -110,10 +117,18 @@ export type ClaimOutcome =
   | { readonly kind: 'superseded'; readonly by: Generation }
 
 export type PublishOutcome =
+  /** By both arbiters, or by a compare-and-swap of head.json alone while etcd is silent. */
   | { readonly kind: 'published'; readonly published: Published }
   /** Sent, and no answer, or only one of two arbiters has it: only the same manifest may be sent again (PROTOCOL A3). */
   | { readonly kind: 'unknown'; readonly reason: string }
   /** An arbiter proves that we are not the owner any more: step down, abort nothing. */
+  | { readonly kind: 'superseded'; readonly reason: string }
+
+export type ReconcileOutcome =
+  /** Both arbiters hold what is published. */
+  | { readonly kind: 'reconciled' }
+  /** etcd is still silent; head.json is still ours, as far as it answers. */
+  | { readonly kind: 'degraded'; readonly reason: string }
   | { readonly kind: 'superseded'; readonly reason: string }
 
 /**
@@ -121,7 +136,11 @@ export type PublishOutcome =
  * `claim` must have succeeded before any other call (PROTOCOL A6); others throw `CLAIM_REQUIRED` else.
  */
 export interface CheckpointStore {
-  /** CAS own generation into head.json → read etcd linearizably → highest epoch of both. Throws kind `retry` when an arbiter is away. */
+  /**
+   * CAS own generation into head.json → read etcd linearizably → highest epoch of both. Throws kind `retry` when head.json
+   * cannot be swapped, or etcd is silent and this store has never claimed before; later claims do without etcd, since
+   * the swap proves that nobody else has come between.
+   */
   claim(): Promise<ClaimOutcome>
   /** Stores the manifest under its own key. Repeating it is harmless. */
   writeManifest(manifest: Manifest): Promise<ManifestRef>
@@ -129,14 +148,19 @@ export interface CheckpointStore {
   readManifest(ref: ManifestRef): Promise<Manifest>
   /**
    * One etcd transaction comparing the leader key and the head's mod revision (PROTOCOL A5), then the mirror into
-   * head.json; acknowledged only when both are. Called again with the *same* manifest after `unknown`.
+   * head.json; acknowledged only when both are. While etcd is silent: the compare-and-swap of head.json alone
+   * (`degraded`). Called again with the *same* manifest after `unknown`.
    */
   publish(ref: ManifestRef): Promise<PublishOutcome>
+  /** etcd did not answer and may be behind head.json, which decides alone. */
+  readonly degraded: boolean
+  /** While `degraded`, now and then: raises etcd to what is published, verifies both. */
+  reconcile(): Promise<ReconcileOutcome>
 }
 
 /** Everything a leader gets from the metadata room for its term. */
 export interface LeaderStores {
   readonly jobs: JobStore
-  checkpoints(jobId: JobId): CheckpointStore
+  checkpoints(jobId: JobId, arbiter: 'etcd' | 's3'): CheckpointStore
   readonly objects: ObjectStore
 }

@@ -106,6 +106,11 @@ export interface JobSettings {
   /** Time a recovery may take before a prepared transaction expires (PROTOCOL B1). */
   readonly recoveryBudgetMs: number
   readonly restart: { readonly attempts: number; readonly delayMs: number }
+  /**
+   * Who decides that an epoch is published: `etcd` = etcd and head.json in the object store, the latter alone while etcd is
+   * silent; `s3` = head.json alone. Fixed for the life of a job.
+   */
+  readonly arbiter: 'etcd' | 's3'
 }
 
 /** What a job file's default export is. `kind` and `version` let a task-manager refuse a bundle of another time. */

@@ -15,6 +15,7 @@ export const defaultSettings: JobSettings = {
   transactionTimeoutMs: 900_000,
   recoveryBudgetMs: 180_000,
   restart: { attempts: 10, delayMs: 1_000 },
+  arbiter: 'etcd',
 }
 
 /** Key groups are stored as 16-bit numbers. */
@@ -44,6 +45,8 @@ export function validateSettings(settings: JobSettings): void {
   whole('restart.attempts', restart.attempts, 0, Number.MAX_SAFE_INTEGER)
   whole('restart.delayMs', restart.delayMs, 0, DURATION_MS_MAX)
 
+  oneOf('arbiter', settings.arbiter, ['etcd', 's3'])
+
   const epochs = checkpoint.toleratedAborts + 1
   const neededMs = epochs * (checkpoint.intervalMs + checkpoint.alignTimeoutMs) + recoveryBudgetMs
   if (transactionTimeoutMs < neededMs) {
@@ -64,5 +67,14 @@ function whole(setting: string, value: unknown, min: number, max: number): void 
   throw new WeirError(
     { code: 'SETTINGS_INVALID', kind: 'invalid', setting, got },
     `${setting} is ${got}; it must be a whole number from ${min} to ${max}.`,
+  )
+}
+
+function oneOf(setting: string, value: unknown, allowed: readonly string[]): void {
+  if (allowed.includes(value as string)) return
+  const got = typeof value === 'string' ? `"${value}"` : typeof value
+  throw new WeirError(
+    { code: 'SETTINGS_INVALID', kind: 'invalid', setting, got },
+    `${setting} is ${got}; it must be one of ${allowed.join(', ')}.`,
   )
 }

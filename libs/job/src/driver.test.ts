@@ -26,13 +26,14 @@ const ref = (m: Manifest): ManifestRef => ({
 })
 
 /** A leader with one task-manager; arbiters answer as told. */
-function leader(answers: (PublishOutcome | 'ok')[] = []) {
+function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: boolean } = { degraded: false }) {
   const clock = new ManualClock()
   const commands: SliceCommand[] = []
   const steppedDown: string[] = []
   const abort = new AbortController()
   const sent: ManifestRef[] = []
   let claims = 0
+  let reconciles = 0
   let record = { jobId: id, ended: null } as unknown as JobRecord
   const checkpoints: CheckpointStore = {
     claim: async () => {
@@ -47,6 +48,13 @@ function leader(answers: (PublishOutcome | 'ok')[] = []) {
       return answer === 'ok'
         ? { kind: 'published', published: { manifest, headRevision: '2', mirrorTag: 'u' } }
         : answer
+    },
+    get degraded() {
+      return arbiter.degraded
+    },
+    reconcile: async () => {
+      reconciles++
+      return arbiter.degraded ? { kind: 'degraded', reason: 'still away' } : { kind: 'reconciled' }
     },
   }
   const jobs = {
@@ -104,6 +112,8 @@ function leader(answers: (PublishOutcome | 'ok')[] = []) {
     run,
     ack,
     record: () => record,
+    reconciles: () => reconciles,
+    claims: () => claims,
     disconnect: () => (connected = false),
   }
 }
@@ -131,6 +141,36 @@ test('A3: an unanswered publish is sent again, with the same manifest, until the
   await l.settle(1_000)
   expect(l.sent.map((m) => m.digest)).toEqual(['d1', 'd1', 'd1'])
   expect(words(l.commands).filter((w) => w === 'commit')).toHaveLength(1)
+})
+
+test('etcd silent: the alert is raised, and cleared when etcd has been raised to what is published', async () => {
+  const arbiter = { degraded: true }
+  const l = leader([], arbiter)
+  await l.run()
+  await l.settle(1_050)
+  l.ack(1)
+  await l.settle(100)
+  expect(words(l.commands)).toContain('commit')
+  expect(l.master.view().alerts).toMatchObject([{ code: 'ARBITER_DEGRADED' }])
+  await l.settle(3_000)
+  expect(l.reconciles()).toBeGreaterThanOrEqual(2)
+  arbiter.degraded = false
+  await l.settle(1_050)
+  expect(l.master.view().alerts).toEqual([])
+  const asked = l.reconciles()
+  await l.settle(3_000)
+  expect(l.reconciles()).toBe(asked)
+})
+
+test('A8: a deploy comes right behind a won claim, also after a long wait for slots', async () => {
+  const l = leader()
+  l.master.start()
+  await l.settle(10_000)
+  const claims = l.claims()
+  l.slots.join(A, 1)
+  await l.settle(50)
+  expect(l.claims()).toBe(claims + 1)
+  expect(words(l.commands)).toEqual(['deploy'])
 })
 
 test('superseded: steps down, commits nothing', async () => {

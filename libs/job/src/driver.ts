@@ -94,6 +94,17 @@ export interface CheckpointView {
   reason: string | null
 }
 
+export interface JobAlert {
+  /**
+   * `ARBITER_DEGRADED`: etcd is silent, head.json alone decides. `PUBLISH_UNANSWERED`: nothing about the job can be decided
+   * until an arbiter answers. `CLAIM_WAITING`: a restart waits for the arbiters. `CHECKPOINTS_GIVEN_UP`: in a row.
+   */
+  readonly code: 'ARBITER_DEGRADED' | 'PUBLISH_UNANSWERED' | 'CLAIM_WAITING' | 'CHECKPOINTS_GIVEN_UP'
+  /** ms since 1970. */
+  readonly since: number
+  readonly message: string
+}
+
 export interface JobView {
   readonly jobId: JobId
   readonly name: string
@@ -107,6 +118,8 @@ export interface JobView {
   readonly lastRecoveryMs: number | null
   /** Transactions that the broker had aborted after their epoch was published, and that were written again: this term. */
   readonly healedTransactions: number
+  /** What somebody should look at. */
+  readonly alerts: readonly JobAlert[]
   readonly recordsIn: number
   readonly submittedAt: number
   readonly error: Failure | null
@@ -124,6 +137,9 @@ export interface JobView {
 const HISTORY_MAX = 100
 const PUBLISH_BACKOFF_MAX_MS = 2_000
 const CLAIM_RETRY_MS = 300
+const MANIFEST_RETRY_MS = 300
+/** How often a degraded job asks whether etcd is back, and whether head.json is still its own. */
+const RECONCILE_MS = 1_000
 const END_RETRY_MS = 500
 
 export class JobMaster {
@@ -135,6 +151,8 @@ export class JobMaster {
   #closed = false
   /** The store takes one call at a time. */
   #storeTurn: Promise<unknown> = Promise.resolve()
+  readonly #alerts = new Map<JobAlert['code'], JobAlert>()
+  #cancelReconcile: (() => void) | null = null
   #ended: Promise<void>
   #resolveEnded: () => void = () => {}
 
@@ -170,6 +188,7 @@ export class JobMaster {
     if (this.#closed) return
     this.#closed = true
     this.#cancelTick()
+    this.#cancelReconcile?.()
     this.#deps.slots.release(this.jobId)
   }
 
@@ -207,6 +226,7 @@ export class JobMaster {
       restarts: s.restarts,
       lastRecoveryMs: s.lastRecoveryMs,
       healedTransactions: s.healed,
+      alerts: [...this.#alerts.values()],
       recordsIn: s.recordsIn,
       submittedAt: this.#options.submittedAt,
       error: s.ending?.error ?? waiting ?? s.lastError,
@@ -259,6 +279,7 @@ export class JobMaster {
       case 'publish':
         return this.#store(() => this.#publishEpoch(effect.checkpoint, effect.ref, effect.again))
       case 'published':
+        this.#calm('CHECKPOINTS_GIVEN_UP')
         this.#note(effect.ref.epoch, { status: 'published', durationMs: effect.durationMs })
         return this.#publish('weir:checkpoint:published', { epoch: effect.ref.epoch, durationMs: effect.durationMs })
       case 'commit':
@@ -295,6 +316,7 @@ export class JobMaster {
 
   #giveUp(checkpoint: CheckpointId, reason: GiveUpReason, detail: string, waitingFor: readonly Subtask[]): void {
     this.#note(checkpoint.epoch, { status: 'given-up', reason: `${reason}: ${detail}` })
+    if (reason !== 'suspended') this.#alert('CHECKPOINTS_GIVEN_UP', `epoch ${checkpoint.epoch}: ${reason}, ${detail}`)
     this.#publish('weir:checkpoint:given-up', { epoch: checkpoint.epoch, reason, detail, waitingFor })
     this.#toAll((slice) => ({ type: 'give-up', slice, checkpoint }))
   }
@@ -304,6 +326,8 @@ export class JobMaster {
     while (!this.#closed) {
       try {
         const outcome = await checkpoints.claim()
+        this.#calm('CLAIM_WAITING')
+        this.#watchArbiter('etcd did not answer at the claim')
         if (outcome.kind === 'superseded') {
           return this.dispatch({ type: 'claim-refused', reason: `generation ${outcome.by} has claimed the job` })
         }
@@ -313,17 +337,28 @@ export class JobMaster {
         const error = asWeirError(thrown, 'CLAIM_FAILED', 'retry')
         if (error.kind === 'invalid') return this.dispatch({ type: 'claim-failed', failure: error.toJSON() })
         if (error.kind === 'fenced') return this.dispatch({ type: 'claim-refused', reason: error.message })
+        this.#alert('CLAIM_WAITING', error.message)
         await clock.sleep(CLAIM_RETRY_MS, signal) // bounded by the lease: the signal ends it
       }
     }
   }
 
+  /** An outage of the object store shorter than the alignment time costs no epoch. */
   async #writeManifest(checkpoint: CheckpointId, manifest: Manifest): Promise<void> {
-    try {
-      const ref = await this.#deps.checkpoints.writeManifest(manifest)
-      this.dispatch({ type: 'stored', checkpoint, ref })
-    } catch (thrown) {
-      this.dispatch({ type: 'store-failed', checkpoint, reason: asWeirError(thrown, 'STORE_FAILED').message })
+    const { checkpoints, clock, signal } = this.#deps
+    const deadline = clock.monotonic() + this.#options.spec.plan.settings.checkpoint.alignTimeoutMs
+    while (!this.#closed) {
+      try {
+        const ref = await checkpoints.writeManifest(manifest)
+        return this.dispatch({ type: 'stored', checkpoint, ref })
+      } catch (thrown) {
+        const error = asWeirError(thrown, 'STORE_FAILED')
+        const wanted = this.#state.coordinator.phase === 'storing' // else nobody waits for it any more
+        if (!wanted || error.kind !== 'retry' || clock.monotonic() >= deadline) {
+          return this.dispatch({ type: 'store-failed', checkpoint, reason: error.message })
+        }
+        await clock.sleep(MANIFEST_RETRY_MS, signal)
+      }
     }
   }
 
@@ -333,6 +368,9 @@ export class JobMaster {
     if (this.#closed) return
     try {
       const outcome = await checkpoints.publish(ref)
+      if (outcome.kind === 'unknown') this.#alert('PUBLISH_UNANSWERED', `epoch ${ref.epoch}: ${outcome.reason}`)
+      else this.#calm('PUBLISH_UNANSWERED')
+      this.#watchArbiter(`etcd did not answer when epoch ${ref.epoch} was published`)
       this.dispatch({ type: 'publish-answered', checkpoint, outcome })
     } catch (thrown) {
       // Whatever went wrong here, the request may have left: that is "unknown", never "failed" (PROTOCOL A3).
@@ -344,6 +382,35 @@ export class JobMaster {
         outcome: { kind: fenced ? 'superseded' : 'unknown', reason },
       })
     }
+  }
+
+  /** While etcd is silent: asks now and then, so that the alert is cleared and a takeover is noticed between epochs. */
+  #watchArbiter(reason: string): void {
+    const { checkpoints, clock } = this.#deps
+    if (!checkpoints.degraded) return this.#calm('ARBITER_DEGRADED')
+    this.#alert('ARBITER_DEGRADED', `${reason}; epochs are published by head.json alone until it does`)
+    if (this.#cancelReconcile !== null || this.#closed) return
+    this.#cancelReconcile = clock.after(RECONCILE_MS, () => {
+      this.#cancelReconcile = null
+      this.#store(() => this.#reconcile())
+    })
+  }
+
+  async #reconcile(): Promise<void> {
+    if (this.#closed) return
+    const outcome = await this.#deps.checkpoints.reconcile()
+    if (outcome.kind === 'superseded') return this.#deps.stepDown(`${this.jobId}: ${outcome.reason}`)
+    this.#watchArbiter(outcome.kind === 'degraded' ? outcome.reason : '')
+  }
+
+  #alert(code: JobAlert['code'], message: string): void {
+    const since = this.#alerts.get(code)?.since
+    this.#alerts.set(code, { code, since: since ?? this.#deps.clock.now(), message })
+    if (since === undefined) this.#publish('weir:job:alert', { code, message, raised: true })
+  }
+
+  #calm(code: JobAlert['code']): void {
+    if (this.#alerts.delete(code)) this.#publish('weir:job:alert', { code, message: '', raised: false })
   }
 
   #recordEnd(): void {

@@ -84,7 +84,14 @@ export type JobPhase =
   /** Waiting for the won compare-and-swap on head.json: before it, nothing is done to the job (PROTOCOL A6). */
   | { readonly phase: 'claiming' }
   /** Waiting for enough free slots. */
-  | { readonly phase: 'placing'; readonly sinceMs: number; readonly manifest: Manifest | null }
+  | {
+      readonly phase: 'placing'
+      /** When the head was claimed. */
+      readonly claimedMs: number
+      /** When the wait began, or the wish to end came. */
+      readonly sinceMs: number
+      readonly manifest: Manifest | null
+    }
   /** Waiting until every slice has loaded the bundle and opened its data endpoint. */
   | { readonly phase: 'deploying'; readonly deadlineMs: number; readonly manifest: Manifest | null }
   /** Waiting until every sink has resolved its handles and fenced its pool, and all state is restored. */
@@ -211,6 +218,8 @@ export interface JobStep {
 export const DEPLOY_TIMEOUT_MS = 60_000
 export const RECOVER_TIMEOUT_MS = 180_000
 export const STOP_TIMEOUT_MS = 10_000
+/** A deploy comes this soon after the won claim, or after another one (PROTOCOL A8: a caretaker's clock proves nothing). */
+export const CLAIM_FRESH_MS = 1_000
 /** How long an ending job waits for slots to settle what is published. */
 export const ENDING_PLACEMENT_TIMEOUT_MS = 30_000
 

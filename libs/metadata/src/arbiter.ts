@@ -5,11 +5,23 @@
  *   claim     mirror.read → mirror.swap(own generation) → register.read → the lower of the two is raised → claimed
  *   publish   register.swap(compare leader + revision) → mirror.swap(compare ETag) → published
  *
+ * While the register does not answer, the machine is *degraded*: the mirror alone decides. That splits no brain, since
+ * whoever else wants the job must change the mirror first, and our swaps compare its ETag:
+ *
+ *   claim again   mirror.read → mirror.swap → register silent → mirror.read: still ours → claimed (only after a whole
+ *                 claim in this term)
+ *   publish       mirror.swap(compare ETag) → published
+ *   reconcile     register.read → raise it to what is published → mirror.read: both hold the same → reconciled
+ *                 register silent → mirror.read: does somebody else own the job by now?
+ *
+ * With the arbiter `s3` the mirror is the only register (PROTOCOL A9): the same machine without its register steps.
+ *
  * Rules, by the names of the holes they close (PROTOCOL.md):
  *   A6  nothing before the won compare-and-swap on head.json
  *   A3  after "unknown" only the same manifest may be sent again
  *   A5  the register's change compares leader key *and* revision: a late packet of an older publish changes nothing
  *   A7  a refused swap is re-read once: our own nonce in there means that the reply was lost; anything else is a takeover
+ *   A8  after the lease's end only what a fresh swap of head.json proves to be ours is touched
  */
 import { sameManifest, type Head, type ManifestRef } from '@weir/checkpoint'
 import type { Generation } from '@weir/model'
@@ -26,8 +38,16 @@ export interface RegisterView {
   readonly revision: string
 }
 
+/** `etcd`: register first, mirror second, both needed. `s3`: head.json alone. Fixed for the life of a job. */
+export type ArbiterKind = 'etcd' | 's3'
+
 export type ArbiterState = {
+  readonly kind: ArbiterKind
   readonly generation: Generation
+  /** A claim in this term read both: since then nobody but us has changed either (else a swap is refused). */
+  readonly owned: boolean
+  /** The register did not answer: it may be behind what is published, and the mirror alone decides. */
+  readonly degraded: boolean
   /** Known after the claim. */
   readonly published: ManifestRef | null
   readonly revision: string
@@ -37,9 +57,16 @@ export type ArbiterState = {
 } & (
   | { readonly phase: 'unclaimed' | 'claimed' | 'superseded' }
   | { readonly phase: 'reading-mirror'; readonly nonce: string }
-  | { readonly phase: 'claiming-mirror' | 'confirming-claim'; readonly head: Head }
-  | { readonly phase: 'reading-register'; readonly mirrored: ManifestRef | null }
-  | { readonly phase: 'raising-register'; readonly to: ManifestRef }
+  /** `again`: head.json carried our own generation already. */
+  | { readonly phase: 'claiming-mirror' | 'confirming-claim'; readonly head: Head; readonly again: boolean }
+  | { readonly phase: 'reading-register'; readonly head: Head; readonly again: boolean }
+  /** The register was silent: is the mirror still as we claimed it? */
+  | { readonly phase: 'verifying-claim'; readonly head: Head }
+  /** `reconciling`: not part of a claim. */
+  | { readonly phase: 'raising-register'; readonly to: ManifestRef; readonly reconciling: boolean }
+  | { readonly phase: 'reconciling' }
+  /** `settled`: the register holds what is published; else it was silent. */
+  | { readonly phase: 'checking-mirror'; readonly settled: boolean; readonly reason: string }
   /** `asked`: a publish of the caller, not part of a claim. */
   | { readonly phase: 'raising-mirror' | 'confirming-mirror'; readonly head: Head; readonly asked: boolean }
   | { readonly phase: 'swapping-register'; readonly ref: ManifestRef }
@@ -48,6 +75,8 @@ export type ArbiterState = {
 export type ArbiterEvent =
   | { readonly type: 'claim'; readonly nonce: string }
   | { readonly type: 'publish'; readonly ref: ManifestRef }
+  /** While degraded, now and then: is the register back? */
+  | { readonly type: 'reconcile' }
   | { readonly type: 'mirror-read'; readonly view: MirrorView }
   | { readonly type: 'mirror-swapped'; readonly tag: string | null }
   | { readonly type: 'register-read'; readonly view: RegisterView }
@@ -63,6 +92,8 @@ export type ArbiterEffect =
   | { readonly type: 'swap-register'; readonly ref: ManifestRef; readonly expected: string }
   | { readonly type: 'claimed'; readonly published: ManifestRef | null }
   | { readonly type: 'published'; readonly ref: ManifestRef }
+  /** Both arbiters hold what is published again. */
+  | { readonly type: 'reconciled' }
   | { readonly type: 'superseded'; readonly reason: string; readonly by: Generation | null }
   | { readonly type: 'unknown'; readonly reason: string }
   /** A broken rule or broken metadata: `code` says which. */
@@ -73,22 +104,31 @@ export interface ArbiterStep {
   readonly effects: readonly ArbiterEffect[]
 }
 
-export const arbiterFor = (generation: Generation): ArbiterState => ({
+export const arbiterFor = (generation: Generation, kind: ArbiterKind = 'etcd'): ArbiterState => ({
   phase: 'unclaimed',
+  kind,
   generation,
+  owned: false,
+  degraded: false,
   published: null,
   revision: '0',
   mirrorTag: null,
   pending: null,
 })
 
-type Common = Pick<ArbiterState, 'generation' | 'published' | 'revision' | 'mirrorTag' | 'pending'>
-const common = ({ generation, published, revision, mirrorTag, pending }: ArbiterState): Common => ({
-  generation,
-  published,
-  revision,
-  mirrorTag,
-  pending,
+type Common = Pick<
+  ArbiterState,
+  'kind' | 'generation' | 'owned' | 'degraded' | 'published' | 'revision' | 'mirrorTag' | 'pending'
+>
+const common = (s: Common): Common => ({
+  kind: s.kind,
+  generation: s.generation,
+  owned: s.owned,
+  degraded: s.degraded,
+  published: s.published,
+  revision: s.revision,
+  mirrorTag: s.mirrorTag,
+  pending: s.pending,
 })
 const to = (state: ArbiterState, ...effects: ArbiterEffect[]): ArbiterStep => ({ state, effects })
 
@@ -105,12 +145,18 @@ export function stepArbiter(state: ArbiterState, event: ArbiterEvent): ArbiterSt
       return to({ ...common(state), phase: 'reading-mirror', nonce: event.nonce }, { type: 'read-mirror' })
     case 'publish':
       return publish(state, event.ref)
+    case 'reconcile':
+      if (state.phase === 'superseded') return superseded(state, 'superseded before')
+      if (state.phase !== 'claimed') return refused(state, 'CLAIM_REQUIRED', `reconcile in phase ${state.phase}`)
+      if (!state.degraded) return to(state, { type: 'reconciled' })
+      return to({ ...common(state), phase: 'reconciling' }, { type: 'read-register' })
     case 'mirror-read':
       return mirrorRead(state, event.view)
     case 'mirror-swapped':
       return mirrorSwapped(state, event.tag)
     case 'register-read':
-      return state.phase === 'reading-register' ? compare(state, state.mirrored, event.view) : misplaced(state, event)
+      if (state.phase === 'reading-register') return compare(state, state.head.manifest, event.view)
+      return state.phase === 'reconciling' ? reconcile(state, event.view) : misplaced(state, event)
     case 'register-swapped':
       return registerSwapped(state, event.won, event.view)
     case 'no-answer':
@@ -127,22 +173,36 @@ function mirrorRead(state: ArbiterState, { head, tag }: MirrorView): ArbiterStep
         return superseded(state, `head.json belongs to generation ${head.generation}`, head.generation)
       }
       const own: Head = { generation: state.generation, manifest: head?.manifest ?? null, nonce: state.nonce }
+      const again = head?.generation === state.generation
       return to(
-        { ...common(state), phase: 'claiming-mirror', head: own },
+        { ...common(state), phase: 'claiming-mirror', head: own, again },
         { type: 'swap-mirror', head: own, expected: tag },
       )
     }
     case 'confirming-claim': {
-      if (head?.nonce === state.head.nonce) return claimedMirror(state, state.head, tag!)
+      if (head?.nonce === state.head.nonce) return claimedMirror(state, tag!)
       if (head !== null && head.generation > state.generation) {
         return superseded(state, `head.json was claimed by generation ${head.generation}`, head.generation)
       }
       // An older leader's last mirror came between: nothing of ours was decided, the claim begins again.
       return to({ ...common(state), phase: 'unclaimed' }, { type: 'unknown', reason: 'head.json changed meanwhile' })
     }
+    case 'verifying-claim': {
+      if (head?.nonce === state.head.nonce) {
+        return claimed({ ...common(state), degraded: true, mirrorTag: tag, phase: 'claimed' }, head.manifest)
+      }
+      return superseded(state, 'head.json was claimed by somebody else', head?.generation ?? null)
+    }
     case 'confirming-mirror': {
       if (head?.nonce === state.head.nonce) return mirrored(state, state.head, tag!, state.asked)
       return superseded(state, 'head.json was changed by somebody else', head?.generation ?? null)
+    }
+    case 'checking-mirror': {
+      if (head?.generation !== state.generation) {
+        return superseded(state, 'head.json belongs to somebody else', head?.generation ?? null)
+      }
+      if (!state.settled) return to({ ...common(state), phase: 'claimed' }, { type: 'unknown', reason: state.reason })
+      return to({ ...common(state), degraded: false, phase: 'claimed' }, { type: 'reconciled' })
     }
     default:
       return misplaced(state, { type: 'mirror-read' })
@@ -152,7 +212,7 @@ function mirrorRead(state: ArbiterState, { head, tag }: MirrorView): ArbiterStep
 function mirrorSwapped(state: ArbiterState, tag: string | null): ArbiterStep {
   switch (state.phase) {
     case 'claiming-mirror':
-      if (tag !== null) return claimedMirror(state, state.head, tag)
+      if (tag !== null) return claimedMirror(state, tag)
       return to({ ...state, phase: 'confirming-claim' }, { type: 'read-mirror' })
     case 'raising-mirror':
       if (tag !== null) return mirrored(state, state.head, tag, state.asked)
@@ -162,16 +222,20 @@ function mirrorSwapped(state: ArbiterState, tag: string | null): ArbiterStep {
   }
 }
 
-const claimedMirror = (state: ArbiterState, head: Head, tag: string): ArbiterStep =>
-  to(
-    { ...common(state), mirrorTag: tag, phase: 'reading-register', mirrored: head.manifest },
-    { type: 'read-register' },
-  )
+function claimedMirror(
+  state: Extract<ArbiterState, { phase: 'claiming-mirror' | 'confirming-claim' }>,
+  tag: string,
+): ArbiterStep {
+  const { head, again } = state
+  const next = { ...common(state), mirrorTag: tag }
+  if (state.kind === 's3') return claimed({ ...next, phase: 'claimed' }, head.manifest)
+  return to({ ...next, phase: 'reading-register', head, again }, { type: 'read-register' })
+}
 
 /** Both are read, the mirror is ours: raise whichever is behind (PROTOCOL A1: the higher epoch is the truth). */
 function compare(state: ArbiterState, mirror: ManifestRef | null, view: RegisterView): ArbiterStep {
   if (!view.leading) return superseded(state, 'the leader key in the arbiter is not ours any more')
-  const next = { ...common(state), revision: view.revision }
+  const next = { ...common(state), revision: view.revision, degraded: false }
   const [inMirror, inRegister] = [mirror?.epoch ?? 0, view.manifest?.epoch ?? 0]
   if (inMirror === inRegister) {
     if (sameManifest(mirror, view.manifest)) return claimed({ ...next, phase: 'claimed' }, mirror)
@@ -180,7 +244,7 @@ function compare(state: ArbiterState, mirror: ManifestRef | null, view: Register
   }
   if (inMirror > inRegister) {
     return to(
-      { ...next, phase: 'raising-register', to: mirror! },
+      { ...next, phase: 'raising-register', to: mirror!, reconciling: false },
       { type: 'swap-register', ref: mirror!, expected: view.revision },
     )
   }
@@ -188,8 +252,31 @@ function compare(state: ArbiterState, mirror: ManifestRef | null, view: Register
 }
 
 function claimed(state: ArbiterState & { phase: 'claimed' }, published: ManifestRef | null): ArbiterStep {
-  return to({ ...state, published, pending: null }, { type: 'claimed', published })
+  return to({ ...state, owned: true, published, pending: null }, { type: 'claimed', published })
 }
+
+// ---- reconcile ------------------------------------------------------------------------------------------------------
+
+/** The register answers again: what was published without it is put there. */
+function reconcile(state: ArbiterState, view: RegisterView): ArbiterStep {
+  if (!view.leading) return superseded(state, 'the leader key in the arbiter is not ours any more')
+  const { published, pending } = state
+  const next = { ...common(state), revision: view.revision }
+  if (sameManifest(view.manifest, published)) return checkMirror(next, true)
+  // A publish that neither arbiter has acknowledged: it stands in the register, and is still to be sent again.
+  if (pending !== null && sameManifest(view.manifest, pending)) return checkMirror(next, true)
+  if (published === null || (view.manifest?.epoch ?? 0) >= published.epoch) {
+    const reason = `the register holds epoch ${view.manifest?.epoch ?? 0}, which this leader never published`
+    return superseded(state, reason, view.manifest?.generation ?? null)
+  }
+  return to(
+    { ...next, phase: 'raising-register', to: published, reconciling: true },
+    { type: 'swap-register', ref: published, expected: view.revision },
+  )
+}
+
+const checkMirror = (state: Common, settled: boolean, reason = ''): ArbiterStep =>
+  to({ ...common(state), phase: 'checking-mirror', settled, reason }, { type: 'read-mirror' })
 
 // ---- publish --------------------------------------------------------------------------------------------------------
 
@@ -205,10 +292,9 @@ function publish(state: ArbiterState, ref: ManifestRef): ArbiterStep {
     const reason = `manifest of epoch ${ref.epoch} continues ${ref.parentEpoch}, published is ${current}`
     return refused(state, 'PUBLISH_NOT_A_SUCCESSOR', reason)
   }
-  return to(
-    { ...common(state), pending: ref, phase: 'swapping-register', ref },
-    { type: 'swap-register', ref, expected: state.revision },
-  )
+  const next = { ...common(state), pending: ref }
+  if (state.kind === 's3' || state.degraded) return raiseMirror(next, ref, true)
+  return to({ ...next, phase: 'swapping-register', ref }, { type: 'swap-register', ref, expected: state.revision })
 }
 
 function registerSwapped(state: ArbiterState, won: boolean, view: RegisterView): ArbiterStep {
@@ -218,10 +304,18 @@ function registerSwapped(state: ArbiterState, won: boolean, view: RegisterView):
   const ref = state.phase === 'swapping-register' ? state.ref : state.to
   if (!view.leading) return superseded(state, 'the leader key in the arbiter is not ours any more')
   // Refused, and yet it stands there: our own earlier request, whose answer was lost.
-  if (!won && !sameManifest(view.manifest, ref)) return superseded(state, 'the register was changed by somebody else')
+  const stands = won || sameManifest(view.manifest, ref)
   const next = { ...common(state), revision: view.revision }
-  if (state.phase === 'raising-register') return claimed({ ...next, phase: 'claimed' }, ref)
-  return raiseMirror(next, ref, true)
+  if (state.phase === 'swapping-register') {
+    return stands ? raiseMirror(next, ref, true) : superseded(state, 'the register was changed by somebody else')
+  }
+  if (stands) return state.reconciling ? checkMirror(next, true) : claimed({ ...next, phase: 'claimed' }, ref)
+  if ((view.manifest?.epoch ?? 0) > ref.epoch) return superseded(state, 'the register was changed by somebody else')
+  // A late request of our own, sent before the register fell silent: read again (A5).
+  return to(
+    { ...next, phase: state.reconciling ? 'claimed' : 'unclaimed' },
+    { type: 'unknown', reason: 'the register changed meanwhile' },
+  )
 }
 
 function raiseMirror(state: Common, ref: ManifestRef, asked: boolean): ArbiterStep {
@@ -245,16 +339,26 @@ function mirrored(state: ArbiterState, head: Head, tag: string, asked: boolean):
 function noAnswer(state: ArbiterState, reason: string): ArbiterStep {
   switch (state.phase) {
     case 'swapping-register':
+      // Applied or not: the same manifest by the mirror, whose ETag proves that nobody else has claimed the job.
+      return raiseMirror({ ...common(state), degraded: true }, state.ref, true)
+    case 'reading-register':
+      // The first claim of a term needs both (A6). Later ones: whatever the register holds, we put it there.
+      if (!state.owned || !state.again || state.pending !== null) break
+      return to({ ...common(state), phase: 'verifying-claim', head: state.head }, { type: 'read-mirror' })
+    case 'reconciling':
+      return checkMirror(state, false, reason)
+    case 'raising-register':
+      if (!state.reconciling) break
+      return checkMirror(state, false, reason)
+    case 'checking-mirror':
       return to({ ...common(state), phase: 'claimed' }, { type: 'unknown', reason })
     case 'raising-mirror':
     case 'confirming-mirror':
       // The register has it, the mirror perhaps: the same publish again goes through both (the first answers "refused,
       // and it stands there").
       if (state.asked) return to({ ...common(state), phase: 'claimed' }, { type: 'unknown', reason })
-      return to({ ...common(state), phase: 'unclaimed' }, { type: 'unknown', reason })
-    default:
-      return to({ ...common(state), phase: 'unclaimed' }, { type: 'unknown', reason })
   }
+  return to({ ...common(state), phase: 'unclaimed' }, { type: 'unknown', reason })
 }
 
 const misplaced = (state: ArbiterState, event: { type: string }): ArbiterStep =>

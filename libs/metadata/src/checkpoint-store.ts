@@ -7,6 +7,7 @@ import {
   type ManifestRef,
   type ObjectStore,
   type PublishOutcome,
+  type ReconcileOutcome,
 } from '@weir/checkpoint'
 import { WeirError, asWeirError, type Generation, type JobId, type Random } from '@weir/model'
 import {
@@ -14,6 +15,7 @@ import {
   stepArbiter,
   type ArbiterEffect,
   type ArbiterEvent,
+  type ArbiterKind,
   type ArbiterState,
   type RegisterView,
 } from './arbiter.ts'
@@ -37,7 +39,10 @@ export interface ArbitratedStoreDeps {
   readonly random: Random
 }
 
-type Outcome = Extract<ArbiterEffect, { type: 'claimed' | 'published' | 'superseded' | 'unknown' | 'refused' }>
+type Outcome = Extract<
+  ArbiterEffect,
+  { type: 'claimed' | 'published' | 'reconciled' | 'superseded' | 'unknown' | 'refused' }
+>
 
 export class ArbitratedCheckpointStore implements CheckpointStore {
   readonly #jobId: JobId
@@ -45,10 +50,14 @@ export class ArbitratedCheckpointStore implements CheckpointStore {
   #state: ArbiterState
   #claimedOnce = false
 
-  constructor(jobId: JobId, generation: Generation, deps: ArbitratedStoreDeps) {
+  constructor(jobId: JobId, generation: Generation, kind: ArbiterKind, deps: ArbitratedStoreDeps) {
     this.#jobId = jobId
     this.#deps = deps
-    this.#state = arbiterFor(generation)
+    this.#state = arbiterFor(generation, kind)
+  }
+
+  get degraded(): boolean {
+    return this.#state.degraded
   }
 
   async claim(): Promise<ClaimOutcome> {
@@ -64,7 +73,8 @@ export class ArbitratedCheckpointStore implements CheckpointStore {
       case 'unknown':
         throw new WeirError(
           { code: 'ARBITER_UNAVAILABLE', kind: 'retry', jobId: this.#jobId },
-          `job ${this.#jobId} cannot be claimed: ${outcome.reason}. etcd and the object store must both be reachable.`,
+          `job ${this.#jobId} cannot be claimed: ${outcome.reason}. The object store must be reachable, and etcd too unless this leader has ` +
+            'claimed the job before.',
         )
       default:
         throw this.#refusal(outcome)
@@ -101,6 +111,21 @@ export class ArbitratedCheckpointStore implements CheckpointStore {
       case 'unknown':
       case 'superseded':
         return { kind: outcome.type, reason: outcome.reason }
+      default:
+        throw this.#refusal(outcome)
+    }
+  }
+
+  async reconcile(): Promise<ReconcileOutcome> {
+    this.#claimRequired()
+    const outcome = await this.#drive({ type: 'reconcile' })
+    switch (outcome.type) {
+      case 'reconciled':
+        return { kind: 'reconciled' }
+      case 'unknown':
+        return { kind: 'degraded', reason: outcome.reason }
+      case 'superseded':
+        return { kind: 'superseded', reason: outcome.reason }
       default:
         throw this.#refusal(outcome)
     }

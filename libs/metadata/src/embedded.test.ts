@@ -33,7 +33,10 @@ describe('embedded metadata', () => {
       return {
         next: async (job) => {
           const leadership = await metadata.election.campaign(self, new AbortController().signal)
-          return { store: metadata.stores(leadership).checkpoints(job as never), generation: leadership.generation }
+          return {
+            store: metadata.stores(leadership).checkpoints(job as never, 'etcd'),
+            generation: leadership.generation,
+          }
         },
         close: () => metadata.close(),
       }

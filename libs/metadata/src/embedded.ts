@@ -51,8 +51,8 @@ export async function openEmbeddedMetadata(folder: string, random: Random): Prom
     stores: (leadership) => ({
       jobs,
       objects,
-      checkpoints: (jobId) =>
-        new ArbitratedCheckpointStore(jobId, leadership.generation, {
+      checkpoints: (jobId, arbiter) =>
+        new ArbitratedCheckpointStore(jobId, leadership.generation, arbiter, {
           objects,
           register: new EmbeddedRegister(db),
           random,
@@ -75,7 +75,7 @@ class EmbeddedElection implements Election {
     const own = generation(Number((await this.#db.get('generation')) ?? 0) + 1)
     await this.#db.put('generation', String(own), SYNC)
     this.#leader = { generation: own, ...self }
-    return { generation: own, signal, resign: () => Promise.resolve() }
+    return { generation: own, live: true, signal, resign: () => Promise.resolve() }
   }
 
   leader(): Promise<LeaderRecord | null> {

@@ -1,6 +1,8 @@
 /**
- * Election by one leased key. The key's create revision is unique to a term; every change a leader makes compares it, so
- * a leader that does not know yet that it has lost can change nothing. The clock only makes it stop early (PROTOCOL A8).
+ * Election by one leased key. The key's create revision is unique to a term; every change a leader makes in etcd compares
+ * it, so a leader that does not know yet that it has lost can change nothing there. At the lease's end by its own clock a
+ * leader becomes a caretaker (PROTOCOL A8); the term ends only when etcd says that the lease is gone: an etcd that was
+ * away and has kept the lease finds its leader still at work.
  */
 import type { Election, LeaderRecord, Leadership, ObjectStore } from '@weir/checkpoint'
 import { WeirError, asWeirError, generation, type Clock, type Generation } from '@weir/model'
@@ -90,9 +92,17 @@ export class EtcdElection implements Election {
           .if(key, 'Create', '==', Number(term))
           .then(this.#client.put(key).value(value).lease(lease.id))
           .commit()
-        if (!announced.succeeded || alive.signal.aborted) throw new Error('the lease ended during the election')
+        if (!announced.succeeded || !alive.live) throw new Error('the lease ended during the election')
         signal.addEventListener('abort', () => alive.end('the process stops leading'), { once: true })
-        return { generation: own, term, signal: alive.signal, resign: () => alive.resign() }
+        return {
+          generation: own,
+          term,
+          signal: alive.signal,
+          get live() {
+            return alive.live
+          },
+          resign: () => alive.resign(),
+        }
       } catch (error) {
         await alive.resign()
         throw error
@@ -162,14 +172,14 @@ class KeepAlive {
   readonly #ttlMs: number
   readonly #clock: Clock
   readonly #abort = new AbortController()
-  #cancelFence: () => void = () => {}
+  #heldUntil: number
   #cancelNext: () => void = () => {}
 
   constructor(lease: Lease, ttlMs: number, aliveSince: number, clock: Clock) {
     this.#lease = lease
     this.#ttlMs = ttlMs
     this.#clock = clock
-    this.#holdUntil(aliveSince + ttlMs)
+    this.#heldUntil = aliveSince + ttlMs
     this.#plan()
   }
 
@@ -177,9 +187,12 @@ class KeepAlive {
     return this.#abort.signal
   }
 
+  get live(): boolean {
+    return !this.signal.aborted && this.#clock.monotonic() < this.#heldUntil
+  }
+
   end(reason: string): void {
     if (this.#abort.signal.aborted) return
-    this.#cancelFence()
     this.#cancelNext()
     this.#abort.abort(new WeirError({ code: 'LEADERSHIP_LOST', kind: 'fenced' }, `leadership ended: ${reason}`))
   }
@@ -198,18 +211,10 @@ class KeepAlive {
     const sentAt = this.#clock.monotonic()
     try {
       if ((await this.#lease.renew(this.#ttlMs / 2)) <= 0) return this.end('etcd says that the lease is gone')
-      this.#holdUntil(sentAt + this.#ttlMs)
+      this.#heldUntil = sentAt + this.#ttlMs
     } catch {
-      // The fence below ends the term unless a later beat is answered.
+      // Silence proves nothing: a caretaker goes on asking until etcd answers, one way or the other.
     }
     if (!this.signal.aborted) this.#plan()
-  }
-
-  #holdUntil(monotonic: number): void {
-    if (this.signal.aborted) return
-    this.#cancelFence()
-    const left = monotonic - this.#clock.monotonic()
-    if (left <= 0) return this.end('the lease was not renewed in time')
-    this.#cancelFence = this.#clock.after(left, () => this.end('the lease was not renewed in time'))
   }
 }

@@ -63,7 +63,7 @@ describe('both arbiters', () => {
         async next(job) {
           await current?.resign()
           current = await candidate().campaign(self, never)
-          const store = new ArbitratedCheckpointStore(jobId(job), current.generation, {
+          const store = new ArbitratedCheckpointStore(jobId(job), current.generation, 'etcd', {
             objects,
             register: new EtcdHeadRegister(scope(current)),
             random: systemRandom,

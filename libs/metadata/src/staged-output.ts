@@ -11,6 +11,7 @@ import type { StagedChunk, StagedOutput, StagedRef, StagedWriter, SubtaskContext
 import { WeirError, asWeirError, type Clock } from '@weir/model'
 import { stagedAttempt, stagedKey, stagedPrefix } from './keys.ts'
 import { sha256 } from './manifest-codec.ts'
+import { putPatiently } from './patient-put.ts'
 
 export type StagedScope = Pick<SubtaskContext, 'jobId' | 'operatorUid' | 'subtask' | 'attempt' | 'signal'>
 
@@ -18,8 +19,6 @@ export type StagedScope = Pick<SubtaskContext, 'jobId' | 'operatorUid' | 'subtas
 const PART_BYTES = 4 << 20
 /** Bytes taken and not stored yet, above which `room` waits. */
 const UNSTORED_BYTES_MAX = 32 << 20
-const RETRY_MS = 50
-const RETRY_MAX_MS = 2_000
 const DELETES_AT_ONCE = 8
 const TOPIC_HEADER = 2
 const CHUNK_HEADER = 8
@@ -162,16 +161,8 @@ class StagedParts implements StagedWriter {
 
   /** Again while the store is away: the attempt's end is the bound. */
   async #put(key: string, bytes: Buffer): Promise<void> {
-    for (let delay = RETRY_MS; ; delay = Math.min(delay * 2, RETRY_MAX_MS)) {
-      this.#signal.throwIfAborted()
-      try {
-        await this.#deps.objects.put(key, bytes)
-        this.#parts.push({ key, bytes: bytes.length, sha256: sha256(bytes) })
-        return
-      } catch (error) {
-        if (!(error instanceof WeirError) || error.kind !== 'retry') throw error
-        await this.#deps.clock.sleep(delay, this.#signal)
-      }
-    }
+    const { objects, clock } = this.#deps
+    await putPatiently(objects, key, bytes, { clock, signal: this.#signal, budgetMs: Infinity })
+    this.#parts.push({ key, bytes: bytes.length, sha256: sha256(bytes) })
   }
 }

@@ -37,7 +37,11 @@ const open = (objects: Objects, keyGroups = { from: 0, to: 128 }, hotEntriesMax 
   const dir = join(root, `s${++opened}`)
   const options = { dir, keyGroups, maxParallelism: 128, hotEntriesMax, chainLengthMax: 3, freeze: true }
   const name = opened
-  return openStateStore(options, { objects, segmentKey: (c) => `seg-${name}-${c.epoch}` })
+  return openStateStore(options, {
+    objects,
+    putSegment: async (key, bytes) => void (await objects.put(key, bytes)),
+    segmentKey: (c) => `seg-${name}-${c.epoch}`,
+  })
 }
 const uid = operatorUid('sum')
 

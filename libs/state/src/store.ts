@@ -28,7 +28,10 @@ export interface StateStoreOptions {
   readonly freeze: boolean
 }
 export interface StateStoreDeps {
+  /** What a restore reads from. */
   readonly objects: ObjectStore
+  /** Makes a segment durable. Throws kind `retry` when the store is away for too long: the epoch is declined then. */
+  readonly putSegment: (key: string, bytes: Uint8Array) => Promise<void>
   /** Object key of a new segment of this store. */
   readonly segmentKey: (checkpoint: CheckpointId) => string
 }
@@ -223,7 +226,7 @@ export class LevelStateStore implements StateStore {
 
   async #store(checkpoint: CheckpointId, layers: readonly [Table<unknown>, Layer][]): Promise<readonly SegmentRef[]> {
     if (layers.length === 0 && !this.#baseNeeded) return this.#chain
-    const { db, objects, segmentKey } = this.#deps
+    const { db, putSegment, segmentKey } = this.#deps
     const { maxParallelism, chainLengthMax, keyGroups } = this.#options
     const changes = [...changesOf(layers)]
     await db.batch(
@@ -238,7 +241,7 @@ export class LevelStateStore implements StateStore {
     this.#baseNeeded = true // until the object is there
     const { bytes, entries } = encodeSegment(base ? await this.#everything() : changes.map(named), maxParallelism)
     const key = segmentKey(checkpoint)
-    await objects.put(key, bytes)
+    await putSegment(key, bytes)
     this.#baseNeeded = false
     const ref: SegmentRef = {
       key,

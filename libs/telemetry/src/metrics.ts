@@ -12,6 +12,7 @@ export interface JobSample {
   readonly restarts: number
   readonly publishedEpoch: number
   readonly finalEpoch: number
+  readonly alerts: readonly { readonly code: string }[]
   /** ms since 1970; null before the first. */
   readonly watermark: number | null
 }
@@ -82,6 +83,15 @@ export class Metrics {
     this.#perJob('weir_job_running', '1 while the job runs', sample, (j) => (j.state === 'RUNNING' ? 1 : 0))
     this.#perJob('weir_checkpoint_published_epoch', 'Highest published epoch', sample, (j) => j.publishedEpoch)
     this.#perJob('weir_checkpoint_final_epoch', 'Highest final epoch', sample, (j) => j.finalEpoch)
+    this.#perJob(
+      'weir_job_alerts',
+      'Alerts of the job: degraded arbiter, epochs given up, unanswered publish',
+      sample,
+      (j) => j.alerts.length,
+    )
+    this.#perJob('weir_arbiter_degraded', '1 while etcd is silent and head.json alone decides', sample, (j) =>
+      j.alerts.some((a) => a.code === 'ARBITER_DEGRADED') ? 1 : 0,
+    )
     this.#perJob('weir_watermark_seconds', 'Lowest watermark of the job', sample, (j) =>
       j.watermark === null ? Number.NaN : j.watermark / 1_000,
     )

@@ -14,7 +14,14 @@ export function onClaiming(state: JobState, event: JobEvent): JobStep {
         recordsIn: event.manifest?.subtasks.reduce((sum, s) => sum + s.recordsIn, 0) ?? 0,
       }
       return {
-        state: { ...common(state), phase: 'placing', sinceMs: event.now, manifest: event.manifest, coordinator },
+        state: {
+          ...common(state),
+          phase: 'placing',
+          claimedMs: event.now,
+          sinceMs: event.now,
+          manifest: event.manifest,
+          coordinator,
+        },
         effects: [{ type: 'request-slots', count: state.spec.plan.settings.parallelism }],
       }
     }

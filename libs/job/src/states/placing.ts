@@ -1,10 +1,14 @@
 /** Waiting for enough free slots. */
-import { common, deploy, end, still } from '../moves.ts'
-import { ENDING_PLACEMENT_TIMEOUT_MS, type JobEvent, type JobState, type JobStep } from '../state.ts'
+import { claim, common, deploy, end, still } from '../moves.ts'
+import { CLAIM_FRESH_MS, ENDING_PLACEMENT_TIMEOUT_MS, type JobEvent, type JobState, type JobStep } from '../state.ts'
 
 export function onPlacing(state: Extract<JobState, { phase: 'placing' }>, event: JobEvent): JobStep {
   switch (event.type) {
     case 'placed':
+      if (event.now - state.claimedMs > CLAIM_FRESH_MS) {
+        const again = claim(state)
+        return { state: again.state, effects: [{ type: 'release-slots' }, ...again.effects] }
+      }
       return deploy(state, event.assignment, state.manifest, event.now)
     case 'cancel':
       return still({ ...state, ending: state.ending ?? { state: 'CANCELLED', error: null }, sinceMs: event.now })
