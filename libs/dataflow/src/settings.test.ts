@@ -34,6 +34,7 @@ test('the budget scales down for short tests', () => {
 
 test.each<[string, JobSettings]>([
   ['parallelism', { ...defaultSettings, parallelism: 0 }],
+  ['arbiter', { ...defaultSettings, arbiter: 'redis' as 's3' }],
   ['parallelism', { ...defaultSettings, parallelism: 129 }],
   ['parallelism', { ...defaultSettings, parallelism: 1.5 }],
   ['maxParallelism', { ...defaultSettings, maxParallelism: 32_769 }],
