@@ -8,16 +8,21 @@ import { createInterface } from 'node:readline'
 import { KafkaConnections, listTransactions } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { startProcess, stopProcess, type FleetProcess } from '../../apps/cli/src/fleet.ts'
-import { stackEndpoints } from '../stack/endpoints.ts'
+import { stackEndpoints, type StackEndpoints } from '../stack/endpoints.ts'
 
-const stack = stackEndpoints()
 export const cliMain = new URL('../../apps/cli/dist/main.js', import.meta.url).pathname
 export const mainJob = new URL('../../apps/examples/src/01-orders.ts', import.meta.url).pathname
 
+/** A frozen process accepts connections and never answers. */
+const ANSWER_TIMEOUT_MS = 2_000
+const ask = (url: string): Promise<Response | null> =>
+  fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }).catch(() => null)
+
 export class Fleet {
   readonly run = systemRandom.nonce().slice(0, 8)
-  readonly kafka = new KafkaConnections({ brokers: [stack.kafka], clientId: 'weir-e2e' }, { clock: systemClock })
-  readonly #admin = this.kafka.admin()
+  readonly servers: StackEndpoints
+  readonly kafka: KafkaConnections
+  readonly #admin: ReturnType<KafkaConnections['admin']>
   readonly managers: FleetProcess[] = []
   readonly workers: FleetProcess[] = []
   readonly #readers: ChildProcess[] = []
@@ -25,26 +30,37 @@ export class Fleet {
   #serial = 0
   #ports: { grpc: string; http: string }[] = []
 
+  constructor(servers: StackEndpoints = stackEndpoints()) {
+    this.servers = servers
+    this.kafka = new KafkaConnections({ brokers: [servers.kafka], clientId: 'weir-e2e' }, { clock: systemClock })
+    this.#admin = this.kafka.admin()
+  }
+
+  /** Name of the cluster, in etcd too. */
+  get cluster(): string {
+    return `e2e-${this.run}`
+  }
+
   get env(): Record<string, string> {
-    const { url, accessKey, secretKey, bucket } = stack.s3
+    const { url, accessKey, secretKey, bucket } = this.servers.s3
     return {
       WEIR_S3_ENDPOINT: url,
       WEIR_S3_BUCKET: bucket,
       WEIR_S3_ACCESS_KEY: accessKey,
       WEIR_S3_SECRET_KEY: secretKey,
       WEIR_S3_PREFIX: `e2e-${this.run}/`,
-      WEIR_ETCD: stack.etcd,
-      WEIR_CLUSTER: `e2e-${this.run}`,
-      WEIR_KAFKA_BROKERS: stack.kafka,
+      WEIR_ETCD: this.servers.etcd,
+      WEIR_CLUSTER: this.cluster,
+      WEIR_KAFKA_BROKERS: this.servers.kafka,
     }
   }
 
   get s3(): string {
-    return stack.s3.url
+    return this.servers.s3.url
   }
 
   get etcd(): string {
-    return stack.etcd
+    return this.servers.etcd
   }
 
   /** gRPC addresses of every job-manager ever started: clients find the leader among them. */
@@ -107,13 +123,13 @@ export class Fleet {
   produce(topic: string, lines: readonly string[], partitions = 4): void {
     for (let p = 0; p < partitions; p++) {
       const input = lines.filter((_, i) => i % partitions === p).join('\n')
-      execFileSync('kcat', ['-b', stack.kafka, '-P', '-t', topic, '-p', String(p), '-z', 'lz4'], { input })
+      execFileSync('kcat', ['-b', this.servers.kafka, '-P', '-t', topic, '-p', String(p), '-z', 'lz4'], { input })
     }
   }
 
   /** What an outside client with `read_committed` sees: [key, value] in order of the partitions. */
   read(topic: string): [string, unknown][] {
-    const args = ['-b', stack.kafka, '-C', '-t', topic, '-e', '-q', '-o', 'beginning']
+    const args = ['-b', this.servers.kafka, '-C', '-t', topic, '-e', '-q', '-o', 'beginning']
     const format = ['-X', 'isolation.level=read_committed', '-f', '%k\t%s\n']
     const text = execFileSync('kcat', [...args, ...format], { maxBuffer: 1 << 30 }).toString()
     return text
@@ -127,7 +143,7 @@ export class Fleet {
 
   /** Follows a topic with `read_committed`; `next` is when (performance.now) a record came after the given time. */
   follow(topic: string): { next(after: number): Promise<number> } {
-    const args = ['-b', stack.kafka, '-C', '-t', topic, '-q', '-u', '-o', 'beginning']
+    const args = ['-b', this.servers.kafka, '-C', '-t', topic, '-q', '-u', '-o', 'beginning']
     const child = spawn('kcat', [...args, '-X', 'isolation.level=read_committed', '-f', '%p\n'])
     this.#readers.push(child)
     const arrivals: number[] = []
@@ -155,11 +171,12 @@ export class Fleet {
   /** Through any job-manager that is alive. */
   async job(jobId: string): Promise<JobAnswer> {
     for (const { http } of this.#ports) {
-      const answer = await fetch(`http://${http}/api/v1/jobs/${jobId}`).catch(() => null)
+      const answer = await ask(`http://${http}/api/v1/jobs/${jobId}`)
       if (answer?.ok) return (await answer.json()) as JobAnswer
     }
     return {
       state: 'UNREACHABLE',
+      generation: 0,
       recordsIn: 0,
       publishedEpoch: 0,
       finalEpoch: 0,
@@ -186,11 +203,16 @@ export class Fleet {
   async leader(): Promise<FleetProcess> {
     for (;;) {
       for (const manager of this.managers) {
-        const answer = await fetch(`http://${manager.ready.http}/healthz`).catch(() => null)
-        if (answer?.ok && ((await answer.json()) as { leading: boolean }).leading) return manager
+        if ((await this.health<{ leading: boolean }>(manager))?.leading) return manager
       }
       await systemClock.sleep(20)
     }
+  }
+
+  /** What the process says of itself; null while it does not answer. */
+  async health<T>(process: FleetProcess): Promise<T | null> {
+    const answer = await ask(`http://${process.ready.http}/healthz`)
+    return answer?.ok ? ((await answer.json()) as T) : null
   }
 
   /** kill -9, and gone. */
@@ -225,6 +247,7 @@ export class Fleet {
 
 export interface JobAnswer {
   readonly state: string
+  readonly generation: number
   readonly recordsIn: number
   readonly publishedEpoch: number
   readonly finalEpoch: number

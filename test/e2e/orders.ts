@@ -1,4 +1,6 @@
 /** Orders whose results can be recounted without the engine. */
+import { InOrder, NoDuplicate, NoLoss, broken } from '../checkers/index.ts'
+
 export interface Order {
   readonly id: number
   readonly user: string
@@ -19,6 +21,8 @@ export const orderAt = (id: number): Order => ({
 
 export interface Expectation {
   readonly outputs: number
+  /** Every output there must be, once; see `outputsOf`. */
+  readonly names: ReadonlySet<string>
   readonly sums: ReadonlyMap<string, { sum: number; count: number }>
   /** `user@start` → count. */
   readonly windows: ReadonlyMap<string, number>
@@ -37,39 +41,50 @@ export function expectation(count: number): Expectation {
     const window = `${user}@${ts - (ts % WINDOW_MS)}`
     windows.set(window, (windows.get(window) ?? 0) + 1)
   }
-  return { outputs, sums, windows }
+  const names = new Set<string>()
+  for (const [user, { sum, count }] of sums)
+    for (let n = 1; n <= count; n++) names.add(sumName(user, n, n === count ? sum : null))
+  for (const [window, count] of windows) names.add(`counts ${window} = ${count}`)
+  return { outputs, names, sums, windows }
+}
+
+/** Sums on the way to the last one depend on the order in which partitions were read; their numbers do not. */
+const sumName = (user: string, count: number, sum: number | null): string =>
+  sum === null ? `sums ${user} #${count}` : `sums ${user} #${count} = ${sum}`
+
+type Output = readonly [key: string, value: unknown]
+
+/** What a reader saw: name of the output, key, and its number among those of the key where it has one. */
+function* outputsOf(
+  expected: Expectation,
+  sums: Iterable<Output>,
+  counts: Iterable<Output>,
+): Iterable<[name: string, key: string, position: number | null]> {
+  for (const [user, value] of sums) {
+    const { sum, count } = value as { sum: number; count: number }
+    yield [sumName(user, count, count === expected.sums.get(user)?.count ? sum : null), user, count]
+  }
+  for (const [user, value] of counts) {
+    const { start, value: n } = value as { start: number; value: number }
+    yield [`counts ${user}@${start} = ${n}`, user, null]
+  }
+}
+
+/** Fed with all that an outside reader saw. */
+export function judgeOutputs(
+  expected: Expectation,
+  sums: Iterable<Output>,
+  counts: Iterable<Output>,
+): readonly [NoLoss, NoDuplicate, InOrder] {
+  const [loss, duplicate, order] = [new NoLoss(expected.names), new NoDuplicate(expected.names), new InOrder()]
+  for (const [output, key, position] of outputsOf(expected, sums, counts)) {
+    loss.saw(output)
+    duplicate.saw(output)
+    if (position !== null) order.saw(key, position)
+  }
+  return [loss, duplicate, order]
 }
 
 /** What an outside reader saw against the expectation; empty when both are the same. */
-export function differences(
-  expected: Expectation,
-  sums: readonly (readonly [string, unknown])[],
-  counts: readonly (readonly [string, unknown])[],
-): string[] {
-  const found: string[] = []
-  if (sums.length !== expected.outputs) found.push(`${sums.length} sums, expected ${expected.outputs}`)
-  // Every count of a user must be there once, and in order: a lost, repeated or swapped output shows here.
-  const last = new Map<string, { sum: number; count: number }>()
-  for (const [user, value] of sums) {
-    const now = value as { sum: number; count: number }
-    const before = last.get(user)?.count ?? 0
-    if (now.count !== before + 1) found.push(`${user}: count ${now.count} after ${before}`)
-    last.set(user, now)
-  }
-  for (const [user, { sum, count }] of expected.sums) {
-    const got = last.get(user)
-    if (got?.sum !== sum || got.count !== count) found.push(`${user}: ${JSON.stringify(got)}, expected ${sum}/${count}`)
-  }
-  const windows = new Map<string, number>()
-  for (const [user, value] of counts) {
-    const { start, value: n } = value as { start: number; value: number }
-    const key = `${user}@${start}`
-    if (windows.has(key)) found.push(`window ${key} twice`)
-    windows.set(key, n)
-  }
-  for (const [key, n] of expected.windows) {
-    if (windows.get(key) !== n) found.push(`window ${key}: ${windows.get(key)}, expected ${n}`)
-  }
-  if (windows.size !== expected.windows.size) found.push(`${windows.size} windows, expected ${expected.windows.size}`)
-  return found.slice(0, 20)
-}
+export const differences = (expected: Expectation, sums: Iterable<Output>, counts: Iterable<Output>): string[] =>
+  broken(...judgeOutputs(expected, sums, counts))

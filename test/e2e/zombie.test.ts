@@ -1,35 +1,67 @@
-/** A task-manager that is frozen for 30 s and woken: its slices run elsewhere meanwhile, it may do nothing any more. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+/**
+ * Who was taken for dead and is not: a frozen task-manager, a frozen job-manager, a task-manager behind a partition that
+ * heals. Its part runs elsewhere meanwhile, and nothing it does afterwards may count: judged by `Fencing` on the history
+ * of etcd and the brokers' logs, and by an outside recount.
+ */
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { FleetProcess } from '../../apps/cli/src/fleet.ts'
+import { broken } from '../checkers/index.ts'
 import { systemClock } from '@weir/model'
 import { Fleet, mainJob } from './fleet.ts'
-import { differences, expectation, orderAt } from './orders.ts'
+import { judge } from './judge.ts'
+import { expectation, orderAt } from './orders.ts'
+import { Toxic } from './toxic.ts'
 
-const ORDERS = 100_000
-const RATE = 2_500
 const FROZEN_MS = 30_000
-const fleet = new Fleet()
-beforeAll(() => fleet.start({ managers: 1, workers: 2 }))
-afterAll(() => fleet.stop())
 
-test('SIGSTOP for 30 s, then SIGCONT: fenced, and part of the fleet again under a new name', async () => {
-  const jobId = `zombie-${fleet.run}`
-  const topics = await fleet.topics(['orders', 'sums', 'counts'])
+let fleet: Fleet
+let topics: { orders: string; sums: string; counts: string }
+let jobId: string
+let toxic: Toxic | null = null
+beforeEach(async () => {
+  fleet = new Fleet()
+  jobId = `zombie-${fleet.run}`
+  await fleet.start({ managers: 0, workers: 0 })
+  topics = (await fleet.topics(['orders', 'sums', 'counts'])) as typeof topics
+})
+afterEach(async () => {
+  await fleet.stop()
+  await toxic?.close()
+  toxic = null
+})
+
+async function runJob(orders: number, rate: number): Promise<void> {
   fleet.produce(
-    topics['orders']!,
-    Array.from({ length: ORDERS }, (_, id) => JSON.stringify(orderAt(id))),
+    topics.orders,
+    Array.from({ length: orders }, (_, id) => JSON.stringify(orderAt(id))),
   )
-  const set = (name: string, value: unknown): string[] => ['--set', `${name}=${String(value)}`]
-  const submitted = await fleet.cli(
-    ...['submit', mainJob, '--id', jobId, ...set('bounded', true), ...set('rate', RATE), ...set('intervalMs', 1_000)],
-    ...Object.entries(topics).flatMap(([name, topic]) => set(name, topic)),
-  )
-  expect(submitted.stderr).toBe('')
+  const parameters = { ...topics, bounded: true, rate, intervalMs: 1_000 }
+  const set = Object.entries(parameters).flatMap(([k, v]) => ['--set', `${k}=${v}`])
+  expect((await fleet.cli('submit', mainJob, '--id', jobId, ...set)).stderr).toBe('')
+}
+
+async function expectHeld(orders: number): Promise<void> {
+  const judged = await judge(fleet, topics, expectation(orders))
+  expect(broken(...Object.values(judged))).toEqual([])
+  expect(judged.fencing.acts).toBeGreaterThan(10)
+  expect(await fleet.openTransactions(jobId)).toEqual([])
+}
+
+const joined = async (worker: FleetProcess): Promise<string | undefined> =>
+  (await fleet.health<{ joined: { id: string } | null }>(worker))?.joined?.id
+async function newName(worker: FleetProcess, old: string | undefined): Promise<void> {
+  for (let name = await joined(worker); name === undefined || name === old; name = await joined(worker))
+    await systemClock.sleep(20)
+}
+
+test('a task-manager under SIGSTOP for 30 s, then SIGCONT: fenced, and part of the fleet again under a new name', async () => {
+  const orders = 100_000
+  await fleet.addManager()
+  const frozen = await fleet.addWorker()
+  await fleet.addWorker()
+  await runJob(orders, 2_500)
   await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
-  const frozen = fleet.workers[0]!
-  const joined = async (): Promise<string | undefined> =>
-    ((await (await fetch(`http://${frozen.ready.http}/healthz`)).json()) as { joined: { id: string } | null }).joined
-      ?.id
-  const nameBefore = await joined()
+  const nameBefore = await joined(frozen)
   frozen.child.kill('SIGSTOP')
   const frozenAt = performance.now()
   const recovered = await fleet.until(
@@ -44,15 +76,54 @@ test('SIGSTOP for 30 s, then SIGCONT: fenced, and part of the fleet again under 
   await systemClock.sleep(FROZEN_MS - (performance.now() - frozenAt)) // the time itself is what is tested
   const whileFrozen = (await fleet.job(jobId)).finalEpoch
   frozen.child.kill('SIGCONT')
-  let nameAfter = await joined()
-  while (nameAfter === undefined || nameAfter === nameBefore) {
-    await systemClock.sleep(20)
-    nameAfter = await joined()
-  }
+  await newName(frozen, nameBefore)
   const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
   expect(end.finalEpoch).toBeGreaterThan(whileFrozen)
-  // It broke nothing: no second restart, and the outside recount is exact.
+  // It broke nothing: no second restart.
   expect(end.restarts).toBe(1)
-  expect(differences(expectation(ORDERS), fleet.read(topics['sums']!), fleet.read(topics['counts']!))).toEqual([])
-  expect(await fleet.openTransactions(jobId)).toEqual([])
+  await expectHeld(orders)
+})
+
+test('a job-manager frozen beyond its lease while its publish is on the wire: the publish arrives late and is refused', async () => {
+  const orders = 40_000
+  const [host, port] = fleet.servers.etcd.split(':')
+  toxic = await Toxic.before(host!, Number(port))
+  const old = await fleet.addManager(null, { WEIR_ETCD: toxic.address })
+  const next = await fleet.addManager()
+  for (let i = 0; i < 2; i++) await fleet.addWorker()
+  expect(await fleet.leader()).toBe(old)
+  await runJob(orders, 4_000)
+  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  const { generation } = await fleet.job(jobId)
+  await toxic.holdFrom(`heads/${jobId}`)
+  old.child.kill('SIGSTOP')
+  while ((await fleet.leader()) !== next);
+  await fleet.until(jobId, 'an epoch of the next leader', (j) => j.generation > generation && j.finalEpoch >= 4, 30_000)
+  toxic.release() // before it wakes: etcd decides alone
+  old.child.kill('SIGCONT')
+  const stands = (): Promise<{ leading: boolean; taskManagers: number } | null> => fleet.health(old)
+  while ((await stands())?.leading !== false) await systemClock.sleep(20)
+  expect(await stands()).toMatchObject({ taskManagers: 0 })
+  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  expect(await fleet.leader()).toBe(next)
+  await expectHeld(orders)
+})
+
+test('a task-manager that only the job-manager cannot reach, until its slices run elsewhere: fenced, and back under a new name', async () => {
+  const orders = 30_000
+  const manager = await fleet.addManager()
+  const [host, port] = manager.ready.grpc!.split(':')
+  toxic = await Toxic.before(host!, Number(port))
+  const parted = await fleet.addWorker({ WEIR_JOB_MANAGERS: toxic.address })
+  await fleet.addWorker()
+  await runJob(orders, 2_500)
+  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  const nameBefore = await joined(parted)
+  toxic.part()
+  await fleet.until(jobId, 'recovery elsewhere', (j) => j.state === 'RUNNING' && j.restarts > 0, 30_000)
+  toxic.release()
+  await newName(parted, nameBefore)
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  expect(end.restarts).toBe(1)
+  await expectHeld(orders)
 })
