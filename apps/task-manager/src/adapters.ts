@@ -1,16 +1,20 @@
 /** Binds descriptors of a graph to adapters: the one place that knows which connectors there are. */
-import type {
-  JobSettings,
-  SinkNode,
-  SourceNode,
-  SourceReader,
-  StagedOutput,
-  SubtaskContext,
-  TwoPhaseSink,
+import {
+  poolSize,
+  type HandleProof,
+  type JobSettings,
+  type TransactionJanitor,
+  type SinkNode,
+  type SourceNode,
+  type SourceReader,
+  type StagedOutput,
+  type SubtaskContext,
+  type TwoPhaseSink,
 } from '@weir/dataflow'
-import { LogClient, LogSink, LogSource, PaymentsSource, paymentsOptions } from '@weir/connectors'
-import { KafkaConnections, KafkaSink, KafkaSource } from '@weir/kafka'
-import { WeirError, type Clock } from '@weir/model'
+import { LogClient, LogJanitor, LogSink, LogSource, PaymentsSource, paymentsOptions } from '@weir/connectors'
+import { KafkaConnections, KafkaJanitor, KafkaSink, KafkaSource } from '@weir/kafka'
+import { WeirError, attempt, generation, type Clock } from '@weir/model'
+import type { SinkToSettle } from '@weir/wire'
 
 export interface AdapterOptions {
   /** host:port; empty: jobs with Kafka connectors are refused. */
@@ -19,6 +23,9 @@ export interface AdapterOptions {
   readonly log: string | null
   readonly staged: (context: SubtaskContext) => StagedOutput
 }
+
+/** An attempt that comes behind every one the job had: its job has ended. */
+const AFTER_ALL = { generation: generation(Number.MAX_SAFE_INTEGER), attempt: attempt(1) }
 
 export class Adapters {
   readonly #options: AdapterOptions
@@ -48,7 +55,7 @@ export class Adapters {
       case 'datagen':
         return new PaymentsSource(paymentsOptions(descriptor), { context, clock: this.#clock })
       default:
-        throw unknown(descriptor.connector, node.uid)
+        throw unknownConnector(descriptor.connector, node.uid)
     }
   }
 
@@ -56,10 +63,9 @@ export class Adapters {
   sink(node: SinkNode, context: SubtaskContext, settings: JobSettings): TwoPhaseSink {
     const { descriptor, encodeKey, encodeValue } = node
     const { transactionTimeoutMs, checkpoint } = settings
-    // One more than may be given up in a row, so that output can always go on (PROTOCOL B3).
-    const poolSize = Math.max(2, checkpoint.toleratedAborts + 1)
     const topic = String(descriptor['topic'])
-    const options = { topic, poolSize, transactionTimeoutMs, encodeKey, encodeValue }
+    const size = poolSize(checkpoint.toleratedAborts)
+    const options = { topic, poolSize: size, transactionTimeoutMs, encodeKey, encodeValue }
     const staged = descriptor['onLost'] === 'fail' ? null : this.#options.staged(context)
     switch (descriptor.connector) {
       case 'kafka':
@@ -67,8 +73,40 @@ export class Adapters {
       case 'log':
         return new LogSink(options, { context, log: this.#log(context), clock: this.#clock, staged })
       default:
-        throw unknown(descriptor.connector, node.uid)
+        throw unknownConnector(descriptor.connector, node.uid)
     }
+  }
+
+  /** By connector: of every server this task-manager knows. `signal` ends their waits; they live until then. */
+  janitors(signal: AbortSignal): ReadonlyMap<string, TransactionJanitor> {
+    const { kafkaBrokers: brokers, log } = this.#options
+    const janitors = new Map<string, TransactionJanitor>()
+    if (brokers.length > 0) {
+      const kafka = new KafkaConnections({ brokers, clientId: 'weir-janitor' }, { clock: this.#clock })
+      janitors.set('kafka', new KafkaJanitor(kafka, signal))
+    }
+    if (log !== null) janitors.set('log', new LogJanitor(new LogClient(log)))
+    return janitors
+  }
+
+  /**
+   * The recovery of a sink subtask whose job has ended, and no more: nothing is written by it but what is healed. What was
+   * staged for it is not needed after it. Throws as TwoPhaseSink.recover.
+   */
+  async settle(of: SinkToSettle, signal: AbortSignal): Promise<readonly HandleProof[]> {
+    const { jobId, sink: uid, subtask, descriptor, settings, restored } = of
+    const { parallelism, maxParallelism } = settings
+    const context = { jobId, attempt: AFTER_ALL, operatorUid: uid, subtask, parallelism, maxParallelism, signal }
+    const encodes = (): never => {
+      throw new Error('internal: a settled sink was given a record')
+    }
+    const node = { kind: 'sink' as const, uid, descriptor, encodeKey: encodes, encodeValue: encodes }
+    const sink = this.sink(node, context, settings)
+    const proofs = await sink.recover(restored)
+    await sink.close('leave')
+    const staged = this.#options.staged(context)
+    await staged.sweep('earlier-attempts').catch(() => undefined) // housekeeping: what stays costs space and nothing else
+    return proofs
   }
 
   async close(): Promise<void> {
@@ -103,7 +141,7 @@ export class Adapters {
   }
 }
 
-const unknown = (connector: string, uid: string): WeirError =>
+export const unknownConnector = (connector: string, uid: string): WeirError =>
   new WeirError(
     { code: 'CONNECTOR_UNKNOWN', kind: 'invalid', connector, uid },
     `"${uid}" uses connector "${connector}", which this task-manager does not have. It has: kafka, log, datagen.`,

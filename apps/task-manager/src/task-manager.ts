@@ -13,6 +13,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { TaskManagerConfig } from './config.ts'
+import { JanitorThread } from './janitor-thread.ts'
 import type { SlotData } from './slot.ts'
 
 /** A slot that does not stop by itself is terminated. */
@@ -34,6 +35,7 @@ export class TaskManager {
   readonly #log: Logger
   readonly #slots = new Map<string, Slot>()
   readonly #hub = new ThreadHub()
+  readonly #janitor = new JanitorThread()
   readonly #end = new AbortController()
   readonly #client: FleetClient
   #joined: { id: string; generation: number; leader: string } | null = null
@@ -55,6 +57,14 @@ export class TaskManager {
             log.info({ id, generation, leader }, 'joined')
           },
           command: (command) => this.#command(command),
+          janitor: (request) => {
+            if (request.type === 'end') log.warn(request, 'a transaction is ended from outside')
+            if (request.type === 'settle') {
+              const { jobId, sink, subtask } = request.sink
+              log.info({ jobId, sink, subtask }, 'a sink of a job that has ended is settled')
+            }
+            return this.#janitor.ask(request)
+          },
           disconnected: (reason) => this.#disconnected(reason),
           slices: () => [...this.#slots.values()].map((s) => s.slice),
         },
@@ -86,6 +96,7 @@ export class TaskManager {
       await Promise.race([emptied, systemClock.sleep(DRAIN_TIMEOUT_MS, this.#end.signal).catch(() => undefined)])
     }
     this.#end.abort(new Error('the process stops'))
+    this.#janitor.stop('the process stops')
     await Promise.all([...this.#slots.values()].map((s) => s.worker.terminate()))
   }
 
@@ -161,6 +172,7 @@ export class TaskManager {
     this.#joined = null
     this.#log.warn({ reason, slices: this.#slots.size }, 'disconnected')
     for (const slot of this.#slots.values()) this.#stop(slot, 'leave')
+    this.#janitor.stop(reason)
   }
 
   #report(report: SliceReportMessage): void {

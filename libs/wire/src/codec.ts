@@ -1,11 +1,13 @@
 /** Commands and reports of control.proto as the job room and the slots know them. Pure, both ways. */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
-import type { Failure, JobEvent, SliceCommand, SliceId } from '@weir/job'
+import type { ConnectorDescriptor, HandleProof, JobSettings, ListedTransaction, SinkState } from '@weir/dataflow'
+import type { Failure, JanitorAnswer, JanitorRequest, JobEvent, SliceCommand, SliceId } from '@weir/job'
 import {
   attempt,
   epoch,
   generation,
   jobId,
+  operatorUid,
   subtask,
   taskManagerId,
   type CheckpointId,
@@ -201,6 +203,111 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
       return { type: 'stopped', slice: sliceIn(body.value.slice) }
     default:
       return null
+  }
+}
+
+// ---- janitor --------------------------------------------------------------------------------------------------------
+
+const STATES = ['open', 'committing', 'aborting'] as const
+
+export function encodeJanitor(request: number, of: JanitorRequest): control.Command['body'] {
+  return { $case: 'janitor', value: { request, act: encodeAct(of) } }
+}
+
+function encodeAct(of: JanitorRequest): control.Janitor['act'] {
+  switch (of.type) {
+    case 'list':
+      return { $case: 'list', value: { prefix: of.prefix } }
+    case 'end': {
+      const { connector, transaction, decision } = of
+      const { transactionalId, producerId, producerEpoch } = transaction
+      const commit = decision === 'commit'
+      return { $case: 'end', value: { connector, transactionalId, producerId, producerEpoch, commit } }
+    }
+    case 'settle': {
+      const { jobId, sink, subtask, descriptor, settings, restored } = of.sink
+      const state = restored === null ? Buffer.alloc(0) : json(restored)
+      const value = { jobId, sink, subtask, descriptor: json(descriptor), settings: json(settings), restored: state }
+      return { $case: 'settle', value }
+    }
+  }
+}
+
+/** Null for an act of a later version. */
+export function decodeAct(act: control.Janitor['act']): JanitorRequest | null {
+  switch (act?.$case) {
+    case 'list':
+      return { type: 'list', prefix: act.value.prefix }
+    case 'end': {
+      const { connector, commit, ...transaction } = act.value
+      return { type: 'end', connector, transaction, decision: commit ? 'commit' : 'abort' }
+    }
+    case 'settle': {
+      const { value } = act
+      const sink = {
+        jobId: jobId(value.jobId),
+        sink: operatorUid(value.sink),
+        subtask: subtask(value.subtask),
+        descriptor: parsed<ConnectorDescriptor>(value.descriptor),
+        settings: parsed<JobSettings>(value.settings),
+        restored: value.restored.byteLength === 0 ? null : parsed<SinkState>(value.restored),
+      }
+      return { type: 'settle', sink }
+    }
+    default:
+      return null
+  }
+}
+
+export function encodeAnswer(request: number, answer: JanitorAnswer | { readonly failure: Failure }): control.Report {
+  return { body: { $case: 'janitor', value: { request, result: encodeResult(answer) } } }
+}
+
+function encodeResult(answer: JanitorAnswer | { readonly failure: Failure }): control.JanitorAnswer['result'] {
+  if ('failure' in answer) return { $case: 'failure', value: failureOut(answer.failure) }
+  switch (answer.type) {
+    case 'listed': {
+      const transactions = answer.transactions.map(({ startedAt, ...t }) => ({
+        ...t,
+        state: STATES.indexOf(t.state),
+        partitions: [...t.partitions],
+        ...(startedAt !== null && { startedAt }),
+      }))
+      return { $case: 'listed', value: { connectors: [...answer.connectors], transactions } }
+    }
+    case 'ended':
+      return { $case: 'ended', value: { done: answer.outcome === 'done' } }
+    case 'settled':
+      return { $case: 'settled', value: { proofs: answer.proofs.map((proof) => ({ sink: '', ...proof })) } }
+  }
+}
+
+export function decodeAnswer(result: control.JanitorAnswer['result']): JanitorAnswer | { readonly failure: Failure } {
+  switch (result?.$case) {
+    case 'listed': {
+      const transactions = result.value.transactions.map((t): ListedTransaction => ({
+        ...t,
+        state: STATES.find((_, i) => i === t.state) ?? 'open',
+        startedAt: t.startedAt ?? null,
+      }))
+      return { type: 'listed', connectors: result.value.connectors, transactions }
+    }
+    case 'ended':
+      return { type: 'ended', outcome: result.value.done ? 'done' : 'refused' }
+    case 'settled': {
+      const proofs = result.value.proofs.map(({ sequence, by }): HandleProof => ({
+        sequence,
+        outcome: 'committed',
+        by: by as HandleProof['by'],
+      }))
+      return { type: 'settled', proofs }
+    }
+    case 'failure':
+      return { failure: failureIn(result.value) }
+    default:
+      return {
+        failure: { code: 'JANITOR_NOT_UNDERSTOOD', kind: 'retry', message: 'an answer without content', facts: {} },
+      }
   }
 }
 

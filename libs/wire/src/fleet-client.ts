@@ -2,7 +2,7 @@
  * The task-manager's end of the fleet: joins the leader, heart-beats, joins again under a new id when the stream breaks.
  */
 import { ChannelCredentials, type ClientDuplexStream } from '@grpc/grpc-js'
-import type { SliceCommand, SliceId } from '@weir/job'
+import type { JanitorAnswer, JanitorRequest, SliceCommand, SliceId } from '@weir/job'
 import {
   asWeirError,
   taskManagerId,
@@ -13,7 +13,7 @@ import {
   type TaskManagerId,
 } from '@weir/model'
 import { control } from '@weir/proto'
-import { decodeCommand, encodeReport, slicesOut, type SliceReportMessage } from './codec.ts'
+import { decodeAct, decodeCommand, encodeAnswer, encodeReport, slicesOut, type SliceReportMessage } from './codec.ts'
 import { fromServiceError } from './errors.ts'
 
 export interface FleetClientOptions {
@@ -31,6 +31,8 @@ export interface FleetClientDeps {
   readonly handlers: {
     joined(id: TaskManagerId, generation: Generation, leader: string): void
     command(command: SliceCommand): void
+    /** A rejection is answered as the failure it is. */
+    janitor(request: JanitorRequest): Promise<JanitorAnswer>
     /** Everything of this membership is over: stop every slice, touch nothing at the servers. */
     disconnected(reason: string): void
     slices(): readonly SliceId[]
@@ -121,6 +123,7 @@ export class FleetClient {
             if (this.#draining) this.drain()
             return
           }
+          if (body?.$case === 'janitor' && joined) return void this.#ask(stream, body.value)
           const decoded = decodeCommand(body)
           if (decoded !== null && joined) this.#deps.handlers.command(decoded)
         })
@@ -149,6 +152,15 @@ export class FleetClient {
       stream.cancel()
       client.close()
     }
+  }
+
+  /** Never throws. The answer goes to who asked: another stream is another leader. */
+  async #ask(stream: Stream, { request, act }: control.Janitor): Promise<void> {
+    const decoded = decodeAct(act)
+    const answer = await (
+      decoded === null ? Promise.reject(new Error('an act of another version')) : this.#deps.handlers.janitor(decoded)
+    ).catch((thrown: unknown) => ({ failure: asWeirError(thrown, 'JANITOR_FAILED', 'retry').toJSON() }))
+    if (this.#stream === stream) stream.write(encodeAnswer(request, answer))
   }
 
   #beat(stream: Stream, intervalMs: number): Cancel {

@@ -3,10 +3,10 @@
  * resumed: a task-manager that comes back has a new id.
  */
 import type { ServerDuplexStream } from '@grpc/grpc-js'
-import type { ControlLink, SliceCommand, SliceId } from '@weir/job'
+import type { AnswerTo, ControlLink, JanitorAnswer, JanitorRequest, SliceCommand, SliceId } from '@weir/job'
 import { WeirError, taskManagerId, type Cancel, type Clock, type Generation, type TaskManagerId } from '@weir/model'
 import { control } from '@weir/proto'
-import { decodeReport, encodeCommand, slicesIn, type SliceReportMessage } from './codec.ts'
+import { decodeAnswer, decodeReport, encodeCommand, encodeJanitor, slicesIn, type SliceReportMessage } from './codec.ts'
 import { toServiceError } from './errors.ts'
 import { checkToken } from './token.ts'
 
@@ -54,17 +54,22 @@ export const TASK_MANAGERS_MAX = 1_000
 /** A task-manager that does not read its commands is lost. */
 const UNREAD_BYTES_MAX = 64 << 20
 
+/** Questions to one task-manager that wait for their answer. */
+export const QUESTIONS_MAX = 256
+
 interface Session {
   readonly call: FleetCall
   info: TaskManagerInfo
   readonly generation: Generation
   cancelWatchdog: Cancel
+  readonly questions: Map<number, (answer: JanitorAnswer | WeirError) => void>
 }
 
 export class FleetServer implements ControlLink {
   readonly #options: FleetServerOptions
   readonly #deps: FleetServerDeps
   readonly #sessions = new Map<TaskManagerId, Session>()
+  #lastQuestion = 0
 
   constructor(options: FleetServerOptions, deps: FleetServerDeps) {
     this.#options = options
@@ -113,10 +118,42 @@ export class FleetServer implements ControlLink {
     return true
   }
 
+  /**
+   * A question about no slice. Throws what the task-manager answers, or kind `retry`: `TASK_MANAGER_LOST`,
+   * `JANITOR_TIMED_OUT`, `JANITOR_BUSY`. A lost answer proves nothing: the act may have been done.
+   */
+  ask<R extends JanitorRequest>(to: TaskManagerId, request: R, timeoutMs: number): Promise<AnswerTo<R>> {
+    const session = this.#sessions.get(to)
+    return new Promise<AnswerTo<R>>((resolve, reject) => {
+      if (session === undefined) return reject(gone(to, 'not connected'))
+      const { questions } = session
+      if (questions.size >= QUESTIONS_MAX) {
+        const busy = `${questions.size} questions to task-manager ${to} wait for an answer`
+        return reject(new WeirError({ code: 'JANITOR_BUSY', kind: 'retry', taskManagerId: to }, busy))
+      }
+      const id = ++this.#lastQuestion
+      const cancel = this.#deps.clock.after(timeoutMs, () => {
+        const late = `task-manager ${to} did not answer within ${timeoutMs} ms`
+        settle(
+          new WeirError({ code: 'JANITOR_TIMED_OUT', kind: 'retry', taskManagerId: to, asked: request.type }, late),
+        )
+      })
+      const settle = (answer: JanitorAnswer | WeirError): void => {
+        cancel()
+        questions.delete(id)
+        if (answer instanceof WeirError) reject(answer)
+        else resolve(answer as AnswerTo<R>)
+      }
+      questions.set(id, settle)
+      session.call.write({ generation: session.generation, body: encodeJanitor(id, request) })
+    })
+  }
+
   /** Leadership has ended: everybody is sent away, nobody is reported lost. */
   closeAll(leaderAddress: string): void {
     for (const session of this.#sessions.values()) {
       session.cancelWatchdog()
+      this.#forgetQuestions(session, 'the leadership has ended')
       session.call.write({ generation: 0, body: { $case: 'notLeader', value: { leaderAddress } } })
       session.call.end()
     }
@@ -150,7 +187,8 @@ export class FleetServer implements ControlLink {
     const { slots, version, httpAddress } = hello
     const { heartbeatIntervalMs, heartbeatMisses } = this.#options
     const info = { id, slots, version, httpAddress, joinedAt: this.#deps.clock.now(), draining: false }
-    const session: Session = { call, info, generation: standing.generation, cancelWatchdog: () => {} }
+    const { generation } = standing
+    const session: Session = { call, info, generation, cancelWatchdog: () => {}, questions: new Map() }
     this.#sessions.set(id, session)
     call.write({
       generation: standing.generation,
@@ -171,6 +209,11 @@ export class FleetServer implements ControlLink {
       session.info = { ...session.info, draining: true }
       return events.draining(id)
     }
+    if (report.body?.$case === 'janitor') {
+      const answer = decodeAnswer(report.body.value.result)
+      const settle = session.questions.get(report.body.value.request)
+      return settle?.('failure' in answer ? WeirError.fromJSON(answer.failure) : answer)
+    }
     const message = decodeReport(report)
     if (message !== null) events.report(id, message)
   }
@@ -188,11 +231,22 @@ export class FleetServer implements ControlLink {
     if (this.#sessions.get(id) !== session) return
     this.#sessions.delete(id)
     session.cancelWatchdog()
+    this.#forgetQuestions(session, reason)
     // What still lives behind the broken stream learns by its end that it is not part of the fleet any more.
     session.call.end()
     this.#deps.events.lost(id, reason)
   }
+
+  #forgetQuestions({ info, questions }: Session, reason: string): void {
+    for (const settle of [...questions.values()]) settle(gone(info.id, reason))
+  }
 }
+
+const gone = (id: TaskManagerId, reason: string): WeirError =>
+  new WeirError(
+    { code: 'TASK_MANAGER_LOST', kind: 'retry', taskManagerId: id },
+    `task-manager ${id} is gone before it has answered: ${reason}`,
+  )
 
 function refuse(call: FleetCall, error: unknown): void {
   call.emit('error', toServiceError(error))

@@ -1,7 +1,8 @@
 /** Both ends of the fleet stream over real sockets. */
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { SliceCommand } from '@weir/job'
-import { attempt, generation, jobId, subtask, systemClock, systemRandom } from '@weir/model'
+import { defaultSettings } from '@weir/dataflow'
+import { WeirError, attempt, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
 import { control } from '@weir/proto'
 import { afterEach, expect, test } from 'vitest'
 import { FleetClient, FleetServer, type FleetCall, type FleetClientDeps, type Standing } from './index.ts'
@@ -50,11 +51,19 @@ async function manager(options: { token?: string; standing?: () => Standing; int
   return { server, events, grpc, address: `127.0.0.1:${port}` }
 }
 
-function worker(jobManagers: string[], token: string | null = null) {
+function worker(
+  jobManagers: string[],
+  token: string | null = null,
+  janitor: FleetClientDeps['handlers']['janitor'] = () => new Promise(() => {}),
+) {
   const events = new Inbox<string>()
   const handlers: FleetClientDeps['handlers'] = {
     joined: (id, gen, leader) => events.push(`joined ${id} ${gen} ${leader}`),
     command: (command) => events.push(`command ${command.type}`),
+    janitor: (request) => {
+      events.push(`janitor ${JSON.stringify(request)}`)
+      return janitor(request)
+    },
     disconnected: () => events.push('disconnected'),
     slices: () => [slice],
   }
@@ -136,4 +145,64 @@ test('a wrong token ends the run with its code', async () => {
   await expect(worker([jm.address]).done).rejects.toMatchObject({ code: 'TOKEN_REFUSED' })
   worker([jm.address], 'secret')
   expect(await jm.events.next()).toBe('joined 4')
+})
+
+test('a question to one task-manager is answered with its result or its failure; when it goes, the question fails', async () => {
+  const jm = await manager()
+  const transaction = { transactionalId: 'weir.pay.out.0.0', producerId: '9007199254740993', producerEpoch: 4 }
+  const open = { ...transaction, state: 'open' as const, startedAt: 5, timeoutMs: 6, partitions: ['out-1'] }
+  const proofs = [{ sequence: 3, outcome: 'committed' as const, by: 'heal' as const }]
+  const tm = worker([jm.address], null, async (request) => {
+    switch (request.type) {
+      case 'list': {
+        if (request.prefix === 'nothing') return new Promise<never>(() => {})
+        const transactions = [open, { ...open, state: 'aborting' as const, startedAt: null }]
+        return { type: 'listed', connectors: ['kafka'], transactions }
+      }
+      case 'end':
+        if (request.decision === 'commit') throw new WeirError({ code: 'NO', kind: 'invalid', id: 7 }, 'no')
+        return { type: 'ended', outcome: 'refused' }
+      case 'settle':
+        return { type: 'settled', proofs }
+    }
+  })
+  await jm.events.next()
+  await tm.events.next()
+  const { id } = jm.server.list()[0]!
+  const asked = async (): Promise<unknown> => JSON.parse((await tm.events.next()).slice('janitor '.length))
+
+  expect(await jm.server.ask(id, { type: 'list', prefix: 'weir.' }, 5_000)).toEqual({
+    type: 'listed',
+    connectors: ['kafka'],
+    transactions: [open, { ...open, state: 'aborting', startedAt: null }],
+  })
+  expect(await asked()).toEqual({ type: 'list', prefix: 'weir.' })
+
+  const end = { type: 'end' as const, connector: 'kafka', transaction }
+  expect(await jm.server.ask(id, { ...end, decision: 'abort' }, 5_000)).toEqual({ type: 'ended', outcome: 'refused' })
+  expect(await asked()).toEqual({ ...end, decision: 'abort' })
+  await expect(jm.server.ask(id, { ...end, decision: 'commit' }, 5_000)).rejects.toMatchObject({
+    code: 'NO',
+    kind: 'invalid',
+    facts: { id: 7 },
+  })
+  await asked()
+
+  const { jobId, subtask } = slice
+  const descriptor = { connector: 'kafka', topic: 'out' }
+  const sink = { jobId, sink: operatorUid('out'), subtask, descriptor, settings: defaultSettings }
+  for (const restored of [null, { sequence: 4, handles: [] }]) {
+    const settle = { type: 'settle' as const, sink: { ...sink, restored } }
+    expect(await jm.server.ask(id, settle, 5_000)).toEqual({ type: 'settled', proofs })
+    expect(await asked()).toEqual(settle)
+  }
+
+  const nothing = { type: 'list' as const, prefix: 'nothing' }
+  await expect(jm.server.ask(id, nothing, 10)).rejects.toMatchObject({ code: 'JANITOR_TIMED_OUT', kind: 'retry' })
+  const unanswered = jm.server.ask(id, nothing, 60_000)
+  await asked()
+  await asked()
+  tm.end.abort(new Error('gone'))
+  await expect(unanswered).rejects.toMatchObject({ code: 'TASK_MANAGER_LOST', kind: 'retry' })
+  await expect(jm.server.ask(id, nothing, 10)).rejects.toMatchObject({ code: 'TASK_MANAGER_LOST' })
 })

@@ -1,0 +1,61 @@
+/**
+ * The janitor's worker thread: transactions outside of any attempt, listed, ended by exact name, or settled for a job that
+ * has ended. It holds no state but connections, and every act may be repeated, also by another process.
+ */
+import type { HandleProof } from '@weir/dataflow'
+import { ObjectStagedOutput, openObjectStore } from '@weir/metadata'
+import { asWeirError, systemClock } from '@weir/model'
+import type { Failure, JanitorAnswer, JanitorRequest, SinkToSettle } from '@weir/wire'
+import { parentPort } from 'node:worker_threads'
+import { Adapters, unknownConnector, type AdapterOptions } from './adapters.ts'
+
+export type JanitorMessage =
+  { readonly id: number; readonly answer: JanitorAnswer } | { readonly id: number; readonly failure: Failure }
+
+/** Bound of one settling, as of a recovery. */
+const SETTLE_TIMEOUT_MS = 180_000
+
+const port = parentPort!
+const objects = openObjectStore(process.env)
+const options: AdapterOptions = {
+  kafkaBrokers: (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== ''),
+  log: process.env['WEIR_LOG'] || null,
+  staged: (context) => new ObjectStagedOutput(context, { objects, clock: systemClock }),
+}
+/** Their connections end with the thread. */
+const janitors = new Adapters(options, systemClock).janitors(new AbortController().signal)
+
+async function act(request: JanitorRequest): Promise<JanitorAnswer> {
+  switch (request.type) {
+    case 'list': {
+      const lists = await Promise.all([...janitors.values()].map((janitor) => janitor.list(request.prefix)))
+      return { type: 'listed', connectors: [...janitors.keys()], transactions: lists.flat() }
+    }
+    case 'end': {
+      const janitor = janitors.get(request.connector)
+      if (janitor === undefined) throw unknownConnector(request.connector, request.transaction.transactionalId)
+      return { type: 'ended', outcome: await janitor.end(request.transaction, request.decision) }
+    }
+    case 'settle':
+      return { type: 'settled', proofs: await settle(request.sink) }
+  }
+}
+
+async function settle(sink: SinkToSettle): Promise<readonly HandleProof[]> {
+  const adapters = new Adapters(options, systemClock)
+  try {
+    return await adapters.settle(sink, AbortSignal.timeout(SETTLE_TIMEOUT_MS))
+  } finally {
+    await adapters.close()
+  }
+}
+
+port.on('message', ({ id, request }: { id: number; request: JanitorRequest }) => {
+  act(request).then(
+    (answer) => port.postMessage({ id, answer } satisfies JanitorMessage),
+    (thrown: unknown) => {
+      const failure = asWeirError(thrown, 'JANITOR_FAILED', 'retry').toJSON()
+      port.postMessage({ id, failure } satisfies JanitorMessage)
+    },
+  )
+})
