@@ -4,6 +4,7 @@ import {
   type HandleProof,
   type JobSettings,
   type TransactionJanitor,
+  type SinkAsides,
   type SinkNode,
   type SourceNode,
   type SourceReader,
@@ -60,12 +61,20 @@ export class Adapters {
   }
 
   /** Throws as `source`. */
-  sink(node: SinkNode, context: SubtaskContext, settings: JobSettings): TwoPhaseSink {
+  sink(node: SinkNode, context: SubtaskContext, settings: JobSettings, asides: SinkAsides | null): TwoPhaseSink {
     const { descriptor, encodeKey, encodeValue } = node
     const { transactionTimeoutMs, checkpoint } = settings
     const topic = String(descriptor['topic'])
     const size = poolSize(checkpoint.toleratedAborts)
-    const options = { topic, poolSize: size, transactionTimeoutMs, encodeKey, encodeValue }
+    const ours = asides !== null && descriptor.connector === settings.deadLetters?.connector ? asides.topics : []
+    const options = {
+      topic,
+      poolSize: size,
+      transactionTimeoutMs,
+      encodeKey,
+      encodeValue,
+      asides: asides && { ...asides, topics: ours },
+    }
     const staged = descriptor['onLost'] === 'fail' ? null : this.#options.staged(context)
     switch (descriptor.connector) {
       case 'kafka':
@@ -101,7 +110,7 @@ export class Adapters {
       throw new Error('internal: a settled sink was given a record')
     }
     const node = { kind: 'sink' as const, uid, descriptor, encodeKey: encodes, encodeValue: encodes }
-    const sink = this.sink(node, context, settings)
+    const sink = this.sink(node, context, settings, null)
     const proofs = await sink.recover(restored)
     await sink.close('leave')
     const staged = this.#options.staged(context)

@@ -84,7 +84,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
       clock: systemClock,
       exchange,
       createSource: (node, context) => adapters.source(node, context),
-      createSink: (node, context) => adapters.sink(node, context, settings),
+      createSink: (node, context, asides) => adapters.sink(node, context, settings, asides),
       openState: (stage, { signal }) =>
         openStateStore(
           {

@@ -111,6 +111,8 @@ export interface JobSettings {
    * silent; `s3` = head.json alone. Fixed for the life of a job.
    */
   readonly arbiter: 'etcd' | 's3'
+  /** The topic for records that cannot be decoded, processed or written; null: such a record stops the job. */
+  readonly deadLetters: ConnectorDescriptor | null
 }
 
 /** What a job file's default export is. `kind` and `version` let a task-manager refuse a bundle of another time. */

@@ -17,7 +17,7 @@
  *   with `OperatorContext.freeze` every stored accumulator is, so that a mutation throws where it happens.
  */
 import type { Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
-import type { KeyedState } from './ports.ts'
+import type { KeyedState, Refuse } from './ports.ts'
 
 /** What an operator emits into: the next operator, an exchange or a sink. */
 export interface Collector {
@@ -52,6 +52,8 @@ export interface OperatorContext {
    */
   readonly watermark: Watermark
   readonly counters: OperatorCounters
+  /** Takes a record on which user code fails; the operator goes on with the next. In a job without dead letters it throws. */
+  readonly refuse: Refuse
   /** Deep-freeze accumulators before they are stored: on in development and tests, off where every cycle counts. */
   readonly freeze: boolean
 }
@@ -69,7 +71,8 @@ export interface OperatorContext {
  * The operator's duties:
  * - forward every watermark, after what it emits because of it, and emit nothing after `onEnd`
  * - be deterministic: a function of its input and its state; no clock, no randomness, no I/O
- * - errors of user code leave as WeirError `OPERATOR_FAILED` (kind `invalid`: replaying the record cannot help)
+ * - errors of user code go to `OperatorContext.refuse` as WeirError `OPERATOR_FAILED` (kind `invalid`: the record fails
+ *   again after a restart); the record then has no effect, the others of its batch have theirs
  */
 export interface Operator {
   open(context: OperatorContext): void

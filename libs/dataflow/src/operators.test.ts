@@ -5,6 +5,7 @@ import { chain, type Input } from './chain.ts'
 import { MemoryKeyedStates } from './memory-state.ts'
 import type { Operator, WindowResult } from './operator.ts'
 import { Filter, FlatMap, KeyBy, MapValues, Reduce, TumblingWindow } from './operators/index.ts'
+import { refuseNone } from './user-code.ts'
 import { SplitWatermarks } from './watermarks.ts'
 
 type Seen = [key: Key | null, value: unknown, timestamp: number] | { watermark: number } | 'end'
@@ -20,6 +21,7 @@ function drive(operators: Operator[]): { input: Input; seen: Seen[] } {
       state,
       watermark: WATERMARK_MIN,
       counters: { lateRecords: 0 },
+      refuse: refuseNone,
       freeze: true,
     }),
   )

@@ -39,9 +39,19 @@ export interface PlanSummary {
   readonly sinks: readonly string[]
 }
 
+/** How dead letters get into a transaction. Null in a job without them. */
+export interface DeadLetterPlan {
+  readonly topic: string
+  /** By stage: straight to one of its sinks (a node), or out by one of its `outputs` (an index) to a stage that has one. */
+  readonly routes: readonly ({ readonly sink: number } | { readonly output: number })[]
+  /** By node: a record that fails there has had no effect yet, on its whole way from the source. */
+  readonly whole: readonly boolean[]
+}
+
 export interface Plan {
   readonly job: JobDefinition
   readonly stages: readonly Stage[]
+  readonly deadLetters: DeadLetterPlan | null
   readonly summary: PlanSummary
   /** Canonical JSON of the summary: hash it with SHA-256 to get the graph hash (hashing is I/O-free but not in this room). */
   readonly canonical: string

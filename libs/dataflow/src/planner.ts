@@ -10,8 +10,8 @@
  */
 import { WeirError, isJobId } from '@weir/model'
 import { canonicalJson } from './canonical.ts'
-import type { GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
-import type { Plan, PlanSummary, Stage } from './plan.ts'
+import type { ConnectorDescriptor, GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
+import type { DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
 
 /** Names in object keys, transactional ids and consumer groups: bounded, and safe in all of them. */
@@ -22,8 +22,8 @@ export const GRAPH_NODES_MAX = 1_000
 /**
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
- * `GRAPH_KEYED_BY_SOURCE`,
- * `GRAPH_NODE_INVALID`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
+ * `GRAPH_KEYED_BY_SOURCE`, `GRAPH_NODE_INVALID`, `DEAD_LETTERS_INVALID`, `NOT_CANONICAL` (a descriptor that is not plain
+ * JSON).
  */
 export function planJob(job: JobDefinition): Plan {
   if (!isJobId(job.name)) {
@@ -39,6 +39,7 @@ export function planJob(job: JobDefinition): Plan {
   checkState(nodes, links)
 
   const { stages, stageOf } = cut(nodes, links)
+  const deadLetters = job.settings.deadLetters && routed(job.settings.deadLetters, nodes, links, stages)
   const summary: PlanSummary = {
     version: 1,
     name: job.name,
@@ -49,7 +50,7 @@ export function planJob(job: JobDefinition): Plan {
     sources: nodes.filter((node) => node.kind === 'source').map((node) => node.uid),
     sinks: nodes.filter((node) => node.kind === 'sink').map((node) => node.uid),
   }
-  return { job, stages, summary, canonical: canonicalJson(summary) }
+  return { job, stages, deadLetters, summary, canonical: canonicalJson(summary) }
 }
 
 /** The part of a job's plan that is sent and hashed. Throws as `planJob` does. */
@@ -203,6 +204,53 @@ function cut(nodes: readonly GraphNode[], links: Links): { stages: readonly Stag
     }
   }
   return { stages, stageOf }
+}
+
+/** Dead letters travel in a transaction of a sink of their connector, so every stage must lead to one. */
+function routed(
+  { connector, topic }: ConnectorDescriptor,
+  nodes: readonly GraphNode[],
+  { inputs, outputs }: Links,
+  stages: readonly Stage[],
+): DeadLetterPlan {
+  const invalid = (text: string): WeirError =>
+    refused('DEAD_LETTERS_INVALID', { connector, topic }, [`dead letters to "${String(topic)}": ${text}`])
+  if (typeof topic !== 'string' || topic === '') throw invalid('name a topic, e.g. kafka.sink("orders.dead").')
+  for (const node of nodes) {
+    if (node.kind !== 'source' && node.kind !== 'sink') continue
+    if (node.descriptor.connector === connector && node.descriptor['topic'] === topic) {
+      throw invalid(`${node.kind} "${node.uid}" uses this topic too; give dead letters one of their own.`)
+    }
+  }
+  const routes: ({ sink: number } | { output: number } | null)[] = []
+  for (const stage of stages.toReversed()) {
+    const sink = stage.nodes.find((i) => {
+      const node = nodes[i]!
+      return node.kind === 'sink' && node.descriptor.connector === connector
+    })
+    const output = stage.outputs.findIndex((o) => routes[o.stage] !== null)
+    routes[stage.index] = sink !== undefined ? { sink } : output >= 0 ? { output } : null
+  }
+  const found = routes.map((route, i) => {
+    if (route !== null) return route
+    throw invalid(
+      `no sink behind "${nodes[stages[i]!.head]!.uid}" writes to ${connector}, so there is no transaction they could ` +
+        `travel in. Use the connector of the job's sinks.`,
+    )
+  })
+  // Stateless, one to one and with one way only from the source on.
+  const whole: boolean[] = []
+  for (const [i, node] of nodes.entries()) {
+    const from = inputs[i]![0]
+    const passes = (input: number): boolean => {
+      const { kind } = nodes[input]!
+      return (
+        whole[input]! && outputs[input]!.length === 1 && kind !== 'flatMap' && kind !== 'reduce' && kind !== 'window'
+      )
+    }
+    whole[i] = node.kind === 'source' ? typeof node.descriptor['topic'] === 'string' : passes(from!)
+  }
+  return { topic, routes: found, whole }
 }
 
 /** A node's plain data: what is shown, and what two builds of a job must have in common. Functions are not in it. */

@@ -13,7 +13,9 @@ import type {
   KeyGroupRange,
   OperatorUid,
   RecordBatch,
+  RecordHeader,
   Subtask,
+  TopicRecord,
   WeirError,
 } from '@weir/model'
 
@@ -45,6 +47,8 @@ export interface RawRecords {
   /** ms since 1970, from the log. */
   readonly timestamps: Float64Array
   readonly offsets: Float64Array
+  /** Headers of a record; absent where there are none. A function of the arrays, so that views may share it. */
+  readonly headers?: (raw: RawRecords, index: number) => readonly RecordHeader[]
 }
 
 /** A bounded run of records of one split (Kafka: one partition), in order. */
@@ -81,6 +85,11 @@ export interface SourceReader {
   poll(maxRecords: number): Promise<SourcePoll>
   /** The position just behind the last record handed out by `poll`. Synchronous: it is part of the barrier. */
   snapshot(): SourceState
+  /**
+   * Records as they lie in the topic, any split of it, for the given offsets in ascending order; null where one is not
+   * there any more. Beside `poll`. Absent: records cannot be read again.
+   */
+  originals?(split: number, offsets: readonly number[]): Promise<readonly (TopicRecord | null)[]>
   /** Told once per final epoch with the snapshot in it: publish offsets as information, if at all. Never throws. */
   committed?(state: SourceState): void
   close(): Promise<void>

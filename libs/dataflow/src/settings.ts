@@ -16,6 +16,7 @@ export const defaultSettings: JobSettings = {
   recoveryBudgetMs: 180_000,
   restart: { attempts: 10, delayMs: 1_000 },
   arbiter: 'etcd',
+  deadLetters: null,
 }
 
 /** Key groups are stored as 16-bit numbers. */

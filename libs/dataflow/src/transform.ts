@@ -16,7 +16,7 @@ import { MemoryKeyedStates } from './memory-state.ts'
 import type { WindowResult } from './operator.ts'
 import { operatorFor } from './operators/index.ts'
 import type { OperatorNode } from './operators/index.ts'
-import { isTimestamp, timestampInvalid } from './user-code.ts'
+import { isTimestamp, refuseNone, timestampInvalid } from './user-code.ts'
 import { SplitWatermarks } from './watermarks.ts'
 
 declare const keyed: unique symbol
@@ -143,6 +143,7 @@ export function run<A, B>(transform: Transform<A, B>, inputs: readonly A[], opti
       state,
       watermark: WATERMARK_MIN,
       counters: { lateRecords: 0 },
+      refuse: refuseNone,
       freeze: true,
     })
     return operator

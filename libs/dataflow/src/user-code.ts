@@ -4,6 +4,7 @@
  */
 import { WeirError } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch } from '@weir/model'
+import type { Refuse } from './ports.ts'
 
 export interface RecordPosition {
   readonly operatorUid: OperatorUid
@@ -18,11 +19,12 @@ const where = (at: RecordPosition): string =>
   (at.timestamp === null ? '' : `, event time ${at.timestamp}`)
 
 /**
- * What a loop over user code throws on: the error with the record's position. WeirErrors thrown by the border itself
+ * What a loop over user code refuses a record with: the error with its position. WeirErrors thrown by the border itself
  * pass; everything else becomes `OPERATOR_FAILED`. Kind `invalid`: the same record fails again after a restart.
  */
 export function operatorFailed(error: unknown, operatorUid: OperatorUid, batch: RecordBatch, index: number): WeirError {
-  if (error instanceof WeirError && error.facts.operatorUid === operatorUid) return error
+  // An error that a restart may mend is the engine's (state that cannot be read), not the record's.
+  if (error instanceof WeirError && (error.facts.operatorUid === operatorUid || error.kind !== 'invalid')) return error
   const at: RecordPosition = { operatorUid, index, timestamp: batch.timestamps[index] ?? null }
   const cause = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
   return new WeirError(
@@ -30,6 +32,30 @@ export function operatorFailed(error: unknown, operatorUid: OperatorUid, batch: 
     `${where(at)}: your function threw ${cause}. Handle the case in the function, or filter such records before it.`,
     { cause: error },
   )
+}
+
+/** In a job without dead letters. */
+export const refuseNone: Refuse = (_batch, _index, error) => {
+  throw error
+}
+
+/** Closes the gaps of refused records (ascending indices), in place. False: nothing is left. */
+export function withoutRefused(batch: RecordBatch, refused: readonly number[]): boolean {
+  const { keys, values, timestamps, origins } = batch
+  const columns: unknown[][] = [values, timestamps]
+  if (keys !== null) columns.push(keys)
+  if (origins !== undefined) columns.push(origins.places, origins.offsets)
+  if (origins?.ordinals) columns.push(origins.ordinals)
+  for (const column of columns) {
+    let next = 0
+    let kept = 0
+    for (let i = 0; i < column.length; i++) {
+      if (i === refused[next]) next++
+      else column[kept++] = column[i]
+    }
+    column.length = kept
+  }
+  return values.length > 0
 }
 
 export const isThenable = (value: unknown): boolean =>

@@ -41,16 +41,20 @@ export const splitOf = (place: number): number => place % PLACES_PER_SOURCE
 
 export type RecordHeader = readonly [name: string, value: Uint8Array | null]
 
-/** A finished record on its way to a topic beside the outputs, in the transaction of the sink it reaches. */
-export interface AsideRecord {
-  readonly topic: string
-  /** Taken modulo the number of the topic's partitions. */
-  readonly partition: number
+/** A record as it lies in a topic. */
+export interface TopicRecord {
   readonly key: Uint8Array | null
   readonly value: Uint8Array | null
   /** ms since 1970. */
   readonly timestamp: number
   readonly headers: readonly RecordHeader[]
+}
+
+/** A finished record on its way to a topic beside the outputs, in the transaction of the sink it reaches. */
+export interface AsideRecord extends TopicRecord {
+  readonly topic: string
+  /** Taken modulo the number of the topic's partitions. */
+  readonly partition: number
 }
 
 export type StreamElement =

@@ -22,18 +22,26 @@ import {
   fanOut,
   operatorFor,
   readBatch,
+  recordAt,
+  refuseNone,
   watermarkCuts,
   watermarkQuantumMs,
+  type DeadLetterPlan,
   type GraphNode,
   type HandleProof,
   type Input,
   type KeyedStates,
   type OperatorNode,
   type Plan,
+  type Refusal,
+  type Refuse,
   type SegmentRef,
+  type SinkAsides,
   type SinkNode,
   type SinkState,
+  type SourceBatch,
   type SourceNode,
+  type SourceRefusals,
   type SourceReader,
   type SourceState,
   type SplitWatermarksState,
@@ -48,6 +56,8 @@ import {
   WeirError,
   asWeirError,
   assert,
+  placeOf,
+  type AsideRecord,
   type AttemptId,
   type CheckpointId,
   type Clock,
@@ -59,6 +69,7 @@ import {
   type Watermark,
 } from '@weir/model'
 import { LocalChannel, RemoteInput, RemoteOutput, type InputChannel, type OutputChannel } from './channel.ts'
+import { deadLettersOf, elementsOf, isOfRecord } from './dead-letters.ts'
 import { InputGate } from './input-gate.ts'
 import { Pace } from './pace.ts'
 import { Partitioner } from './partitioner.ts'
@@ -86,7 +97,8 @@ export interface SliceDeps {
   readonly clock: Clock
   readonly exchange: ExchangePort
   createSource(node: SourceNode, context: SubtaskContext): SourceReader
-  createSink(node: SinkNode, context: SubtaskContext): TwoPhaseSink
+  /** `asides` null: nothing goes aside. */
+  createSink(node: SinkNode, context: SubtaskContext, asides: SinkAsides | null): TwoPhaseSink
   /** A fresh store for one stage of this slice. */
   openState(stage: number, context: SubtaskContext): Promise<StateStore>
   readonly report: (report: SliceReport) => void
@@ -135,6 +147,8 @@ interface StageRun {
   readonly source: { readonly node: SourceNode; readonly reader: SourceReader; watermarks: SplitWatermarks } | null
   /** Writes the sinks have not taken yet; awaited before the next element. */
   pending: Promise<void>[]
+  /** Taken out of the flow; on their way aside before the next element. */
+  refused: Refusal[]
   watermark: Watermark
 }
 
@@ -348,6 +362,10 @@ export class Slice {
     return this.#abort.signal.aborted
   }
 
+  get #deadLetters(): DeadLetterPlan | null {
+    return this.#options.plan.deadLetters
+  }
+
   #node(index: number): GraphNode {
     return this.#options.plan.job.graph.nodes[index]!
   }
@@ -370,9 +388,12 @@ export class Slice {
 
   #buildStage(stage: Stage): StageRun {
     const head = this.#node(stage.head)
+    const refused: Refusal[] = []
     const sinks = stage.nodes.flatMap((index) => {
       const node = this.#node(index)
-      return node.kind === 'sink' ? [{ node, sink: this.#deps.createSink(node, this.#context(node.uid)) }] : []
+      if (node.kind !== 'sink') return []
+      const asides = this.#deadLetters && { topics: [this.#deadLetters.topic], refuse: this.#refuseAt(refused, index) }
+      return [{ node, sink: this.#deps.createSink(node, this.#context(node.uid), asides) }]
     })
     const windowSizesMs = stage.nodes.flatMap((index) => {
       const node = this.#node(index)
@@ -397,6 +418,7 @@ export class Slice {
       gate: null,
       source,
       pending: [],
+      refused,
       watermark: WATERMARK_MIN,
     }
   }
@@ -491,6 +513,7 @@ export class Slice {
       state: place.state,
       watermark: place.watermark,
       counters: { lateRecords: 0 },
+      refuse: this.#refuseAt(run.refused, index),
       freeze: this.#options.freeze,
     })
     return chain([operator], output >= 0 ? place.output(run.outputs[output]!) : build(index))
@@ -507,6 +530,67 @@ export class Slice {
       watermark: () => {},
       end: () => {},
     }
+  }
+
+  // ---- dead letters -------------------------------------------------------------------------------------------------
+
+  #refuseAt(refused: Refusal[], index: number): Refuse {
+    const plan = this.#deadLetters
+    if (plan === null) return refuseNone
+    const operatorUid = this.#node(index).uid
+    return ({ keys, values, timestamps, origins }, i, error) => {
+      if (!isOfRecord(error)) throw error
+      const key = keys === null ? null : keys[i]!
+      const origin = origins && {
+        place: origins.places[i]!,
+        offset: origins.offsets[i]!,
+        ordinal: origins.ordinals === null ? null : origins.ordinals[i]!,
+      }
+      const whole = plan.whole[index]!
+      const [value, timestamp] = [values[i], timestamps[i]!]
+      refused.push({ operatorUid, error, value, key, timestamp, origin: origin ?? null, record: null, whole })
+    }
+  }
+
+  /** Null: a record that cannot be read stops the job. */
+  #sourceRefusals(run: StageRun, node: SourceNode, polled: SourceBatch): SourceRefusals | null {
+    const plan = this.#deadLetters
+    if (plan === null) return null
+    const place = placeOf(run.stage.head, polled.split)
+    return {
+      place,
+      refuse: (i, error) => {
+        const raw = polled.kind === 'raw' ? polled.raw : null
+        const offset = raw === null ? (polled as SourceBatch & { kind: 'values' }).offsets[i]! : raw.offsets[i]!
+        run.refused.push({
+          operatorUid: node.uid,
+          error,
+          value: raw === null ? (polled as SourceBatch & { kind: 'values' }).values[i] : undefined,
+          key: null,
+          timestamp: null,
+          origin: { place, offset, ordinal: null },
+          record: raw && recordAt(raw, i),
+          whole: plan.whole[run.stage.head]!,
+        })
+      },
+    }
+  }
+
+  async #putAside(run: StageRun): Promise<void> {
+    const { jobId, attempt, subtask, plan } = this.#options
+    const refusals = run.refused.splice(0)
+    const options = { plan: this.#deadLetters!, nodes: plan.job.graph.nodes, jobId, attempt, subtask }
+    const readerOf = (source: number): SourceReader => this.#stages.find((s) => s.stage.head === source)!.source!.reader
+    for (const element of elementsOf(await deadLettersOf(refusals, options, readerOf))) this.#passAside(run, element)
+  }
+
+  /** Into a transaction here, or on to the stage that has one. */
+  #passAside(run: StageRun, records: readonly AsideRecord[]): void {
+    const route = this.#deadLetters!.routes[run.stage.index]!
+    if ('output' in route) return run.outputs[route.output]!.aside(records, this.#options.subtask)
+    const node = this.#node(route.sink)
+    const full = run.sinks.find((s) => s.node === node)!.sink.writeAside(records)
+    if (full !== undefined) run.pending.push(full)
   }
 
   // ---- loops --------------------------------------------------------------------------------------------------------
@@ -554,16 +638,16 @@ export class Slice {
         run.splits?.get(polled.split)!.input.watermark(WATERMARK_MAX)
         this.#advance(run, source.watermarks.end(polled.split))
       } else {
-        const batch = readBatch(node, polled)
-        const count = batch.values.length
+        const count = polled.kind === 'raw' ? polled.raw.count : polled.values.length
+        const batch = readBatch(node, polled, this.#sourceRefusals(run, node, polled))
         pace?.giveBack(allowance - count)
         this.#recordsIn += count
         const watermark = source.watermarks.observe(polled.split, batch.timestamps)
-        if (run.splits === null) run.input.emit(batch)
-        else this.#emitToSplit(run, polled.split, batch)
+        if (run.splits !== null) this.#emitToSplit(run, polled.split, batch)
+        else if (batch.values.length > 0) run.input.emit(batch)
         this.#advance(run, watermark)
       }
-      if (run.pending.length > 0) await this.#drain(run)
+      if (run.pending.length > 0 || run.refused.length > 0) await this.#drain(run)
       if (clock.monotonic() - turnAt >= TURN_MS) {
         // Records may lie in half-filled frames: others work while this thread serves its sockets.
         for (const output of run.outputs) output.flush()
@@ -593,6 +677,9 @@ export class Slice {
         case 'watermark':
           this.#advance(run, event.timestamp)
           break
+        case 'aside':
+          this.#passAside(run, event.records)
+          break
         case 'barrier':
           this.#snapshot(run, event.checkpoint, event.alignMs)
           break
@@ -601,7 +688,7 @@ export class Slice {
           this.#stageEnded()
           break
       }
-      if (run.pending.length > 0) await this.#drain(run)
+      if (run.pending.length > 0 || run.refused.length > 0) await this.#drain(run)
       await this.#room(run, wake)
       if (clock.monotonic() - turnAt >= TURN_MS) {
         await this.#deps.turn()
@@ -616,7 +703,7 @@ export class Slice {
     const cuts = watermarkCuts(batch.timestamps, of.watermark, { outOfOrderMs, quantumMs: run.quantumMs })
     let from = 0
     for (const { to, watermark } of cuts) {
-      of.input.emit(cuts.length === 1 ? batch : sliceOf(batch, from, to))
+      if (to > from) of.input.emit(cuts.length === 1 ? batch : sliceOf(batch, from, to))
       if (watermark > of.watermark) of.input.watermark((of.watermark = watermark))
       from = to
     }
@@ -633,10 +720,14 @@ export class Slice {
     while (!this.#over && run.outputs.some((o) => o.full)) await wake.wait()
   }
 
+  /** Nothing of what came before is left behind: a barrier may follow. */
   async #drain(run: StageRun): Promise<void> {
-    const writes = run.pending
-    run.pending = []
-    await Promise.all(writes)
+    while (run.pending.length > 0 || run.refused.length > 0) {
+      const writes = run.pending
+      run.pending = []
+      if (run.refused.length > 0) writes.push(this.#putAside(run))
+      await Promise.all(writes)
+    }
   }
 
   async #waitOr(wake: Signal, ms: number): Promise<void> {
@@ -769,10 +860,15 @@ interface ChainPlace {
 }
 
 /** `keys` is null: in front of a source's chain no key is known. */
-const sliceOf = ({ values, timestamps }: RecordBatch, from: number, to: number): RecordBatch => ({
+const sliceOf = ({ values, timestamps, origins }: RecordBatch, from: number, to: number): RecordBatch => ({
   keys: null,
   values: values.slice(from, to),
   timestamps: timestamps.slice(from, to),
+  origins: origins && {
+    places: origins.places.slice(from, to),
+    offsets: origins.offsets.slice(from, to),
+    ordinals: origins.ordinals?.slice(from, to) ?? null,
+  },
 })
 
 const NO_STATE = {

@@ -65,3 +65,12 @@ test('an async builder is refused', () => {
     expect.objectContaining({ code: 'BUILD_ASYNC' }) as Error,
   )
 })
+
+test('dead letters are a topic of a connector; codecs of that sink have no say', () => {
+  const dead = kafka.sink('orders.dead', { onLost: 'fail' })
+  const { settings } = job('settlement', { deadLetters: dead }, (flow) =>
+    flow.from(kafka.topic('orders', { value: json(Order) })).to(kafka.sink('out')),
+  )
+  expect(settings.deadLetters).toEqual({ connector: 'kafka', topic: 'orders.dead' })
+  expect(planJob(settlement).summary.settings.deadLetters).toBeNull()
+})

@@ -4,6 +4,7 @@
  */
 import {
   defaultSettings,
+  type ConnectorDescriptor,
   type GraphNode,
   type JobDefinition,
   type JobSettings,
@@ -16,9 +17,14 @@ import { WeirError, operatorUid, type Key } from '@weir/model'
 import type { Sink, Source } from './connectors.ts'
 import { durationMs, type Duration } from './duration.ts'
 
-export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart'>> & {
+export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart' | 'deadLetters'>> & {
   readonly checkpoint?: Partial<JobSettings['checkpoint']>
   readonly restart?: Partial<JobSettings['restart']>
+  /**
+   * Where records go that cannot be decoded, processed or written, e.g. `kafka.sink('orders.dead')`: as they were read,
+   * with the reason in their headers, in the same transactions as the outputs. Without it such a record stops the job.
+   */
+  readonly deadLetters?: Pick<Sink<never>, 'descriptor'>
 }
 
 export interface Flow {
@@ -87,10 +93,13 @@ export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flo
       ...settings,
       checkpoint: { ...defaultSettings.checkpoint, ...settings.checkpoint },
       restart: { ...defaultSettings.restart, ...settings.restart },
+      deadLetters: settings.deadLetters ? deadLettersTo(settings.deadLetters.descriptor) : null,
     },
     graph: { nodes: graph.nodes, edges: graph.edges },
   }
 }
+
+const deadLettersTo = ({ connector, topic }: ConnectorDescriptor): ConnectorDescriptor => ({ connector, topic })
 
 type Draft = GraphNode extends infer N ? (N extends GraphNode ? Omit<N, 'uid'> : never) : never
 

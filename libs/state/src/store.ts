@@ -11,7 +11,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import type { ObjectStore } from '@weir/checkpoint'
 import { deepFrozen } from './freeze.ts'
 import type { KeyedState, SegmentRef, StateStore } from '@weir/dataflow'
-import { WeirError, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
+import { WeirError, asWeirError, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { corrupt, decodeSegment, encodeSegment, pack, sha256, stateId, unpack, type Entry } from './segment.ts'
 
@@ -78,11 +78,20 @@ class Table<V> implements KeyedState<V> {
     }
     const hot = this.#hot.get(key)
     if (hot !== undefined) return hot
-    const stored = this.#db.getSync(dbKey(this.id, 0, key))
+    const stored = this.#stored(key)
     if (stored === undefined) return undefined
     const value = this.#frozen(unpack(stored) as V)
     this.#keep(key, value)
     return value
+  }
+
+  /** A read that fails is the disk's fault, not that of the record whose state it is. */
+  #stored(key: Key): Uint8Array | undefined {
+    try {
+      return this.#db.getSync(dbKey(this.id, 0, key))
+    } catch (error) {
+      throw asWeirError(error, 'STATE_UNREADABLE', 'restart')
+    }
   }
 
   put(key: Key, value: V, namespace = 0): void {

@@ -1,6 +1,6 @@
 /** Reads a topic of the embedded log; the position is state of the job. */
 import type { RawRecords, SourcePoll, SourceReader, SourceState, SubtaskContext } from '@weir/dataflow'
-import type { Clock } from '@weir/model'
+import type { Clock, TopicRecord } from '@weir/model'
 import type { ReadRecord, TransactionalLog } from './port.ts'
 
 export interface LogSourceOptions {
@@ -11,6 +11,8 @@ export interface LogSourceOptions {
 }
 
 const WAIT_MS = 50
+/** Records read at once when a few are looked up again. */
+const ORIGINALS_MAX = 100
 
 interface Partition {
   readonly id: number
@@ -73,6 +75,22 @@ export class LogSource implements SourceReader {
     return 'idle'
   }
 
+  async originals(split: number, offsets: readonly number[]): Promise<readonly (TopicRecord | null)[]> {
+    const found = new Map<number, TopicRecord>()
+    const wanted = new Set(offsets)
+    const last = offsets.at(-1) ?? -1
+    for (let offset = offsets[0] ?? 0; offset <= last;) {
+      const request = { topic: this.#options.topic, partition: split, offset, maxRecords: ORIGINALS_MAX }
+      const { records, nextOffset } = await this.#log.read({ ...request, readCommitted: true, maxWaitMs: 0 })
+      for (const { offset: at, headers = [], ...record } of records) {
+        if (wanted.has(at)) found.set(at, { ...record, headers })
+      }
+      if (nextOffset <= offset) break
+      offset = offsets.find((o) => o >= nextOffset) ?? last + 1
+    }
+    return offsets.map((offset) => found.get(offset) ?? null)
+  }
+
   snapshot(): SourceState {
     return Object.fromEntries(this.#partitions.map((p) => [p.id, { offset: p.position, end: p.end }]))
   }
@@ -93,6 +111,7 @@ function rawOf(records: readonly ReadRecord[]): RawRecords {
     valueEnd: new Int32Array(count).fill(-1),
     timestamps: Float64Array.from(records, (r) => r.timestamp),
     offsets: Float64Array.from(records, (r) => r.offset),
+    headers: (_raw: RawRecords, i: number) => records[i]!.headers ?? [],
   }
   let at = 0
   records.forEach(({ key, value }, i) => {

@@ -1,12 +1,20 @@
 /** Keeps the records a predicate says `true` to. Stateless; the predicate must be pure. Works in the given arrays. */
-import type { OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import type { OperatorUid, Origins, RecordBatch, Watermark } from '@weir/model'
 import type { FilterNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
-import { isThenable, operatorFailed, returnedPromise } from '../user-code.ts'
+import type { Refuse } from '../ports.ts'
+import { isThenable, operatorFailed, refuseNone, returnedPromise } from '../user-code.ts'
+
+const moveOrigin = ({ places, offsets, ordinals }: Origins, from: number, to: number): void => {
+  places[to] = places[from]!
+  offsets[to] = offsets[from]!
+  if (ordinals !== null) ordinals[to] = ordinals[from]!
+}
 
 export class Filter implements Operator {
   readonly #test: FilterNode['test']
   #uid: OperatorUid
+  #refuse: Refuse = refuseNone
 
   constructor(options: Pick<FilterNode, 'uid' | 'test'>) {
     this.#uid = options.uid
@@ -15,38 +23,45 @@ export class Filter implements Operator {
 
   open(context: OperatorContext): void {
     this.#uid = context.uid
+    this.#refuse = context.refuse
   }
 
   onBatch(batch: RecordBatch, out: Collector): void {
-    const { keys, values, timestamps } = batch
+    const { keys, values, timestamps, origins } = batch
     const test = this.#test
     const count = values.length
     let kept = 0
-    let i = 0
-    try {
-      for (; i < count; i++) {
-        const value = values[i]
-        const verdict: unknown = test(value)
-        if (verdict === false) continue
-        // Any other truthy or falsy value is taken as JavaScript takes it; a promise would always be truthy.
-        if (verdict !== true) {
-          if (isThenable(verdict)) throw returnedPromise(this.#uid, batch, i)
-          if (!verdict) continue
+    for (let i = 0; i < count; i++) {
+      try {
+        for (; i < count; i++) {
+          const value = values[i]
+          const verdict: unknown = test(value)
+          if (verdict === false) continue
+          // Any other truthy or falsy value is taken as JavaScript takes it; a promise would always be truthy.
+          if (verdict !== true) {
+            if (isThenable(verdict)) throw returnedPromise(this.#uid, batch, i)
+            if (!verdict) continue
+          }
+          if (kept !== i) {
+            values[kept] = value
+            timestamps[kept] = timestamps[i]!
+            if (keys !== null) keys[kept] = keys[i]!
+            if (origins !== undefined) moveOrigin(origins, i, kept)
+          }
+          kept++
         }
-        if (kept !== i) {
-          values[kept] = value
-          timestamps[kept] = timestamps[i]!
-          if (keys !== null) keys[kept] = keys[i]!
-        }
-        kept++
+      } catch (error) {
+        this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
       }
-    } catch (error) {
-      throw operatorFailed(error, this.#uid, batch, i)
     }
     if (kept === 0) return
     if (kept !== count) {
       values.length = timestamps.length = kept
       if (keys !== null) keys.length = kept
+      if (origins !== undefined) {
+        origins.places.length = origins.offsets.length = kept
+        if (origins.ordinals !== null) origins.ordinals.length = kept
+      }
     }
     out.emit(batch)
   }

@@ -3,6 +3,7 @@ import { WATERMARK_MIN, WeirError, operatorUid, subtask } from '@weir/model'
 import type { Key, RecordBatch, Watermark } from '@weir/model'
 import { MemoryKeyedStates } from '../memory-state.ts'
 import type { Collector, OperatorContext } from '../operator.ts'
+import { refuseNone } from '../user-code.ts'
 
 export const uid = operatorUid('op')
 
@@ -38,6 +39,7 @@ export const contextOf = (over: Partial<OperatorContext> = {}): OperatorContext 
   state: new MemoryKeyedStates(),
   watermark: WATERMARK_MIN,
   counters: { lateRecords: 0 },
+  refuse: refuseNone,
   freeze: false,
   ...over,
 })

@@ -1,9 +1,10 @@
 /** One value in, any number out, each with the key and event time of the record it came from. Stateless. */
 import { WeirError } from '@weir/model'
-import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import type { Key, OperatorUid, Origins, RecordBatch, Watermark } from '@weir/model'
 import type { FlatMapNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
-import { isThenable, operatorFailed, returnedPromise } from '../user-code.ts'
+import type { Refuse } from '../ports.ts'
+import { isThenable, operatorFailed, refuseNone, returnedPromise } from '../user-code.ts'
 
 /** Outputs are handed on in batches of at most about this many records, however many one input yields. */
 export const FLAT_MAP_BATCH_RECORDS_MAX = 1_000
@@ -11,6 +12,7 @@ export const FLAT_MAP_BATCH_RECORDS_MAX = 1_000
 export class FlatMap implements Operator {
   readonly #flatMap: FlatMapNode['flatMap']
   #uid: OperatorUid
+  #refuse: Refuse = refuseNone
 
   constructor(options: Pick<FlatMapNode, 'uid' | 'flatMap'>) {
     this.#uid = options.uid
@@ -19,6 +21,7 @@ export class FlatMap implements Operator {
 
   open(context: OperatorContext): void {
     this.#uid = context.uid
+    this.#refuse = context.refuse
   }
 
   onBatch(batch: RecordBatch, out: Collector): void {
@@ -31,9 +34,11 @@ export class FlatMap implements Operator {
     const keys: Key[] | null = batch.keys === null ? null : []
     const values: unknown[] = []
     const timestamps: number[] = []
+    const origins: Origins | undefined = batch.origins && { places: [], offsets: [], ordinals: [] }
     let i = from
-    try {
-      for (; i < batch.values.length && values.length < FLAT_MAP_BATCH_RECORDS_MAX; i++) {
+    for (; i < batch.values.length && values.length < FLAT_MAP_BATCH_RECORDS_MAX; i++) {
+      const before = values.length
+      try {
         const outputs: unknown = this.#flatMap(batch.values[i])
         if (isThenable(outputs)) throw returnedPromise(this.#uid, batch, i)
         // A string is iterable too, by characters: surely a forgotten pair of brackets.
@@ -43,12 +48,17 @@ export class FlatMap implements Operator {
           values.push(output)
           timestamps.push(batch.timestamps[i]!)
           if (keys !== null) keys.push(batch.keys![i]!)
+          if (origins !== undefined) pushOrigin(origins, batch.origins!, i, values.length - before - 1)
         }
+      } catch (error) {
+        // Outputs it had yielded before it threw: the record has no effect at all.
+        values.length = timestamps.length = before
+        if (keys !== null) keys.length = before
+        if (origins !== undefined) origins.places.length = origins.offsets.length = origins.ordinals!.length = before
+        this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
       }
-    } catch (error) {
-      throw operatorFailed(error, this.#uid, batch, i)
     }
-    if (values.length > 0) out.emit({ keys, values, timestamps })
+    if (values.length > 0) out.emit({ keys, values, timestamps, origins })
     return i
   }
 
@@ -57,6 +67,12 @@ export class FlatMap implements Operator {
   }
 
   onEnd(): void {}
+}
+
+function pushOrigin(to: Origins, of: Origins, index: number, ordinal: number): void {
+  to.places.push(of.places[index]!)
+  to.offsets.push(of.offsets[index]!)
+  to.ordinals!.push(of.ordinals === null ? String(ordinal) : `${of.ordinals[index]}.${ordinal}`)
 }
 
 const isIterable = (value: unknown): value is Iterable<unknown> =>

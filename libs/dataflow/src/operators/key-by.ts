@@ -5,11 +5,13 @@
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import type { KeyByNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
-import { isKey, keyInvalid, operatorFailed } from '../user-code.ts'
+import type { Refuse } from '../ports.ts'
+import { isKey, keyInvalid, operatorFailed, refuseNone, withoutRefused } from '../user-code.ts'
 
 export class KeyBy implements Operator {
   readonly #key: KeyByNode['key']
   #uid: OperatorUid
+  #refuse: Refuse = refuseNone
 
   constructor(options: Pick<KeyByNode, 'uid' | 'key'>) {
     this.#uid = options.uid
@@ -18,24 +20,30 @@ export class KeyBy implements Operator {
 
   open(context: OperatorContext): void {
     this.#uid = context.uid
+    this.#refuse = context.refuse
   }
 
   onBatch(batch: RecordBatch, out: Collector): void {
-    const { values, timestamps } = batch
+    const { values, timestamps, origins } = batch
     const keyOf = this.#key
     const count = values.length
     const keys: Key[] = []
-    let i = 0
-    try {
-      for (; i < count; i++) {
-        const key: unknown = keyOf(values[i])
-        if (!isKey(key)) throw keyInvalid(key, this.#uid, batch, i)
-        keys.push(key)
+    let refused: number[] | null = null
+    for (let i = 0; i < count; i++) {
+      try {
+        for (; i < count; i++) {
+          const key: unknown = keyOf(values[i])
+          if (!isKey(key)) throw keyInvalid(key, this.#uid, batch, i)
+          keys.push(key)
+        }
+      } catch (error) {
+        this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
+        ;(refused ??= []).push(i)
+        keys.push('') // goes with the record
       }
-    } catch (error) {
-      throw operatorFailed(error, this.#uid, batch, i)
     }
-    out.emit({ keys, values, timestamps })
+    const keyed = { keys, values, timestamps, origins }
+    if (refused === null || withoutRefused(keyed, refused)) out.emit(keyed)
   }
 
   onWatermark(timestamp: Watermark, out: Collector): void {

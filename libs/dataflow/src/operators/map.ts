@@ -2,11 +2,13 @@
 import type { OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import type { MapNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
-import { isThenable, operatorFailed, returnedPromise } from '../user-code.ts'
+import type { Refuse } from '../ports.ts'
+import { isThenable, operatorFailed, refuseNone, returnedPromise, withoutRefused } from '../user-code.ts'
 
 export class MapValues implements Operator {
   readonly #map: MapNode['map']
   #uid: OperatorUid
+  #refuse: Refuse = refuseNone
 
   constructor(options: Pick<MapNode, 'uid' | 'map'>) {
     this.#uid = options.uid
@@ -15,23 +17,27 @@ export class MapValues implements Operator {
 
   open(context: OperatorContext): void {
     this.#uid = context.uid
+    this.#refuse = context.refuse
   }
 
   onBatch(batch: RecordBatch, out: Collector): void {
     const { values } = batch
     const map = this.#map
     const count = values.length
-    let i = 0
-    try {
-      for (; i < count; i++) {
-        const mapped = map(values[i])
-        if (isThenable(mapped)) throw returnedPromise(this.#uid, batch, i)
-        values[i] = mapped
+    let refused: number[] | null = null
+    for (let i = 0; i < count; i++) {
+      try {
+        for (; i < count; i++) {
+          const mapped = map(values[i])
+          if (isThenable(mapped)) throw returnedPromise(this.#uid, batch, i)
+          values[i] = mapped
+        }
+      } catch (error) {
+        this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
+        ;(refused ??= []).push(i)
       }
-    } catch (error) {
-      throw operatorFailed(error, this.#uid, batch, i)
     }
-    out.emit(batch)
+    if (refused === null || withoutRefused(batch, refused)) out.emit(batch)
   }
 
   onWatermark(timestamp: Watermark, out: Collector): void {

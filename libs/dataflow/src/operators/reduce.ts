@@ -6,8 +6,8 @@ import type { OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import type { ReduceNode } from '../graph.ts'
 import { keysOf } from '../operator.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
-import type { KeyedState } from '../ports.ts'
-import { deepFreeze, isThenable, operatorFailed, returnedPromise } from '../user-code.ts'
+import type { KeyedState, Refuse } from '../ports.ts'
+import { deepFreeze, isThenable, operatorFailed, refuseNone, returnedPromise, withoutRefused } from '../user-code.ts'
 
 export const REDUCE_STATE = 'accumulator'
 
@@ -15,6 +15,7 @@ export class Reduce implements Operator {
   readonly #initial: unknown
   readonly #reduce: ReduceNode['reduce']
   #uid: OperatorUid
+  #refuse: Refuse = refuseNone
   #state!: KeyedState<unknown>
   #freeze = false
 
@@ -27,6 +28,7 @@ export class Reduce implements Operator {
 
   open(context: OperatorContext): void {
     this.#uid = context.uid
+    this.#refuse = context.refuse
     this.#state = context.state.keyed(context.uid, REDUCE_STATE)
     this.#freeze = context.freeze
   }
@@ -37,23 +39,26 @@ export class Reduce implements Operator {
     const state = this.#state
     const reduce = this.#reduce
     const count = values.length
-    let i = 0
-    try {
-      for (; i < count; i++) {
-        const key = keys[i]!
-        const accumulator = state.get(key)
-        const next = reduce(accumulator === undefined ? this.#initial : accumulator, values[i])
-        if (isThenable(next)) throw returnedPromise(this.#uid, batch, i)
-        // `undefined` is "no state yet": storing it would begin the fold anew without a word.
-        if (next === undefined) throw new TypeError('reduce returned undefined; return the new accumulator')
-        if (this.#freeze) deepFreeze(next)
-        state.put(key, next)
-        values[i] = next
+    let refused: number[] | null = null
+    for (let i = 0; i < count; i++) {
+      try {
+        for (; i < count; i++) {
+          const key = keys[i]!
+          const accumulator = state.get(key)
+          const next = reduce(accumulator === undefined ? this.#initial : accumulator, values[i])
+          if (isThenable(next)) throw returnedPromise(this.#uid, batch, i)
+          // `undefined` is "no state yet": storing it would begin the fold anew without a word.
+          if (next === undefined) throw new TypeError('reduce returned undefined; return the new accumulator')
+          if (this.#freeze) deepFreeze(next)
+          state.put(key, next)
+          values[i] = next
+        }
+      } catch (error) {
+        this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
+        ;(refused ??= []).push(i)
       }
-    } catch (error) {
-      throw operatorFailed(error, this.#uid, batch, i)
     }
-    out.emit(batch)
+    if (refused === null || withoutRefused(batch, refused)) out.emit(batch)
   }
 
   onWatermark(timestamp: Watermark, out: Collector): void {

@@ -73,9 +73,11 @@ test('a bad event time is refused with its offset', () => {
   })
 })
 
-test('bytes without a decoder are refused', () => {
+test('bytes without a decoder stop the job', () => {
   const node = { uid, decode: null, timestamp: null }
-  expect(thrown(() => readBatch(node, { kind: 'raw', split: 0, raw: rawOf(['1']) })).code).toBe('DECODE_FAILED')
+  expect(thrown(() => readBatch(node, { kind: 'raw', split: 0, raw: rawOf(['1']) })).code).toBe(
+    'SOURCE_WITHOUT_DECODER',
+  )
 })
 
 test('a source of objects passes its arrays on', () => {

@@ -4,48 +4,77 @@
  */
 import { WeirError, asWeirError } from '@weir/model'
 import type { RecordBatch } from '@weir/model'
-import type { SourceNode } from '../graph.ts'
-import type { SourceBatch } from '../ports.ts'
+import type { Decode, SourceNode } from '../graph.ts'
+import type { RawRecords, SourceBatch } from '../ports.ts'
 import { isThenable, isTimestamp, timestampInvalid } from '../user-code.ts'
 
-/**
- * The batch of a poll; its arrays belong to the caller. Throws WeirError, kind `invalid`:
- * `DECODE_FAILED` (also for a record without a value), `TIMESTAMP_INVALID`, `OPERATOR_FAILED` (the timestamp function).
- */
-export function readBatch(node: Pick<SourceNode, 'uid' | 'decode' | 'timestamp'>, source: SourceBatch): RecordBatch {
-  const values = source.kind === 'raw' ? decodeAll(node, source) : source.values
-  return { keys: null, values, timestamps: eventTimes(node, source, values) }
+type Node = Pick<SourceNode, 'uid' | 'decode' | 'timestamp'>
+
+/** A job with dead letters: batches carry where their records were read, and bad ones are taken out. */
+export interface SourceRefusals {
+  /** `placeOf(source, split)`. */
+  readonly place: number
+  /** `index`: of the record in the poll. */
+  refuse(index: number, error: WeirError): void
 }
 
-function decodeAll(node: Pick<SourceNode, 'uid' | 'decode'>, source: SourceBatch & { kind: 'raw' }): unknown[] {
-  const { buffer, count, valueStart, valueEnd, offsets } = source.raw
-  const decode = node.decode
+/**
+ * The batch of a poll; its arrays belong to the caller. A record that cannot be read is refused; where nobody takes it,
+ * this throws WeirError, kind `invalid`: `DECODE_FAILED` (also for a record without a value), `TIMESTAMP_INVALID`,
+ * `OPERATOR_FAILED` (the timestamp function). `SOURCE_WITHOUT_DECODER` is thrown always.
+ */
+export function readBatch(node: Node, source: SourceBatch, refusals: SourceRefusals | null = null): RecordBatch {
+  const { timestamps: logTimes, offsets } = source.kind === 'raw' ? source.raw : source
+  const count = source.kind === 'raw' ? source.raw.count : source.values.length
+  const valueAt = source.kind === 'raw' ? decoding(node, source.raw) : (i: number): unknown => source.values[i]
+  const timestampOf = node.timestamp
+  const values: unknown[] = []
+  const timestamps: number[] = []
+  const origins = refusals && { places: [] as number[], offsets: [] as number[], ordinals: null }
+  for (let i = 0; i < count; i++) {
+    let decoded = false
+    try {
+      for (; i < count; i++) {
+        decoded = false
+        const value = valueAt(i)
+        decoded = true
+        const timestamp: unknown = timestampOf === null ? logTimes[i] : timestampOf(value)
+        if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, node.uid, i)
+        values.push(value)
+        timestamps.push(timestamp)
+        if (origins === null) continue
+        origins.places.push(refusals!.place)
+        origins.offsets.push(offsets[i]!)
+      }
+    } catch (thrown) {
+      const at = { operatorUid: node.uid, split: source.split, offset: offsets[i] }
+      const { facts, message } = asWeirError(thrown, decoded ? 'OPERATOR_FAILED' : 'DECODE_FAILED', 'invalid')
+      const error = new WeirError(
+        { ...facts, code: facts.code, kind: 'invalid', ...at },
+        `source "${node.uid}", partition ${source.split}, offset ${at.offset}: ${message}`,
+        { cause: thrown },
+      )
+      if (refusals === null) throw error
+      refusals.refuse(i, error)
+    }
+  }
+  return origins === null ? { keys: null, values, timestamps } : { keys: null, values, timestamps, origins }
+}
+
+function decoding({ uid, decode }: Node, { buffer, valueStart, valueEnd }: RawRecords): (index: number) => unknown {
   if (decode === null) {
     throw new WeirError(
-      { code: 'DECODE_FAILED', kind: 'invalid', operatorUid: node.uid },
-      `source "${node.uid}" reads bytes and has no decoder. Give it a value codec, e.g. { value: json() }.`,
+      { code: 'SOURCE_WITHOUT_DECODER', kind: 'invalid', operatorUid: uid },
+      `source "${uid}" reads bytes and has no decoder. Give it a value codec, e.g. { value: json() }.`,
     )
   }
-  const values: unknown[] = []
-  let i = 0
-  try {
-    for (; i < count; i++) {
-      const start = valueStart[i]!
-      if (start < 0) throw withoutValue()
-      const value = decode(buffer, start, valueEnd[i]!)
-      if (isThenable(value)) throw new TypeError('the decoder returned a promise; decoders are synchronous')
-      values.push(value)
-    }
-  } catch (error) {
-    const at = { operatorUid: node.uid, split: source.split, offset: offsets[i] }
-    const { facts, message } = asWeirError(error, 'DECODE_FAILED', 'invalid')
-    throw new WeirError(
-      { ...facts, code: facts.code, kind: 'invalid', ...at },
-      `source "${node.uid}", partition ${source.split}, offset ${at.offset}: ${message}`,
-      { cause: error },
-    )
+  return (i) => {
+    const start = valueStart[i]!
+    if (start < 0) throw withoutValue()
+    const value = (decode as Decode)(buffer, start, valueEnd[i]!)
+    if (isThenable(value)) throw new TypeError('the decoder returned a promise; decoders are synchronous')
+    return value
   }
-  return values
 }
 
 const withoutValue = (): WeirError =>
@@ -53,31 +82,3 @@ const withoutValue = (): WeirError =>
     { code: 'DECODE_FAILED', kind: 'invalid' },
     'the record has no value (a tombstone). Read a topic that is not compacted, or stop writing tombstones to it.',
   )
-
-function eventTimes(
-  node: Pick<SourceNode, 'uid' | 'timestamp'>,
-  source: SourceBatch,
-  values: readonly unknown[],
-): number[] {
-  const timestampOf = node.timestamp
-  const logTimes = source.kind === 'raw' ? source.raw.timestamps : source.timestamps
-  const timestamps: number[] = []
-  let i = 0
-  try {
-    for (; i < values.length; i++) {
-      const timestamp: unknown = timestampOf === null ? logTimes[i] : timestampOf(values[i])
-      if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, node.uid, i)
-      timestamps.push(timestamp)
-    }
-  } catch (error) {
-    const offset = source.kind === 'raw' ? source.raw.offsets[i] : source.offsets[i]
-    const at = { operatorUid: node.uid, split: source.split, offset }
-    const { facts, message } = asWeirError(error, 'OPERATOR_FAILED', 'invalid')
-    throw new WeirError(
-      { ...facts, code: facts.code, kind: 'invalid', ...at },
-      `source "${node.uid}", partition ${source.split}, offset ${offset}: ${message}`,
-      { cause: error },
-    )
-  }
-  return timestamps
-}

@@ -14,8 +14,16 @@ import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import type { WindowNode } from '../graph.ts'
 import { keysOf } from '../operator.ts'
 import type { Collector, Operator, OperatorContext, OperatorCounters, WindowResult } from '../operator.ts'
-import type { KeyedState } from '../ports.ts'
-import { deepFreeze, isThenable, isTimestamp, operatorFailed, returnedPromise, timestampInvalid } from '../user-code.ts'
+import type { KeyedState, Refuse } from '../ports.ts'
+import {
+  deepFreeze,
+  isThenable,
+  isTimestamp,
+  operatorFailed,
+  refuseNone,
+  returnedPromise,
+  timestampInvalid,
+} from '../user-code.ts'
 
 export const WINDOW_STATE = 'window'
 /** A fired window with more keys leaves in several batches. */
@@ -26,6 +34,7 @@ export class TumblingWindow implements Operator {
   readonly #initial: unknown
   readonly #add: WindowNode['aggregate']['add']
   #uid: OperatorUid
+  #refuse: Refuse = refuseNone
   #state!: KeyedState<unknown>
   #counters!: OperatorCounters
   #freeze = false
@@ -42,6 +51,7 @@ export class TumblingWindow implements Operator {
 
   open(context: OperatorContext): void {
     this.#uid = context.uid
+    this.#refuse = context.refuse
     this.#state = context.state.keyed(context.uid, WINDOW_STATE)
     this.#counters = context.counters
     this.#freeze = context.freeze
@@ -55,27 +65,28 @@ export class TumblingWindow implements Operator {
     const state = this.#state
     const add = this.#add
     const count = values.length
-    let i = 0
-    try {
-      for (; i < count; i++) {
-        const timestamp = timestamps[i]!
-        if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, i)
-        const end = timestamp - (timestamp % size) + size
-        if (end <= this.#watermark) {
-          this.#counters.lateRecords++
-          continue
+    for (let i = 0; i < count; i++) {
+      try {
+        for (; i < count; i++) {
+          const timestamp = timestamps[i]!
+          if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, i)
+          const end = timestamp - (timestamp % size) + size
+          if (end <= this.#watermark) {
+            this.#counters.lateRecords++
+            continue
+          }
+          const key = keys[i]!
+          const accumulator = state.get(key, end)
+          const next = add(accumulator === undefined ? this.#initial : accumulator, values[i])
+          if (isThenable(next)) throw returnedPromise(this.#uid, batch, i)
+          if (next === undefined) throw new TypeError('the aggregate returned undefined; return the new accumulator')
+          if (this.#freeze) deepFreeze(next)
+          state.put(key, next, end)
+          if (end < this.#earliestEnd) this.#earliestEnd = end
         }
-        const key = keys[i]!
-        const accumulator = state.get(key, end)
-        const next = add(accumulator === undefined ? this.#initial : accumulator, values[i])
-        if (isThenable(next)) throw returnedPromise(this.#uid, batch, i)
-        if (next === undefined) throw new TypeError('the aggregate returned undefined; return the new accumulator')
-        if (this.#freeze) deepFreeze(next)
-        state.put(key, next, end)
-        if (end < this.#earliestEnd) this.#earliestEnd = end
+      } catch (error) {
+        this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
       }
-    } catch (error) {
-      throw operatorFailed(error, this.#uid, batch, i)
     }
   }
 

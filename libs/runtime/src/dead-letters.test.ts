@@ -1,0 +1,331 @@
+/** Dead letters of two slices on the embedded log: every bad record once, every good one's outputs once, also when killed. */
+import type { SubtaskSnapshot } from '@weir/checkpoint'
+import { EmbeddedLog, FileStorage, LogSink, LogSource, type ReadRecord } from '@weir/connectors'
+import { planJob, type SourcePoll, type SourceReader } from '@weir/dataflow'
+import { attempt, epoch, generation, jobId, subtask, systemClock, type AsideRecord } from '@weir/model'
+import { job, json, log as logs, tumbling, type Codec } from '@weir/sdk'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { elementsOf } from './dead-letters.ts'
+import { Slice, type SliceReport } from './slice.ts'
+import { MemoryExchange, MemoryStateStore } from './testing/index.ts'
+
+interface Order {
+  readonly id: number
+  readonly user: string
+  /** Where it fails. */
+  readonly bad?: string
+}
+interface Sum {
+  readonly count: number
+  readonly last: Order
+}
+
+const failAt = (place: string, order: Order): Order => {
+  if (order.bad === place) throw new RangeError(`bad at ${place}`)
+  return order
+}
+const sums: Codec<Sum> = {
+  ...json<Sum>(),
+  encode: ({ count, last }) => JSON.stringify([count, failAt('sink', last).id]),
+}
+
+const settings = { parallelism: 2, deadLetters: logs.sink('dead') }
+const orders = job('orders', settings, (flow) => {
+  const byUser = flow
+    .from(logs.topic('in', { value: json<Order>(), until: 'latest' }), 'orders')
+    .filter((order) => failAt('filter', order).user !== 'nobody', 'somebody')
+    .map((order) => failAt('map', order), 'checked')
+    .flatMap((order) => (order.bad === 'second' ? [{ ...order, bad: '' }, order] : [failAt('flatMap', order)]), 'parts')
+    .map((order) => failAt('second', order), 'second')
+    .keyBy((order) => (order.bad === 'key' ? Number.NaN : order.user), 'by-user')
+  byUser
+    .reduce('sum', { count: 0, last: { id: -1, user: '' } } as Sum, ({ count }, last) => {
+      return { count: count + 1, last: failAt('reduce', last) }
+    })
+    .to(logs.sink('out', { value: sums }), 'sums')
+  byUser
+    .window(tumbling('1s'))
+    .reduce('perSecond', 0, (n, order) => (failAt('window', order) ? n + 1 : n))
+    .map((window) => {
+      if (window.start === 1_000) throw new RangeError('bad at result')
+      return window
+    }, 'results')
+    .to(logs.sink('counts'))
+})
+
+/** Where a record fails → operator and error code of its dead letter. */
+const PLACES: Record<string, [operator: string, code: string]> = {
+  decode: ['orders', 'DECODE_FAILED'],
+  filter: ['somebody', 'OPERATOR_FAILED'],
+  map: ['checked', 'OPERATOR_FAILED'],
+  flatMap: ['parts', 'OPERATOR_FAILED'],
+  second: ['second', 'OPERATOR_FAILED'],
+  key: ['by-user', 'KEY_INVALID'],
+  reduce: ['sum', 'OPERATOR_FAILED'],
+  window: ['perSecond', 'OPERATOR_FAILED'],
+  sink: ['sums', 'ENCODE_FAILED'],
+}
+const PER_SPLIT = 100
+const badAt = (id: number): string | undefined =>
+  id % 5 === 2 ? Object.keys(PLACES)[Math.floor(id / 5) % 9] : undefined
+const input = [0, 1].map((split) =>
+  Array.from({ length: PER_SPLIT }, (_, i) => {
+    const id = i * 2 + split
+    const bad = badAt(id)
+    return bad === 'decode' ? `{"id":${id}, oops` : JSON.stringify({ id, user: `u${id % 7}`, ...(bad && { bad }) })
+  }),
+)
+
+const closers: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+class World {
+  readonly objects = new Map<string, string>()
+  readonly log: EmbeddedLog
+
+  private constructor(log: EmbeddedLog) {
+    this.log = log
+  }
+
+  static async open(): Promise<World> {
+    const folder = await mkdtemp(join(tmpdir(), 'weir-dead-'))
+    const log = await EmbeddedLog.open(await FileStorage.open(folder), systemClock)
+    closers.push(async () => {
+      await log.close()
+      await rm(folder, { recursive: true })
+    })
+    for (const topic of ['in', 'out', 'counts', 'dead']) await log.createTopic(topic, 2)
+    const producer = { transactionalId: 'test', ...(await log.initProducer('test', 60_000)) }
+    for (const [partition, lines] of input.entries()) {
+      const records = lines.map((line, i) => ({
+        key: Buffer.from(`k${i}`),
+        value: Buffer.from(line),
+        timestamp: i * 20,
+        headers: [['trace', Buffer.from(`t${partition}-${i}`)] as const],
+      }))
+      await log.append({ ...producer, topic: 'in', partition, baseSequence: 0, records })
+    }
+    await log.end(producer, true)
+    return new World(log)
+  }
+
+  async read(topic: string): Promise<(ReadRecord & { partition: number })[]> {
+    const request = { topic, offset: 0, maxRecords: 10_000, readCommitted: true, maxWaitMs: 0 }
+    const answers = await Promise.all([0, 1].map((partition) => this.log.read({ ...request, partition })))
+    return answers.flatMap(({ records }, partition) => records.map((record) => ({ ...record, partition })))
+  }
+}
+
+/** Hands out no more than so many records: tests choose where the barrier falls. */
+const limited = (reader: SourceReader, limit: () => number): SourceReader => {
+  let given = 0
+  return Object.assign(Object.create(reader) as SourceReader, {
+    open: (restored: Parameters<SourceReader['open']>[0]) => reader.open(restored),
+    async poll(): Promise<SourcePoll> {
+      if (given >= limit()) return new Promise((resolve) => setTimeout(() => resolve('idle'), 1))
+      const polled = await reader.poll(Math.min(7, limit() - given))
+      if (typeof polled === 'object' && polled.kind === 'raw') given += polled.raw.count
+      return polled
+    },
+    snapshot: () => reader.snapshot(),
+    originals: (split: number, offsets: readonly number[]) => reader.originals!(split, offsets),
+    close: () => reader.close(),
+  })
+}
+
+class Fleet {
+  readonly #slices: Slice[]
+  readonly #reports: { from: number; report: SliceReport }[] = []
+  readonly #attempt: number
+  #look = (): void => {}
+  limit = Number.POSITIVE_INFINITY
+
+  constructor(world: World, n: number) {
+    this.#attempt = n
+    const exchange = new MemoryExchange()
+    const plan = planJob(orders)
+    const { log } = world
+    this.#slices = [0, 1].map((i) => {
+      const run = { generation: generation(1), attempt: attempt(n) }
+      return new Slice(
+        { jobId: jobId('orders'), attempt: run, subtask: subtask(i), plan, freeze: true },
+        {
+          clock: systemClock,
+          exchange,
+          createSource: ({ descriptor }, context) => {
+            const options = descriptor as unknown as ConstructorParameters<typeof LogSource>[0]
+            return limited(new LogSource(options, { context, log, clock: systemClock }), () => this.limit)
+          },
+          createSink: ({ descriptor, encodeKey, encodeValue }, context, asides) => {
+            const pool = { poolSize: 3, transactionTimeoutMs: 60_000 }
+            const options = { topic: String(descriptor['topic']), encodeKey, encodeValue, asides, ...pool }
+            return new LogSink(options, { context, log, clock: systemClock, staged: null })
+          },
+          openState: (stage) => Promise.resolve(new MemoryStateStore(world.objects, `slice-${i}-stage-${stage}`)),
+          report: (report) => {
+            this.#reports.push({ from: i, report })
+            this.#look()
+          },
+          turn: () => new Promise((resolve) => setImmediate(resolve)),
+        },
+      )
+    })
+    closers.push(() => this.kill())
+  }
+
+  async start(snapshots: readonly SubtaskSnapshot[] | null): Promise<void> {
+    await Promise.all(this.#slices.map((slice, i) => slice.recover(snapshots?.[i] ?? null)))
+    const peers = [0, 1].map((i) => ({ subtask: subtask(i), taskManagerId: 'tm', exchangeAddress: '' }))
+    await Promise.all(this.#slices.map((slice) => slice.run(peers)))
+  }
+
+  both<T extends SliceReport['type']>(type: T): Promise<Extract<SliceReport, { type: T }>[]> {
+    return new Promise((resolve, reject) => {
+      this.#look = () => {
+        const failure = this.#reports.find(({ report }) => report.type === 'failed')?.report
+        if (failure?.type === 'failed') return reject(failure.error)
+        const found = [0, 1].map((i) => this.#reports.find((r) => r.from === i && r.report.type === type)?.report)
+        if (found.every((report) => report !== undefined)) resolve(found as Extract<SliceReport, { type: T }>[])
+      }
+      this.#look()
+    })
+  }
+
+  async checkpoint(n: number): Promise<SubtaskSnapshot[]> {
+    const id = { generation: generation(1), attempt: attempt(this.#attempt), epoch: epoch(n) }
+    for (const slice of this.#slices) slice.trigger(id)
+    return (await this.both('ack')).map(({ snapshot }) => JSON.parse(JSON.stringify(snapshot)) as SubtaskSnapshot)
+  }
+
+  async commit(n: number, snapshots: readonly SubtaskSnapshot[]): Promise<void> {
+    this.#slices.forEach((slice, i) => {
+      const sequences = Object.entries(snapshots[i]!.sinks).map(([uid, { sequence }]) => [uid, sequence])
+      slice.commit(epoch(n), Object.fromEntries(sequences) as Record<string, number>)
+    })
+    await this.both('committed')
+  }
+
+  async kill(): Promise<void> {
+    await Promise.all(this.#slices.map((slice) => slice.stop('leave')))
+  }
+}
+
+const said = (record: ReadRecord): Record<string, string> =>
+  Object.fromEntries(
+    record.headers!.flatMap(([name, value]) => {
+      return name.startsWith('weir.dead.') ? [[name.slice(10), Buffer.from(value!).toString()]] : []
+    }),
+  )
+
+/** The dumb way: each record on its own. */
+async function check(world: World): Promise<void> {
+  const all = input.flatMap((lines, split) => lines.map((line, i) => ({ id: i * 2 + split, split, i, line })))
+  const dead = await world.read('dead')
+  const letters = dead.filter((record) => said(record)['value'] === 'original')
+  const expected = all.flatMap(({ id, split, i, line }) => {
+    const bad = badAt(id)
+    if (bad === undefined) return []
+    const [operator, error] = PLACES[bad]!
+    const first = {
+      job: 'orders',
+      operator,
+      error,
+      topic: 'in',
+      partition: String(split),
+      offset: String(i),
+      attempt: '1',
+    }
+    const ordinal = ['reduce', 'window', 'sink', 'key'].includes(bad) ? '0' : bad === 'second' ? '1' : undefined
+    const replay = ['decode', 'filter', 'map', 'flatMap'].includes(bad) ? 'whole' : 'partial'
+    const facts = {
+      ...first,
+      ...(ordinal && { ordinal }),
+      replay,
+      key: `k${i}`,
+      line,
+      trace: `t${split}-${i}`,
+      at: split,
+    }
+    // Both branches behind the keyBy look at it; only one of them fails.
+    return [facts]
+  })
+  const found = letters.map((record) => {
+    const { message, run, value, ...facts } = said(record)
+    expect([message, run, value]).toEqual([expect.any(String), expect.stringMatching(/^1\.\d$/), 'original'])
+    const trace = record.headers!.find(([name]) => name === 'trace')![1]!
+    const [key, line] = [Buffer.from(record.key!).toString(), Buffer.from(record.value!).toString()]
+    return { ...facts, key, line, trace: Buffer.from(trace).toString(), at: record.partition }
+  })
+  const order = (a: { line: string }, b: { line: string }): number => (a.line < b.line ? -1 : 1)
+  expect(found.sort(order)).toEqual(expected.sort(order))
+
+  // Where a record fails in one branch, the other one still has it.
+  const counted = (bad: string | undefined, branch: string): boolean =>
+    bad === undefined || bad === 'second' || (['reduce', 'window', 'sink'].includes(bad) && bad !== branch)
+  const outputs = (await world.read('out')).map((r) => (JSON.parse(Buffer.from(r.value!).toString()) as number[])[1]!)
+  const good = all.filter(({ id }) => counted(badAt(id), 'reduce') && badAt(id) !== 'sink').map(({ id }) => id)
+  expect(outputs.sort((a, b) => a - b)).toEqual(good.sort((a, b) => a - b))
+
+  // Results of the second that fails are made by the job: there is no record to point at.
+  const windows = new Map<string, number>()
+  for (const { id, i } of all) {
+    if (!counted(badAt(id), 'window')) continue
+    const window = `u${id % 7}@${Math.floor((i * 20) / 1_000) * 1_000}`
+    windows.set(window, (windows.get(window) ?? 0) + 1)
+  }
+  const results = (records: readonly ReadRecord[]): [string, number][] =>
+    records.map(({ key, value }) => {
+      const { start, value: n } = JSON.parse(Buffer.from(value!).toString()) as { start: number; value: number }
+      return [`${Buffer.from(key!).toString()}@${start}`, n]
+    })
+  const made = dead.filter((record) => said(record)['value'] === 'json')
+  expect(results(made).every(([window]) => window.endsWith('@1000'))).toBe(true)
+  expect(made.map((record) => said(record)['operator'])).toEqual(made.map(() => 'results'))
+  expect([...results(made), ...results(await world.read('counts'))].sort()).toEqual([...windows].sort())
+}
+
+test('every record that fails is one dead letter, as it was read; its neighbours have their outputs', async () => {
+  const world = await World.open()
+  const fleet = new Fleet(world, 1)
+  await fleet.start(null)
+  await fleet.both('input-ended')
+  expect(await world.read('dead')).toEqual([])
+  await fleet.commit(1, await fleet.checkpoint(1))
+  await check(world)
+})
+
+for (const cut of [3, 40, 77]) {
+  test(`killed after ${cut} records per split, behind a published epoch: still every dead letter once`, async () => {
+    const world = await World.open()
+    const first = new Fleet(world, 1)
+    first.limit = cut
+    await first.start(null)
+    const snapshots = await first.checkpoint(1)
+    first.limit = cut + 20 // dead letters behind the barrier, never published
+    const second = new Fleet(world, 2)
+    await second.start(snapshots)
+    await second.both('input-ended')
+    await second.commit(2, await second.checkpoint(2))
+    await check(world)
+  })
+}
+
+test('asides travel in elements of a bounded size; a larger record travels alone', () => {
+  const record = (mebibytes: number): AsideRecord => ({
+    topic: 't',
+    partition: 0,
+    key: null,
+    value: Buffer.alloc(mebibytes << 20),
+    timestamp: 0,
+    headers: [],
+  })
+  const sizes = [1, 2, 1, 1, 9, 1, 3].map(record)
+  const elements = elementsOf(sizes).map((element) => element.map(({ value }) => value!.length >> 20))
+  expect(elements).toEqual([[1, 2, 1], [1], [9], [1, 3]])
+  expect(elementsOf([])).toEqual([])
+})
