@@ -50,8 +50,8 @@ async function setUp(name: string, timeoutMs = 60_000) {
   }
   const encode = (v: unknown): string => String(v)
   const options = { topic, poolSize: 2, transactionTimeoutMs: timeoutMs, encodeKey: encode, encodeValue: encode }
-  const sink = (staged: StagedOutput | null = null): KafkaSink =>
-    new KafkaSink(options, { context, kafka, clock: systemClock, staged })
+  const sink = (staged: StagedOutput | null = null, through = kafka): KafkaSink =>
+    new KafkaSink(options, { context, kafka: through, clock: systemClock, staged })
   return { topic, context, sink }
 }
 /** The judge is another client: librdkafka through kcat. */
@@ -65,6 +65,47 @@ const openTransactions = async (job: string): Promise<number> =>
   (await kafka.anyBroker(listTransactions())).transactions.filter(
     (t) => t.transactionalId.includes(job) && t.state === 'Ongoing',
   ).length
+
+/** As `kafka`, but its first Produce is held back until another one has gone out, or for HELD_MS at most. */
+const HELD_MS = 300
+function holdingTheFirstProduce(): KafkaConnections {
+  let sent = 0
+  let release = (): void => {}
+  const released = new Promise<void>((resolve) => (release = resolve))
+  const toLeader: KafkaConnections['toLeader'] = async (topic, partition, api, signal) => {
+    if (api.apiName === 'Produce' && sent++ === 0) {
+      setTimeout(release, HELD_MS)
+      await released
+      return kafka.toLeader(topic, partition, api, signal)
+    }
+    const answer = await kafka.toLeader(topic, partition, api, signal)
+    release()
+    return answer
+  }
+  return new Proxy(kafka, {
+    get(target, name) {
+      if (name === 'toLeader') return toLeader
+      const member = target[name as keyof KafkaConnections]
+      return typeof member === 'function' ? (member as () => unknown).bind(target) : member
+    },
+  })
+}
+
+test('A15: what follows in a partition stays behind, also when the transaction before is slow to arrive', async () => {
+  const { topic, sink } = await setUp('order')
+  const s = sink(null, holdingTheFirstProduce())
+  await s.recover(null)
+  await s.write(batch(['a', '1']))
+  const first = s.prepare(cp(1))
+  await s.write(batch(['a', '2']))
+  const second = s.prepare(cp(2))
+  await Promise.all([first, second])
+  await s.commit(2)
+  await settled(kafka, run)
+  const args = ['-b', brokers[0]!, '-C', '-t', topic, '-e', '-q', '-f', '%s ', '-X', 'isolation.level=read_committed']
+  expect(execFileSync('kcat', args).toString()).toBe('1 2 ')
+  await s.close('abort')
+})
 
 test('records are invisible until their sequence is committed, and then exactly once visible', async () => {
   const { topic, sink } = await setUp('basic')

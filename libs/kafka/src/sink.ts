@@ -104,6 +104,8 @@ export class KafkaSink implements TwoPhaseSink {
   /** Ends prepares in the order of their barriers. */
   #preparing: Promise<unknown> = Promise.resolve()
   #sequence = 0
+  /** Partition → everything the transaction before has sent there is answered. */
+  #answered = new Map<number, Promise<unknown>>()
   #inFlightBytes = 0
   #waiters: (() => void)[] = []
   #backlog: RecordBatch[] = []
@@ -370,7 +372,8 @@ export class KafkaSink implements TwoPhaseSink {
     const before =
       lane.inFlight.length >= IN_FLIGHT_PER_PARTITION
         ? lane.inFlight[lane.inFlight.length - IN_FLIGHT_PER_PARTITION]!
-        : lane.first
+        : // Another id's producer: nothing but waiting keeps it behind what the transaction before still has under way.
+          (lane.first ?? this.#answered.get(partition))
     const sent = (before ?? Promise.resolve()).then(() => this.#produce(open, partition, batch))
     const settled = sent.then(
       () => this.#acknowledged(batch.length),
@@ -412,7 +415,10 @@ export class KafkaSink implements TwoPhaseSink {
       return { sequence: this.#sequence, handles: [...this.#prepared] }
     })
     this.#preparing = turn.catch(() => {})
-    if (open !== null) this.#flushAll(open)
+    if (open !== null) {
+      this.#flushAll(open)
+      for (const [partition, lane] of open.lanes) this.#answered.set(partition, Promise.all(lane.inFlight))
+    }
     return turn
   }
 
