@@ -8,6 +8,7 @@ const p = params({
   counts: 'counts',
   rate: Number,
   transactionTimeoutMs: 6_000,
+  alignTimeoutMs: 2_500,
   onLost: 'heal',
 })
 const onLost = p.onLost as 'heal' | 'fail'
@@ -16,7 +17,13 @@ export default job(
   'expiring',
   {
     parallelism: 2,
-    checkpoint: { intervalMs: 500, minPauseMs: 100, everyRecords: null, alignTimeoutMs: 2_500, toleratedAborts: 0 },
+    checkpoint: {
+      intervalMs: 500,
+      minPauseMs: 100,
+      everyRecords: null,
+      alignTimeoutMs: p.alignTimeoutMs,
+      toleratedAborts: 0,
+    },
     transactionTimeoutMs: p.transactionTimeoutMs,
     recoveryBudgetMs: 3_000,
     restart: { attempts: 10, delayMs: 200 },

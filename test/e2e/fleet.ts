@@ -182,6 +182,7 @@ export class Fleet {
       finalEpoch: 0,
       restarts: 0,
       healedTransactions: 0,
+      alerts: [],
       error: null,
       slices: [],
     }
@@ -253,6 +254,7 @@ export interface JobAnswer {
   readonly finalEpoch: number
   readonly restarts: number
   readonly healedTransactions: number
+  readonly alerts: readonly { readonly code: string; readonly message: string }[]
   readonly error: {
     readonly code: string
     readonly message: string
