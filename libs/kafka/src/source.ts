@@ -2,10 +2,18 @@
  * Reads the partitions a subtask owns (p % parallelism). Fetches run ahead of `poll` up to a bound of bytes; the
  * position behind the last record handed out is state of the job, not a commit at the broker.
  */
-import { WeirError, type Clock } from '@weir/model'
-import type { RawRecords, SourcePoll, SourceReader, SourceState, SubtaskContext } from '@weir/dataflow'
+import { WeirError, type Clock, type TopicRecord } from '@weir/model'
+import {
+  recordAt,
+  type RawRecords,
+  type SourcePoll,
+  type SourceReader,
+  type SourceState,
+  type SubtaskContext,
+} from '@weir/dataflow'
 import type { KafkaConnections } from './connections.ts'
 import { fetchRecords, listOffsets } from './wire/apis.ts'
+import type { Reader } from './wire/bytes.ts'
 import { errorName, mustWait } from './wire/errors.ts'
 import { readBatches } from './wire/records.ts'
 
@@ -21,6 +29,7 @@ export interface KafkaSourceOptions {
 const BUFFERED_BYTES_MAX = 4 << 20
 const FETCH_BYTES_MAX = 1 << 20
 const FETCH_WAIT_MS = 100
+const OFFSET_OUT_OF_RANGE = 1
 /** How long the brokers may be away before the attempt ends. */
 const AWAY_MS_MAX = 60_000
 const AWAY_RETRY_MS = 200
@@ -108,6 +117,43 @@ export class KafkaSource implements SourceReader {
     }
   }
 
+  /** One fetch serves offsets that lie close together. */
+  async originals(split: number, offsets: readonly number[]): Promise<readonly (TopicRecord | null)[]> {
+    const { topic } = this.#options
+    const wanted = new Set(offsets)
+    const found = new Map<number, TopicRecord>()
+    const last = offsets.at(-1) ?? -1
+    for (let offset = offsets[0] ?? 0; offset <= last;) {
+      const from = BigInt(offset)
+      // They were read before, so they are committed; the read must not wait for a transaction that is open since.
+      const api = fetchRecords(topic, [{ partition: split, offset: from, maxBytes: FETCH_BYTES_MAX }], {
+        maxWaitMs: FETCH_WAIT_MS,
+        readCommitted: false,
+      })
+      const one = { ...api, read: (r: Reader) => ({ ...api.read(r).partitions[0]! }) }
+      const fetched = await this.#kafka.toLeader(topic, split, one, this.#context.signal)
+      if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
+        // Retention has eaten the beginning: what lies behind it may still be there.
+        const start = Number(fetched.logStartOffset)
+        if (start <= offset) break
+        offset = offsets.find((o) => o >= start) ?? last + 1
+        continue
+      }
+      if (fetched.errorCode !== 0) {
+        const error = errorName(fetched.errorCode)
+        throw new WeirError({ code: 'KAFKA_REFUSED', kind: 'restart', error }, `fetch of ${topic}-${split}: ${error}`)
+      }
+      const { chunks, nextOffset } = readBatches(fetched.records ?? Buffer.alloc(0), from, null)
+      for (const raw of chunks) {
+        for (let i = 0; i < raw.count; i++)
+          if (wanted.has(raw.offsets[i]!)) found.set(raw.offsets[i]!, recordAt(raw, i))
+      }
+      if (nextOffset === null || nextOffset <= from) break
+      offset = offsets.find((o) => o >= Number(nextOffset)) ?? last + 1
+    }
+    return offsets.map((offset) => found.get(offset) ?? null)
+  }
+
   snapshot(): SourceState {
     return {
       partitions: Object.fromEntries(
@@ -192,7 +238,7 @@ export class KafkaSource implements SourceReader {
           )
           for (const fetched of answer.partitions) {
             const p = this.#of(fetched.partition)
-            if (fetched.errorCode === 1) throw this.#outOfRange(p, fetched.logStartOffset)
+            if (fetched.errorCode === OFFSET_OUT_OF_RANGE) throw this.#outOfRange(p, fetched.logStartOffset)
             if (mustWait(fetched.errorCode) || fetched.errorCode === 3) throw new Error(errorName(fetched.errorCode))
             if (fetched.errorCode !== 0) {
               const error = errorName(fetched.errorCode)
@@ -264,6 +310,7 @@ function slice(raw: RawRecords, from: number, to: number): RawRecords {
     valueEnd: raw.valueEnd.subarray(from, to),
     timestamps: raw.timestamps.subarray(from, to),
     offsets: raw.offsets.subarray(from, to),
+    ...(raw.headers && { headers: raw.headers }),
   }
 }
 

@@ -11,11 +11,13 @@ test('what is written is read: keys, values, nulls, times', () => {
     key: fc.option(text),
     value: fc.option(text),
     at: fc.integer({ min: -(2 ** 44), max: 2 ** 44 }),
+    headers: fc.array(fc.tuple(text, fc.option(fc.uint8Array())), { maxLength: 3 }),
   })
   fc.assert(
     fc.property(fc.array(record, { minLength: 1, maxLength: 50 }), (rows) => {
       const b = new BatchBuilder(16)
-      for (const { key, value, at } of rows) b.append(key === null ? null : Buffer.from(key), value, at)
+      for (const { key, value, at, headers } of rows)
+        b.append(key === null ? null : Buffer.from(key), value, at, headers)
       const { chunks, nextOffset } = readBatches(b.finish(identity, 0), 0n, null)
       const { buffer, count, keyStart, keyEnd, valueStart, valueEnd, timestamps } = chunks[0]!
       const part = (from: Int32Array, to: Int32Array, i: number) =>
@@ -24,9 +26,13 @@ test('what is written is read: keys, values, nulls, times', () => {
         key: part(keyStart, keyEnd, i),
         value: part(valueStart, valueEnd, i),
         at: timestamps[i],
+        headers: chunks[0]!.headers!(chunks[0]!, i).map(([name, of]) => [name, of && [...of]]),
       }))
       const utf8 = (s: string | null) => (s === null ? null : Buffer.from(s).toString())
-      expect(read).toEqual(rows.map((r) => ({ key: utf8(r.key), value: utf8(r.value), at: r.at })))
+      const named = (h: [string, Uint8Array | null][]) => h.map(([name, of]) => [utf8(name), of && [...of]])
+      expect(read).toEqual(
+        rows.map((r) => ({ key: utf8(r.key), value: utf8(r.value), at: r.at, headers: named(r.headers) })),
+      )
       expect(nextOffset).toBe(BigInt(rows.length))
     }),
   )

@@ -9,7 +9,7 @@
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { crc32c } from '@node-rs/crc32'
 import type { RawRecords } from '@weir/dataflow'
-import { WeirError } from '@weir/model'
+import { WeirError, type RecordHeader } from '@weir/model'
 import { uncompressSync as lz4Frame } from './lz4.ts'
 import { snappyJava } from './snappy.ts'
 import { Reader } from './bytes.ts'
@@ -38,10 +38,16 @@ export class BatchBuilder {
     return this.#at
   }
 
-  append(key: Uint8Array | null, value: Uint8Array | string | null, timestamp: number): void {
+  append(
+    key: Uint8Array | null,
+    value: Uint8Array | string | null,
+    timestamp: number,
+    headers: readonly RecordHeader[] = NO_HEADERS,
+  ): void {
     const valueBytes = value === null ? 0 : typeof value === 'string' ? Buffer.byteLength(value) : value.length
     const keyBytes = key?.length ?? 0
-    this.#grow(keyBytes + valueBytes + 40)
+    const named = headers === NO_HEADERS ? NO_HEADER_BYTES : encodeHeaders(headers)
+    this.#grow(keyBytes + valueBytes + named.length + 40)
     if (this.#count === 0) this.#baseTimestamp = this.#maxTimestamp = timestamp
     if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp
     const delta = timestamp - this.#baseTimestamp
@@ -53,7 +59,7 @@ export class BatchBuilder {
       keyBytes +
       sizeOf(value === null ? -1 : valueBytes) +
       valueBytes +
-      1
+      named.length
     this.#varint(body)
     this.#buf[this.#at++] = 0
     this.#varint(delta)
@@ -67,7 +73,8 @@ export class BatchBuilder {
     if (typeof value === 'string') this.#buf.write(value, this.#at, valueBytes, 'utf8')
     else if (value !== null) this.#buf.set(value, this.#at)
     this.#at += valueBytes
-    this.#buf[this.#at++] = 0
+    this.#buf.set(named, this.#at)
+    this.#at += named.length
   }
 
   /** The finished batch; the builder must not be used again. */
@@ -115,6 +122,43 @@ export function restamp(batch: Buffer, of: ProducerIdentity, baseSequence: numbe
   batch.writeInt32BE(baseSequence, 53)
   batch.writeUInt32BE(crc32c(batch.subarray(CRC_FROM)), 17)
   return batch.readInt32BE(57)
+}
+
+const NO_HEADERS: readonly RecordHeader[] = []
+const NO_HEADER_BYTES = Uint8Array.of(0)
+
+/** varint count · (varint length · name · varint length or −1 · value)* */
+function encodeHeaders(headers: readonly RecordHeader[]): Buffer {
+  const varint = (v: number): number[] => {
+    const bytes: number[] = []
+    let z = v >= 0 ? v * 2 : -v * 2 - 1
+    for (; z > 0x7f; z = Math.floor(z / 128)) bytes.push((z % 128) | 0x80)
+    return [...bytes, z]
+  }
+  const parts: Uint8Array[] = [Uint8Array.from(varint(headers.length))]
+  for (const [name, value] of headers) {
+    const text = Buffer.from(name)
+    parts.push(Uint8Array.from(varint(text.length)), text, Uint8Array.from(varint(value === null ? -1 : value.length)))
+    if (value !== null) parts.push(value)
+  }
+  return Buffer.concat(parts)
+}
+
+/** They begin where the value ends. */
+function headersOf({ buffer, valueEnd }: RawRecords, index: number): readonly RecordHeader[] {
+  const at = valueEnd[index]!
+  if (buffer[at] === 0) return NO_HEADERS
+  const r = new Reader(buffer, at)
+  return Array.from({ length: r.varint() }, (): RecordHeader => {
+    const name = r.varint()
+    const named = r.at + name
+    const text = buffer.toString('utf8', r.at, named)
+    r.at = named
+    const length = r.varint()
+    const from = r.at
+    r.at += Math.max(0, length)
+    return [text, length < 0 ? null : Uint8Array.prototype.slice.call(buffer, from, r.at)]
+  })
 }
 
 function sizeOf(v: number): number {
@@ -225,7 +269,8 @@ function readRecords(
     r.at = recordEnd
     if (offsets[n]! >= lowest) n++
   }
-  return { buffer: r.buffer, count: n, keyStart, keyEnd, valueStart, valueEnd, timestamps, offsets }
+  const headers = headersOf
+  return { buffer: r.buffer, count: n, keyStart, keyEnd, valueStart, valueEnd, timestamps, offsets, headers }
 }
 
 /** Null = not compressed. */
