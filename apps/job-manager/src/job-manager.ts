@@ -87,7 +87,7 @@ export class JobManager {
         this.#log.info({ generation: leadership.generation }, 'leading')
         const { fleet } = this
         const stores = this.#metadata.stores(leadership)
-        this.#term = new Term({ leadership, stores, fleet, log: this.#log, metrics: this.#metrics })
+        this.#term = new Term({ leadership, stores, fleet, clock: systemClock, log: this.#log, metrics: this.#metrics })
         await this.#term.run()
       } catch (thrown) {
         if (signal.aborted) return

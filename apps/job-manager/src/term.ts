@@ -5,7 +5,7 @@
 import type { JobRecord, LeaderStores, Leadership } from '@weir/checkpoint'
 import type { PlanSummary } from '@weir/dataflow'
 import { FleetSlots, JobMaster, type CheckpointView, type JobSpec, type JobView } from '@weir/job'
-import { WeirError, asWeirError, systemClock, type JobId, type TaskManagerId } from '@weir/model'
+import { WeirError, asWeirError, type Clock, type JobId, type TaskManagerId } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
 
@@ -13,8 +13,9 @@ export interface TermDeps {
   readonly leadership: Leadership
   readonly stores: LeaderStores
   readonly fleet: FleetServer
-  readonly log: Logger
-  readonly metrics: Metrics
+  readonly clock: Clock
+  readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>
+  readonly metrics: Pick<Metrics, 'observe'>
 }
 
 /** Resolution of triggers and timeouts of every job. */
@@ -137,7 +138,7 @@ export class Term {
   // ---- inside -------------------------------------------------------------------------------------------------------
 
   async #load(): Promise<void> {
-    const { stores, leadership, log } = this.#deps
+    const { stores, leadership, clock, log } = this.#deps
     for (;;) {
       try {
         for (const record of await stores.jobs.list()) {
@@ -148,13 +149,13 @@ export class Term {
         return
       } catch (error) {
         log.warn({ error: String(error) }, 'reading the jobs failed; trying again')
-        await systemClock.sleep(LOAD_RETRY_MS, leadership.signal) // ends with the lease
+        await clock.sleep(LOAD_RETRY_MS, leadership.signal) // ends with the lease
       }
     }
   }
 
   #start(record: JobRecord): void {
-    const { leadership, stores, fleet, metrics, log } = this.#deps
+    const { leadership, stores, fleet, clock, metrics, log } = this.#deps
     const { jobId, name, bundleDigest, graphHash } = record
     const spec: JobSpec = { jobId, name, bundleDigest, graphHash, plan: record.plan as PlanSummary }
     const { generation, signal } = leadership
@@ -165,7 +166,7 @@ export class Term {
         jobs: stores.jobs,
         control: fleet,
         slots: this.#slots,
-        clock: systemClock,
+        clock,
         signal,
         stepDown: (reason) => this.#stepDown(reason),
         publish: (channel, message) => {

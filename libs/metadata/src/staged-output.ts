@@ -23,13 +23,21 @@ const DELETES_AT_ONCE = 8
 const TOPIC_HEADER = 2
 const CHUNK_HEADER = 8
 
-const compress = promisify(zstdCompress)
-const decompress = promisify(zstdDecompress)
 const FAST = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
+const zstdAsync = promisify(zstdCompress)
+
+/** What parts are stored as. */
+export interface PartCodec {
+  compress(part: Buffer): Promise<Buffer>
+  decompress(stored: Uint8Array): Promise<Buffer>
+}
+const zstd: PartCodec = { compress: (part) => zstdAsync(part, FAST), decompress: promisify(zstdDecompress) }
 
 interface StagedDeps {
   readonly objects: ObjectStore
   readonly clock: Clock
+  /** zstd where it is not given. */
+  readonly codec?: PartCodec
 }
 
 export class ObjectStagedOutput implements StagedOutput {
@@ -65,7 +73,7 @@ export class ObjectStagedOutput implements StagedOutput {
           `staged output ${key} is damaged (its SHA-256 is not the one in the manifest): nothing of it was written. Restore the object from a copy of the bucket and start the job again.`,
         )
       }
-      const part = await decompress(object.bytes)
+      const part = await (this.#deps.codec ?? zstd).decompress(object.bytes)
       for (let at = 0; at < part.length;) {
         const named = at + TOPIC_HEADER + part.readUInt16BE(at)
         const topic = part.toString('utf8', at + TOPIC_HEADER, named)
@@ -151,7 +159,7 @@ class StagedParts implements StagedWriter {
     const key = this.#key(this.#cut++)
     this.#storing = this.#storing.then(async () => {
       try {
-        if (this.#failure === null) await this.#put(key, await compress(raw, FAST))
+        if (this.#failure === null) await this.#put(key, await (this.#deps.codec ?? zstd).compress(raw))
       } catch (error) {
         this.#failure = asWeirError(error, 'STAGING_FAILED')
       }

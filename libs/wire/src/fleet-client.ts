@@ -1,7 +1,7 @@
 /**
  * The task-manager's end of the fleet: joins the leader, heart-beats, joins again under a new id when the stream breaks.
  */
-import { ChannelCredentials, type ClientDuplexStream } from '@grpc/grpc-js'
+import { ChannelCredentials } from '@grpc/grpc-js'
 import type { JanitorAnswer, JanitorRequest, SliceCommand, SliceId } from '@weir/job'
 import {
   asWeirError,
@@ -25,9 +25,20 @@ export interface FleetClientOptions {
   readonly token: string | null
 }
 
+/** The client's end of one Join call: reports go out, commands come in. */
+export interface FleetStream {
+  on(event: 'data', call: (command: control.Command) => void): unknown
+  on(event: 'error', call: (error: Error) => void): unknown
+  on(event: 'end', call: () => void): unknown
+  write(report: control.Report): unknown
+  cancel(): void
+}
+
 export interface FleetClientDeps {
   readonly clock: Clock
   readonly random: Random
+  /** gRPC where it is not given. `close` comes once, at the end of the membership. */
+  readonly connect?: (address: string) => { readonly stream: FleetStream; close(): void }
   readonly handlers: {
     joined(id: TaskManagerId, generation: Generation, leader: string): void
     command(command: SliceCommand): void
@@ -51,13 +62,17 @@ const CHANNEL = {
   'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
 }
 
-type Stream = ClientDuplexStream<control.Report, control.Command>
+const overGrpc: NonNullable<FleetClientDeps['connect']> = (address) => {
+  const client = new control.FleetClient(address, ChannelCredentials.createInsecure(), CHANNEL)
+  return { stream: client.join(), close: () => client.close() }
+}
+
 type Ended = { readonly kind: 'redirect'; readonly to: string } | { readonly kind: 'broken'; readonly reason: string }
 
 export class FleetClient {
   readonly #options: FleetClientOptions
   readonly #deps: FleetClientDeps
-  #stream: Stream | null = null
+  #stream: FleetStream | null = null
   /** The highest generation heard of: an older leader's commands are not for us any more. */
   #generation = 0
   #draining = false
@@ -99,8 +114,7 @@ export class FleetClient {
   }
 
   async #membership(address: string, signal: AbortSignal): Promise<Ended> {
-    const client = new control.FleetClient(address, ChannelCredentials.createInsecure(), CHANNEL)
-    const stream = client.join()
+    const { stream, close } = (this.#deps.connect ?? overGrpc)(address)
     let stopBeating: Cancel = () => {}
     let joined = false
     try {
@@ -150,12 +164,12 @@ export class FleetClient {
       this.#stream = null
       stream.on('error', () => undefined) // the cancel below is no news
       stream.cancel()
-      client.close()
+      close()
     }
   }
 
   /** Never throws. The answer goes to who asked: another stream is another leader. */
-  async #ask(stream: Stream, { request, act }: control.Janitor): Promise<void> {
+  async #ask(stream: FleetStream, { request, act }: control.Janitor): Promise<void> {
     const decoded = decodeAct(act)
     const answer = await (
       decoded === null ? Promise.reject(new Error('an act of another version')) : this.#deps.handlers.janitor(decoded)
@@ -163,7 +177,7 @@ export class FleetClient {
     if (this.#stream === stream) stream.write(encodeAnswer(request, answer))
   }
 
-  #beat(stream: Stream, intervalMs: number): Cancel {
+  #beat(stream: FleetStream, intervalMs: number): Cancel {
     let sequence = 0
     let cancel: Cancel = () => {}
     const beat = (): void => {

@@ -1,4 +1,4 @@
-import { attempt, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import { attempt, epoch, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
 import type { SubtaskContext } from '@weir/dataflow'
 import { twoPhaseSinkContract, type SinkHarness } from '@weir/dataflow/testing'
 import { mkdtemp, open as openFile, stat } from 'node:fs/promises'
@@ -76,6 +76,32 @@ describe('between processes', () => {
       return client
     }),
   )
+})
+
+test('a late last batch of a transaction stays in front of the next transaction', async () => {
+  const { log } = await core()
+  await log.createTopic('out', 1)
+  let arrive = (): void => {}
+  const late = new Promise<void>((resolve) => (arrive = resolve))
+  let appended = 0
+  const slow = new Proxy(log, {
+    get: (_, name: keyof TransactionalLog) => async (request: never, more: never) => {
+      if (name === 'append' && appended++ === 0) await late
+      return (log[name] as (...args: unknown[]) => unknown)(request, more)
+    },
+  })
+  const options = { topic: 'out', poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String }
+  const sink = new LogSink(options, { context, log: slow, clock: systemClock, staged: null })
+  await sink.recover(null)
+  const write = (value: string) => sink.write({ keys: ['k'], values: [value], timestamps: [1] })
+  await write('before the barrier')
+  const first = sink.prepare({ epoch: epoch(1), ...context.attempt })
+  await write('behind it')
+  const second = sink.prepare({ epoch: epoch(2), ...context.attempt })
+  arrive()
+  await Promise.all([first, second])
+  await sink.commit(2)
+  expect(await readAll(log, 0)).toEqual(['before the barrier', 'behind it'])
 })
 
 describe('the log after a restart', () => {

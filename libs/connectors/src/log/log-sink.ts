@@ -95,6 +95,8 @@ export class LogSink implements TwoPhaseSink {
   #prepared: PreparedHandle[] = []
   #sequence = 0
   #preparing: Promise<unknown> = Promise.resolve()
+  /** Settles with the last batch handed over; never rejects. */
+  #sent: Promise<void> = Promise.resolve()
   #waiters: (() => void)[] = []
   #linger: (() => void) | null = null
 
@@ -267,7 +269,7 @@ export class LogSink implements TwoPhaseSink {
     const { identity } = pooled
     const fresh = { lanes: new Map(), firstOffsets: {}, records: 0, unsent: 0 }
     const staging = this.#staged?.begin() ?? null
-    this.#open = { pooled, identity, ...fresh, staging, sending: Promise.resolve(), failure: null }
+    this.#open = { pooled, identity, ...fresh, staging, sending: this.#sent, failure: null }
     return this.#open
   }
 
@@ -311,7 +313,9 @@ export class LogSink implements TwoPhaseSink {
     open.unsent++
     open.staging?.append({ topic, partition, bytes: packr.pack(records) })
     const { id: transactionalId } = open.pooled
-    open.sending = open.sending.then(async () => {
+    // Behind the last batch of the transaction before, too: it may still be on its way, and nobody else keeps the order
+    // of two producers.
+    this.#sent = open.sending = open.sending.then(async () => {
       if (open.failure === null) {
         try {
           const request = { transactionalId, ...open.identity, topic, partition, baseSequence, records }

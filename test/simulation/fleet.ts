@@ -1,0 +1,86 @@
+/** All processes and servers of one simulated cluster. */
+import type { JobRecord } from '@weir/checkpoint'
+import type { Plan } from '@weir/dataflow'
+import { digest, jobId } from '@weir/model'
+import { SimEtcd } from './etcd.ts'
+import { Switchboard } from './exchange.ts'
+import { CLUSTER, JobManagerProcess } from './job-manager.ts'
+import { SimKafka } from './kafka.ts'
+import { Network } from './network.ts'
+import { SimS3 } from './objects.ts'
+import { TaskManagerProcess } from './task-manager.ts'
+import { Chance, Process, type World } from './world.ts'
+
+export const JOB = jobId('sums')
+
+export class Fleet {
+  readonly world: World
+  readonly network: Network
+  readonly etcd: SimEtcd
+  readonly s3: SimS3
+  readonly kafka: SimKafka
+  readonly switchboard = new Switchboard()
+  readonly plan: Plan
+  /** What the processes draw from: nonces. */
+  readonly random: Chance
+  readonly jobManagers: (JobManagerProcess | null)[] = []
+  readonly taskManagers: (TaskManagerProcess | null)[] = []
+  readonly jobManagerHosts: string[]
+  /** Healing transactions that were committed. */
+  healed = 0
+  #serial = 0
+
+  constructor(world: World, plan: Plan, graphHash: string, size: { managers: number; workers: number }) {
+    this.world = world
+    this.network = new Network(world)
+    this.etcd = new SimEtcd(world)
+    this.s3 = new SimS3(world)
+    this.kafka = new SimKafka(world)
+    this.plan = plan
+    this.random = new Chance(world.seed, 2)
+    const record: JobRecord = {
+      jobId: JOB,
+      name: 'sums',
+      bundleDigest: digest('b'.repeat(64)),
+      graphHash,
+      plan: plan.summary,
+      submittedAt: 0,
+      desired: 'running',
+      ended: null,
+    }
+    this.etcd.put(`/weir/${CLUSTER}/jobs/${JOB}`, JSON.stringify(record))
+    this.jobManagerHosts = Array.from({ length: size.managers }, (_, i) => `jm${i}`)
+    for (let i = 0; i < size.managers; i++) this.startJobManager(i)
+    for (let i = 0; i < size.workers; i++) this.startTaskManager(i)
+  }
+
+  startJobManager(i: number): void {
+    const process = this.#process(this.jobManagerHosts[i]!)
+    this.jobManagers[i] = new JobManagerProcess(this, process)
+  }
+
+  startTaskManager(i: number): void {
+    this.taskManagers[i] = new TaskManagerProcess(this, this.#process(`tm${i}`))
+  }
+
+  jobManagerAt(host: string): JobManagerProcess | null {
+    const found = this.jobManagers[this.jobManagerHosts.indexOf(host)]
+    return found?.process.standing === 'dead' ? null : (found ?? null)
+  }
+
+  jobRecord(): JobRecord {
+    return JSON.parse(this.etcd.value(`/weir/${CLUSTER}/jobs/${JOB}`)!) as JobRecord
+  }
+
+  /** An error nobody handles ends a process; here it is a finding as well. */
+  crashed(process: Process, error: unknown): void {
+    this.world.found('Unhandled', `${process.name}: ${(error as Error).stack ?? String(error)}`)
+    process.kill()
+  }
+
+  #process(host: string): Process {
+    const { chance } = this.world
+    const drift = { rate: chance.between(0.97, 1.03), offsetMs: chance.between(-5_000, 5_000) }
+    return new Process(this.world, host, `${host}.${this.#serial++}`, drift)
+  }
+}

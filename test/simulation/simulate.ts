@@ -1,0 +1,203 @@
+/** One seed: a cluster, a job, faults, and the verdict. */
+import type { Head, Manifest, ManifestRef } from '@weir/checkpoint'
+import { defaultSettings, type JobSettings } from '@weir/dataflow'
+import { Fencing, InOrder, NoDuplicate, NoLoss, StuckReader, broken } from '../checkers/index.ts'
+import { Faults } from './faults.ts'
+import { Fleet } from './fleet.ts'
+import { IN, OUT, PARALLELISM, jobOf, recordAt, type Sum } from './job.ts'
+import { sizeOf, type TransactionRecord } from './kafka.ts'
+import { Chance, World } from './world.ts'
+
+export interface SimulationResult {
+  readonly seed: number
+  /** One line per broken rule; empty: everything held. */
+  readonly violations: readonly string[]
+  /** SHA-256 over everything that happened. */
+  readonly hash: string
+  readonly events: number
+  readonly simulatedMs: number
+  readonly epochs: number
+  readonly restarts: number
+  readonly healed: number
+  readonly faults: Readonly<Record<string, number>>
+  readonly trace: readonly string[]
+}
+
+/** A job that has not ended by then is stuck: far above every time-out together. */
+const DEADLINE_MS = 600_000
+/** After the end: what still lives gets the time to do harm. */
+const AFTERMATH_MS = 20_000
+
+export async function simulate(seed: number, options: { trace?: boolean } = {}): Promise<SimulationResult> {
+  const world = new World(seed, options.trace ?? false)
+  const chance = new Chance(seed, 3)
+  const records = chance.whole(60, 160)
+  const { plan, graphHash } = jobOf(settingsOf(chance), chance.pick([10, 15, 25]))
+  const fleet = new Fleet(world, plan, graphHash, { managers: 2, workers: 3 })
+  const faults = new Faults(fleet, { untilMs: chance.between(4_000, 20_000), everyMs: chance.pick([500, 1_000, 2_000]) })
+  const { kafka } = fleet
+  kafka.createTopic(IN, PARALLELISM)
+  kafka.createTopic(OUT, 3)
+  for (let id = 0; id < records; id++) {
+    const { key } = recordAt(id)
+    const value = Buffer.from(JSON.stringify(recordAt(id)))
+    kafka.feed(IN, id % PARALLELISM, [{ key: Buffer.from(key), value, timestamp: 1_750_000_000_000 + id }])
+  }
+  kafka.onCommit = (transaction) => permitted(fleet, transaction)
+  const died = (error: unknown): void => world.found('Unhandled', (error as Error).stack ?? String(error))
+  process.on('unhandledRejection', died)
+  try {
+    let endedAt: number | null = null
+    await world.run(DEADLINE_MS, () => {
+      if (endedAt === null && faults.over && fleet.jobRecord().ended !== null) endedAt = world.now
+      return endedAt !== null && world.now >= endedAt + AFTERMATH_MS
+    })
+  } finally {
+    process.off('unhandledRejection', died)
+  }
+  judge(fleet, records)
+  const published = fleet.etcd.history.filter(({ key }) => key.includes('/heads/'))
+  return {
+    seed,
+    violations: world.findings,
+    hash: world.traceHash(),
+    events: world.events,
+    simulatedMs: Math.round(world.now),
+    epochs: published.length,
+    restarts: new Set(published.map((p) => attemptOf(p.value))).size,
+    healed: fleet.healed,
+    faults: Object.fromEntries([...faults.counts].sort()),
+    trace: world.traceLines,
+  }
+}
+
+const attemptOf = (value: string): string => {
+  const { generation, attempt } = JSON.parse(value) as ManifestRef
+  return `${generation}-${attempt}`
+}
+
+function settingsOf(chance: Chance): JobSettings {
+  const intervalMs = chance.pick([300, 600, 1_000])
+  const alignTimeoutMs = chance.pick([800, 2_000])
+  const toleratedAborts = chance.pick([1, 2, 3])
+  const needed = (toleratedAborts + 1) * (intervalMs + alignTimeoutMs) + 3_000
+  return {
+    ...defaultSettings,
+    parallelism: PARALLELISM,
+    maxParallelism: 16,
+    checkpoint: { intervalMs, everyRecords: null, minPauseMs: 0, alignTimeoutMs, toleratedAborts },
+    transactionTimeoutMs: chance.pick([needed, needed * 2, 60_000]),
+    recoveryBudgetMs: 3_000,
+    // The faults are many, the strategy is not what is judged here.
+    restart: { attempts: 1_000, delayMs: 100 },
+  }
+}
+
+// ---- the verdict ----------------------------------------------------------------------------------------------------
+
+function judge(fleet: Fleet, records: number): void {
+  const { world, kafka } = fleet
+  const { ended } = fleet.jobRecord()
+  if (ended?.state !== 'FINISHED') {
+    const error = ended === null ? 'not ended' : `${ended.state}: ${JSON.stringify(ended.error)}`
+    world.found('Liveness', `the job did not finish: ${error}`)
+  }
+  const ids = new Set(Array.from({ length: records }, (_, id) => `record ${id}`))
+  const [noLoss, noDuplicate, inOrder, fencing, stuck] = [
+    new NoLoss(ids),
+    new NoDuplicate(ids),
+    new InOrder(),
+    new Fencing(),
+    new StuckReader(),
+  ]
+  const sums = new Map<string, number>()
+  for (let p = 0; p < kafka.partitionCount(OUT); p++) {
+    stuck.saw(`${OUT}-${p}`, BigInt(kafka.stableOffset(OUT, p)), BigInt(kafka.endOffset(OUT, p)))
+    for (const batch of kafka.batches(OUT, p, 0, false)) {
+      const partition = `${OUT}-${p}`
+      fencing.accepted({ act: 'append', partition, producerId: String(batch.pid), producerEpoch: batch.epoch })
+      if (batch.records === null || kafka.isAborted(OUT, p, batch)) continue
+      if (batch.offset + sizeOf(batch) > kafka.stableOffset(OUT, p)) continue
+      for (const { value } of batch.records) {
+        const { key, count, sum, id } = JSON.parse(value!.toString('utf8')) as Sum
+        noLoss.saw(`record ${id}`)
+        noDuplicate.saw(`record ${id}`)
+        inOrder.saw(key, count)
+        const expected = (sums.get(key) ?? 0) + id
+        if (sum !== expected) world.found('State', `${key}: the sum behind record ${id} is ${sum}, not ${expected}`)
+        sums.set(key, expected)
+      }
+    }
+  }
+  const publish = (arbiter: string, ref: ManifestRef): void => {
+    const { epoch, generation, digest } = ref
+    fencing.accepted({ act: 'publish', arbiter, jobId: 'sums', epoch, generation, manifest: digest })
+  }
+  for (const { key, value } of fleet.etcd.history) {
+    if (key.includes('/heads/')) publish('etcd', JSON.parse(value) as ManifestRef)
+  }
+  for (const { body } of fleet.s3.heads) {
+    const { manifest } = JSON.parse(body) as Head
+    if (manifest !== null) publish('s3', manifest)
+  }
+  for (const open of kafka.openTransactions()) {
+    world.found('StuckReader', `${open.transactionalId} ${open.pid}/${open.epoch} is still open`)
+  }
+  for (const found of broken(noLoss, noDuplicate, inOrder, fencing, stuck)) world.findings.push(found)
+}
+
+/**
+ * A transaction with output may be committed only when a manifest names it that both arbiters have taken; or when it is
+ * the healing of such a one that the broker has aborted.
+ */
+function permitted(fleet: Fleet, transaction: TransactionRecord): void {
+  if (transaction.records === 0) return
+  const { transactionalId, pid, epoch, marks } = transaction
+  const handles = publishedHandles(fleet)
+  const named = handles.some((h) => h.transactionalId === transactionalId && h.pid === pid && h.epoch === epoch)
+  if (named) return
+  const heals = handles.find(
+    (h) =>
+      marks.some((m) => m.group === h.group && m.offset === h.sequence) &&
+      fleet.kafka.transactions.some((t) => t.pid === h.pid && t.epoch === h.epoch && t.outcome === 'abort'),
+  )
+  if (heals !== undefined) {
+    fleet.healed++
+    return
+  }
+  fleet.world.found('Permit', `${transactionalId} ${pid}/${epoch} was committed and no published epoch names it`)
+}
+
+interface PublishedHandle {
+  readonly group: string
+  readonly sequence: number
+  readonly transactionalId: string
+  readonly pid: number
+  readonly epoch: number
+}
+function publishedHandles(fleet: Fleet): PublishedHandle[] {
+  const inMirror = new Set(
+    fleet.s3.heads.map(({ body }) => (JSON.parse(body) as Head).manifest?.digest).filter((d) => d !== undefined),
+  )
+  const refs = fleet.etcd.history.filter(({ key }) => key.includes('/heads/')).map((h) => JSON.parse(h.value) as ManifestRef)
+  return refs
+    .filter((ref) => inMirror.has(ref.digest))
+    .flatMap((ref) => {
+      const object = fleet.s3.get(ref.key)
+      if (object === null) return []
+      const manifest = JSON.parse(Buffer.from(object.bytes).toString('utf8')) as Manifest
+      return manifest.subtasks.flatMap(({ subtask, sinks }) =>
+        Object.entries(sinks).flatMap(([uid, { handles }]) =>
+          (handles as unknown as { sequence: number; transactionalId: string; producerId: string; producerEpoch: number }[]).map(
+            (h) => ({
+              group: `weir.${manifest.jobId}.${uid}.${subtask}`,
+              sequence: h.sequence,
+              transactionalId: h.transactionalId,
+              pid: Number(h.producerId),
+              epoch: h.producerEpoch,
+            }),
+          ),
+        ),
+      )
+    })
+}
