@@ -16,7 +16,8 @@ export function openControlStream(
   join: (call: FleetCall) => void,
 ): { stream: FleetStream; close(): void } {
   const stream = new ControlStream(client, server, network)
-  if (server === null) client.world.after(network.latency(), () => client.run(() => stream.toClient('error', unreachable())))
+  if (server === null)
+    client.world.after(network.latency(), () => client.run(() => stream.toClient('error', unreachable())))
   else stream.up(() => join(stream.call as unknown as FleetCall))
   return { stream: stream.clientEnd as unknown as FleetStream, close() {} }
 }
@@ -98,12 +99,13 @@ class ControlStream {
     this.call.emit(event)
   }
 
-  /** The other machine's kernel says that the connection is gone, where it can. */
+  /** The other machine's kernel says that the connection is gone, as soon as it can. */
   #later(call: () => void): void {
     const { world } = this.#client
     world.after(this.#network.latency(), () => {
-      if (this.#server !== null && this.#network.isCut(this.#client.host, this.#server.host)) return
-      call()
+      if (this.#server === null) return
+      if (!this.#network.isCut(this.#client.host, this.#server.host)) call()
+      else if (!this.#clientOver) world.after(RESET_RETRY_MS, () => this.#later(call))
     })
   }
 
@@ -122,3 +124,5 @@ class ControlStream {
     return this.#server!.standing === 'frozen' || this.#network.isCut(this.#client.host, this.#server!.host)
   }
 }
+
+const RESET_RETRY_MS = 50

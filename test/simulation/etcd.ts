@@ -79,9 +79,7 @@ export class SimEtcd implements Server {
   range(key: string): KeyValue[] {
     const entry = this.#entries.get(key)
     if (entry === undefined) return []
-    return [
-      { value: Buffer.from(entry.value), create_revision: String(entry.create), mod_revision: String(entry.mod) },
-    ]
+    return [{ value: Buffer.from(entry.value), create_revision: String(entry.create), mod_revision: String(entry.mod) }]
   }
 
   prefix(prefix: string): Record<string, string> {
@@ -167,7 +165,12 @@ export function etcdClientOf(process: Process, network: Network, etcd: SimEtcd):
     and: (key: string, column: Compare['column'], _is: string, value: number) =>
       txn([...compares, { key, column, value }], success, failure),
     then: (...ops: { op: Op }[]) => comparing(compares, ops, failure),
-    else: (...ops: { op: Op }[]) => comparing(compares, success.map((op) => ({ op })), ops.map((o) => o.op)),
+    else: (...ops: { op: Op }[]) =>
+      comparing(
+        compares,
+        success.map((op) => ({ op })),
+        ops.map((o) => o.op),
+      ),
   })
   // Without `then`, which would make it look like a promise.
   const comparing = (compares: readonly Compare[], success: readonly { op: Op }[], failure: readonly Op[]) => ({

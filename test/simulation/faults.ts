@@ -10,7 +10,9 @@ export interface FaultPlan {
   readonly everyMs: number
 }
 
-type Fault = (chance: Chance) => { readonly what: string; readonly heal: (() => void) | null; readonly forMs: number } | null
+type Fault = (
+  chance: Chance,
+) => { readonly what: string; readonly heal: (() => void) | null; readonly forMs: number } | null
 
 export class Faults {
   readonly #fleet: Fleet

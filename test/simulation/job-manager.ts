@@ -78,8 +78,8 @@ export class JobManagerProcess {
         stores: {
           jobs: new EtcdJobStore(scope),
           objects,
-          checkpoints: (jobId) =>
-            new ArbitratedCheckpointStore(jobId, leadership.generation, { objects, register, random }),
+          checkpoints: (jobId, arbiter) =>
+            new ArbitratedCheckpointStore(jobId, leadership.generation, arbiter, { objects, register, random }),
         },
       })
       const reason = await this.#term.run()

@@ -136,7 +136,11 @@ export class SimKafka implements Server {
   // ---- transactions -------------------------------------------------------------------------------------------------
 
   /** @param known null: recovery's blank form, fences whoever has the id. */
-  initProducerId(id: string, timeoutMs: number, known: ProducerOf | null): { errorCode: number; pid: number; epoch: number } {
+  initProducerId(
+    id: string,
+    timeoutMs: number,
+    known: ProducerOf | null,
+  ): { errorCode: number; pid: number; epoch: number } {
     const refuse = (errorCode: number) => ({ errorCode, pid: -1, epoch: -1 })
     let producer = this.#producers.get(id)
     if (producer === undefined) {
@@ -190,7 +194,9 @@ export class SimKafka implements Server {
     if (open !== null) open.record.records += records.length
     const recent = [...(current?.recent ?? []), { base: at.sequence, offset }].slice(-5)
     p.producers.set(by.pid, { epoch: by.epoch, nextSequence: at.sequence + records.length, recent })
-    this.#world.trace(`kafka produce ${id} ${by.pid}/${by.epoch} ${at.topic}-${at.partition}@${offset}+${records.length}`)
+    this.#world.trace(
+      `kafka produce ${id} ${by.pid}/${by.epoch} ${at.topic}-${at.partition}@${offset}+${records.length}`,
+    )
     return { errorCode: NONE, offset }
   }
 
@@ -269,7 +275,10 @@ export class SimKafka implements Server {
     return this.#partition(topic, partition).batches.filter((b) => b.offset < limit && b.offset + sizeOf(b) > from)
   }
 
-  abortedIn(topic: string, partition: number): readonly { readonly pid: number; readonly from: number; readonly to: number }[] {
+  abortedIn(
+    topic: string,
+    partition: number,
+  ): readonly { readonly pid: number; readonly from: number; readonly to: number }[] {
     return this.#partition(topic, partition).aborted
   }
 

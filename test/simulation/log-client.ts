@@ -52,7 +52,10 @@ export class SimLogClient implements TransactionalLog {
     })
   }
 
-  async initProducer(transactionalId: string, timeoutMs: number): Promise<{ producerId: string; producerEpoch: number }> {
+  async initProducer(
+    transactionalId: string,
+    timeoutMs: number,
+  ): Promise<{ producerId: string; producerEpoch: number }> {
     const answer = await this.#patiently(`InitProducerId ${transactionalId}`, () =>
       this.#kafka.initProducerId(transactionalId, timeoutMs, null),
     )
@@ -100,6 +103,10 @@ export class SimLogClient implements TransactionalLog {
     if (errorCode === UNSTABLE_OFFSET_COMMIT)
       throw new WeirError({ code: 'MARKER_UNSTABLE', kind: 'retry', group }, `a transaction on ${group} is open`)
     return offset
+  }
+
+  transactions(): Promise<never> {
+    throw new Error('not simulated')
   }
 
   read(request: Parameters<TransactionalLog['read']>[0]): ReturnType<TransactionalLog['read']> {

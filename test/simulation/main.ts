@@ -1,6 +1,9 @@
 /** `npm run sim -- --seeds 2000 [--from SEED] [--trace] [--json]` */
 import { parseArgs } from 'node:util'
-import { simulate, type SimulationResult } from './simulate.ts'
+import { load } from '../mutation/bundle.ts'
+import type { SimulationResult } from './simulate.ts'
+
+const { replay, simulate } = await load<typeof import('./simulate.ts')>('test/simulation/simulate.ts')
 
 async function main(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
@@ -31,8 +34,6 @@ async function main(args: readonly string[]): Promise<number> {
   console.log(JSON.stringify({ seeds, violations, from, broken, ...totals }))
   return violations === 0 ? 0 : 1
 }
-
-export const replay = (seed: number): string => `npm run sim -- --seeds 1 --from ${seed} --trace`
 
 function add(totals: Record<string, number>, result: SimulationResult): void {
   const { events, simulatedMs, epochs, restarts, healed } = result

@@ -24,8 +24,7 @@ export class SimS3 implements Server {
   put(key: string, bytes: Buffer, condition?: PutCondition): PutOutcome {
     const there = this.#objects.get(key)
     const holds =
-      condition === undefined ||
-      ('ifMatch' in condition ? there?.etag === condition.ifMatch : there === undefined)
+      condition === undefined || ('ifMatch' in condition ? there?.etag === condition.ifMatch : there === undefined)
     this.#world.trace(`s3 put ${key} ${holds ? 'stored' : 'lost'}`)
     if (!holds) return { kind: 'lost' }
     // As S3 does: equal bodies have equal tags (PROTOCOL A7).

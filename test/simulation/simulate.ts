@@ -23,6 +23,9 @@ export interface SimulationResult {
   readonly trace: readonly string[]
 }
 
+/** What a failure prints. */
+export const replay = (seed: number): string => `npm run sim -- --seeds 1 --from ${seed} --trace`
+
 /** A job that has not ended by then is stuck: far above every time-out together. */
 const DEADLINE_MS = 600_000
 /** After the end: what still lives gets the time to do harm. */
@@ -34,7 +37,10 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
   const records = chance.whole(60, 160)
   const { plan, graphHash } = jobOf(settingsOf(chance), chance.pick([10, 15, 25]))
   const fleet = new Fleet(world, plan, graphHash, { managers: 2, workers: 3 })
-  const faults = new Faults(fleet, { untilMs: chance.between(4_000, 20_000), everyMs: chance.pick([500, 1_000, 2_000]) })
+  const faults = new Faults(fleet, {
+    untilMs: chance.between(4_000, 20_000),
+    everyMs: chance.pick([500, 1_000, 2_000]),
+  })
   const { kafka } = fleet
   kafka.createTopic(IN, PARALLELISM)
   kafka.createTopic(OUT, 3)
@@ -83,6 +89,7 @@ function settingsOf(chance: Chance): JobSettings {
   const needed = (toleratedAborts + 1) * (intervalMs + alignTimeoutMs) + 3_000
   return {
     ...defaultSettings,
+    arbiter: chance.is(0.25) ? 's3' : 'etcd',
     parallelism: PARALLELISM,
     maxParallelism: 16,
     checkpoint: { intervalMs, everyRecords: null, minPauseMs: 0, alignTimeoutMs, toleratedAborts },
@@ -147,7 +154,7 @@ function judge(fleet: Fleet, records: number): void {
 }
 
 /**
- * A transaction with output may be committed only when a manifest names it that both arbiters have taken; or when it is
+ * A transaction with output may be committed only when a manifest names it that head.json has taken; or when it is
  * the healing of such a one that the broker has aborted.
  */
 function permitted(fleet: Fleet, transaction: TransactionRecord): void {
@@ -176,28 +183,29 @@ interface PublishedHandle {
   readonly epoch: number
 }
 function publishedHandles(fleet: Fleet): PublishedHandle[] {
-  const inMirror = new Set(
-    fleet.s3.heads.map(({ body }) => (JSON.parse(body) as Head).manifest?.digest).filter((d) => d !== undefined),
-  )
-  const refs = fleet.etcd.history.filter(({ key }) => key.includes('/heads/')).map((h) => JSON.parse(h.value) as ManifestRef)
-  return refs
-    .filter((ref) => inMirror.has(ref.digest))
-    .flatMap((ref) => {
-      const object = fleet.s3.get(ref.key)
-      if (object === null) return []
-      const manifest = JSON.parse(Buffer.from(object.bytes).toString('utf8')) as Manifest
-      return manifest.subtasks.flatMap(({ subtask, sinks }) =>
-        Object.entries(sinks).flatMap(([uid, { handles }]) =>
-          (handles as unknown as { sequence: number; transactionalId: string; producerId: string; producerEpoch: number }[]).map(
-            (h) => ({
-              group: `weir.${manifest.jobId}.${uid}.${subtask}`,
-              sequence: h.sequence,
-              transactionalId: h.transactionalId,
-              pid: Number(h.producerId),
-              epoch: h.producerEpoch,
-            }),
-          ),
-        ),
-      )
-    })
+  // head.json is part of every publish; etcd is not, while it is silent (PROTOCOL A8).
+  const refs = fleet.s3.heads.flatMap(({ body }) => (JSON.parse(body) as Head).manifest ?? [])
+  return refs.flatMap((ref) => {
+    const object = fleet.s3.get(ref.key)
+    if (object === null) return []
+    const manifest = JSON.parse(Buffer.from(object.bytes).toString('utf8')) as Manifest
+    return manifest.subtasks.flatMap(({ subtask, sinks }) =>
+      Object.entries(sinks).flatMap(([uid, { handles }]) =>
+        (
+          handles as unknown as {
+            sequence: number
+            transactionalId: string
+            producerId: string
+            producerEpoch: number
+          }[]
+        ).map((h) => ({
+          group: `weir.${manifest.jobId}.${uid}.${subtask}`,
+          sequence: h.sequence,
+          transactionalId: h.transactionalId,
+          pid: Number(h.producerId),
+          epoch: h.producerEpoch,
+        })),
+      ),
+    )
+  })
 }

@@ -6,11 +6,17 @@ import type { CheckpointId, Key, OperatorUid } from '@weir/model'
 
 export class SimStateStore implements StateStore {
   readonly #objects: ObjectStore
+  readonly #put: (key: string, bytes: Uint8Array) => Promise<void>
   readonly #keyOf: (checkpoint: CheckpointId) => string
   readonly #states = new Map<string, { state: MemoryKeyedState<unknown>; keys: Set<Key> }>()
 
-  constructor(objects: ObjectStore, keyOf: (checkpoint: CheckpointId) => string) {
+  constructor(
+    objects: ObjectStore,
+    put: (key: string, bytes: Uint8Array) => Promise<void>,
+    keyOf: (checkpoint: CheckpointId) => string,
+  ) {
     this.#objects = objects
+    this.#put = put
     this.#keyOf = keyOf
   }
 
@@ -47,7 +53,7 @@ export class SimStateStore implements StateStore {
     const all = [...this.#states].map(([id, { state, keys }]) => [id, [...keys].map((k) => [k, state.get(k)])])
     const bytes = Buffer.from(JSON.stringify(all))
     const key = this.#keyOf(checkpoint)
-    await this.#objects.put(key, bytes)
+    await this.#put(key, bytes)
     const sha256 = createHash('sha256').update(bytes).digest('hex')
     return [{ key, bytes: bytes.length, entries: 0, sha256, kind: 'base', keyGroups: { from: 0, to: 128 } }]
   }

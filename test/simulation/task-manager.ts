@@ -2,10 +2,10 @@
  * A task-manager process: the real FleetClient, and slots that run the real Slice. A slot is a thread: it dies with the
  * process and can be terminated alone. What apps/task-manager does with Worker and MessagePort is done here with pipes.
  */
-import type { SinkNode, SubtaskContext } from '@weir/dataflow'
+import { poolSize, type SinkAsides, type SinkNode, type SubtaskContext } from '@weir/dataflow'
 import { LogSink, LogSource } from '@weir/connectors'
-import { ObjectStagedOutput, segmentKey } from '@weir/metadata'
-import { WeirError, asWeirError } from '@weir/model'
+import { ObjectStagedOutput, putPatiently, segmentKey } from '@weir/metadata'
+import { WeirError, asWeirError, type CheckpointId } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { FleetClient, type SliceCommand, type SliceId, type SliceReportMessage } from '@weir/wire'
 import { openControlStream } from './control-stream.ts'
@@ -51,6 +51,7 @@ export class TaskManagerProcess {
         handlers: {
           joined: (id, generation) => world.trace(`${process.name} joined as ${id} g${generation}`),
           command: (command) => this.#command(command),
+          janitor: () => Promise.reject(new Error('not simulated')),
           disconnected: (reason) => this.#disconnected(reason),
           slices: () => [...this.#slots.values()].map((s) => s.slice),
         },
@@ -204,28 +205,31 @@ class Slot {
           const options = { topic: String(node.descriptor['topic']), startFrom: 'earliest', until: 'latest' } as const
           return new LogSource(options, { context, log, clock })
         },
-        createSink: (node, context) => this.#sink(node, context, objects),
-        openState: (stage) =>
-          Promise.resolve(
-            new SimStateStore(objects, (checkpoint) => segmentKey(jobId, checkpoint, subtask, stage)),
-          ),
+        createSink: (node, context, asides) => this.#sink(node, context, asides, objects),
+        openState: (stage, { signal }) => {
+          const budgetMs = plan.job.settings.checkpoint.alignTimeoutMs
+          const keyOf = (checkpoint: CheckpointId): string => segmentKey(jobId, checkpoint, subtask, stage)
+          const put = (key: string, bytes: Uint8Array) => putPatiently(objects, key, bytes, { clock, signal, budgetMs })
+          return Promise.resolve(new SimStateStore(objects, put, keyOf))
+        },
         report: (report) => this.#reported(id, report),
         turn: () => clock.sleep(0.01),
       },
     )
   }
 
-  #sink(node: SinkNode, context: SubtaskContext, objects: SimObjectStore): LogSink {
+  #sink(node: SinkNode, context: SubtaskContext, asides: SinkAsides | null, objects: SimObjectStore): LogSink {
     const { settings } = this.#fleet.plan.job
     const { transactionTimeoutMs, checkpoint } = settings
     const { clock } = this.#thread
     const log = new SimLogClient(this.#thread, this.#fleet.network, this.#fleet.kafka)
     const options = {
       topic: String(node.descriptor['topic']),
-      poolSize: Math.max(2, checkpoint.toleratedAborts + 1),
+      poolSize: poolSize(checkpoint.toleratedAborts),
       transactionTimeoutMs,
       encodeKey: node.encodeKey,
       encodeValue: node.encodeValue,
+      asides,
     }
     const staged = new ObjectStagedOutput(context, { objects, clock, codec: PLAIN })
     return new LogSink(options, { context, log, clock, staged })

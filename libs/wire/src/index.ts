@@ -2,7 +2,13 @@ export { fromServiceError, toServiceError } from './errors.ts'
 export { checkToken } from './token.ts'
 export * from './codec.ts'
 export * from './fleet-server.ts'
-export { FleetClient, MESSAGE_BYTES_MAX, type FleetClientDeps, type FleetClientOptions, type FleetStream } from './fleet-client.ts'
+export {
+  FleetClient,
+  MESSAGE_BYTES_MAX,
+  type FleetClientDeps,
+  type FleetClientOptions,
+  type FleetStream,
+} from './fleet-client.ts'
 export { GrpcExchange, type GrpcExchangeOptions } from './exchange.ts'
 export { LINK_TIMEOUT_MS } from './link.ts'
 export { SlotExchange, ThreadExchange, ThreadHub, type LinkIntroduced, type LinkRequest } from './thread-exchange.ts'
