@@ -184,6 +184,7 @@ class Attempt {
             },
             { context, kafka, clock: systemClock, staged: null },
           ),
+        createContinuousSink: () => expect.unreachable(),
         openState: (stage) =>
           openStateStore(
             {

@@ -206,6 +206,9 @@ class Slot {
           return new LogSource(options, { context, log, clock })
         },
         createSink: (node, context, asides) => this.#sink(node, context, asides, objects),
+        createContinuousSink: ({ uid }) => {
+          throw new Error(`${uid}: the simulated log has no continuous scope`)
+        },
         openState: (stage, { signal }) => {
           const budgetMs = plan.job.settings.checkpoint.alignTimeoutMs
           const keyOf = (checkpoint: CheckpointId): string => segmentKey(jobId, checkpoint, subtask, stage)

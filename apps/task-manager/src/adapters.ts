@@ -2,6 +2,7 @@
 import {
   poolSize,
   type HandleProof,
+  type ContinuousSink,
   type JobSettings,
   type TransactionJanitor,
   type SinkAsides,
@@ -116,6 +117,14 @@ export class Adapters {
     const staged = this.#options.staged(context)
     await staged.sweep('earlier-attempts').catch(() => undefined) // housekeeping: what stays costs space and nothing else
     return proofs
+  }
+
+  /** Every sink behind a source in the continuous scope. */
+  continuousSink(source: SourceNode): ContinuousSink {
+    throw new WeirError(
+      { code: 'CONTINUOUS_SCOPE_REFUSED', kind: 'invalid', uid: source.uid },
+      'commit scope "continuous": this build has no Kafka sink for it yet; use the scope "epoch"',
+    )
   }
 
   async close(): Promise<void> {

@@ -90,6 +90,8 @@ export interface LogicalGraph {
   readonly edges: readonly (readonly [number, number])[]
 }
 
+export type CommitSettings = { readonly scope: 'epoch' } | { readonly scope: 'continuous'; readonly intervalMs: number }
+
 /** Settings of a job; every duration in ms. */
 export interface JobSettings {
   readonly parallelism: number
@@ -102,6 +104,11 @@ export interface JobSettings {
     readonly alignTimeoutMs: number
     readonly toleratedAborts: number
   }
+  /**
+   * What a transaction holds. `epoch`: output of one checkpoint, committed when it is published; any graph. `continuous`:
+   * output and source offsets of one interval, whatever checkpoints do; a Kafka → Kafka chain without a shuffle.
+   */
+  readonly commit: CommitSettings
   readonly transactionTimeoutMs: number
   /** Time a recovery may take before a prepared transaction expires (PROTOCOL B1). */
   readonly recoveryBudgetMs: number

@@ -1,5 +1,5 @@
-import { operatorUid } from '@weir/model'
-import { expect, test } from 'vitest'
+import { operatorUid, type WeirError } from '@weir/model'
+import { describe, expect, test } from 'vitest'
 import type { GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
 import { thrown } from './operators/fixture.ts'
 import { planJob, planSummaryOf } from './planner.ts'
@@ -320,4 +320,48 @@ test.each([
   const error = thrown(() => planJob(job))
   expect(error).toMatchObject({ code: 'DEAD_LETTERS_INVALID', kind: 'invalid' })
   expect(error.message).toContain(text)
+})
+
+describe('the continuous scope', () => {
+  const settings = { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 100 } } as const
+  const refusalOf = (job: JobDefinition): WeirError => thrown(() => planJob({ ...job, settings }))
+
+  test('takes a chain from Kafka to Kafka that is keyed by its source', () => {
+    const job = jobOf(
+      [node.source('orders'), node.keyedBySource('by-user'), node.reduce('balance'), node.sink('balances')],
+      [
+        [0, 1],
+        [1, 2],
+        [2, 3],
+      ],
+    )
+    expect(planJob({ ...job, settings }).summary.settings.commit).toEqual({ scope: 'continuous', intervalMs: 100 })
+  })
+
+  test('refuses a shuffle, and says what to write instead', () => {
+    expect(refusalOf(settlement())).toMatchObject({
+      code: 'CONTINUOUS_SCOPE_REFUSED',
+      kind: 'invalid',
+      facts: { uid: 'by-user', reason: 'shuffle' },
+      message: expect.stringContaining('.keyedBySource(') as string,
+    })
+  })
+
+  test.each([
+    ['source', 0, 'orders'],
+    ['sink', 1, 'balances'],
+  ] as const)('refuses a %s that is no Kafka topic', (reason, at, uid) => {
+    const nodes = [node.source('orders'), node.sink('balances')]
+    nodes[at] = { ...nodes[at], descriptor: { connector: 'log', topic: uid } } as GraphNode
+    expect(refusalOf(jobOf(nodes, [[0, 1]])).facts).toMatchObject({ uid, reason })
+  })
+
+  test('refuses a second source: two jobs', () => {
+    const nodes = [node.source('orders'), node.source('refunds'), node.sink('a'), node.sink('b')]
+    const job = jobOf(nodes, [
+      [0, 2],
+      [1, 3],
+    ])
+    expect(refusalOf(job).facts).toMatchObject({ uid: 'refunds', reason: 'sources' })
+  })
 })

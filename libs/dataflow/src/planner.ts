@@ -10,6 +10,7 @@
  */
 import { WeirError, isJobId } from '@weir/model'
 import { canonicalJson } from './canonical.ts'
+import { checkContinuousScope } from './continuous-scope.ts'
 import type { ConnectorDescriptor, GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
 import type { DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
@@ -22,8 +23,8 @@ export const GRAPH_NODES_MAX = 1_000
 /**
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
- * `GRAPH_KEYED_BY_SOURCE`, `GRAPH_NODE_INVALID`, `DEAD_LETTERS_INVALID`, `NOT_CANONICAL` (a descriptor that is not plain
- * JSON).
+ * `GRAPH_KEYED_BY_SOURCE`, `CONTINUOUS_SCOPE_REFUSED`, `GRAPH_NODE_INVALID`, `DEAD_LETTERS_INVALID`, `NOT_CANONICAL` (a
+ * descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
   if (!isJobId(job.name)) {
@@ -37,6 +38,7 @@ export function planJob(job: JobDefinition): Plan {
   const links = checkEdges(job.graph)
   checkEnds(nodes, links)
   checkState(nodes, links)
+  if (job.settings.commit.scope === 'continuous') checkContinuousScope(nodes)
 
   const { stages, stageOf } = cut(nodes, links)
   const deadLetters = job.settings.deadLetters && routed(job.settings.deadLetters, nodes, links, stages)

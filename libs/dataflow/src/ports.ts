@@ -4,6 +4,8 @@
  * One slice of a job (subtask i) owns one instance of every source, sink and state store in it. All calls to one
  * instance come from one event loop; a call never overlaps another of the same instance unless its text says so.
  */
+import type { SinkNode } from './graph.ts'
+import type { SplitResume } from './continuous-resume.ts'
 import type {
   AsideRecord,
   AttemptId,
@@ -239,6 +241,81 @@ export interface TwoPhaseSink {
    * Ends the instance. `abort`: fence the whole pool so that nothing open is left behind (cancel, failed job);
    * `leave`: touch nothing at the server (attempt replaced, process drains): recovery will resolve it.
    */
+  close(mode: 'abort' | 'leave'): Promise<void>
+}
+
+// ---- the continuous scope -------------------------------------------------------------------------------------------
+
+/** Where a source stands in one split that is a log. Offsets are decimal; `end` null = unbounded. */
+export interface LogPosition {
+  /** Of the next record. */
+  readonly offset: string
+  readonly end: string | null
+}
+
+/** The state of a source over logs, by split: what a source in the continuous scope must have. */
+export interface LogSourceState {
+  readonly partitions: Readonly<Record<string, LogPosition>>
+}
+
+export interface CommittedOffset {
+  readonly offset: number
+  readonly metadata: string | null
+}
+
+/** How far a split has been read and its outputs written. */
+export interface SplitProgress {
+  readonly split: number
+  /** Of the next record. */
+  readonly offset: number
+  /** Bounded input: the split has ended, and what its end puts out is written. */
+  readonly ended: boolean
+}
+
+/** One of the sinks that share a ContinuousSink. */
+export interface ChainedSink {
+  readonly node: SinkNode
+  readonly asides: SinkAsides | null
+}
+
+/** What a split goes on from. */
+export interface SplitBegin {
+  /** Where the job began to read it. */
+  readonly start: LogPosition
+  readonly resume: SplitResume
+}
+
+/**
+ * Every sink of one source's chain in one slice, and the offsets of that source: they share transactions, which follow
+ * each other at the job's commit interval (`continuous-commit.ts` has the rules). Nothing in it is prepared or restored:
+ * the truth about it is the committed offset.
+ */
+export interface ContinuousSink {
+  /** The consumer group that holds the offsets. */
+  readonly group: string
+  /**
+   * Before any source starts: fence both ids, then read the group stably. What was open is aborted, what was on its way
+   * has ended or is aborted; the answer is final. Safe to repeat. Throws `PRODUCER_FENCED`, `UNKNOWN_TOPIC`,
+   * `TRANSACTIONS_V2_REQUIRED` as `TwoPhaseSink.recover`.
+   * @returns per split of this subtask that has a committed offset.
+   */
+  recover(): Promise<ReadonlyMap<number, CommittedOffset>>
+  /**
+   * After `recover`, before the first write. Splits that begin are committed at their start, in a transaction (a fenced
+   * producer cannot set one back): from then on a missing offset is a fact (PROTOCOL A14).
+   */
+  begin(splits: ReadonlyMap<number, SplitBegin>): Promise<void>
+  /** As `TwoPhaseSink.write`. Nothing is committed before an `advance` says where it came from. */
+  write(sink: OperatorUid, batch: RecordBatch): Promise<void> | undefined
+  /** As `TwoPhaseSink.writeAside`. */
+  writeAside(records: readonly AsideRecord[]): Promise<void> | undefined
+  /** Everything written so far is the output of everything read so far. What is committed already is ignored. */
+  advance(progress: readonly SplitProgress[]): void
+  /** Resolves when everything up to `progress` is committed (PROTOCOL A17). */
+  barrier(checkpoint: CheckpointId, progress: readonly SplitProgress[]): Promise<void>
+  /** Called once, when a transaction was refused or its outcome is unknown: the attempt is over (PROTOCOL A19). */
+  onFailure(call: (error: WeirError) => void): void
+  /** `abort`: commit what is whole (the job ends: nothing processed is thrown away), then fence; `leave`: touch nothing. */
   close(mode: 'abort' | 'leave'): Promise<void>
 }
 

@@ -42,6 +42,9 @@ test.each<[string, JobSettings]>([
   ['checkpoint.everyRecords', withCheckpoint({ everyRecords: 0 })],
   ['checkpoint.minPauseMs', withCheckpoint({ minPauseMs: -1 })],
   ['checkpoint.toleratedAborts', withCheckpoint({ toleratedAborts: -1 })],
+  ['commit.scope', { ...defaultSettings, commit: { scope: 'always' } as never }],
+  ['commit.intervalMs', { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 19 } }],
+  ['commit.intervalMs', { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 10_001 } }],
   ['recoveryBudgetMs', { ...defaultSettings, recoveryBudgetMs: undefined as unknown as number }],
   ['restart.delayMs', { ...defaultSettings, restart: { attempts: 1, delayMs: Number.POSITIVE_INFINITY } }],
 ])('%s is refused by name', (setting, settings) => {

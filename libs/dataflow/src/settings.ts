@@ -12,6 +12,7 @@ export const defaultSettings: JobSettings = {
     alignTimeoutMs: 120_000,
     toleratedAborts: 3,
   },
+  commit: { scope: 'epoch' },
   transactionTimeoutMs: 900_000,
   recoveryBudgetMs: 180_000,
   restart: { attempts: 10, delayMs: 1_000 },
@@ -21,6 +22,10 @@ export const defaultSettings: JobSettings = {
 
 /** Key groups are stored as 16-bit numbers. */
 export const MAX_PARALLELISM_BOUND = 32_768
+/** Bounds of `commit.intervalMs`: below, a transaction costs more than what is in it. */
+export const COMMIT_INTERVAL_MS_MIN = 20
+export const COMMIT_INTERVAL_MS_MAX = 10_000
+export const COMMIT_INTERVAL_MS_DEFAULT = 100
 /** Longest time any setting may name: what `setTimeout` can hold. */
 export const DURATION_MS_MAX = 2_147_483_647
 
@@ -31,7 +36,7 @@ export const DURATION_MS_MAX = 2_147_483_647
  * the recovery after that; a shorter timeout lets the broker abort output that an epoch has published.
  */
 export function validateSettings(settings: JobSettings): void {
-  const { parallelism, maxParallelism, checkpoint, transactionTimeoutMs, recoveryBudgetMs, restart } = settings
+  const { parallelism, maxParallelism, checkpoint, commit, transactionTimeoutMs, recoveryBudgetMs, restart } = settings
   whole('maxParallelism', maxParallelism, 1, MAX_PARALLELISM_BOUND)
   whole('parallelism', parallelism, 1, maxParallelism)
   whole('checkpoint.intervalMs', checkpoint.intervalMs, 10, DURATION_MS_MAX)
@@ -41,6 +46,15 @@ export function validateSettings(settings: JobSettings): void {
   whole('checkpoint.minPauseMs', checkpoint.minPauseMs, 0, DURATION_MS_MAX)
   whole('checkpoint.alignTimeoutMs', checkpoint.alignTimeoutMs, 1, DURATION_MS_MAX)
   whole('checkpoint.toleratedAborts', checkpoint.toleratedAborts, 0, 100)
+  if (commit.scope === 'continuous') {
+    whole('commit.intervalMs', commit.intervalMs, COMMIT_INTERVAL_MS_MIN, COMMIT_INTERVAL_MS_MAX)
+  } else if (commit.scope !== 'epoch') {
+    const { scope } = commit as { scope: unknown }
+    throw new WeirError(
+      { code: 'SETTINGS_INVALID', kind: 'invalid', setting: 'commit.scope', got: scope },
+      `commit.scope is ${JSON.stringify(scope)}; it must be "epoch" or "continuous".`,
+    )
+  }
   whole('transactionTimeoutMs', transactionTimeoutMs, 1, DURATION_MS_MAX)
   whole('recoveryBudgetMs', recoveryBudgetMs, 0, DURATION_MS_MAX)
   whole('restart.attempts', restart.attempts, 0, Number.MAX_SAFE_INTEGER)

@@ -166,6 +166,7 @@ class Fleet {
             const options = { topic: String(descriptor['topic']), encodeKey, encodeValue, asides, ...pool }
             return new LogSink(options, { context, log, clock: systemClock, staged: null })
           },
+          createContinuousSink: () => expect.unreachable(),
           openState: (stage) => Promise.resolve(new MemoryStateStore(world.objects, `slice-${i}-stage-${stage}`)),
           report: (report) => {
             this.#reports.push({ from: i, report })
@@ -328,4 +329,6 @@ test('asides travel in elements of a bounded size; a larger record travels alone
   const elements = elementsOf(sizes).map((element) => element.map(({ value }) => value!.length >> 20))
   expect(elements).toEqual([[1, 2, 1], [1], [9], [1, 3]])
   expect(elementsOf([])).toEqual([])
+  const empty = { ...sizes[0]!, key: null, value: null } // a tombstone without a key
+  expect(elementsOf([empty])).toEqual([[empty]])
 })

@@ -56,7 +56,7 @@ export async function deadLettersOf(
 /** Runs that fit into one element. */
 export function elementsOf(records: readonly AsideRecord[]): AsideRecord[][] {
   const elements: AsideRecord[][] = []
-  let bytes = ELEMENT_BYTES_MAX
+  let bytes = Number.POSITIVE_INFINITY // also an empty record (a tombstone without a key) begins the first element
   for (const record of records) {
     const size = (record.key?.length ?? 0) + (record.value?.length ?? 0)
     if (bytes + size > ELEMENT_BYTES_MAX) {

@@ -118,6 +118,7 @@ class Fleet {
         exchange,
         createSource: () => (this.sources[i] = new MemorySource(input[i]!, i)),
         createSink: (node) => new MemorySink(world.topic(node.uid, i)),
+        createContinuousSink: () => expect.unreachable(),
         openState: (stage) => Promise.resolve(new MemoryStateStore(world.objects, `slice-${i}-stage-${stage}`)),
         report: (report) => {
           this.reports.push({ from: i, report })

@@ -26,11 +26,15 @@ import {
   refuseNone,
   watermarkCuts,
   watermarkQuantumMs,
+  type ChainedSink,
+  type CommittedOffset,
+  type ContinuousSink,
   type DeadLetterPlan,
   type GraphNode,
   type HandleProof,
   type Input,
   type KeyedStates,
+  type LogSourceState,
   type OperatorNode,
   type Plan,
   type Refusal,
@@ -44,6 +48,8 @@ import {
   type SourceRefusals,
   type SourceReader,
   type SourceState,
+  type SplitBegin,
+  type SplitProgress,
   type SplitWatermarksState,
   type Stage,
   type StateStore,
@@ -69,6 +75,7 @@ import {
   type Watermark,
 } from '@weir/model'
 import { LocalChannel, RemoteInput, RemoteOutput, type InputChannel, type OutputChannel } from './channel.ts'
+import { progressOf, startContinuous } from './continuous.ts'
 import { deadLettersOf, elementsOf, isOfRecord } from './dead-letters.ts'
 import { InputGate } from './input-gate.ts'
 import { Pace } from './pace.ts'
@@ -99,6 +106,8 @@ export interface SliceDeps {
   createSource(node: SourceNode, context: SubtaskContext): SourceReader
   /** `asides` null: nothing goes aside. */
   createSink(node: SinkNode, context: SubtaskContext, asides: SinkAsides | null): TwoPhaseSink
+  /** All sinks behind a source in the continuous scope; `context` is the source's. */
+  createContinuousSink(source: SourceNode, sinks: readonly ChainedSink[], context: SubtaskContext): ContinuousSink
   /** A fresh store for one stage of this slice. */
   openState(stage: number, context: SubtaskContext): Promise<StateStore>
   readonly report: (report: SliceReport) => void
@@ -131,16 +140,31 @@ interface StageSegments {
 interface SplitRun {
   readonly input: Input
   watermark: Watermark
+  /** Continuous scope: outputs of records below are committed already; the records only rebuild state. */
+  readonly replayUntil: number
+  /** Continuous scope: and so is what the end of the split puts out. */
+  readonly endCommitted: boolean
+  /** Of the next record, as far as it is known. */
+  offset: number
+  ended: boolean
 }
 
 interface StageRun {
   readonly stage: Stage
   /** First operator of the stage; of a stage with chains per split, what lies behind them. */
   input: Input
-  /** Of a stage that is keyed by its source. */
+  /** Of a stage that is keyed by its source, and in the continuous scope. */
   splits: Map<number, SplitRun> | null
   readonly quantumMs: number | null
+  /** Continuous scope: what each split goes on from. */
+  begins: ReadonlyMap<number, SplitBegin> | null
   readonly sinks: { readonly node: SinkNode; readonly sink: TwoPhaseSink }[]
+  /** Continuous scope, instead of `sinks`. */
+  continuous: { readonly sink: ContinuousSink; committed: ReadonlyMap<number, CommittedOffset> } | null
+  /** What reaches a sink now is committed already. */
+  muted: boolean
+  /** Continuous scope: read and processed, and told to the sink when nothing of it is left to be written. */
+  moved: SplitProgress[]
   outputs: Partitioner[]
   state: StateStore | null
   gate: InputGate | null
@@ -201,12 +225,13 @@ export class Slice {
     for (const stage of this.#options.plan.stages) this.#stages.push(this.#buildStage(stage))
     const proofs: { sink: string; proof: HandleProof }[] = []
     await Promise.all(
-      this.#stages.flatMap((run) =>
-        run.sinks.map(async ({ node, sink }) => {
+      this.#stages.flatMap((run) => [
+        this.#recoverContinuous(run),
+        ...run.sinks.map(async ({ node, sink }) => {
           const restored = (snapshot?.sinks[node.uid] as SinkState | undefined) ?? null
           for (const proof of await sink.recover(restored)) proofs.push({ sink: node.uid, proof })
         }),
-      ),
+      ]),
     )
     await Promise.all(this.#stages.map((run) => this.#restoreStage(run, snapshot)))
     return proofs
@@ -346,6 +371,7 @@ export class Slice {
     await Promise.allSettled(
       this.#stages.flatMap((run) => [
         ...run.sinks.map(({ sink }) => sink.close(mode)),
+        run.continuous?.sink.close(mode),
         run.source?.reader.close(),
         run.state?.close(),
       ]),
@@ -389,12 +415,19 @@ export class Slice {
   #buildStage(stage: Stage): StageRun {
     const head = this.#node(stage.head)
     const refused: Refusal[] = []
-    const sinks = stage.nodes.flatMap((index) => {
+    const asidesOf = (index: number): SinkAsides | null =>
+      this.#deadLetters && { topics: [this.#deadLetters.topic], refuse: this.#refuseAt(refused, index) }
+    const sinkNodes = stage.nodes.flatMap((index) => {
       const node = this.#node(index)
-      if (node.kind !== 'sink') return []
-      const asides = this.#deadLetters && { topics: [this.#deadLetters.topic], refuse: this.#refuseAt(refused, index) }
-      return [{ node, sink: this.#deps.createSink(node, this.#context(node.uid), asides) }]
+      return node.kind === 'sink' ? [{ node, asides: asidesOf(index) }] : []
     })
+    const isContinuous = this.#options.plan.job.settings.commit.scope === 'continuous' && head.kind === 'source'
+    const continuous = isContinuous ? this.#deps.createContinuousSink(head, sinkNodes, this.#context(head.uid)) : null
+    const sinks = isContinuous
+      ? []
+      : sinkNodes.map(({ node, asides }) => {
+          return { node, sink: this.#deps.createSink(node, this.#context(node.uid), asides) }
+        })
     const windowSizesMs = stage.nodes.flatMap((index) => {
       const node = this.#node(index)
       return node.kind === 'window' ? [node.window.sizeMs] : []
@@ -411,8 +444,12 @@ export class Slice {
       stage,
       input: fanOut([]),
       splits: null,
+      begins: null,
       quantumMs: watermarkQuantumMs(windowSizesMs),
       sinks,
+      continuous: continuous && { sink: continuous, committed: new Map() },
+      muted: false,
+      moved: [],
       outputs: [],
       state: null,
       gate: null,
@@ -421,6 +458,12 @@ export class Slice {
       refused,
       watermark: WATERMARK_MIN,
     }
+  }
+
+  async #recoverContinuous({ continuous }: StageRun): Promise<void> {
+    if (continuous === null) return
+    continuous.sink.onFailure((error) => this.#fail(error))
+    continuous.committed = await continuous.sink.recover()
   }
 
   async #restoreStage(run: StageRun, snapshot: SubtaskSnapshot | null): Promise<void> {
@@ -432,7 +475,8 @@ export class Slice {
     }
     if (run.source) {
       const { uid } = run.source.node
-      const splits = await run.source.reader.open((snapshot?.sources[uid] as SourceState | undefined) ?? null)
+      const position = (snapshot?.sources[uid] as SourceState | undefined) ?? null
+      const splits = await this.#openSource(run, run.source.reader, position)
       const restored: Record<string, number> = {}
       for (const split of splits) {
         const watermark = snapshot?.watermarks[`${uid}/${split}`]
@@ -443,9 +487,22 @@ export class Slice {
     } else run.watermark = snapshot?.watermarks[`stage-${index}`] ?? WATERMARK_MIN
   }
 
+  async #openSource(run: StageRun, reader: SourceReader, position: SourceState | null): Promise<readonly number[]> {
+    if (run.continuous === null) return reader.open(position)
+    const head = this.#node(run.stage.head) as SourceNode
+    const { jobId, attempt } = this.#options
+    run.begins = await startContinuous({
+      ...{ jobId, generation: attempt.generation, reader, ...run.continuous },
+      topic: String(head.descriptor['topic']),
+      restored: position as LogSourceState | null,
+    })
+    return [...run.begins.keys()]
+  }
+
   #buildChains(run: StageRun): void {
     const state = run.state ?? NO_STATE
-    if (!run.stage.nodes.some((i) => this.#node(i).kind === 'keyedBySource')) {
+    const keyedBySource = run.stage.nodes.some((i) => this.#node(i).kind === 'keyedBySource')
+    if (!keyedBySource && run.continuous === null) {
       const { watermark } = run
       run.input = this.#chain(run, {
         state,
@@ -465,7 +522,14 @@ export class Slice {
         watermark,
         output: (partitioner) => ({ emit: (batch) => partitioner.write(batch), watermark: () => {}, end: () => {} }),
       })
-      run.splits.set(Number(split), { input, watermark })
+      const resume = run.begins?.get(Number(split))?.resume
+      const replay = resume?.kind === 'replay' ? resume : null
+      run.splits.set(Number(split), {
+        ...{ input, watermark, ended: false },
+        offset: Number(replay?.from.offset ?? 0),
+        replayUntil: replay?.until ?? 0,
+        endCommitted: replay?.mark.ended ?? false,
+      })
     }
     run.input = {
       emit: () => assert(false, 'records of a split went round its chain'),
@@ -520,11 +584,13 @@ export class Slice {
   }
 
   #sinkInput(run: StageRun, node: SinkNode): Input {
-    const { sink } = run.sinks.find((s) => s.node === node)!
+    const { continuous } = run
+    const sink = run.sinks.find((s) => s.node === node)?.sink
     return {
       emit: (batch: RecordBatch) => {
+        if (run.muted) return
         this.#recordsOut += batch.values.length
-        const full = sink.write(batch)
+        const full = continuous ? continuous.sink.write(node.uid, batch) : sink!.write(batch)
         if (full !== undefined) run.pending.push(full)
       },
       watermark: () => {},
@@ -562,6 +628,7 @@ export class Slice {
       refuse: (i, error) => {
         const raw = polled.kind === 'raw' ? polled.raw : null
         const offset = raw === null ? (polled as SourceBatch & { kind: 'values' }).offsets[i]! : raw.offsets[i]!
+        if (offset < (run.splits?.get(polled.split)?.replayUntil ?? 0)) return
         run.refused.push({
           operatorUid: node.uid,
           error,
@@ -589,7 +656,8 @@ export class Slice {
     const route = this.#deadLetters!.routes[run.stage.index]!
     if ('output' in route) return run.outputs[route.output]!.aside(records, this.#options.subtask)
     const node = this.#node(route.sink)
-    const full = run.sinks.find((s) => s.node === node)!.sink.writeAside(records)
+    const sink = run.continuous?.sink ?? run.sinks.find((s) => s.node === node)!.sink
+    const full = sink.writeAside(records)
     if (full !== undefined) run.pending.push(full)
   }
 
@@ -618,15 +686,17 @@ export class Slice {
         continue
       }
       await this.#room(run, wake)
-      const allowance = pace?.take(clock.monotonic(), POLL_RECORDS_MAX) ?? POLL_RECORDS_MAX
+      // What is only read again is not paced: it holds up everybody behind it.
+      const metered = this.#replaying(run) ? null : pace
+      const allowance = metered?.take(clock.monotonic(), POLL_RECORDS_MAX) ?? POLL_RECORDS_MAX
       if (allowance === 0) {
-        await this.#waitOr(wake, pace!.waitMs(clock.monotonic()))
+        await this.#waitOr(wake, metered!.waitMs(clock.monotonic()))
         continue
       }
       const polled = await reader.poll(allowance)
       if (this.#over) return
       if (polled === 'idle') {
-        pace?.giveBack(allowance)
+        metered?.giveBack(allowance)
         for (const output of run.outputs) output.flush()
       } else if (polled === 'end') {
         ended = true
@@ -634,20 +704,21 @@ export class Slice {
         run.input.end()
         this.#stageEnded()
       } else if (polled.kind === 'split-end') {
-        pace?.giveBack(allowance)
-        run.splits?.get(polled.split)!.input.watermark(WATERMARK_MAX)
+        metered?.giveBack(allowance)
+        if (run.splits !== null) this.#endSplit(run, polled.split)
         this.#advance(run, source.watermarks.end(polled.split))
       } else {
         const count = polled.kind === 'raw' ? polled.raw.count : polled.values.length
         const batch = readBatch(node, polled, this.#sourceRefusals(run, node, polled))
-        pace?.giveBack(allowance - count)
+        metered?.giveBack(allowance - count)
         this.#recordsIn += count
         const watermark = source.watermarks.observe(polled.split, batch.timestamps)
-        if (run.splits !== null) this.#emitToSplit(run, polled.split, batch)
+        if (run.splits !== null) this.#emitToSplit(run, polled, batch)
         else if (batch.values.length > 0) run.input.emit(batch)
         this.#advance(run, watermark)
       }
       if (run.pending.length > 0 || run.refused.length > 0) await this.#drain(run)
+      if (run.moved.length > 0) run.continuous?.sink.advance(run.moved.splice(0))
       if (clock.monotonic() - turnAt >= TURN_MS) {
         // Records may lie in half-filled frames: others work while this thread serves its sockets.
         for (const output of run.outputs) output.flush()
@@ -697,8 +768,43 @@ export class Slice {
     }
   }
 
-  #emitToSplit(run: StageRun, split: number, batch: RecordBatch): void {
+  #emitToSplit(run: StageRun, polled: SourceBatch, batch: RecordBatch): void {
+    const of = run.splits!.get(polled.split)!
+    if (run.continuous === null) return this.#emitAtWatermarks(run, of, batch)
+    const polledOffsets = polled.kind === 'raw' ? polled.raw.offsets : polled.offsets
+    const last = polledOffsets[(polled.kind === 'raw' ? polled.raw.count : polledOffsets.length) - 1]!
+    // Where some were refused, the batch has fewer records than were polled.
+    const offsets = batch.origins?.offsets ?? polledOffsets
+    const count = batch.values.length
+    let replayed = 0
+    while (replayed < count && offsets[replayed]! < of.replayUntil) replayed++
+    if (replayed > 0) {
+      this.#muted(run, () => this.#emitAtWatermarks(run, of, replayed === count ? batch : sliceOf(batch, 0, replayed)))
+    }
+    if (replayed < count) this.#emitAtWatermarks(run, of, replayed === 0 ? batch : sliceOf(batch, replayed, count))
+    of.offset = last + 1
+    run.moved.push({ split: polled.split, offset: of.offset, ended: false })
+  }
+
+  /** The windows that are still open fire. */
+  #endSplit(run: StageRun, split: number): void {
     const of = run.splits!.get(split)!
+    if (of.endCommitted) this.#muted(run, () => of.input.watermark(WATERMARK_MAX))
+    else of.input.watermark(WATERMARK_MAX)
+    of.ended = true
+    if (run.continuous !== null) run.moved.push(...this.#progressOf(run))
+  }
+
+  /** Outputs and dead letters of the call are in their topics already: it only rebuilds state. */
+  #muted(run: StageRun, call: () => void): void {
+    const refused = run.refused.length
+    run.muted = true
+    call()
+    run.muted = false
+    run.refused.length = refused
+  }
+
+  #emitAtWatermarks(run: StageRun, of: SplitRun, batch: RecordBatch): void {
     const { outOfOrderMs } = run.source!.node
     const cuts = watermarkCuts(batch.timestamps, of.watermark, { outOfOrderMs, quantumMs: run.quantumMs })
     let from = 0
@@ -707,6 +813,16 @@ export class Slice {
       if (watermark > of.watermark) of.input.watermark((of.watermark = watermark))
       from = to
     }
+  }
+
+  #replaying(run: StageRun): boolean {
+    if (run.splits !== null)
+      for (const { offset, replayUntil } of run.splits.values()) if (offset < replayUntil) return true
+    return false
+  }
+
+  #progressOf(run: StageRun): SplitProgress[] {
+    return progressOf(run.source!.reader.snapshot(), (split) => run.splits!.get(split)!.ended)
   }
 
   #advance(run: StageRun, watermark: Watermark): void {
@@ -768,6 +884,7 @@ export class Slice {
       const splits: SplitWatermarksState = run.source.watermarks.snapshot()
       for (const [split, watermark] of Object.entries(splits)) watermarks[`${run.source.node.uid}/${split}`] = watermark
     }
+    if (run.continuous !== null) work.push(run.continuous.sink.barrier(checkpoint, this.#progressOf(run)))
     for (const output of run.outputs) output.barrier(checkpoint)
     const syncMs = clock.monotonic() - started
     void Promise.all(work).then(

@@ -1,149 +1,14 @@
 /** Chains per split: a job that is keyed by its source, against a recount of each split on its own. */
-import { defaultSettings, planJob, type GraphNode, type JobDefinition, type SourceNode } from '@weir/dataflow'
-import {
-  attempt,
-  epoch,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  type CheckpointId,
-  type Key,
-} from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
-import { Slice, type SliceReport } from './slice.ts'
-import {
-  MemoryExchange,
-  MemoryLogSource,
-  MemorySink,
-  MemoryStateStore,
-  MemoryTopic,
-  type MemoryRecord,
-} from './testing/index.ts'
+import { World, chainOf, node, records, stopAll } from './fixture.ts'
+import { MemoryLogSource } from './testing/index.ts'
 
-const node = {
-  source: (outOfOrderMs: number): SourceNode => ({
-    kind: 'source',
-    uid: operatorUid('in'),
-    descriptor: { connector: 'memory' },
-    decode: null,
-    timestamp: null,
-    outOfOrderMs,
-    recordsPerSecond: null,
-  }),
-  keyedBySource: (): GraphNode => ({ kind: 'keyedBySource', uid: operatorUid('by-first'), key: (v) => String(v)[0]! }),
-  keyBy: (key: (value: unknown) => Key): GraphNode => ({ kind: 'keyBy', uid: operatorUid('by-all'), key }),
-  concat: (uid: string): GraphNode => ({
-    kind: 'reduce',
-    uid: operatorUid(uid),
-    initial: '',
-    reduce: (a, v) => `${String(a)}${String(v)} `,
-  }),
-  count: (uid: string, sizeMs: number): GraphNode => ({
-    kind: 'window',
-    uid: operatorUid(uid),
-    window: { type: 'tumbling', sizeMs },
-    aggregate: { initial: 0, add: (n) => (n as number) + 1 },
-    aggregateName: 'count',
-  }),
-  sink: (uid: string): GraphNode => ({
-    kind: 'sink',
-    uid: operatorUid(uid),
-    descriptor: { connector: 'memory' },
-    encodeKey: String,
-    encodeValue: String,
-  }),
-}
-const jobOf = (nodes: readonly GraphNode[], edges: readonly [number, number][]): JobDefinition => ({
-  kind: 'weir.job',
-  version: 1,
-  name: 'splits',
-  settings: defaultSettings,
-  graph: { nodes, edges },
-})
+afterEach(stopAll)
 
-const running: Slice[] = []
-afterEach(async () => {
-  for (const slice of running.splice(0)) await slice.stop('leave')
-})
-
-/** One slice, one attempt; topics and objects outlive it. */
-class World {
-  readonly topics = new Map<string, MemoryTopic>()
-  readonly objects = new Map<string, string>()
-
-  topic(uid: string): MemoryTopic {
-    if (!this.topics.has(uid)) this.topics.set(uid, new MemoryTopic())
-    return this.topics.get(uid)!
-  }
-
-  start(job: JobDefinition, source: MemoryLogSource, n = 1) {
-    const seen: SliceReport[] = []
-    const { topics } = this
-    let look = (): void => {}
-    const slice = new Slice(
-      {
-        jobId: jobId('splits'),
-        attempt: { generation: generation(1), attempt: attempt(n) },
-        subtask: subtask(0),
-        plan: planJob(job),
-        freeze: true,
-      },
-      {
-        clock: systemClock,
-        exchange: new MemoryExchange(),
-        createSource: () => source,
-        createSink: ({ uid }) => new MemorySink(this.topic(uid)),
-        openState: (stage) => Promise.resolve(new MemoryStateStore(this.objects, `stage-${stage}`)),
-        report: (report) => {
-          seen.push(report)
-          look()
-        },
-        turn: () => new Promise((resolve) => setImmediate(resolve)),
-      },
-    )
-    running.push(slice)
-    const until = <T extends SliceReport['type']>(
-      type: T,
-      is: (report: Extract<SliceReport, { type: T }>) => boolean = () => true,
-    ): Promise<Extract<SliceReport, { type: T }>> =>
-      new Promise((resolve, reject) => {
-        look = () => {
-          const failed = seen.find((r) => r.type === 'failed')
-          if (failed) return reject(failed.error)
-          const found = seen.find((r) => r.type === type && is(r as never))
-          if (found) resolve(found as Extract<SliceReport, { type: T }>)
-        }
-        look()
-      })
-    return {
-      slice,
-      until,
-      async run(snapshot: Parameters<Slice['recover']>[0] = null): Promise<void> {
-        await slice.recover(snapshot)
-        await slice.run([{ subtask: subtask(0), taskManagerId: 'tm', exchangeAddress: '' }])
-      },
-      async checkpoint(e: number) {
-        const id: CheckpointId = { generation: generation(1), attempt: attempt(n), epoch: epoch(e) }
-        slice.trigger(id)
-        const { snapshot } = await until('ack', (r) => r.checkpoint.epoch === e)
-        return snapshot
-      },
-      async commit(e: number) {
-        const sinks = Object.fromEntries([...topics.keys()].map((uid) => [uid, Number.MAX_SAFE_INTEGER]))
-        slice.commit(epoch(e), sinks)
-        await until('committed', (r) => r.epoch === e)
-      },
-    }
-  }
-}
-
-const records = (...rows: [string, number][]): MemoryRecord[] => rows.map(([value, ts]) => ({ value, ts }))
 const committed = (world: World, uid: string): unknown[] => world.topic(uid).committed.map((r) => r.value)
 
 test('equal keys of two splits are two keys, also behind a restore', async () => {
-  const job = jobOf([node.source(0), node.keyedBySource(), node.concat('log'), node.sink('out')], chainOf(4))
+  const job = chainOf([node.source(0), node.keyedBySource(), node.concat('log'), node.sink('out')])
   const splits = [records(['a1', 1], ['a2', 2], ['a3', 3]), records(['a7', 1], ['b8', 2], ['a9', 3])]
   const world = new World()
   const first = new MemoryLogSource(splits, 10)
@@ -170,7 +35,7 @@ const disordered = [
   records(['a', 1_000], ['a', 990], ['a', 1_010], ['a', 1_001]),
 ]
 test.each([1, 2, 3, 100])('windows of a split depend on its records alone, in batches of %i', async (batchMax) => {
-  const job = jobOf([node.source(0), node.keyedBySource(), node.count('per-10', 10), node.sink('out')], chainOf(4))
+  const job = chainOf([node.source(0), node.keyedBySource(), node.count('per-10', 10), node.sink('out')])
   const world = new World()
   const one = world.start(job, new MemoryLogSource(disordered, batchMax))
   await one.run()
@@ -195,17 +60,14 @@ test.each([1, 2, 3, 100])('windows of a split depend on its records alone, in ba
 })
 
 test('behind a keyBy the event time of all splits counts: a slow split is not late there', async () => {
-  const job = jobOf(
-    [
-      node.source(0),
-      node.keyedBySource(),
-      node.concat('log'),
-      node.keyBy(() => 'all'),
-      node.count('per-100', 100),
-      node.sink('out'),
-    ],
-    chainOf(6),
-  )
+  const job = chainOf([
+    node.source(0),
+    node.keyedBySource(),
+    node.concat('log'),
+    node.keyBy(() => 'all'),
+    node.count('per-100', 100),
+    node.sink('out'),
+  ])
   const fast = records(['a', 10], ['a', 500], ['a', 900])
   const slow = records(['b', 20], ['b', 30])
   const world = new World()
@@ -220,7 +82,3 @@ test('behind a keyBy the event time of all splits counts: a slow split is not la
     { start: 900, end: 1_000, value: 1 },
   ])
 })
-
-function chainOf(nodes: number): [number, number][] {
-  return Array.from({ length: nodes - 1 }, (_, i) => [i, i + 1])
-}

@@ -39,6 +39,20 @@ test('the main job plans: one exchange, both branches behind it', () => {
   expect(summary.settings).toMatchObject({ parallelism: 4, checkpoint: { intervalMs: 1_000, alignTimeoutMs: 120_000 } })
 })
 
+test('the continuous scope and a key without a shuffle are two words', () => {
+  const fees = job('fees', { commit: { scope: 'continuous' } }, (flow) =>
+    flow
+      .from(kafka.topic('orders', { value: json(Order) }))
+      .keyedBySource((o) => o.user)
+      .reduce('count', 0, (n) => n + 1)
+      .to(kafka.sink('counts')),
+  )
+  const { stages, summary } = planJob(fees)
+  expect(stages).toHaveLength(1)
+  expect(summary.settings.commit).toEqual({ scope: 'continuous', intervalMs: 100 })
+  expect(planJob(settlement).summary.settings.commit).toEqual({ scope: 'epoch' })
+})
+
 const decode = (text: string): unknown => {
   const bytes = Buffer.from(`..${text}..`)
   return json(Order).decode(bytes, 2, bytes.length - 2)

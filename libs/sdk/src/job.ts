@@ -3,6 +3,7 @@
  * by uid after an upgrade: give stateful ones a name; the others are numbered in the order they are written.
  */
 import {
+  COMMIT_INTERVAL_MS_DEFAULT,
   defaultSettings,
   type ConnectorDescriptor,
   type GraphNode,
@@ -17,7 +18,9 @@ import { WeirError, operatorUid, type Key } from '@weir/model'
 import type { Sink, Source } from './connectors.ts'
 import { durationMs, type Duration } from './duration.ts'
 
-export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart' | 'deadLetters'>> & {
+export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart' | 'commit' | 'deadLetters'>> & {
+  /** Default `epoch`. `intervalMs`: 20 … 10,000, default 100. */
+  readonly commit?: { readonly scope: 'epoch' } | { readonly scope: 'continuous'; readonly intervalMs?: number }
   readonly checkpoint?: Partial<JobSettings['checkpoint']>
   readonly restart?: Partial<JobSettings['restart']>
   /**
@@ -91,6 +94,10 @@ export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flo
     settings: {
       ...defaultSettings,
       ...settings,
+      commit:
+        settings.commit?.scope === 'continuous'
+          ? { intervalMs: COMMIT_INTERVAL_MS_DEFAULT, ...settings.commit }
+          : (settings.commit ?? defaultSettings.commit),
       checkpoint: { ...defaultSettings.checkpoint, ...settings.checkpoint },
       restart: { ...defaultSettings.restart, ...settings.restart },
       deadLetters: settings.deadLetters ? deadLettersTo(settings.deadLetters.descriptor) : null,

@@ -1,2 +1,3 @@
 export * from './memory.ts'
 export * from './memory-log.ts'
+export * from './memory-continuous.ts'

@@ -1,0 +1,56 @@
+/**
+ * What a graph must be for the `continuous` commit scope: one chain from Kafka to Kafka in which every output is a function
+ * of one partition's records. Then a restart rebuilds the state behind committed output by reading those records again
+ * (PROTOCOL A17, A18). The scope is asked for by name, so a graph that cannot have it is refused and not run in another.
+ */
+import { WeirError } from '@weir/model'
+import type { GraphNode, NodeKind } from './graph.ts'
+
+type Reason = 'sources' | 'source' | 'sink' | 'shuffle' | 'not-deterministic'
+
+/** Null: its output is a function of its input and its state per partition. Every new kind must say. */
+const REFUSED: Readonly<Record<NodeKind, { reason: Reason; text: string } | null>> = {
+  source: null,
+  filter: null,
+  map: null,
+  flatMap: null,
+  keyedBySource: null,
+  reduce: null,
+  window: null,
+  sink: null,
+  keyBy: {
+    reason: 'shuffle',
+    text:
+      'it moves records between tasks, and a transaction holds the offsets of one task only. If the topic is partitioned ' +
+      'by this key, write .keyedBySource(…) instead.',
+  },
+}
+
+/** Throws WeirError `CONTINUOUS_SCOPE_REFUSED` (invalid) with `uid` and `reason`. */
+export function checkContinuousScope(nodes: readonly GraphNode[]): void {
+  for (const node of nodes) {
+    const refusal = REFUSED[node.kind]
+    if (refusal !== null) throw refused(node, refusal.reason, refusal.text)
+    if ((node.kind === 'source' || node.kind === 'sink') && node.descriptor.connector !== 'kafka') {
+      throw refused(
+        node,
+        node.kind,
+        `its connector is "${node.descriptor.connector}", and offsets and outputs must be in transactions of one Kafka cluster.`,
+      )
+    }
+  }
+  const [, second] = nodes.filter((node) => node.kind === 'source')
+  if (second !== undefined) {
+    throw refused(
+      second,
+      'sources',
+      'it is the second source, and a transaction holds the offsets of one: make two jobs of it.',
+    )
+  }
+}
+
+const refused = ({ uid, kind }: GraphNode, reason: Reason, text: string): WeirError =>
+  new WeirError(
+    { code: 'CONTINUOUS_SCOPE_REFUSED', kind: 'invalid', uid, reason },
+    `commit scope "continuous" and ${kind} "${uid}" do not go together: ${text} Or use the scope "epoch".`,
+  )
