@@ -122,7 +122,7 @@ export const specFor = ({ sinks, arbiter }: Bounds): JobSpec => ({
     name: 'j',
     settings: {
       ...defaultSettings,
-      arbiter,
+      arbiter: arbiter === 'etcd-alone' ? 'etcd' : arbiter,
       parallelism: sinks,
       checkpoint: {
         intervalMs: 0,

@@ -11,6 +11,8 @@ export interface JobManagerConfig {
   /** Embedded mode: everything lies here. */
   readonly dataDir: string
   readonly leaseSeconds: number
+  /** `auto`: the object store decides with etcd where it honours conditional writes. `etcd`: never. */
+  readonly arbiters: 'auto' | 'etcd'
   readonly logLevel: string
 }
 
@@ -31,7 +33,12 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
   if (!Number.isInteger(leaseSeconds) || leaseSeconds < 2 || leaseSeconds > 60) {
     throw invalid('WEIR_LEASE_SECONDS', `WEIR_LEASE_SECONDS=${env['WEIR_LEASE_SECONDS']}: give 2 … 60`)
   }
+  const arbiters = env['WEIR_ARBITERS'] ?? 'auto'
+  if (arbiters !== 'auto' && arbiters !== 'etcd') {
+    throw invalid('WEIR_ARBITERS', `WEIR_ARBITERS=${arbiters}: give auto, or etcd (the object store decides nothing)`)
+  }
   return {
+    arbiters,
     listen: listenSettings(env),
     mode,
     cluster: env['WEIR_CLUSTER'] ?? 'default',

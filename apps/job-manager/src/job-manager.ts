@@ -6,7 +6,7 @@ import { WeirError, asWeirError, digest, isJobId, jobId, systemClock, type JobId
 import type { JobSample, Logger, Metrics } from '@weir/telemetry'
 import { FLEET_DEFAULTS, FleetServer, checkToken, type FleetCall, type Standing } from '@weir/wire'
 import type { JobManagerConfig } from './config.ts'
-import type { Metadata } from './metadata.ts'
+import { noArbiter, type Metadata } from './metadata.ts'
 import { Term } from './term.ts'
 
 export const BUNDLE_BYTES_MAX = 32 << 20
@@ -69,12 +69,17 @@ export class JobManager {
     metrics.gauge('weir_task_managers', 'Task-managers that have joined', () => this.fleet.list().length)
   }
 
+  get arbiters(): Metadata['arbiters'] {
+    return this.#metadata.arbiters
+  }
+
   get leading(): boolean {
     return this.#term !== null
   }
 
   /** Until `close`. Rejects only for what no retry can mend. */
   run(): Promise<void> {
+    if (this.arbiters === 'etcd') this.#log.warn('the object store decides nothing: no checkpoint while etcd is away')
     this.#running = this.#lead()
     return this.#running
   }
@@ -160,6 +165,7 @@ export class JobManager {
     }
     const plan = parsePlan(wish.plan)
     validateSettings(plan.settings)
+    if (plan.settings.arbiter === 's3' && this.arbiters === 'etcd') throw noArbiter(jobId(id))
     const bundleDigest = digest(wish.bundleDigest)
     if ((await this.#metadata.objects.get(bundleKey(bundleDigest))) === null) {
       throw new WeirError(

@@ -6,14 +6,17 @@ import {
   EtcdHeadRegister,
   EtcdJobStore,
   etcdClient,
+  fixArbiters,
   openEmbeddedMetadata,
   openS3,
   type EtcdLeadership,
 } from '@weir/metadata'
-import { systemClock, systemRandom } from '@weir/model'
+import { WeirError, systemClock, systemRandom, type JobId } from '@weir/model'
 import type { JobManagerConfig } from './config.ts'
 
 export interface Metadata {
+  /** Who decides in this cluster; `etcd`: the object store honours no conditions, and there is no degraded mode. */
+  readonly arbiters: 'etcd-and-objects' | 'etcd'
   readonly election: Election
   readonly objects: ObjectStore
   stores(leadership: Leadership): LeaderStores
@@ -22,29 +25,41 @@ export interface Metadata {
 
 /** Throws what the servers say when they are away or refuse: `ETCD_UNAVAILABLE`, `OBJECT_STORE_…`. */
 export async function openMetadata(config: JobManagerConfig, env: NodeJS.ProcessEnv): Promise<Metadata> {
-  if (config.mode === 'embedded') return openEmbeddedMetadata(config.dataDir, systemRandom)
+  if (config.mode === 'embedded') {
+    return { ...(await openEmbeddedMetadata(config.dataDir, systemRandom)), arbiters: 'etcd-and-objects' }
+  }
   const objects = openS3(env)
-  await objects.probe(systemRandom)
+  const conditionalObjects = config.arbiters !== 'etcd' && (await objects.honoursConditions(systemRandom))
   const { cluster, etcd, leaseSeconds } = config
   const client = etcdClient({ hosts: etcd, cluster })
-  const election = new EtcdElection(client, objects, { cluster, ttlSeconds: leaseSeconds }, systemClock)
+  const election = new EtcdElection(
+    client,
+    objects,
+    { cluster, ttlSeconds: leaseSeconds, conditionalObjects },
+    systemClock,
+  )
+  const arbiters = conditionalObjects ? 'etcd-and-objects' : 'etcd'
   // A wrong address should be said at the start, not be retried for ever.
-  await election.leader()
+  await fixArbiters(client, cluster, arbiters)
   return {
     objects,
     election,
+    arbiters,
     stores(leadership) {
       const scope = { client, cluster, term: (leadership as EtcdLeadership).term }
       const register = new EtcdHeadRegister(scope)
       return {
         jobs: new EtcdJobStore(scope),
         objects,
-        checkpoints: (jobId, arbiter) =>
-          new ArbitratedCheckpointStore(jobId, leadership.generation, arbiter, {
+        checkpoints(jobId, arbiter) {
+          if (arbiter === 's3' && !conditionalObjects) throw noArbiter(jobId)
+          const kind = conditionalObjects ? arbiter : 'etcd-alone'
+          return new ArbitratedCheckpointStore(jobId, leadership.generation, kind, {
             objects,
             register,
             random: systemRandom,
-          }),
+          })
+        },
       }
     },
     async close() {
@@ -53,3 +68,10 @@ export async function openMetadata(config: JobManagerConfig, env: NodeJS.Process
     },
   }
 }
+
+export const noArbiter = (jobId: JobId): WeirError =>
+  new WeirError(
+    { code: 'ARBITER_UNAVAILABLE', kind: 'invalid', jobId, arbiter: 's3' },
+    `job ${jobId} asks for \`arbiter: 's3'\`, and the object store does not honour conditional writes (If-Match, ` +
+      'If-None-Match): two leaders could both own the job. Leave the setting out, or use a store that does.',
+  )

@@ -172,7 +172,8 @@ export class HealthController {
   @ApiOperation({ summary: 'What it is and whom it sees' })
   async health(): Promise<object> {
     const leader = await this.#manager.leader().catch((error: unknown) => ({ error: String(error) }))
-    return { status: 'ok', leading: this.#manager.leading, leader, taskManagers: this.#manager.fleet.list().length }
+    const { leading, arbiters, fleet } = this.#manager
+    return { status: 'ok', leading, leader, arbiters, taskManagers: fleet.list().length }
   }
 
   @Get('metrics')

@@ -16,8 +16,8 @@ export interface Published {
   readonly manifest: ManifestRef
   /** Mod revision of the head in etcd after this publish: the next publish compares it (PROTOCOL A5). */
   readonly headRevision: string
-  /** ETag of head.json after the mirror. */
-  readonly mirrorTag: string
+  /** ETag of head.json after the mirror; null where the object store is no arbiter. */
+  readonly mirrorTag: string | null
 }
 
 export const permitFor = (published: Published): CommitPermit =>

@@ -111,7 +111,7 @@ export type ClaimOutcome =
       readonly kind: 'claimed'
       readonly published: ManifestRef | null
       readonly headRevision: string
-      readonly mirrorTag: string
+      readonly mirrorTag: string | null
     }
   /** Somebody with a higher generation was here: stop. */
   | { readonly kind: 'superseded'; readonly by: Generation }
@@ -161,6 +161,7 @@ export interface CheckpointStore {
 /** Everything a leader gets from the metadata room for its term. */
 export interface LeaderStores {
   readonly jobs: JobStore
+  /** Throws `ARBITER_UNAVAILABLE` (invalid) for `s3` where the object store is no arbiter. */
   checkpoints(jobId: JobId, arbiter: 'etcd' | 's3'): CheckpointStore
   readonly objects: ObjectStore
 }

@@ -267,6 +267,15 @@ describe('one history, whatever is lost or late', () => {
     expect(published).toBeGreaterThan(3_000)
   })
 
+  test('no fork, no regression with etcd as the only register (C2)', () => {
+    let published = 0
+    fc.assert(
+      fc.property(schedule, (moves) => void (published += run(moves, {}, 'etcd-alone').published)),
+      { numRuns: 3_000, seed: 7 },
+    )
+    expect(published).toBeGreaterThan(3_000)
+  })
+
   const mutations: [string, Mutation][] = [
     ['A3 an unknown publish is taken for a failure', { forgetPending: true, registerIgnoresRevision: true }],
     ['A5 the register is guarded by the leader key alone', { registerIgnoresRevision: true }],
@@ -451,6 +460,23 @@ describe('claim and publish, step by step', () => {
     const done = drive(sent.state, { type: 'mirror-swapped', tag: 't2' })
     expect(done.effects).toEqual([{ type: 'published', ref: first }])
     expect(done.state.degraded).toBe(false)
+  })
+
+  test('C2: where the object store is no arbiter it is never asked, and a silent etcd leaves the publish unknown', () => {
+    const { state, effects } = drive(
+      arbiterFor(generation(5), 'etcd-alone'),
+      { type: 'claim', nonce: 'n' },
+      { type: 'register-read', view: view(null) },
+    )
+    expect(effects).toEqual([{ type: 'claimed', published: null }])
+    const lost = drive(state, { type: 'publish', ref: first }, silent)
+    expect(lost.effects).toEqual([{ type: 'unknown', reason: 'etcd is away' }])
+    const again = drive(
+      lost.state,
+      { type: 'publish', ref: first },
+      { type: 'register-swapped', won: false, view: view(first, '3') },
+    )
+    expect(again.effects).toEqual([{ type: 'published', ref: first }])
   })
 
   test('the arbiter that is behind is raised, whichever it is (A1)', () => {

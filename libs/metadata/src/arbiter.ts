@@ -14,7 +14,9 @@
  *   reconcile     register.read → raise it to what is published → mirror.read: both hold the same → reconciled
  *                 register silent → mirror.read: does somebody else own the job by now?
  *
- * With the arbiter `s3` the mirror is the only register (PROTOCOL A9): the same machine without its register steps.
+ * With the arbiter `s3` the mirror is the only register (PROTOCOL A9): the same machine without its register steps. With
+ * `etcd-alone` it is the other way round: an object store that does not honour conditional writes (C2) is no arbiter, and
+ * there is no degraded mode.
  *
  * Rules, by the names of the holes they close (PROTOCOL.md):
  *   A6  nothing before the won compare-and-swap on head.json
@@ -38,8 +40,8 @@ export interface RegisterView {
   readonly revision: string
 }
 
-/** `etcd`: register first, mirror second, both needed. `s3`: head.json alone. Fixed for the life of a job. */
-export type ArbiterKind = 'etcd' | 's3'
+/** `etcd`: register first, mirror second, both needed. `s3`: head.json alone. Fixed for the life of a job and a cluster. */
+export type ArbiterKind = 'etcd' | 's3' | 'etcd-alone'
 
 export type ArbiterState = {
   readonly kind: ArbiterKind
@@ -55,7 +57,7 @@ export type ArbiterState = {
   /** A publish that was sent and not yet answered by both. */
   readonly pending: ManifestRef | null
 } & (
-  | { readonly phase: 'unclaimed' | 'claimed' | 'superseded' }
+  | { readonly phase: 'unclaimed' | 'claimed' | 'superseded' | 'reading-alone' }
   | { readonly phase: 'reading-mirror'; readonly nonce: string }
   /** `again`: head.json carried our own generation already. */
   | { readonly phase: 'claiming-mirror' | 'confirming-claim'; readonly head: Head; readonly again: boolean }
@@ -142,6 +144,8 @@ export function stepArbiter(state: ArbiterState, event: ArbiterEvent): ArbiterSt
     case 'claim':
       // Also after a failed claim or an unknown publish: claiming again is how a leader finds out what is true.
       if (state.phase === 'superseded') return superseded(state, 'superseded before')
+      if (state.kind === 'etcd-alone')
+        return to({ ...common(state), phase: 'reading-alone' }, { type: 'read-register' })
       return to({ ...common(state), phase: 'reading-mirror', nonce: event.nonce }, { type: 'read-mirror' })
     case 'publish':
       return publish(state, event.ref)
@@ -155,6 +159,7 @@ export function stepArbiter(state: ArbiterState, event: ArbiterEvent): ArbiterSt
     case 'mirror-swapped':
       return mirrorSwapped(state, event.tag)
     case 'register-read':
+      if (state.phase === 'reading-alone') return claimAlone(state, event.view)
       if (state.phase === 'reading-register') return compare(state, state.head.manifest, event.view)
       return state.phase === 'reconciling' ? reconcile(state, event.view) : misplaced(state, event)
     case 'register-swapped':
@@ -251,6 +256,11 @@ function compare(state: ArbiterState, mirror: ManifestRef | null, view: Register
   return raiseMirror(next, view.manifest!, false)
 }
 
+function claimAlone(state: ArbiterState, view: RegisterView): ArbiterStep {
+  if (!view.leading) return superseded(state, 'the leader key in the arbiter is not ours any more')
+  return claimed({ ...common(state), revision: view.revision, phase: 'claimed' }, view.manifest)
+}
+
 function claimed(state: ArbiterState & { phase: 'claimed' }, published: ManifestRef | null): ArbiterStep {
   return to({ ...state, owned: true, published, pending: null }, { type: 'claimed', published })
 }
@@ -307,7 +317,8 @@ function registerSwapped(state: ArbiterState, won: boolean, view: RegisterView):
   const stands = won || sameManifest(view.manifest, ref)
   const next = { ...common(state), revision: view.revision }
   if (state.phase === 'swapping-register') {
-    return stands ? raiseMirror(next, ref, true) : superseded(state, 'the register was changed by somebody else')
+    if (!stands) return superseded(state, 'the register was changed by somebody else')
+    return state.kind === 'etcd-alone' ? published({ ...next, phase: 'claimed' }, ref) : raiseMirror(next, ref, true)
   }
   if (stands) return state.reconciling ? checkMirror(next, true) : claimed({ ...next, phase: 'claimed' }, ref)
   if ((view.manifest?.epoch ?? 0) > ref.epoch) return superseded(state, 'the register was changed by somebody else')
@@ -330,15 +341,18 @@ function raiseMirror(state: Common, ref: ManifestRef, asked: boolean): ArbiterSt
 function mirrored(state: ArbiterState, head: Head, tag: string, asked: boolean): ArbiterStep {
   const ref = head.manifest!
   const next = { ...common(state), mirrorTag: tag, phase: 'claimed' as const }
-  if (!asked) return claimed(next, ref)
-  return to({ ...next, published: ref, pending: null }, { type: 'published', ref })
+  return asked ? published(next, ref) : claimed(next, ref)
 }
+
+const published = (state: ArbiterState & { phase: 'claimed' }, ref: ManifestRef): ArbiterStep =>
+  to({ ...state, published: ref, pending: null }, { type: 'published', ref })
 
 // ---- no answer ------------------------------------------------------------------------------------------------------
 
 function noAnswer(state: ArbiterState, reason: string): ArbiterStep {
   switch (state.phase) {
     case 'swapping-register':
+      if (state.kind === 'etcd-alone') return to({ ...common(state), phase: 'claimed' }, { type: 'unknown', reason })
       // Applied or not: the same manifest by the mirror, whose ETag proves that nobody else has claimed the job.
       return raiseMirror({ ...common(state), degraded: true }, state.ref, true)
     case 'reading-register':

@@ -66,7 +66,7 @@ export class ArbitratedCheckpointStore implements CheckpointStore {
       case 'claimed': {
         this.#claimedOnce = true
         const { revision, mirrorTag } = this.#state
-        return { kind: 'claimed', published: outcome.published, headRevision: revision, mirrorTag: mirrorTag! }
+        return { kind: 'claimed', published: outcome.published, headRevision: revision, mirrorTag }
       }
       case 'superseded':
         return { kind: 'superseded', by: outcome.by ?? this.#state.generation }
@@ -106,7 +106,7 @@ export class ArbitratedCheckpointStore implements CheckpointStore {
     switch (outcome.type) {
       case 'published': {
         const { revision, mirrorTag } = this.#state
-        return { kind: 'published', published: { manifest: ref, headRevision: revision, mirrorTag: mirrorTag! } }
+        return { kind: 'published', published: { manifest: ref, headRevision: revision, mirrorTag } }
       }
       case 'unknown':
       case 'superseded':

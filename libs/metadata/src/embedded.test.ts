@@ -41,7 +41,7 @@ describe('embedded metadata', () => {
         close: () => metadata.close(),
       }
     },
-    { over: false },
+    { over: null },
   )
 
   test('a second process is kept out, and told so; generations grow over restarts', async () => {

@@ -15,6 +15,8 @@ export interface EtcdElectionOptions {
   readonly cluster: string
   /** Whole seconds: etcd's unit. */
   readonly ttlSeconds: number
+  /** False: the object store honours no conditions (C2), and the leader key alone keeps generations apart. */
+  readonly conditionalObjects: boolean
 }
 /** A won term as the etcd stores need it. */
 export interface EtcdLeadership extends Leadership {
@@ -122,7 +124,11 @@ export class EtcdElection implements Election {
       const last =
         stored === null ? 0 : (JSON.parse(Buffer.from(stored.bytes).toString()) as { generation: number }).generation
       const own = Math.max(revision, last + 1)
-      const condition = stored === null ? { ifNoneMatch: '*' as const } : { ifMatch: stored.etag }
+      const condition = !this.#options.conditionalObjects
+        ? undefined
+        : stored === null
+          ? { ifNoneMatch: '*' as const }
+          : { ifMatch: stored.etag }
       const put = await this.#objects.put(GENERATION_KEY, Buffer.from(JSON.stringify({ generation: own })), condition)
       if (put.kind === 'stored') return generation(own)
       // Lost to another candidate, or the answer to our own was: both leave a higher number behind. Each round is one

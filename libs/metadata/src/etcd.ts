@@ -32,6 +32,28 @@ export const jobKey = (cluster: string, job: string): string => `/weir/${cluster
 export const jobsPrefix = (cluster: string): string => `/weir/${cluster}/jobs/`
 export const headRegisterKey = (cluster: string, job: string): string => `/weir/${cluster}/heads/${job}`
 
+/**
+ * Who decides in a cluster is fixed by its first job-manager: one that trusts the object store beside one that does not would
+ * each miss what the other has published. Throws `ARBITERS_CHANGED` (invalid), or kind `retry` when etcd is away.
+ */
+export async function fixArbiters(client: Etcd3, cluster: string, wanted: string): Promise<void> {
+  const key = `/weir/${cluster}/arbiters`
+  let fixed: string | null
+  try {
+    await client.if(key, 'Create', '==', 0).then(client.put(key).value(wanted)).commit()
+    fixed = await client.get(key).string()
+  } catch (error) {
+    throw etcdUnavailable('asking who decides in this cluster', error)
+  }
+  if (fixed === wanted) return
+  throw new WeirError(
+    { code: 'ARBITERS_CHANGED', kind: 'invalid', cluster, fixed, wanted },
+    `cluster "${cluster}" was set up with the arbiters "${fixed}", this job-manager would use "${wanted}": either the object ` +
+      'store has stopped (or begun) to honour conditional writes, or WEIR_ARBITERS differs. Give every job-manager of a ' +
+      'cluster the same, or use another WEIR_CLUSTER.',
+  )
+}
+
 export const etcdUnavailable = (what: string, cause: unknown): WeirError =>
   cause instanceof WeirError
     ? cause

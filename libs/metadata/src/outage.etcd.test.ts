@@ -42,10 +42,12 @@ function cluster() {
   const register = (term: EtcdLeadership) => new EtcdHeadRegister({ client, cluster: name, term: term.term })
   return {
     campaign: () =>
-      new EtcdElection(client, objects, { cluster: name, ttlSeconds: TTL_SECONDS }, systemClock).campaign(
-        self,
-        new AbortController().signal,
-      ),
+      new EtcdElection(
+        client,
+        objects,
+        { cluster: name, ttlSeconds: TTL_SECONDS, conditionalObjects: true },
+        systemClock,
+      ).campaign(self, new AbortController().signal),
     register,
     store: (term: EtcdLeadership) =>
       new ArbitratedCheckpointStore(id, term.generation, 'etcd', {

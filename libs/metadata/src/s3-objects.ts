@@ -1,4 +1,4 @@
-/** Objects in S3. Conditional puts are what head.json rests on, so the store is probed for them before it is used. */
+/** Objects in S3. Conditional puts are what head.json rests on: whether the store has them is asked before it is trusted. */
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -45,10 +45,10 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   /**
-   * Proves that the store honours If-None-Match and If-Match: without them two leaders could both own a job.
-   * Throws `OBJECT_STORE_UNCONDITIONAL` (invalid), `OBJECT_STORE_REFUSED` (invalid: keys, bucket), or kind `retry`.
+   * Whether the store honours If-None-Match and If-Match: without them it is no arbiter, since two leaders could both own a
+   * job (PROTOCOL C2). Throws `OBJECT_STORE_REFUSED` (invalid: keys, bucket), or kind `retry`.
    */
-  async probe(random: Random): Promise<void> {
+  async honoursConditions(random: Random): Promise<boolean> {
     const key = `probe/${random.nonce()}`
     const body = (text: string): Uint8Array => Buffer.from(text)
     const first = await this.put(key, body('1'), { ifNoneMatch: '*' })
@@ -56,12 +56,7 @@ export class S3ObjectStore implements ObjectStore {
     const wrong = await this.put(key, body('3'), { ifMatch: '"00000000000000000000000000000000"' })
     const right = first.kind === 'stored' ? await this.put(key, body('4'), { ifMatch: first.etag }) : first
     await this.delete(key)
-    if (first.kind === 'stored' && second.kind === 'lost' && wrong.kind === 'lost' && right.kind === 'stored') return
-    throw new WeirError(
-      { code: 'OBJECT_STORE_UNCONDITIONAL', kind: 'invalid', bucket: this.#options.bucket },
-      `the object store at ${this.#options.endpoint ?? 'AWS'} does not honour conditional writes (If-Match, ` +
-        'If-None-Match): two leaders could both own a job. Use a store that does (AWS S3, versitygw, SeaweedFS, MinIO).',
-    )
+    return first.kind === 'stored' && second.kind === 'lost' && wrong.kind === 'lost' && right.kind === 'stored'
   }
 
   async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<PutOutcome> {
