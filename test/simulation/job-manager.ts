@@ -59,7 +59,12 @@ export class JobManagerProcess {
     const never = new AbortController().signal
     const client = etcdClientOf(process, network, etcd)
     const objects = new SimObjectStore(process, network, s3)
-    const election = new EtcdElection(client, objects, { cluster: CLUSTER, ttlSeconds: LEASE_SECONDS }, clock)
+    const election = new EtcdElection(
+      client,
+      objects,
+      { cluster: CLUSTER, ttlSeconds: LEASE_SECONDS, conditionalObjects: true },
+      clock,
+    )
     const self = { grpcAddress: process.host, restAddress: process.host }
     for (;;) {
       const leadership = await election.campaign(self, never)
