@@ -212,9 +212,10 @@ export class EmbeddedLog implements TransactionalLog {
   }
 
   async read(request: Parameters<TransactionalLog['read']>[0]): Promise<{ records: ReadRecord[]; nextOffset: number }> {
-    const { topic, partition, offset, maxRecords, readCommitted, maxWaitMs } = request
+    const { topic, partition, offset, maxRecords, readCommitted, beyondOpen = false, maxWaitMs } = request
     const { batches, end } = this.#partition(topic, partition)
-    const limit = readCommitted ? this.#stable(topic, partition) : end
+    const limit = readCommitted && !beyondOpen ? this.#stable(topic, partition) : end
+    const undecided = new Set(beyondOpen ? [...this.#producers.values()].flatMap((p) => p.open?.batches ?? []) : [])
     if (offset >= limit && maxWaitMs > 0) {
       await this.#arrival(maxWaitMs)
       return this.read({ ...request, maxWaitMs: 0 })
@@ -225,7 +226,7 @@ export class EmbeddedLog implements TransactionalLog {
       const batch = batches[i]!
       if (batch.offset >= limit) break
       next = batch.offset + batch.count
-      if (batch.frame === null || (readCommitted && batch.aborted)) continue
+      if (batch.frame === null || (readCommitted && batch.aborted) || undecided.has(batch)) continue
       const change = packr.unpack(await this.#storage.read(batch.frame)) as Extract<Change, { t: 'append' }>
       change.records.forEach(([key, value, timestamp, headers], n) => {
         const at = batch.offset + n

@@ -68,6 +68,8 @@ export interface TransactionalLog {
     readonly offset: number
     readonly maxRecords: number
     readonly readCommitted: boolean
+    /** Of committed records those too that lie behind an open transaction. Default: no. */
+    readonly beyondOpen?: boolean
     readonly maxWaitMs: number
   }): Promise<{ readonly records: readonly ReadRecord[]; readonly nextOffset: number }>
 }

@@ -180,7 +180,8 @@ export class LogClient implements TransactionalLog {
   }
 
   async read(request: Parameters<TransactionalLog['read']>[0]): Promise<Awaited<ReturnType<TransactionalLog['read']>>> {
-    const answer = await this.#ask<wire.ReadResponse>((m, o, r) => this.#client.read(request, m, o, r))
+    const full = { beyondOpen: false, ...request }
+    const answer = await this.#ask<wire.ReadResponse>((m, o, r) => this.#client.read(full, m, o, r))
     const records = answer.records.map(({ key, value, timestamp, offset, headers }) => ({
       key: key ?? null,
       value: value ?? null,
