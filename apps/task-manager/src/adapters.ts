@@ -11,9 +11,10 @@ import {
   type SourceReader,
   type StagedOutput,
   type SubtaskContext,
+  type Topics,
   type TwoPhaseSink,
 } from '@weir/dataflow'
-import { LogClient, LogJanitor, LogSink, LogSource, PaymentsSource, paymentsOptions } from '@weir/connectors'
+import { LogClient, LogJanitor, LogSink, LogSource, LogTopics, PaymentsSource, paymentsOptions } from '@weir/connectors'
 import { KafkaConnections, KafkaJanitor, KafkaSink, KafkaSource } from '@weir/kafka'
 import { WeirError, attempt, generation, type Clock } from '@weir/model'
 import type { SinkToSettle } from '@weir/wire'
@@ -97,6 +98,14 @@ export class Adapters {
     }
     if (log !== null) janitors.set('log', new LogJanitor(new LogClient(log)))
     return janitors
+  }
+
+  /** By connector, likewise. */
+  topics(): ReadonlyMap<string, Topics> {
+    const { log } = this.#options
+    const topics = new Map<string, Topics>()
+    if (log !== null) topics.set('log', new LogTopics(new LogClient(log)))
+    return topics
   }
 
   /**

@@ -1,8 +1,9 @@
 /**
  * The janitor's worker thread: transactions outside of any attempt, listed, ended by exact name, or settled for a job that
- * has ended. It holds no state but connections, and every act may be repeated, also by another process.
+ * has ended; dead letters, listed and replayed. It holds no state but connections, and every act may be repeated, also by
+ * another process.
  */
-import type { HandleProof } from '@weir/dataflow'
+import { listDeadLetters, replayDeadLetters, type HandleProof, type Topics } from '@weir/dataflow'
 import { ObjectStagedOutput, openObjectStore } from '@weir/metadata'
 import { asWeirError, systemClock } from '@weir/model'
 import type { Failure, JanitorAnswer, JanitorRequest, SinkToSettle } from '@weir/wire'
@@ -23,7 +24,9 @@ const options: AdapterOptions = {
   staged: (context) => new ObjectStagedOutput(context, { objects, clock: systemClock }),
 }
 /** Their connections end with the thread. */
-const janitors = new Adapters(options, systemClock).janitors(new AbortController().signal)
+const adapters = new Adapters(options, systemClock)
+const janitors = adapters.janitors(new AbortController().signal)
+const topics = adapters.topics()
 
 async function act(request: JanitorRequest): Promise<JanitorAnswer> {
   switch (request.type) {
@@ -36,9 +39,27 @@ async function act(request: JanitorRequest): Promise<JanitorAnswer> {
       if (janitor === undefined) throw unknownConnector(request.connector, request.transaction.transactionalId)
       return { type: 'ended', outcome: await janitor.end(request.transaction, request.decision) }
     }
+    case 'dead-letters': {
+      const { connector, topic, jobId, from, limit } = request
+      return {
+        type: 'letters',
+        ...(await listDeadLetters(topicsOf(connector, topic), { topic, jobId }, { from, limit })),
+      }
+    }
+    case 'replay': {
+      const { connector, topic, jobId, origins, replayId } = request
+      const wish = { topic, jobId, origins, replayId }
+      return { type: 'replayed', replay: await replayDeadLetters(topicsOf(connector, topic), wish) }
+    }
     case 'settle':
       return { type: 'settled', proofs: await settle(request.sink) }
   }
+}
+
+function topicsOf(connector: string, topic: string): Topics {
+  const found = topics.get(connector)
+  if (found === undefined) throw unknownConnector(connector, topic)
+  return found
 }
 
 async function settle(sink: SinkToSettle): Promise<readonly HandleProof[]> {

@@ -11,7 +11,7 @@ import type { StoredRecord, TopicCursor, Topics, TopicsTransaction } from './top
 
 export const REPLAYED = 'weir.replayed.'
 /** Dead letters in one answer. */
-export const LISTED_LETTERS_MAX = 1_000
+export const LISTED_LETTERS_MAX = 200
 /** Records one call replays; asked again, it goes on behind them. */
 export const REPLAYED_MAX = 10_000
 /** Refusals that are named in an answer. */

@@ -1,13 +1,16 @@
 /**
  * What the job-manager, which holds no credentials of any server, asks a task-manager to do with transactions outside of
- * any attempt. Any live task-manager will do; a request that is lost with it is asked of another one.
+ * any attempt and with dead letters. Any live task-manager will do; a request that is lost with it is asked of another one.
  */
 import type {
   ConnectorDescriptor,
+  DeadLetter,
   HandleProof,
   JobSettings,
   ListedTransaction,
+  Replay,
   SinkState,
+  TopicCursor,
   TransactionName,
 } from '@weir/dataflow'
 import type { JobId, OperatorUid, Subtask } from '@weir/model'
@@ -26,6 +29,19 @@ export type JanitorRequest =
    * fenced. It takes over every id of the pool, so it needs a fresh compare-and-swap of the job's head (PROTOCOL B5).
    */
   | { readonly type: 'settle'; readonly sink: SinkToSettle }
+  | ({ readonly type: 'dead-letters'; readonly from: TopicCursor | null; readonly limit: number } & DeadLetterTopic)
+  /** An origin is replayed once, however often this is asked for. `origins` null: all that can be. */
+  | ({
+      readonly type: 'replay'
+      readonly origins: readonly string[] | null
+      readonly replayId: string
+    } & DeadLetterTopic)
+
+export interface DeadLetterTopic {
+  readonly connector: string
+  readonly topic: string
+  readonly jobId: JobId
+}
 
 export interface SinkToSettle {
   readonly jobId: JobId
@@ -46,11 +62,21 @@ export type JanitorAnswer =
     }
   | { readonly type: 'ended'; readonly outcome: 'done' | 'refused' }
   | { readonly type: 'settled'; readonly proofs: readonly HandleProof[] }
+  | { readonly type: 'letters'; readonly letters: readonly DeadLetter[]; readonly next: TopicCursor | null }
+  | { readonly type: 'replayed'; readonly replay: Replay }
 
 /** The answer that belongs to a request. */
 export type AnswerTo<R extends JanitorRequest> = Extract<
   JanitorAnswer,
-  { type: { list: 'listed'; end: 'ended'; settle: 'settled' }[R['type']] }
+  {
+    type: {
+      list: 'listed'
+      end: 'ended'
+      settle: 'settled'
+      'dead-letters': 'letters'
+      replay: 'replayed'
+    }[R['type']]
+  }
 >
 
 export interface Janitor {

@@ -1,6 +1,14 @@
 /** Commands and reports of control.proto as the job room and the slots know them. Pure, both ways. */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
-import type { ConnectorDescriptor, HandleProof, JobSettings, ListedTransaction, SinkState } from '@weir/dataflow'
+import type {
+  ConnectorDescriptor,
+  DeadLetter,
+  HandleProof,
+  JobSettings,
+  ListedTransaction,
+  Replay,
+  SinkState,
+} from '@weir/dataflow'
 import type { Failure, JanitorAnswer, JanitorRequest, JobEvent, SliceCommand, SliceId } from '@weir/job'
 import {
   attempt,
@@ -38,6 +46,9 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 const parsed = <T>(bytes: Uint8Array): T => JSON.parse(Buffer.from(bytes).toString('utf8')) as T
+
+const optionalJson = (value: unknown): Buffer => (value === null ? Buffer.alloc(0) : json(value))
+const optionallyParsed = <T>(bytes: Uint8Array): T | null => (bytes.byteLength === 0 ? null : parsed<T>(bytes))
 
 const sliceOut = ({ jobId, attempt, subtask }: SliceId): control.SliceId => ({
   jobId,
@@ -226,9 +237,24 @@ function encodeAct(of: JanitorRequest): control.Janitor['act'] {
     }
     case 'settle': {
       const { jobId, sink, subtask, descriptor, settings, restored } = of.sink
-      const state = restored === null ? Buffer.alloc(0) : json(restored)
-      const value = { jobId, sink, subtask, descriptor: json(descriptor), settings: json(settings), restored: state }
+      const value = {
+        jobId,
+        sink,
+        subtask,
+        descriptor: json(descriptor),
+        settings: json(settings),
+        restored: optionalJson(restored),
+      }
       return { $case: 'settle', value }
+    }
+    case 'dead-letters': {
+      const { connector, topic, jobId, from, limit } = of
+      return { $case: 'deadLetters', value: { connector, topic, jobId, from: optionalJson(from), limit } }
+    }
+    case 'replay': {
+      const { connector, topic, jobId, origins, replayId } = of
+      const which = { origins: [...(origins ?? [])], all: origins === null }
+      return { $case: 'replay', value: { connector, topic, jobId, ...which, replayId } }
     }
   }
 }
@@ -250,9 +276,17 @@ export function decodeAct(act: control.Janitor['act']): JanitorRequest | null {
         subtask: subtask(value.subtask),
         descriptor: parsed<ConnectorDescriptor>(value.descriptor),
         settings: parsed<JobSettings>(value.settings),
-        restored: value.restored.byteLength === 0 ? null : parsed<SinkState>(value.restored),
+        restored: optionallyParsed<SinkState>(value.restored),
       }
       return { type: 'settle', sink }
+    }
+    case 'deadLetters': {
+      const { connector, topic, jobId: job, from, limit } = act.value
+      return { type: 'dead-letters', connector, topic, jobId: jobId(job), from: optionallyParsed(from), limit }
+    }
+    case 'replay': {
+      const { connector, topic, jobId: job, origins, all, replayId } = act.value
+      return { type: 'replay', connector, topic, jobId: jobId(job), origins: all ? null : origins, replayId }
     }
     default:
       return null
@@ -279,6 +313,10 @@ function encodeResult(answer: JanitorAnswer | { readonly failure: Failure }): co
       return { $case: 'ended', value: { done: answer.outcome === 'done' } }
     case 'settled':
       return { $case: 'settled', value: { proofs: answer.proofs.map((proof) => ({ sink: '', ...proof })) } }
+    case 'letters':
+      return { $case: 'letters', value: { letters: json(answer.letters), next: optionalJson(answer.next) } }
+    case 'replayed':
+      return { $case: 'replayed', value: { replay: json(answer.replay) } }
   }
 }
 
@@ -302,6 +340,12 @@ export function decodeAnswer(result: control.JanitorAnswer['result']): JanitorAn
       }))
       return { type: 'settled', proofs }
     }
+    case 'letters': {
+      const { letters, next } = result.value
+      return { type: 'letters', letters: parsed<DeadLetter[]>(letters), next: optionallyParsed(next) }
+    }
+    case 'replayed':
+      return { type: 'replayed', replay: parsed<Replay>(result.value.replay) }
     case 'failure':
       return { failure: failureIn(result.value) }
     default:

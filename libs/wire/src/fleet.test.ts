@@ -1,7 +1,7 @@
 /** Both ends of the fleet stream over real sockets. */
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { SliceCommand } from '@weir/job'
-import { defaultSettings } from '@weir/dataflow'
+import { defaultSettings, type DeadLetter } from '@weir/dataflow'
 import { WeirError, attempt, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
 import { control } from '@weir/proto'
 import { afterEach, expect, test } from 'vitest'
@@ -152,6 +152,10 @@ test('a question to one task-manager is answered with its result or its failure;
   const transaction = { transactionalId: 'weir.pay.out.0.0', producerId: '9007199254740993', producerEpoch: 4 }
   const open = { ...transaction, state: 'open' as const, startedAt: 5, timeoutMs: 6, partitions: ['out-1'] }
   const proofs = [{ sequence: 3, outcome: 'committed' as const, by: 'heal' as const }]
+  const place = { partition: 0, offset: 3, origin: 'in/0/5', first: null, ordinal: null, timestamp: 1, attempt: 1 }
+  const what = { operator: 'map-1', error: 'OPERATOR_FAILED', message: 'bad', replay: 'whole' as const, replayed: null }
+  const letter: DeadLetter = { ...place, ...what, key: null, value: 'ü', valueBytes: 2 }
+  const replay = { replayId: 'r', replayed: 1, before: 2, refused: [{ origin: 'in/0/6', why: 'no' }] }
   const tm = worker([jm.address], null, async (request) => {
     switch (request.type) {
       case 'list': {
@@ -164,6 +168,10 @@ test('a question to one task-manager is answered with its result or its failure;
         return { type: 'ended', outcome: 'refused' }
       case 'settle':
         return { type: 'settled', proofs }
+      case 'dead-letters':
+        return { type: 'letters', letters: [letter], next: request.from }
+      case 'replay':
+        return { type: 'replayed', replay: { ...replay, more: request.origins === null } }
     }
   })
   await jm.events.next()
@@ -195,6 +203,19 @@ test('a question to one task-manager is answered with its result or its failure;
     const settle = { type: 'settle' as const, sink: { ...sink, restored } }
     expect(await jm.server.ask(id, settle, 5_000)).toEqual({ type: 'settled', proofs })
     expect(await asked()).toEqual(settle)
+  }
+
+  const dead = { connector: 'kafka', topic: 'out.dead', jobId }
+  for (const from of [null, { partition: 1, offset: 7 }]) {
+    const list = { type: 'dead-letters' as const, ...dead, from, limit: 10 }
+    expect(await jm.server.ask(id, list, 5_000)).toEqual({ type: 'letters', letters: [letter], next: from })
+    expect(await asked()).toEqual(list)
+  }
+  for (const origins of [null, [], ['in/0/5']]) {
+    const wish = { type: 'replay' as const, ...dead, origins, replayId: 'r' }
+    const more = origins === null
+    expect(await jm.server.ask(id, wish, 5_000)).toEqual({ type: 'replayed', replay: { ...replay, more } })
+    expect(await asked()).toEqual(wish)
   }
 
   const nothing = { type: 'list' as const, prefix: 'nothing' }
