@@ -1,18 +1,17 @@
 /**
  * The hole other engines leave open: the whole fleet is killed after an epoch is published and before its transactions
- * are committed, and stays down until the broker has aborted them. A delay on the way to S3 holds the window open.
+ * are committed, and stays down until the broker has aborted them. window.ts has how.
  */
-import { Etcd3 } from 'etcd3'
 import { initProducerId } from '@weir/kafka'
 import { systemClock } from '@weir/model'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Fleet } from './fleet.ts'
 import { differences, expectation, orderAt } from './orders.ts'
 import { Toxic } from './toxic.ts'
+import { killInTheWindow } from './window.ts'
 
 const ORDERS = 40_000
 const RATE = 4_000
-const S3_LATENCY_MS = 400
 const job = new URL('expiring.job.ts', import.meta.url).pathname
 const never = new AbortController().signal
 
@@ -44,23 +43,11 @@ async function submit(parameters: Record<string, unknown> = {}): Promise<void> {
   expect((await fleet.cli('submit', job, '--id', jobId, ...set)).stderr).toBe('')
 }
 
-/** etcd has the epoch, `head.json` has it not yet: published or about to be, and no transaction ended. */
-async function killInTheWindow(): Promise<() => Promise<void>> {
-  await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3, 60_000)
-  toxic.latencyMs = S3_LATENCY_MS
-  const etcd = new Etcd3({ hosts: `http://${fleet.etcd}` })
-  const head = `/weir/e2e-${fleet.run}/heads/${jobId}`
-  const epochNow = async (): Promise<number> =>
-    (JSON.parse((await etcd.get(head).string()) ?? '{}') as { epoch: number }).epoch
-  const epoch = await epochNow()
-  while ((await epochNow()) === epoch);
-  const [manager] = fleet.managers
-  await Promise.all([...fleet.managers, ...fleet.workers].map((p) => fleet.kill(p)))
-  etcd.close()
-  toxic.latencyMs = 0
+async function kill(): Promise<() => Promise<void>> {
+  const at = await killInTheWindow(fleet, toxic, jobId)
   expect((await fleet.openTransactions(jobId)).length).toBeGreaterThan(0)
   return async () => {
-    await fleet.addManager({ grpc: manager!.ready.grpc!, http: manager!.ready.http })
+    await fleet.addManager(at)
     for (let i = 0; i < 2; i++) await fleet.addWorker()
   }
 }
@@ -70,7 +57,7 @@ async function allExpired(): Promise<void> {
 
 test('heal: an outside reader sees every result once and in order; REST and metrics say what was healed', async () => {
   await submit()
-  const restart = await killInTheWindow()
+  const restart = await kill()
   await allExpired()
   await restart()
   const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
@@ -83,7 +70,7 @@ test('heal: an outside reader sees every result once and in order; REST and metr
 
 test('fail: the job ends saying exactly what is missing, and nothing is written behind the gap', async () => {
   await submit({ onLost: 'fail' })
-  const restart = await killInTheWindow()
+  const restart = await kill()
   await allExpired()
   const before = fleet.read(topics['sums']!)
   await restart()
@@ -101,7 +88,7 @@ test('fail: the job ends saying exactly what is missing, and nothing is written 
 
 test('only one of two transactions expired: that one is healed, the other one committed', async () => {
   await submit({ transactionTimeoutMs: 60_000 })
-  const restart = await killInTheWindow()
+  const restart = await kill()
   // What the broker's own sweep does, for the two ids of one subtask.
   for (const id of [0, 1].map((n) => `weir.${jobId}.sums.0.${n}`))
     await fleet.kafka.toTransaction(id, initProducerId(id, 60_000, null), never)
@@ -115,7 +102,7 @@ test('only one of two transactions expired: that one is healed, the other one co
 
 test('expired, and the log truncated below the first offsets: the marker proves it, and it is healed', async () => {
   await submit()
-  const restart = await killInTheWindow()
+  const restart = await kill()
   await allExpired()
   const before = [fleet.read(topics['sums']!), fleet.read(topics['counts']!)] as const
   for (const name of ['sums', 'counts']) await fleet.truncate(topics[name]!)

@@ -130,15 +130,15 @@ export class Fleet {
   /** What an outside client with `read_committed` sees: [key, value] in order of the partitions. */
   read(topic: string): [string, unknown][] {
     const args = ['-b', this.servers.kafka, '-C', '-t', topic, '-e', '-q', '-o', 'beginning']
-    const format = ['-X', 'isolation.level=read_committed', '-f', '%k\t%s\n']
+    const format = ['-X', 'isolation.level=read_committed', '-f', '%p\t%k\t%s\n']
     const text = execFileSync('kcat', [...args, ...format], { maxBuffer: 1 << 30 }).toString()
-    return text
+    const rows = text
       .split('\n')
       .filter((line) => line !== '')
-      .map((line) => {
-        const tab = line.indexOf('\t')
-        return [line.slice(0, tab), JSON.parse(line.slice(tab + 1))]
-      })
+      .map((line) => line.split('\t', 3) as [string, string, string])
+    // kcat mixes them as they come.
+    rows.sort((a, b) => Number(a[0]) - Number(b[0]))
+    return rows.map(([, key, value]) => [key, JSON.parse(value)])
   }
 
   /** Follows a topic with `read_committed`; `next` is when (performance.now) a record came after the given time. */
@@ -184,8 +184,17 @@ export class Fleet {
       healedTransactions: 0,
       alerts: [],
       error: null,
+      sinks: [],
       slices: [],
     }
+  }
+
+  /** Of one job, or of all: as the leader's REST shows them. */
+  async transactions(jobId: string | null = null): Promise<readonly TransactionAnswer[]> {
+    const { http } = (await this.leader()).ready
+    const answer = await fetch(`http://${http}/api/v1/${jobId === null ? '' : `jobs/${jobId}/`}transactions`)
+    if (!answer.ok) throw new Error(await answer.text())
+    return (await answer.json()) as TransactionAnswer[]
   }
 
   /** Throws with the last answer when it does not come true in time. */
@@ -260,5 +269,15 @@ export interface JobAnswer {
     readonly message: string
     readonly facts: Readonly<Record<string, unknown>>
   } | null
+  readonly sinks: readonly { readonly sink: string; readonly subtask: number; readonly state: string }[]
   readonly slices: readonly { readonly taskManagerId: string }[]
+}
+
+export interface TransactionAnswer {
+  readonly jobId: string | null
+  readonly transactionalId: string
+  readonly sink: string | null
+  readonly subtask: number | null
+  readonly state: string
+  readonly atServer: string | null
 }

@@ -80,6 +80,14 @@ async function settledEnds(
   }
 }
 
+/** Fed with what readers of the topics get, once control records had their time. */
+export async function stuckReaders(kafka: KafkaConnections, topics: readonly string[]): Promise<StuckReader> {
+  const readers = new StuckReader()
+  for (const topic of topics)
+    for (const p of await kafka.partitions(topic)) readers.saw(`${topic}/${p}`, ...(await settledEnds(kafka, topic, p)))
+  return readers
+}
+
 /** Every kind of checker, fed with what was left behind by a run of the orders job that has ended. */
 export async function judge(
   fleet: Fleet,
@@ -91,8 +99,7 @@ export async function judge(
   const partitions = await Promise.all(
     outputs.map(async (topic) => (await kafka.partitions(topic)).map((p) => [topic, p] as const)),
   )
-  const readers = new StuckReader()
-  for (const [topic, p] of partitions.flat()) readers.saw(`${topic}/${p}`, ...(await settledEnds(kafka, topic, p)))
+  const readers = await stuckReaders(kafka, outputs)
   const fencing = new Fencing()
   for (const act of await etcdHistory(servers.etcd, cluster)) fencing.accepted(act)
   for (const [topic, p] of partitions.flat()) for (const act of await logHistory(kafka, topic, p)) fencing.accepted(act)

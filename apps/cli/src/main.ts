@@ -1,11 +1,13 @@
 #!/usr/bin/env node
-/** `weir`: dev, submit, jobs, get, cancel. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
-import { WeirError, asWeirError } from '@weir/model'
+/** `weir`: dev, submit, jobs, get, cancel, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
 import { bundleJob } from './bundle.ts'
 import { dev } from './dev.ts'
 import { submit } from './submit.ts'
+import { txn } from './txn.ts'
+import { needed, usage } from './usage.ts'
 
 const USAGE = `weir – exactly-once stream processing
 
@@ -14,6 +16,9 @@ const USAGE = `weir – exactly-once stream processing
   weir jobs                    list the jobs
   weir get JOB-ID              one job, with the reason of its last failure
   weir cancel JOB-ID           end a job; what is published is committed
+  weir txn list [JOB-ID]       transactions that are open, prepared or published
+  weir txn commit TXN-ID       commit what a published epoch names, and what is before it
+  weir txn abort TXN-ID        abort what none names, of a job that does not run
 
   --set NAME=VALUE             parameter of the job file (repeatable)
   --id JOB-ID                  id of the job; default: its name
@@ -36,7 +41,7 @@ async function main(): Promise<number> {
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
-  const [verb, argument] = positionals
+  const [verb, argument, object] = positionals
   if (values.help || verb === undefined) {
     console.log(USAGE)
     return values.help ? 0 : 2
@@ -64,7 +69,9 @@ async function main(): Promise<number> {
         const job = await client.get(needed(argument, 'JOB-ID'))
         const error =
           job.error === '' ? '' : `\n${describe(JSON.parse(job.error) as { code: string; message: string })}`
-        print(job, `${job.jobId} is ${job.state}, epoch ${job.finalEpoch}, ${job.recordsIn} records${error}`)
+        const about = [`${job.jobId} is ${job.state}, epoch ${job.finalEpoch}, ${job.recordsIn} records${error}`]
+        for (const sink of JSON.parse(job.sinks) as SinkOutcome[]) if (sink.state !== 'CLEAN') about.push(outcome(sink))
+        print(job, about.join('\n'))
         return 0
       }
       case 'cancel': {
@@ -72,20 +79,14 @@ async function main(): Promise<number> {
         print(job, `${job.jobId} is ${job.state}`)
         return 0
       }
+      case 'txn':
+        return await txn(client, { verb: argument, object }, print)
       default:
         throw usage(`there is no command "${verb}"`)
     }
   } finally {
     client.close()
   }
-}
-
-const usage = (why: string): WeirError =>
-  new WeirError({ code: 'USAGE', kind: 'invalid' }, `${why}. \`weir --help\` shows what there is.`)
-
-function needed(argument: string | undefined, what: string): string {
-  if (argument === undefined) throw usage(`${what} is missing`)
-  return argument
 }
 
 function parameters(pairs: readonly string[]): Record<string, string> {
@@ -98,6 +99,14 @@ function parameters(pairs: readonly string[]): Record<string, string> {
   )
 }
 
+interface SinkOutcome {
+  readonly sink: string
+  readonly subtask: number
+  readonly state: string
+  readonly facts: Readonly<Record<string, unknown>>
+}
+const outcome = ({ sink, subtask, state, facts }: SinkOutcome): string =>
+  `sink ${sink}, subtask ${subtask}: ${state}${typeof facts['message'] === 'string' ? `: ${facts['message']}` : ''}`
 const describe = (error: { code: string; message: string }): string => `${error.code}: ${error.message}`
 
 try {

@@ -2,7 +2,7 @@
 import type { Metadata, ServerReadableStream, sendUnaryData } from '@grpc/grpc-js'
 import { Controller, Inject } from '@nestjs/common'
 import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
-import type { JobView } from '@weir/job'
+import type { JobView, LedgerEntry } from '@weir/job'
 import { jobId } from '@weir/model'
 import type { jobs } from '@weir/proto'
 import { toServiceError, type FleetCall } from '@weir/wire'
@@ -64,6 +64,24 @@ export class GrpcController {
     return this.#answer(metadata, async () => view(await (await this.#manager.term()).cancel(jobId(request.jobId))))
   }
 
+  @GrpcMethod('Jobs', 'listTransactions')
+  listTransactions(request: jobs.ListTransactionsRequest, metadata: Metadata): Promise<jobs.ListTransactionsResponse> {
+    return this.#answer(metadata, async () => {
+      const term = await this.#manager.term()
+      const entries = await term.transactions(request.jobId === '' ? null : jobId(request.jobId))
+      return { transactions: entries.map(transactionView) }
+    })
+  }
+
+  @GrpcMethod('Jobs', 'decideTransaction')
+  decideTransaction(request: jobs.DecideTransactionRequest, metadata: Metadata): Promise<jobs.TransactionView> {
+    const { transactionalId, commit } = request
+    return this.#answer(metadata, async () => {
+      const term = await this.#manager.term()
+      return transactionView(await term.endTransaction(transactionalId, commit ? 'commit' : 'abort'))
+    })
+  }
+
   async #answer<T>(metadata: Metadata, call: () => Promise<T>): Promise<T> {
     try {
       this.#manager.authorize(tokenOf(metadata))
@@ -87,7 +105,26 @@ const view = (v: JobView): jobs.JobView => ({
   restarts: v.restarts,
   recordsIn: v.recordsIn,
   healedTransactions: v.healedTransactions,
+  sinks: JSON.stringify(v.sinks),
   error: v.error === null ? '' : JSON.stringify(v.error),
   submittedAt: v.submittedAt,
   parallelism: v.parallelism,
+})
+
+/** Absent where the ledger says null. */
+const transactionView = (e: LedgerEntry): jobs.TransactionView => ({
+  jobId: e.jobId ?? '',
+  transactionalId: e.transactionalId,
+  producerId: e.producerId,
+  producerEpoch: e.producerEpoch,
+  sink: e.sink ?? undefined,
+  subtask: e.subtask ?? undefined,
+  sequence: e.sequence ?? undefined,
+  epoch: e.epoch ?? undefined,
+  state: e.state,
+  records: e.records ?? undefined,
+  atServer: e.atServer ?? undefined,
+  startedAt: e.startedAt ?? undefined,
+  timeoutMs: e.timeoutMs ?? undefined,
+  partitions: [...e.partitions],
 })

@@ -181,6 +181,7 @@ export class JobManager {
       plan,
       submittedAt: systemClock.now(),
       desired: 'running' as const,
+      highestParallelism: plan.settings.parallelism,
       ended: null,
     }
     await term.submit(record)

@@ -1,7 +1,7 @@
 /** REST for people and tools; problems as RFC 9457. Who does not lead sends on to the leader. */
 import { Controller, Get, Header, HttpCode, Inject, Param, Post, Req, Res } from '@nestjs/common'
 import { ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiTags } from '@nestjs/swagger'
-import type { CheckpointView, JobView } from '@weir/job'
+import type { CheckpointView, JobView, LedgerEntry } from '@weir/job'
 import { WeirError, asWeirError, jobId } from '@weir/model'
 import { Metrics } from '@weir/telemetry'
 import type { TaskManagerInfo } from '@weir/wire'
@@ -39,6 +39,13 @@ export class JobDto {
   readonly healedTransactions!: number
   @ApiProperty({ type: Object, isArray: true, description: 'What somebody should look at: code, since, message' })
   readonly alerts!: object[]
+  @ApiProperty({
+    type: Object,
+    isArray: true,
+    description:
+      'How each sink subtask came out of its last recovery: {sink, subtask, epoch, state, facts}; state is CLEAN HEALED LOST UNKNOWN EPOCH_REGRESSION UNSETTLED',
+  })
+  readonly sinks!: object[]
   @ApiProperty() readonly recordsIn!: number
   @ApiProperty({ description: 'ms since 1970' }) readonly submittedAt!: number
   @ApiProperty({ type: Object, nullable: true }) readonly error!: object | null
@@ -53,6 +60,31 @@ export class CheckpointDto {
   @ApiProperty({ type: Number, nullable: true }) readonly durationMs!: number | null
   @ApiProperty({ type: String, nullable: true }) readonly reason!: string | null
 }
+export class TransactionDto {
+  @ApiProperty({ type: String, nullable: true, description: 'Null: of no job of this cluster' })
+  readonly jobId!: string | null
+  @ApiProperty() readonly transactionalId!: string
+  @ApiProperty({ description: 'Decimal int64' }) readonly producerId!: string
+  @ApiProperty() readonly producerEpoch!: number
+  @ApiProperty({ type: String, nullable: true }) readonly sink!: string | null
+  @ApiProperty({ type: Number, nullable: true }) readonly subtask!: number | null
+  @ApiProperty({ type: Number, nullable: true, description: 'Place in the order of its sink subtask; null while open' })
+  readonly sequence!: number | null
+  @ApiProperty({ type: Number, nullable: true, description: 'The published epoch that names it' })
+  readonly epoch!: number | null
+  @ApiProperty({ enum: ['open', 'prepared', 'published', 'committed', 'lost', 'foreign'] }) readonly state!: string
+  @ApiProperty({ type: Number, nullable: true }) readonly records!: number | null
+  @ApiProperty({ enum: ['open', 'committing', 'aborting'], nullable: true, description: 'Null: it has ended there' })
+  readonly atServer!: string | null
+  @ApiProperty({ type: Number, nullable: true, description: 'ms since 1970' }) readonly startedAt!: number | null
+  @ApiProperty({ type: Number, nullable: true }) readonly timeoutMs!: number | null
+  @ApiProperty({
+    type: String,
+    isArray: true,
+    description: 'topic-partition: where read_committed readers wait for it',
+  })
+  readonly partitions!: string[]
+}
 export class TaskManagerDto {
   @ApiProperty() readonly id!: string
   @ApiProperty() readonly slots!: number
@@ -62,7 +94,19 @@ export class TaskManagerDto {
   @ApiProperty() readonly draining!: boolean
 }
 
-const STATUS: Record<string, number> = { JOB_UNKNOWN: 404, JOB_EXISTS: 409, TOKEN_REFUSED: 401 }
+const STATUS: Record<string, number> = {
+  JOB_UNKNOWN: 404,
+  JOB_EXISTS: 409,
+  TOKEN_REFUSED: 401,
+  TRANSACTION_NOT_FOUND: 404,
+  TRANSACTION_FOREIGN: 409,
+  TRANSACTION_IN_USE: 409,
+  TRANSACTION_LOST: 409,
+  TRANSACTION_NOT_OPEN: 409,
+  TRANSACTION_NOT_PUBLISHED: 409,
+  TRANSACTION_PUBLISHED: 409,
+  TRANSACTION_REFUSED: 409,
+}
 const BY_KIND = { invalid: 400, retry: 503, restart: 500, fenced: 409 } as const
 
 @ApiTags('jobs')
@@ -103,6 +147,41 @@ export class RestController {
   @ApiParam({ name: 'id' })
   cancel(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
     return this.#answer(request, reply, (term) => term.cancel(jobId(id)), 202)
+  }
+
+  @Get('transactions')
+  @ApiOperation({
+    summary: 'Transactions of all jobs that have not ended, and foreign ones under the names Weir gives',
+  })
+  @ApiOkResponse({ type: [TransactionDto] })
+  transactions(@Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (term): Promise<readonly LedgerEntry[]> => term.transactions(null))
+  }
+
+  @Get('jobs/:id/transactions')
+  @ApiOperation({ summary: 'Transactions of one job: open, prepared, and those its published epoch names' })
+  @ApiParam({ name: 'id' })
+  @ApiOkResponse({ type: [TransactionDto] })
+  jobTransactions(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (term): Promise<readonly LedgerEntry[]> => term.transactions(jobId(id)))
+  }
+
+  @Post(['transactions/:transactionalId/commit', 'jobs/:id/transactions/:transactionalId/commit'])
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Commits what a published epoch names, and what is before it; everything else is refused' })
+  @ApiParam({ name: 'transactionalId' })
+  @ApiOkResponse({ type: TransactionDto })
+  commit(@Param('transactionalId') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (term): Promise<LedgerEntry> => term.endTransaction(id, 'commit'))
+  }
+
+  @Post(['transactions/:transactionalId/abort', 'jobs/:id/transactions/:transactionalId/abort'])
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Aborts what no published epoch names, of a job that does not run' })
+  @ApiParam({ name: 'transactionalId' })
+  @ApiOkResponse({ type: TransactionDto })
+  abort(@Param('transactionalId') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (term): Promise<LedgerEntry> => term.endTransaction(id, 'abort'))
   }
 
   @Get('task-managers')

@@ -4,10 +4,20 @@
  */
 import type { JobRecord, LeaderStores, Leadership } from '@weir/checkpoint'
 import type { PlanSummary } from '@weir/dataflow'
-import { FleetSlots, JobMaster, type CheckpointView, type JobSpec, type JobView } from '@weir/job'
+import {
+  FleetSlots,
+  JobMaster,
+  type CheckpointView,
+  type JobSpec,
+  type JobView,
+  type LedgerEntry,
+  type SinkOutcome,
+} from '@weir/job'
 import { WeirError, asWeirError, type Clock, type JobId, type TaskManagerId } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
+import { FleetJanitor } from './fleet-janitor.ts'
+import { Ledger } from './ledger.ts'
 
 export interface TermDeps {
   readonly leadership: Leadership
@@ -26,6 +36,7 @@ const LOAD_RETRY_MS = 500
 export class Term {
   readonly #deps: TermDeps
   readonly #slots = new FleetSlots()
+  readonly #ledger: Ledger
   readonly #masters = new Map<JobId, JobMaster>()
   /** Jobs that have ended, with their last view where this term saw it. */
   readonly #records = new Map<JobId, { record: JobRecord; view: JobView | null }>()
@@ -33,6 +44,19 @@ export class Term {
 
   constructor(deps: TermDeps) {
     this.#deps = deps
+    const { leadership, stores, fleet, clock } = deps
+    this.#ledger = new Ledger({
+      leadership,
+      stores,
+      janitor: new FleetJanitor(fleet),
+      clock,
+      running: (jobId) => this.#masters.get(jobId) ?? null,
+      allRunning: () => this.#masters.values(),
+      recorded: (record) =>
+        this.#records.set(record.jobId, { record, view: this.#records.get(record.jobId)?.view ?? null }),
+      stepDown: (reason) => this.#stepDown(reason),
+      publish: (channel, message) => this.#publish(channel, message),
+    })
   }
 
   get generation(): number {
@@ -79,7 +103,7 @@ export class Term {
     const master = this.#masters.get(jobId)
     if (master) return master.view()
     const ended = this.#records.get(jobId)
-    if (ended) return ended.view ?? viewOf(ended.record)
+    if (ended) return { ...(ended.view ?? viewOf(ended.record)), ...outcomesOf(ended.record) }
     throw new WeirError(
       { code: 'JOB_UNKNOWN', kind: 'invalid', jobId },
       `there is no job "${jobId}"; \`weir jobs\` lists those there are`,
@@ -103,6 +127,16 @@ export class Term {
     await this.#deps.stores.jobs.update(jobId, (record) => ({ ...record, desired: 'cancelled' }))
     master.dispatch({ type: 'cancel' })
     return this.get(jobId)
+  }
+
+  /** Null: of every job. Throws `JOB_UNKNOWN` (invalid); kind `retry` when no task-manager can ask the servers. */
+  transactions(jobId: JobId | null): Promise<readonly LedgerEntry[]> {
+    return jobId === null ? this.#ledger.all() : this.#ledger.of(jobId)
+  }
+
+  /** Throws `TRANSACTION_…` with what to do instead: see libs/job/src/ledger.ts. */
+  endTransaction(transactionalId: string, decision: 'commit' | 'abort'): Promise<LedgerEntry> {
+    return this.#ledger[decision](transactionalId)
   }
 
   // ---- what the fleet says ------------------------------------------------------------------------------------------
@@ -143,8 +177,8 @@ export class Term {
       try {
         for (const record of await stores.jobs.list()) {
           if (this.#masters.has(record.jobId)) continue
-          if (record.ended !== null) this.#records.set(record.jobId, { record, view: null })
-          else this.#start(record)
+          if (record.ended === null) this.#start(record)
+          else if (!this.#records.has(record.jobId)) this.#over(record, null)
         }
         return
       } catch (error) {
@@ -155,9 +189,9 @@ export class Term {
   }
 
   #start(record: JobRecord): void {
-    const { leadership, stores, fleet, clock, metrics, log } = this.#deps
-    const { jobId, name, bundleDigest, graphHash } = record
-    const spec: JobSpec = { jobId, name, bundleDigest, graphHash, plan: record.plan as PlanSummary }
+    const { leadership, stores, fleet, clock } = this.#deps
+    const { jobId, name, bundleDigest, graphHash, highestParallelism } = record
+    const spec: JobSpec = { jobId, name, bundleDigest, graphHash, plan: record.plan as PlanSummary, highestParallelism }
     const { generation, signal } = leadership
     const master = new JobMaster(
       { spec, generation, submittedAt: record.submittedAt, tickMs: TICK_MS },
@@ -169,28 +203,42 @@ export class Term {
         clock,
         signal,
         stepDown: (reason) => this.#stepDown(reason),
-        publish: (channel, message) => {
-          metrics.observe(channel, message)
-          log[levelOf(channel)](message, channel)
-        },
+        publish: (channel, message) => this.#publish(channel, message),
       },
     )
     this.#masters.set(jobId, master)
     master.start()
     if (record.desired === 'cancelled') master.dispatch({ type: 'cancel' })
-    void master.ended.then(() => {
-      this.#masters.delete(jobId)
-      this.#records.set(jobId, { record, view: master.view() })
+    void master.ended.then((ended) => {
       master.close()
+      if (ended === null) return // another leader records it
+      this.#masters.delete(jobId)
+      this.#over(ended, master.view())
     })
+  }
+
+  #over(record: JobRecord, view: JobView | null): void {
+    this.#records.set(record.jobId, { record, view })
+    this.#ledger.add(record)
+  }
+
+  #publish(channel: string, message: Record<string, unknown>): void {
+    const { metrics, log } = this.#deps
+    metrics.observe(channel, message)
+    log[levelOf(channel)](message, channel)
   }
 }
 
 function levelOf(channel: string): 'debug' | 'info' | 'warn' {
   // Nothing is missing any more, and somebody should know that the fleet was down for too long.
   if (channel === 'weir:sink:healed' || channel === 'weir:job:alert') return 'warn'
+  if (channel === 'weir:ledger:ended' || channel === 'weir:ledger:failed') return 'warn'
   return channel.startsWith('weir:checkpoint') ? 'debug' : 'info'
 }
+
+const outcomesOf = (record: JobRecord): { readonly sinks: readonly SinkOutcome[] } => ({
+  sinks: (record.ended?.outcomes ?? []) as readonly SinkOutcome[],
+})
 
 /** A job that had ended before this term. */
 function viewOf(record: JobRecord): JobView {
@@ -207,6 +255,7 @@ function viewOf(record: JobRecord): JobView {
     restarts: 0,
     lastRecoveryMs: null,
     healedTransactions: 0,
+    sinks: [],
     alerts: [],
     recordsIn: 0,
     submittedAt: record.submittedAt,

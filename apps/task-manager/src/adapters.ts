@@ -116,11 +116,13 @@ export class Adapters {
     const { jobId, sink: uid, subtask, descriptor, settings, restored } = of
     const { parallelism, maxParallelism } = settings
     const context = { jobId, attempt: AFTER_ALL, operatorUid: uid, subtask, parallelism, maxParallelism, signal }
-    const encodes = (): never => {
+    const unused = (): never => {
       throw new Error('internal: a settled sink was given a record')
     }
-    const node = { kind: 'sink' as const, uid, descriptor, encodeKey: encodes, encodeValue: encodes }
-    const sink = this.sink(node, context, settings, null)
+    const node = { kind: 'sink' as const, uid, descriptor, encodeKey: unused, encodeValue: unused }
+    // What is healed may go to the topic of dead letters too.
+    const asides = settings.deadLetters ? { topics: [String(settings.deadLetters['topic'])], refuse: unused } : null
+    const sink = this.sink(node, context, settings, asides)
     const proofs = await sink.recover(restored)
     await sink.close('leave')
     const staged = this.#options.staged(context)

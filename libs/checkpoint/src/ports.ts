@@ -79,11 +79,20 @@ export interface JobRecord {
   readonly submittedAt: number
   /** What the user wants. */
   readonly desired: 'running' | 'cancelled'
+  /** The highest parallelism the job ever had: its transactional ids stay its own (PROTOCOL B4). Absent: the plan's. */
+  readonly highestParallelism?: number
   /** Set once, when the job has ended for good. */
   readonly ended: {
     readonly state: 'FINISHED' | 'FAILED' | 'CANCELLED'
     readonly at: number
     readonly error: unknown
+    /**
+     * What is left to do about its transactions: `unsettled`: published ones may wait to be committed; `settled`: none
+     * does, a late recovery may still open one; `closed`: nothing is. Absent: written before there was a ledger.
+     */
+    readonly ledger?: 'unsettled' | 'settled' | 'closed'
+    /** How each sink subtask came out. Opaque here. */
+    readonly outcomes?: readonly unknown[]
   } | null
 }
 

@@ -2,7 +2,16 @@
  * Performs the job machine's effects. One JobMaster per job and term of leadership; it is thrown away at lease end and
  * remembers nothing that decides what is true.
  */
-import type { CheckpointStore, CommitPermit, GiveUpReason, JobStore, Manifest, ManifestRef } from '@weir/checkpoint'
+import type {
+  CheckpointStore,
+  CommitPermit,
+  GiveUpReason,
+  JobRecord,
+  JobStore,
+  Manifest,
+  ManifestRef,
+} from '@weir/checkpoint'
+import { poolSize } from '@weir/dataflow'
 import {
   asWeirError,
   type AttemptId,
@@ -16,7 +25,9 @@ import {
   WeirError,
 } from '@weir/model'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
+import type { LedgerFacts, SinkOutcome, Standing } from './ledger.ts'
 import { jobFor, stepJob } from './machine.ts'
+import { subtasksOf } from './moves.ts'
 import {
   jobStateName,
   type Failure,
@@ -118,6 +129,8 @@ export interface JobView {
   readonly lastRecoveryMs: number | null
   /** Transactions that the broker had aborted after their epoch was published, and that were written again: this term. */
   readonly healedTransactions: number
+  /** How each sink subtask came out of the last recovery. */
+  readonly sinks: readonly SinkOutcome[]
   /** What somebody should look at. */
   readonly alerts: readonly JobAlert[]
   readonly recordsIn: number
@@ -153,8 +166,13 @@ export class JobMaster {
   #storeTurn: Promise<unknown> = Promise.resolve()
   readonly #alerts = new Map<JobAlert['code'], JobAlert>()
   #cancelReconcile: (() => void) | null = null
-  #ended: Promise<void>
-  #resolveEnded: () => void = () => {}
+  #ended: Promise<JobRecord | null>
+  #resolveEnded: (record: JobRecord | null) => void = () => {}
+  /** Of the published epoch and of the one in flight: for the ledger, which asks no store. */
+  #published: Manifest | null = null
+  #stored: Manifest | null = null
+  /** Newest acks of the attempt. */
+  #acks = new Map<Subtask, SubtaskSnapshot>()
 
   constructor(options: JobMasterOptions, deps: JobMasterDeps) {
     this.#options = options
@@ -167,8 +185,12 @@ export class JobMaster {
     return this.#options.spec.jobId
   }
 
-  /** Resolves when the job has ended for good and that is recorded. */
-  get ended(): Promise<void> {
+  get spec(): JobSpec {
+    return this.#options.spec
+  }
+
+  /** Resolves with its record when the job has ended for good; null: another leader records it. */
+  get ended(): Promise<JobRecord | null> {
     return this.#ended
   }
 
@@ -198,6 +220,11 @@ export class JobMaster {
     const before = jobStateName(this.#state)
     const step = stepJob(this.#state, { ...event, now: clock.monotonic(), wallClock: clock.now() } as JobEvent)
     this.#state = step.state
+    if (event.type === 'ack') this.#acks.set(event.slice.subtask, event.snapshot)
+    if (event.type === 'claimed') {
+      this.#published = event.manifest
+      this.#acks.clear()
+    }
     const after = jobStateName(this.#state)
     if (after !== before) this.#publish('weir:job:state', { state: after, previous: before })
     for (const effect of step.effects) this.#perform(effect)
@@ -226,6 +253,7 @@ export class JobMaster {
       restarts: s.restarts,
       lastRecoveryMs: s.lastRecoveryMs,
       healedTransactions: s.healed,
+      sinks: s.outcomes,
       alerts: [...this.#alerts.values()],
       recordsIn: s.recordsIn,
       submittedAt: this.#options.submittedAt,
@@ -239,6 +267,26 @@ export class JobMaster {
         watermark,
       })),
     }
+  }
+
+  /** What is known of its transactions without asking a server. */
+  ledger(): { readonly standing: Standing; readonly facts: LedgerFacts } {
+    const s = this.#state
+    const { plan } = s.spec
+    const { published, final } = s.coordinator
+    // Claimed, and nothing deployed since: no attempt works with them, no publish is on its way.
+    const standing = s.phase === 'ended' ? 'ended' : s.phase === 'placing' ? 'waiting' : 'running'
+    const facts: LedgerFacts = {
+      jobId: this.jobId,
+      sinks: plan.sinks,
+      subtasks: subtasksOf(s.spec),
+      poolSize: poolSize(plan.settings.checkpoint.toleratedAborts),
+      published: published && { epoch: published.epoch, subtasks: this.#published?.subtasks ?? [] },
+      final,
+      prepared: [...this.#acks.values()],
+      outcomes: s.outcomes,
+    }
+    return { standing, facts }
   }
 
   /** Newest first. */
@@ -275,10 +323,12 @@ export class JobMaster {
       case 'give-up':
         return this.#giveUp(effect.checkpoint, effect.reason, effect.detail, effect.waitingFor)
       case 'write-manifest':
+        this.#stored = effect.manifest
         return this.#store(() => this.#writeManifest(effect.checkpoint, effect.manifest))
       case 'publish':
         return this.#store(() => this.#publishEpoch(effect.checkpoint, effect.ref, effect.again))
       case 'published':
+        this.#published = this.#stored
         this.#calm('CHECKPOINTS_GIVEN_UP')
         this.#note(effect.ref.epoch, { status: 'published', durationMs: effect.durationMs })
         return this.#publish('weir:checkpoint:published', { epoch: effect.ref.epoch, durationMs: effect.durationMs })
@@ -298,7 +348,7 @@ export class JobMaster {
         return this.#publish('weir:sink:healed', { subtask, sink, sequence })
       }
       case 'ended':
-        return this.#recordEnd()
+        return this.#recordEnd(effect.settled)
       case 'step-down':
         return this.#deps.stepDown(`${spec.jobId}: ${effect.reason}`)
     }
@@ -413,14 +463,16 @@ export class JobMaster {
     if (this.#alerts.delete(code)) this.#publish('weir:job:alert', { code, message: '', raised: false })
   }
 
-  #recordEnd(): void {
+  #recordEnd(settled: boolean): void {
     void (async () => {
       const { jobs, clock, signal } = this.#deps
-      const ending = this.#state.ending!
+      const { outcomes, ending } = this.#state
+      const ledger = settled ? 'settled' : 'unsettled'
+      let recorded: JobRecord | null = null
       while (!this.#closed) {
         try {
-          const ended = { state: ending.state, at: clock.now(), error: ending.error }
-          await jobs.update(this.jobId, (record) => ({ ...record, ended }))
+          const ended = { state: ending!.state, at: clock.now(), error: ending!.error, ledger, outcomes } as const
+          recorded = await jobs.update(this.jobId, (record) => ({ ...record, ended }))
           break
         } catch (thrown) {
           if (asWeirError(thrown, 'END_FAILED', 'retry').kind === 'fenced') break
@@ -428,7 +480,7 @@ export class JobMaster {
         }
       }
       this.#cancelTick()
-      this.#resolveEnded()
+      this.#resolveEnded(recorded)
     })().catch(() => this.close()) // the signal ended a wait: so did the leadership
   }
 

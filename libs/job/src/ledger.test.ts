@@ -6,6 +6,7 @@ import {
   outcomeOf,
   toAbort,
   toCommit,
+  unsettled,
   verdictOf,
   withOutcome,
   type LedgerFacts,
@@ -73,17 +74,19 @@ test('what the published epoch names is published while the server has it open',
 test('ended at the server proves nothing: committed only when the epoch is final or recovery has proven it', () => {
   expect(states(facts(), [listed(1, 6)])).toEqual(['7 published', '8 published open'])
   expect(states(facts({ final: 5 }), [])).toEqual(['7 committed', '8 committed'])
-  expect(states(facts({ outcomes: [outcomeOf('sums', 0, [])] }), [])).toEqual(['7 committed', '8 committed'])
-  expect(states(facts({ outcomes: [outcomeOf('sums', 1, [])] }), [])).toEqual(['7 published', '8 published'])
+  expect(states(facts({ outcomes: [outcomeOf('sums', 0, 5, [])] }), [])).toEqual(['7 committed', '8 committed'])
+  expect(states(facts({ outcomes: [outcomeOf('sums', 1, 5, [])] }), [])).toEqual(['7 published', '8 published'])
+  // Recovered before epoch 5 was published.
+  expect(states(facts({ outcomes: [outcomeOf('sums', 0, 4, [])] }), [])).toEqual(['7 published', '8 published'])
 })
 
 test('C5: of an epoch with one lost transaction the ledger lists what is visible', () => {
-  const lost: SinkOutcome = { sink: 'sums', subtask: 0, state: 'LOST', facts: { sequence: 8 } }
+  const lost: SinkOutcome = { sink: 'sums', subtask: 0, epoch: 5, state: 'LOST', facts: { sequence: 8 } }
   const published = {
     epoch: epoch(5),
     subtasks: [slice(0, [handle(7, 0, 3), handle(8, 1, 6), handle(9, 2, 2)]), slice(1, [handle(4, 0, 1, 1)])],
   }
-  const outcomes = [lost, outcomeOf('sums', 1, [])]
+  const outcomes = [lost, outcomeOf('sums', 1, 5, [])]
   expect(states(facts({ published, outcomes }), [])).toEqual(['7 committed', '8 lost', '9 published', '4 committed'])
 })
 
@@ -143,7 +146,7 @@ test('commit: only what is published, those before it first, and nothing behind 
   // The one before it has ended, and nobody knows how.
   const unproven = ledgerOf(facts(), [listed(1, 6)])
   expect(code(() => toCommit(unproven, 'weir.pay.sums.0.1'))).toBe('TRANSACTION_NOT_OPEN')
-  const outcomes = [{ sink: 'sums', subtask: 0, state: 'LOST' as const, facts: { sequence: 7 } }]
+  const outcomes = [{ sink: 'sums', subtask: 0, epoch: 5, state: 'LOST' as const, facts: { sequence: 7 } }]
   const lost = ledgerOf(facts({ outcomes }), [listed(1, 6)])
   expect(code(() => toCommit(lost, 'weir.pay.sums.0.0'))).toBe('TRANSACTION_LOST')
   expect(code(() => toCommit(lost, 'weir.pay.sums.0.1'))).toBe('TRANSACTION_LOST')
@@ -183,10 +186,11 @@ test.each([
 })
 
 test('a failed recovery names its sink subtask: from the transactional id, or from the marker’s group', () => {
-  const of = (code: string, facts: object) => verdictOf({ code, message: 'm', facts: { ...facts } })
+  const of = (code: string, facts: object) => verdictOf({ code, kind: 'invalid', message: 'm', facts: { ...facts } }, 5)
   expect(of('TRANSACTION_LOST', { transactionalId: 'weir.pay.a.b.3.1', sequence: 4 })).toMatchObject({
     sink: 'a.b',
     subtask: 3,
+    epoch: 5,
     state: 'LOST',
     facts: { sequence: 4, message: 'm' },
   })
@@ -200,7 +204,17 @@ test('a failed recovery names its sink subtask: from the transactional id, or fr
 })
 
 test('one outcome per sink subtask', () => {
-  const before = [outcomeOf('sums', 0, []), outcomeOf('sums', 1, [])]
-  const after = withOutcome(before, outcomeOf('sums', 0, [{ sequence: 3, by: 'heal' }]))
-  expect(after.map((o) => `${o.subtask} ${o.state}`)).toEqual(['1 CLEAN', '0 HEALED'])
+  const before = [outcomeOf('sums', 0, 5, []), outcomeOf('sums', 1, 5, [])]
+  const after = withOutcome(before, outcomeOf('sums', 0, 5, [{ sequence: 3, by: 'heal' }]))
+  expect(after.map((o) => `${o.subtask} ${o.state}`)).toEqual(['0 HEALED', '1 CLEAN'])
+})
+
+test('a verdict about an epoch before is none', () => {
+  const known = [outcomeOf('sums', 0, 4, []), outcomeOf('sums', 1, 5, [])]
+  expect(unsettled(['sums', 'log'], 2, 5, known).map((o) => `${o.sink} ${o.subtask} ${o.state}`)).toEqual([
+    'sums 0 UNSETTLED',
+    'sums 1 CLEAN',
+    'log 0 UNSETTLED',
+    'log 1 UNSETTLED',
+  ])
 })

@@ -19,6 +19,7 @@
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { parsePoolId, type ListedTransaction, type PreparedHandle, type TransactionName } from '@weir/dataflow'
 import { WeirError, type Epoch, type JobId, type Subtask } from '@weir/model'
+import type { Failure } from './state.ts'
 
 export type LedgerState = 'open' | 'prepared' | 'published' | 'committed' | 'lost' | 'foreign'
 
@@ -45,6 +46,8 @@ export interface LedgerEntry extends TransactionName {
 export interface SinkOutcome {
   readonly sink: string
   readonly subtask: number
+  /** The published epoch that was recovered; 0 = none. It says nothing of a later one. */
+  readonly epoch: number
   /**
    * - `CLEAN`: every published transaction is proven committed; `HEALED`: some were lost and are written again
    * - `LOST`, `UNKNOWN`, `EPOCH_REGRESSION`: the job has stopped; `facts` say what is missing or contradicts
@@ -132,7 +135,8 @@ function isOfPool(facts: LedgerFacts, { transactionalId }: TransactionName): boo
 /** A published one that has ended at the server. What nobody has proven stays `published`: recovery reads it from the log. */
 function ended(facts: LedgerFacts, sink: string, subtask: Subtask, { sequence }: PreparedHandle): LedgerState {
   if (facts.published!.epoch <= facts.final) return 'committed'
-  const outcome = facts.outcomes.find((o) => o.sink === sink && o.subtask === subtask)
+  const { epoch } = facts.published!
+  const outcome = facts.outcomes.find((o) => o.sink === sink && o.subtask === subtask && o.epoch === epoch)
   switch (outcome?.state) {
     case 'CLEAN':
     case 'HEALED':
@@ -320,39 +324,46 @@ const VERDICTS: Readonly<Record<string, SinkOutcome['state']>> = {
   EPOCH_REGRESSION: 'EPOCH_REGRESSION',
 }
 
-/** The verdict a failed recovery names; null when it failed otherwise. */
-export function verdictOf(failure: {
-  readonly code: string
-  readonly message: string
-  readonly facts: Readonly<Record<string, unknown>>
-}): SinkOutcome | null {
+/** The verdict a failed recovery of `epoch` names; null when it failed otherwise. */
+export function verdictOf(failure: Failure, epoch: number): SinkOutcome | null {
   const state = VERDICTS[failure.code]
   if (state === undefined) return null
   const { transactionalId, group } = failure.facts
   const id = parsePoolId(String(transactionalId ?? `${String(group)}.0`))
   if (id === null) return null
-  return { sink: id.sink, subtask: id.subtask, state, facts: { ...failure.facts, message: failure.message } }
+  const { sink, subtask } = id
+  return { sink, subtask, epoch, state, facts: { ...failure.facts, message: failure.message } }
 }
 
 /** What the proofs of a recovery that went well amount to. */
 export function outcomeOf(
   sink: string,
   subtask: number,
+  epoch: number,
   proofs: readonly { readonly sequence: number; readonly by: string }[],
 ): SinkOutcome {
   const healed = proofs.filter((p) => p.by === 'heal').map((p) => p.sequence)
   return healed.length > 0
-    ? { sink, subtask, state: 'HEALED', facts: { healed } }
-    : { sink, subtask, state: 'CLEAN', facts: {} }
+    ? { sink, subtask, epoch, state: 'HEALED', facts: { healed } }
+    : { sink, subtask, epoch, state: 'CLEAN', facts: {} }
 }
 
-export const unsettled = (sinks: readonly string[], subtasks: number): readonly SinkOutcome[] =>
+/** One per sink subtask: those that have a verdict about `epoch` keep it, the others wait for one. */
+export const unsettled = (
+  sinks: readonly string[],
+  subtasks: number,
+  epoch: number,
+  known: readonly SinkOutcome[] = [],
+): readonly SinkOutcome[] =>
   sinks.flatMap((sink) =>
-    Array.from({ length: subtasks }, (_, subtask) => ({ sink, subtask, state: 'UNSETTLED' as const, facts: {} })),
+    Array.from({ length: subtasks }, (_, subtask): SinkOutcome => {
+      const verdict = known.find((o) => o.sink === sink && o.subtask === subtask && o.epoch === epoch)
+      return verdict ?? { sink, subtask, epoch, state: 'UNSETTLED', facts: {} }
+    }),
   )
 
-/** With one replaced. */
-export const withOutcome = (outcomes: readonly SinkOutcome[], next: SinkOutcome): readonly SinkOutcome[] => [
-  ...outcomes.filter((o) => o.sink !== next.sink || o.subtask !== next.subtask),
-  next,
-]
+/** With one replaced, in its place. */
+export const withOutcome = (outcomes: readonly SinkOutcome[], next: SinkOutcome): readonly SinkOutcome[] => {
+  const same = (o: SinkOutcome): boolean => o.sink === next.sink && o.subtask === next.subtask
+  return outcomes.some(same) ? outcomes.map((o) => (same(o) ? next : o)) : [...outcomes, next]
+}

@@ -205,6 +205,59 @@ test('a recovery that proves a loss ends the job with the facts and touches noth
   expect(r.state).toMatchObject({ phase: 'ended', ending: { state: 'FAILED', error: failure } })
 })
 
+/** `settled` of the end, and `sink subtask epoch state` of each sink subtask. */
+const atTheEnd = (r: Run): [boolean, string[]] => {
+  const ended = r.effects.findLast((e) => e.type === 'ended')
+  expect(ended).toBeDefined()
+  return [ended!.settled, r.state.outcomes.map((o) => `${o.sink} ${o.subtask} ${o.epoch} ${o.state}`)]
+}
+
+test('what a recovery proves is known per sink subtask; what it left open waits for a verdict after the end', () => {
+  const [transactionalId, message] = ['weir.j.out.0.1', 'gone']
+  const failure: Failure = {
+    code: 'TRANSACTION_LOST',
+    kind: 'invalid',
+    message,
+    facts: { sequence: 1, transactionalId },
+  }
+  const r = new Run().do({ type: 'begin' }, { type: 'claimed', published: ref(1), manifest }, ...up().slice(0, 3))
+  const proofs = [{ sink: 'out', sequence: 1, by: 'heal' }]
+  const before = r.state
+  r.do({ type: 'slice-failed', slice: slice(0), failure })
+  r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(atTheEnd(r)).toEqual([false, ['out 0 1 LOST', 'out 1 1 UNSETTLED']])
+  expect(r.state.outcomes[0]!.facts).toEqual({ sequence: 1, transactionalId, message })
+  r.state = before
+  r.do({ type: 'recovered', slice: slice(1), proofs }, { type: 'slice-failed', slice: slice(0), failure })
+  r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(atTheEnd(r)).toEqual([false, ['out 0 1 LOST', 'out 1 1 HEALED']])
+})
+
+test('a job that is cancelled while no task-manager is there ends, and its published output waits to be settled', () => {
+  // It ran before: what was proven then says nothing of the epoch published since.
+  const r = toPublish(running())
+    .do(published, lost, { type: 'stopped', slice: slice(0) })
+    .later(100)
+  r.do({ type: 'claimed', published: ref(1), manifest }, { type: 'cancel' }).later(30_000)
+  expect(jobStateName(r.state)).toBe('CANCELLED')
+  expect(atTheEnd(r)).toEqual([false, ['out 0 1 UNSETTLED', 'out 1 1 UNSETTLED']])
+})
+
+test('B4: subtasks that a rescale removed are settled too', () => {
+  const r = new Run()
+  r.state = jobFor({ ...spec, highestParallelism: 3 }, generation(1))
+  r.do({ type: 'begin' }, { type: 'cancel' }, { type: 'claimed', published: ref(1), manifest }).later(30_000)
+  expect(atTheEnd(r)[1]).toEqual(['out 0 1 UNSETTLED', 'out 1 1 UNSETTLED', 'out 2 1 UNSETTLED'])
+})
+
+test('a job whose published epoch is final ends settled; one whose manifest cannot be read does not', () => {
+  const r = toPublish(running()).do(published, { type: 'committed', slice: slice(0), epoch: epoch(1) })
+  r.do({ type: 'cancel' }, { type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(atTheEnd(r)[0]).toBe(true)
+  const unreadable = new Run().do({ type: 'begin' }, { type: 'claim-failed', failure: broken })
+  expect(atTheEnd(unreadable)).toEqual([false, ['out 0 0 UNSETTLED', 'out 1 0 UNSETTLED']])
+})
+
 test('restarts without a new final epoch are bounded', () => {
   const r = running()
   for (let a = 1; a <= 2; a++) {

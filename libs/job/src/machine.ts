@@ -38,6 +38,7 @@ export function jobFor(spec: JobSpec, generation: Generation): JobState {
     failedAtMs: null,
     lastRecoveryMs: null,
     healed: 0,
+    outcomes: [],
     recordsIn: 0,
   }
 }

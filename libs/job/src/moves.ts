@@ -1,12 +1,14 @@
 /** Moves shared by several phases. Each returns a whole step. */
 import { stepCoordinator, type CoordinatorEvent } from '@weir/checkpoint'
 import type { Attempt, AttemptId, Subtask } from '@weir/model'
+import { unsettled } from './ledger.ts'
 import {
   DEPLOY_TIMEOUT_MS,
   STOP_TIMEOUT_MS,
   type Ending,
   type Failure,
   type JobEffect,
+  type JobSpec,
   type JobState,
   type JobStep,
   type Slice,
@@ -28,6 +30,7 @@ export const common = (s: JobState) => ({
   failedAtMs: s.failedAtMs,
   lastRecoveryMs: s.lastRecoveryMs,
   healed: s.healed,
+  outcomes: s.outcomes,
   recordsIn: s.recordsIn,
 })
 
@@ -160,7 +163,7 @@ export function fail(
 export function stopAll(state: JobState, times: Times): JobStep {
   const { ending, coordinator } = state
   if (ending === null) return stop(state, 'leave', 'restart', times)
-  const settled = (coordinator.published?.epoch ?? 0) <= coordinator.final
+  const settled = publishedEpoch(state) <= coordinator.final
   const reachable = state.slices.size > 0 && allSlices(state, (s) => s.status !== 'gone')
   const from = state.phase === 'settling' ? state.from : 'running'
   if (from === 'running' && settled && reachable) return stop(state, 'abort', 'end', times)
@@ -193,10 +196,21 @@ export function afterStop(state: JobState, times: Times): JobStep {
   }
 }
 
-export const end = (state: JobState, ending: Ending): JobStep => ({
-  state: { ...common(state), phase: 'ended', ending, slices: new Map() },
-  effects: [{ type: 'release-slots' }, { type: 'ended', ending }],
-})
+export const publishedEpoch = (s: JobState): number => s.coordinator.published?.epoch ?? 0
+export const subtasksOf = ({ plan, highestParallelism = 0 }: JobSpec): number =>
+  Math.max(plan.settings.parallelism, highestParallelism)
+
+/** @param known false: what is published could not be found out. */
+export function end(state: JobState, ending: Ending, known = true): JobStep {
+  const epoch = publishedEpoch(state)
+  const settled = known && epoch <= state.coordinator.final
+  const { plan } = state.spec
+  const outcomes = settled ? state.outcomes : unsettled(plan.sinks, subtasksOf(state.spec), epoch, state.outcomes)
+  return {
+    state: { ...common(state), phase: 'ended', ending, outcomes, slices: new Map() },
+    effects: [{ type: 'release-slots' }, { type: 'ended', ending, settled }],
+  }
+}
 
 /** Feeds the coordinator and acts on what it says about the attempt. */
 export function drive(state: JobState, event: CoordinatorEvent, times: Times): JobStep {

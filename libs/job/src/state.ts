@@ -38,6 +38,8 @@ import type {
   TaskManagerId,
 } from '@weir/model'
 
+import type { SinkOutcome } from './ledger.ts'
+
 /** A WeirError as it travels: JSON. */
 export interface Failure {
   readonly code: string
@@ -53,6 +55,8 @@ export interface JobSpec {
   readonly bundleDigest: Digest
   readonly graphHash: string
   readonly plan: PlanSummary
+  /** The highest parallelism it ever had; absent: the plan's (PROTOCOL B4). */
+  readonly highestParallelism?: number | undefined
 }
 
 export interface SliceId {
@@ -128,6 +132,8 @@ export type JobState = JobPhase & {
   readonly lastRecoveryMs: number | null
   /** Lost transactions written again from staged output, in this term. */
   readonly healed: number
+  /** How each sink subtask came out of the last recovery. */
+  readonly outcomes: readonly SinkOutcome[]
   readonly recordsIn: number
 }
 
@@ -200,7 +206,8 @@ export type JobEffect =
   | { readonly type: 'restarted'; readonly attempt: Attempt; readonly reason: string; readonly recoveryMs: number }
   /** LOST is never silent: one per healed transaction. */
   | { readonly type: 'healed'; readonly subtask: Subtask; readonly sink: string; readonly sequence: number }
-  | { readonly type: 'ended'; readonly ending: Ending }
+  /** `settled`: every published transaction is proven committed. Else somebody has to go on after the end: reaper.ts. */
+  | { readonly type: 'ended'; readonly ending: Ending; readonly settled: boolean }
   | Exclude<CoordinatorEffect, { type: 'suspended' } | { type: 'attempt-failed' } | { type: 'drained' }>
 
 export interface Peer {
@@ -220,8 +227,8 @@ export const RECOVER_TIMEOUT_MS = 180_000
 export const STOP_TIMEOUT_MS = 10_000
 /** A deploy comes this soon after the won claim, or after another one (PROTOCOL A8: a caretaker's clock proves nothing). */
 export const CLAIM_FRESH_MS = 1_000
-/** How long an ending job waits for slots to settle what is published. */
-export const ENDING_PLACEMENT_TIMEOUT_MS = 30_000
+/** How long an ending job waits for slots to settle what is published; after it, the reaper does without slots. */
+export const ENDING_PLACEMENT_TIMEOUT_MS = 5_000
 
 /** The word users see. */
 export type JobStateName =

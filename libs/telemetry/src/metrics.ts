@@ -23,6 +23,7 @@ export class Metrics {
   readonly #checkpoints: Counter
   readonly #recoverySeconds: Histogram
   readonly #healed: Counter
+  readonly #decided: Counter
 
   constructor(service: string) {
     const registers = [this.registry]
@@ -47,6 +48,12 @@ export class Metrics {
       labelNames: ['job', 'sink'],
       registers,
     })
+    this.#decided = new Counter({
+      name: 'weir_transactions_decided_total',
+      help: 'Transactions ended outside of a running job: by the reaper behind one that has ended, or by request',
+      labelNames: ['job', 'decision', 'by'],
+      registers,
+    })
     this.#recoverySeconds = new Histogram({
       name: 'weir_recovery_duration_seconds',
       help: 'From the failure to all slices running again',
@@ -56,7 +63,7 @@ export class Metrics {
     })
   }
 
-  /** Takes a message of the job room's channels (`weir:checkpoint:*`, `weir:job:*`, `weir:sink:*`). */
+  /** Takes a message of the job room's channels (`weir:checkpoint:*`, `weir:job:*`, `weir:sink:*`, `weir:ledger:*`). */
   observe(channel: string, message: Readonly<Record<string, unknown>>): void {
     const job = String(message['jobId'])
     const seconds = Number(message['durationMs']) / 1_000
@@ -68,6 +75,10 @@ export class Metrics {
         return this.#checkpoints.inc({ job, outcome: 'final' })
       case 'weir:checkpoint:given-up':
         return this.#checkpoints.inc({ job, outcome: 'given-up' })
+      case 'weir:ledger:ended': {
+        if (message['outcome'] !== 'done') return
+        return this.#decided.inc({ job, decision: String(message['decision']), by: String(message['by']) })
+      }
       case 'weir:sink:healed':
         return this.#healed.inc({ job, sink: String(message['sink']) })
       case 'weir:job:restarted':

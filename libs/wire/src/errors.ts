@@ -12,6 +12,7 @@ const BY_KIND: Record<ErrorKind, status> = {
 const BY_CODE: Record<string, status> = {
   JOB_UNKNOWN: status.NOT_FOUND,
   JOB_EXISTS: status.ALREADY_EXISTS,
+  TRANSACTION_NOT_FOUND: status.NOT_FOUND,
   TOKEN_REFUSED: status.UNAUTHENTICATED,
 }
 

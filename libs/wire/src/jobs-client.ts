@@ -60,6 +60,21 @@ export class JobsClient {
     return this.#ask((c, reply: Reply<jobs.JobView>) => c.cancel({ jobId }, this.#metadata, deadline(), reply))
   }
 
+  /** @param jobId null: of every job */
+  async listTransactions(jobId: string | null): Promise<readonly jobs.TransactionView[]> {
+    const answer = await this.#ask((c, reply: Reply<jobs.ListTransactionsResponse>) =>
+      c.listTransactions({ jobId: jobId ?? '' }, this.#metadata, slow(), reply),
+    )
+    return answer.transactions
+  }
+
+  decideTransaction(transactionalId: string, decision: 'commit' | 'abort'): Promise<jobs.TransactionView> {
+    const request = { transactionalId, commit: decision === 'commit' }
+    return this.#ask((c, reply: Reply<jobs.TransactionView>) =>
+      c.decideTransaction(request, this.#metadata, slow(), reply),
+    )
+  }
+
   close(): void {
     for (const client of this.#clients.values()) client.close()
   }
@@ -85,8 +100,10 @@ export class JobsClient {
             this.#leader = null
             const error = fromServiceError(thrown, at)
             if (error.code === 'NOT_LEADER') {
-              address = String(error.facts['leaderAddress'] ?? '') || null
-              waiting ||= address === null
+              // Whoever is named may be dead, or the one just asked in a life before: then the next one is being elected.
+              waiting = true
+              const named = String(error.facts['leaderAddress'] ?? '')
+              if (named !== '' && named !== at) address = named
             } else if (error.code === 'UNREACHABLE') tried.push(error.message)
             else throw error
           }
@@ -118,4 +135,7 @@ export class JobsClient {
   }
 }
 
+/** Asked on: the job-manager asks task-managers, and these the brokers. */
+const LEDGER_TIMEOUT_MS = 60_000
+const slow = (): { deadline: number } => ({ deadline: Date.now() + LEDGER_TIMEOUT_MS })
 const deadline = (): { deadline: number } => ({ deadline: Date.now() + CALL_TIMEOUT_MS })

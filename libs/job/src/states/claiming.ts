@@ -28,7 +28,7 @@ export function onClaiming(state: JobState, event: JobEvent): JobStep {
     case 'claim-refused':
       return { state, effects: [{ type: 'step-down', reason: event.reason }] }
     case 'claim-failed':
-      return end(state, { state: 'FAILED', error: event.failure })
+      return end(state, { state: 'FAILED', error: event.failure }, false)
     case 'cancel':
       return still({ ...state, ending: state.ending ?? { state: 'CANCELLED', error: null } })
     default:

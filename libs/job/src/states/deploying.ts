@@ -1,5 +1,16 @@
 /** Waiting until every slice has loaded the bundle and opened its data endpoint. */
-import { allSlices, common, fail, lostFailure, loseTaskManager, sliceOf, still, withSlice } from '../moves.ts'
+import { unsettled } from '../ledger.ts'
+import {
+  allSlices,
+  common,
+  fail,
+  lostFailure,
+  loseTaskManager,
+  publishedEpoch,
+  sliceOf,
+  still,
+  withSlice,
+} from '../moves.ts'
 import { DEPLOY_TIMEOUT_MS, RECOVER_TIMEOUT_MS, type JobEvent, type JobState, type JobStep } from '../state.ts'
 
 export function onDeploying(state: Extract<JobState, { phase: 'deploying' }>, event: JobEvent): JobStep {
@@ -7,7 +18,10 @@ export function onDeploying(state: Extract<JobState, { phase: 'deploying' }>, ev
     case 'deployed': {
       const next = withSlice(state, event.slice.subtask, { status: 'deployed', exchangeAddress: event.exchangeAddress })
       if (!allSlices(next, (s) => s.status === 'deployed')) return still(next)
-      const recovering: JobState = { ...common(next), phase: 'recovering', deadlineMs: event.now + RECOVER_TIMEOUT_MS }
+      const { plan } = state.spec
+      const outcomes = unsettled(plan.sinks, plan.settings.parallelism, publishedEpoch(state))
+      const deadlineMs = event.now + RECOVER_TIMEOUT_MS
+      const recovering: JobState = { ...common(next), phase: 'recovering', outcomes, deadlineMs }
       return {
         state: recovering,
         effects: [...next.slices.values()].map((s) => ({

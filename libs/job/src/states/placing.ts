@@ -14,7 +14,7 @@ export function onPlacing(state: Extract<JobState, { phase: 'placing' }>, event:
       return still({ ...state, ending: state.ending ?? { state: 'CANCELLED', error: null }, sinceMs: event.now })
     case 'tick':
       if (state.ending !== null && event.now - state.sinceMs >= ENDING_PLACEMENT_TIMEOUT_MS) {
-        // Nobody is there who could settle; the broker's transaction timeout aborts what is open.
+        // The end does not wait for a fleet: the reaper settles as soon as any task-manager is there.
         return end({ ...common(state), phase: 'ended' }, state.ending)
       }
       return still(state)

@@ -2,7 +2,8 @@
  * Waiting until every sink has resolved its stored handles and fenced its pool. No source of the attempt starts before
  * all of them have: a zombie's write between two of these would be output nobody replays (PROTOCOL A11, A12).
  */
-import { allSlices, common, drive, fail, settle, sliceOf, still, withSlice } from '../moves.ts'
+import { outcomeOf, verdictOf, withOutcome } from '../ledger.ts'
+import { allSlices, common, drive, fail, publishedEpoch, settle, sliceOf, still, withSlice } from '../moves.ts'
 import { RECOVER_TIMEOUT_MS, type JobEffect, type JobEvent, type JobState, type JobStep } from '../state.ts'
 import { onFleetChange, timeout, unexpectedStop } from './deploying.ts'
 
@@ -11,13 +12,29 @@ export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, 
     case 'recovered': {
       const { subtask } = event.slice
       const healed = event.proofs.filter((proof) => proof.by === 'heal')
-      const next = { ...withSlice(state, subtask, { status: 'recovered' }), healed: state.healed + healed.length }
+      const proven = state.spec.plan.sinks.map((sink) =>
+        outcomeOf(
+          sink,
+          subtask,
+          publishedEpoch(state),
+          event.proofs.filter((proof) => proof.sink === sink),
+        ),
+      )
+      const next = {
+        ...withSlice(state, subtask, { status: 'recovered' }),
+        healed: state.healed + healed.length,
+        outcomes: proven.reduce(withOutcome, state.outcomes),
+      }
       const step = allSlices(next, (s) => s.status === 'recovered') ? start(next, event) : still(next)
       const told = healed.map(({ sink, sequence }): JobEffect => ({ type: 'healed', subtask, sink, sequence }))
       return { state: step.state, effects: [...told, ...step.effects] }
     }
-    case 'slice-failed':
-      return fail(withSlice(state, event.slice.subtask, { status: 'failed' }), 'recovering', event.failure, event)
+    case 'slice-failed': {
+      const verdict = verdictOf(event.failure, publishedEpoch(state))
+      const outcomes = verdict === null ? state.outcomes : withOutcome(state.outcomes, verdict)
+      const failed = { ...withSlice(state, event.slice.subtask, { status: 'failed' }), outcomes }
+      return fail(failed, 'recovering', event.failure, event)
+    }
     case 'stopped':
       return fail(withSlice(state, event.slice.subtask, { status: 'gone' }), 'recovering', unexpectedStop(event), event)
     case 'task-manager-lost':
