@@ -197,6 +197,15 @@ export class Fleet {
     return (await answer.json()) as TransactionAnswer[]
   }
 
+  /** The last ones, newest first; through any job-manager that is alive. */
+  async checkpoints(jobId: string): Promise<readonly CheckpointAnswer[]> {
+    for (const { http } of this.#ports) {
+      const answer = await ask(`http://${http}/api/v1/jobs/${jobId}/checkpoints`)
+      if (answer?.ok) return (await answer.json()) as CheckpointAnswer[]
+    }
+    return []
+  }
+
   /** Throws with the last answer when it does not come true in time. */
   async until(jobId: string, what: string, test: (job: JobAnswer) => boolean, timeoutMs: number): Promise<JobAnswer> {
     const deadline = performance.now() + timeoutMs
@@ -253,6 +262,13 @@ export class Fleet {
     await this.kafka.close()
     await rm(this.#dir, { recursive: true, force: true })
   }
+}
+
+export interface CheckpointAnswer {
+  readonly epoch: number
+  readonly status: 'in-progress' | 'published' | 'final' | 'given-up'
+  /** ms since 1970 */
+  readonly triggeredAt: number
 }
 
 export interface JobAnswer {

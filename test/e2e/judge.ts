@@ -1,6 +1,8 @@
 /** Feeds the checkers with what an outsider can see of a fleet: the arbiters' history, the brokers' logs and offsets. */
 import { Etcd3 } from 'etcd3'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { promisify } from 'node:util'
 import type { KafkaConnections } from '@weir/kafka'
 import { fetchRecords, listOffsets } from '../../libs/kafka/src/wire/apis.ts'
 import { systemClock } from '@weir/model'
@@ -8,6 +10,7 @@ import { Fencing, StuckReader, type Act, type InOrder, type NoDuplicate, type No
 import type { Fleet } from './fleet.ts'
 import { judgeOutputs, type Expectation } from './orders.ts'
 
+const run = promisify(execFile)
 const FETCH_BYTES = 8 << 20
 const SETTLE_MS = 5_000
 const never = new AbortController().signal
@@ -88,6 +91,20 @@ export async function stuckReaders(kafka: KafkaConnections, topics: readonly str
   return readers
 }
 
+/** What an outside client (librdkafka) with `read_committed` sees: [key, value] in order of the partitions. */
+export async function readCommitted(brokers: string, topic: string): Promise<[string, unknown][]> {
+  const args = ['-b', brokers, '-C', '-t', topic, '-e', '-q', '-o', 'beginning']
+  const format = ['-X', 'isolation.level=read_committed', '-f', '%k\t%s\n']
+  const { stdout } = await run('kcat', [...args, ...format], { maxBuffer: 1 << 30 })
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const tab = line.indexOf('\t')
+      return [line.slice(0, tab), JSON.parse(line.slice(tab + 1))]
+    })
+}
+
 /** Every kind of checker, fed with what was left behind by a run of the orders job that has ended. */
 export async function judge(
   fleet: Fleet,
@@ -95,6 +112,7 @@ export async function judge(
   expected: Expectation,
 ): Promise<Judged> {
   const { kafka, servers, cluster } = fleet
+  const read = (topic: string) => readCommitted(servers.kafka, topic)
   const outputs = [topics.sums, topics.counts]
   const partitions = await Promise.all(
     outputs.map(async (topic) => (await kafka.partitions(topic)).map((p) => [topic, p] as const)),
@@ -103,7 +121,7 @@ export async function judge(
   const fencing = new Fencing()
   for (const act of await etcdHistory(servers.etcd, cluster)) fencing.accepted(act)
   for (const [topic, p] of partitions.flat()) for (const act of await logHistory(kafka, topic, p)) fencing.accepted(act)
-  const [loss, duplicate, order] = judgeOutputs(expected, fleet.read(topics.sums), fleet.read(topics.counts))
+  const [loss, duplicate, order] = judgeOutputs(expected, await read(topics.sums), await read(topics.counts))
   return { loss, duplicate, order, fencing, readers }
 }
 

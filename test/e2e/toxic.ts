@@ -1,90 +1,125 @@
 /**
  * A TCP proxy in front of a server: delays what clients send, or keeps it back and delivers it later, as a network does
- * that was parted and healed. Nothing is lost or reordered within a connection, and nobody's connection is closed.
+ * that was parted and healed. Nothing is lost or reordered within a connection, and nobody's connection is closed. What a
+ * client has sent and is kept back arrives even when the client is dead by then.
  */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
 type Way = 'to-server' | 'to-client'
+/** A key or a name that is in the bytes, or a look at them. One look per chunk read from the socket. */
+export type Match = string | ((bytes: Buffer) => boolean)
+
+interface Connection {
+  readonly client: Socket
+  readonly server: Socket
+  /** The first bytes of the client: who it is. */
+  opening: string
+}
+interface Hold {
+  readonly ways: readonly Way[]
+  /** Only connections whose client said this at the beginning. */
+  readonly of: string | null
+}
+
+const OPENING_BYTES = 4_096
 
 export class Toxic {
   /** On its way to the server, ms; takes effect with the next bytes. */
   latencyMs = 0
   readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  readonly #connections = new Set<Connection>()
   readonly #held: { to: Socket; bytes: Buffer }[] = []
-  #holding: readonly Way[] = []
-  #watch: { readonly text: string; readonly seen: () => void } | null = null
+  /** Their other end is gone; they end when what is kept back has been delivered. */
+  readonly #ending = new Set<Socket>()
+  #hold: Hold | null = null
+  #watch: { readonly match: Match; readonly seen: () => void } | null = null
 
   private constructor(server: Server) {
     this.#server = server
   }
 
-  static async before(host: string, port: number): Promise<Toxic> {
+  /** @param at where it listens; by default on any free port. */
+  static async before(host: string, port: number, at = { host: '127.0.0.1', port: 0 }): Promise<Toxic> {
     const server = createServer()
     const toxic = new Toxic(server)
     server.on('connection', (client) => toxic.#join(client, connect({ host, port, noDelay: true })))
-    server.listen(0, '127.0.0.1')
+    server.listen(at.port, at.host)
     await once(server, 'listening')
     return toxic
   }
 
   get address(): string {
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  /** A partition: from now on no byte arrives anywhere, until `release`. */
-  part(): void {
-    this.#holding = ['to-server', 'to-client']
+    const { address, port } = this.#server.address() as AddressInfo
+    return `${address}:${port}`
   }
 
   /**
-   * Keeps back everything clients send from the first bytes on that contain `text` (a key, a request's name): that
-   * request has left its sender and has not arrived. Resolves when it happens.
+   * A partition: from now on no byte arrives, until `release`.
+   *
+   * @param of only on connections whose client said this in its first bytes
    */
-  holdFrom(text: string): Promise<void> {
-    return new Promise((resolve) => (this.#watch = { text, seen: resolve }))
+  part(of: string | null = null, ways: readonly Way[] = ['to-server', 'to-client']): void {
+    this.#hold = { ways, of }
+  }
+
+  /**
+   * Keeps back everything clients send from the first bytes on that match: that request has left its sender and has not
+   * arrived. Resolves when it happens.
+   */
+  holdFrom(match: Match): Promise<void> {
+    return new Promise((resolve) => (this.#watch = { match, seen: resolve }))
   }
 
   /** Everything kept back is delivered, in order; the network is whole again. */
   release(): void {
-    this.#holding = []
+    this.#hold = null
     this.#watch = null
     for (const { to, bytes } of this.#held.splice(0)) if (to.writable) to.write(bytes)
+    for (const socket of this.#ending) socket.end()
+    this.#ending.clear()
   }
 
   async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy()
+    for (const { client, server } of this.#connections) for (const socket of [client, server]) socket.destroy()
+    for (const socket of this.#ending) socket.destroy()
     this.#server.close()
     await once(this.#server, 'close')
   }
 
   #join(client: Socket, server: Socket): void {
+    const connection: Connection = { client, server, opening: '' }
+    this.#connections.add(connection)
     for (const [one, other] of [
       [client, server],
       [server, client],
     ] as const) {
-      this.#sockets.add(one)
-      one.on('error', () => other.destroy())
+      one.on('error', () => undefined) // 'close' follows
       one.on('close', () => {
-        this.#sockets.delete(one)
-        other.destroy()
+        this.#connections.delete(connection)
+        if (this.#held.some((h) => h.to === other)) this.#ending.add(other)
+        else other.destroy()
       })
     }
-    server.on('data', (bytes) => this.#pass('to-client', client, bytes))
+    server.on('data', (bytes) => this.#pass('to-client', connection, bytes))
     client.on('data', (bytes) => {
-      if (this.#watch !== null && bytes.includes(this.#watch.text)) {
-        this.#holding = ['to-server']
-        this.#watch.seen()
+      if (connection.opening.length < OPENING_BYTES) connection.opening += bytes.toString('latin1')
+      const watch = this.#watch
+      if (watch !== null && (typeof watch.match === 'string' ? bytes.includes(watch.match) : watch.match(bytes))) {
+        this.#hold = { ways: ['to-server'], of: null }
         this.#watch = null
+        watch.seen()
       }
-      if (this.latencyMs === 0) this.#pass('to-server', server, bytes)
-      else setTimeout(() => this.#pass('to-server', server, bytes), this.latencyMs)
+      if (this.latencyMs === 0) this.#pass('to-server', connection, bytes)
+      else setTimeout(() => this.#pass('to-server', connection, bytes), this.latencyMs)
     })
   }
 
-  #pass(way: Way, to: Socket, bytes: Buffer): void {
-    if (this.#holding.includes(way)) this.#held.push({ to, bytes })
+  #pass(way: Way, connection: Connection, bytes: Buffer): void {
+    const to = way === 'to-server' ? connection.server : connection.client
+    const hold = this.#hold
+    if (hold?.ways.includes(way) && (hold.of === null || connection.opening.includes(hold.of)))
+      this.#held.push({ to, bytes })
     else if (to.writable) to.write(bytes)
   }
 }

@@ -5,13 +5,11 @@ import { closeSync, openSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { launchServer, servers, type Launch, type ServerName } from '../../tools/stack/servers.mjs'
+import { launchServer, servers, type KafkaSettings, type Launch, type ServerName } from '../../tools/stack/servers.mjs'
 import type { StackEndpoints } from './endpoints.ts'
 
 /** A broker that was killed is let in again when its old session is over, by default only after 9 s. */
-const SETTINGS: Partial<Record<ServerName, readonly string[]>> = {
-  kafka: ['broker.session.timeout.ms=3000', 'broker.heartbeat.interval.ms=500'],
-}
+const SHORT_SESSION = ['broker.session.timeout.ms=3000', 'broker.heartbeat.interval.ms=500']
 
 export class PrivateServer<N extends ServerName = ServerName> {
   readonly name: N
@@ -28,12 +26,17 @@ export class PrivateServer<N extends ServerName = ServerName> {
     this.#launch = launch
   }
 
-  /** Ready when it resolves. */
-  static async start<N extends ServerName>(name: N): Promise<PrivateServer<N>> {
+  /**
+   * Ready when it resolves.
+   *
+   * @param settings of Kafka
+   */
+  static async start<N extends ServerName>(name: N, settings: KafkaSettings = () => []): Promise<PrivateServer<N>> {
     servers[name].install()
     const dir = await mkdtemp(join(tmpdir(), `weir-${name}-`))
     const log = openSync(join(dir, 'log'), 'a')
-    const server = new PrivateServer(name, dir, log, await servers[name].prepare(dir, log, SETTINGS[name]))
+    const launch = await servers[name].prepare(dir, log, (ports) => [...SHORT_SESSION, ...settings(ports)])
+    const server = new PrivateServer(name, dir, log, launch)
     // A runner that ends in any way leaves no server behind.
     process.once('exit', server.#killNow)
     await server.start()

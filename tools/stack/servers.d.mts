@@ -9,11 +9,10 @@ export interface Launch {
   readonly endpoint: unknown
   ready(): boolean | Promise<boolean>
 }
+/** Lines of Kafka's server.properties, given the ports that were chosen. */
+export type KafkaSettings = (ports: { readonly port: number; readonly controller: number }) => readonly string[]
 export const servers: Readonly<
-  Record<
-    ServerName,
-    { install(): void; prepare(dir: string, log: number, settings?: readonly string[]): Promise<Launch> }
-  >
+  Record<ServerName, { install(): void; prepare(dir: string, log: number, settings?: KafkaSettings): Promise<Launch> }>
 >
 export function launchServer(
   name: string,
@@ -21,3 +20,4 @@ export function launchServer(
   log: number,
   started?: (child: ChildProcess) => void,
 ): Promise<ChildProcess>
+export function freePorts(n: number): Promise<number[]>

@@ -183,8 +183,8 @@ function tcpAnswers(port, send, expected) {
 export const servers = {
   kafka: {
     install: installKafka,
-    /** @param properties lines added to server.properties */
-    async prepare(dir, log, properties = []) {
+    /** @param settings ports → lines of server.properties behind those below: the last one of a name counts */
+    async prepare(dir, log, settings = () => []) {
       const [port, controller] = await freePorts(2)
       const data = emptyFolder(dir, 'kafka-data')
       const configuration = join(dir, 'kafka.properties')
@@ -214,7 +214,7 @@ export const servers = {
           'auto.create.topics.enable=false',
           // Records carry event time: by it they would be older than any retention, and vanish during a test.
           'log.retention.ms=-1',
-          ...properties,
+          ...settings({ port, controller }),
         ].join('\n'),
       )
       const log4j = join(dir, 'log4j2.properties')
