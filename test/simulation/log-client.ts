@@ -120,7 +120,7 @@ export class SimLogClient implements TransactionalLog {
         if (batch.records === null || (readCommitted && this.#kafka.isAborted(topic, partition, batch))) continue
         for (const [i, record] of batch.records.entries()) {
           if (batch.offset + i < offset || records.length >= maxRecords) continue
-          records.push({ ...record, offset: batch.offset + i })
+          records.push({ ...record, offset: batch.offset + i, transaction: `${batch.pid}:${batch.epoch}` })
           next = batch.offset + i + 1
         }
       }

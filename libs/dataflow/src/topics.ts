@@ -4,6 +4,8 @@ import type { AsideRecord, TopicRecord } from '@weir/model'
 export interface StoredRecord extends TopicRecord {
   readonly partition: number
   readonly offset: number
+  /** Which transaction it came in: the same for all its records in all topics, of no other one. */
+  readonly transaction: string
 }
 
 /** A place between two records. */

@@ -41,6 +41,7 @@ interface Batch {
   readonly offset: number
   readonly count: number
   readonly pid: string
+  readonly epoch: number
   readonly frame: FrameRef | null
   readonly control: 'commit' | 'abort' | null
   aborted: boolean
@@ -228,10 +229,11 @@ export class EmbeddedLog implements TransactionalLog {
       next = batch.offset + batch.count
       if (batch.frame === null || (readCommitted && batch.aborted) || undecided.has(batch)) continue
       const change = packr.unpack(await this.#storage.read(batch.frame)) as Extract<Change, { t: 'append' }>
+      const transaction = `${batch.pid}:${batch.epoch}`
       change.records.forEach(([key, value, timestamp, headers], n) => {
         const at = batch.offset + n
         if (at < offset || records.length >= maxRecords) return
-        records.push({ key, value, timestamp, offset: at, ...(headers && { headers }) })
+        records.push({ key, value, timestamp, offset: at, transaction, ...(headers && { headers }) })
         next = at + 1
       })
     }
@@ -279,7 +281,8 @@ export class EmbeddedLog implements TransactionalLog {
         const open = (producer.open ??= this.#begin(producer))
         const partition = this.#partition(change.topic, change.partition)
         const count = change.records.length
-        const batch: Batch = { offset: change.at, count, pid: producer.pid, frame, control: null, aborted: false }
+        const { pid, epoch } = producer
+        const batch: Batch = { offset: change.at, count, pid, epoch, frame, control: null, aborted: false }
         partition.batches.push(batch)
         partition.end = change.at + count
         open.batches.push(batch)
@@ -314,6 +317,7 @@ export class EmbeddedLog implements TransactionalLog {
         offset: partition.end,
         count: 1,
         pid: producer.pid,
+        epoch: producer.epoch,
         frame: null,
         control,
         aborted: false,

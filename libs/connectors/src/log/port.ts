@@ -14,6 +14,8 @@ export interface LogRecord {
 }
 export interface ReadRecord extends LogRecord {
   readonly offset: number
+  /** Of its transaction, in every topic; of no other one. */
+  readonly transaction: string
 }
 export interface Marker {
   readonly group: string

@@ -138,6 +138,7 @@ export class LogClient implements TransactionalLog {
       value: optional(x.value),
       timestamp: x.timestamp,
       offset: 0,
+      transaction: '',
       headers: headersOut(x.headers),
     }))
     const full = { ...request, records, markerGroup: '', markerSequence: 0 }
@@ -182,11 +183,12 @@ export class LogClient implements TransactionalLog {
   async read(request: Parameters<TransactionalLog['read']>[0]): Promise<Awaited<ReturnType<TransactionalLog['read']>>> {
     const full = { beyondOpen: false, ...request }
     const answer = await this.#ask<wire.ReadResponse>((m, o, r) => this.#client.read(full, m, o, r))
-    const records = answer.records.map(({ key, value, timestamp, offset, headers }) => ({
+    const records = answer.records.map(({ key, value, timestamp, offset, transaction, headers }) => ({
       key: key ?? null,
       value: value ?? null,
       timestamp,
       offset,
+      transaction,
       ...(headers.length > 0 && { headers: headersIn(headers) }),
     }))
     return { records, nextOffset: answer.nextOffset }

@@ -44,6 +44,7 @@ test('a batch cut off by the fetch limit is left for the next fetch', () => {
   const whole = b.finish(identity, 0)
   expect(readBatches(whole.subarray(0, whole.length - 1), 0n, null)).toEqual({
     chunks: [],
+    owners: [],
     control: [],
     nextOffset: null,
   })

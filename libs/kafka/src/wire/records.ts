@@ -178,8 +178,17 @@ export interface ControlRecord {
   readonly type: 'commit' | 'abort'
 }
 
+/** Whose a batch is. Not transactional: committed by being there. */
+export interface BatchOwner {
+  readonly producerId: bigint
+  readonly producerEpoch: number
+  readonly transactional: boolean
+}
+
 export interface ReadBatches {
   readonly chunks: readonly RawRecords[]
+  /** Of each chunk. */
+  readonly owners: readonly BatchOwner[]
   readonly control: readonly ControlRecord[]
   /** Offset behind everything in the buffer, whether visible or not; null when no whole batch was in it. */
   readonly nextOffset: bigint | null
@@ -195,6 +204,7 @@ export function readBatches(
   aborted: readonly { producerId: bigint; firstOffset: bigint }[] | null,
 ): ReadBatches {
   const chunks: RawRecords[] = []
+  const owners: BatchOwner[] = []
   const control: ControlRecord[] = []
   let nextOffset: bigint | null = null
   const pending = aborted === null ? [] : [...aborted].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1))
@@ -222,12 +232,16 @@ export function readBatches(
       const hidden = attributes & TRANSACTIONAL && aborting.has(producerId)
       if (!hidden && nextOffset > from) {
         const chunk = readRecords(buffer, at, end, attributes, baseOffset, from)
-        if (chunk.count > 0) chunks.push(chunk)
+        if (chunk.count > 0) {
+          chunks.push(chunk)
+          const transactional = (attributes & TRANSACTIONAL) !== 0
+          owners.push({ producerId, producerEpoch: buffer.readInt16BE(at + 51), transactional })
+        }
       }
     }
     at = end
   }
-  return { chunks, control, nextOffset }
+  return { chunks, owners, control, nextOffset }
 }
 
 function readRecords(

@@ -1,0 +1,125 @@
+/** Topics at the brokers from outside every job. */
+import { recordAt, type StoredRecord, type TopicCursor, type Topics, type TopicsTransaction } from '@weir/dataflow'
+import { WeirError } from '@weir/model'
+import type { KafkaConnections } from './connections.ts'
+import { fetchRecords, listOffsets } from './wire/apis.ts'
+import type { Reader } from './wire/bytes.ts'
+import { errorName } from './wire/errors.ts'
+import { readBatches } from './wire/records.ts'
+
+const FETCH_BYTES_MAX = 1 << 20
+const FETCH_WAIT_MS = 100
+/** Read and not decided, of one partition: the reader says so instead of holding a whole topic. */
+const UNDECIDED_BYTES_MAX = 256 << 20
+
+/** A record whose turn has not come: its own transaction, or one before it, is not decided. */
+interface Held {
+  readonly record: StoredRecord
+  outcome: 'open' | 'commit' | 'abort'
+}
+
+export class KafkaTopics implements Topics {
+  readonly #kafka: KafkaConnections
+  readonly #signal: AbortSignal
+
+  /** `signal` ends every wait. The connections are closed with it. */
+  constructor(kafka: KafkaConnections, signal: AbortSignal) {
+    this.#kafka = kafka
+    this.#signal = signal
+  }
+
+  async *read(topic: string, from: TopicCursor = { partition: 0, offset: 0 }): AsyncGenerator<StoredRecord> {
+    for (const partition of await this.#kafka.partitions(topic)) {
+      if (partition < from.partition) continue
+      yield* this.#partition(topic, partition, partition === from.partition ? BigInt(from.offset) : 0n)
+    }
+  }
+
+  /** Uncommitted, with the control records as judges: a transaction that is open holds up nothing but itself. */
+  async *#partition(topic: string, partition: number, from: bigint): AsyncGenerator<StoredRecord> {
+    const [earliest, end] = await Promise.all([
+      this.#offset(topic, partition, -2n),
+      this.#offset(topic, partition, -1n),
+    ])
+    const held: Held[] = []
+    const open = new Map<bigint, Held[]>()
+    let heldBytes = 0
+    for (let offset = from > earliest ? from : earliest; offset < end;) {
+      const { chunks, owners, control, nextOffset } = await this.#fetch(topic, partition, offset)
+      if (nextOffset === null || nextOffset <= offset) break
+      let judged = 0
+      const judge = (before: number): void => {
+        for (; judged < control.length && Number(control[judged]!.offset) < before; judged++) {
+          const { producerId, type } = control[judged]!
+          for (const one of open.get(producerId) ?? []) one.outcome = type
+          open.delete(producerId)
+        }
+      }
+      for (const [i, raw] of chunks.entries()) {
+        const { producerId, producerEpoch, transactional } = owners[i]!
+        judge(raw.offsets[0]!)
+        for (let n = 0; n < raw.count; n++) {
+          const at = { partition, offset: raw.offsets[n]!, transaction: `${producerId}:${producerEpoch}` }
+          const one: Held = { record: { ...recordAt(raw, n), ...at }, outcome: transactional ? 'open' : 'commit' }
+          held.push(one)
+          heldBytes += bytesOf(one)
+          if (!transactional) continue
+          const mine = open.get(producerId)
+          if (mine === undefined) open.set(producerId, [one])
+          else mine.push(one)
+        }
+      }
+      judge(Number.POSITIVE_INFINITY)
+      let decided = 0
+      for (; decided < held.length && held[decided]!.outcome !== 'open'; decided++) {
+        const one = held[decided]!
+        heldBytes -= bytesOf(one)
+        if (one.outcome === 'commit') yield one.record
+      }
+      held.splice(0, decided)
+      if (heldBytes > UNDECIDED_BYTES_MAX) throw tooLong(topic, partition, held[0]!.record.offset)
+      offset = nextOffset
+    }
+    for (const { record, outcome } of held) if (outcome === 'commit') yield record
+  }
+
+  async #fetch(topic: string, partition: number, offset: bigint): Promise<ReturnType<typeof readBatches>> {
+    const api = fetchRecords(topic, [{ partition, offset, maxBytes: FETCH_BYTES_MAX }], {
+      maxWaitMs: FETCH_WAIT_MS,
+      readCommitted: false,
+    })
+    const one = { ...api, read: (r: Reader) => ({ ...api.read(r).partitions[0]! }) }
+    const { errorCode, records } = await this.#kafka.toLeader(topic, partition, one, this.#signal)
+    if (errorCode !== 0) throw refused('Fetch', errorCode, `${topic}-${partition}`)
+    return readBatches(records ?? Buffer.alloc(0), offset, null)
+  }
+
+  async #offset(topic: string, partition: number, at: -1n | -2n): Promise<bigint> {
+    const answer = await this.#kafka.toLeader(topic, partition, listOffsets(topic, partition, at, false), this.#signal)
+    if (answer.errorCode !== 0) throw refused('ListOffsets', answer.errorCode, `${topic}-${partition}`)
+    return answer.offset
+  }
+
+  begin(_transactionalId: string): Promise<TopicsTransaction> {
+    return Promise.reject(new Error('internal: not yet'))
+  }
+
+  close(): Promise<void> {
+    return this.#kafka.close()
+  }
+}
+
+/** With what an object costs, so that many small ones count too. */
+const bytesOf = ({ record: { key, value } }: Held): number => 200 + (key?.length ?? 0) + (value?.length ?? 0)
+
+const tooLong = (topic: string, partition: number, offset: number): WeirError =>
+  new WeirError(
+    { code: 'TOPIC_UNDECIDED', kind: 'retry', topic, partition, offset },
+    `${topic}-${partition} holds more than ${UNDECIDED_BYTES_MAX >> 20} MiB behind offset ${offset}, whose transaction is open: end it first (weir txn list)`,
+  )
+
+const refused = (request: string, code: number, what: string): WeirError =>
+  new WeirError(
+    { code: 'KAFKA_REFUSED', kind: 'retry', request, error: errorName(code), what },
+    `${request} of ${what}: ${errorName(code)}`,
+  )
