@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-/** `weir`: dev, submit, jobs, get, cancel, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, submit, jobs, get, cancel, dlq, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
 import { bundleJob } from './bundle.ts'
 import { dev } from './dev.ts'
+import { dlq } from './dlq.ts'
 import { submit } from './submit.ts'
 import { txn } from './txn.ts'
 import { needed, usage } from './usage.ts'
@@ -16,12 +17,16 @@ const USAGE = `weir – exactly-once stream processing
   weir jobs                    list the jobs
   weir get JOB-ID              one job, with the reason of its last failure
   weir cancel JOB-ID           end a job; what is published is committed
+  weir dlq list JOB-ID         dead letters: records that could not be processed
+  weir dlq replay JOB-ID ORIGIN… | --all
+                               put them back where they were read, each once
   weir txn list [JOB-ID]       transactions that are open, prepared or published
   weir txn commit TXN-ID       commit what a published epoch names, and what is before it
   weir txn abort TXN-ID        abort what none names, of a job that does not run
 
   --set NAME=VALUE             parameter of the job file (repeatable)
   --id JOB-ID                  id of the job; default: its name
+  --limit N                    dlq list: how many; default 100
   --no-wait                    submit: do not wait until it runs
   --job-manager HOST:PORT,…    default: WEIR_JOB_MANAGERS, then 127.0.0.1:7070
   --token TOKEN                default: WEIR_FLEET_TOKEN
@@ -34,6 +39,8 @@ async function main(): Promise<number> {
     options: {
       set: { type: 'string', multiple: true, default: [] },
       id: { type: 'string' },
+      all: { type: 'boolean', default: false },
+      limit: { type: 'string', default: '100' },
       'no-wait': { type: 'boolean', default: false },
       'job-manager': { type: 'string' },
       token: { type: 'string' },
@@ -41,7 +48,7 @@ async function main(): Promise<number> {
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
-  const [verb, argument, object] = positionals
+  const [verb, argument, object, ...others] = positionals
   if (values.help || verb === undefined) {
     console.log(USAGE)
     return values.help ? 0 : 2
@@ -79,6 +86,12 @@ async function main(): Promise<number> {
         print(job, `${job.jobId} is ${job.state}`)
         return 0
       }
+      case 'dlq':
+        return await dlq(
+          client,
+          { verb: argument, jobId: object, origins: others, all: values.all, limit: positive(values.limit) },
+          print,
+        )
       case 'txn':
         return await txn(client, { verb: argument, object }, print)
       default:
@@ -87,6 +100,11 @@ async function main(): Promise<number> {
   } finally {
     client.close()
   }
+}
+
+function positive(limit: string): number {
+  if (/^[1-9]\d{0,6}$/.test(limit)) return Number(limit)
+  throw usage(`--limit is "${limit}"; give a whole number above 0`)
 }
 
 function parameters(pairs: readonly string[]): Record<string, string> {

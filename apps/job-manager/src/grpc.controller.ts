@@ -2,6 +2,7 @@
 import type { Metadata, ServerReadableStream, sendUnaryData } from '@grpc/grpc-js'
 import { Controller, Inject } from '@nestjs/common'
 import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
+import type { DeadLetter } from '@weir/dataflow'
 import type { JobView, LedgerEntry } from '@weir/job'
 import { jobId } from '@weir/model'
 import type { jobs } from '@weir/proto'
@@ -82,6 +83,25 @@ export class GrpcController {
     })
   }
 
+  @GrpcMethod('Jobs', 'listDeadLetters')
+  listDeadLetters(request: jobs.DeadLettersRequest, metadata: Metadata): Promise<jobs.DeadLettersResponse> {
+    return this.#answer(metadata, async () => {
+      const term = await this.#manager.term()
+      const { letters, next } = await term.deadLetters.list(jobId(request.jobId), request)
+      return { letters: letters.map(deadLetterView), next: next ?? '' }
+    })
+  }
+
+  @GrpcMethod('Jobs', 'replayDeadLetters')
+  replayDeadLetters(request: jobs.ReplayRequest, metadata: Metadata): Promise<jobs.ReplayResponse> {
+    const { jobId: id, origins, all } = request
+    return this.#answer(metadata, async () => {
+      const term = await this.#manager.term()
+      const replay = await term.deadLetters.replay(jobId(id), all ? null : (origins ?? []))
+      return { ...replay, refused: [...replay.refused] }
+    })
+  }
+
   async #answer<T>(metadata: Metadata, call: () => Promise<T>): Promise<T> {
     try {
       this.#manager.authorize(tokenOf(metadata))
@@ -127,4 +147,15 @@ const transactionView = (e: LedgerEntry): jobs.TransactionView => ({
   startedAt: e.startedAt ?? undefined,
   timeoutMs: e.timeoutMs ?? undefined,
   partitions: [...e.partitions],
+})
+
+const deadLetterView = (l: DeadLetter): jobs.DeadLetterView => ({
+  ...l,
+  origin: l.origin ?? undefined,
+  first: l.first ?? undefined,
+  ordinal: l.ordinal ?? undefined,
+  replay: l.replay ?? undefined,
+  replayed: l.replayed ?? undefined,
+  key: l.key ?? undefined,
+  value: l.value ?? undefined,
 })

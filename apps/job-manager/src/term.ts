@@ -13,9 +13,10 @@ import {
   type LedgerEntry,
   type SinkOutcome,
 } from '@weir/job'
-import { WeirError, asWeirError, type Clock, type JobId, type TaskManagerId } from '@weir/model'
+import { WeirError, asWeirError, systemRandom, type Clock, type JobId, type TaskManagerId } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
+import { DeadLetters } from './dead-letters.ts'
 import { FleetJanitor } from './fleet-janitor.ts'
 import { Ledger } from './ledger.ts'
 
@@ -37,6 +38,7 @@ export class Term {
   readonly #deps: TermDeps
   readonly #slots = new FleetSlots()
   readonly #ledger: Ledger
+  readonly deadLetters: DeadLetters
   readonly #masters = new Map<JobId, JobMaster>()
   /** Jobs that have ended, with their last view where this term saw it. */
   readonly #records = new Map<JobId, { record: JobRecord; view: JobView | null }>()
@@ -45,10 +47,12 @@ export class Term {
   constructor(deps: TermDeps) {
     this.#deps = deps
     const { leadership, stores, fleet, clock } = deps
+    const janitor = new FleetJanitor(fleet)
+    this.deadLetters = new DeadLetters({ janitor, random: systemRandom, planOf: (jobId) => this.#planOf(jobId) })
     this.#ledger = new Ledger({
       leadership,
       stores,
-      janitor: new FleetJanitor(fleet),
+      janitor,
       clock,
       running: (jobId) => this.#masters.get(jobId) ?? null,
       allRunning: () => this.#masters.values(),
@@ -137,6 +141,11 @@ export class Term {
   /** Throws `TRANSACTION_…` with what to do instead: see libs/job/src/ledger.ts. */
   endTransaction(transactionalId: string, decision: 'commit' | 'abort'): Promise<LedgerEntry> {
     return this.#ledger[decision](transactionalId)
+  }
+
+  #planOf(jobId: JobId): PlanSummary {
+    this.get(jobId)
+    return this.#masters.get(jobId)?.spec.plan ?? (this.#records.get(jobId)!.record.plan as PlanSummary)
   }
 
   // ---- what the fleet says ------------------------------------------------------------------------------------------

@@ -68,6 +68,25 @@ export class JobsClient {
     return answer.transactions
   }
 
+  /** `from`: `next` of the page before, empty at first. */
+  listDeadLetters(
+    jobId: string,
+    page: { readonly from: string; readonly limit: number },
+  ): Promise<jobs.DeadLettersResponse> {
+    const request = { jobId, ...page }
+    return this.#ask((c, reply: Reply<jobs.DeadLettersResponse>) =>
+      c.listDeadLetters(request, this.#metadata, slow(), reply),
+    )
+  }
+
+  /** @param origins null: all that can be */
+  replayDeadLetters(jobId: string, origins: readonly string[] | null): Promise<jobs.ReplayResponse> {
+    const request = { jobId, origins: [...(origins ?? [])], all: origins === null }
+    return this.#ask((c, reply: Reply<jobs.ReplayResponse>) =>
+      c.replayDeadLetters(request, this.#metadata, slow(), reply),
+    )
+  }
+
   decideTransaction(transactionalId: string, decision: 'commit' | 'abort'): Promise<jobs.TransactionView> {
     const request = { transactionalId, commit: decision === 'commit' }
     return this.#ask((c, reply: Reply<jobs.TransactionView>) =>
