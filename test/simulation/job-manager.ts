@@ -1,6 +1,6 @@
 /** A job-manager process: the real election, stores, Term and FleetServer. It campaigns, leads, campaigns again. */
 import { EtcdElection, EtcdHeadRegister, EtcdJobStore, ArbitratedCheckpointStore } from '@weir/metadata'
-import type { Generation } from '@weir/model'
+import type { Generation, JobId } from '@weir/model'
 import { FLEET_DEFAULTS, FleetServer } from '@weir/wire'
 import { Term } from '../../apps/job-manager/src/term.ts'
 import { etcdClientOf } from './etcd.ts'
@@ -50,6 +50,11 @@ export class JobManagerProcess {
 
   get leading(): boolean {
     return this.#term !== null
+  }
+
+  /** As a user asks for it: nobody hears of a refusal but who asked. */
+  cancel(jobId: JobId): void {
+    this.process.run(() => void this.#term?.cancel(jobId).catch(() => undefined))
   }
 
   async #lead(): Promise<void> {

@@ -25,7 +25,11 @@ export const recordAt = (id: number): Numbered => ({ id, key: `k${(id * 7) % KEY
 const text = (buffer: Buffer, start: number, end: number): unknown => JSON.parse(buffer.toString('utf8', start, end))
 
 /** A random job of this shape: settings within the rules (PROTOCOL B1 holds for some, heals the others). */
-export function jobOf(settings: JobSettings, recordsPerSecond: number): { plan: Plan; graphHash: string } {
+export function jobOf(
+  settings: JobSettings,
+  recordsPerSecond: number,
+  onLost: 'heal' | 'fail' = 'heal',
+): { plan: Plan; graphHash: string } {
   const job: JobDefinition = {
     kind: 'weir.job',
     version: 1,
@@ -56,7 +60,7 @@ export function jobOf(settings: JobSettings, recordsPerSecond: number): { plan: 
         {
           kind: 'sink',
           uid: operatorUid('out'),
-          descriptor: { connector: 'log', topic: OUT },
+          descriptor: { connector: 'log', topic: OUT, onLost },
           encodeKey: String,
           encodeValue: (v) => JSON.stringify(v),
         },

@@ -36,6 +36,13 @@ export interface ProducerOf {
   readonly pid: number
   readonly epoch: number
 }
+interface Mark {
+  readonly group: string
+  readonly offset: number
+  readonly metadata: string
+  /** Its place in the log of offset commits. */
+  readonly appended: number
+}
 /** A transaction as the checkers see it. */
 export interface TransactionRecord {
   readonly serial: number
@@ -43,7 +50,7 @@ export interface TransactionRecord {
   readonly pid: number
   readonly epoch: number
   readonly startedAt: number
-  readonly marks: { readonly group: string; readonly offset: number; readonly metadata: string }[]
+  readonly marks: Mark[]
   records: number
   outcome: 'open' | 'commit' | 'abort'
   why: string
@@ -82,6 +89,8 @@ interface Partition {
 interface Group {
   offset: number | null
   metadata: string
+  /** Place of the commit that stands in `offset`. */
+  appended: number
   readonly pending: Set<number>
 }
 
@@ -102,6 +111,7 @@ export class SimKafka implements Server {
   readonly #groups = new Map<string, Group>()
   readonly transactions: TransactionRecord[] = []
   #nextPid = 1_000
+  #appended = 0
   /** Told when a commit is decided: from here on it will be visible, whatever happens. */
   onCommit: (transaction: TransactionRecord) => void = () => {}
 
@@ -204,7 +214,7 @@ export class SimKafka implements Server {
     const errorCode = this.#join(id, by)
     if (errorCode !== NONE) return { errorCode }
     const { record } = this.#producers.get(id)!.open!
-    record.marks.push({ group, offset, metadata })
+    record.marks.push({ group, offset, metadata, appended: ++this.#appended })
     this.#group(group).pending.add(record.serial)
     this.#world.trace(`kafka mark ${group}=${offset} by ${id} ${by.pid}/${by.epoch}`)
     return { errorCode: NONE }
@@ -233,6 +243,7 @@ export class SimKafka implements Server {
     const g = this.#group(group)
     g.offset = offset
     g.metadata = metadata
+    g.appended = ++this.#appended
     this.#world.trace(`kafka offset ${group}=${offset}`)
     return { errorCode: NONE }
   }
@@ -358,11 +369,12 @@ export class SimKafka implements Server {
         p.producers.set(record.pid, { epoch, nextSequence: 0, recent: [] })
       })
     }
-    for (const { group, offset, metadata } of record.marks) {
+    for (const { group, offset, metadata, appended } of record.marks) {
       later(() => {
         const g = this.#group(group)
         g.pending.delete(record.serial)
-        if (commit) Object.assign(g, { offset, metadata })
+        // Control records may come in any order; what was written later stands.
+        if (commit && appended > g.appended) Object.assign(g, { offset, metadata, appended })
       })
     }
   }
@@ -380,7 +392,8 @@ export class SimKafka implements Server {
 
   #group(name: string): Group {
     let group = this.#groups.get(name)
-    if (group === undefined) this.#groups.set(name, (group = { offset: null, metadata: '', pending: new Set() }))
+    if (group === undefined)
+      this.#groups.set(name, (group = { offset: null, metadata: '', appended: 0, pending: new Set() }))
     return group
   }
 

@@ -105,8 +105,15 @@ export class SimLogClient implements TransactionalLog {
     return offset
   }
 
-  transactions(): Promise<never> {
-    throw new Error('not simulated')
+  transactions(prefix: string): ReturnType<TransactionalLog['transactions']> {
+    return this.#ask(`ListTransactions ${prefix}`, () =>
+      this.#kafka
+        .openTransactions()
+        .filter((t) => t.transactionalId.startsWith(prefix))
+        .map(({ transactionalId, pid, epoch }) => {
+          return { transactionalId, ...identity({ pid, epoch }), timeoutMs: 0, partitions: [] }
+        }),
+    )
   }
 
   read(request: Parameters<TransactionalLog['read']>[0]): ReturnType<TransactionalLog['read']> {

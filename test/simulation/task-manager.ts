@@ -11,8 +11,9 @@ import { FleetClient, type SliceCommand, type SliceId, type SliceReportMessage }
 import { openControlStream } from './control-stream.ts'
 import { SimExchange } from './exchange.ts'
 import type { Fleet } from './fleet.ts'
+import { janitor } from './janitor.ts'
 import { SimLogClient } from './log-client.ts'
-import { SimObjectStore } from './objects.ts'
+import { PLAIN, SimObjectStore } from './objects.ts'
 import { SimStateStore } from './state-store.ts'
 import { Process } from './world.ts'
 
@@ -51,7 +52,7 @@ export class TaskManagerProcess {
         handlers: {
           joined: (id, generation) => world.trace(`${process.name} joined as ${id} g${generation}`),
           command: (command) => this.#command(command),
-          janitor: () => Promise.reject(new Error('not simulated')),
+          janitor: (request) => janitor(fleet, process, request),
           disconnected: (reason) => this.#disconnected(reason),
           slices: () => [...this.#slots.values()].map((s) => s.slice),
         },
@@ -234,7 +235,8 @@ class Slot {
       encodeValue: node.encodeValue,
       asides,
     }
-    const staged = new ObjectStagedOutput(context, { objects, clock, codec: PLAIN })
+    const heals = node.descriptor['onLost'] !== 'fail'
+    const staged = heals ? new ObjectStagedOutput(context, { objects, clock, codec: PLAIN }) : null
     return new LogSink(options, { context, log, clock, staged })
   }
 
@@ -274,9 +276,4 @@ class Slot {
     const message = structuredClone({ ...report, slice }) as SliceReportMessage
     this.#soon(() => this.#main.report(message))
   }
-}
-
-const PLAIN = {
-  compress: (part: Buffer) => Promise.resolve(part),
-  decompress: (stored: Uint8Array) => Promise.resolve(Buffer.from(stored)),
 }

@@ -32,7 +32,8 @@ export class FleetJanitor implements Janitor {
         return await this.#fleet.ask(id, request, TIMEOUT_MS[request.type])
       } catch (thrown) {
         last = asWeirError(thrown, 'JANITOR_FAILED', 'retry')
-        if (last.kind !== 'retry' && !NOT_THERE.includes(last.code)) throw last
+        const verdict = last.kind === 'invalid' || last.kind === 'fenced'
+        if (verdict && !NOT_THERE.includes(last.code)) throw last
       }
     }
     if (last !== null) {

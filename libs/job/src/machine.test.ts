@@ -254,6 +254,15 @@ test('a job whose published epoch is final ends settled; one whose manifest cann
   const r = toPublish(running()).do(published, { type: 'committed', slice: slice(0), epoch: epoch(1) })
   r.do({ type: 'cancel' }, { type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
   expect(atTheEnd(r)[0]).toBe(true)
+  // Cut short in its first recovery: nothing is published, nothing waits.
+  const fresh = new Run().do(
+    { type: 'begin' },
+    { type: 'claimed', published: null, manifest: null },
+    ...up().slice(0, 3),
+  )
+  fresh.do({ type: 'slice-failed', slice: slice(0), failure: broken })
+  fresh.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(atTheEnd(fresh)).toEqual([true, []])
   const unreadable = new Run().do({ type: 'begin' }, { type: 'claim-failed', failure: broken })
   expect(atTheEnd(unreadable)).toEqual([false, ['out 0 0 UNSETTLED', 'out 1 0 UNSETTLED']])
 })

@@ -205,7 +205,9 @@ export function end(state: JobState, ending: Ending, known = true): JobStep {
   const epoch = publishedEpoch(state)
   const settled = known && epoch <= state.coordinator.final
   const { plan } = state.spec
-  const outcomes = settled ? state.outcomes : unsettled(plan.sinks, subtasksOf(state.spec), epoch, state.outcomes)
+  const outcomes = settled
+    ? state.outcomes.filter((o) => o.state !== 'UNSETTLED') // a recovery of nothing, cut short
+    : unsettled(plan.sinks, subtasksOf(state.spec), epoch, state.outcomes)
   return {
     state: { ...common(state), phase: 'ended', ending, outcomes, slices: new Map() },
     effects: [{ type: 'release-slots' }, { type: 'ended', ending, settled }],
