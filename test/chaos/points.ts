@@ -91,7 +91,10 @@ function point(
   }
 }
 
-export function pointOf(phase: Phase, pick: number): Point {
+/** One of the phase: by name, or chosen by a number in [0, 1). */
+export function pointOf(phase: Phase, which: string | number): Point {
   const of = POINTS.filter((p) => p.phase === phase)
-  return of[Math.floor(pick * of.length)]!
+  const found = typeof which === 'string' ? of.find((p) => p.name === which) : of[Math.floor(which * of.length)]
+  if (found === undefined) throw new Error(`internal: no point "${which}" in ${phase}`)
+  return found
 }
