@@ -87,7 +87,11 @@ function point(
   return {
     phase,
     name,
-    hold: (world, jobId) => Promise.race(toxics(world).map((toxic) => toxic.holdFrom(match(jobId)))),
+    async hold(world, jobId) {
+      const all = toxics(world)
+      await Promise.race(all.map((toxic) => toxic.holdFrom(match(jobId))))
+      for (const toxic of all) toxic.ignore()
+    },
   }
 }
 

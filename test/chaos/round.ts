@@ -11,8 +11,8 @@ import type { Round } from './plan.ts'
 import { pointOf } from './points.ts'
 import type { World } from './world.ts'
 
-const ORDERS = 15_000
-const RATE = 2_500
+const ORDERS = 20_000
+const RATE = 2_000
 const PARTITIONS = 4
 export const jobFile = new URL('chaos.job.ts', import.meta.url).pathname
 /** The phase must come by itself within this. */

@@ -71,6 +71,11 @@ export class Toxic {
     return new Promise((resolve) => (this.#watch = { match, seen: resolve }))
   }
 
+  /** Ends a `holdFrom` that has not happened. */
+  ignore(): void {
+    this.#watch = null
+  }
+
   /** Everything kept back is delivered, in order; the network is whole again. */
   release(): void {
     this.#hold = null
