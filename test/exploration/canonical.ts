@@ -178,7 +178,7 @@ class Text {
     if (t.recovery) {
       const { state, effect } = t.recovery
       const { restored, unproven, marker } = state
-      text += ` r${state.phase} ${effect.type} ${unproven.length} m${marker}${t.healing ? ' healing' : ''}`
+      text += ` r${state.phase} ${effect.type} ${unproven.map((h) => h.sequence)} m${marker}${t.healing ? ' healing' : ''}`
       text += ` s${restored.sequence}${this.#handles(k, restored.handles)}`
     }
     return text

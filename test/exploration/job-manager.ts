@@ -22,7 +22,7 @@ export function elect(world: World, at: number, spec: JobSpec): void {
   world.managers[at] = {
     generation,
     job: jobFor(spec, generation),
-    arbiter: arbiterFor(generation, spec.plan.settings.arbiter),
+    arbiter: arbiterFor(generation, world.arbiter),
     calls: [],
     asking: null,
     claims: 0,
@@ -296,7 +296,7 @@ function answer(world: World, at: number, event: ArbiterEvent): void {
       const { revision, mirrorTag } = next.state
       const outcome = {
         kind: 'published' as const,
-        published: { manifest: effect.ref, headRevision: revision, mirrorTag: mirrorTag! },
+        published: { manifest: effect.ref, headRevision: revision, mirrorTag },
       }
       return publishAnswered(world, at, call, outcome)
     }

@@ -51,7 +51,6 @@ export function ended(world: World, { state, error }: Ending): void {
 
 /** Every chunk visible at most once, none before an earlier one, none that is not published; no register below the truth. */
 export function broken(world: World): string | null {
-  if (world.broken !== null) return world.broken
   const highest = world.published?.epoch ?? 0
   const held = Math.max(world.register.manifest?.epoch ?? 0, world.mirror.head?.manifest?.epoch ?? 0)
   if (held < highest) return `the arbiters hold epoch ${held}, ${highest} was published`

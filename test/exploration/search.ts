@@ -15,6 +15,8 @@ export interface ExploreOptions extends Bounds {
   readonly statesMax: number
   /** Leaves the liveness checks out. */
   readonly safetyOnly: boolean
+  /** Only faults whose label matches: deeper with the same effort. */
+  readonly faultsLike?: RegExp
   readonly progress?: (depth: number, states: number, front: number) => void
 }
 
@@ -38,23 +40,26 @@ export function explore(options: ExploreOptions): Exploration {
   let front = [{ at: 0, world: first }]
   let depth = 0
   let steps = 0
-  const over = (complete: boolean, found: string | null, at = 0): Exploration => ({
+  const over = (complete: boolean, found: string | null, at = 0, ...last: string[]): Exploration => ({
     states: seen.size,
     steps,
     depth,
     complete,
-    counterexample: found === null ? null : { broken: found, trace: graph.trace(at) },
+    counterexample: found === null ? null : { broken: found, trace: [...graph.trace(at), ...last] },
   })
   while (front.length > 0) {
     const next: typeof front = []
     for (const { at, world } of front) {
       let moves = 0
       for (const { label, fault, apply } of actions(world, spec)) {
+        if (fault && options.faultsLike?.test(label) === false) continue
         const after = copyWorld(world)
         if (fault) after.faults--
         apply(after)
         conclude(after)
         steps++
+        // A step may break a property and lead to a state that was seen before.
+        if (after.broken !== null) return over(false, after.broken, at, label)
         const { index: to, fresh } = seen.add(hash(canonical(after)))
         if (!fault && to !== at) {
           moves++

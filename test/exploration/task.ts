@@ -49,6 +49,7 @@ export function recover(world: World, slice: SliceId, snapshot: SubtaskSnapshot 
 
 export function run(world: World, slice: SliceId): void {
   change(world, slice, (task) => {
+    if (task.phase !== 'recovered') return task
     if (task.position === world.chunks) inputEnded(world, slice.subtask, task)
     return { ...task, phase: 'running' }
   })
@@ -138,7 +139,7 @@ function recoveryStep(world: World, subtask: number, task: Task, heard = true): 
       return failed(world, subtask, after, code, kind, message)
     }
     if (recovery.effect.type !== 'done') return put(world, subtask, after)
-    put(world, subtask, { ...after, phase: 'recovered', recovery: null })
+    put(world, subtask, { ...after, pool: poolOf(after, world.kafka[subtask]!), phase: 'recovered', recovery: null })
     const proofs = recovery.effect.proofs.map(({ sequence, by }) => ({ sink: SINK, sequence, by }))
     report(world, task, { type: 'recovered', slice: sliceOf(subtask, task), proofs })
   }
@@ -175,8 +176,9 @@ function recoveryStep(world: World, subtask: number, task: Task, heard = true): 
     const chunks = handle.staged!.parts.flatMap(({ key }) => world.staged[subtask]!.get(key) ?? [])
     if (chunks.length === 0)
       return breakWorld(world, `sink${subtask} must heal transaction ${handle.sequence}, and its staged output is gone`)
-    if (!produced(world, subtask, 0, task.pool[0]!.epoch, chunks)) return refusedBy('Produce')
-    put(world, subtask, { ...task, healing: true })
+    const pool = poolOf(task, kafka)
+    if (!produced(world, subtask, 0, pool[0]!.epoch, chunks)) return refusedBy('Produce')
+    put(world, subtask, { ...task, pool, healing: true })
   }
 
   function endHealing(heard: boolean): void {
@@ -195,6 +197,10 @@ function recoveryStep(world: World, subtask: number, task: Task, heard = true): 
     failed(world, subtask, task, 'PRODUCER_FENCED', 'fenced', request)
   }
 }
+
+/** Without a fence it goes on with the epochs that EndTxn has answered with; only a mutant does (PROTOCOL A12). */
+const poolOf = ({ pool }: Task, { ids }: KafkaSubtask): Task['pool'] =>
+  pool.length > 0 ? pool : ids.map(({ epoch }) => ({ epoch, state: 'free' }))
 
 /** The first batch of a new transaction; for the last chunk also the news that the input has ended. */
 function write(world: World, subtask: number, task: Task): void {
@@ -346,8 +352,9 @@ function failed(world: World, subtask: number, task: Task, code: string, kind: E
   report(world, task, { type: 'slice-failed', slice: sliceOf(subtask, task), failure })
 }
 
+/** Also from one that was taken for lost: its task-manager joins again and goes on reporting (PROTOCOL A4). */
 function report(world: World, task: Task, event: Event): void {
-  if (task.connected) send(world, task.attempt.generation, event)
+  send(world, task.attempt.generation, event)
 }
 
 function put(world: World, subtask: number, task: Task): void {

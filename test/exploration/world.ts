@@ -56,7 +56,7 @@ export interface JobManager {
 export interface Task {
   readonly attempt: AttemptId
   readonly phase: 'deployed' | 'recovering' | 'recovered' | 'running' | 'failed'
-  /** False: its job-manager takes it for lost; it neither hears nor is heard. */
+  /** False: its job-manager takes it for lost and tells it nothing more. */
   readonly connected: boolean
   readonly recovery: SinkRecoveryStep | null
   /** The healing transaction is written and not ended. */
@@ -85,6 +85,7 @@ export type LatePacket =
 
 export interface World {
   readonly chunks: number
+  readonly arbiter: ArbiterKind
   faults: number
   /** etcd: the leader key (its create revision is the generation) and the head. */
   leader: Generation | null
@@ -112,7 +113,7 @@ export interface World {
 
 export type Event = JobEvent extends infer E ? (E extends unknown ? Omit<E, 'now' | 'wallClock'> : never) : never
 
-export const specFor = ({ sinks, arbiter }: Bounds): JobSpec => ({
+export const specFor = ({ sinks }: Bounds): JobSpec => ({
   jobId: jobId('j'),
   name: 'j',
   bundleDigest: digest('b'),
@@ -122,7 +123,6 @@ export const specFor = ({ sinks, arbiter }: Bounds): JobSpec => ({
     name: 'j',
     settings: {
       ...defaultSettings,
-      arbiter: arbiter === 'etcd-alone' ? 'etcd' : arbiter,
       parallelism: sinks,
       checkpoint: {
         intervalMs: 0,
@@ -141,10 +141,11 @@ export const specFor = ({ sinks, arbiter }: Bounds): JobSpec => ({
   },
 })
 
-export function firstWorld({ sinks, chunks, faults }: Bounds): World {
+export function firstWorld({ sinks, chunks, faults, arbiter }: Bounds): World {
   const each = <T>(make: () => T): T[] => Array.from({ length: sinks }, make)
   return {
     chunks,
+    arbiter,
     faults,
     leader: null,
     generations: 0,
