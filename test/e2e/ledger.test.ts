@@ -60,7 +60,12 @@ async function openTransaction(id: string, topic: string): Promise<{ producerId:
   await fleet.kafka.partitions(topic)
   const batch = new BatchBuilder()
   batch.append(Buffer.from('late'), Buffer.from('{}'), Date.now())
-  const { errorCode } = await fleet.kafka.toLeader(topic, 0, produce(id, topic, 0, batch.finish(identity, 0)), never)
+  const { errorCode } = await fleet.kafka.toLeader(
+    topic,
+    0,
+    produce('v2', id, topic, 0, batch.finish(identity, 0)),
+    never,
+  )
   expect(errorCode).toBe(0)
   return identity
 }
@@ -120,7 +125,7 @@ test('every transaction is known; by hand nothing can be ended that the job stil
   const post = await fetch(`http://${http}/api/v1/transactions/${foreign}/abort`, { method: 'POST' })
   expect(post.status).toBe(409)
   expect(await post.json()).toMatchObject({ code: 'TRANSACTION_FOREIGN', type: 'urn:weir:error:TRANSACTION_FOREIGN' })
-  await fleet.kafka.toTransaction(foreign, endTxn(foreign, identity, false), never)
+  await fleet.kafka.toTransaction(foreign, endTxn('v2', foreign, identity, false), never)
 })
 
 test('a cancelled job leaves nothing open, also when a late recovery opens a transaction after the end', async () => {

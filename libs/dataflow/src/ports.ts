@@ -208,7 +208,7 @@ export interface TwoPhaseSink {
    * - `TRANSACTION_UNKNOWN` (invalid): neither log nor marker proves anything
    * - `EPOCH_REGRESSION` (invalid): the marker stands above `restored.sequence`: the metadata is older than the output
    * - `PRODUCER_FENCED` (fenced): another recovery is at work on the same ids
-   * - `UNKNOWN_TOPIC`, `TRANSACTIONS_V2_REQUIRED` (invalid)
+   * - `UNKNOWN_TOPIC`, `TRANSACTIONS_UNSAFE` (invalid)
    */
   recover(restored: SinkState | null): Promise<readonly HandleProof[]>
   /**
@@ -238,7 +238,7 @@ export interface TwoPhaseSink {
   /** Nothing prepared, nothing open: used by tests and by the end of a job. */
   readonly pending: { readonly open: boolean; readonly prepared: number }
   /**
-   * Ends the instance. `abort`: fence the whole pool so that nothing open is left behind (cancel, failed job);
+   * Ends the instance. `abort`: abort what is open or prepared, so that nothing is left behind (cancel, failed job);
    * `leave`: touch nothing at the server (attempt replaced, process drains): recovery will resolve it.
    */
   close(mode: 'abort' | 'leave'): Promise<void>

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module'
 import net from 'node:net'
 import { WeirError, type Clock } from '@weir/model'
 import { Kafka, logLevel, type Admin } from 'kafkajs'
-import { apiVersions, type ApiCall } from './wire/apis.ts'
+import { apiVersions, type ApiCall, type Protocol } from './wire/apis.ts'
 import { Reader } from './wire/bytes.ts'
 import { errorName, mustWait } from './wire/errors.ts'
 
@@ -20,9 +20,15 @@ const REQUEST_TIMEOUT_MS = 35_000
 export const RETRY_BUDGET_MS = 60_000
 const RETRY_DELAY_MS = 20
 const RETRY_DELAY_MAX_MS = 500
+/** Before the n-th repetition, ms. */
+export const retryDelayMs = (n: number): number => Math.min(RETRY_DELAY_MS * 2 ** Math.min(n, 10), RETRY_DELAY_MAX_MS)
+/** Brokers have AddPartitionsToTxn 4 since they verify a Produce of the older protocol against it: Kafka 3.6. */
+const ADD_PARTITIONS_TO_TXN = 24
+const VERIFYING = 4
 
 // The little of kafkajs' inner objects that is used: see its src/cluster/index.js and src/network/connection.js.
 interface KafkajsBroker {
+  readonly nodeId: string
   connectionPool: { send(call: unknown): Promise<unknown> }
 }
 interface KafkajsCluster {
@@ -37,6 +43,13 @@ interface KafkajsCluster {
   readonly brokerPool: { readonly brokers: Readonly<Record<string, KafkajsBroker>> }
 }
 const COORDINATOR = { group: 0, transaction: 1 } as const
+const NOT_THE_COORDINATOR = [15, 16]
+
+/** Who is to answer a request. */
+export type Addressee =
+  | { readonly leaderOf: { readonly topic: string; readonly partition: number } }
+  | { readonly coordinatorOf: 'group' | 'transaction'; readonly id: string }
+  | { readonly nodeId: string }
 
 export interface KafkaConnectionOptions {
   readonly brokers: readonly string[]
@@ -48,6 +61,8 @@ export class KafkaConnections {
   readonly #clock: Clock
   readonly #cluster: KafkajsCluster
   #connected: Promise<void> | null = null
+  /** `group <id>` or `transaction <id>` → node id of its coordinator. */
+  readonly #coordinators = new Map<string, string>()
 
   constructor(options: KafkaConnectionOptions, deps: { clock: Clock }) {
     calmRequestQueues()
@@ -108,16 +123,40 @@ export class KafkaConnections {
     return partitions.map((p) => p.partitionId).sort((a, b) => a - b)
   }
 
-  /** Throws `TRANSACTIONS_V2_REQUIRED` (invalid) where the cluster's `transaction.version` is below 2. */
-  async requireTransactionsV2(): Promise<void> {
-    await this.connect()
-    const features = await this.send(await this.#cluster.findControllerBroker(), apiVersions())
-    const version = features.get('transaction.version') ?? 0
-    if (version >= 2) return
+  /**
+   * The transaction protocol of the cluster. Throws `TRANSACTIONS_UNSAFE` (invalid) for brokers before 3.6: a Produce that
+   * is late there opens a transaction which nobody ends, and readers wait behind it for ever (PROTOCOL C3).
+   */
+  async transactionProtocol(): Promise<Protocol> {
+    const { requests, features } = await this.anyBroker(apiVersions())
+    if ((features.get('transaction.version') ?? 0) >= 2) return 'v2'
+    if ((requests.get(ADD_PARTITIONS_TO_TXN) ?? 0) >= VERIFYING) return 'v1'
     throw new WeirError(
-      { code: 'TRANSACTIONS_V2_REQUIRED', kind: 'invalid', version },
-      `the brokers run transaction.version=${version}; Weir needs 2 (Kafka 4.0 or newer: kafka-features.sh upgrade --feature transaction.version=2)`,
+      { code: 'TRANSACTIONS_UNSAFE', kind: 'invalid', brokers: this.#options.brokers },
+      `the brokers at ${this.#options.brokers.join(', ')} are older than Kafka 3.6 and do not verify transactional writes: a delayed one could block every read_committed reader of the topic for ever. Upgrade them; Kafka 4.0 with transaction.version=2 is the best choice`,
     )
+  }
+
+  /**
+   * One request, sent once. Rejects when there is no answer, which proves nothing: it may have been carried out.
+   * `again`: it is a repetition, so leaders and addresses are looked up anew.
+   */
+  async ask<T extends { errorCode: number }>(to: Addressee, api: ApiCall<T>, again = false): Promise<T> {
+    await this.connect()
+    if (again && !('coordinatorOf' in to)) await this.#cluster.refreshMetadata()
+    if ('nodeId' in to) return this.toBroker(to.nodeId, api)
+    if ('leaderOf' in to) {
+      return this.send(await this.#leader(to.leaderOf.topic, to.leaderOf.partition), api)
+    }
+    const name = `${to.coordinatorOf} ${to.id}`
+    try {
+      const answer = await this.send(await this.#coordinator(name, to.coordinatorOf, to.id), api)
+      if (NOT_THE_COORDINATOR.includes(answer.errorCode)) this.#coordinators.delete(name)
+      return answer
+    } catch (error) {
+      this.#coordinators.delete(name)
+      throw error
+    }
   }
 
   /** To the leader of a partition; "later" and lost connections are repeated inside the budget, other codes are answered. */
@@ -127,18 +166,15 @@ export class KafkaConnections {
     api: ApiCall<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    return this.#patiently(api.apiName, signal, async (again) => {
-      if (again) await this.#cluster.refreshMetadata()
-      return this.send(await this.#leader(topic, partition), api)
-    })
+    return this.#patiently({ leaderOf: { topic, partition } }, api, signal)
   }
 
   toGroup<T extends { errorCode: number }>(group: string, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
-    return this.#toCoordinator('group', group, api, signal)
+    return this.#patiently({ coordinatorOf: 'group', id: group }, api, signal)
   }
 
   toTransaction<T extends { errorCode: number }>(id: string, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
-    return this.#toCoordinator('transaction', id, api, signal)
+    return this.#patiently({ coordinatorOf: 'transaction', id }, api, signal)
   }
 
   /** To every leader of the topic at once: for fetches. `partitions` are grouped by leader. */
@@ -181,10 +217,7 @@ export class KafkaConnections {
 
   /** As `toLeader`, to a broker by its id. */
   toNode<T extends { errorCode: number }>(nodeId: string, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
-    return this.#patiently(api.apiName, signal, async (again) => {
-      if (again) await this.#cluster.refreshMetadata()
-      return this.toBroker(nodeId, api)
-    })
+    return this.#patiently({ nodeId }, api, signal)
   }
 
   async send<T>(broker: KafkajsBroker, api: ApiCall<T>): Promise<T> {
@@ -204,33 +237,24 @@ export class KafkaConnections {
     return this.#cluster.findBroker({ nodeId: String(found?.leader ?? -1) })
   }
 
-  #toCoordinator<T extends { errorCode: number }>(
-    type: 'group' | 'transaction',
-    id: string,
-    api: ApiCall<T>,
-    signal: AbortSignal,
-  ): Promise<T> {
-    return this.#patiently(api.apiName, signal, async () => {
-      const broker = await this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType: COORDINATOR[type] })
-      return this.send(broker, api)
-    })
+  async #coordinator(name: string, type: 'group' | 'transaction', id: string): Promise<KafkajsBroker> {
+    const nodeId = this.#coordinators.get(name)
+    if (nodeId !== undefined) return this.#cluster.findBroker({ nodeId })
+    const broker = await this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType: COORDINATOR[type] })
+    this.#coordinators.set(name, String(broker.nodeId))
+    return broker
   }
 
   /** Repeats while the answer is "later" or there is none. A repeat proves nothing about the first (PROTOCOL C8). */
-  async #patiently<T extends { errorCode: number }>(
-    name: string,
-    signal: AbortSignal,
-    once: (again: boolean) => Promise<T>,
-  ): Promise<T> {
+  async #patiently<T extends { errorCode: number }>(to: Addressee, api: ApiCall<T>, signal: AbortSignal): Promise<T> {
     await this.connect()
     const deadline = this.#clock.monotonic() + RETRY_BUDGET_MS
-    let delay = RETRY_DELAY_MS
-    for (let again = false; ; again = true) {
+    for (let n = 0; ; n++) {
       signal.throwIfAborted()
       let why: string
       let cause: unknown
       try {
-        const answer = await once(again)
+        const answer = await this.ask(to, api, n > 0)
         if (!mustWait(answer.errorCode)) return answer
         why = errorName(answer.errorCode)
       } catch (error) {
@@ -240,13 +264,12 @@ export class KafkaConnections {
       }
       if (this.#clock.monotonic() >= deadline) {
         throw new WeirError(
-          { code: 'KAFKA_UNAVAILABLE', kind: 'retry', request: name, last: why },
-          `${name} had no answer for ${RETRY_BUDGET_MS} ms (last: ${why}); check the brokers ${this.#options.brokers.join(', ')}`,
+          { code: 'KAFKA_UNAVAILABLE', kind: 'retry', request: api.apiName, last: why },
+          `${api.apiName} had no answer for ${RETRY_BUDGET_MS} ms (last: ${why}); check the brokers ${this.#options.brokers.join(', ')}`,
           { cause },
         )
       }
-      await this.#clock.sleep(delay, signal)
-      delay = Math.min(delay * 2, RETRY_DELAY_MAX_MS)
+      await this.#clock.sleep(retryDelayMs(n), signal)
     }
   }
 

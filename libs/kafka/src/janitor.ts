@@ -3,7 +3,7 @@ import type { ListedTransaction, TransactionJanitor, TransactionName } from '@we
 import { WeirError } from '@weir/model'
 import type { KafkaConnections } from './connections.ts'
 import { describeTransactions, endTxn, listTransactions } from './wire/apis.ts'
-import { errorName, isRefusal } from './wire/errors.ts'
+import { errorName, verdictOf } from './wire/errors.ts'
 
 /** States of a transaction that has not ended. PrepareEpochFence: an abort for a new holder of the id. */
 const UNENDED: Readonly<Record<string, ListedTransaction['state']>> = {
@@ -57,9 +57,11 @@ export class KafkaJanitor implements TransactionJanitor {
     decision: 'commit' | 'abort',
   ): Promise<'done' | 'refused'> {
     const identity = { producerId: BigInt(of.producerId), producerEpoch: of.producerEpoch }
-    const { errorCode } = await this.#kafka.toTransaction(id, endTxn(id, identity, decision === 'commit'), this.#signal)
+    const protocol = await this.#kafka.transactionProtocol()
+    const api = endTxn(protocol, id, identity, decision === 'commit')
+    const { errorCode } = await this.#kafka.toTransaction(id, api, this.#signal)
     if (errorCode === 0) return 'done'
-    if (isRefusal(errorCode)) return 'refused'
+    if (verdictOf(errorCode) === 'refused') return 'refused'
     throw refused('EndTxn', errorCode, id)
   }
 

@@ -72,19 +72,19 @@ function holdingTheFirstProduce(): KafkaConnections {
   let sent = 0
   let release = (): void => {}
   const released = new Promise<void>((resolve) => (release = resolve))
-  const toLeader: KafkaConnections['toLeader'] = async (topic, partition, api, signal) => {
+  const ask: KafkaConnections['ask'] = async (to, api, again) => {
     if (api.apiName === 'Produce' && sent++ === 0) {
       setTimeout(release, HELD_MS)
       await released
-      return kafka.toLeader(topic, partition, api, signal)
+      return kafka.ask(to, api, again)
     }
-    const answer = await kafka.toLeader(topic, partition, api, signal)
-    release()
+    const answer = await kafka.ask(to, api, again)
+    if (api.apiName === 'Produce') release()
     return answer
   }
   return new Proxy(kafka, {
     get(target, name) {
-      if (name === 'toLeader') return toLeader
+      if (name === 'ask') return ask
       const member = target[name as keyof KafkaConnections]
       return typeof member === 'function' ? (member as () => unknown).bind(target) : member
     },

@@ -1,11 +1,11 @@
 /**
- * The two-phase sink. Records go into the open transaction of one transactional id; at the barrier that transaction is
- * completed, marked and put aside, and the next id of the pool takes over. Transactions v2: every transaction has a
- * producer epoch of its own, so nothing delayed can leak into the next one. With `staged`, every batch also goes to the
- * object store: what the broker throws away after the epoch was published is written again from there.
+ * The two-phase sink. Records go into the open transaction of one transactional id (a lane, `transaction.ts`); at the
+ * barrier that transaction is completed, marked and put aside, and the next lane of the pool takes over. Every transaction
+ * has a producer epoch of its own, so nothing delayed can leak into the next one. With `staged`, every batch also goes to
+ * the object store: what the broker throws away after the epoch was published is written again from there.
  *
  * ```
- *  id:   free ──first write──▶ open ──prepare──▶ prepared ──commit(sequence)──▶ free (with the epoch EndTxn answered, C7)
+ *  lane:   free ──first write──▶ open ──prepare──▶ prepared ──commit(sequence)──▶ free
  * ```
  */
 import { WeirError, type AsideRecord, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
@@ -24,19 +24,11 @@ import {
 } from '@weir/dataflow'
 import type { KafkaConnections } from './connections.ts'
 import { murmur2 } from './murmur2.ts'
-import {
-  endTxn,
-  fetchRecords,
-  initProducerId,
-  listOffsets,
-  offsetCommit,
-  offsetFetch,
-  produce,
-  txnOffsetCommit,
-  type ProducerIdentity,
-} from './wire/apis.ts'
-import { errorName, isRefusal } from './wire/errors.ts'
-import { BatchBuilder, readBatches, restamp } from './wire/records.ts'
+import { TransactionLane, type TransactionLaneDeps, type TransactionLaneOptions } from './lane.ts'
+import type { Marker } from './transaction.ts'
+import { fetchRecords, listOffsets, offsetCommit, offsetFetch, type Protocol } from './wire/apis.ts'
+import { refused } from './wire/errors.ts'
+import { BatchBuilder, StoredBatch, readBatches } from './wire/records.ts'
 
 export interface KafkaSinkOptions {
   readonly topic: string
@@ -51,34 +43,25 @@ const BATCH_BYTES_MAX = 512 << 10
 const LINGER_MS = 10
 /** Bytes sent and not acknowledged; `write` waits above it. */
 const IN_FLIGHT_BYTES_MAX = 8 << 20
-/** Produce requests of one partition in flight: the broker keeps the last five batches of a producer. */
-const IN_FLIGHT_PER_PARTITION = 4
+/** How long `close('abort')` may take, ms. */
+const ABORT_BUDGET_MS = 10_000
 /** Encoded keys remembered with their partition. */
 const KEY_CACHE_MAX = 50_000
 const PROOF_FETCH_BYTES = 1 << 20
 
-interface PooledId {
-  readonly id: string
-  identity: ProducerIdentity
+interface PooledLane {
+  readonly lane: TransactionLane
   state: 'free' | 'open' | 'prepared'
 }
 
-interface PartitionLane {
-  builder: BatchBuilder | null
-  nextSequence: number
-  /** The first batch must be acknowledged before others follow: it adds the partition to the transaction. */
-  first: Promise<void> | null
-  inFlight: Promise<void>[]
-}
-
 interface OpenTransaction {
-  readonly pooled: PooledId
-  readonly identity: ProducerIdentity
-  readonly lanes: Map<number, PartitionLane>
-  readonly firstOffsets: Record<string, string>
+  readonly pooled: PooledLane
+  /** By partition of the sink's topic: the batch that is being filled. */
+  readonly builders: Map<number, BatchBuilder>
   readonly staging: StagedWriter | null
+  /** It is another producer's: nothing but waiting keeps it behind what the transaction before still has under way. */
+  readonly after: Promise<unknown>
   records: number
-  failure: unknown
 }
 
 export interface KafkaSinkDeps {
@@ -98,14 +81,15 @@ export class KafkaSink implements TwoPhaseSink {
   readonly #retention: StagedRetention | null
   readonly #group: string
   #partitionCount = 0
-  #pool: PooledId[] = []
+  #protocol: Protocol = 'v2'
+  #pool: PooledLane[] = []
   #open: OpenTransaction | null = null
   #prepared: PreparedHandle[] = []
   /** Ends prepares in the order of their barriers. */
   #preparing: Promise<unknown> = Promise.resolve()
   #sequence = 0
-  /** Partition → everything the transaction before has sent there is answered. */
-  #answered = new Map<number, Promise<unknown>>()
+  /** Everything the transaction before has sent is answered. */
+  #answered: Promise<unknown> = Promise.resolve()
   #inFlightBytes = 0
   #waiters: (() => void)[] = []
   #backlog: RecordBatch[] = []
@@ -133,7 +117,7 @@ export class KafkaSink implements TwoPhaseSink {
   async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
     const { topic } = this.#options
     this.#partitionCount = (await this.#kafka.partitions(topic)).length
-    await this.#kafka.requireTransactionsV2()
+    this.#protocol = await this.#kafka.transactionProtocol()
     const onLost = this.#staged === null ? 'fail' : 'heal'
     const proofs = await recoverSink({ topic, group: this.#group, onLost }, restored, {
       end: (handle) => this.#endRestored(handle),
@@ -147,41 +131,34 @@ export class KafkaSink implements TwoPhaseSink {
     return proofs
   }
 
+  #laneOptions(transactionalId: string): TransactionLaneOptions {
+    const { transactionTimeoutMs } = this.#options
+    return { transactionalId, protocol: this.#protocol, transactionTimeoutMs }
+  }
+
+  get #laneDeps(): TransactionLaneDeps {
+    const released = (bytes: number): void => this.#released(bytes)
+    return { kafka: this.#kafka, clock: this.#clock, signal: this.#signal, released }
+  }
+
   async #endRestored(handle: PreparedHandle): Promise<boolean> {
-    const id = handle.transactionalId
-    const answer = await this.#kafka.toTransaction(id, endTxn(id, identityOf(handle), true), this.#signal)
-    if (answer.errorCode === 0) return true
-    if (isRefusal(answer.errorCode)) return false
-    throw refused('EndTxn', answer.errorCode, id)
+    const identity = { producerId: BigInt(handle.producerId), producerEpoch: handle.producerEpoch }
+    const options = this.#laneOptions(handle.transactionalId)
+    try {
+      await TransactionLane.prepared(options, identity, handle.sequence, this.#laneDeps).commit()
+      return true
+    } catch (error) {
+      if (error instanceof WeirError && error.code === 'COMMIT_REFUSED') return false
+      throw error
+    }
   }
 
   async #fencePool(handleIds: readonly string[]): Promise<void> {
     const { poolSize } = this.#options
     const ids = new Set([...Array.from({ length: poolSize }, (_, slot) => `${this.#group}.${slot}`), ...handleIds])
-    const fenced = await Promise.all(
-      [...ids].map(async (id) => ({ id, identity: await this.#fence(id), state: 'free' as const })),
-    )
-    this.#pool = fenced.slice(0, poolSize)
-  }
-
-  async #fence(id: string): Promise<ProducerIdentity> {
-    const answer = await this.#kafka.toTransaction(
-      id,
-      initProducerId(id, this.#options.transactionTimeoutMs, null),
-      this.#signal,
-    )
-    if (answer.errorCode === 0) return { producerId: answer.producerId, producerEpoch: answer.producerEpoch }
-    if (answer.errorCode === 50) {
-      throw new WeirError(
-        {
-          code: 'TRANSACTION_TIMEOUT_TOO_LONG',
-          kind: 'invalid',
-          transactionTimeoutMs: this.#options.transactionTimeoutMs,
-        },
-        `the broker refuses transactionTimeoutMs ${this.#options.transactionTimeoutMs}: raise transaction.max.timeout.ms at the broker or lower it (and the checkpoint timeouts) in the job`,
-      )
-    }
-    throw refused('InitProducerId', answer.errorCode, id)
+    const lanes = [...ids].map((id) => new TransactionLane(this.#laneOptions(id), this.#laneDeps))
+    await Promise.all(lanes.map((lane) => lane.fence()))
+    this.#pool = lanes.slice(0, poolSize).map((lane) => ({ lane, state: 'free' }))
   }
 
   async #readMarker(): Promise<number | null> {
@@ -192,7 +169,12 @@ export class KafkaSink implements TwoPhaseSink {
 
   /** A marker exists from the first moment: a missing one is then a fact and not a beginning (A14). */
   async #initialiseMarker(sequence: number): Promise<void> {
-    const api = offsetCommit(this.#group, this.#options.topic, BigInt(sequence), this.#markerMetadata(null, ''))
+    const api = offsetCommit(
+      this.#group,
+      this.#options.topic,
+      BigInt(sequence),
+      this.#marker(sequence, null, '').metadata,
+    )
     const answer = await this.#kafka.toGroup(this.#group, api, this.#signal)
     if (answer.errorCode !== 0) throw refused('OffsetCommit', answer.errorCode, this.#group)
   }
@@ -203,28 +185,24 @@ export class KafkaSink implements TwoPhaseSink {
    */
   async #heal(handle: PreparedHandle): Promise<void> {
     const { topic } = this.#options
-    const pooled = this.#pool[0]!
-    const { id, identity } = pooled
-    const sequences = new Map<number, number>()
+    const { lane } = this.#pool[0]!
     for await (const { partition, bytes } of this.#staged!.read(handle.staged!)) {
-      const baseSequence = sequences.get(partition) ?? 0
-      sequences.set(partition, baseSequence + restamp(bytes, identity, baseSequence))
-      const api = produce(id, topic, partition, bytes)
-      const { errorCode } = await this.#kafka.toLeader(topic, partition, api, this.#signal)
-      if (errorCode !== 0) throw refused('Produce', errorCode, `${id} → ${topic}-${partition}`)
+      this.#inFlightBytes += bytes.length
+      lane.append({ topic, partition }, new StoredBatch(bytes))
+      await this.#roomAgain()
     }
-    await this.#mark(id, identity, handle.sequence, null)
-    const ended = await this.#kafka.toTransaction(id, endTxn(id, identity, true), this.#signal)
-    if (ended.errorCode !== 0) throw refused('EndTxn', ended.errorCode, id)
-    pooled.identity = { producerId: ended.producerId, producerEpoch: ended.producerEpoch }
+    await lane.flush()
+    await lane.mark(this.#marker(handle.sequence, null, lane.transactionalId))
+    await lane.commit()
   }
 
   /** The first partition that still holds the transaction answers for it. */
   async #controlRecord(handle: PreparedHandle): Promise<'commit' | 'abort' | 'none' | 'gone'> {
     let found: 'none' | 'gone' = 'gone'
     for (const [place, first] of Object.entries(handle.firstOffsets)) {
-      const partition = Number(place.slice(place.lastIndexOf('-') + 1))
-      const control = await this.#controlRecordIn(partition, BigInt(first), BigInt(handle.producerId))
+      const dash = place.lastIndexOf('-')
+      const [topic, partition] = [place.slice(0, dash), Number(place.slice(dash + 1))]
+      const control = await this.#controlRecordIn(topic, partition, BigInt(first), BigInt(handle.producerId))
       if (control === 'commit' || control === 'abort') return control
       if (control === 'none') found = 'none'
     }
@@ -233,11 +211,12 @@ export class KafkaSink implements TwoPhaseSink {
 
   /** Reads uncommitted from the first record of the producer's transaction to its first control record behind it. */
   async #controlRecordIn(
+    topic: string,
     partition: number,
     first: bigint,
     producerId: bigint,
   ): Promise<'commit' | 'abort' | 'none' | 'gone'> {
-    const { topic } = this.#options
+    if (topic !== this.#options.topic) await this.#kafka.partitions(topic)
     let offset = first
     const latest = await this.#kafka.toLeader(topic, partition, listOffsets(topic, partition, -1n, false), this.#signal)
     while (offset < latest.offset) {
@@ -266,12 +245,14 @@ export class KafkaSink implements TwoPhaseSink {
   // ---- writing ------------------------------------------------------------------------------------------------------
 
   write(batch: RecordBatch): Promise<void> | undefined {
+    if (batch.values.length === 0) return undefined
     if (this.#backlog.length > 0 || !this.#begin()) {
       this.#backlog.push(batch) // the pool is exhausted: a commit frees an id (B3)
       return this.#backlogDone()
     }
     this.#append(this.#open!, batch)
-    if (this.#open!.failure !== null) return Promise.reject(this.#open!.failure as Error)
+    const { failure } = this.#open!.pooled.lane
+    if (failure !== null) return Promise.reject(failure as Error)
     if (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX) return this.#roomAgain()
     return this.#open!.staging?.room()
   }
@@ -285,9 +266,8 @@ export class KafkaSink implements TwoPhaseSink {
     const pooled = this.#pool.find((p) => p.state === 'free')
     if (pooled === undefined) return false
     pooled.state = 'open'
-    const { identity } = pooled
     const staging = this.#staged?.begin() ?? null
-    this.#open = { pooled, identity, lanes: new Map(), firstOffsets: {}, staging, records: 0, failure: null }
+    this.#open = { pooled, builders: new Map(), staging, after: this.#answered, records: 0 }
     return true
   }
 
@@ -306,7 +286,8 @@ export class KafkaSink implements TwoPhaseSink {
       await this.#wakeUp()
     }
     await this.#open?.staging?.room()
-    if (this.#open?.failure) throw this.#open.failure
+    const failure = this.#open?.pooled.lane.failure ?? null
+    if (failure !== null) throw failure as Error
   }
 
   #wakeUp(): Promise<void> {
@@ -330,12 +311,10 @@ export class KafkaSink implements TwoPhaseSink {
     const { encodeValue } = this.#options
     for (let i = 0; i < values.length; i++) {
       const { bytes, partition } = this.#keyOf(keys === null ? null : keys[i]!)
-      let lane = open.lanes.get(partition)
-      if (lane === undefined)
-        open.lanes.set(partition, (lane = { builder: null, nextSequence: 0, first: null, inFlight: [] }))
-      lane.builder ??= new BatchBuilder()
-      lane.builder.append(bytes, encodeValue(values[i]), timestamps[i]!)
-      if (lane.builder.bytes >= BATCH_BYTES_MAX) this.#flush(open, partition, lane)
+      let builder = open.builders.get(partition)
+      if (builder === undefined) open.builders.set(partition, (builder = new BatchBuilder()))
+      builder.append(bytes, encodeValue(values[i]), timestamps[i]!)
+      if (builder.bytes >= BATCH_BYTES_MAX) this.#flush(open, partition, builder)
     }
     open.records += values.length
     this.#sticky++
@@ -358,51 +337,22 @@ export class KafkaSink implements TwoPhaseSink {
   }
 
   #flushAll(open: OpenTransaction): void {
-    for (const [partition, lane] of open.lanes) this.#flush(open, partition, lane)
+    for (const [partition, builder] of open.builders) this.#flush(open, partition, builder)
   }
 
-  #flush(open: OpenTransaction, partition: number, lane: PartitionLane): void {
-    const { builder } = lane
-    if (builder === null || builder.count === 0) return
-    lane.builder = null
-    const batch = builder.finish(open.identity, lane.nextSequence)
-    lane.nextSequence += builder.count
-    open.staging?.append({ topic: this.#options.topic, partition, bytes: batch })
-    this.#inFlightBytes += batch.length
-    const before =
-      lane.inFlight.length >= IN_FLIGHT_PER_PARTITION
-        ? lane.inFlight[lane.inFlight.length - IN_FLIGHT_PER_PARTITION]!
-        : // Another id's producer: nothing but waiting keeps it behind what the transaction before still has under way.
-          (lane.first ?? this.#answered.get(partition))
-    const sent = (before ?? Promise.resolve()).then(() => this.#produce(open, partition, batch))
-    const settled = sent.then(
-      () => this.#acknowledged(batch.length),
-      (error: unknown) => {
-        open.failure ??= error
-        this.#acknowledged(batch.length)
-      },
-    )
-    lane.first ??= settled
-    lane.inFlight.push(settled)
-    if (lane.inFlight.length > 64) void lane.inFlight.splice(0, lane.inFlight.length - IN_FLIGHT_PER_PARTITION - 1)
+  #flush({ pooled, builders, staging, after }: OpenTransaction, partition: number, builder: BatchBuilder): void {
+    const { topic } = this.#options
+    builders.delete(partition)
+    this.#inFlightBytes += builder.bytes
+    pooled.lane.append({ topic, partition }, builder, {
+      after,
+      ...(staging && { stamped: (bytes) => staging.append({ topic, partition, bytes }) }),
+    })
   }
 
-  #acknowledged(bytes: number): void {
+  #released(bytes: number): void {
     this.#inFlightBytes -= bytes
     this.#wakeAll()
-  }
-
-  async #produce(open: OpenTransaction, partition: number, batch: Buffer): Promise<void> {
-    if (open.failure !== null) return
-    const { topic } = this.#options
-    const answer = await this.#kafka.toLeader(
-      topic,
-      partition,
-      produce(open.pooled.id, topic, partition, batch),
-      this.#signal,
-    )
-    if (answer.errorCode !== 0) throw refused('Produce', answer.errorCode, `${open.pooled.id} → ${topic}-${partition}`)
-    open.firstOffsets[`${topic}-${partition}`] ??= String(answer.baseOffset)
   }
 
   // ---- two phases ---------------------------------------------------------------------------------------------------
@@ -410,58 +360,55 @@ export class KafkaSink implements TwoPhaseSink {
   prepare(checkpoint: CheckpointId): Promise<SinkState> {
     const open = this.#open
     this.#open = null
+    const flushed = open && this.#flushed(open)
     const turn = this.#preparing.then(async (): Promise<SinkState> => {
-      if (open !== null) await this.#complete(open, checkpoint)
+      if (open !== null) await this.#complete(open, checkpoint, await flushed!)
       return { sequence: this.#sequence, handles: [...this.#prepared] }
     })
     this.#preparing = turn.catch(() => {})
-    if (open !== null) {
-      this.#flushAll(open)
-      for (const [partition, lane] of open.lanes) this.#answered.set(partition, Promise.all(lane.inFlight))
-    }
     return turn
   }
 
-  /** Everything acknowledged and staged → the marker joins the transaction → it is a handle. */
-  async #complete(open: OpenTransaction, checkpoint: CheckpointId): Promise<void> {
-    for (const lane of open.lanes.values()) await Promise.all(lane.inFlight)
-    if (open.failure !== null) throw open.failure
+  #flushed(open: OpenTransaction): Promise<PreparedHandle['firstOffsets']> {
+    this.#flushAll(open)
+    const flushed = open.pooled.lane.flush()
+    this.#answered = flushed.catch(() => {})
+    return flushed
+  }
+
+  /** In the log and staged → the marker joins the transaction → it is a handle. */
+  async #complete(
+    { pooled, records, staging }: OpenTransaction,
+    checkpoint: CheckpointId,
+    firstOffsets: PreparedHandle['firstOffsets'],
+  ): Promise<void> {
+    const { lane } = pooled
     const sequence = this.#sequence + 1
-    const { id } = open.pooled
-    const [staged] = await Promise.all([open.staging?.finish(), this.#mark(id, open.identity, sequence, checkpoint)])
+    const marker = this.#marker(sequence, checkpoint, lane.transactionalId)
+    const [staged] = await Promise.all([staging?.finish(), lane.mark(marker)])
     this.#sequence = sequence
-    open.pooled.state = 'prepared'
+    pooled.state = 'prepared'
+    const { producerId, producerEpoch } = lane.identity
     this.#prepared.push({
       sequence,
-      transactionalId: id,
-      producerId: String(open.identity.producerId),
-      producerEpoch: open.identity.producerEpoch,
-      firstOffsets: open.firstOffsets,
-      records: open.records,
+      transactionalId: lane.transactionalId,
+      producerId: String(producerId),
+      producerEpoch,
+      firstOffsets,
+      records,
       ...(staged && { staged }),
     })
   }
 
-  async #mark(
-    id: string,
-    identity: ProducerIdentity,
-    sequence: number,
-    checkpoint: CheckpointId | null,
-  ): Promise<void> {
-    const metadata = this.#markerMetadata(checkpoint, id)
-    const api = txnOffsetCommit(id, this.#group, identity, this.#options.topic, BigInt(sequence), metadata)
-    const answer = await this.#kafka.toGroup(this.#group, api, this.#signal)
-    if (answer.errorCode !== 0) throw refused('TxnOffsetCommit', answer.errorCode, id)
-  }
-
-  #markerMetadata(checkpoint: CheckpointId | null, transactionalId: string): string {
+  #marker(sequence: number, checkpoint: CheckpointId | null, transactionalId: string): Marker {
     const { jobId, attempt } = this.#context
-    return JSON.stringify({
+    const metadata = JSON.stringify({
       job: jobId,
       generation: attempt.generation,
       epoch: checkpoint?.epoch ?? 0,
       transactionalId,
     })
+    return { group: this.#group, topic: this.#options.topic, sequence, metadata }
   }
 
   async commit(upTo: number): Promise<void> {
@@ -474,23 +421,11 @@ export class KafkaSink implements TwoPhaseSink {
     this.#retention?.commanded()
     while (this.#prepared.length > 0 && this.#prepared[0]!.sequence <= upTo) {
       const handle = this.#prepared[0]!
-      const id = handle.transactionalId
-      const answer = await this.#kafka.toTransaction(id, endTxn(id, identityOf(handle), true), this.#signal)
-      if (answer.errorCode !== 0) {
-        const error = errorName(answer.errorCode)
-        throw new WeirError(
-          { code: 'COMMIT_REFUSED', kind: 'restart', sequence: handle.sequence, transactionalId: id, error },
-          `the broker refused to commit transaction ${handle.sequence} of ${id}: ${error}; recovery reads from the log what became of it`,
-        )
-      }
+      const pooled = this.#pool.find((p) => p.lane.transactionalId === handle.transactionalId)!
+      await pooled.lane.commit()
       this.#prepared.shift()
       this.#retention?.ended(handle)
-      const pooled = this.#pool.find((p) => p.id === id)
-      if (pooled) {
-        // Always what the broker answered, never epoch + 1: on overflow it is a new producer id (C7).
-        pooled.identity = { producerId: answer.producerId, producerEpoch: answer.producerEpoch }
-        pooled.state = 'free'
-      }
+      pooled.state = 'free'
       this.#wakeAll()
     }
   }
@@ -500,42 +435,12 @@ export class KafkaSink implements TwoPhaseSink {
     this.#wakeAll()
     this.#open = null
     if (mode === 'leave') return
-    const signal = AbortSignal.timeout(10_000)
-    await Promise.all(
-      this.#pool.map((p) =>
-        this.#kafka.toTransaction(p.id, initProducerId(p.id, this.#options.transactionTimeoutMs, p.identity), signal),
-      ),
-    )
+    const signal = AbortSignal.timeout(ABORT_BUDGET_MS)
+    await Promise.all(this.#pool.map(({ lane }) => lane.abort(signal)))
     await this.#retention?.over()
   }
 
   get #signal(): AbortSignal {
     return this.#context.signal
   }
-}
-
-const identityOf = (h: PreparedHandle): ProducerIdentity => ({
-  producerId: BigInt(h.producerId),
-  producerEpoch: h.producerEpoch,
-})
-
-/** What no retry mends, and what to do about it. */
-const REMEDIES: Readonly<Record<number, string>> = {
-  10: 'a record is larger than the topic takes: raise max.message.bytes of the topic, or write smaller values',
-  32: "an event time is further in the future than the topic allows: mend it in the job, or raise the topic's message.timestamp.after.max.ms",
-  87: 'the topic refuses the record (a compacted topic takes no record without a key)',
-}
-
-function refused(request: string, code: number, what: string): WeirError {
-  const error = errorName(code)
-  const remedy = REMEDIES[code]
-  return isRefusal(code)
-    ? new WeirError(
-        { code: 'PRODUCER_FENCED', kind: 'fenced', request, error, what },
-        `${request} of ${what}: ${error}; another attempt has taken over`,
-      )
-    : new WeirError(
-        { code: 'KAFKA_REFUSED', kind: remedy === undefined ? 'restart' : 'invalid', request, error, what },
-        `${request} of ${what}: ${error}${remedy === undefined ? '' : `: ${remedy}`}`,
-      )
 }

@@ -29,8 +29,17 @@ const call = <T>(
   },
 })
 
+export interface BrokerVersions {
+  /** Highest version of each request, by key. */
+  readonly requests: ReadonlyMap<number, number>
+  /** Finalized features of the cluster: name → level. */
+  readonly features: ReadonlyMap<string, number>
+}
+
+const UNSUPPORTED_VERSION = 35
+
 /** ApiVersions 3: software name, version → keys, throttle, features. The answer's header has no tag byte. */
-export function apiVersions(): ApiCall<ReadonlyMap<string, number>> {
+export function apiVersions(): ApiCall<BrokerVersions> {
   const w = new Writer().string('weir').string('1').tags()
   return {
     apiName: 'ApiVersions',
@@ -38,27 +47,30 @@ export function apiVersions(): ApiCall<ReadonlyMap<string, number>> {
     apiVersion: 3,
     payload: Buffer.concat([Buffer.of(0), w.done()]),
     read(r) {
-      r.i16()
+      const requests = new Map<number, number>()
+      const features = new Map<string, number>()
+      if (r.i16() === UNSUPPORTED_VERSION) return { requests, features } // before 2.4, in another format
       r.array(() => {
-        r.at += 6
+        const key = r.i16()
+        r.i16()
+        requests.set(key, r.i16())
         r.tags()
       })
       r.i32()
-      const finalized = new Map<string, number>()
       for (let n = r.uvarint(); n > 0; n--) {
         const tag = r.uvarint()
         const end = r.uvarint() + r.at
         if (tag === 2) {
           r.array(() => {
             const name = r.string()!
-            finalized.set(name, r.i16())
+            features.set(name, r.i16())
             r.i16()
             r.tags()
           })
         }
         r.at = end
       }
-      return finalized
+      return { requests, features }
     },
   }
 }
@@ -72,12 +84,18 @@ const identity = (r: Reader): ProducerIdentity & { errorCode: number } => {
   return { errorCode: r.i16(), producerId: r.i64(), producerEpoch: r.i16() }
 }
 
-/** InitProducerId 5: transactional id, timeout ms, producer id, epoch → throttle, error, producer id, epoch. */
+/**
+ * Kafka's two transaction protocols. The broker tells clients apart by the versions of their requests: `v2` sends Produce
+ * 12, TxnOffsetCommit 5 and EndTxn 5, `v1` older ones with the same fields.
+ */
+export type Protocol = 'v1' | 'v2'
+
+/** InitProducerId 4: transactional id, timeout ms, producer id, epoch → throttle, error, producer id, epoch. */
 export const initProducerId = (id: string, timeoutMs: number, current: ProducerIdentity | null) =>
   call(
     'InitProducerId',
     22,
-    5,
+    4,
     new Writer()
       .string(id)
       .i32(timeoutMs)
@@ -87,16 +105,75 @@ export const initProducerId = (id: string, timeoutMs: number, current: ProducerI
     identity,
   )
 
-/** EndTxn 5: transactional id, producer id, epoch, committed → throttle, error, *next* producer id and epoch (C7). */
-export const endTxn = (id: string, of: ProducerIdentity, commit: boolean) =>
-  call('EndTxn', 26, 5, new Writer().string(id).i64(of.producerId).i16(of.producerEpoch).bool(commit).tags(), identity)
+/** EndTxn 3 | 5: transactional id, producer id, epoch, committed → throttle, error; 5: *next* producer id and epoch (C7). */
+export const endTxn = (protocol: Protocol, id: string, of: ProducerIdentity, commit: boolean) =>
+  call(
+    'EndTxn',
+    26,
+    protocol === 'v2' ? 5 : 3,
+    new Writer().string(id).i64(of.producerId).i16(of.producerEpoch).bool(commit).tags(),
+    (r): { errorCode: number; identity?: ProducerIdentity } => {
+      r.i32()
+      const errorCode = r.i16()
+      if (protocol === 'v1' || errorCode !== 0) return { errorCode }
+      return { errorCode, identity: { producerId: r.i64(), producerEpoch: r.i16() } }
+    },
+  )
 
-/** Produce 12: transactional id, acks, timeout, [topic, [partition, records]]. Under v2 it also adds the partition. */
-export const produce = (id: string, topic: string, partition: number, records: Uint8Array) =>
+/** AddPartitionsToTxn 3: id, producer id, epoch, [topic, [partition]] → throttle, [topic, [partition, error]]. v1 only. */
+export function addPartitionsToTxn(
+  id: string,
+  of: ProducerIdentity,
+  places: readonly { topic: string; partition: number }[],
+) {
+  const topics = new Map<string, { partition: number }[]>()
+  for (const place of places) topics.set(place.topic, [...(topics.get(place.topic) ?? []), place])
+  const w = new Writer().string(id).i64(of.producerId).i16(of.producerEpoch)
+  w.array([...topics], ([topic, partitions]) =>
+    w
+      .string(topic)
+      .array(partitions, (p) => w.i32(p.partition))
+      .tags(),
+  ).tags()
+  return call('AddPartitionsToTxn', 24, 3, w, (r) => {
+    r.i32()
+    const codes = r
+      .array(() => {
+        r.string()
+        const partitions = r.array(() => {
+          r.i32()
+          const errorCode = r.i16()
+          r.tags()
+          return errorCode
+        })
+        r.tags()
+        return partitions
+      })
+      .flat()
+    // Where one partition fails, the others are answered with OPERATION_NOT_ATTEMPTED.
+    return { errorCode: codes.find((code) => code !== 0 && code !== 55) ?? Math.max(0, ...codes) }
+  })
+}
+
+/** AddOffsetsToTxn 3: id, producer id, epoch, group → throttle, error. v1 only. */
+export const addOffsetsToTxn = (id: string, of: ProducerIdentity, group: string) =>
+  call(
+    'AddOffsetsToTxn',
+    25,
+    3,
+    new Writer().string(id).i64(of.producerId).i16(of.producerEpoch).string(group).tags(),
+    (r) => {
+      r.i32()
+      return { errorCode: r.i16() }
+    },
+  )
+
+/** Produce 9 | 12: transactional id, acks, timeout, [topic, [partition, records]]. Under v2 it also adds the partition. */
+export const produce = (protocol: Protocol, id: string, topic: string, partition: number, records: Uint8Array) =>
   call(
     'Produce',
     0,
-    12,
+    protocol === 'v2' ? 12 : 9,
     new Writer(records.length + 256)
       .string(id)
       .i16(-1)
@@ -134,8 +211,9 @@ export const produce = (id: string, topic: string, partition: number, records: U
     },
   )
 
-/** TxnOffsetCommit 5: id, group, producer id, epoch, generation −1, member '', [topic, [partition, offset, epoch, metadata]]. */
+/** TxnOffsetCommit 3 | 5: id, group, producer id, epoch, generation −1, member '', [topic, [partition, offset, epoch, metadata]]. */
 export const txnOffsetCommit = (
+  protocol: Protocol,
   id: string,
   group: string,
   of: ProducerIdentity,
@@ -146,7 +224,7 @@ export const txnOffsetCommit = (
   call(
     'TxnOffsetCommit',
     28,
-    5,
+    protocol === 'v2' ? 5 : 3,
     markerTopic(
       new Writer().string(id).string(group).i64(of.producerId).i16(of.producerEpoch).i32(-1).string('').string(null),
       topic,

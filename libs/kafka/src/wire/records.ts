@@ -20,7 +20,14 @@ const CRC_FROM = 21
 const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
 
-export class BatchBuilder {
+/** A record batch that gets its producer and sequence when it is sent. */
+export interface UnstampedBatch {
+  readonly count: number
+  readonly bytes: number
+  finish(of: ProducerIdentity, baseSequence: number): Buffer
+}
+
+export class BatchBuilder implements UnstampedBatch {
   #buf: Buffer
   #at = HEADER
   #count = 0
@@ -115,13 +122,30 @@ export class BatchBuilder {
   }
 }
 
-/** Gives a finished batch to another producer, in place. @returns the number of its records. */
-export function restamp(batch: Buffer, of: ProducerIdentity, baseSequence: number): number {
-  batch.writeBigInt64BE(of.producerId, 43)
-  batch.writeInt16BE(of.producerEpoch, 51)
-  batch.writeInt32BE(baseSequence, 53)
-  batch.writeUInt32BE(crc32c(batch.subarray(CRC_FROM)), 17)
-  return batch.readInt32BE(57)
+/** A finished batch, to be written again by another producer. */
+export class StoredBatch implements UnstampedBatch {
+  readonly #batch: Buffer
+
+  constructor(batch: Buffer) {
+    this.#batch = batch
+  }
+
+  get count(): number {
+    return this.#batch.readInt32BE(57)
+  }
+  get bytes(): number {
+    return this.#batch.length
+  }
+
+  /** In place. */
+  finish(of: ProducerIdentity, baseSequence: number): Buffer {
+    const batch = this.#batch
+    batch.writeBigInt64BE(of.producerId, 43)
+    batch.writeInt16BE(of.producerEpoch, 51)
+    batch.writeInt32BE(baseSequence, 53)
+    batch.writeUInt32BE(crc32c(batch.subarray(CRC_FROM)), 17)
+    return batch
+  }
 }
 
 const NO_HEADERS: readonly RecordHeader[] = []
