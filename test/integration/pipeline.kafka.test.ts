@@ -22,6 +22,7 @@ import {
 } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { MemoryExchange } from '@weir/runtime/testing'
+import { PatientUpload } from '@weir/metadata'
 import { openStateStore } from '@weir/state'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../stack/endpoints.ts'
@@ -192,13 +193,20 @@ class Attempt {
               keyGroups: { from: 0, to: 128 },
               maxParallelism: 128,
               hotEntriesMax: 50,
+              writer: `${i}`,
               chainLengthMax: 3,
+              chainRatioMax: 1,
               freeze: false,
             },
             {
               objects,
-              putSegment: async (key, bytes) => void (await objects.put(key, bytes)),
-              segmentKey: (c) => `${c.epoch}-a${n}-${i}-${stage}`,
+              upload: (key) =>
+                new PatientUpload(objects, key, {
+                  clock: systemClock,
+                  signal: new AbortController().signal,
+                  budgetMs: 5_000,
+                }),
+              segmentKey: (c, kind) => `${c.epoch}-a${n}-${i}-${stage}-${kind}`,
             },
           ),
         report: (report) => {

@@ -3,7 +3,7 @@
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
 import type { Plan } from '@weir/dataflow'
-import { ObjectStagedOutput, openObjectStore, putPatiently, segmentKey } from '@weir/metadata'
+import { ObjectStagedOutput, PatientUpload, openObjectStore, segmentKey } from '@weir/metadata'
 import { EVERY_SPLIT, keyGroupRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { openStateStore } from '@weir/state'
@@ -36,6 +36,8 @@ export interface SlotData {
 /** Clean state values kept in memory per stage. */
 const HOT_ENTRIES_MAX = 200_000
 const CHAIN_LENGTH_MAX = 8
+/** Deltas together as large as their base: a restore reads at most about twice the state. */
+const CHAIN_RATIO_MAX = 1
 
 const data = workerData as SlotData
 const port = parentPort!
@@ -96,19 +98,21 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
                 : keyGroupRange(subtask, settings.parallelism, settings.maxParallelism),
             maxParallelism: settings.maxParallelism,
             hotEntriesMax: HOT_ENTRIES_MAX,
+            writer: `${subtask}/${settings.parallelism}`,
             chainLengthMax: CHAIN_LENGTH_MAX,
+            chainRatioMax: CHAIN_RATIO_MAX,
             freeze: data.freeze,
           },
           {
             objects,
             // An outage shorter than the alignment time costs no epoch.
-            putSegment: (key, bytes) =>
-              putPatiently(objects, key, bytes, {
+            upload: (key) =>
+              new PatientUpload(objects, key, {
                 clock: systemClock,
                 signal,
                 budgetMs: settings.checkpoint.alignTimeoutMs,
               }),
-            segmentKey: (checkpoint) => segmentKey(jobId, checkpoint, subtask, stage),
+            segmentKey: (checkpoint, kind) => segmentKey(jobId, checkpoint, subtask, stage, kind),
           },
         ),
       report: (report) => reported(id, report),

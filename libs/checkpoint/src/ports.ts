@@ -17,6 +17,20 @@ export type PutOutcome = { readonly kind: 'stored'; readonly etag: string } | { 
 export type PutCondition = { readonly ifMatch: string } | { readonly ifNoneMatch: '*' }
 
 /**
+ * An object in parts, unseen until `complete`. Parts may be sent side by side and again (same number, same bytes); each is
+ * checked by a checksum on arrival. All but the last have at least `PART_BYTES_MIN` bytes.
+ */
+export interface MultipartUpload {
+  /** Numbers from 1, without a gap. */
+  part(number: number, bytes: Uint8Array): Promise<void>
+  complete(): Promise<void>
+  /** Gives back what the parts take. */
+  abort(): Promise<void>
+}
+/** S3's own bound. */
+export const PART_BYTES_MIN = 5 * 1024 * 1024
+
+/**
  * Objects by key (S3, or a folder). Keys: `/`-separated, no key is another key's folder. Unconditional puts of one key
  * always carry the same bytes (keys name generation and attempt), so repeating one is harmless.
  * An unreachable store throws WeirError kind `retry`, code `OBJECT_STORE_UNAVAILABLE`: for a conditional put that means
@@ -26,6 +40,10 @@ export interface ObjectStore {
   put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<PutOutcome>
   /** Null when there is none. */
   get(key: string): Promise<StoredObject | null>
+  /** Bytes `from` to `to` − 1, fewer where the object ends before; null when there is none. Absent: `get` the whole. */
+  readRange?(key: string, from: number, to: number): Promise<Uint8Array | null>
+  /** For objects too large for memory. Absent: `put` the whole. */
+  multipart?(key: string): Promise<MultipartUpload>
   list(prefix: string): Promise<readonly string[]>
   delete(key: string): Promise<void>
   close(): Promise<void>

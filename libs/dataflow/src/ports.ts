@@ -346,8 +346,10 @@ export interface SegmentRef {
   readonly sha256: string
   /** `base` begins a chain; a `delta` follows it. */
   readonly kind: 'base' | 'delta'
-  /** Byte ranges per key group inside the object are in the segment's own footer. */
+  /** Byte ranges per key group inside the object are in the segment's own index. */
   readonly keyGroups: KeyGroupRange
+  /** Where the index begins, and the SHA-256 from there to the end. Absent: format 1. */
+  readonly index?: { readonly at: number; readonly sha256: string }
 }
 
 /** All keyed state of one slice. */

@@ -5,7 +5,7 @@
 import type { ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
 import { WeirError } from '@weir/model'
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readFile, readdir, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { sha256 } from './manifest-codec.ts'
 
@@ -37,6 +37,24 @@ export class FolderObjectStore implements ObjectStore {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
       throw unavailable(`reading ${key}`, error)
+    }
+  }
+
+  async readRange(key: string, from: number, to: number): Promise<Uint8Array | null> {
+    let file: FileHandle
+    try {
+      file = await open(this.#path(key), 'r')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+      throw unavailable(`reading ${key}`, error)
+    }
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(to - from), 0, to - from, from)
+      return buffer.subarray(0, bytesRead)
+    } catch (error) {
+      throw unavailable(`reading ${key}`, error)
+    } finally {
+      await file.close()
     }
   }
 

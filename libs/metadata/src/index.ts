@@ -9,5 +9,6 @@ export { EtcdElection, type EtcdElectionOptions, type EtcdLeadership } from './e
 export { EtcdHeadRegister, EtcdJobStore, type TermScope } from './etcd-stores.ts'
 export { openEmbeddedMetadata, type EmbeddedMetadata } from './embedded.ts'
 export { ObjectStagedOutput, type PartCodec, type StagedScope } from './staged-output.ts'
-export { putPatiently, type Patience } from './patient-put.ts'
+export { patiently, putPatiently, type Patience } from './patient-put.ts'
+export { PatientUpload } from './patient-upload.ts'
 export { openObjectStore, openS3 } from './settings.ts'

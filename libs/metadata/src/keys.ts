@@ -16,8 +16,14 @@ export const epochPrefix = (job: JobId, checkpoint: CheckpointId): string =>
   `jobs/${job}/epochs/${checkpointName(checkpoint)}`
 export const manifestKey = (job: JobId, checkpoint: CheckpointId): string =>
   `${epochPrefix(job, checkpoint)}/manifest.json`
-export const segmentKey = (job: JobId, checkpoint: CheckpointId, subtask: number, stage: number): string =>
-  `${epochPrefix(job, checkpoint)}/state-${subtask}-${stage}.seg`
+/** `folded`: a chain made into one, in the background; it lies beside the segment of the epoch it was begun at. */
+export const segmentKey = (
+  job: JobId,
+  checkpoint: CheckpointId,
+  subtask: number,
+  stage: number,
+  kind: 'written' | 'folded' = 'written',
+): string => `${epochPrefix(job, checkpoint)}/state-${subtask}-${stage}${kind === 'folded' ? '-folded' : ''}.seg`
 /** Ends in `/`. Attempts of a subtask side by side: the next one finds what those before it have left. */
 export const stagedPrefix = (job: JobId, sink: OperatorUid, subtask: number): string =>
   `jobs/${job}/staged/${encodeURIComponent(sink)}/${subtask}/`

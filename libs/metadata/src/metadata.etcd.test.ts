@@ -1,6 +1,6 @@
 /** Election, job records and both arbiters on a real etcd and a real S3. */
 import { systemClock, systemRandom, jobId, generation } from '@weir/model'
-import type { PutOutcome } from '@weir/checkpoint'
+import { PART_BYTES_MIN, type PutOutcome } from '@weir/checkpoint'
 import { randomUUID } from 'node:crypto'
 import { afterAll, describe, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../test/stack/endpoints.ts'
@@ -49,6 +49,26 @@ const never = new AbortController().signal
 
 describe('objects in S3', () => {
   objectStoreContract(() => new S3ObjectStore(s3Options()))
+
+  test('a large object goes in parts, each with its checksum; unseen before the last', async () => {
+    const store = new S3ObjectStore(s3Options())
+    const parts = [1, 2, 3].map((n) => Buffer.alloc(n === 3 ? 17 : PART_BYTES_MIN, n))
+    const upload = await store.multipart('large')
+    // Side by side, and one of them again.
+    await Promise.all(parts.map((bytes, i) => upload.part(i + 1, bytes)))
+    await upload.part(2, parts[1]!)
+    expect(await store.get('large')).toBeNull()
+    await upload.complete()
+    await upload.complete() // its answer was lost
+    expect(Buffer.concat(parts).equals((await store.get('large'))!.bytes)).toBe(true)
+    expect(Buffer.from((await store.readRange('large', PART_BYTES_MIN - 1, PART_BYTES_MIN + 1))!)).toEqual(
+      Buffer.from([1, 2]),
+    )
+    const given = await store.multipart('given-up')
+    await given.part(1, parts[2]!)
+    await given.abort()
+    expect(await store.get('given-up')).toBeNull()
+  })
 
   test('C2: the probe tells a store with conditional writes from one without', async () => {
     expect(await new S3ObjectStore(s3Options()).honoursConditions(systemRandom)).toBe(true)

@@ -21,14 +21,18 @@ export async function putPatiently(
   objects: ObjectStore,
   key: string,
   bytes: Uint8Array,
-  { clock, signal, budgetMs }: Patience,
+  patience: Patience,
 ): Promise<void> {
+  await patiently(() => objects.put(key, bytes), patience)
+}
+
+/** `call` must be harmless to repeat. */
+export async function patiently<T>(call: () => Promise<T>, { clock, signal, budgetMs }: Patience): Promise<T> {
   const deadline = clock.monotonic() + budgetMs
   for (let delay = RETRY_MS; ; delay = Math.min(delay * 2, RETRY_MAX_MS)) {
     signal.throwIfAborted()
     try {
-      await objects.put(key, bytes)
-      return
+      return await call()
     } catch (error) {
       if (!(error instanceof WeirError) || error.kind !== 'retry') throw error
       if (clock.monotonic() + delay >= deadline) throw error

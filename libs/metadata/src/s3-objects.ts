@@ -1,14 +1,20 @@
 /** Objects in S3. Conditional puts are what head.json rests on: whether the store has them is asked before it is trusted. */
 import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
+  HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
   S3ServiceException,
+  UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import type { ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
+import type { MultipartUpload, ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
 import { WeirError, type Random } from '@weir/model'
+import { crc32 } from 'node:zlib'
 
 export interface S3Options {
   /** Null: AWS itself. */
@@ -94,6 +100,64 @@ export class S3ObjectStore implements ObjectStore {
     } catch (error) {
       if (error instanceof S3ServiceException && error.name === 'NoSuchKey') return null
       throw this.#failure(`reading ${key}`, error)
+    }
+  }
+
+  async readRange(key: string, from: number, to: number): Promise<Uint8Array | null> {
+    try {
+      const answer = await this.#client.send(
+        new GetObjectCommand({ Bucket: this.#options.bucket, Key: this.#key(key), Range: `bytes=${from}-${to - 1}` }),
+      )
+      return await answer.Body!.transformToByteArray()
+    } catch (error) {
+      if (error instanceof S3ServiceException && error.name === 'NoSuchKey') return null
+      // 416: it ends before `from`.
+      if (error instanceof S3ServiceException && error.$metadata.httpStatusCode === 416) return new Uint8Array()
+      throw this.#failure(`reading ${key}`, error)
+    }
+  }
+
+  async multipart(key: string): Promise<MultipartUpload> {
+    const at = { Bucket: this.#options.bucket, Key: this.#key(key) }
+    const tags = new Map<number, { readonly ETag: string; readonly ChecksumCRC32: string; readonly bytes: number }>()
+    const send = async <T>(what: string, call: () => Promise<T>): Promise<T> => {
+      try {
+        return await call()
+      } catch (error) {
+        throw this.#failure(`${what} ${key}`, error)
+      }
+    }
+    const begin = new CreateMultipartUploadCommand({ ...at, ChecksumAlgorithm: 'CRC32' })
+    const { UploadId } = await send('beginning', () => this.#client.send(begin))
+    return {
+      part: (number, bytes) =>
+        send(`writing part ${number} of`, async () => {
+          const checksum = Buffer.alloc(4)
+          checksum.writeUInt32BE(crc32(bytes))
+          const ChecksumCRC32 = checksum.toString('base64')
+          const part = { ...at, UploadId, PartNumber: number, Body: bytes, ChecksumCRC32 }
+          const { ETag } = await this.#client.send(new UploadPartCommand(part))
+          tags.set(number, { ETag: ETag!, ChecksumCRC32, bytes: bytes.length })
+        }),
+      complete: () =>
+        send('completing', async () => {
+          const Parts = [...tags]
+            .sort(([a], [b]) => a - b)
+            .map(([PartNumber, { ETag, ChecksumCRC32 }]) => ({ PartNumber, ETag, ChecksumCRC32 }))
+          const MultipartUpload = { Parts }
+          try {
+            await this.#client.send(new CompleteMultipartUploadCommand({ ...at, UploadId, MultipartUpload }))
+          } catch (error) {
+            // Asked again after a lost answer: the upload is gone because the object is there.
+            if (!(error instanceof S3ServiceException) || error.name !== 'NoSuchUpload') throw error
+            const { ContentLength } = await this.#client.send(new HeadObjectCommand(at))
+            if (ContentLength !== [...tags.values()].reduce((sum, { bytes }) => sum + bytes, 0)) throw error
+          }
+        }),
+      abort: () =>
+        send('abandoning', async () => {
+          await this.#client.send(new AbortMultipartUploadCommand({ ...at, UploadId }))
+        }),
     }
   }
 

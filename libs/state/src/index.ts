@@ -1,1 +1,2 @@
 export { openStateStore, LevelStateStore, type StateStoreOptions, type StateStoreDeps } from './store.ts'
+export type { SegmentUpload } from './segment.ts'

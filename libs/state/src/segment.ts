@@ -1,98 +1,254 @@
 /**
- * A stored piece of state. Key groups lie one behind the other, each compressed on its own, so that a range can be read
- * alone:
+ * A stored piece of state, format 2. Rows are sorted by key group and cut into chunks, each compressed (zstd-3) and hashed
+ * on its own, so that it is written as a stream in bounded memory and a range of key groups is read alone:
  *
- *   "WSEG" · u8 version 1 · zstd blocks, one per key group · zstd footer · u32le footer bytes
- *   block   msgpack [[state index, namespace, key, present, value]…]
- *   footer  msgpack { states: [[operator uid, name, split?]…], groups: [[key group, offset, bytes]…] }
+ *   "WSEG" · u8 version 2 · chunks · index (zstd of msgpack) · u32le index bytes
+ *   index   { writer, states: [[operator uid, name, split?]…], versions: [[operator uid, from, to]…],
+ *             chunks: [[first group, last group, offset, bytes, SHA-256]…] }
+ *   chunk   rows, and between them the key group of those that follow:
+ *     0x80 · varint key group
+ *     op · varint state · (f64 namespace)? · key · (varint length · msgpack value)?
+ *   op      bits 0–1: 0 delete, 1 = value, 2 + delta, 3 − delta (whole numbers and bigints: a sum is exact);
+ *           bit 2: a namespace follows, else 0; bits 3–4, key: 0 varint length · UTF-8, 1 f64, 2 varint length · UTF-16
+ *
+ * The manifest has the SHA-256 of the whole object and of what begins with the index; the index has those of the chunks.
+ * `versions` count the segments of an operator by their writer: a delta is added only to the version it continues.
  */
-import { createHash } from 'node:crypto'
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { WeirError, keyGroupOf, type Key, type KeyGroupRange } from '@weir/model'
-import { Packr } from 'msgpackr'
+import { createHash, hash } from 'node:crypto'
+import { promisify } from 'node:util'
+import { constants, zstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import type { SegmentRef } from '@weir/dataflow'
+import type { Key } from '@weir/model'
+import { corrupt } from './damage.ts'
+import { pack, stateNames, unpack } from './pack.ts'
 
-export interface Entry {
-  readonly operatorUid: string
-  readonly name: string
-  /** Of a state that is kept per split of the source: its key group. */
-  readonly split?: number
-  readonly namespace: number
-  readonly key: Key
-  /** Undefined = deleted. */
-  readonly value: unknown
-}
-
-const MAGIC = Buffer.from('WSEG\x01', 'latin1')
-const packr = new Packr({ useRecords: true, moreTypes: true })
+export const MAGIC = Buffer.from('WSEG\x02', 'latin1')
+/** Uncompressed bytes after which a chunk is closed. */
+const CHUNK_BYTES = 256 * 1024
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
+const compress = promisify(zstdCompress)
 
-/** Names a state: JSON of uid, name and, where it is kept per split, the split. */
-export const stateId = (operatorUid: string, name: string, split: number | undefined): string =>
-  JSON.stringify(split === undefined ? [operatorUid, name] : [operatorUid, name, split])
+export const DELETE = 0
+export const VALUE = 1
+export const PLUS = 2
+export const MINUS = 3
+export type Op = typeof DELETE | typeof VALUE | typeof PLUS | typeof MINUS
+const NAMESPACE_BIT = 4
+const NUMBER_KEY = 1 << 3
+const UTF16_KEY = 2 << 3
+const GROUP_MARK = 0x80
 
-export const pack = (value: unknown): Buffer => packr.pack(value)
-export const unpack = (bytes: Uint8Array): unknown => packr.unpack(bytes)
-export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
-export function encodeSegment(entries: Iterable<Entry>, maxParallelism: number): { bytes: Buffer; entries: number } {
-  const states = new Map<string, number>()
-  const groups = new Map<number, unknown[]>()
-  let count = 0
-  for (const { operatorUid, name, split, namespace, key, value } of entries) {
-    const id = stateId(operatorUid, name, split)
-    let index = states.get(id)
-    if (index === undefined) states.set(id, (index = states.size))
-    const group = split ?? keyGroupOf(key, maxParallelism)
-    let rows = groups.get(group)
-    if (rows === undefined) groups.set(group, (rows = []))
-    rows.push([index, namespace, key, value !== undefined, value ?? null])
-    count++
-  }
-  const parts: Buffer[] = [MAGIC]
-  let at = MAGIC.length
-  const directory: [number, number, number][] = []
-  for (const [group, rows] of [...groups].sort(([a], [b]) => a - b)) {
-    const block = zstdCompressSync(packr.pack(rows), LEVEL)
-    directory.push([group, at, block.length])
-    parts.push(block)
-    at += block.length
-  }
-  const footer = zstdCompressSync(
-    packr.pack({ states: [...states.keys()].map((id) => JSON.parse(id) as unknown), groups: directory }),
-    LEVEL,
-  )
-  const length = Buffer.alloc(4)
-  length.writeUInt32LE(footer.length)
-  return { bytes: Buffer.concat([...parts, footer, length]), entries: count }
+/** An object being written; nobody sees it before `finish` has resolved. Both wait out short outages of the store. */
+export interface SegmentUpload {
+  /** Takes the bytes. Resolves when there is room for more. */
+  write(bytes: Uint8Array): Promise<void>
+  finish(): Promise<void>
+  /** Leaves nothing behind, as far as the store answers. Never throws. */
+  abort(): Promise<void>
 }
 
-/** Entries of the key groups in `range`. Throws `SEGMENT_CORRUPT` (invalid) naming the object. */
-export function* decodeSegment(bytes: Buffer, objectKey: string, range: KeyGroupRange): Generator<Entry> {
-  if (bytes.length < MAGIC.length + 4 || !bytes.subarray(0, MAGIC.length).equals(MAGIC))
-    throw corrupt(objectKey, 'it does not begin as a segment of version 1')
-  const footerAt = bytes.length - 4 - bytes.readUInt32LE(bytes.length - 4)
-  const { states, groups } = packr.unpack(zstdDecompressSync(bytes.subarray(footerAt, bytes.length - 4))) as {
-    states: [string, string, number?][]
-    groups: [number, number, number][]
+/** Operator uid → number of segments written so far by one writer. */
+export type Versions = ReadonlyMap<string, number>
+
+export interface SegmentIndex {
+  /** Which subtask of how many wrote it. */
+  readonly writer: string
+  readonly states: readonly (readonly [operatorUid: string, name: string, split?: number])[]
+  readonly versions: readonly (readonly [operatorUid: string, from: number, to: number])[]
+  readonly chunks: readonly (readonly [
+    firstGroup: number,
+    lastGroup: number,
+    at: number,
+    bytes: number,
+    sha256: Uint8Array,
+  ])[]
+}
+
+export interface Row {
+  group: number
+  /** Into `SegmentIndex.states`. */
+  state: number
+  namespace: number
+  key: Key
+  op: Op
+  /** msgpack; empty for a deletion. A view of the chunk. */
+  value: Uint8Array
+}
+
+/** Rows as bytes, growing. */
+class Rows {
+  #bytes = Buffer.allocUnsafe(CHUNK_BYTES + 64 * 1024)
+  #at = 0
+  #group = -1
+  first = -1
+  last = -1
+
+  get length(): number {
+    return this.#at
   }
-  for (const [group, at, length] of groups) {
-    if (group < range.from || group >= range.to) continue
-    const rows = packr.unpack(zstdDecompressSync(bytes.subarray(at, at + length))) as [
-      number,
-      number,
-      Key,
-      boolean,
-      unknown,
-    ][]
-    for (const [index, namespace, key, present, value] of rows) {
-      const [operatorUid, name, split] = states[index]!
-      yield { operatorUid, name, split, namespace, key, value: present ? value : undefined }
+
+  add(group: number, state: number, namespace: number, key: Key, op: Op, value: Uint8Array): void {
+    const text = typeof key === 'string'
+    // Two or three bytes per UTF-16 unit, and the numbers beside it.
+    this.#room(64 + (text ? key.length * 3 : 0) + value.length)
+    if (group !== this.#group) {
+      this.#bytes[this.#at++] = GROUP_MARK
+      this.#varint(group)
+      this.#group = this.last = group
+      if (this.first < 0) this.first = group
+    }
+    const wellFormed = !text || key.isWellFormed()
+    const keyKind = !text ? NUMBER_KEY : wellFormed ? 0 : UTF16_KEY
+    this.#bytes[this.#at++] = op | (namespace === 0 ? 0 : NAMESPACE_BIT) | keyKind
+    this.#varint(state)
+    if (namespace !== 0) this.#at = this.#bytes.writeDoubleLE(namespace, this.#at)
+    if (!text) this.#at = this.#bytes.writeDoubleLE(key, this.#at)
+    else {
+      const encoding = wellFormed ? 'utf8' : 'utf16le'
+      this.#varint(Buffer.byteLength(key, encoding))
+      this.#at += this.#bytes.write(key, this.#at, encoding)
+    }
+    if (op === DELETE) return
+    this.#varint(value.length)
+    this.#bytes.set(value, this.#at)
+    this.#at += value.length
+  }
+
+  /** The rows so far, for the caller to keep; begins anew. */
+  take(): { readonly bytes: Buffer; readonly first: number; readonly last: number } {
+    const taken = { bytes: Buffer.from(this.#bytes.subarray(0, this.#at)), first: this.first, last: this.last }
+    this.#at = 0
+    this.#group = this.first = this.last = -1
+    return taken
+  }
+
+  #varint(value: number): void {
+    while (value > 0x7f) {
+      this.#bytes[this.#at++] = (value & 0x7f) | 0x80
+      value >>>= 7
+    }
+    this.#bytes[this.#at++] = value
+  }
+
+  #room(bytes: number): void {
+    if (this.#at + bytes <= this.#bytes.length) return
+    const grown = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + bytes))
+    this.#bytes.copy(grown, 0, 0, this.#at)
+    this.#bytes = grown
+  }
+}
+
+/** One segment on its way to the store. Two chunks are in memory: one being filled, one being compressed and sent. */
+export class SegmentWriter {
+  readonly #upload: SegmentUpload
+  readonly #writer: string
+  readonly #hash = createHash('sha256')
+  readonly #states = new Map<string, number>()
+  readonly #rows = new Rows()
+  readonly #chunks: SegmentIndex['chunks'][number][] = []
+  #at = 0
+  #entries = 0
+  #sending: Promise<void>
+
+  constructor(writer: string, upload: SegmentUpload) {
+    this.#writer = writer
+    this.#upload = upload
+    this.#sending = this.#send(MAGIC)
+    this.#sending.catch(() => {})
+  }
+
+  /** Key groups ascending; a key of a state and namespace once. `flush` when it answers true. */
+  add(group: number, stateId: string, namespace: number, key: Key, op: Op, value: Uint8Array): boolean {
+    let state = this.#states.get(stateId)
+    if (state === undefined) this.#states.set(stateId, (state = this.#states.size))
+    this.#rows.add(group, state, namespace, key, op, value)
+    this.#entries++
+    return this.#rows.length >= CHUNK_BYTES
+  }
+
+  async flush(): Promise<void> {
+    if (this.#rows.length === 0) return
+    const { bytes, first, last } = this.#rows.take()
+    await this.#sending
+    this.#sending = (async () => {
+      const chunk = await compress(bytes, LEVEL)
+      this.#chunks.push([first, last, this.#at, chunk.length, hash('sha256', chunk, 'buffer')])
+      await this.#send(chunk)
+    })()
+    this.#sending.catch(() => {}) // the next flush throws it
+  }
+
+  async finish(
+    versions: SegmentIndex['versions'],
+  ): Promise<Required<Pick<SegmentRef, 'bytes' | 'entries' | 'sha256' | 'index'>>> {
+    await this.flush()
+    await this.#sending
+    const states = [...this.#states.keys()].map(stateNames)
+    const index = zstdCompressSync(pack({ writer: this.#writer, states, versions, chunks: this.#chunks }), LEVEL)
+    const length = Buffer.alloc(4)
+    length.writeUInt32LE(index.length)
+    const tail = Buffer.concat([index, length])
+    const at = this.#at
+    await this.#send(tail)
+    await this.#upload.finish()
+    const indexRef = { at, sha256: hash('sha256', tail) }
+    return { bytes: this.#at, entries: this.#entries, sha256: this.#hash.digest('hex'), index: indexRef }
+  }
+
+  #send(bytes: Buffer): Promise<void> {
+    this.#hash.update(bytes)
+    this.#at += bytes.length
+    return this.#upload.write(bytes)
+  }
+}
+
+export function decodeIndex(objectKey: string, tail: Buffer): SegmentIndex {
+  const bytes = tail.length < 4 ? -1 : tail.readUInt32LE(tail.length - 4)
+  if (bytes !== tail.length - 4) throw corrupt(objectKey, 'its index does not end where the object does')
+  return unpack(zstdDecompressSync(tail.subarray(0, bytes))) as SegmentIndex
+}
+
+/** The same row object again and again. */
+export function* decodeChunk(chunk: Buffer): Generator<Row> {
+  const bytes = zstdDecompressSync(chunk)
+  let at = 0
+  const varint = (): number => {
+    let value = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]!
+      value |= (byte & 0x7f) << shift
+      if (byte < 0x80) return value >>> 0
     }
   }
+  const row: Row = { group: -1, state: 0, namespace: 0, key: '', op: VALUE, value: bytes }
+  const none = bytes.subarray(0, 0)
+  while (at < bytes.length) {
+    const head = bytes[at++]!
+    if (head === GROUP_MARK) {
+      row.group = varint()
+      continue
+    }
+    row.op = (head & 3) as Op
+    row.state = varint()
+    row.namespace = 0
+    if (head & NAMESPACE_BIT) {
+      row.namespace = bytes.readDoubleLE(at)
+      at += 8
+    }
+    if (head & NUMBER_KEY) {
+      row.key = bytes.readDoubleLE(at)
+      at += 8
+    } else {
+      const end = varint() + at
+      row.key = bytes.toString(head & UTF16_KEY ? 'utf16le' : 'utf8', at, end)
+      at = end
+    }
+    row.value = none
+    if (row.op !== DELETE) {
+      const end = varint() + at
+      row.value = bytes.subarray(at, end)
+      at = end
+    }
+    yield row
+  }
 }
-
-export const corrupt = (objectKey: string, why: string): WeirError =>
-  new WeirError(
-    { code: 'SEGMENT_CORRUPT', kind: 'invalid', objectKey },
-    `state segment ${objectKey} is damaged: ${why}. Nothing was restored from it; restore an older epoch or repair the object from a backup.`,
-  )

@@ -1,27 +1,47 @@
+import { createHash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ObjectStore, StoredObject } from '@weir/checkpoint'
 import type { SegmentRef } from '@weir/dataflow'
-import { WeirError, attempt, epoch, generation, operatorUid, type CheckpointId, type Key } from '@weir/model'
+import {
+  WeirError,
+  attempt,
+  epoch,
+  generation,
+  keyGroupOf,
+  operatorUid,
+  type CheckpointId,
+  type Key,
+} from '@weir/model'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { openStateStore, type LevelStateStore } from './index.ts'
+import { unpack } from './pack.ts'
+import { openSegment } from './segment-reader.ts'
+import { DELETE, MINUS, PLUS, VALUE, type Op } from './segment.ts'
 
 const root = await mkdtemp(join(tmpdir(), 'weir-state-'))
 afterAll(() => rm(root, { recursive: true, force: true }))
 
-/** Objects in a Map; `down` makes every put fail as an unreachable store does. */
+/** Objects in a Map; `down` makes every put fail as an unreachable store does, `held` makes puts of such keys wait. */
 class Objects implements ObjectStore {
   readonly stored = new Map<string, StoredObject>()
+  readonly read: string[] = []
   down = false
+  held: { readonly keys: RegExp; readonly until: Promise<void> } | null = null
   async put(key: string, bytes: Uint8Array) {
+    if (this.held?.keys.test(key)) await this.held.until
     if (this.down) throw new WeirError({ code: 'OBJECT_STORE_UNAVAILABLE', kind: 'retry' }, 'down')
     this.stored.set(key, { bytes: Uint8Array.from(bytes), etag: '1' })
     return { kind: 'stored' as const, etag: '1' }
   }
   async get(key: string) {
     return this.stored.get(key) ?? null
+  }
+  async readRange(key: string, from: number, to: number) {
+    this.read.push(`${key} ${from}`)
+    return this.stored.get(key)?.bytes.subarray(from, to) ?? null
   }
   async list() {
     return [...this.stored.keys()]
@@ -33,16 +53,29 @@ class Objects implements ObjectStore {
 }
 const cp = (n: number): CheckpointId => ({ generation: generation(1), attempt: attempt(1), epoch: epoch(n) })
 let opened = 0
-const open = (objects: Objects, keyGroups = { from: 0, to: 128 }, hotEntriesMax = 4): Promise<LevelStateStore> => {
+const open = (
+  objects: Objects,
+  keyGroups = { from: 0, to: 128 },
+  hotEntriesMax = 4,
+  bounds = { chainLengthMax: 3, chainRatioMax: 1_000 },
+): Promise<LevelStateStore> => {
   const dir = join(root, `s${++opened}`)
-  const options = { dir, keyGroups, maxParallelism: 128, hotEntriesMax, chainLengthMax: 3, freeze: true }
+  const options = { dir, keyGroups, maxParallelism: 128, writer: '0/1', hotEntriesMax, ...bounds, freeze: true }
   const name = opened
   return openStateStore(options, {
     objects,
-    putSegment: async (key, bytes) => void (await objects.put(key, bytes)),
-    segmentKey: (c) => `seg-${name}-${c.epoch}`,
+    upload: (key) => {
+      const parts: Uint8Array[] = []
+      return {
+        write: async (bytes) => void parts.push(bytes),
+        finish: async () => void (await objects.put(key, Buffer.concat(parts))),
+        abort: async () => {},
+      }
+    },
+    segmentKey: (c, kind) => `seg-${name}-${c.epoch}-${kind}`,
   })
 }
+const kinds = (chain: readonly SegmentRef[]): string[] => chain.map(({ key, kind }) => `${kind} ${key.slice(-9)}`)
 const uid = operatorUid('sum')
 
 test('what was snapshotted is restored; what came after the barrier is not', async () => {
@@ -122,6 +155,159 @@ test('any flipped byte and a missing object are noticed and named', async () => 
   await Promise.all([a.close(), b.close()])
 })
 
+const MANY = Array.from({ length: 60_000 }, (_, i) => `key-${i}`)
+/** Some MB that do not compress. */
+async function large(objects: Objects): Promise<{ store: LevelStateStore; chain: readonly SegmentRef[] }> {
+  const store = await open(objects)
+  for (const k of MANY) store.keyed(uid, 'acc').put(k, createHash('sha512').update(k).digest('base64'))
+  return { store, chain: await store.snapshot(cp(1)) }
+}
+
+test('of a large segment only the chunks of the key groups asked for are read; a damaged chunk or index is noticed', async () => {
+  const objects = new Objects()
+  const { store, chain } = await large(objects)
+  const [ref] = chain as [SegmentRef]
+  expect(ref.bytes).toBeGreaterThan(4 * 1024 * 1024)
+  const half = await open(objects, { from: 32, to: 33 })
+  await half.restore(chain)
+  // The index, and one run of chunks.
+  expect(objects.read).toHaveLength(2)
+  const mine = MANY.filter((k) => keyGroupOf(k, 128) === 32)
+  const differ = (other: LevelStateStore, keys: readonly string[]): string[] =>
+    keys.filter((k) => other.keyed(uid, 'acc').get(k) !== store.keyed(uid, 'acc').get(k))
+  expect(differ(half, mine)).toEqual([])
+  const all = await open(objects)
+  await all.restore(chain)
+  expect(differ(all, MANY)).toEqual([])
+
+  const { bytes } = objects.stored.get(ref.key)!
+  for (const at of [5, Math.floor(ref.index!.at / 2), ref.index!.at - 1, ref.index!.at, ref.bytes - 1]) {
+    const damaged = await open(objects)
+    bytes[at]! ^= 1
+    await expect(damaged.restore(chain)).rejects.toMatchObject({ code: 'SEGMENT_CORRUPT', kind: 'invalid' })
+    bytes[at]! ^= 1
+    await damaged.close()
+  }
+  objects.stored.set(ref.key, { bytes: bytes.subarray(0, ref.bytes - 1), etag: '' })
+  await expect(all.restore(chain)).rejects.toMatchObject({ code: 'SEGMENT_CORRUPT' })
+  objects.stored.delete(ref.key)
+  await expect(all.restore(chain)).rejects.toMatchObject({ code: 'SEGMENT_MISSING' })
+  await Promise.all([store, half, all].map((s) => s.close()))
+})
+
+test('a long chain is folded behind the next snapshots, which are not held up and go on from it', async () => {
+  const objects = new Objects()
+  const a = await open(objects)
+  const s = a.keyed<number>(uid, 'acc')
+  let release!: () => void
+  objects.held = { keys: /folded/, until: new Promise((resolve) => (release = resolve)) }
+  const snapshot = (n: number): Promise<readonly SegmentRef[]> => {
+    for (let i = 0; i < 20; i++) s.put(`k${i}`, (s.get(`k${i}`) ?? 0) + n)
+    return a.snapshot(cp(n))
+  }
+  for (let n = 1; n <= 6; n++) await snapshot(n)
+  expect(kinds(await snapshot(7))).toEqual(['base 1-written', ...[2, 3, 4, 5, 6, 7].map((n) => `delta ${n}-written`)])
+  release()
+  await a.folded()
+  const chain = await snapshot(8)
+  expect(kinds(chain)).toEqual(['base -4-folded', ...[5, 6, 7, 8].map((n) => `delta ${n}-written`)])
+  const b = await open(objects)
+  await b.restore(chain)
+  expect(b.keyed(uid, 'acc').get('k3')).toBe(36)
+  await Promise.all([a.close(), b.close()])
+})
+
+test('a chain heavier than its base is folded, however short', async () => {
+  const objects = new Objects()
+  const a = await open(objects, undefined, 4, { chainLengthMax: 100, chainRatioMax: 0.5 })
+  const state = a.keyed<string>(uid, 'acc')
+  state.put('a', 'x')
+  await a.snapshot(cp(1))
+  state.put('b', createHash('sha512').update('b').digest('base64'))
+  await a.snapshot(cp(2))
+  await a.folded()
+  state.put('c', 'x')
+  expect(kinds(await a.snapshot(cp(3)))).toEqual(['base -2-folded', 'delta 3-written'])
+  await a.close()
+})
+
+test('a chain that cannot be folded declines epochs at four times its bound, and loses nothing', async () => {
+  const objects = new Objects()
+  const a = await open(objects)
+  const put = objects.put.bind(objects)
+  objects.put = (key, bytes) =>
+    key.endsWith('folded')
+      ? Promise.reject(new WeirError({ code: 'OBJECT_STORE_UNAVAILABLE', kind: 'retry' }, 'down'))
+      : put(key, bytes)
+  const snapshot = async (n: number): Promise<readonly SegmentRef[]> => {
+    a.keyed(uid, 'acc').put('k', `v${n}`)
+    const stored = await a.snapshot(cp(n))
+    await a.folded()
+    return stored
+  }
+  for (let n = 1; n <= 12; n++) expect(await snapshot(n)).toHaveLength(n)
+  await expect(snapshot(13)).rejects.toMatchObject({ code: 'OBJECT_STORE_UNAVAILABLE' })
+  const b = await open(objects)
+  await b.restore(await snapshot(14))
+  expect(b.keyed(uid, 'acc').get('k')).toBe('v14')
+  await Promise.all([a.close(), b.close()])
+})
+
+test('a delta is added only to the version it continues: a chain that misses or repeats one is refused', async () => {
+  const objects = new Objects()
+  const a = await open(objects)
+  const chains: (readonly SegmentRef[])[] = []
+  for (let n = 1; n <= 3; n++) {
+    a.keyed(uid, 'acc').put('sum', n * 1_000)
+    chains.push(await a.snapshot(cp(n)))
+  }
+  const [base, two, three] = chains[2] as [SegmentRef, SegmentRef, SegmentRef]
+  for (const broken of [
+    [base, three],
+    [base, two, two, three],
+    [base, two, base, three],
+    [two, three],
+  ]) {
+    const b = await open(objects)
+    await expect(b.restore(broken)).rejects.toMatchObject({ code: 'SEGMENT_CHAIN_BROKEN', kind: 'invalid' })
+    await b.close()
+  }
+  await a.close()
+})
+
+test('a whole number is stored as its difference', async () => {
+  const objects = new Objects()
+  const a = await open(objects)
+  const state = a.keyed<number | bigint>(uid, 'acc')
+  const ops = async (n: number): Promise<[Key, Op, unknown][]> => {
+    const ref = (await a.snapshot(cp(n))).at(-1)!
+    const opened = await openSegment({ ...ref, index: ref.index! }, objects, { from: 0, to: 128 })
+    const rows: [Key, Op, unknown][] = []
+    for await (const chunk of opened.chunks()) {
+      for (const { key, op, value } of chunk) rows.push([key, op, op === DELETE ? null : unpack(value)])
+    }
+    return rows.sort(([x], [y]) => (x < y ? -1 : 1))
+  }
+  const sums = { cents: 10n ** 15n, count: 5, rate: 1.5 }
+  for (const [key, value] of Object.entries(sums)) state.put(key, value)
+  state.put('same', 3)
+  expect((await ops(1)).map(([, op]) => op)).toEqual([VALUE, VALUE, VALUE, VALUE])
+  state.put('cents', 10n ** 15n - 1n)
+  state.put('count', 9)
+  state.put('count', 12)
+  state.put('rate', 2.5)
+  state.put('same', 3)
+  expect(await ops(2)).toEqual([
+    ['cents', MINUS, 1n],
+    ['count', PLUS, 7],
+    ['rate', VALUE, 2.5],
+  ])
+  state.delete('count')
+  state.put('count', 1)
+  expect(await ops(3)).toEqual([['count', VALUE, 1]])
+  await a.close()
+})
+
 test('undefined and functions are no state', async () => {
   const a = await open(new Objects())
   const s = a.keyed<unknown>(uid, 'acc')
@@ -133,8 +319,12 @@ test('undefined and functions are no state', async () => {
 test('over any history of changes, snapshots, lost uploads and restarts the store equals plain maps', async () => {
   const key = fc.constantFrom<Key>('a', 'b', 'c', 'd', 'e', 'f', 1, '1')
   const namespace = fc.constantFrom(0, 0, 10, 20)
+  const value = fc.oneof(
+    fc.integer({ min: -99, max: 99 }),
+    fc.constantFrom<number | bigint>(1.5, 2 ** 53 - 1, -(2 ** 53), 7n, -(2n ** 62n)),
+  )
   const step = fc.oneof(
-    { weight: 6, arbitrary: fc.record({ do: fc.constant('put' as const), key, namespace, value: fc.nat(99) }) },
+    { weight: 6, arbitrary: fc.record({ do: fc.constant('put' as const), key, namespace, value }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('delete' as const), key, namespace }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('clear' as const), namespace: fc.constantFrom(10, 20) }) },
     {
@@ -147,13 +337,16 @@ test('over any history of changes, snapshots, lost uploads and restarts the stor
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       const objects = new Objects()
       let store = await open(objects)
-      let model = new Map<string, number>()
-      let durable: { chain: readonly SegmentRef[]; model: Map<string, number> } = { chain: [], model: new Map() }
+      let model = new Map<string, number | bigint>()
+      let durable: { chain: readonly SegmentRef[]; model: Map<string, number | bigint> } = {
+        chain: [],
+        model: new Map(),
+      }
       let pending: Promise<unknown> = Promise.resolve()
       let n = 0
       const id = (k: Key, ns: number): string => JSON.stringify([ns, k])
       for (const s of steps) {
-        const state = store.keyed<number>(uid, 'acc')
+        const state = store.keyed<number | bigint>(uid, 'acc')
         if (s.do === 'put') {
           state.put(s.key, s.value, s.namespace)
           model.set(id(s.key, s.namespace), s.value)
@@ -174,13 +367,14 @@ test('over any history of changes, snapshots, lost uploads and restarts the stor
           if (s.wait) await pending
         } else {
           await pending
+          await store.folded()
           await store.close()
           objects.down = false
           store = await open(objects)
           await store.restore(durable.chain)
           model = new Map(durable.model)
         }
-        const now = store.keyed<number>(uid, 'acc')
+        const now = store.keyed<number | bigint>(uid, 'acc')
         for (const ns of [0, 10, 20]) {
           for (const k of ['a', 'b', 'c', 'd', 'e', 'f', 1, '1']) expect(now.get(k, ns)).toBe(model.get(id(k, ns)))
         }

@@ -6,24 +6,46 @@
  *
  * LevelDB is written by snapshots only, one after the other: while one is being stored it holds exactly the state of its
  * barrier, which is what a base segment is read from. It is scratch: wiped at every open, never restored from (PROTOCOL A21).
+ *
+ * A chain of segments is a base and the deltas after it. One that has grown too long is *folded*: a new base is read from a
+ * snapshot of LevelDB while the next barriers go on adding deltas, and takes the place of what it covers when it is stored.
  */
 import { mkdir, rm } from 'node:fs/promises'
+import { setImmediate as yieldTurn } from 'node:timers/promises'
 import type { ObjectStore } from '@weir/checkpoint'
-import { deepFrozen } from './freeze.ts'
 import type { KeyedState, SegmentRef, StateStore } from '@weir/dataflow'
-import { WeirError, asWeirError, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
+import { keyGroupOf, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
-import { corrupt, decodeSegment, encodeSegment, pack, sha256, stateId, unpack, type Entry } from './segment.ts'
+import { brokenChain } from './damage.ts'
+import { pack, stateId, stateNames, unpack } from './pack.ts'
+import { openSegment, readWhole, type OpenSegment } from './segment-reader.ts'
+import { decodeSegment1 } from './segment-1.ts'
+import {
+  DELETE,
+  MINUS,
+  PLUS,
+  SegmentWriter,
+  VALUE,
+  type Op,
+  type SegmentIndex,
+  type SegmentUpload,
+  type Versions,
+} from './segment.ts'
+import { Changed, Table, valueOf, type Layer } from './table.ts'
 
 export interface StateStoreOptions {
   /** Wiped at open. */
   readonly dir: string
   readonly keyGroups: KeyGroupRange
   readonly maxParallelism: number
+  /** Which subtask of how many: versions are counted by it. */
+  readonly writer: string
   /** Clean values kept in memory over all states; changed ones and windows are kept besides. */
   readonly hotEntriesMax: number
-  /** Segments in a chain before a new base is written. */
+  /** Segments in a chain before it is folded. At four times as many, snapshots wait for the folding. */
   readonly chainLengthMax: number
+  /** Bytes of the deltas over bytes of the base before a chain is folded. */
+  readonly chainRatioMax: number
   /** Freeze stored values, so that a mutation throws where it happens: development. */
   readonly freeze: boolean
 }
@@ -31,149 +53,48 @@ export interface StateStoreDeps {
   /** What a restore reads from. */
   readonly objects: ObjectStore
   /** Makes a segment durable. Throws kind `retry` when the store is away for too long: the epoch is declined then. */
-  readonly putSegment: (key: string, bytes: Uint8Array) => Promise<void>
-  /** Object key of a new segment of this store. */
-  readonly segmentKey: (checkpoint: CheckpointId) => string
+  readonly upload: (key: string) => SegmentUpload
+  /** Object key of a new segment of this store; no key is given out twice. */
+  readonly segmentKey: (checkpoint: CheckpointId, kind: 'written' | 'folded') => string
 }
 
-const DELETED = Symbol('deleted')
-type Change = unknown
-/** Changes of one state since a barrier: namespace → key → value or DELETED. */
-type Layer = Map<number, Map<Key, Change>>
-const RESTORE_BATCH = 1_000
+type Db = ClassicLevel<string, Uint8Array>
+/** Rows written to, or read from, LevelDB in one call; between two the slot does other work. */
+const ROWS_AT_ONCE = 1_000
+/** LevelDB's memory before it writes a table. Its content is scratch and compressed in the segments. */
+const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+/** Segments of a chain opened before their turn. */
+const SEGMENTS_AHEAD = 4
+const CHAIN_LENGTH_HARD = 4
 
 export async function openStateStore(options: StateStoreOptions, deps: StateStoreDeps): Promise<LevelStateStore> {
   await rm(options.dir, { recursive: true, force: true })
   await mkdir(options.dir, { recursive: true })
-  const db = new ClassicLevel<string, Uint8Array>(options.dir, { valueEncoding: 'view' })
+  const db: Db = new ClassicLevel(options.dir, {
+    valueEncoding: 'view',
+    compression: false,
+    writeBufferSize: WRITE_BUFFER_BYTES,
+  })
   await db.open()
   return new LevelStateStore(options, { ...deps, db })
 }
 
-class Table<V> implements KeyedState<V> {
-  readonly id: string
-  readonly #db: ClassicLevel<string, Uint8Array>
-  readonly #hotMax: number
-  readonly #freeze: boolean
-  dirty: Layer = new Map()
-  frozen: Layer[] = []
-  #hot = new Map<Key, V>()
-  /** Namespaces ≠ 0, wholly in memory. */
-  readonly #windows = new Map<number, Map<Key, V>>()
-
-  constructor(id: string, db: ClassicLevel<string, Uint8Array>, hotMax: number, freeze: boolean) {
-    this.id = id
-    this.#db = db
-    this.#hotMax = hotMax
-    this.#freeze = freeze
-  }
-
-  get(key: Key, namespace = 0): V | undefined {
-    if (namespace !== 0) return this.#windows.get(namespace)?.get(key)
-    const changed = this.dirty.get(0)?.get(key)
-    if (changed !== undefined) return changed === DELETED ? undefined : (changed as V)
-    for (let i = this.frozen.length - 1; i >= 0; i--) {
-      const older = this.frozen[i]!.get(0)?.get(key)
-      if (older !== undefined) return older === DELETED ? undefined : (older as V)
-    }
-    const hot = this.#hot.get(key)
-    if (hot !== undefined) return hot
-    const stored = this.#stored(key)
-    if (stored === undefined) return undefined
-    const value = this.#frozen(unpack(stored) as V)
-    this.#keep(key, value)
-    return value
-  }
-
-  /** A read that fails is the disk's fault, not that of the record whose state it is. */
-  #stored(key: Key): Uint8Array | undefined {
-    try {
-      return this.#db.getSync(dbKey(this.id, 0, key))
-    } catch (error) {
-      throw asWeirError(error, 'STATE_UNREADABLE', 'restart')
-    }
-  }
-
-  put(key: Key, value: V, namespace = 0): void {
-    if (value === undefined || typeof value === 'function' || typeof value === 'symbol')
-      throw unstorable(this.id, key, value)
-    const stored = this.#frozen(value)
-    this.#change(namespace, key, stored)
-    if (namespace !== 0) {
-      let values = this.#windows.get(namespace)
-      if (values === undefined) this.#windows.set(namespace, (values = new Map<Key, V>()))
-      values.set(key, stored)
-    }
-  }
-
-  delete(key: Key, namespace = 0): void {
-    this.#change(namespace, key, DELETED)
-    if (namespace === 0) return void this.#hot.delete(key)
-    const values = this.#windows.get(namespace)
-    if (values?.delete(key) && values.size === 0) this.#windows.delete(namespace)
-  }
-
-  namespaces(): number[] {
-    return [...this.#windows.keys()].sort((a, b) => a - b)
-  }
-
-  entries(namespace: number): IterableIterator<[Key, V]> {
-    return (this.#windows.get(namespace) ?? new Map<Key, V>()).entries()
-  }
-
-  clear(namespace: number): void {
-    for (const key of this.#windows.get(namespace)?.keys() ?? []) this.#change(namespace, key, DELETED)
-    this.#windows.delete(namespace)
-  }
-
-  /** From a segment: in the database already, and for windows in memory too. */
-  restored(key: Key, namespace: number, value: unknown): void {
-    if (namespace === 0) return
-    let values = this.#windows.get(namespace)
-    if (value === undefined) {
-      if (values?.delete(key) && values.size === 0) this.#windows.delete(namespace)
-      return
-    }
-    if (values === undefined) this.#windows.set(namespace, (values = new Map<Key, V>()))
-    values.set(key, this.#frozen(value as V))
-  }
-
-  /** The layer is in LevelDB now. */
-  flushed(layer: Layer): void {
-    this.frozen = this.frozen.filter((l) => l !== layer)
-    for (const [key, value] of layer.get(0) ?? []) {
-      if (value === DELETED) this.#hot.delete(key)
-      else this.#keep(key, value as V)
-    }
-  }
-
-  #change(namespace: number, key: Key, value: Change): void {
-    let keys = this.dirty.get(namespace)
-    if (keys === undefined) this.dirty.set(namespace, (keys = new Map<Key, Change>()))
-    keys.set(key, value)
-  }
-
-  #keep(key: Key, value: V): void {
-    this.#hot.delete(key)
-    this.#hot.set(key, value)
-    if (this.#hot.size > this.#hotMax) this.#hot.delete(this.#hot.keys().next().value!)
-  }
-
-  #frozen(value: V): V {
-    return this.#freeze ? deepFrozen(value) : value
-  }
-}
-
 export class LevelStateStore implements StateStore {
   readonly #options: StateStoreOptions
-  readonly #deps: StateStoreDeps & { db: ClassicLevel<string, Uint8Array> }
+  readonly #deps: StateStoreDeps & { db: Db }
   readonly #tables = new Map<string, Table<unknown>>()
+  readonly #byNumber: Table<unknown>[] = []
   #chain: readonly SegmentRef[] = []
+  /** By writer: of the state that the chain restores. */
+  readonly #versions = new Map<string, Map<string, number>>()
   /** An upload failed: LevelDB is ahead of the chain, so the next segment is a base. */
   #baseNeeded = false
   #turn: Promise<unknown> = Promise.resolve()
+  #folding: Promise<void> | null = null
+  #foldFailure: unknown = null
+  #closing = false
 
-  constructor(options: StateStoreOptions, deps: StateStoreDeps & { db: ClassicLevel<string, Uint8Array> }) {
+  constructor(options: StateStoreOptions, deps: StateStoreDeps & { db: Db }) {
     this.#options = options
     this.#deps = deps
   }
@@ -182,37 +103,87 @@ export class LevelStateStore implements StateStore {
     return this.#table(stateId(operatorUid, name, split)) as KeyedState<V>
   }
 
+  // ---- restore ------------------------------------------------------------------------------------------------------
+
+  /** Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT`, `SEGMENT_CHAIN_BROKEN` (invalid): the store is of no use then. */
   async restore(segments: readonly SegmentRef[]): Promise<void> {
-    const { db, objects } = this.#deps
-    for (const ref of segments) {
-      const object = await objects.get(ref.key)
-      if (object === null) {
-        throw new WeirError(
-          { code: 'SEGMENT_MISSING', kind: 'invalid', objectKey: ref.key },
-          `state segment ${ref.key} is named by the manifest and is not in the object store; restore it from a backup or restore an older epoch`,
-        )
-      }
-      const bytes = Buffer.from(object.bytes.buffer, object.bytes.byteOffset, object.bytes.byteLength)
-      if (sha256(bytes) !== ref.sha256) throw corrupt(ref.key, 'its SHA-256 is not the one in the manifest')
-      let batch = db.batch()
-      for (const { operatorUid, name, split, namespace, key, value } of decodeSegment(
-        bytes,
-        ref.key,
-        this.#options.keyGroups,
-      )) {
-        const table = this.#table(stateId(operatorUid, name, split))
-        table.restored(key, namespace, value)
-        if (value === undefined) batch.del(dbKey(table.id, namespace, key))
-        else batch.put(dbKey(table.id, namespace, key), pack(value))
-        if (batch.length >= RESTORE_BATCH) {
-          await batch.write()
-          batch = db.batch()
-        }
-      }
-      await batch.write()
+    const { objects } = this.#deps
+    const opened: Promise<OpenSegment>[] = []
+    const ahead = (i: number): void => {
+      const ref = segments[i]
+      if (ref?.index === undefined) return
+      opened[i] = openSegment({ ...ref, index: ref.index }, objects, this.#options.keyGroups)
+      opened[i].catch(() => {}) // thrown in its turn
+    }
+    for (let i = 0; i < SEGMENTS_AHEAD; i++) ahead(i)
+    for (const [i, ref] of segments.entries()) {
+      if (ref.index === undefined) await this.#restoreFormat1(ref)
+      else await this.#restoreSegment(ref, await opened[i]!)
+      delete opened[i]
+      ahead(i + SEGMENTS_AHEAD)
     }
     this.#chain = segments
   }
+
+  async #restoreSegment(ref: SegmentRef, { index, chunks }: OpenSegment): Promise<void> {
+    this.#continues(ref, index)
+    const { db } = this.#deps
+    const tables = index.states.map(([uid, name, split]) => this.#table(stateId(uid, name, split)))
+    let batch = db.batch()
+    let writing: Promise<void> = Promise.resolve()
+    const write = async (): Promise<void> => {
+      const full = batch
+      batch = db.batch()
+      await writing // at most one: rows are decoded meanwhile
+      writing = full.write()
+      writing.catch(() => {})
+    }
+    for await (const rows of chunks()) {
+      for (const { group, state, namespace, key, op, value } of rows) {
+        const table = tables[state]!
+        const at = dbKey(group, table.number, namespace, key)
+        if (op === DELETE) batch.del(at)
+        else if (op === VALUE) batch.put(at, value)
+        else batch.put(at, pack(sum(unpack(db.getSync(at)!), op, unpack(value))))
+        if (namespace !== 0) table.restored(key, namespace, op === DELETE ? undefined : unpack(value))
+        if (batch.length >= ROWS_AT_ONCE) await write()
+      }
+    }
+    await write()
+    await writing
+  }
+
+  async #restoreFormat1(ref: SegmentRef): Promise<void> {
+    const { db, objects } = this.#deps
+    const bytes = await readWhole(ref, objects)
+    let batch = db.batch()
+    for (const row of decodeSegment1(bytes, ref.key, this.#options.keyGroups)) {
+      const { group, operatorUid, name, split, namespace, key, value } = row
+      const table = this.#table(stateId(operatorUid, name, split))
+      const at = dbKey(group, table.number, namespace, key)
+      if (namespace !== 0) table.restored(key, namespace, value)
+      if (value === undefined) batch.del(at)
+      else batch.put(at, pack(value))
+      if (batch.length < ROWS_AT_ONCE) continue
+      await batch.write()
+      batch = db.batch()
+    }
+    await batch.write()
+  }
+
+  /** A base begins its writer's versions; a delta must continue exactly them. */
+  #continues(ref: SegmentRef, { writer, versions }: SegmentIndex): void {
+    let restored = this.#versions.get(writer)
+    if (restored === undefined || ref.kind === 'base')
+      this.#versions.set(writer, (restored = new Map<string, number>()))
+    for (const [operatorUid, from, to] of versions) {
+      const there = ref.kind === 'base' ? from : (restored.get(operatorUid) ?? 0)
+      if (there !== from) throw brokenChain(ref.key, { writer, operatorUid, continues: from, restored: there })
+      restored.set(operatorUid, to)
+    }
+  }
+
+  // ---- snapshot -----------------------------------------------------------------------------------------------------
 
   snapshot(checkpoint: CheckpointId): Promise<readonly SegmentRef[]> {
     // The synchronous part: as many pointer swaps as there are states, whatever their size.
@@ -228,86 +199,212 @@ export class LevelStateStore implements StateStore {
     return stored
   }
 
+  /** Resolves when nothing is being folded any more. */
+  async folded(): Promise<void> {
+    await this.#folding
+  }
+
   async close(): Promise<void> {
+    this.#closing = true
     await this.#turn
+    await this.#folding
     await this.#deps.db.close()
   }
 
   async #store(checkpoint: CheckpointId, layers: readonly [Table<unknown>, Layer][]): Promise<readonly SegmentRef[]> {
     if (layers.length === 0 && !this.#baseNeeded) return this.#chain
-    const { db, putSegment, segmentKey } = this.#deps
-    const { maxParallelism, chainLengthMax, keyGroups } = this.#options
-    const changes = [...changesOf(layers)]
-    await db.batch(
-      changes.map(({ id, namespace, key, value }) =>
-        value === undefined
-          ? { type: 'del' as const, key: dbKey(id, namespace, key) }
-          : { type: 'put' as const, key: dbKey(id, namespace, key), value: pack(value) },
-      ),
-    )
-    for (const [table, layer] of layers) table.flushed(layer)
-    const base = this.#baseNeeded || this.#chain.length === 0 || this.#chain.length >= chainLengthMax
-    this.#baseNeeded = true // until the object is there
-    const { bytes, entries } = encodeSegment(base ? await this.#everything() : changes.map(named), maxParallelism)
-    const key = segmentKey(checkpoint)
-    await putSegment(key, bytes)
+    const base = this.#baseNeeded || this.#chain.length === 0
+    this.#baseNeeded = true // until the segment is there
+    const rows = await this.#flush(layers)
+    if (!base) await this.#room()
+    const uids = new Set(layers.map(([table]) => stateNames(table.id)[0]))
+    const from = new Map(this.#versions.get(this.#options.writer))
+    const to = new Map([...uids].map((uid) => [uid, (from.get(uid) ?? 0) + 1]))
+    const ref = base
+      ? await this.#write(checkpoint, 'base', 'written', new Map([...from, ...to]), (w) => this.#everything(w, false))
+      : await this.#write(checkpoint, 'delta', 'written', to, (w) => delta(w, rows), from)
+    this.#versions.set(this.#options.writer, new Map([...from, ...to]))
     this.#baseNeeded = false
-    const ref: SegmentRef = {
-      key,
-      bytes: bytes.length,
-      entries,
-      sha256: sha256(bytes),
-      kind: base ? 'base' : 'delta',
-      keyGroups,
-    }
     this.#chain = base ? [ref] : [...this.#chain, ref]
+    this.#foldWhenDue(checkpoint)
     return this.#chain
   }
 
-  async #everything(): Promise<Entry[]> {
-    const entries: Entry[] = []
-    for await (const [stored, value] of this.#deps.db.iterator()) {
-      const [id, namespace, key] = JSON.parse(stored) as [string, number, Key]
-      entries.push(named({ id, namespace, key, value: unpack(value) }))
+  /** Writes the layers to LevelDB. Answers their rows by key group. */
+  async #flush(layers: readonly [Table<unknown>, Layer][]): Promise<Map<number, DeltaRow[]>> {
+    const groups = new Map<number, DeltaRow[]>()
+    const { db } = this.#deps
+    let batch = db.batch()
+    for (const [table, layer] of layers) {
+      for (const [namespace, keys] of layer) {
+        for (const [key, change] of keys) {
+          const group = this.#groupOf(table, key)
+          const value = valueOf(change)
+          const packed = value === undefined ? null : pack(value)
+          const at = dbKey(group, table.number, namespace, key)
+          if (packed === null) batch.del(at)
+          else batch.put(at, packed)
+          if (namespace === 0) table.settle(key, value)
+          const row: DeltaRow = { id: table.id, namespace, key, packed, change }
+          const rows = groups.get(group)
+          if (rows === undefined) groups.set(group, [row])
+          else rows.push(row)
+          if (batch.length < ROWS_AT_ONCE) continue
+          await batch.write()
+          batch = db.batch()
+        }
+      }
     }
-    return entries
+    await batch.write()
+    for (const [table, layer] of layers) table.flushed(layer)
+    return groups
+  }
+
+  async #write(
+    checkpoint: CheckpointId,
+    kind: SegmentRef['kind'],
+    key: 'written' | 'folded',
+    versions: Versions,
+    rows: (writer: SegmentWriter) => Promise<void>,
+    from: Versions = new Map(),
+  ): Promise<SegmentRef> {
+    const objectKey = this.#deps.segmentKey(checkpoint, key)
+    const upload = this.#deps.upload(objectKey)
+    try {
+      const writer = new SegmentWriter(this.#options.writer, upload)
+      await rows(writer)
+      const stored = await writer.finish([...versions].map(([uid, to]) => [uid, from.get(uid) ?? 0, to]))
+      return { key: objectKey, kind, keyGroups: this.#options.keyGroups, ...stored }
+    } catch (error) {
+      await upload.abort()
+      throw error
+    }
+  }
+
+  /** LevelDB as it is at the call, in the order of key groups. */
+  async #everything(writer: SegmentWriter, background: boolean): Promise<void> {
+    const snapshot = this.#deps.db.snapshot()
+    const rows = this.#deps.db.iterator({ snapshot })
+    try {
+      for (;;) {
+        const some = await rows.nextv(ROWS_AT_ONCE)
+        if (some.length === 0) return
+        if (background && this.#closing) throw new Error('the store closes')
+        for (const [at, packed] of some) {
+          const { group, table, namespace, key } = parsedKey(at)
+          if (writer.add(group, this.#byNumber[table]!.id, namespace, key, VALUE, packed)) await writer.flush()
+        }
+      }
+    } finally {
+      await rows.close()
+      await snapshot.close()
+    }
+  }
+
+  // ---- folding ------------------------------------------------------------------------------------------------------
+
+  /** Called where LevelDB holds exactly what the chain restores. */
+  #foldWhenDue(checkpoint: CheckpointId): void {
+    const [base, ...deltas] = this.#chain
+    const { chainLengthMax, chainRatioMax, writer } = this.#options
+    const bytes = deltas.reduce((all, { bytes: b }) => all + b, 0)
+    const due = this.#chain.length > chainLengthMax || bytes > base!.bytes * chainRatioMax
+    if (!due || deltas.length === 0 || this.#folding !== null || this.#closing) return
+    const covered = this.#chain
+    const versions = new Map(this.#versions.get(writer))
+    this.#folding = this.#write(checkpoint, 'base', 'folded', versions, (w) => this.#everything(w, true))
+      .then((folded) => {
+        this.#foldFailure = null
+        // Else a base was written meanwhile, after a failed upload: this one is left to the collection of orphans.
+        const continued = covered.every((ref, i) => this.#chain[i] === ref)
+        if (continued) this.#chain = [folded, ...this.#chain.slice(covered.length)]
+      })
+      .catch((error: unknown) => void (this.#foldFailure = error)) // tried again after the next snapshot
+      .finally(() => (this.#folding = null))
+  }
+
+  /** Waits while folding is far behind. A chain that cannot be folded declines epochs rather than grow without end. */
+  async #room(): Promise<void> {
+    if (this.#chain.length < this.#options.chainLengthMax * CHAIN_LENGTH_HARD) return
+    await this.#folding
+    if (this.#chain.length < this.#options.chainLengthMax * CHAIN_LENGTH_HARD) return
+    if (this.#foldFailure !== null) throw this.#foldFailure
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #groupOf(table: Table<unknown>, key: Key): number {
+    return table.split ?? keyGroupOf(key, this.#options.maxParallelism)
   }
 
   #table(id: string): Table<unknown> {
     let table = this.#tables.get(id)
     if (table === undefined) {
-      table = new Table<unknown>(id, this.#deps.db, this.#options.hotEntriesMax, this.#options.freeze)
+      const { hotEntriesMax: hotMax, freeze } = this.#options
+      table = new Table<unknown>(id, this.#byNumber.length, { hotMax, freeze }, (t, key) =>
+        this.#deps.db.getSync(dbKey(this.#groupOf(t, key), t.number, 0, key)),
+      )
       this.#tables.set(id, table)
+      this.#byNumber.push(table)
     }
     return table
   }
 }
 
-interface Stored {
+interface DeltaRow {
   readonly id: string
   readonly namespace: number
   readonly key: Key
-  readonly value: unknown
+  /** Null: deleted. */
+  readonly packed: Uint8Array | null
+  readonly change: unknown
 }
-function* changesOf(layers: readonly [Table<unknown>, Layer][]): Generator<Stored> {
-  for (const [{ id }, layer] of layers) {
-    for (const [namespace, keys] of layer) {
-      for (const [key, value] of keys) yield { id, namespace, key, value: value === DELETED ? undefined : value }
+
+async function delta(writer: SegmentWriter, groups: ReadonlyMap<number, readonly DeltaRow[]>): Promise<void> {
+  let unyielded = 0
+  for (const [group, rows] of [...groups].sort(([a], [b]) => a - b)) {
+    for (const { id, namespace, key, packed, change } of rows) {
+      const [op, value] =
+        packed === null ? DELETION : change instanceof Changed ? difference(change, packed) : ([VALUE, packed] as const)
+      if (op === null) continue // it is what it was
+      if (writer.add(group, id, namespace, key, op, value)) await writer.flush()
+      if (++unyielded % ROWS_AT_ONCE === 0) await yieldTurn()
     }
   }
 }
-function named({ id, namespace, key, value }: Stored): Entry {
-  const [operatorUid, name, split] = JSON.parse(id) as [string, string, number?]
-  return { operatorUid, name, split, namespace, key, value }
-}
-/** JSON: `1` and `"1"` stay different keys. */
-const dbKey = (id: string, namespace: number, key: Key): string => JSON.stringify([id, namespace, key])
 
-function unstorable(id: string, key: Key, value: unknown): WeirError {
-  const [operatorUid, name] = JSON.parse(id) as [string, string]
-  const code = value === undefined ? 'STATE_VALUE_UNDEFINED' : 'STATE_VALUE_UNSERIALISABLE'
-  return new WeirError(
-    { code, kind: 'invalid', operatorUid, state: name, key },
-    `operator "${operatorUid}" put ${typeof value} into state "${name}" for key ${JSON.stringify(key)}; state holds plain data. To remove a value, delete its key.`,
-  )
+const NOTHING = new Uint8Array()
+const DELETION = [DELETE, NOTHING] as const
+
+function difference({ value, before }: Changed, packed: Uint8Array): readonly [Op | null, Uint8Array] {
+  if (value === before) return [null, NOTHING]
+  const plus = value > before
+  const by = typeof value === 'bigint' ? value - (before as bigint) : value - (before as number)
+  // The difference of two safe integers need not be one.
+  if (typeof by === 'number' && !Number.isSafeInteger(by)) return [VALUE, packed]
+  return plus ? [PLUS, pack(by)] : [MINUS, pack(-by)]
+}
+
+function sum(before: unknown, op: Op, by: unknown): unknown {
+  const sign = op === PLUS ? 1 : -1
+  return typeof by === 'bigint' ? (before as bigint) + BigInt(sign) * by : (before as number) + sign * (by as number)
+}
+
+/**
+ * Sorted by key group: 8 hex digits, table number, `:`, namespace, `:`, key as JSON: `1` and `"1"` stay different keys, and
+ * halves of surrogate pairs survive.
+ */
+const dbKey = (group: number, table: number, namespace: number, key: Key): string =>
+  `${group.toString(16).padStart(8, '0')}${table}:${namespace}:${typeof key === 'string' ? JSON.stringify(key) : key}`
+
+function parsedKey(at: string): { group: number; table: number; namespace: number; key: Key } {
+  const first = at.indexOf(':', 8)
+  const second = at.indexOf(':', first + 1)
+  const text = at.slice(second + 1)
+  return {
+    group: parseInt(at.slice(0, 8), 16),
+    table: Number(at.slice(8, first)),
+    namespace: Number(at.slice(first + 1, second)),
+    key: text.startsWith('"') ? (JSON.parse(text) as string) : Number(text),
+  }
 }

@@ -19,6 +19,20 @@ export function objectStoreContract(make: () => ObjectStore): void {
     await store.close()
   })
 
+  test('a range is read alone; beyond the end there is less, or nothing', async () => {
+    const store = make()
+    await store.put('r', bytes('0123456789'))
+    const range = async (key: string, from: number, to: number): Promise<string | null> => {
+      const read = await store.readRange!(key, from, to)
+      return read === null ? null : text(read)!
+    }
+    expect(await range('r', 2, 5)).toBe('234')
+    expect(await range('r', 8, 100)).toBe('89')
+    expect(await range('r', 10, 12)).toBe('')
+    expect(await range('none', 0, 1)).toBeNull()
+    await store.close()
+  })
+
   test('If-None-Match creates once', async () => {
     const store = make()
     expect((await store.put('k', bytes('1'), { ifNoneMatch: '*' })).kind).toBe('stored')

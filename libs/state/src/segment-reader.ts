@@ -1,0 +1,107 @@
+/** Reads segments of every format, only as much of each as a range of key groups needs, and believes nothing unverified. */
+import { hash } from 'node:crypto'
+import type { ObjectStore } from '@weir/checkpoint'
+import type { SegmentRef } from '@weir/dataflow'
+import type { KeyGroupRange } from '@weir/model'
+import { corrupt, missing } from './damage.ts'
+import { sha256 } from './pack.ts'
+import { MAGIC, decodeChunk, decodeIndex, type Row, type SegmentIndex } from './segment.ts'
+
+/** Objects up to this size are read in one piece; larger ones in pieces of about this size. */
+const READ_BYTES = 4 * 1024 * 1024
+/** Pieces asked for at once. */
+const READS_AHEAD = 4
+
+/** A segment whose index is verified; `chunks` may be read once. */
+export interface OpenSegment {
+  readonly index: SegmentIndex
+  /** Rows of the key groups in the range, chunk after chunk, in the order of writing. */
+  chunks(): AsyncGenerator<Iterable<Row>>
+}
+
+/** Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT` (invalid), before the first row of what is damaged. */
+export async function openSegment(
+  ref: SegmentRef & Required<Pick<SegmentRef, 'index'>>,
+  objects: ObjectStore,
+  range: KeyGroupRange,
+): Promise<OpenSegment> {
+  const whole = ref.bytes <= READ_BYTES || objects.readRange === undefined ? await readWhole(ref, objects) : null
+  const piece = async (from: number, to: number): Promise<Buffer> => {
+    if (whole !== null) return whole.subarray(from, to)
+    const bytes = await objects.readRange!(ref.key, from, to)
+    if (bytes === null) throw missing(ref.key)
+    if (bytes.length !== to - from) {
+      throw corrupt(ref.key, `bytes ${from} to ${to} were asked for, ${bytes.length} bytes came: it is cut off`)
+    }
+    return buffer(bytes)
+  }
+  const tail = await piece(ref.index.at, ref.bytes)
+  if (hash('sha256', tail) !== ref.index.sha256)
+    throw corrupt(ref.key, "its index's SHA-256 is not the one in the manifest")
+  const index = decodeIndex(ref.key, tail)
+  const wanted = index.chunks.filter(([first, last]) => first < range.to && last >= range.from)
+  return { index, chunks: () => rowsOf(ref.key, pieces(wanted), piece, range) }
+}
+
+/** Of any format. Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT` (invalid). */
+export async function readWhole(ref: SegmentRef, objects: ObjectStore): Promise<Buffer> {
+  const object = await objects.get(ref.key)
+  if (object === null) throw missing(ref.key)
+  const bytes = buffer(object.bytes)
+  if (bytes.length !== ref.bytes)
+    throw corrupt(ref.key, `it has ${bytes.length} bytes, the manifest says ${ref.bytes}: it is cut off or replaced`)
+  if (sha256(bytes) !== ref.sha256) throw corrupt(ref.key, 'its SHA-256 is not the one in the manifest')
+  if (ref.index !== undefined && !bytes.subarray(0, MAGIC.length).equals(MAGIC))
+    throw corrupt(ref.key, 'it does not begin as a segment of format 2')
+  return bytes
+}
+
+type Chunk = SegmentIndex['chunks'][number]
+
+/** Chunks that lie side by side are read together. */
+function pieces(chunks: readonly Chunk[]): Chunk[][] {
+  const runs: Chunk[][] = []
+  for (const chunk of chunks) {
+    const run = runs.at(-1)
+    const end = run === undefined ? -1 : run.at(-1)![2] + run.at(-1)![3]
+    if (run !== undefined && end === chunk[2] && end - run[0]![2] < READ_BYTES) run.push(chunk)
+    else runs.push([chunk])
+  }
+  return runs
+}
+
+async function* rowsOf(
+  objectKey: string,
+  runs: readonly Chunk[][],
+  piece: (from: number, to: number) => Promise<Buffer>,
+  range: KeyGroupRange,
+): AsyncGenerator<Iterable<Row>> {
+  const reads: Promise<Buffer>[] = []
+  const ask = (i: number): void => {
+    const run = runs[i]
+    if (run === undefined) return
+    const [, , at, bytes] = run.at(-1)!
+    reads[i] = piece(run[0]![2], at + bytes)
+    reads[i].catch(() => {}) // thrown where it is awaited
+  }
+  for (let i = 0; i < READS_AHEAD; i++) ask(i)
+  for (const [i, run] of runs.entries()) {
+    const read = await reads[i]!
+    delete reads[i]
+    ask(i + READS_AHEAD)
+    for (const [first, last, at, length, digest] of run) {
+      const from = at - run[0]![2]
+      const chunk = read.subarray(from, from + length)
+      if (!hash('sha256', chunk, 'buffer').equals(digest))
+        throw corrupt(objectKey, `the SHA-256 of its bytes ${at} to ${at + length} is not the one in its index`)
+      const all = first >= range.from && last < range.to
+      yield all ? decodeChunk(chunk) : within(decodeChunk(chunk), range)
+    }
+  }
+}
+
+function* within(rows: Iterable<Row>, { from, to }: KeyGroupRange): Generator<Row> {
+  for (const row of rows) if (row.group >= from && row.group < to) yield row
+}
+
+const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
