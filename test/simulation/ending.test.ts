@@ -26,7 +26,7 @@ const mutants: readonly (Mutant & { readonly found: RegExp })[] = [
     hole: 'ledger',
     rule: 'a job that ends before its published epoch is final is settled after the end',
     file: 'libs/job/src/moves.ts',
-    find: 'const settled = known && epoch <= state.coordinator.final',
+    find: 'const settled = sinks.length === 0 || (known && epoch <= state.coordinator.final)',
     replace: 'const settled = true',
     found: /Published|Open/,
   },

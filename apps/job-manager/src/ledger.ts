@@ -9,7 +9,6 @@ import type { CheckpointStore, JobRecord, LeaderStores, Leadership, Manifest } f
 import {
   parsePoolId,
   poolPrefix,
-  poolSize,
   type ConnectorDescriptor,
   type ListedTransaction,
   type PlanSummary,
@@ -20,6 +19,8 @@ import {
   foreignEntry,
   ledgerOf,
   outcomeOf,
+  poolsOf,
+  preparingSinks,
   reaperFor,
   stepReaper,
   toAbort,
@@ -85,7 +86,7 @@ export class Ledger {
   /** A job has ended, in this term or before it. */
   add(record: JobRecord): void {
     const plan = record.plan as PlanSummary
-    const { parallelism, arbiter, checkpoint: _, transactionTimeoutMs } = plan.settings
+    const { parallelism, arbiter, transactionTimeoutMs } = plan.settings
     const job: EndedJob = {
       record,
       plan,
@@ -179,12 +180,12 @@ export class Ledger {
     const plan = this.#deps.running(jobId)?.spec.plan ?? this.#ended.get(jobId)?.plan
     if (plan === undefined) throw unknownJob(jobId)
     const answer = await this.#deps.janitor.ask({ type: 'list', prefix: poolPrefix(jobId) })
-    for (const sink of plan.sinks) {
-      const { connector } = descriptorOf(plan, sink)
+    for (const owner of poolsOf(plan).owners) {
+      const { connector } = descriptorOf(plan, owner)
       if (answer.connectors.includes(connector)) continue
       throw new WeirError(
-        { code: 'JANITOR_LACKS_CONNECTOR', kind: 'retry', connector, sink },
-        `the task-manager that was asked does not reach "${connector}", which sink "${sink}" of ${jobId} writes to: configure it in every task-manager (WEIR_KAFKA_BROKERS)`,
+        { code: 'JANITOR_LACKS_CONNECTOR', kind: 'retry', connector, uid: owner },
+        `the task-manager that was asked does not reach "${connector}", which "${owner}" of ${jobId} works with: configure it in every task-manager (WEIR_KAFKA_BROKERS)`,
       )
     }
     return answer.transactions
@@ -266,7 +267,8 @@ export class Ledger {
     for (const jobId of jobIds) {
       const job = this.#ended.get(jobId)!
       const reached =
-        answer !== null && job.plan.sinks.every((s) => answer.connectors.includes(descriptorOf(job.plan, s).connector))
+        answer !== null &&
+        poolsOf(job.plan).owners.every((s) => answer.connectors.includes(descriptorOf(job.plan, s).connector))
       if (!reached) {
         this.#step(job, { type: 'look-failed' })
         continue
@@ -308,11 +310,11 @@ export class Ledger {
       manifest = await this.#claim(job)
     } catch (thrown) {
       const facts = asWeirError(thrown, 'SETTLE_FAILED', 'retry').toJSON()
-      return unsettled(plan.sinks, subtasks, known[0]?.epoch ?? 0, known).map((o) =>
+      return unsettled(preparingSinks(plan), subtasks, known[0]?.epoch ?? 0, known).map((o) =>
         o.state === 'UNSETTLED' ? { ...o, facts } : o,
       )
     }
-    const outcomes = [...unsettled(plan.sinks, subtasks, manifest?.epoch ?? 0, known)]
+    const outcomes = [...unsettled(preparingSinks(plan), subtasks, manifest?.epoch ?? 0, known)]
     const due = [...outcomes.keys()].filter((i) => outcomes[i]!.state === 'UNSETTLED')
     for (let i = 0; i < due.length; i += SETTLED_AT_ONCE) {
       const now = due.slice(i, i + SETTLED_AT_ONCE)
@@ -379,10 +381,8 @@ export class Ledger {
 
   // ---- facts --------------------------------------------------------------------------------------------------------
 
-  #poolsOf(job: EndedJob): Pick<LedgerFacts, 'jobId' | 'sinks' | 'subtasks' | 'poolSize'> {
-    const { plan, subtasks, record } = job
-    const { toleratedAborts } = plan.settings.checkpoint
-    return { jobId: record.jobId, sinks: plan.sinks, subtasks, poolSize: poolSize(toleratedAborts) }
+  #poolsOf({ plan, subtasks, record }: EndedJob): Pick<LedgerFacts, 'jobId' | 'owners' | 'subtasks' | 'poolSize'> {
+    return { ...poolsOf(plan), jobId: record.jobId, subtasks }
   }
 
   /** Claims the job when nobody has in this term: what is published cannot change any more then. */
@@ -412,8 +412,8 @@ const nameOf = ({ transactionalId, producerId, producerEpoch }: TransactionName)
 const sameName = (a: TransactionName, b: TransactionName): boolean =>
   a.transactionalId === b.transactionalId && a.producerId === b.producerId && a.producerEpoch === b.producerEpoch
 
-function descriptorOf(plan: PlanSummary, sink: string): ConnectorDescriptor {
-  const node = plan.nodes.find((n) => n.kind === 'sink' && n.uid === sink)
+function descriptorOf(plan: PlanSummary, uid: string): ConnectorDescriptor {
+  const node = plan.nodes.find((n) => (n.kind === 'sink' || n.kind === 'source') && n.uid === uid)
   return (node!.config as { readonly descriptor: ConnectorDescriptor }).descriptor
 }
 

@@ -11,7 +11,6 @@ import type {
   Manifest,
   ManifestRef,
 } from '@weir/checkpoint'
-import { poolSize } from '@weir/dataflow'
 import {
   asWeirError,
   type AttemptId,
@@ -25,7 +24,7 @@ import {
   WeirError,
 } from '@weir/model'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
-import type { LedgerFacts, SinkOutcome, Standing } from './ledger.ts'
+import { poolsOf, type LedgerFacts, type SinkOutcome, type Standing } from './ledger.ts'
 import { jobFor, stepJob } from './machine.ts'
 import { subtasksOf } from './moves.ts'
 import {
@@ -278,9 +277,8 @@ export class JobMaster {
     const standing = s.phase === 'ended' ? 'ended' : s.phase === 'placing' ? 'waiting' : 'running'
     const facts: LedgerFacts = {
       jobId: this.jobId,
-      sinks: plan.sinks,
+      ...poolsOf(plan),
       subtasks: subtasksOf(s.spec),
-      poolSize: poolSize(plan.settings.checkpoint.toleratedAborts),
       published: published && { epoch: published.epoch, subtasks: this.#published?.subtasks ?? [] },
       final,
       prepared: [...this.#acks.values()],

@@ -1,9 +1,11 @@
-import type { ListedTransaction, PreparedHandle } from '@weir/dataflow'
+import { defaultSettings, type ListedTransaction, type PreparedHandle } from '@weir/dataflow'
 import { epoch, jobId, subtask } from '@weir/model'
 import { expect, test } from 'vitest'
 import {
   ledgerOf,
   outcomeOf,
+  poolsOf,
+  preparingSinks,
   toAbort,
   toCommit,
   unsettled,
@@ -37,7 +39,7 @@ const slice = (of: number, handles: readonly PreparedHandle[]) => ({
 })
 const facts = (more: Partial<LedgerFacts> = {}): LedgerFacts => ({
   jobId: jobId('pay'),
-  sinks: ['sums'],
+  owners: ['sums'],
   subtasks: 2,
   poolSize: 4,
   published: { epoch: epoch(5), subtasks: [slice(0, [handle(7, 0, 3), handle(8, 1, 6)])] },
@@ -217,4 +219,18 @@ test('a verdict about an epoch before is none', () => {
     'log 0 UNSETTLED',
     'log 1 UNSETTLED',
   ])
+})
+
+test('the sinks of a continuous job share transactions named by their source, and none waits for a publish', () => {
+  const plan = {
+    version: 1 as const,
+    name: 'j',
+    settings: { ...defaultSettings, commit: { scope: 'continuous' as const, intervalMs: 100 } },
+    ...{ nodes: [], edges: [], stages: 1, sources: ['orders'], sinks: ['a', 'b'] },
+  }
+  expect(poolsOf(plan)).toEqual({ owners: ['orders'], poolSize: 2 })
+  expect(preparingSinks(plan)).toEqual([])
+  const epochs = { ...plan, settings: defaultSettings }
+  expect(poolsOf(epochs)).toEqual({ owners: ['a', 'b'], poolSize: 4 })
+  expect(preparingSinks(epochs)).toEqual(['a', 'b'])
 })

@@ -17,9 +17,19 @@
  * output is visible and some is not. The ledger lists which (PROTOCOL C5).
  */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
-import { parsePoolId, type ListedTransaction, type PreparedHandle, type TransactionName } from '@weir/dataflow'
+import {
+  parsePoolId,
+  poolSize,
+  type ListedTransaction,
+  type PlanSummary,
+  type PreparedHandle,
+  type TransactionName,
+} from '@weir/dataflow'
 import { WeirError, type Epoch, type JobId, type Subtask } from '@weir/model'
 import type { Failure } from './state.ts'
+
+/** Two ids that take turns. */
+const CONTINUOUS_POOL = 2
 
 export type LedgerState = 'open' | 'prepared' | 'published' | 'committed' | 'lost' | 'foreign'
 
@@ -59,10 +69,22 @@ export interface SinkOutcome {
 
 type Handles = Pick<SubtaskSnapshot, 'subtask' | 'sinks'>
 
+/** Whose uid stands in the ids of a job: its sinks; in the `continuous` scope the source, whose sinks share transactions. */
+export function poolsOf(plan: PlanSummary): Pick<LedgerFacts, 'owners' | 'poolSize'> {
+  const { commit, checkpoint } = plan.settings
+  return commit.scope === 'continuous'
+    ? { owners: plan.sources, poolSize: CONTINUOUS_POOL }
+    : { owners: plan.sinks, poolSize: poolSize(checkpoint.toleratedAborts) }
+}
+
+/** Sinks whose transactions are prepared for a publish and wait for it. */
+export const preparingSinks = (plan: PlanSummary): readonly string[] =>
+  plan.settings.commit.scope === 'continuous' ? [] : plan.sinks
+
 /** What the job-manager knows of one job. */
 export interface LedgerFacts {
   readonly jobId: JobId
-  readonly sinks: readonly string[]
+  readonly owners: readonly string[]
   /** The highest parallelism the job ever had: a rescale removes subtasks, not their ids (PROTOCOL B4). */
   readonly subtasks: number
   readonly poolSize: number
@@ -126,7 +148,7 @@ function isOfPool(facts: LedgerFacts, { transactionalId }: TransactionName): boo
   return (
     id !== null &&
     id.jobId === facts.jobId &&
-    facts.sinks.includes(id.sink) &&
+    facts.owners.includes(id.sink) &&
     id.subtask < facts.subtasks &&
     id.slot < facts.poolSize
   )

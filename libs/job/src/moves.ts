@@ -1,7 +1,7 @@
 /** Moves shared by several phases. Each returns a whole step. */
 import { stepCoordinator, type CoordinatorEvent } from '@weir/checkpoint'
 import type { Attempt, AttemptId, Subtask } from '@weir/model'
-import { unsettled } from './ledger.ts'
+import { preparingSinks, unsettled } from './ledger.ts'
 import {
   DEPLOY_TIMEOUT_MS,
   STOP_TIMEOUT_MS,
@@ -203,11 +203,11 @@ export const subtasksOf = ({ plan, highestParallelism = 0 }: JobSpec): number =>
 /** @param known false: what is published could not be found out. */
 export function end(state: JobState, ending: Ending, known = true): JobStep {
   const epoch = publishedEpoch(state)
-  const settled = known && epoch <= state.coordinator.final
-  const { plan } = state.spec
+  const sinks = preparingSinks(state.spec.plan)
+  const settled = sinks.length === 0 || (known && epoch <= state.coordinator.final)
   const outcomes = settled
     ? state.outcomes.filter((o) => o.state !== 'UNSETTLED') // a recovery of nothing, cut short
-    : unsettled(plan.sinks, subtasksOf(state.spec), epoch, state.outcomes)
+    : unsettled(sinks, subtasksOf(state.spec), epoch, state.outcomes)
   return {
     state: { ...common(state), phase: 'ended', ending, outcomes, slices: new Map() },
     effects: [{ type: 'release-slots' }, { type: 'ended', ending, settled }],

@@ -1,5 +1,5 @@
 /** Waiting until every slice has loaded the bundle and opened its data endpoint. */
-import { unsettled } from '../ledger.ts'
+import { preparingSinks, unsettled } from '../ledger.ts'
 import {
   allSlices,
   common,
@@ -19,7 +19,7 @@ export function onDeploying(state: Extract<JobState, { phase: 'deploying' }>, ev
       const next = withSlice(state, event.slice.subtask, { status: 'deployed', exchangeAddress: event.exchangeAddress })
       if (!allSlices(next, (s) => s.status === 'deployed')) return still(next)
       const { plan } = state.spec
-      const outcomes = unsettled(plan.sinks, plan.settings.parallelism, publishedEpoch(state))
+      const outcomes = unsettled(preparingSinks(plan), plan.settings.parallelism, publishedEpoch(state))
       const deadlineMs = event.now + RECOVER_TIMEOUT_MS
       const recovering: JobState = { ...common(next), phase: 'recovering', outcomes, deadlineMs }
       return {

@@ -2,7 +2,7 @@
  * Waiting until every sink has resolved its stored handles and fenced its pool. No source of the attempt starts before
  * all of them have: a zombie's write between two of these would be output nobody replays (PROTOCOL A11, A12).
  */
-import { outcomeOf, verdictOf, withOutcome } from '../ledger.ts'
+import { outcomeOf, preparingSinks, verdictOf, withOutcome } from '../ledger.ts'
 import { allSlices, common, drive, fail, publishedEpoch, settle, sliceOf, still, withSlice } from '../moves.ts'
 import { RECOVER_TIMEOUT_MS, type JobEffect, type JobEvent, type JobState, type JobStep } from '../state.ts'
 import { onFleetChange, timeout, unexpectedStop } from './deploying.ts'
@@ -12,7 +12,7 @@ export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, 
     case 'recovered': {
       const { subtask } = event.slice
       const healed = event.proofs.filter((proof) => proof.by === 'heal')
-      const proven = state.spec.plan.sinks.map((sink) =>
+      const proven = preparingSinks(state.spec.plan).map((sink) =>
         outcomeOf(
           sink,
           subtask,
