@@ -15,7 +15,7 @@ import {
   type TwoPhaseSink,
 } from '@weir/dataflow'
 import { LogClient, LogJanitor, LogSink, LogSource, LogTopics, PaymentsSource, paymentsOptions } from '@weir/connectors'
-import { KafkaConnections, KafkaJanitor, KafkaSink, KafkaSource } from '@weir/kafka'
+import { KafkaConnections, KafkaJanitor, KafkaSink, KafkaSource, KafkaTopics } from '@weir/kafka'
 import { WeirError, attempt, generation, type Clock } from '@weir/model'
 import type { SinkToSettle } from '@weir/wire'
 
@@ -101,9 +101,13 @@ export class Adapters {
   }
 
   /** By connector, likewise. */
-  topics(): ReadonlyMap<string, Topics> {
-    const { log } = this.#options
+  topics(signal: AbortSignal): ReadonlyMap<string, Topics> {
+    const { kafkaBrokers: brokers, log } = this.#options
     const topics = new Map<string, Topics>()
+    if (brokers.length > 0) {
+      const kafka = new KafkaConnections({ brokers, clientId: 'weir-topics' }, { clock: this.#clock })
+      topics.set('kafka', new KafkaTopics({ kafka, clock: this.#clock, signal }))
+    }
     if (log !== null) topics.set('log', new LogTopics(new LogClient(log)))
     return topics
   }

@@ -26,7 +26,7 @@ const options: AdapterOptions = {
 /** Their connections end with the thread. */
 const adapters = new Adapters(options, systemClock)
 const janitors = adapters.janitors(new AbortController().signal)
-const topics = adapters.topics()
+const topics = adapters.topics(new AbortController().signal)
 
 async function act(request: JanitorRequest): Promise<JanitorAnswer> {
   switch (request.type) {

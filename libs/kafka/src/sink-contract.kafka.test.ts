@@ -18,44 +18,45 @@ afterAll(async () => {
 const OPEN = ['Ongoing', 'PrepareCommit', 'PrepareAbort']
 
 describe('kafka', () => {
-  twoPhaseSinkContract(
-    async () => {
-      const run = systemRandom.nonce().slice(0, 8)
-      const topic = `contract-${run}`
-      await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1 }] })
-      const context = {
-        jobId: jobId(`contract-${run}`),
-        attempt: { generation: generation(1), attempt: attempt(1) },
-        operatorUid: operatorUid('out'),
-        subtask: subtask(0),
-        parallelism: 1,
-        maxParallelism: 128,
-        signal: new AbortController().signal,
-      }
-      const open = async (): Promise<number> => {
-        const { transactions } = await kafka.anyBroker(listTransactions())
-        const mine = transactions.filter((t) => t.transactionalId.startsWith(`weir.${context.jobId}.`))
-        return mine.filter((t) => OPEN.includes(t.state)).length
-      }
-      return {
-        sink: ({ staged, ...options }) =>
-          new KafkaSink({ topic, encodeKey: String, ...options }, { context, kafka, clock: systemClock, staged }),
-        aside: `${topic}-aside`,
-        missing: `${topic}-missing`,
-        committedAsides: () => Promise.resolve([]),
-        async committed() {
-          await settled(kafka, `weir.${context.jobId}.`)
-          const args = ['-b', broker, '-C', '-t', topic, '-e', '-q', '-o', 'beginning', '-f', '%s\n']
-          const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
-          return text.split('\n').filter((line) => line !== '')
-        },
-        openTransactions: open,
-        /** The broker looks for overdue transactions once a second. */
-        async expire() {
-          while ((await open()) > 0) await systemClock.sleep(100)
-        },
-      }
-    },
-    { asides: false },
-  )
+  twoPhaseSinkContract(async () => {
+    const run = systemRandom.nonce().slice(0, 8)
+    const topic = `contract-${run}`
+    const aside = `${topic}-aside`
+    await admin.createTopics({
+      topics: [topic, aside].map((name) => ({ topic: name, numPartitions: 2, replicationFactor: 1 })),
+    })
+    const context = {
+      jobId: jobId(`contract-${run}`),
+      attempt: { generation: generation(1), attempt: attempt(1) },
+      operatorUid: operatorUid('out'),
+      subtask: subtask(0),
+      parallelism: 1,
+      maxParallelism: 128,
+      signal: new AbortController().signal,
+    }
+    const open = async (): Promise<number> => {
+      const { transactions } = await kafka.anyBroker(listTransactions())
+      const mine = transactions.filter((t) => t.transactionalId.startsWith(`weir.${context.jobId}.`))
+      return mine.filter((t) => OPEN.includes(t.state)).length
+    }
+    const read = async (from: string, format: string): Promise<string[]> => {
+      await settled(kafka, `weir.${context.jobId}.`)
+      const args = ['-b', broker, '-C', '-Z', '-t', from, '-e', '-q', '-o', 'beginning', '-f', format]
+      const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
+      return text.split('\n').filter((line) => line !== '')
+    }
+    return {
+      sink: ({ staged, ...options }) =>
+        new KafkaSink({ topic, encodeKey: String, ...options }, { context, kafka, clock: systemClock, staged }),
+      aside,
+      missing: `${topic}-missing`,
+      committed: () => read(topic, '%s\n'),
+      committedAsides: async () => (await read(aside, '%k=%s %h\n')).map((line) => line.replaceAll('NULL', 'null')),
+      openTransactions: open,
+      /** The broker looks for overdue transactions once a second. */
+      async expire() {
+        while ((await open()) > 0) await systemClock.sleep(100)
+      },
+    }
+  })
 })

@@ -8,7 +8,15 @@
  *  lane:   free ──first write──▶ open ──prepare──▶ prepared ──commit(sequence)──▶ free
  * ```
  */
-import { WeirError, type AsideRecord, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
+import {
+  WeirError,
+  asWeirError,
+  assert,
+  type AsideRecord,
+  type CheckpointId,
+  type Clock,
+  type RecordBatch,
+} from '@weir/model'
 import {
   EMPTY_SINK_STATE,
   StagedRetention,
@@ -16,6 +24,7 @@ import {
   type Encode,
   type HandleProof,
   type PreparedHandle,
+  type SinkAsides,
   type SinkState,
   type StagedOutput,
   type StagedWriter,
@@ -25,10 +34,11 @@ import {
 import type { KafkaConnections } from './connections.ts'
 import { murmur2 } from './murmur2.ts'
 import { TransactionLane, type TransactionLaneDeps, type TransactionLaneOptions } from './lane.ts'
+import { refusal, topicLimits, type TopicLimits } from './topic-limits.ts'
 import type { Marker } from './transaction.ts'
 import { fetchRecords, listOffsets, offsetCommit, offsetFetch, type Protocol } from './wire/apis.ts'
 import { refused } from './wire/errors.ts'
-import { BatchBuilder, StoredBatch, readBatches } from './wire/records.ts'
+import { BatchBuilder, StoredBatch, batchBytesOf, readBatches, recordBytesAtMost } from './wire/records.ts'
 
 export interface KafkaSinkOptions {
   readonly topic: string
@@ -37,6 +47,8 @@ export interface KafkaSinkOptions {
   readonly transactionTimeoutMs: number
   readonly encodeKey: Encode
   readonly encodeValue: Encode
+  /** Null: nothing goes aside, and a record that cannot be written ends the attempt. */
+  readonly asides?: SinkAsides | null
 }
 
 const BATCH_BYTES_MAX = 512 << 10
@@ -49,15 +61,36 @@ const ABORT_BUDGET_MS = 10_000
 const KEY_CACHE_MAX = 50_000
 const PROOF_FETCH_BYTES = 1 << 20
 
+interface CachedKey {
+  readonly bytes: Uint8Array | null
+  readonly partition: number
+}
+interface EncodedRecord {
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | string | null
+  /** At most. */
+  readonly bytes: number
+}
+interface Filling {
+  readonly topic: string
+  readonly builders: Builders
+  readonly partition: number
+}
+
 interface PooledLane {
   readonly lane: TransactionLane
   state: 'free' | 'open' | 'prepared'
 }
 
+/** By partition: the batch that is being filled. */
+type Builders = Map<number, BatchBuilder>
+
 interface OpenTransaction {
   readonly pooled: PooledLane
-  /** By partition of the sink's topic: the batch that is being filled. */
-  readonly builders: Map<number, BatchBuilder>
+  /** Of the sink's own topic. */
+  readonly builders: Builders
+  /** By topic. */
+  readonly asides: Map<string, Builders>
   readonly staging: StagedWriter | null
   /** It is another producer's: nothing but waiting keeps it behind what the transaction before still has under way. */
   readonly after: Promise<unknown>
@@ -80,7 +113,12 @@ export class KafkaSink implements TwoPhaseSink {
   readonly #staged: StagedOutput | null
   readonly #retention: StagedRetention | null
   readonly #group: string
+  readonly #asides: SinkAsides | null
   #partitionCount = 0
+  /** Null without asides: nobody would take what does not fit. */
+  #limits: TopicLimits | null = null
+  #batchBytesMax = BATCH_BYTES_MAX
+  readonly #asidePartitions = new Map<string, number>()
   #protocol: Protocol = 'v2'
   #pool: PooledLane[] = []
   #open: OpenTransaction | null = null
@@ -92,13 +130,14 @@ export class KafkaSink implements TwoPhaseSink {
   #answered: Promise<unknown> = Promise.resolve()
   #inFlightBytes = 0
   #waiters: (() => void)[] = []
-  #backlog: RecordBatch[] = []
+  #backlog: ((open: OpenTransaction) => void)[] = []
   #linger: (() => void) | null = null
-  #keys = new Map<unknown, { bytes: Uint8Array | null; partition: number }>()
+  #keys = new Map<unknown, CachedKey>()
   #sticky = 0
 
   constructor(options: KafkaSinkOptions, deps: KafkaSinkDeps) {
     this.#options = options
+    this.#asides = options.asides ?? null
     this.#context = deps.context
     this.#kafka = deps.kafka
     this.#clock = deps.clock
@@ -117,6 +156,7 @@ export class KafkaSink implements TwoPhaseSink {
   async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
     const { topic } = this.#options
     this.#partitionCount = (await this.#kafka.partitions(topic)).length
+    if (this.#asides !== null) await this.#askLimits(topic, this.#asides.topics)
     this.#protocol = await this.#kafka.transactionProtocol()
     const onLost = this.#staged === null ? 'fail' : 'heal'
     const proofs = await recoverSink({ topic, group: this.#group, onLost }, restored, {
@@ -129,6 +169,13 @@ export class KafkaSink implements TwoPhaseSink {
     })
     this.#sequence = (restored ?? EMPTY_SINK_STATE).sequence
     return proofs
+  }
+
+  async #askLimits(topic: string, asides: readonly string[]): Promise<void> {
+    for (const aside of asides) this.#asidePartitions.set(aside, (await this.#kafka.partitions(aside)).length)
+    const all = await Promise.all([topic, ...asides].map((of) => topicLimits(this.#kafka, of, this.#signal)))
+    this.#limits = all[0]!
+    this.#batchBytesMax = Math.min(BATCH_BYTES_MAX, ...all.map((of) => of.batchBytesMax))
   }
 
   #laneOptions(transactionalId: string): TransactionLaneOptions {
@@ -184,9 +231,11 @@ export class KafkaSink implements TwoPhaseSink {
    * a partition has what it had before, under another producer.
    */
   async #heal(handle: PreparedHandle): Promise<void> {
-    const { topic } = this.#options
     const { lane } = this.#pool[0]!
-    for await (const { partition, bytes } of this.#staged!.read(handle.staged!)) {
+    const known = new Set([this.#options.topic])
+    for await (const { topic, partition, bytes } of this.#staged!.read(handle.staged!)) {
+      if (!known.has(topic)) await this.#kafka.partitions(topic) // leaders are known only of topics that were asked for
+      known.add(topic)
       this.#inFlightBytes += bytes.length
       lane.append({ topic, partition }, new StoredBatch(bytes))
       await this.#roomAgain()
@@ -245,20 +294,23 @@ export class KafkaSink implements TwoPhaseSink {
   // ---- writing ------------------------------------------------------------------------------------------------------
 
   write(batch: RecordBatch): Promise<void> | undefined {
-    if (batch.values.length === 0) return undefined
+    return batch.values.length === 0 ? undefined : this.#put((open) => this.#append(open, batch))
+  }
+
+  writeAside(records: readonly AsideRecord[]): Promise<void> | undefined {
+    return records.length === 0 ? undefined : this.#put((open) => this.#appendAside(open, records))
+  }
+
+  #put(append: (open: OpenTransaction) => void): Promise<void> | undefined {
     if (this.#backlog.length > 0 || !this.#begin()) {
-      this.#backlog.push(batch) // the pool is exhausted: a commit frees an id (B3)
+      this.#backlog.push(append) // the pool is exhausted: a commit frees an id (B3)
       return this.#backlogDone()
     }
-    this.#append(this.#open!, batch)
+    append(this.#open!)
     const { failure } = this.#open!.pooled.lane
     if (failure !== null) return Promise.reject(failure as Error)
     if (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX) return this.#roomAgain()
     return this.#open!.staging?.room()
-  }
-
-  writeAside(_records: readonly AsideRecord[]): never {
-    throw new WeirError({ code: 'INTERNAL', kind: 'invalid' }, 'internal: the Kafka sink writes nothing aside yet')
   }
 
   #begin(): boolean {
@@ -267,14 +319,14 @@ export class KafkaSink implements TwoPhaseSink {
     if (pooled === undefined) return false
     pooled.state = 'open'
     const staging = this.#staged?.begin() ?? null
-    this.#open = { pooled, builders: new Map(), staging, after: this.#answered, records: 0 }
+    this.#open = { pooled, builders: new Map(), asides: new Map(), staging, after: this.#answered, records: 0 }
     return true
   }
 
   async #backlogDone(): Promise<void> {
     while (this.#backlog.length > 0) {
       this.#signal.throwIfAborted()
-      if (this.#begin()) this.#append(this.#open!, this.#backlog.shift()!)
+      if (this.#begin()) this.#backlog.shift()!(this.#open!)
       else await this.#wakeUp()
     }
     await this.#roomAgain()
@@ -307,24 +359,79 @@ export class KafkaSink implements TwoPhaseSink {
     for (const wake of waiters) wake()
   }
 
-  #append(open: OpenTransaction, { keys, values, timestamps }: RecordBatch): void {
-    const { encodeValue } = this.#options
+  #append(open: OpenTransaction, batch: RecordBatch): void {
+    const { keys, values, timestamps } = batch
+    const { topic, encodeValue } = this.#options
     for (let i = 0; i < values.length; i++) {
-      const { bytes, partition } = this.#keyOf(keys === null ? null : keys[i]!)
-      let builder = open.builders.get(partition)
-      if (builder === undefined) open.builders.set(partition, (builder = new BatchBuilder()))
-      builder.append(bytes, encodeValue(values[i]), timestamps[i]!)
-      if (builder.bytes >= BATCH_BYTES_MAX) this.#flush(open, partition, builder)
+      let key: CachedKey
+      let value: Uint8Array | string | null
+      try {
+        key = this.#keyOf(keys === null ? null : keys[i]!)
+        value = encodeValue(values[i])
+      } catch (error) {
+        if (this.#asides === null) throw error
+        this.#asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
+        continue
+      }
+      const bytes = recordBytesAtMost(key.bytes, value)
+      if (this.#limits !== null && !this.#fits(this.#limits, batch, i, { key: key.bytes, value, bytes })) continue
+      const builder = this.#builder(open, { topic, builders: open.builders, partition: key.partition }, bytes)
+      builder.append(key.bytes, value, timestamps[i]!)
+      open.records++
     }
-    open.records += values.length
     this.#sticky++
+    this.#lingering()
+  }
+
+  /** False: the topic would refuse it, and it was taken aside. */
+  #fits(limits: TopicLimits, batch: RecordBatch, i: number, { key, value, bytes }: EncodedRecord): boolean {
+    const small = bytes < limits.batchBytesMax / 2
+    const record = {
+      bytes: small ? 0 : batchBytesOf(key, value),
+      timestamp: batch.timestamps[i]!,
+      hasKey: key !== null,
+    }
+    const error = refusal(limits, this.#options.topic, record, this.#clock.now())
+    if (error !== null) this.#asides!.refuse(batch, i, error)
+    return error === null
+  }
+
+  #appendAside(open: OpenTransaction, records: readonly AsideRecord[]): void {
+    for (const { topic, partition: any, key, value, timestamp, headers } of records) {
+      const partitions = this.#asidePartitions.get(topic)
+      assert(partitions !== undefined, `"${topic}" is no aside of ${this.#group}`)
+      const partition = any % partitions
+      let builders = open.asides.get(topic)
+      if (builders === undefined) open.asides.set(topic, (builders = new Map()))
+      const named = headers.reduce((n, [name, of]) => n + 3 * name.length + (of?.length ?? 0) + 10, 0)
+      const builder = this.#builder(open, { topic, builders, partition }, recordBytesAtMost(key, value) + named)
+      builder.append(key, value, timestamp, headers)
+      open.records++
+    }
+    this.#lingering()
+  }
+
+  /** The batch of a partition that has room for so many bytes, unless a single record is larger. */
+  #builder(open: OpenTransaction, of: Filling, bytes: number): BatchBuilder {
+    const { builders, partition } = of
+    const filling = builders.get(partition)
+    if (filling !== undefined) {
+      if (filling.bytes + bytes <= this.#batchBytesMax) return filling
+      this.#flush(open, of, filling)
+    }
+    const builder = new BatchBuilder()
+    builders.set(partition, builder)
+    return builder
+  }
+
+  #lingering(): void {
     this.#linger ??= this.#clock.after(LINGER_MS, () => {
       this.#linger = null
       if (this.#open) this.#flushAll(this.#open)
     })
   }
 
-  #keyOf(key: unknown): { bytes: Uint8Array | null; partition: number } {
+  #keyOf(key: unknown): CachedKey {
     if (key === null) return { bytes: null, partition: this.#sticky % this.#partitionCount }
     const known = this.#keys.get(key)
     if (known !== undefined) return known
@@ -337,11 +444,15 @@ export class KafkaSink implements TwoPhaseSink {
   }
 
   #flushAll(open: OpenTransaction): void {
-    for (const [partition, builder] of open.builders) this.#flush(open, partition, builder)
+    const { topic } = this.#options
+    for (const [partition, builder] of open.builders)
+      this.#flush(open, { topic, builders: open.builders, partition }, builder)
+    for (const [aside, builders] of open.asides)
+      for (const [partition, builder] of builders) this.#flush(open, { topic: aside, builders, partition }, builder)
   }
 
-  #flush({ pooled, builders, staging, after }: OpenTransaction, partition: number, builder: BatchBuilder): void {
-    const { topic } = this.#options
+  #flush({ pooled, staging, after }: OpenTransaction, of: Filling, builder: BatchBuilder): void {
+    const { topic, builders, partition } = of
     builders.delete(partition)
     this.#inFlightBytes += builder.bytes
     pooled.lane.append({ topic, partition }, builder, {
@@ -358,8 +469,7 @@ export class KafkaSink implements TwoPhaseSink {
   // ---- two phases ---------------------------------------------------------------------------------------------------
 
   prepare(checkpoint: CheckpointId): Promise<SinkState> {
-    const open = this.#open
-    this.#open = null
+    const open = this.#taken()
     const flushed = open && this.#flushed(open)
     const turn = this.#preparing.then(async (): Promise<SinkState> => {
       if (open !== null) await this.#complete(open, checkpoint, await flushed!)
@@ -367,6 +477,15 @@ export class KafkaSink implements TwoPhaseSink {
     })
     this.#preparing = turn.catch(() => {})
     return turn
+  }
+
+  /** The open transaction, closed to writes. Null: none, or one into which nothing was written. */
+  #taken(): OpenTransaction | null {
+    const open = this.#open
+    this.#open = null
+    if (open === null || open.records > 0) return open
+    open.pooled.state = 'free'
+    return null
   }
 
   #flushed(open: OpenTransaction): Promise<PreparedHandle['firstOffsets']> {

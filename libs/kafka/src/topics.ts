@@ -1,14 +1,20 @@
 /** Topics at the brokers from outside every job. */
 import { recordAt, type StoredRecord, type TopicCursor, type Topics, type TopicsTransaction } from '@weir/dataflow'
-import { WeirError } from '@weir/model'
+import { WeirError, type AsideRecord, type Clock } from '@weir/model'
 import type { KafkaConnections } from './connections.ts'
+import { TransactionLane } from './lane.ts'
+import type { Place } from './transaction.ts'
 import { fetchRecords, listOffsets } from './wire/apis.ts'
 import type { Reader } from './wire/bytes.ts'
 import { errorName } from './wire/errors.ts'
-import { readBatches } from './wire/records.ts'
+import { BatchBuilder, readBatches } from './wire/records.ts'
 
 const FETCH_BYTES_MAX = 1 << 20
 const FETCH_WAIT_MS = 100
+/** A transaction whose writer has died stops readers no longer than this. */
+const TIMEOUT_MS = 30_000
+/** A batch with more is sent. Small: the next record may be large, and a topic takes 1 MiB unless it says otherwise. */
+const BATCH_BYTES = 64 << 10
 /** Read and not decided, of one partition: the reader says so instead of holding a whole topic. */
 const UNDECIDED_BYTES_MAX = 256 << 20
 
@@ -20,12 +26,14 @@ interface Held {
 
 export class KafkaTopics implements Topics {
   readonly #kafka: KafkaConnections
+  readonly #clock: Clock
   readonly #signal: AbortSignal
 
   /** `signal` ends every wait. The connections are closed with it. */
-  constructor(kafka: KafkaConnections, signal: AbortSignal) {
-    this.#kafka = kafka
-    this.#signal = signal
+  constructor(deps: { readonly kafka: KafkaConnections; readonly clock: Clock; readonly signal: AbortSignal }) {
+    this.#kafka = deps.kafka
+    this.#clock = deps.clock
+    this.#signal = deps.signal
   }
 
   async *read(topic: string, from: TopicCursor = { partition: 0, offset: 0 }): AsyncGenerator<StoredRecord> {
@@ -100,12 +108,55 @@ export class KafkaTopics implements Topics {
     return answer.offset
   }
 
-  begin(_transactionalId: string): Promise<TopicsTransaction> {
-    return Promise.reject(new Error('internal: not yet'))
+  async begin(transactionalId: string): Promise<TopicsTransaction> {
+    const protocol = await this.#kafka.transactionProtocol()
+    const deps = { kafka: this.#kafka, clock: this.#clock, signal: this.#signal, released: () => {} }
+    const lane = new TransactionLane({ transactionalId, protocol, transactionTimeoutMs: TIMEOUT_MS }, deps)
+    await lane.fence()
+    return new KafkaTransaction(this.#kafka, lane)
   }
 
   close(): Promise<void> {
     return this.#kafka.close()
+  }
+}
+
+class KafkaTransaction implements TopicsTransaction {
+  readonly #kafka: KafkaConnections
+  readonly #lane: TransactionLane
+  /** A topic that is written to; null: nothing is open. */
+  #topic: string | null = null
+  #commits = 0
+
+  constructor(kafka: KafkaConnections, lane: TransactionLane) {
+    this.#kafka = kafka
+    this.#lane = lane
+  }
+
+  async write(records: readonly AsideRecord[]): Promise<void> {
+    const builders = new Map<string, { place: Place; builder: BatchBuilder }>()
+    for (const { topic, partition: any, key, value, timestamp, headers } of records) {
+      const partition = any % (await this.#kafka.partitions(topic)).length
+      const name = `${topic}-${partition}`
+      let filling = builders.get(name)
+      if (filling === undefined || filling.builder.bytes > BATCH_BYTES) {
+        if (filling !== undefined) this.#lane.append(filling.place, filling.builder)
+        builders.set(name, (filling = { place: { topic, partition }, builder: new BatchBuilder() }))
+      }
+      filling.builder.append(key, value, timestamp, headers)
+      this.#topic = topic
+    }
+    for (const { place, builder } of builders.values()) this.#lane.append(place, builder)
+  }
+
+  /** By way of a marker: a lane knows no other end of a transaction. */
+  async commit(): Promise<void> {
+    if (this.#topic === null) return
+    await this.#lane.flush()
+    const group = this.#lane.transactionalId
+    await this.#lane.mark({ group, topic: this.#topic, sequence: ++this.#commits, metadata: '' })
+    await this.#lane.commit()
+    this.#topic = null
   }
 }
 

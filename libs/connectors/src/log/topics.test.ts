@@ -44,6 +44,8 @@ topicsContract(async () => {
     dead: 'dead',
     source: 'in',
     missing: 'not there',
+    job: 'pay',
+    settled: () => Promise.resolve(),
     sink: (asides) => new LogSink({ ...options, asides }, { context, log, clock: systemClock, staged: null }),
     async replayed() {
       const read = { topic: 'in', offset: 0, maxRecords: 100, readCommitted: true, maxWaitMs: 0 }

@@ -12,6 +12,10 @@ export interface TopicsHarness {
   readonly dead: string
   readonly source: string
   readonly missing: string
+  /** Replays are by job: one that no other test uses. */
+  readonly job: string
+  /** What was committed is in the log. */
+  settled(): Promise<void>
   /** Values are text; its asides go to `dead`. A new instance of the same subtask, pool of 3. */
   sink(asides: SinkAsides): TwoPhaseSink
   /** What a reader with read_committed sees in the source's topic, in order of the partitions: `partition key=value headers`. */
@@ -34,10 +38,10 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
   }
   let offsets = 0
   const letter = (
-    { source, dead }: TopicsHarness,
+    { source, dead, job: jobId }: TopicsHarness,
     of: { partition?: number; offset?: number; whole?: boolean; replays?: number; job?: string } = {},
   ): AsideRecord => {
-    const { partition = 0, offset = offsets++, whole = true, replays = 0, job = 'pay' } = of
+    const { partition = 0, offset = offsets++, whole = true, replays = 0, job = jobId } = of
     const replayHeaders = { attempt: String(replays), first: `${source}/1/7`, id: 'earlier' }
     const named = Object.entries(replays > 0 ? replayHeaders : {})
     const record = {
@@ -67,15 +71,18 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
       await sink.prepare(checkpoint(i + 1))
       await sink.commit(i + 1)
     }
+    await harness.settled()
   }
-  const wish = ({ dead }: TopicsHarness, replayId: string, origins: string[] | null = null): ReplayWish => ({
+  const wish = ({ dead, job }: TopicsHarness, replayId: string, origins: string[] | null = null): ReplayWish => ({
     topic: dead,
-    jobId: 'pay',
+    jobId: job,
     origins,
     replayId,
   })
-  const list = async ({ topics, dead }: TopicsHarness, page: { limit?: number; from?: null } = {}) =>
-    listDeadLetters(topics, { topic: dead, jobId: 'pay' }, { from: null, limit: 100, ...page })
+  const list = async ({ topics, dead, job, settled }: TopicsHarness) => {
+    await settled()
+    return listDeadLetters(topics, { topic: dead, jobId: job }, { from: null, limit: 100 })
+  }
 
   test('committed records are read, also behind an open transaction; open and aborted ones are not', async () => {
     const harness = await make()
@@ -89,7 +96,7 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
     await last.writeAside([letter(harness, { offset: 4 })])
     await last.prepare(checkpoint(2))
     expect((await list(harness)).letters.map((l) => l.value)).toEqual(['v1'])
-    const transaction = await harness.topics.begin(replayer('other'))
+    const transaction = await harness.topics.begin(replayer(`${harness.job}-2`))
     await transaction.write([letter(harness, { offset: 5 })])
     expect((await list(harness)).letters.map((l) => l.value)).toEqual(['v1'])
     await transaction.commit()
@@ -100,10 +107,10 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
 
   test('a list names origin, operator, error and try; pages join without gap or repeat', async () => {
     const harness = await make()
-    const { source, dead, topics } = harness
+    const { source, dead, topics, job } = harness
     await put(harness, [
       letter(harness, { offset: 10, replays: 2 }),
-      letter(harness, { offset: 11, job: 'other' }),
+      letter(harness, { offset: 11, job: 'another' }),
       letter(harness, { offset: 12, partition: 1, whole: false }),
       letter(harness, { offset: 13, partition: 1 }),
     ])
@@ -118,7 +125,7 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
     const paged: string[] = []
     let from: { partition: number; offset: number } | null = null
     do {
-      const page = await listDeadLetters(topics, { topic: dead, jobId: 'pay' }, { from, limit: 1 })
+      const page = await listDeadLetters(topics, { topic: dead, jobId: job }, { from, limit: 1 })
       paged.push(...page.letters.map((l) => l.value!))
       expect(page.letters.length).toBeLessThanOrEqual(1)
       from = page.next
@@ -133,15 +140,17 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
       letter(harness, { offset: 20, partition: 1, replays: 1 }),
       letter(harness, { offset: 21 }),
       letter(harness, { offset: 22, whole: false }),
-      letter(harness, { offset: 23, job: 'other' }),
+      letter(harness, { offset: 23, job: 'another' }),
     ])
     const first = await replayDeadLetters(topics, wish(harness, 'r1', [`${source}/1/20`, `${source}/0/99`]))
     const unknown = [{ origin: `${source}/0/99`, why: 'no dead letter of this job has this origin' }]
     expect(first).toEqual({ replayId: 'r1', replayed: 1, before: 0, refused: unknown, more: false })
     const back = `1 k=v20 trace=t,weir.replay.attempt=2,weir.replay.first=${source}/1/7,weir.replay.id=r1`
+    await harness.settled()
     expect(await harness.replayed()).toEqual([back])
     expect(await replayDeadLetters(topics, wish(harness, 'r2'))).toMatchObject({ replayed: 1, before: 1, refused: [] })
     const other = `0 k=v21 trace=t,weir.replay.attempt=1,weir.replay.first=${source}/0/21,weir.replay.id=r2`
+    await harness.settled()
     expect(await harness.replayed()).toEqual([other, back])
     for (const origins of [null, [`${source}/0/21`]]) {
       expect(await replayDeadLetters(topics, wish(harness, 'r3', origins))).toMatchObject({ replayed: 0 })
@@ -150,6 +159,7 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
       replayed: 0,
       refused: [{ origin: `${source}/0/22`, why: expect.stringContaining('"checked"') as string }],
     })
+    await harness.settled()
     expect(await harness.replayed()).toEqual([other, back])
     expect((await list(harness)).letters.map((l) => l.replayed)).toEqual(['r2', null, 'r1'])
   })
@@ -162,6 +172,7 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
     await sink.prepare(checkpoint(1))
     expect(await replayDeadLetters(harness.topics, wish(harness, 'r1'))).toMatchObject({ replayed: 1 })
     expect(await replayDeadLetters(harness.topics, wish(harness, 'r2'))).toMatchObject({ replayed: 0, before: 1 })
+    await harness.settled()
     expect(await harness.replayed()).toHaveLength(1)
   })
 
@@ -186,13 +197,14 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
     }
     await expect(replayDeadLetters(dies, wish(harness, 'first'))).rejects.toMatchObject({ code: 'PRODUCER_FENCED' })
     expect(await died).toMatchObject({ replayed: 1, replayId: 'second' })
+    await harness.settled()
     expect(await harness.replayed()).toHaveLength(1)
     expect(await replayDeadLetters(topics, wish(harness, 'third'))).toMatchObject({ replayed: 0, before: 1 })
   })
 
   test('a topic that is not there is named', async () => {
-    const { topics, missing } = await make()
-    const asked = listDeadLetters(topics, { topic: missing, jobId: 'pay' }, { from: null, limit: 1 })
+    const { topics, missing, job } = await make()
+    const asked = listDeadLetters(topics, { topic: missing, jobId: job }, { from: null, limit: 1 })
     await expect(asked).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC', kind: 'invalid' })
   })
 }

@@ -33,7 +33,7 @@ export interface SinkHarness {
 const checkpoint = (n: number): CheckpointId => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
 const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
 
-export function twoPhaseSinkContract(make: () => Promise<SinkHarness>, options = { asides: true }): void {
+export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
   const opened: TwoPhaseSink[] = []
   afterEach(async () => {
     for (const sink of opened.splice(0)) await sink.close('abort').catch(() => undefined)
@@ -293,7 +293,6 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>, options =
 
   // ---- records for other topics -------------------------------------------------------------------------------------
 
-  if (!options.asides) return
   const refusing = (harness: SinkHarness, refused: [unknown, string][] = []): SinkAsides => ({
     topics: [harness.aside],
     refuse: ({ values }, i, error) => void refused.push([values[i], error.code]),

@@ -122,6 +122,16 @@ export class BatchBuilder implements UnstampedBatch {
   }
 }
 
+type Bytes = Uint8Array | string | null
+/** What a record without headers adds to a batch, at most; text is not looked at. */
+export const recordBytesAtMost = (key: Uint8Array | null, value: Bytes): number =>
+  40 + (key?.length ?? 0) + (value === null ? 0 : typeof value === 'string' ? 3 * value.length : value.length)
+/** A batch with this record alone, to within 40 bytes. */
+export const batchBytesOf = (key: Uint8Array | null, value: Bytes): number =>
+  HEADER +
+  recordBytesAtMost(key, typeof value === 'string' ? null : value) +
+  (typeof value === 'string' ? Buffer.byteLength(value) : 0)
+
 /** A finished batch, to be written again by another producer. */
 export class StoredBatch implements UnstampedBatch {
   readonly #batch: Buffer
