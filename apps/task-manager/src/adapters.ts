@@ -68,14 +68,13 @@ export class Adapters {
     const { transactionTimeoutMs, checkpoint } = settings
     const topic = String(descriptor['topic'])
     const size = poolSize(checkpoint.toleratedAborts)
-    const ours = asides !== null && descriptor.connector === settings.deadLetters?.connector ? asides.topics : []
     const options = {
       topic,
       poolSize: size,
       transactionTimeoutMs,
       encodeKey,
       encodeValue,
-      asides: asides && { ...asides, topics: ours },
+      asides,
     }
     const staged = descriptor['onLost'] === 'fail' ? null : this.#options.staged(context)
     switch (descriptor.connector) {
@@ -125,7 +124,9 @@ export class Adapters {
     }
     const node = { kind: 'sink' as const, uid, descriptor, encodeKey: unused, encodeValue: unused }
     // What is healed may go to the topic of dead letters too.
-    const asides = settings.deadLetters ? { topics: [String(settings.deadLetters['topic'])], refuse: unused } : null
+    const asides = settings.deadLetters
+      ? { topics: [String(settings.deadLetters['topic'])], refuse: unused, audit: null }
+      : null
     const sink = this.sink(node, context, settings, asides)
     const proofs = await sink.recover(restored)
     await sink.close('leave')

@@ -120,6 +120,8 @@ export interface JobSettings {
   readonly arbiter: 'etcd' | 's3'
   /** The topic for records that cannot be decoded, processed or written; null: such a record stops the job. */
   readonly deadLetters: ConnectorDescriptor | null
+  /** The topic for receipts of every transaction (`receipt.ts`); null: none are written. */
+  readonly audit: ConnectorDescriptor | null
 }
 
 /** What a job file's default export is. `kind` and `version` let a task-manager refuse a bundle of another time. */

@@ -48,10 +48,18 @@ export interface DeadLetterPlan {
   readonly whole: readonly boolean[]
 }
 
+/** Receipts of every transaction. Null in a job without them. */
+export interface AuditPlan {
+  readonly topic: string
+  /** By sink (a node): the sources (nodes) whose records lead to it. */
+  readonly sources: ReadonlyMap<number, readonly number[]>
+}
+
 export interface Plan {
   readonly job: JobDefinition
   readonly stages: readonly Stage[]
   readonly deadLetters: DeadLetterPlan | null
+  readonly audit: AuditPlan | null
   readonly summary: PlanSummary
   /** Canonical JSON of the summary: hash it with SHA-256 to get the graph hash (hashing is I/O-free but not in this room). */
   readonly canonical: string

@@ -12,7 +12,7 @@ import { WeirError, isJobId } from '@weir/model'
 import { canonicalJson } from './canonical.ts'
 import { checkContinuousScope } from './continuous-scope.ts'
 import type { ConnectorDescriptor, GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
-import type { DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
+import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
 
 /** Names in object keys, transactional ids and consumer groups: bounded, and safe in all of them. */
@@ -23,7 +23,7 @@ export const GRAPH_NODES_MAX = 1_000
 /**
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
- * `GRAPH_KEYED_BY_SOURCE`, `CONTINUOUS_SCOPE_REFUSED`, `GRAPH_NODE_INVALID`, `DEAD_LETTERS_INVALID`, `NOT_CANONICAL` (a
+ * `GRAPH_KEYED_BY_SOURCE`, `CONTINUOUS_SCOPE_REFUSED`, `GRAPH_NODE_INVALID`, `DEAD_LETTERS_INVALID`, `AUDIT_INVALID`, `NOT_CANONICAL` (a
  * descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
@@ -42,6 +42,7 @@ export function planJob(job: JobDefinition): Plan {
 
   const { stages, stageOf } = cut(nodes, links)
   const deadLetters = job.settings.deadLetters && routed(job.settings.deadLetters, nodes, links, stages)
+  const audit = job.settings.audit && audited(job, links)
   const summary: PlanSummary = {
     version: 1,
     name: job.name,
@@ -52,7 +53,7 @@ export function planJob(job: JobDefinition): Plan {
     sources: nodes.filter((node) => node.kind === 'source').map((node) => node.uid),
     sinks: nodes.filter((node) => node.kind === 'sink').map((node) => node.uid),
   }
-  return { job, stages, deadLetters, summary, canonical: canonicalJson(summary) }
+  return { job, stages, deadLetters, audit, summary, canonical: canonicalJson(summary) }
 }
 
 /** The part of a job's plan that is sent and hashed. Throws as `planJob` does. */
@@ -206,6 +207,32 @@ function cut(nodes: readonly GraphNode[], links: Links): { stages: readonly Stag
     }
   }
   return { stages, stageOf }
+}
+
+/** A receipt is in the transaction it speaks of, so every sink must be able to write it. */
+function audited({ settings, graph: { nodes } }: JobDefinition, { inputs }: Links): AuditPlan {
+  const { connector, topic } = settings.audit!
+  const invalid = (text: string): WeirError =>
+    refused('AUDIT_INVALID', { connector, topic }, [`receipts to "${String(topic)}": ${text}`])
+  if (typeof topic !== 'string' || topic === '') throw invalid('name a topic, e.g. kafka.sink("orders.receipts").')
+  if (settings.commit.scope === 'continuous') {
+    throw invalid('the commit scope "continuous" writes none yet: use the scope "epoch".')
+  }
+  if (settings.deadLetters?.connector === connector && settings.deadLetters['topic'] === topic) {
+    throw invalid('dead letters go to this topic too; give receipts one of their own.')
+  }
+  for (const { kind, uid, descriptor } of nodes.filter((node) => node.kind === 'source' || node.kind === 'sink')) {
+    if (kind === 'sink' && descriptor.connector !== connector) {
+      throw invalid(`sink "${uid}" writes to ${descriptor.connector}, and a transaction does not reach from there.`)
+    }
+    if (descriptor.connector === connector && descriptor['topic'] === topic) {
+      throw invalid(`${kind} "${uid}" uses this topic too; give receipts one of their own.`)
+    }
+  }
+  const sourcesOf = (node: number): number[] =>
+    inputs[node]!.length === 0 ? [node] : [...new Set(inputs[node]!.flatMap(sourcesOf))]
+  const sinks = [...nodes.keys()].filter((i) => nodes[i]!.kind === 'sink')
+  return { topic, sources: new Map(sinks.map((i) => [i, sourcesOf(i)])) }
 }
 
 /** Dead letters travel in a transaction of a sink of their connector, so every stage must lead to one. */

@@ -124,6 +124,8 @@ export interface SinkState {
   readonly sequence: number
   /** Prepared and not known to be committed, in sequence order. */
   readonly handles: readonly PreparedHandle[]
+  /** Hash of the newest receipt; audited jobs only, put in by the slice. */
+  readonly receipt?: string
 }
 
 export const EMPTY_SINK_STATE: SinkState = { sequence: 0, handles: [] }
@@ -192,6 +194,19 @@ export interface SinkAsides {
    * promise of that `write` resolves.
    */
   readonly refuse: Refuse
+  /** An audited job's receipts; null: none are written. */
+  readonly audit: SinkAudit | null
+}
+
+/**
+ * The receipts of one sink subtask (`receipt.ts`). The sink tells of every record as it joins the open transaction, in the
+ * order it will have in its partition, and ends each transaction with its receipt. An epoch without output has one too,
+ * unless the pool is exhausted: then the next one speaks for both.
+ */
+export interface SinkAudit {
+  add(topic: string, partition: number, record: TopicRecord): void
+  /** At the barrier, synchronously, once per transaction. The answer is not told of by `add`. */
+  receipt(checkpoint: CheckpointId, sequence: number): AsideRecord
 }
 
 /** Records for a sink in the sink's own order: parallel arrays, already serialised by the sink's descriptor. */

@@ -11,6 +11,9 @@
 import type { TopicRecord } from '@weir/model'
 import { canonicalJson } from './canonical.ts'
 
+/** Headers of a receipt: `job`, `sequence`, `hash`. */
+export const RECEIPT = 'weir.receipt.'
+
 /** Hex SHA-256. */
 export type Sha256 = (bytes: Uint8Array | string) => string
 

@@ -18,6 +18,7 @@ export const defaultSettings: JobSettings = {
   restart: { attempts: 10, delayMs: 1_000 },
   arbiter: 'etcd',
   deadLetters: null,
+  audit: null,
 }
 
 /** Key groups are stored as 16-bit numbers. */

@@ -126,6 +126,8 @@ export class KafkaSink implements TwoPhaseSink {
   /** Ends prepares in the order of their barriers. */
   #preparing: Promise<unknown> = Promise.resolve()
   #sequence = 0
+  /** Sequence of the newest transaction that was closed to writes. */
+  #cut = 0
   /** Everything the transaction before has sent is answered. */
   #answered: Promise<unknown> = Promise.resolve()
   #inFlightBytes = 0
@@ -167,13 +169,15 @@ export class KafkaSink implements TwoPhaseSink {
       heal: (handle) => this.#heal(handle),
       initialiseMarker: (sequence) => this.#initialiseMarker(sequence),
     })
-    this.#sequence = (restored ?? EMPTY_SINK_STATE).sequence
+    this.#sequence = this.#cut = (restored ?? EMPTY_SINK_STATE).sequence
     return proofs
   }
 
   async #askLimits(topic: string, asides: readonly string[]): Promise<void> {
     for (const aside of asides) this.#asidePartitions.set(aside, (await this.#kafka.partitions(aside)).length)
     const all = await Promise.all([topic, ...asides].map((of) => topicLimits(this.#kafka, of, this.#signal)))
+    const timed = [topic, ...asides].find((_, i) => all[i]!.brokerTime)
+    if (timed !== undefined && this.#asides?.audit) throw brokerTime(timed)
     this.#limits = all[0]!
     this.#batchBytesMax = Math.min(BATCH_BYTES_MAX, ...all.map((of) => of.batchBytesMax))
   }
@@ -298,7 +302,14 @@ export class KafkaSink implements TwoPhaseSink {
   }
 
   writeAside(records: readonly AsideRecord[]): Promise<void> | undefined {
-    return records.length === 0 ? undefined : this.#put((open) => this.#appendAside(open, records))
+    if (records.length === 0) return undefined
+    return this.#put((open) => {
+      for (const record of records) {
+        const partition = this.#appendAside(open, record)
+        this.#asides?.audit?.add(record.topic, partition, record)
+      }
+      this.#lingering()
+    })
   }
 
   #put(append: (open: OpenTransaction) => void): Promise<void> | undefined {
@@ -362,6 +373,7 @@ export class KafkaSink implements TwoPhaseSink {
   #append(open: OpenTransaction, batch: RecordBatch): void {
     const { keys, values, timestamps } = batch
     const { topic, encodeValue } = this.#options
+    const audit = this.#asides?.audit ?? null
     for (let i = 0; i < values.length; i++) {
       let key: CachedKey
       let value: Uint8Array | string | null
@@ -376,6 +388,10 @@ export class KafkaSink implements TwoPhaseSink {
       const bytes = recordBytesAtMost(key.bytes, value)
       if (this.#limits !== null && !this.#fits(this.#limits, batch, i, { key: key.bytes, value, bytes })) continue
       const builder = this.#builder(open, { topic, builders: open.builders, partition: key.partition }, bytes)
+      if (audit !== null) {
+        value = typeof value === 'string' ? Buffer.from(value) : value
+        audit.add(topic, key.partition, { key: key.bytes, value, timestamp: timestamps[i]!, headers: [] })
+      }
       builder.append(key.bytes, value, timestamps[i]!)
       open.records++
     }
@@ -396,19 +412,19 @@ export class KafkaSink implements TwoPhaseSink {
     return error === null
   }
 
-  #appendAside(open: OpenTransaction, records: readonly AsideRecord[]): void {
-    for (const { topic, partition: any, key, value, timestamp, headers } of records) {
-      const partitions = this.#asidePartitions.get(topic)
-      assert(partitions !== undefined, `"${topic}" is no aside of ${this.#group}`)
-      const partition = any % partitions
-      let builders = open.asides.get(topic)
-      if (builders === undefined) open.asides.set(topic, (builders = new Map()))
-      const named = headers.reduce((n, [name, of]) => n + 3 * name.length + (of?.length ?? 0) + 10, 0)
-      const builder = this.#builder(open, { topic, builders, partition }, recordBytesAtMost(key, value) + named)
-      builder.append(key, value, timestamp, headers)
-      open.records++
-    }
-    this.#lingering()
+  /** @returns its partition */
+  #appendAside(open: OpenTransaction, { topic, partition: any, ...record }: AsideRecord): number {
+    const { key, value, timestamp, headers } = record
+    const partitions = this.#asidePartitions.get(topic)
+    assert(partitions !== undefined, `"${topic}" is no aside of ${this.#group}`)
+    const partition = any % partitions
+    let builders = open.asides.get(topic)
+    if (builders === undefined) open.asides.set(topic, (builders = new Map()))
+    const named = headers.reduce((n, [name, of]) => n + 3 * name.length + (of?.length ?? 0) + 10, 0)
+    const builder = this.#builder(open, { topic, builders, partition }, recordBytesAtMost(key, value) + named)
+    builder.append(key, value, timestamp, headers)
+    open.records++
+    return partition
   }
 
   /** The batch of a partition that has room for so many bytes, unless a single record is larger. */
@@ -469,7 +485,9 @@ export class KafkaSink implements TwoPhaseSink {
   // ---- two phases ---------------------------------------------------------------------------------------------------
 
   prepare(checkpoint: CheckpointId): Promise<SinkState> {
+    this.#appendReceipt(checkpoint)
     const open = this.#taken()
+    if (open !== null) this.#cut++
     const flushed = open && this.#flushed(open)
     const turn = this.#preparing.then(async (): Promise<SinkState> => {
       if (open !== null) await this.#complete(open, checkpoint, await flushed!)
@@ -477,6 +495,13 @@ export class KafkaSink implements TwoPhaseSink {
     })
     this.#preparing = turn.catch(() => {})
     return turn
+  }
+
+  /** An audited epoch ends with its receipt, also when there is nothing else in it. */
+  #appendReceipt(checkpoint: CheckpointId): void {
+    const audit = this.#asides?.audit ?? null
+    if (audit === null) return
+    if (this.#begin()) this.#appendAside(this.#open!, audit.receipt(checkpoint, this.#cut + 1))
   }
 
   /** The open transaction, closed to writes. Null: none, or one into which nothing was written. */
@@ -563,3 +588,9 @@ export class KafkaSink implements TwoPhaseSink {
     return this.#context.signal
   }
 }
+
+const brokerTime = (topic: string): WeirError =>
+  new WeirError(
+    { code: 'AUDIT_BROKER_TIME', kind: 'invalid', topic },
+    `topic "${topic}" has message.timestamp.type=LogAppendTime: the broker changes every record, and none would fit its receipt. Set CreateTime, or do without audit.`,
+  )

@@ -41,7 +41,7 @@ test('too large, without a key, too far in the future or the past: refused one b
       ...{ topic, poolSize: 2, transactionTimeoutMs: 60_000 },
       encodeKey: (key) => (key === 'none' ? null : String(key)),
       encodeValue: String,
-      asides: { topics: [], refuse: ({ values }, i, error) => void refused.push([values[i], error.code]) },
+      asides: { topics: [], audit: null, refuse: ({ values }, i, error) => void refused.push([values[i], error.code]) },
     },
     { context, kafka, clock: systemClock, staged: null },
   )

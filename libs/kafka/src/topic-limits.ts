@@ -15,6 +15,8 @@ export interface TopicLimits {
   readonly behindMsMax: number | null
   /** No record without a key. */
   readonly compacted: boolean
+  /** The broker gives records a time of its own. */
+  readonly brokerTime: boolean
 }
 
 /** Where the configuration may not be read: what the broker refuses then restarts the attempt. */
@@ -23,6 +25,7 @@ const UNKNOWN: TopicLimits = {
   aheadMsMax: null,
   behindMsMax: null,
   compacted: false,
+  brokerTime: false,
 }
 const [SIZE, TYPE, AHEAD, BEHIND, POLICY] = [
   'max.message.bytes',
@@ -38,15 +41,17 @@ export async function topicLimits(kafka: KafkaConnections, topic: string, signal
   const api = describeTopicConfigs(topic, [SIZE, TYPE, AHEAD, BEHIND, POLICY])
   const { errorCode, configs } = await kafka.toLeader(topic, 0, api, signal)
   if (errorCode !== 0) return UNKNOWN
+  const brokerTime = configs.get(TYPE) === 'LogAppendTime'
   const atMost = (name: string): number | null => {
     const value = configs.get(name) ?? ANY
-    return configs.get(TYPE) === 'LogAppendTime' || value === ANY ? null : Number(value)
+    return brokerTime || value === ANY ? null : Number(value)
   }
   return {
     batchBytesMax: Number(configs.get(SIZE) ?? UNKNOWN.batchBytesMax),
     aheadMsMax: atMost(AHEAD),
     behindMsMax: atMost(BEHIND),
     compacted: (configs.get(POLICY) ?? '').split(',').includes('compact'),
+    brokerTime,
   }
 }
 

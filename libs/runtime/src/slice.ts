@@ -74,6 +74,7 @@ import {
   type Subtask,
   type Watermark,
 } from '@weir/model'
+import { Audit } from './audit.ts'
 import { LocalChannel, RemoteInput, RemoteOutput, type InputChannel, type OutputChannel } from './channel.ts'
 import { progressOf, startContinuous } from './continuous.ts'
 import { deadLettersOf, elementsOf, isOfRecord } from './dead-letters.ts'
@@ -210,10 +211,15 @@ export class Slice {
   #positions = new Map<Epoch, Record<string, SourceState>>()
   #commitTurn: Promise<void> = Promise.resolve()
   #cancelProgress: () => void = () => {}
+  readonly #audit: Audit | null
 
   constructor(options: SliceOptions, deps: SliceDeps) {
     this.#options = options
     this.#deps = deps
+    const { plan, jobId, attempt, subtask } = options
+    const now = (): number => deps.clock.now()
+    const { nodes } = plan.job.graph
+    this.#audit = plan.audit && new Audit({ plan: plan.audit, nodes, jobId, attempt, subtask, now })
   }
 
   /**
@@ -229,6 +235,7 @@ export class Slice {
         this.#recoverContinuous(run),
         ...run.sinks.map(async ({ node, sink }) => {
           const restored = (snapshot?.sinks[node.uid] as SinkState | undefined) ?? null
+          this.#audit?.restore(node.uid, restored)
           for (const proof of await sink.recover(restored)) proofs.push({ sink: node.uid, proof })
         }),
       ]),
@@ -415,11 +422,9 @@ export class Slice {
   #buildStage(stage: Stage): StageRun {
     const head = this.#node(stage.head)
     const refused: Refusal[] = []
-    const asidesOf = (index: number): SinkAsides | null =>
-      this.#deadLetters && { topics: [this.#deadLetters.topic], refuse: this.#refuseAt(refused, index) }
     const sinkNodes = stage.nodes.flatMap((index) => {
       const node = this.#node(index)
-      return node.kind === 'sink' ? [{ node, asides: asidesOf(index) }] : []
+      return node.kind === 'sink' ? [{ node, asides: this.#asidesOf(refused, index, node) }] : []
     })
     const isContinuous = this.#options.plan.job.settings.commit.scope === 'continuous' && head.kind === 'source'
     const continuous = isContinuous ? this.#deps.createContinuousSink(head, sinkNodes, this.#context(head.uid)) : null
@@ -458,6 +463,15 @@ export class Slice {
       refused,
       watermark: WATERMARK_MIN,
     }
+  }
+
+  #asidesOf(refused: Refusal[], index: number, { descriptor }: SinkNode): SinkAsides | null {
+    const { deadLetters, audit } = this.#options.plan.job.settings
+    if (deadLetters === null && audit === null) return null
+    const topics = [deadLetters, audit].flatMap((to) =>
+      to?.connector === descriptor.connector ? [String(to['topic'])] : [],
+    )
+    return { topics, refuse: this.#refuseAt(refused, index), audit: this.#audit?.sink(index) ?? null }
   }
 
   async #recoverContinuous({ continuous }: StageRun): Promise<void> {
@@ -591,7 +605,7 @@ export class Slice {
         if (run.muted) return
         this.#recordsOut += batch.values.length
         const full = continuous ? continuous.sink.write(node.uid, batch) : sink!.write(batch)
-        if (full !== undefined) run.pending.push(full)
+        this.#awaitLater(run, full)
       },
       watermark: () => {},
       end: () => {},
@@ -658,7 +672,7 @@ export class Slice {
     const node = this.#node(route.sink)
     const sink = run.continuous?.sink ?? run.sinks.find((s) => s.node === node)!.sink
     const full = sink.writeAside(records)
-    if (full !== undefined) run.pending.push(full)
+    this.#awaitLater(run, full)
   }
 
   // ---- loops --------------------------------------------------------------------------------------------------------
@@ -709,6 +723,7 @@ export class Slice {
         this.#advance(run, source.watermarks.end(polled.split))
       } else {
         const count = polled.kind === 'raw' ? polled.raw.count : polled.values.length
+        this.#audit?.read(run.stage.head, polled)
         const batch = readBatch(node, polled, this.#sourceRefusals(run, node, polled))
         metered?.giveBack(allowance - count)
         this.#recordsIn += count
@@ -836,6 +851,13 @@ export class Slice {
     while (!this.#over && run.outputs.some((o) => o.full)) await wake.wait()
   }
 
+  /** A write the sink has not taken yet. Should the loop end before it awaits it, its failure is one of those that ended it. */
+  #awaitLater(run: StageRun, write: Promise<void> | undefined): void {
+    if (write === undefined) return
+    write.catch(() => {})
+    run.pending.push(write)
+  }
+
   /** Nothing of what came before is left behind: a barrier may follow. */
   async #drain(run: StageRun): Promise<void> {
     while (run.pending.length > 0 || run.refused.length > 0) {
@@ -864,9 +886,14 @@ export class Slice {
     const started = clock.monotonic()
     const work: Promise<void>[] = []
     const parts: { sinks: Record<string, SinkState>; segments: StageSegments | null } = { sinks: {}, segments: null }
+    if (run.source) this.#audit?.barrier(run.stage.head, checkpoint)
     // Prepared also when the epoch was given up meanwhile: the cut through this stage is where the barrier is (A2).
     for (const { node, sink } of run.sinks) {
-      const prepared = sink.prepare(checkpoint).then((state) => void (parts.sinks[node.uid] = state))
+      const preparing = sink.prepare(checkpoint)
+      const receipt = this.#audit?.newest(node.uid) // as of this barrier: the next one has another
+      const prepared = preparing.then(
+        (state) => void (parts.sinks[node.uid] = { ...state, ...(receipt && { receipt }) }),
+      )
       // A sink that could not prepare has a transaction nobody may commit: the attempt is over, whatever the reason.
       prepared.catch((error: unknown) => this.#fail(asWeirError(error, 'PREPARE_FAILED')))
       work.push(prepared)

@@ -18,7 +18,7 @@ import { WeirError, operatorUid, type Key } from '@weir/model'
 import type { Sink, Source } from './connectors.ts'
 import { durationMs, type Duration } from './duration.ts'
 
-export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart' | 'commit' | 'deadLetters'>> & {
+export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart' | 'commit' | 'deadLetters' | 'audit'>> & {
   /** Default `epoch`. `intervalMs`: 20 … 10,000, default 100. */
   readonly commit?: { readonly scope: 'epoch' } | { readonly scope: 'continuous'; readonly intervalMs?: number }
   readonly checkpoint?: Partial<JobSettings['checkpoint']>
@@ -28,6 +28,11 @@ export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart' | 'com
    * with the reason in their headers, in the same transactions as the outputs. Without it such a record stops the job.
    */
   readonly deadLetters?: Pick<Sink<never>, 'descriptor'>
+  /**
+   * Writes a receipt of every transaction into that transaction, for `weir verify`: to the topic of the given sink, with
+   * `true` to `<name of the job>.receipts`, at the server of the job's sinks.
+   */
+  readonly audit?: boolean | Pick<Sink<never>, 'descriptor'>
 }
 
 export interface Flow {
@@ -100,13 +105,21 @@ export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flo
           : (settings.commit ?? defaultSettings.commit),
       checkpoint: { ...defaultSettings.checkpoint, ...settings.checkpoint },
       restart: { ...defaultSettings.restart, ...settings.restart },
-      deadLetters: settings.deadLetters ? deadLettersTo(settings.deadLetters.descriptor) : null,
+      deadLetters: settings.deadLetters ? topicOf(settings.deadLetters.descriptor) : null,
+      audit: receiptsOf(name, settings.audit, graph.nodes),
     },
     graph: { nodes: graph.nodes, edges: graph.edges },
   }
 }
 
-const deadLettersTo = ({ connector, topic }: ConnectorDescriptor): ConnectorDescriptor => ({ connector, topic })
+const topicOf = ({ connector, topic }: ConnectorDescriptor): ConnectorDescriptor => ({ connector, topic })
+
+function receiptsOf(name: string, audit: Settings['audit'], nodes: readonly GraphNode[]): ConnectorDescriptor | null {
+  if (audit === undefined || audit === false) return null
+  if (audit !== true) return topicOf(audit.descriptor)
+  const connector = nodes.find((node) => node.kind === 'sink')?.descriptor.connector ?? 'kafka'
+  return { connector, topic: `${name}.receipts` }
+}
 
 type Draft = GraphNode extends infer N ? (N extends GraphNode ? Omit<N, 'uid'> : never) : never
 

@@ -94,6 +94,8 @@ export class LogSink implements TwoPhaseSink {
   #open: OpenTransaction | null = null
   #prepared: PreparedHandle[] = []
   #sequence = 0
+  /** Sequence of the newest transaction that was closed to writes. */
+  #cut = 0
   #preparing: Promise<unknown> = Promise.resolve()
   /** Settles with the last batch handed over; never rejects. */
   #sent: Promise<void> = Promise.resolve()
@@ -131,7 +133,7 @@ export class LogSink implements TwoPhaseSink {
       heal: (handle) => this.#heal(handle),
       initialiseMarker: (sequence) => this.#commitMarker(sequence),
     })
-    this.#sequence = (restored ?? EMPTY_SINK_STATE).sequence
+    this.#sequence = this.#cut = (restored ?? EMPTY_SINK_STATE).sequence
     return proofs
   }
 
@@ -153,7 +155,9 @@ export class LogSink implements TwoPhaseSink {
     for (let i = 0; i < batch.values.length; i++) {
       const record = this.#encode(batch, i)
       if (record === null) continue
-      this.#append(open, topic, this.#partitionOf(batch.keys === null ? null : batch.keys[i]!, open.records), record)
+      const partition = this.#partitionOf(batch.keys === null ? null : batch.keys[i]!, open.records)
+      this.#asides?.audit?.add(topic, partition, { ...record, headers: [] })
+      this.#append(open, topic, partition, record)
     }
     return this.#written(open)
   }
@@ -161,12 +165,19 @@ export class LogSink implements TwoPhaseSink {
   writeAside(records: readonly AsideRecord[]): Promise<void> | undefined {
     const open = this.#begin()
     if (open === null) return this.#later(() => this.writeAside(records))
-    for (const { topic, partition, ...record } of records) {
-      const count = this.#partitionCounts.get(topic)
-      assert(count !== undefined && this.#asides?.topics.includes(topic), `"${topic}" is no aside of ${this.#group}`)
-      this.#append(open, topic, partition % count, record)
+    for (const record of records) {
+      const partition = this.#appendAside(open, record)
+      this.#asides?.audit?.add(record.topic, partition, record)
     }
     return this.#written(open)
+  }
+
+  #appendAside(open: OpenTransaction, { topic, partition: any, ...record }: AsideRecord): number {
+    const count = this.#partitionCounts.get(topic)
+    assert(count !== undefined && this.#asides?.topics.includes(topic), `"${topic}" is no aside of ${this.#group}`)
+    const partition = any % count
+    this.#append(open, topic, partition, record)
+    return partition
   }
 
   /** Null: it cannot be encoded and was refused. */
@@ -202,8 +213,10 @@ export class LogSink implements TwoPhaseSink {
     return open.unsent > UNSENT_BATCHES_MAX ? this.#room(open) : open.staging?.room()
   }
 
-  prepare(_checkpoint: CheckpointId): Promise<SinkState> {
+  prepare(checkpoint: CheckpointId): Promise<SinkState> {
+    this.#appendReceipt(checkpoint)
     const open = this.#taken()
+    if (open !== null) this.#cut++
     const turn = this.#preparing.then(async (): Promise<SinkState> => {
       if (open !== null) await this.#complete(open)
       return { sequence: this.#sequence, handles: [...this.#prepared] }
@@ -250,6 +263,14 @@ export class LogSink implements TwoPhaseSink {
   }
 
   // ---- inside -------------------------------------------------------------------------------------------------------
+
+  /** An audited epoch ends with its receipt, also when there is nothing else in it. */
+  #appendReceipt(checkpoint: CheckpointId): void {
+    const audit = this.#asides?.audit ?? null
+    if (audit === null) return
+    const open = this.#begin()
+    if (open !== null) this.#appendAside(open, audit.receipt(checkpoint, this.#cut + 1))
+  }
 
   /** The open transaction, closed to writes. Null: none, or one into which nothing was written. */
   #taken(): OpenTransaction | null {

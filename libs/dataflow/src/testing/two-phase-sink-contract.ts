@@ -4,7 +4,7 @@
  */
 import { attempt, epoch, generation, type AsideRecord, type CheckpointId } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
-import type { SinkAsides, SinkState, StagedOutput, TwoPhaseSink } from '../ports.ts'
+import type { SinkAsides, SinkAudit, SinkState, StagedOutput, TwoPhaseSink } from '../ports.ts'
 import { MemoryStagedOutput } from './memory-staged-output.ts'
 
 export interface SinkHarness {
@@ -296,6 +296,7 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
   const refusing = (harness: SinkHarness, refused: [unknown, string][] = []): SinkAsides => ({
     topics: [harness.aside],
     refuse: ({ values }, i, error) => void refused.push([values[i], error.code]),
+    audit: null,
   })
   /** All of one partition: their order shows. */
   const dead = (topic: string, ...names: string[]): AsideRecord[] =>
@@ -420,5 +421,40 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     const harness = await make()
     const sink = fresh(harness, { asides: { ...refusing(harness), topics: [harness.missing] } })
     await expect(sink.recover(null)).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC', kind: 'invalid' })
+  })
+
+  test('audited: every record is told of in the order of its partition, and a receipt ends every epoch', async () => {
+    const harness = await make()
+    const told: string[] = []
+    const audit: SinkAudit = {
+      add: (topic, partition, { value }) =>
+        void told.push(`${topic === harness.aside ? 'aside' : 'out'} ${partition} ${Buffer.from(value!).toString()}`),
+      receipt: ({ epoch }, sequence) => dead(harness.aside, `epoch ${epoch} sequence ${sequence}`)[0]!,
+    }
+    const options = { poolSize: 2, asides: { ...refusing(harness), audit } }
+    const sink = fresh(harness, options)
+    await sink.recover(null)
+    await writeInOrder(sink, 'a', 'b')
+    await sink.writeAside(dead(harness.aside, 'one'))
+    const first = sink.prepare(checkpoint(1))
+    await writeInOrder(sink, 'c')
+    expect(throughJson(await first)).toMatchObject({ sequence: 1, handles: [{ records: 4 }] })
+    expect(await prepared(sink, 2)).toMatchObject({ sequence: 2, handles: [{}, { records: 2 }] })
+    // The pool is exhausted and there is nothing to write: the next receipt speaks for this epoch too.
+    expect(await prepared(sink, 3)).toMatchObject({ sequence: 2 })
+    await sink.commit(2)
+    const state = await prepared(sink, 4)
+    expect(state).toMatchObject({ sequence: 3, handles: [{ records: 1 }] })
+    expect(await harness.committed()).toEqual(['a', 'b', 'c'])
+    const [, partition] = told[0]!.split(' ')
+    expect(told).toEqual(['a', 'b'].map((v) => `out ${partition} ${v}`).concat('aside 1 one', `out ${partition} c`))
+    const next = fresh(harness, options)
+    await next.recover(state)
+    await prepared(next, 5)
+    await next.commit(4)
+    expect((await harness.committedAsides()).map((line) => /=(.*) h=/.exec(line)![1])).toEqual([
+      'one',
+      ...['epoch 1 sequence 1', 'epoch 2 sequence 2', 'epoch 4 sequence 3', 'epoch 5 sequence 4'],
+    ])
   })
 }

@@ -1,7 +1,20 @@
-/** Dead letters of two slices on the embedded log: every bad record once, every good one's outputs once, also when killed. */
+/**
+ * Dead letters and receipts of two slices on the embedded log: every bad record once, every good one's outputs once, also
+ * when killed; and nothing can be changed afterwards that a verification does not name.
+ */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
-import { EmbeddedLog, FileStorage, LogSink, LogSource, type ReadRecord } from '@weir/connectors'
-import { planJob, type SourcePoll, type SourceReader } from '@weir/dataflow'
+import { hash } from 'node:crypto'
+import { EmbeddedLog, FileStorage, LogSink, LogSource, LogTopics, type ReadRecord } from '@weir/connectors'
+import {
+  planJob,
+  verifyJob,
+  type Receipt,
+  type SourcePoll,
+  type SourceReader,
+  type StoredRecord,
+  type Topics,
+  type Verification,
+} from '@weir/dataflow'
 import { attempt, epoch, generation, jobId, subtask, systemClock, type AsideRecord } from '@weir/model'
 import { job, json, log as logs, tumbling, type Codec } from '@weir/sdk'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -32,7 +45,7 @@ const sums: Codec<Sum> = {
   encode: ({ count, last }) => JSON.stringify([count, failAt('sink', last).id]),
 }
 
-const settings = { parallelism: 2, deadLetters: logs.sink('dead') }
+const settings = { parallelism: 2, deadLetters: logs.sink('dead'), audit: true }
 const orders = job('orders', settings, (flow) => {
   const byUser = flow
     .from(logs.topic('in', { value: json<Order>(), until: 'latest' }), 'orders')
@@ -99,7 +112,7 @@ class World {
       await log.close()
       await rm(folder, { recursive: true })
     })
-    for (const topic of ['in', 'out', 'counts', 'dead']) await log.createTopic(topic, 2)
+    for (const topic of ['in', 'out', 'counts', 'dead', 'orders.receipts']) await log.createTopic(topic, 2)
     const producer = { transactionalId: 'test', ...(await log.initProducer('test', 60_000)) }
     for (const [partition, lines] of input.entries()) {
       const records = lines.map((line, i) => ({
@@ -185,12 +198,17 @@ class Fleet {
     await Promise.all(this.#slices.map((slice) => slice.run(peers)))
   }
 
-  both<T extends SliceReport['type']>(type: T): Promise<Extract<SliceReport, { type: T }>[]> {
+  /** @param n of the epoch, where the report names one */
+  both<T extends SliceReport['type']>(type: T, n: number | null = null): Promise<Extract<SliceReport, { type: T }>[]> {
+    const is = (report: SliceReport): boolean => {
+      const at = report.type === 'ack' ? report.checkpoint.epoch : report.type === 'committed' ? report.epoch : null
+      return report.type === type && at === n
+    }
     return new Promise((resolve, reject) => {
       this.#look = () => {
         const failure = this.#reports.find(({ report }) => report.type === 'failed')?.report
         if (failure?.type === 'failed') return reject(failure.error)
-        const found = [0, 1].map((i) => this.#reports.find((r) => r.from === i && r.report.type === type)?.report)
+        const found = [0, 1].map((i) => this.#reports.findLast((r) => r.from === i && is(r.report))?.report)
         if (found.every((report) => report !== undefined)) resolve(found as Extract<SliceReport, { type: T }>[])
       }
       this.#look()
@@ -200,7 +218,7 @@ class Fleet {
   async checkpoint(n: number): Promise<SubtaskSnapshot[]> {
     const id = { generation: generation(1), attempt: attempt(this.#attempt), epoch: epoch(n) }
     for (const slice of this.#slices) slice.trigger(id)
-    return (await this.both('ack')).map(({ snapshot }) => JSON.parse(JSON.stringify(snapshot)) as SubtaskSnapshot)
+    return (await this.both('ack', n)).map(({ snapshot }) => JSON.parse(JSON.stringify(snapshot)) as SubtaskSnapshot)
   }
 
   async commit(n: number, snapshots: readonly SubtaskSnapshot[]): Promise<void> {
@@ -208,7 +226,7 @@ class Fleet {
       const sequences = Object.entries(snapshots[i]!.sinks).map(([uid, { sequence }]) => [uid, sequence])
       slice.commit(epoch(n), Object.fromEntries(sequences) as Record<string, number>)
     })
-    await this.both('committed')
+    await this.both('committed', n)
   }
 
   async kill(): Promise<void> {
@@ -290,6 +308,28 @@ async function check(world: World): Promise<void> {
   expect([...results(made), ...results(await world.read('counts'))].sort()).toEqual([...windows].sort())
 }
 
+const verify = (world: World, alter: Alter = (_, record) => [record]): Promise<Verification> => {
+  const topics = new LogTopics(world.log)
+  const altered: Topics = {
+    async *read(topic, from) {
+      for await (const record of topics.read(topic, from)) yield* alter(topic, record)
+    },
+    begin: (id) => topics.begin(id),
+    close: () => topics.close(),
+  }
+  const deps = { topics: altered, sha256: (b: Uint8Array | string) => hash('sha256', b, 'hex'), settle: async () => {} }
+  return verifyJob({ jobId: 'orders', topic: 'orders.receipts', shared: [] }, deps)
+}
+/** What a reader is given instead of a record. */
+type Alter = (topic: string, record: StoredRecord) => StoredRecord[]
+
+async function checkReceipts(world: World): Promise<void> {
+  const written = (await Promise.all(['out', 'counts', 'dead'].map((topic) => world.read(topic)))).flat().length
+  // Each of the two sinks names what the sources have read.
+  const inputs = 2 * 2 * PER_SPLIT
+  expect(await verify(world)).toMatchObject({ outputs: written, inputs, findings: [], more: false })
+}
+
 test('every record that fails is one dead letter, as it was read; its neighbours have their outputs', async () => {
   const world = await World.open()
   const fleet = new Fleet(world, 1)
@@ -298,6 +338,7 @@ test('every record that fails is one dead letter, as it was read; its neighbours
   expect(await world.read('dead')).toEqual([])
   await fleet.commit(1, await fleet.checkpoint(1))
   await check(world)
+  await checkReceipts(world)
 })
 
 for (const cut of [3, 40, 77]) {
@@ -313,6 +354,7 @@ for (const cut of [3, 40, 77]) {
     await second.both('input-ended')
     await second.commit(2, await second.checkpoint(2))
     await check(world)
+    await checkReceipts(world)
   })
 }
 
@@ -331,4 +373,119 @@ test('asides travel in elements of a bounded size; a larger record travels alone
   expect(elementsOf([])).toEqual([])
   const empty = { ...sizes[0]!, key: null, value: null } // a tombstone without a key
   expect(elementsOf([empty])).toEqual([[empty]])
+})
+
+// ---- receipts ---------------------------------------------------------------------------------------------------------
+
+/** Four epochs of the job, the third given up and committed with the fourth (PROTOCOL A2). */
+async function audited(): Promise<World> {
+  const world = await World.open()
+  const fleet = new Fleet(world, 1)
+  fleet.limit = 30
+  await fleet.start(null)
+  await fleet.commit(1, await fleet.checkpoint(1))
+  fleet.limit = 60
+  await fleet.commit(2, await fleet.checkpoint(2))
+  await fleet.checkpoint(3)
+  fleet.limit = Number.POSITIVE_INFINITY
+  await fleet.both('input-ended')
+  await fleet.commit(4, await fleet.checkpoint(4))
+  await checkReceipts(world)
+  return world
+}
+const is = (of: StoredRecord) => (record: StoredRecord) =>
+  record.partition === of.partition && record.offset === of.offset
+const stored = async (world: World, topic: string): Promise<StoredRecord[]> => {
+  const all: StoredRecord[] = []
+  for await (const record of new LogTopics(world.log).read(topic)) all.push(record)
+  return all
+}
+const changed = (record: StoredRecord): StoredRecord => ({ ...record, value: Buffer.from('changed') })
+const alterOne =
+  (topic: string, one: StoredRecord, to: (record: StoredRecord) => StoredRecord[]): Alter =>
+  (of, record) =>
+    of === topic && is(one)(record) ? to(record) : [record]
+
+test('a record that was changed is named by topic, partition and offset, wherever it lies', async () => {
+  const world = await audited()
+  for (const topic of ['out', 'counts', 'dead']) {
+    const records = await stored(world, topic)
+    for (const one of records.filter((_, i) => i % 23 === 5)) {
+      const { findings } = await verify(
+        world,
+        alterOne(topic, one, (record) => [changed(record)]),
+      )
+      const at = { topic, partition: one.partition, offsets: [one.offset] }
+      expect(findings).toMatchObject([{ code: 'OUTPUT_TAMPERED', facts: at }])
+    }
+  }
+  for (const one of (await stored(world, 'in')).filter((_, i) => i % 41 === 7)) {
+    const { findings } = await verify(
+      world,
+      alterOne('in', one, (record) => [changed(record)]),
+    )
+    const facts = { topic: 'in', partition: one.partition, from: one.offset, to: one.offset + 1 }
+    expect(findings.map((f) => [f.code, (f.facts as { sink: string }).sink])).toEqual([
+      ['INPUT_TAMPERED', expect.any(String)],
+      ['INPUT_TAMPERED', expect.any(String)],
+    ])
+    for (const finding of findings) expect(finding.facts).toMatchObject(facts)
+  }
+})
+
+test('a receipt that was dropped or changed is named; the newest one by what it leaves without a receipt', async () => {
+  const world = await audited()
+  const receipts = (await stored(world, 'orders.receipts')).map((record) => {
+    return { record, receipt: JSON.parse(Buffer.from(record.value!).toString()) as Receipt }
+  })
+  expect(receipts).toHaveLength(2 * 2 * 4)
+  for (const { record, receipt } of receipts) {
+    const { sink, subtask, sequence, outputs } = receipt
+    const facts = { sink, subtask, sequence }
+    const dropped = (
+      await verify(
+        world,
+        alterOne('orders.receipts', record, () => []),
+      )
+    ).findings
+    const rest = dropped.filter((f) => !['OUTPUT_WITHOUT_RECEIPT', 'INPUT_UNREAD'].includes(f.code))
+    expect(rest).toMatchObject(sequence === 4 ? [] : [{ code: 'RECEIPT_MISSING', facts }])
+    const without = dropped.filter((f) => f.code === 'OUTPUT_WITHOUT_RECEIPT')
+    const named = Object.values(outputs).reduce((n, { records }) => n + records, 0)
+    expect(without).toHaveLength(named)
+    if (sequence === 4) continue
+    const value = Buffer.from(JSON.stringify({ ...receipt, epoch: 9 }))
+    const altered = await verify(
+      world,
+      alterOne('orders.receipts', record, (of) => [{ ...of, value }]),
+    )
+    expect(altered.findings).toMatchObject([{ code: 'RECEIPT_TAMPERED', facts }])
+  }
+})
+
+test('a record too many, one too few, input that was skipped: each is named', async () => {
+  const world = await audited()
+  const [out, input] = [await stored(world, 'out'), await stored(world, 'in')]
+  const one = out[17]!
+  const gone = await verify(
+    world,
+    alterOne('out', one, () => []),
+  )
+  expect(gone.findings).toMatchObject([{ code: 'OUTPUT_MISSING', facts: { topic: 'out', partition: one.partition } }])
+  const forged: StoredRecord = { ...one, offset: 10_000, transaction: '99:0' }
+  const more = await verify(
+    world,
+    alterOne('out', one, (record) => [record, forged]),
+  )
+  expect(more.findings).toMatchObject([{ code: 'OUTPUT_WITHOUT_RECEIPT', facts: { topic: 'out', offset: 10_000 } }])
+  const twice = await verify(
+    world,
+    alterOne('out', one, (record) => [record, { ...record, offset: 10_000 }]),
+  )
+  expect(twice.findings).toMatchObject([{ code: 'OUTPUT_TAMPERED', facts: { topic: 'out' } }])
+  const missing = await verify(
+    world,
+    alterOne('in', input[33]!, () => []),
+  )
+  expect(missing.findings.map((f) => f.code)).toEqual(['INPUT_MISSING', 'INPUT_MISSING'])
 })
