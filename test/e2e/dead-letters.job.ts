@@ -2,7 +2,7 @@
 import { job, json, kafka, params } from '@weir/sdk'
 import { existsSync } from 'node:fs'
 
-const p = params({ orders: 'orders', out: 'out', dead: 'dead', rate: Number, mended: 'mended' })
+const p = params({ orders: 'orders', out: 'out', dead: 'dead', receipts: 'receipts', rate: Number, mended: 'mended' })
 
 export interface Order {
   readonly id: number
@@ -23,6 +23,7 @@ export default job(
     checkpoint: { intervalMs: 500, minPauseMs: 100, everyRecords: null },
     restart: { attempts: 10, delayMs: 200 },
     deadLetters: kafka.sink(p.dead),
+    audit: kafka.sink(p.receipts),
   },
   (flow) =>
     flow

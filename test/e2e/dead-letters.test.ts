@@ -2,6 +2,7 @@
  * Dead letters on a real fleet: records that fail in decode, in an operator on either side of a shuffle and at the sink,
  * with kill -9 of both kinds of process in between. Then they are listed and replayed, from several sides at once.
  */
+import type { Verification } from '@weir/dataflow'
 import { KafkaTopics } from '@weir/kafka'
 import { systemClock } from '@weir/model'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -32,7 +33,7 @@ let jobId = ''
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'weir-dead-'))
   await fleet.start({ managers: 2, workers: 2 })
-  topics = await fleet.topics(['orders', 'out', 'dead'])
+  topics = await fleet.topics(['orders', 'out', 'dead', 'receipts'])
   fleet.produce(topics['orders']!, ids.map(lineOf))
   jobId = `dead-${fleet.run}`
 })
@@ -174,4 +175,24 @@ test('replayed from several sides at once, each has its effect once; what fails 
   // They are in the queue again, under the place they were read at now: replayed or not, one per try.
   expect((await again()).map((l) => l.first).sort()).toEqual(undecodable.map(originOf).sort())
   expect(await fleet.openTransactions(jobId)).toEqual([])
+})
+
+test('every transaction has left a receipt, and everything fits: kills, replays and dead letters included', async () => {
+  const verify = [
+    'verify',
+    jobId,
+    '--kafka',
+    fleet.env['WEIR_KAFKA_BROKERS']!,
+    '--receipts',
+    topics['receipts']!,
+    '--json',
+  ]
+  const answer = await fleet.cli(...verify)
+  const { receipts, outputs, inputs, findings } = JSON.parse(answer.stdout) as Verification
+  expect({ status: answer.status, findings }).toEqual({ status: 0, findings: [] })
+  const dead = (await letters()).length
+  expect(outputs).toBe(written().length + dead)
+  // Every order and every replayed record, and nothing twice.
+  expect(inputs).toBeGreaterThanOrEqual(ORDERS + 72)
+  expect(receipts).toBeGreaterThan(10)
 })

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `weir`: dev, submit, jobs, get, cancel, dlq, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, submit, jobs, get, cancel, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
@@ -20,6 +20,7 @@ const USAGE = `weir – exactly-once stream processing
   weir dlq list JOB-ID         dead letters: records that could not be processed
   weir dlq replay JOB-ID ORIGIN… | --all
                                put them back where they were read, each once
+  weir verify JOB-ID           an audited job: are inputs, outputs and receipts what they were?
   weir txn list [JOB-ID]       transactions that are open, prepared or published
   weir txn commit TXN-ID       commit what a published epoch names, and what is before it
   weir txn abort TXN-ID        abort what none names, of a job that does not run
@@ -27,6 +28,9 @@ const USAGE = `weir – exactly-once stream processing
   --set NAME=VALUE             parameter of the job file (repeatable)
   --id JOB-ID                  id of the job; default: its name
   --limit N                    dlq list: how many; default 100
+  --kafka HOST:PORT,…          verify: brokers; default: WEIR_KAFKA_BROKERS
+  --receipts TOPIC             verify: topic of the receipts; default: JOB-ID.receipts
+  --shared TOPIC               verify: others write to it too (repeatable)
   --no-wait                    submit: do not wait until it runs
   --job-manager HOST:PORT,…    default: WEIR_JOB_MANAGERS, then 127.0.0.1:7070
   --token TOKEN                default: WEIR_FLEET_TOKEN
@@ -39,6 +43,9 @@ async function main(): Promise<number> {
     options: {
       set: { type: 'string', multiple: true, default: [] },
       id: { type: 'string' },
+      kafka: { type: 'string' },
+      receipts: { type: 'string' },
+      shared: { type: 'string', multiple: true, default: [] },
       all: { type: 'boolean', default: false },
       limit: { type: 'string', default: '100' },
       'no-wait': { type: 'boolean', default: false },
@@ -85,6 +92,12 @@ async function main(): Promise<number> {
         const job = await client.cancel(needed(argument, 'JOB-ID'))
         print(job, `${job.jobId} is ${job.state}`)
         return 0
+      }
+      case 'verify': {
+        const brokers = values.kafka ?? process.env['WEIR_KAFKA_BROKERS']
+        const { receipts: topic, shared } = values
+        const { verify } = await import('./verify.ts') // Kafka's client is not needed otherwise
+        return await verify({ jobId: argument, topic, brokers, shared }, print)
       }
       case 'dlq':
         return await dlq(

@@ -1,0 +1,48 @@
+/** `weir verify`: reads inputs, outputs and receipts of an audited job again, straight from Kafka, and compares. */
+import { hash } from 'node:crypto'
+import { verifyJob, type Verification } from '@weir/dataflow'
+import { KafkaConnections, KafkaTopics } from '@weir/kafka'
+import { systemClock } from '@weir/model'
+import { needed, usage } from './usage.ts'
+
+export interface VerifyCommand {
+  readonly jobId: string | undefined
+  /** Of the receipts. */
+  readonly topic: string | undefined
+  /** host:port,… */
+  readonly brokers: string | undefined
+  readonly shared: readonly string[]
+}
+
+/** Between two looks at a place that does not fit. */
+const SETTLE_MS = 1_000
+
+/** 0: everything fits; 1: something does not. No job-manager is asked: nothing of Weir has to run. */
+export async function verify(
+  { jobId, topic, brokers, shared }: VerifyCommand,
+  print: (value: unknown, text: string) => void,
+): Promise<number> {
+  const job = needed(jobId, 'JOB-ID')
+  if (brokers === undefined)
+    throw usage('verify reads from Kafka itself: give --kafka HOST:PORT,… or WEIR_KAFKA_BROKERS')
+  const kafka = new KafkaConnections({ brokers: brokers.split(','), clientId: 'weir-verify' }, { clock: systemClock })
+  const { signal } = new AbortController()
+  const topics = new KafkaTopics({ kafka, clock: systemClock, signal })
+  try {
+    const options = { jobId: job, topic: topic ?? `${job}.receipts`, shared }
+    const sha256 = (bytes: Uint8Array | string): string => hash('sha256', bytes, 'hex')
+    const answer = await verifyJob(options, { topics, sha256, settle: () => systemClock.sleep(SETTLE_MS) })
+    print(answer, summary(answer, options.topic))
+    return answer.findings.length === 0 && answer.receipts > 0 ? 0 : 1
+  } finally {
+    await topics.close()
+  }
+}
+
+function summary({ receipts, outputs, inputs, findings, more }: Verification, topic: string): string {
+  if (receipts === 0)
+    return `there is no receipt of this job in "${topic}": give --receipts TOPIC, or write them (audit: true)`
+  const fits = `${receipts} receipts: ${outputs} records written and ${inputs} read are as they say`
+  const lines = findings.map(({ code, message }) => `${code}: ${message}`)
+  return [fits, ...lines, ...(more ? ['and more'] : [])].join('\n')
+}
