@@ -130,7 +130,7 @@ export class Fleet {
   /** What an outside client with `read_committed` sees: [key, value] in order of the partitions. */
   read(topic: string): [string, unknown][] {
     const args = ['-b', this.servers.kafka, '-C', '-t', topic, '-e', '-q', '-o', 'beginning']
-    const format = ['-X', 'isolation.level=read_committed', '-f', '%p\t%k\t%s\n']
+    const format = ['-X', 'isolation.level=read_committed', '-X', 'fetch.wait.max.ms=10', '-f', '%p\t%k\t%s\n']
     const text = execFileSync('kcat', [...args, ...format], { maxBuffer: 1 << 30 }).toString()
     const rows = text
       .split('\n')

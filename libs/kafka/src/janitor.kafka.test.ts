@@ -40,7 +40,13 @@ janitorContract(async () => {
     async committed() {
       await settled(kafka, prefix)
       const args = ['-b', broker, '-C', '-t', topic, '-e', '-q', '-o', 'beginning', '-f', '%s\n']
-      const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
+      const text = execFileSync('kcat', [
+        ...args,
+        '-X',
+        'isolation.level=read_committed',
+        '-X',
+        'fetch.wait.max.ms=10',
+      ]).toString()
       return text.split('\n').filter((line) => line !== '')
     },
   }

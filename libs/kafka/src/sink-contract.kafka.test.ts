@@ -42,7 +42,13 @@ describe('kafka', () => {
     const read = async (from: string, format: string): Promise<string[]> => {
       await settled(kafka, `weir.${context.jobId}.`)
       const args = ['-b', broker, '-C', '-Z', '-t', from, '-e', '-q', '-o', 'beginning', '-f', format]
-      const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
+      const text = execFileSync('kcat', [
+        ...args,
+        '-X',
+        'isolation.level=read_committed',
+        '-X',
+        'fetch.wait.max.ms=10',
+      ]).toString()
       return text.split('\n').filter((line) => line !== '')
     }
     return {

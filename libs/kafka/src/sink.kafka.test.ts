@@ -58,7 +58,13 @@ async function setUp(name: string, timeoutMs = 60_000) {
 async function seen(topic: string): Promise<string[]> {
   await settled(kafka, run)
   const args = ['-b', brokers[0]!, '-C', '-t', topic, '-e', '-q', '-f', '%k=%s\\n']
-  const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
+  const text = execFileSync('kcat', [
+    ...args,
+    '-X',
+    'isolation.level=read_committed',
+    '-X',
+    'fetch.wait.max.ms=10',
+  ]).toString()
   return text.split('\n').filter(Boolean).sort()
 }
 const openTransactions = async (job: string): Promise<number> =>
@@ -102,7 +108,21 @@ test('A15: what follows in a partition stays behind, also when the transaction b
   await Promise.all([first, second])
   await s.commit(2)
   await settled(kafka, run)
-  const args = ['-b', brokers[0]!, '-C', '-t', topic, '-e', '-q', '-f', '%s ', '-X', 'isolation.level=read_committed']
+  const args = [
+    '-b',
+    brokers[0]!,
+    '-C',
+    '-t',
+    topic,
+    '-e',
+    '-q',
+    '-f',
+    '%s ',
+    '-X',
+    'isolation.level=read_committed',
+    '-X',
+    'fetch.wait.max.ms=10',
+  ]
   expect(execFileSync('kcat', args).toString()).toBe('1 2 ')
   await s.close('abort')
 })

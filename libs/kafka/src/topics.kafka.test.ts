@@ -38,7 +38,13 @@ topicsContract(async () => {
     sink: (asides) => new KafkaSink({ ...options, asides }, { context, kafka, clock: systemClock, staged: null }),
     replayed() {
       const args = ['-b', broker, '-C', '-t', source, '-e', '-q', '-o', 'beginning', '-f', '%p %k=%s %h\\n']
-      const text = execFileSync('kcat', [...args, '-X', 'isolation.level=read_committed']).toString()
+      const text = execFileSync('kcat', [
+        ...args,
+        '-X',
+        'isolation.level=read_committed',
+        '-X',
+        'fetch.wait.max.ms=10',
+      ]).toString()
       return Promise.resolve(
         text
           .split('\n')
