@@ -174,10 +174,12 @@ test('replayed from several sides at once, each has its effect once; what fails 
   await expect.poll(async () => (await again()).length, { timeout: 20_000 }).toBe(undecodable.length)
   // They are in the queue again, under the place they were read at now: replayed or not, one per try.
   expect((await again()).map((l) => l.first).sort()).toEqual(undecodable.map(originOf).sort())
-  expect(await fleet.openTransactions(jobId)).toEqual([])
 })
 
 test('every transaction has left a receipt, and everything fits: kills, replays and dead letters included', async () => {
+  expect((await fleet.cli('cancel', jobId)).status).toBe(0)
+  await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED', 30_000)
+  expect(await fleet.openTransactions(jobId)).toEqual([])
   const verify = [
     'verify',
     jobId,
