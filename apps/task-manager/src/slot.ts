@@ -161,7 +161,7 @@ port.on('message', (command: SliceCommand | LinkIntroduced) => {
     case 'run':
       return inTurn(id, 'RUN_FAILED', () => running!.slice.run(command.peers))
     case 'trigger':
-      return slice?.trigger(command.checkpoint)
+      return slice?.trigger(command.checkpoint, command.last)
     case 'give-up':
       return slice?.giveUp(command.checkpoint)
     case 'commit':

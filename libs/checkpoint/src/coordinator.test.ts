@@ -153,7 +153,7 @@ test('more epochs given up than tolerated end the attempt', () => {
 })
 
 test('the job is drained only by an epoch that began after the input had ended', () => {
-  const ended: CoordinatorEvent = { type: 'input-ended', now: 1_100, wallClock: 1_100 }
+  const ended: CoordinatorEvent = { type: 'drain', now: 1_100, wallClock: 1_100 }
   const first = run([started, tick(1_000), ended, ack(1, 0), ack(1, 1), stored(1), published(1)])
   expect(first.types).not.toContain('drained')
   expect(run([tick(1_501), ack(2, 0), ack(2, 1), stored(2), published(2)], first.state).types.at(-1)).toBe('drained')

@@ -58,7 +58,7 @@ export type CoordinatorPhase =
       readonly triggeredMs: number
       /** Wall clock of the trigger, for people. */
       readonly triggeredAt: number
-      /** Triggered after every source was exhausted: when it is final, the job is finished. */
+      /** Triggered to drain: when it is final, nothing that was read is outside of it. */
       readonly last: boolean
       readonly acks: ReadonlyMap<Subtask, SubtaskSnapshot>
       readonly missing: ReadonlySet<Subtask>
@@ -107,7 +107,7 @@ export type CoordinatorState = CoordinatorPhase & {
   readonly abortsInARow: number
   /** Somebody waits to restart: no new epoch begins. */
   readonly closing: boolean
-  /** Sources are exhausted: trigger at once, without pauses, until an epoch that began after it is final. */
+  /** Sources are exhausted or to be stopped: trigger at once, without pauses, until an epoch that began after it is final. */
   readonly draining: boolean
   readonly recordsIn: number
 }
@@ -145,13 +145,14 @@ export type CoordinatorEvent =
     }
   /** The attempt is over or about to be: close the epoch in flight (PROTOCOL A4). Answered by `suspended`, perhaps later. */
   | { readonly type: 'suspend' }
-  /** Every source is exhausted. */
-  | { readonly type: 'input-ended'; readonly now: number; readonly wallClock: number }
+  /** Every source is exhausted, or the job is to stop with everything it has read in a final epoch. */
+  | { readonly type: 'drain'; readonly now: number; readonly wallClock: number }
 
 export type GiveUpReason = 'timeout' | 'declined' | 'store-failed' | 'suspended'
 
 export type CoordinatorEffect =
-  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId }
+  /** `last`: sources stop behind this barrier, so the epoch holds everything that was ever read. */
+  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId; readonly last: boolean }
   /** Aligners drop the barrier; *no transaction is aborted* (PROTOCOL A2). */
   | {
       readonly type: 'give-up'
@@ -231,7 +232,7 @@ export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent
       return onCommitted(state, event)
     case 'suspend':
       return onSuspend(state)
-    case 'input-ended':
+    case 'drain':
       return onTick({ ...state, draining: true }, event)
   }
 }
@@ -284,7 +285,7 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
       acks: new Map(),
       missing: new Set(Array.from({ length: options.parallelism }, (_, i) => i as Subtask)),
     },
-    effects: [{ type: 'trigger', checkpoint }],
+    effects: [{ type: 'trigger', checkpoint, last: state.draining }],
   }
 }
 

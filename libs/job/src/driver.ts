@@ -43,7 +43,7 @@ export type SliceCommand = { readonly slice: SliceId } & (
   | { readonly type: 'deploy'; readonly bundleDigest: string; readonly graphHash: string; readonly parallelism: number }
   | { readonly type: 'recover'; readonly snapshot: SubtaskSnapshot | null }
   | { readonly type: 'run'; readonly peers: readonly Peer[] }
-  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId }
+  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId; readonly last: boolean }
   | { readonly type: 'give-up'; readonly checkpoint: CheckpointId }
   /** Only made from a CommitPermit (PROTOCOL C6). */
   | {
@@ -317,7 +317,7 @@ export class JobMaster {
       case 'trigger':
         this.#remember(effect.checkpoint)
         this.#publish('weir:checkpoint:triggered', { epoch: effect.checkpoint.epoch })
-        return this.#toAll((slice) => ({ type: 'trigger', slice, checkpoint: effect.checkpoint }))
+        return this.#toAll((slice) => ({ type: 'trigger', slice, checkpoint: effect.checkpoint, last: effect.last }))
       case 'give-up':
         return this.#giveUp(effect.checkpoint, effect.reason, effect.detail, effect.waitingFor)
       case 'write-manifest':

@@ -37,9 +37,12 @@ type Event = JobEvent extends infer E ? (E extends unknown ? Omit<E, 'now' | 'wa
 
 /** A job with its clock: what was done is in `effects`. */
 class Run {
-  state: JobState = jobFor(spec, generation(1))
+  state: JobState
   effects: JobEffect[] = []
   now = 0
+  constructor(of = spec) {
+    this.state = jobFor(of, generation(1))
+  }
   do(...events: Event[]): this {
     for (const event of events) {
       const step = stepJob(this.state, { ...event, now: this.now, wallClock: this.now } as JobEvent)
@@ -87,8 +90,8 @@ const up = (a = 1): Event[] => [
   { type: 'recovered', slice: slice(0, a), proofs: [] },
   { type: 'recovered', slice: slice(1, a), proofs: [] },
 ]
-const running = (): Run =>
-  new Run().do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up())
+const running = (of = spec): Run =>
+  new Run(of).do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up())
 const snapshot = (i: number, handles: number[]) => ({
   subtask: subtask(i),
   sources: {},
@@ -299,6 +302,47 @@ test('bounded input ends the job with a last epoch', () => {
   expect(r.said().slice(-3)).toEqual(['final', 'stop-abort', 'stop-abort'])
   r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
   expect(jobStateName(r.state)).toBe('FINISHED')
+})
+
+const commit = { scope: 'continuous', intervalMs: 100 } as const
+const continuous: JobSpec = { ...spec, plan: { ...spec.plan, settings: { ...settings, commit } } }
+const acked = (): Event[] => [
+  { type: 'ack', slice: slice(0), checkpoint: cp(1), snapshot: snapshot(0, []) },
+  { type: 'ack', slice: slice(1), checkpoint: cp(1), snapshot: snapshot(1, []) },
+  { type: 'stored', checkpoint: cp(1), ref: ref(1) },
+  published,
+]
+
+test('a cancelled job in the continuous scope ends when a last epoch holds all it has read', () => {
+  const r = running(continuous)
+  r.said()
+  r.do({ type: 'cancel' })
+  expect(r.effects).toEqual([{ type: 'trigger', checkpoint: cp(1), last: true }])
+  expect(jobStateName(r.state)).toBe('CANCELLING')
+  r.do(...acked())
+  expect(r.said().slice(-3)).toEqual(['final', 'stop-abort', 'stop-abort'])
+  r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(jobStateName(r.state)).toBe('CANCELLED')
+})
+
+test('an epoch in flight at the cancel is finished first; an asked-for end is waited for 30 s and not longer', () => {
+  const r = running(continuous).later(10_000)
+  r.said()
+  r.do({ type: 'cancel' }, ...acked())
+  expect(r.said().slice(-1)).toEqual(['final'])
+  r.later(10_000)
+  expect(r.effects).toEqual([{ type: 'trigger', checkpoint: cp(2), last: true }])
+  r.said()
+  expect(r.later(19_999).said()).toEqual([])
+  expect(r.later(1).said()).toEqual(['give-up', 'stop-abort', 'stop-abort'])
+  expect(jobStateName(r.state)).toBe('CANCELLING')
+})
+
+test('a slice that fails while the job is drained does not keep it', () => {
+  const r = running(continuous).do({ type: 'cancel' })
+  r.said()
+  r.do({ type: 'slice-failed', slice: slice(0), failure: { ...broken, kind: 'restart' } })
+  expect(r.said()).toEqual(['give-up', 'stop-abort', 'stop-abort'])
 })
 
 test('slices are spread evenly, a job that does not fit is not placed, and slots come back', () => {

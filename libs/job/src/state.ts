@@ -100,7 +100,8 @@ export type JobPhase =
   | { readonly phase: 'deploying'; readonly deadlineMs: number; readonly manifest: Manifest | null }
   /** Waiting until every sink has resolved its handles and fenced its pool, and all state is restored. */
   | { readonly phase: 'recovering'; readonly deadlineMs: number }
-  | { readonly phase: 'running' }
+  /** `drainUntilMs`: a job that is to end stays until it is drained, at most until then; 0 = it does not. */
+  | { readonly phase: 'running'; readonly drainUntilMs: number }
   /** Waiting for the coordinator to close the epoch in flight. */
   | { readonly phase: 'settling'; readonly from: 'deploying' | 'recovering' | 'running' }
   /** Waiting for every reachable slice to say Stopped. */
@@ -222,6 +223,7 @@ export interface JobStep {
 }
 
 /** Bounds of the job machine's waits, ms. */
+export const DRAIN_TIMEOUT_MS = 30_000
 export const DEPLOY_TIMEOUT_MS = 60_000
 export const RECOVER_TIMEOUT_MS = 180_000
 export const STOP_TIMEOUT_MS = 10_000

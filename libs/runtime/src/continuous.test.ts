@@ -187,6 +187,22 @@ test('what an operator wrote before it threw inside the batch is never committed
   expect(world.broker.offsets.get(0)!.offset).toBe(0)
 })
 
+test('behind the last barrier nothing is read: the checkpoint is at the committed offsets', async () => {
+  const world = new World()
+  const source = new MemoryLogSource(splits, 10)
+  source.limit = 20
+  const one = world.start(plain, source)
+  await one.run()
+  await one.until('progress', (r) => r.recordsIn === 60)
+  const { sources } = await one.checkpoint(1, true)
+  source.limit = 60
+  await one.until('progress', (r) => r.recordsIn === 60)
+  await one.checkpoint(2, true) // a barrier still passes, and has nothing new
+  const { partitions } = sources['in'] as { partitions: Record<string, { offset: string }> }
+  expect(Object.values(partitions).map(({ offset }) => offset)).toEqual(['20', '20', '20'])
+  expect([0, 1, 2].map((split) => world.broker.offsets.get(split)!.offset)).toEqual([20, 20, 20])
+})
+
 test('a job that ends commits what it has processed', async () => {
   const world = new World()
   const source = new MemoryLogSource(splits, 10)

@@ -136,9 +136,9 @@ export class World {
         await slice.recover(snapshot)
         await slice.run([{ subtask: subtask(0), taskManagerId: 'tm', exchangeAddress: '' }])
       },
-      async checkpoint(e: number) {
+      async checkpoint(e: number, last = false) {
         const id: CheckpointId = { generation: generation(1), attempt: attempt(n), epoch: epoch(e) }
-        slice.trigger(id)
+        slice.trigger(id, last)
         const { snapshot } = await until('ack', (r) => r.checkpoint.epoch === e)
         return snapshot
       },

@@ -201,6 +201,8 @@ export class Slice {
   #open = new Map<Epoch, OpenCheckpoint>()
   /** Barriers asked for and not yet injected, oldest first. */
   #triggers: CheckpointId[] = []
+  /** Sources stand still from this barrier on; barriers may still follow. */
+  #lastEpoch: Epoch | null = null
   readonly #wake = new Map<number, Signal>()
   #recordsIn = 0
   #recordsOut = 0
@@ -314,9 +316,10 @@ export class Slice {
     this.#reportProgress()
   }
 
-  /** The barrier of a new epoch: injected by every source loop between two batches. */
-  trigger(checkpoint: CheckpointId): void {
+  /** The barrier of a new epoch: injected by every source loop between two batches. `last`: and nothing behind it. */
+  trigger(checkpoint: CheckpointId, last = false): void {
     if (this.#over) return
+    if (last) this.#lastEpoch ??= checkpoint.epoch
     this.#open.set(checkpoint.epoch, {
       checkpoint,
       missing: this.#stages.length,
@@ -686,16 +689,18 @@ export class Slice {
       node.recordsPerSecond === null ? null : new Pace(node.recordsPerSecond / parallelism, clock.monotonic())
     const injected = new Set<Epoch>()
     let ended = false
+    let halted = false
     this.#advance(run, source.watermarks.current)
     let turnAt = clock.monotonic()
     while (!this.#over) {
       for (const checkpoint of this.#triggers) {
         if (injected.has(checkpoint.epoch)) continue
         injected.add(checkpoint.epoch)
+        if (checkpoint.epoch === this.#lastEpoch) halted = true
         if (injected.size > 16) injected.delete(injected.values().next().value!)
         this.#snapshot(run, checkpoint, 0)
       }
-      if (ended) {
+      if (ended || halted) {
         await wake.wait()
         continue
       }

@@ -33,7 +33,7 @@ const commands: SliceCommand[] = [
   { type: 'recover', slice, snapshot: null },
   { type: 'recover', slice, snapshot },
   { type: 'run', slice, peers: [{ subtask: subtask(0), taskManagerId: taskManagerId('a'), exchangeAddress: 'h:1' }] },
-  { type: 'trigger', slice, checkpoint },
+  { type: 'trigger', slice, checkpoint, last: true },
   { type: 'give-up', slice, checkpoint },
   { type: 'commit', slice, epoch: epoch(12), manifestDigest: 'm', upTo: { sums: 4, counts: 2 } },
   { type: 'stop', slice, mode: 'leave' },

@@ -92,7 +92,7 @@ export function encodeCommand(command: SliceCommand): control.Command['body'] {
     case 'run':
       return { $case: 'run', value: { slice, peers: [...command.peers] } }
     case 'trigger':
-      return { $case: 'trigger', value: { slice, checkpoint: command.checkpoint } }
+      return { $case: 'trigger', value: { slice, checkpoint: command.checkpoint, last: command.last } }
     case 'give-up':
       return { $case: 'giveUp', value: { slice, checkpoint: command.checkpoint } }
     case 'commit': {
@@ -129,8 +129,11 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
       }))
       return { type: 'run', slice: sliceIn(body.value.slice), peers }
     }
-    case 'trigger':
-      return { type: 'trigger', slice: sliceIn(body.value.slice), checkpoint: checkpointIn(body.value.checkpoint) }
+    case 'trigger': {
+      const { last } = body.value
+      const checkpoint = checkpointIn(body.value.checkpoint)
+      return { type: 'trigger', slice: sliceIn(body.value.slice), checkpoint, last }
+    }
     case 'giveUp':
       return { type: 'give-up', slice: sliceIn(body.value.slice), checkpoint: checkpointIn(body.value.checkpoint) }
     case 'commit': {

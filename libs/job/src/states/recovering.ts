@@ -55,7 +55,7 @@ export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, 
 /** recovering → running; or, for a job that is to end, → settling: what was published is final now. */
 function start(state: JobState, event: JobEvent): JobStep {
   const slices = new Map([...state.slices].map(([i, s]) => [i, { ...s, status: 'running' as const }]))
-  const running: JobState = { ...common(state), phase: 'running', slices }
+  const running: JobState = { ...common(state), phase: 'running', slices, drainUntilMs: 0 }
   const { now, wallClock } = event
   const started = drive(running, { type: 'started', attempt: state.attempt, now, wallClock }, event)
   if (state.ending !== null) {

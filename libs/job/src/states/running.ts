@@ -1,6 +1,6 @@
 /** Every slice runs; the coordinator takes checkpoints. */
 import { allSlices, drive, fail, settle, still, withSlice } from '../moves.ts'
-import type { JobEvent, JobState, JobStep } from '../state.ts'
+import { DRAIN_TIMEOUT_MS, type JobEvent, type JobState, type JobStep } from '../state.ts'
 import { onFleetChange, unexpectedStop } from './deploying.ts'
 
 export function onRunning(state: Extract<JobState, { phase: 'running' }>, event: JobEvent): JobStep {
@@ -18,7 +18,7 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
     case 'input-ended': {
       const next = withSlice(state, event.slice.subtask, { inputEnded: true })
       if (!allSlices(next, (s) => s.inputEnded)) return still(next)
-      return drive(next, { type: 'input-ended', now: event.now, wallClock: event.wallClock }, event)
+      return drive(next, { type: 'drain', now: event.now, wallClock: event.wallClock }, event)
     }
     case 'slice-failed':
       return fail(withSlice(state, event.slice.subtask, { status: 'failed' }), 'running', event.failure, event)
@@ -28,7 +28,7 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
     case 'task-manager-draining':
       return onFleetChange(state, event, 'running')
     case 'cancel':
-      return endWhenSettled({ ...state, ending: state.ending ?? { state: 'CANCELLED', error: null } }, [], event)
+      return cancel(state, event)
     case 'tick':
       return after(drive(state, { type: 'tick', now: event.now, wallClock: event.wallClock }, event), event)
     case 'ack':
@@ -48,12 +48,28 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
   }
 }
 
+/**
+ * In the continuous scope a checkpoint is behind the committed output; a job that stops on purpose is drained first, so that
+ * it ends with the state that goes with its output (PROTOCOL A18).
+ */
+function cancel(state: Extract<JobState, { phase: 'running' }>, event: JobEvent): JobStep {
+  if (state.ending !== null) return still(state)
+  const cancelled: JobState = { ...state, ending: { state: 'CANCELLED', error: null } }
+  const { now, wallClock } = event
+  if (state.spec.plan.settings.commit.scope === 'epoch') return endWhenSettled(cancelled, [], event)
+  return after(
+    drive({ ...cancelled, drainUntilMs: now + DRAIN_TIMEOUT_MS }, { type: 'drain', now, wallClock }, event),
+    event,
+  )
+}
+
 /** What every step in `running` ends with: a cancelled job leaves as soon as nothing published waits for its commit. */
 export const after = (step: JobStep, event: JobEvent): JobStep => endWhenSettled(step.state, step.effects, event)
 
 function endWhenSettled(state: JobState, effects: JobStep['effects'], event: JobEvent): JobStep {
+  if (state.phase !== 'running' || state.ending === null) return { state, effects }
   const busy = state.coordinator.phase === 'publishing' || state.coordinator.phase === 'committing'
-  if (state.phase !== 'running' || state.ending === null || busy) return { state, effects }
+  if (busy || event.now < state.drainUntilMs) return { state, effects }
   const step = settle(state, 'running', event)
   return { state: step.state, effects: [...effects, ...step.effects] }
 }
