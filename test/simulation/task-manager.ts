@@ -159,7 +159,7 @@ class Slot {
         return this.#inTurn(id, 'DEPLOY_FAILED', () => this.#deploy(id))
       case 'recover':
         return this.#inTurn(id, 'RECOVER_FAILED', async () => {
-          const proofs = await this.#slice!.recover(command.snapshot)
+          const proofs = await this.#slice!.recover(command.snapshot, command.poison)
           this.#fleet.world.trace(`${this.#thread.name} recovered ${JSON.stringify(proofs)}`)
           this.#tell(id, { type: 'recovered', proofs: proofs.map(({ sink, proof }) => ({ sink, ...proof })) })
         })

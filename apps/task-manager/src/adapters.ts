@@ -125,7 +125,7 @@ export class Adapters {
     const node = { kind: 'sink' as const, uid, descriptor, encodeKey: unused, encodeValue: unused }
     // What is healed may go to the topic of dead letters too.
     const asides = settings.deadLetters
-      ? { topics: [String(settings.deadLetters['topic'])], refuse: unused, audit: null }
+      ? { topics: [String(settings.deadLetters['topic'])], refuse: unused, known: null, audit: null }
       : null
     const sink = this.sink(node, context, settings, asides)
     const proofs = await sink.recover(restored)

@@ -155,7 +155,7 @@ port.on('message', (command: SliceCommand | LinkIntroduced) => {
       return inTurn(id, 'DEPLOY_FAILED', () => deploy(command))
     case 'recover':
       return inTurn(id, 'RECOVER_FAILED', async () => {
-        const proofs = await running!.slice.recover(command.snapshot)
+        const proofs = await running!.slice.recover(command.snapshot, command.poison)
         tell(id, { type: 'recovered', proofs: proofs.map(({ sink, proof }) => ({ sink, ...proof })) })
       })
     case 'run':

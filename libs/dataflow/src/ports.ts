@@ -20,6 +20,7 @@ import type {
   TopicRecord,
   WeirError,
 } from '@weir/model'
+import type { KnownPoison } from './poison.ts'
 
 /** Everything an adapter may know of the place it runs in. */
 export interface SubtaskContext {
@@ -194,6 +195,11 @@ export interface SinkAsides {
    * promise of that `write` resolves.
    */
   readonly refuse: Refuse
+  /**
+   * What a broker has refused before. A sink takes poisoned records aside unsent, sends suspects each in a batch of its own,
+   * and answers the refusal of a batch with `RECORDS_REFUSED` (restart), naming its records. Null: without dead letters.
+   */
+  readonly known: KnownPoison | null
   /** An audited job's receipts; null: none are written. */
   readonly audit: SinkAudit | null
 }

@@ -11,6 +11,7 @@ import type {
   Manifest,
   ManifestRef,
 } from '@weir/checkpoint'
+import type { Poison } from '@weir/dataflow'
 import {
   asWeirError,
   type AttemptId,
@@ -41,7 +42,7 @@ import {
 /** Commands to one slice; the wire room turns them into the messages of control.proto. */
 export type SliceCommand = { readonly slice: SliceId } & (
   | { readonly type: 'deploy'; readonly bundleDigest: string; readonly graphHash: string; readonly parallelism: number }
-  | { readonly type: 'recover'; readonly snapshot: SubtaskSnapshot | null }
+  | { readonly type: 'recover'; readonly snapshot: SubtaskSnapshot | null; readonly poison: Poison }
   | { readonly type: 'run'; readonly peers: readonly Peer[] }
   | { readonly type: 'trigger'; readonly checkpoint: CheckpointId; readonly last: boolean }
   | { readonly type: 'give-up'; readonly checkpoint: CheckpointId }
@@ -308,8 +309,10 @@ export class JobMaster {
         const { bundleDigest, graphHash } = spec
         return this.#send(effect.to, { type: 'deploy', slice: effect.slice, bundleDigest, graphHash, parallelism })
       }
-      case 'recover':
-        return this.#send(effect.to, { type: 'recover', slice: effect.slice, snapshot: effect.snapshot })
+      case 'recover': {
+        const { to, slice, snapshot, poison } = effect
+        return this.#send(to, { type: 'recover', slice, snapshot, poison })
+      }
       case 'run':
         return this.#send(effect.to, { type: 'run', slice: effect.slice, peers: effect.peers })
       case 'stop':

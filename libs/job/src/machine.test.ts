@@ -354,3 +354,22 @@ test('slices are spread evenly, a job that does not fit is not placed, and slots
   expect(freeSlots(giveBack(used, two))).toBe(4)
   expect(freeSlots(withdrawn(used, A))).toBe(1)
 })
+
+test('B7: what a broker refuses is learned from the failures, and every slice of the next attempt is told', () => {
+  const r = running()
+  const again = (n: number, ...offsets: number[]): void => {
+    const suspects = offsets.map((offset) => ({ sink: 'out', place: 0, offset, ordinal: null }))
+    const failure: Failure = { code: 'RECORDS_REFUSED', kind: 'restart', message: 'too large', facts: { suspects } }
+    r.do({ type: 'slice-failed', slice: slice(0, n), failure })
+    expect(r.state.lastError!.facts).toEqual({ suspects: offsets.length })
+    r.do({ type: 'stopped', slice: slice(0, n) }, { type: 'stopped', slice: slice(1, n) }).later(100)
+    r.effects = []
+    r.do({ type: 'claimed', published: null, manifest: null }, ...up(n + 1))
+  }
+  const told = (): unknown[] => r.effects.flatMap((e) => (e.type === 'recover' ? [e.poison] : []))
+  const origin = (offset: number) => ({ sink: 'out', place: 0, offset, ordinal: null })
+  again(1, 7, 8)
+  expect(told()).toEqual(Array.from({ length: 2 }, () => ({ suspects: [origin(7), origin(8)], poisoned: [] })))
+  again(2, 8)
+  expect(told()).toMatchObject([{ poisoned: [origin(8)] }, { poisoned: [origin(8)] }])
+})

@@ -1,5 +1,6 @@
 /** One job under one leader: `stepJob(state, event) → { state, effects }`. See state.ts for the picture. */
 import { coordinatorFor } from '@weir/checkpoint'
+import { NO_POISON } from '@weir/dataflow'
 import type { Attempt, Generation } from '@weir/model'
 import { claim, drive, isCurrent, still } from './moves.ts'
 import type { JobEvent, JobSpec, JobState, JobStep } from './state.ts'
@@ -39,6 +40,7 @@ export function jobFor(spec: JobSpec, generation: Generation): JobState {
     lastRecoveryMs: null,
     healed: 0,
     outcomes: [],
+    poison: NO_POISON,
     recordsIn: 0,
   }
 }

@@ -1,5 +1,6 @@
 /** Moves shared by several phases. Each returns a whole step. */
 import { stepCoordinator, type CoordinatorEvent } from '@weir/checkpoint'
+import { learned } from '@weir/dataflow'
 import type { Attempt, AttemptId, Subtask } from '@weir/model'
 import { preparingSinks, unsettled } from './ledger.ts'
 import {
@@ -31,6 +32,7 @@ export const common = (s: JobState) => ({
   lastRecoveryMs: s.lastRecoveryMs,
   healed: s.healed,
   outcomes: s.outcomes,
+  poison: s.poison,
   recordsIn: s.recordsIn,
 })
 
@@ -153,10 +155,23 @@ export function fail(
     }
   }
   return settle(
-    { ...state, ending, failuresInARow, lastError: failure, failedAtMs: state.failedAtMs ?? times.now },
+    {
+      ...state,
+      ending,
+      failuresInARow,
+      lastError: shown(failure),
+      failedAtMs: state.failedAtMs ?? times.now,
+      poison: learned(state.poison, failure),
+    },
     from,
     times,
   )
+}
+
+/** For people: how many records are suspected, not which. */
+function shown(failure: Failure): Failure {
+  const { suspects, ...facts } = failure.facts
+  return Array.isArray(suspects) ? { ...failure, facts: { ...facts, suspects: suspects.length } } : failure
 }
 
 /** settling → stopping: the coordinator is suspended; decide how the slices are told to stop. */

@@ -24,7 +24,7 @@ import type {
   PublishOutcome,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { PlanSummary } from '@weir/dataflow'
+import type { PlanSummary, Poison } from '@weir/dataflow'
 import type {
   Attempt,
   AttemptId,
@@ -135,6 +135,8 @@ export type JobState = JobPhase & {
   readonly healed: number
   /** How each sink subtask came out of the last recovery. */
   readonly outcomes: readonly SinkOutcome[]
+  /** Records the brokers have refused, in this term. */
+  readonly poison: Poison
   readonly recordsIn: number
 }
 
@@ -201,6 +203,7 @@ export type JobEffect =
       readonly to: TaskManagerId
       readonly slice: SliceId
       readonly snapshot: SubtaskSnapshot | null
+      readonly poison: Poison
     }
   | { readonly type: 'run'; readonly to: TaskManagerId; readonly slice: SliceId; readonly peers: readonly Peer[] }
   | { readonly type: 'stop'; readonly to: TaskManagerId; readonly slice: SliceId; readonly mode: 'leave' | 'abort' }

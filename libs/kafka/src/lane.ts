@@ -50,6 +50,8 @@ export interface AppendOptions {
   readonly after?: Promise<unknown>
   /** Gets the bytes as they are sent. */
   readonly stamped?: (bytes: Buffer) => void
+  /** The broker will never take the batch: what the lane fails with instead. */
+  readonly refused?: (error: WeirError) => WeirError
 }
 
 interface HeldBatch extends AppendOptions {
@@ -167,13 +169,19 @@ export class TransactionLane {
           this.#release(effect.batch)
           break
         case 'failed':
-          this.#fail(effect.error)
+          this.#fail(this.#blamed(event, effect.error))
           break
         default:
           this.#command?.resolve(effect)
           this.#command = null
       }
     }
+  }
+
+  /** Whoever has appended the refused batch knows more of it. */
+  #blamed(event: LaneEvent, error: WeirError): WeirError {
+    if (event.type !== 'answered' || event.request.api !== 'Produce' || error.kind !== 'invalid') return error
+    return this.#batches.get(event.request.batch)?.refused?.(error) ?? error
   }
 
   #fail(error: unknown): void {

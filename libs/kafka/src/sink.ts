@@ -19,12 +19,15 @@ import {
 } from '@weir/model'
 import {
   EMPTY_SINK_STATE,
+  RECORDS_REFUSED,
+  SUSPECTS_MAX,
   StagedRetention,
   recoverSink,
   type Encode,
   type HandleProof,
   type PreparedHandle,
   type SinkAsides,
+  type SinkOrigin,
   type SinkState,
   type StagedOutput,
   type StagedWriter,
@@ -38,7 +41,14 @@ import { refusal, topicLimits, type TopicLimits } from './topic-limits.ts'
 import type { Marker } from './transaction.ts'
 import { fetchRecords, listOffsets, offsetCommit, offsetFetch, type Protocol } from './wire/apis.ts'
 import { refused } from './wire/errors.ts'
-import { BatchBuilder, StoredBatch, batchBytesOf, readBatches, recordBytesAtMost } from './wire/records.ts'
+import {
+  BatchBuilder,
+  StoredBatch,
+  batchBytesOf,
+  readBatches,
+  recordBytesAtMost,
+  type UnstampedBatch,
+} from './wire/records.ts'
 
 export interface KafkaSinkOptions {
   readonly topic: string
@@ -118,6 +128,8 @@ export class KafkaSink implements TwoPhaseSink {
   /** Null without asides: nobody would take what does not fit. */
   #limits: TopicLimits | null = null
   #batchBytesMax = BATCH_BYTES_MAX
+  /** Whose records a batch holds, should the broker refuse it (PROTOCOL B7). */
+  readonly #suspects = new WeakMap<UnstampedBatch, SinkOrigin[]>()
   readonly #asidePartitions = new Map<string, number>()
   #protocol: Protocol = 'v2'
   #pool: PooledLane[] = []
@@ -374,7 +386,13 @@ export class KafkaSink implements TwoPhaseSink {
     const { keys, values, timestamps } = batch
     const { topic, encodeValue } = this.#options
     const audit = this.#asides?.audit ?? null
+    const known = this.#asides?.known ?? null
     for (let i = 0; i < values.length; i++) {
+      const verdict = known === null || known.empty ? undefined : known.of(batch, i)
+      if (verdict === 'poisoned') {
+        this.#asides!.refuse(batch, i, poisoned(topic))
+        continue
+      }
       let key: CachedKey
       let value: Uint8Array | string | null
       try {
@@ -387,16 +405,28 @@ export class KafkaSink implements TwoPhaseSink {
       }
       const bytes = recordBytesAtMost(key.bytes, value)
       if (this.#limits !== null && !this.#fits(this.#limits, batch, i, { key: key.bytes, value, bytes })) continue
-      const builder = this.#builder(open, { topic, builders: open.builders, partition: key.partition }, bytes)
+      const filling = { topic, builders: open.builders, partition: key.partition }
+      // A suspect travels alone: refused, it is the one.
+      const builder = this.#builder(open, filling, verdict === 'suspect' ? Number.POSITIVE_INFINITY : bytes)
+      if (known !== null) this.#blame(builder, known.originOf(batch, i))
       if (audit !== null) {
         value = typeof value === 'string' ? Buffer.from(value) : value
         audit.add(topic, key.partition, { key: key.bytes, value, timestamp: timestamps[i]!, headers: [] })
       }
       builder.append(key.bytes, value, timestamps[i]!)
       open.records++
+      if (verdict === 'suspect' || (known !== null && builder.count === SUSPECTS_MAX))
+        this.#flush(open, filling, builder)
     }
     this.#sticky++
     this.#lingering()
+  }
+
+  #blame(builder: BatchBuilder, origin: SinkOrigin | null): void {
+    if (origin === null) return
+    const suspects = this.#suspects.get(builder)
+    if (suspects === undefined) this.#suspects.set(builder, [origin])
+    else suspects.push(origin)
   }
 
   /** False: the topic would refuse it, and it was taken aside. */
@@ -473,6 +503,7 @@ export class KafkaSink implements TwoPhaseSink {
     this.#inFlightBytes += builder.bytes
     pooled.lane.append({ topic, partition }, builder, {
       after,
+      refused: (error) => recordsRefused(error, this.#suspects.get(builder) ?? []),
       ...(staging && { stamped: (bytes) => staging.append({ topic, partition, bytes }) }),
     })
   }
@@ -593,4 +624,23 @@ const brokerTime = (topic: string): WeirError =>
   new WeirError(
     { code: 'AUDIT_BROKER_TIME', kind: 'invalid', topic },
     `topic "${topic}" has message.timestamp.type=LogAppendTime: the broker changes every record, and none would fit its receipt. Set CreateTime, or do without audit.`,
+  )
+
+/** Refusals that a record earns, not its producer. */
+const OF_RECORDS = ['MESSAGE_TOO_LARGE', 'INVALID_TIMESTAMP', 'INVALID_RECORD']
+
+/** Records whose origin is known are looked for by the next attempt; others stop the job, as without dead letters. */
+function recordsRefused(error: WeirError, suspects: readonly SinkOrigin[]): WeirError {
+  if (suspects.length === 0 || !OF_RECORDS.includes(String(error.facts['error']))) return error
+  return new WeirError(
+    { ...error.facts, code: RECORDS_REFUSED, kind: 'restart', suspects },
+    `${error.message}. The attempt restarts to find it among ${suspects.length} records.`,
+    { cause: error },
+  )
+}
+
+const poisoned = (topic: string): WeirError =>
+  new WeirError(
+    { code: 'RECORD_REFUSED', kind: 'invalid', topic },
+    `the brokers have refused this record for topic "${topic}" in an earlier attempt (see the last error of the job then)`,
   )

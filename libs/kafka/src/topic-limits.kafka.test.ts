@@ -1,5 +1,16 @@
 /** What a topic would refuse goes aside before it is sent; what it takes is written, however it is batched (PROTOCOL B7). */
-import { attempt, epoch, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
+import { KnownPoison, NO_POISON, learned, type SinkAsides, type SinkOrigin } from '@weir/dataflow'
+import {
+  attempt,
+  epoch,
+  generation,
+  jobId,
+  operatorUid,
+  subtask,
+  systemClock,
+  systemRandom,
+  type WeirError,
+} from '@weir/model'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../test/stack/endpoints.ts'
 import { KafkaConnections, KafkaSink, KafkaTopics } from './index.ts'
@@ -41,7 +52,12 @@ test('too large, without a key, too far in the future or the past: refused one b
       ...{ topic, poolSize: 2, transactionTimeoutMs: 60_000 },
       encodeKey: (key) => (key === 'none' ? null : String(key)),
       encodeValue: String,
-      asides: { topics: [], audit: null, refuse: ({ values }, i, error) => void refused.push([values[i], error.code]) },
+      asides: {
+        topics: [],
+        known: null,
+        audit: null,
+        refuse: ({ values }, i, error) => void refused.push([values[i], error.code]),
+      },
     },
     { context, kafka, clock: systemClock, staged: null },
   )
@@ -70,5 +86,70 @@ test('too large, without a key, too far in the future or the past: refused one b
   const topics = new KafkaTopics({ kafka, clock: systemClock, signal })
   for await (const { value } of topics.read(topic)) written.push(Buffer.from(value!).toString())
   expect(written).toEqual(['y'.repeat(1_800), ...small])
+  await sink.close('abort')
+})
+
+test('refused all the same: two restarts find the record, and it goes aside; nothing else is lost (B7)', async () => {
+  const run = systemRandom.nonce().slice(0, 8)
+  const [topic, dead] = [`poison-${run}`, `poison-dead-${run}`]
+  await admin.createTopics({ topics: [topic, dead].map((t) => ({ topic: t, numPartitions: 1, replicationFactor: 1 })) })
+  /** What nobody could know when the sink looked. */
+  const limit = (bytes: number): Promise<unknown> =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: 2, name: topic, configEntries: [{ name: 'max.message.bytes', value: String(bytes) }] }],
+    })
+  const uid = operatorUid('out')
+  const context = {
+    ...{ jobId: jobId(topic), operatorUid: uid, subtask: subtask(0), parallelism: 1, maxParallelism: 128, signal },
+    attempt: { generation: generation(1), attempt: attempt(1) },
+  }
+  const options = { topic, poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String }
+  const values = ['a', 'b', 'x'.repeat(50_000), 'c', 'd']
+  const batch = {
+    ...{ keys: values.map(() => 'k'), values, timestamps: values.map(() => Date.now()) },
+    origins: { places: values.map(() => 0), offsets: [10, 11, 12, 13, 14], ordinals: null },
+  }
+  let poison = NO_POISON
+  const refused: [unknown, string][] = []
+  const sinkOf = (): KafkaSink => {
+    const asides: SinkAsides = {
+      ...{ topics: [dead], audit: null, known: new KnownPoison(uid, poison) },
+      refuse: (of, i, error) => void refused.push([of.values[i], error.code]),
+    }
+    return new KafkaSink({ ...options, asides }, { context, kafka, clock: systemClock, staged: null })
+  }
+  const tried = async (): Promise<KafkaSink> => {
+    await limit(1_000_000)
+    const sink = sinkOf()
+    await sink.recover(null)
+    await limit(10_000)
+    await sink.write({ ...batch, values: [...values] })
+    return sink
+  }
+  const checkpoint = { epoch: epoch(1), generation: generation(1), attempt: attempt(1) }
+  const suspected: number[][] = []
+  for (let i = 0; i < 2; i++) {
+    const sink = await tried()
+    const failure = (await sink.prepare(checkpoint).then(
+      () => null,
+      (error: unknown) => error,
+    )) as WeirError
+    expect(failure).toMatchObject({ code: 'RECORDS_REFUSED', kind: 'restart', facts: { error: 'MESSAGE_TOO_LARGE' } })
+    poison = learned(poison, failure.toJSON())
+    suspected.push((failure.facts['suspects'] as SinkOrigin[]).map((s) => s.offset))
+    await sink.close('leave')
+  }
+  expect(suspected).toEqual([[10, 11, 12, 13, 14], [12]])
+  expect(refused).toEqual([])
+  const sink = await tried()
+  expect(refused).toEqual([['x'.repeat(50_000), 'RECORD_REFUSED']])
+  await sink.prepare(checkpoint)
+  await sink.commit(1)
+  await settled(kafka, topic)
+  const written: string[] = []
+  for await (const { value } of new KafkaTopics({ kafka, clock: systemClock, signal }).read(topic))
+    written.push(Buffer.from(value!).toString())
+  expect(written).toEqual(['a', 'b', 'c', 'd'])
   await sink.close('abort')
 })

@@ -17,6 +17,8 @@
  */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import {
+  KnownPoison,
+  NO_POISON,
   SplitWatermarks,
   chain,
   fanOut,
@@ -37,6 +39,7 @@ import {
   type LogSourceState,
   type OperatorNode,
   type Plan,
+  type Poison,
   type Refusal,
   type Refuse,
   type SegmentRef,
@@ -214,6 +217,7 @@ export class Slice {
   #commitTurn: Promise<void> = Promise.resolve()
   #cancelProgress: () => void = () => {}
   readonly #audit: Audit | null
+  #poison: Poison = NO_POISON
 
   constructor(options: SliceOptions, deps: SliceDeps) {
     this.#options = options
@@ -228,8 +232,12 @@ export class Slice {
    * Opens sources, sinks and state and brings them to the restored epoch. Nothing flows before `run`.
    * Sinks go first: a lost or unknown transaction must be found before anything else is touched.
    */
-  async recover(snapshot: SubtaskSnapshot | null): Promise<readonly { sink: string; proof: HandleProof }[]> {
+  async recover(
+    snapshot: SubtaskSnapshot | null,
+    poison: Poison = NO_POISON,
+  ): Promise<readonly { sink: string; proof: HandleProof }[]> {
     this.#recordsIn = snapshot?.recordsIn ?? 0
+    this.#poison = poison
     for (const stage of this.#options.plan.stages) this.#stages.push(this.#buildStage(stage))
     const proofs: { sink: string; proof: HandleProof }[] = []
     await Promise.all(
@@ -468,13 +476,14 @@ export class Slice {
     }
   }
 
-  #asidesOf(refused: Refusal[], index: number, { descriptor }: SinkNode): SinkAsides | null {
+  #asidesOf(refused: Refusal[], index: number, { uid, descriptor }: SinkNode): SinkAsides | null {
     const { deadLetters, audit } = this.#options.plan.job.settings
     if (deadLetters === null && audit === null) return null
     const topics = [deadLetters, audit].flatMap((to) =>
       to?.connector === descriptor.connector ? [String(to['topic'])] : [],
     )
-    return { topics, refuse: this.#refuseAt(refused, index), audit: this.#audit?.sink(index) ?? null }
+    const known = deadLetters && new KnownPoison(uid, this.#poison)
+    return { topics, refuse: this.#refuseAt(refused, index), known, audit: this.#audit?.sink(index) ?? null }
   }
 
   async #recoverContinuous({ continuous }: StageRun): Promise<void> {

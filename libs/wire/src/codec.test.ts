@@ -1,6 +1,7 @@
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import type { SliceCommand } from '@weir/job'
 import { attempt, epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
+import { NO_POISON } from '@weir/dataflow'
 import { control } from '@weir/proto'
 import { expect, test } from 'vitest'
 import {
@@ -28,10 +29,16 @@ const snapshot: SubtaskSnapshot = {
 }
 const failure = { code: 'X', kind: 'invalid' as const, message: 'größer', facts: { a: 1 } }
 
+const origin = { sink: 'out', place: 1_048_577, offset: 7, ordinal: null }
 const commands: SliceCommand[] = [
   { type: 'deploy', slice, bundleDigest: 'd', graphHash: 'g', parallelism: 4 },
-  { type: 'recover', slice, snapshot: null },
-  { type: 'recover', slice, snapshot },
+  { type: 'recover', slice, snapshot: null, poison: NO_POISON },
+  {
+    type: 'recover',
+    slice,
+    snapshot,
+    poison: { suspects: [origin], poisoned: [origin, { ...origin, ordinal: '1.2' }] },
+  },
   { type: 'run', slice, peers: [{ subtask: subtask(0), taskManagerId: taskManagerId('a'), exchangeAddress: 'h:1' }] },
   { type: 'trigger', slice, checkpoint, last: true },
   { type: 'give-up', slice, checkpoint },

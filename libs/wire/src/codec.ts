@@ -1,13 +1,15 @@
 /** Commands and reports of control.proto as the job room and the slots know them. Pure, both ways. */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
-import type {
-  ConnectorDescriptor,
-  DeadLetter,
-  HandleProof,
-  JobSettings,
-  ListedTransaction,
-  Replay,
-  SinkState,
+import {
+  NO_POISON,
+  type ConnectorDescriptor,
+  type DeadLetter,
+  type HandleProof,
+  type JobSettings,
+  type ListedTransaction,
+  type Poison,
+  type Replay,
+  type SinkState,
 } from '@weir/dataflow'
 import type { Failure, JanitorAnswer, JanitorRequest, JobEvent, SliceCommand, SliceId } from '@weir/job'
 import {
@@ -87,7 +89,7 @@ export function encodeCommand(command: SliceCommand): control.Command['body'] {
     case 'recover':
       return {
         $case: 'recover',
-        value: { slice, snapshot: command.snapshot === null ? Buffer.alloc(0) : json(command.snapshot) },
+        value: { slice, snapshot: optionalJson(command.snapshot), poison: json(command.poison) },
       }
     case 'run':
       return { $case: 'run', value: { slice, peers: [...command.peers] } }
@@ -114,11 +116,12 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
       return { type: 'deploy', slice: sliceIn(body.value.slice), bundleDigest, graphHash, parallelism }
     }
     case 'recover': {
-      const { snapshot } = body.value
+      const { slice, snapshot, poison } = body.value
       return {
         type: 'recover',
-        slice: sliceIn(body.value.slice),
-        snapshot: snapshot.byteLength === 0 ? null : parsed<SubtaskSnapshot>(snapshot),
+        slice: sliceIn(slice),
+        snapshot: optionallyParsed<SubtaskSnapshot>(snapshot),
+        poison: optionallyParsed<Poison>(poison) ?? NO_POISON,
       }
     }
     case 'run': {

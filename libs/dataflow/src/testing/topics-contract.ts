@@ -31,7 +31,7 @@ export function topicsContract(make: () => Promise<TopicsHarness>): void {
     for (const sink of opened.splice(0)) await sink.close('abort').catch(() => undefined)
   })
   const started = async (harness: TopicsHarness, sequence = 0): Promise<TwoPhaseSink> => {
-    const sink = harness.sink({ topics: [harness.dead], refuse: () => undefined, audit: null })
+    const sink = harness.sink({ topics: [harness.dead], refuse: () => undefined, known: null, audit: null })
     opened.push(sink)
     await sink.recover({ sequence, handles: [] })
     return sink

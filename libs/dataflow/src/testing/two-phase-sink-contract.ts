@@ -296,6 +296,7 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
   const refusing = (harness: SinkHarness, refused: [unknown, string][] = []): SinkAsides => ({
     topics: [harness.aside],
     refuse: ({ values }, i, error) => void refused.push([values[i], error.code]),
+    known: null,
     audit: null,
   })
   /** All of one partition: their order shows. */

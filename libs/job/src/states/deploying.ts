@@ -29,6 +29,7 @@ export function onDeploying(state: Extract<JobState, { phase: 'deploying' }>, ev
           to: s.taskManagerId,
           slice: sliceOf(next, s.subtask),
           snapshot: state.manifest?.subtasks.find((snapshot) => snapshot.subtask === s.subtask) ?? null,
+          poison: state.poison,
         })),
       }
     }
