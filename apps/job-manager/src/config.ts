@@ -16,6 +16,9 @@ export interface JobManagerConfig {
   readonly logLevel: string
 }
 
+/** Leaders of one cluster may be configured differently: who waits for another's lease waits for this one. */
+export const LEASE_SECONDS_MAX = 60
+
 /** Throws `CONFIG_INVALID` (invalid) naming the variable. */
 export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
   const mode = env['WEIR_MODE'] ?? 'cluster'
@@ -30,8 +33,11 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
     )
   }
   const leaseSeconds = Number(env['WEIR_LEASE_SECONDS'] ?? '3')
-  if (!Number.isInteger(leaseSeconds) || leaseSeconds < 2 || leaseSeconds > 60) {
-    throw invalid('WEIR_LEASE_SECONDS', `WEIR_LEASE_SECONDS=${env['WEIR_LEASE_SECONDS']}: give 2 … 60`)
+  if (!Number.isInteger(leaseSeconds) || leaseSeconds < 2 || leaseSeconds > LEASE_SECONDS_MAX) {
+    throw invalid(
+      'WEIR_LEASE_SECONDS',
+      `WEIR_LEASE_SECONDS=${env['WEIR_LEASE_SECONDS']}: give 2 … ${LEASE_SECONDS_MAX}`,
+    )
   }
   const arbiters = env['WEIR_ARBITERS'] ?? 'auto'
   if (arbiters !== 'auto' && arbiters !== 'etcd') {

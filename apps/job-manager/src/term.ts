@@ -13,9 +13,11 @@ import {
   type LedgerEntry,
   type SinkOutcome,
 } from '@weir/job'
+import { JobEpochObjects } from '@weir/metadata'
 import { WeirError, asWeirError, systemRandom, type Clock, type JobId, type TaskManagerId } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
+import { LEASE_SECONDS_MAX } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { FleetJanitor } from './fleet-janitor.ts'
 import { Ledger } from './ledger.ts'
@@ -203,9 +205,10 @@ export class Term {
     const spec: JobSpec = { jobId, name, bundleDigest, graphHash, plan: record.plan as PlanSummary, highestParallelism }
     const { generation, signal } = leadership
     const master = new JobMaster(
-      { spec, generation, submittedAt: record.submittedAt, tickMs: TICK_MS },
+      { spec, generation, submittedAt: record.submittedAt, tickMs: TICK_MS, leaseTtlMs: LEASE_SECONDS_MAX * 1_000 },
       {
         checkpoints: stores.checkpoints(jobId, spec.plan.settings.arbiter),
+        epochs: new JobEpochObjects(jobId, stores.objects),
         jobs: stores.jobs,
         control: fleet,
         slots: this.#slots,

@@ -3,6 +3,7 @@
  * prepared transactions belong to it. It is written once, never changed, and becomes true by being *published*.
  */
 import type { Attempt, Digest, Epoch, Generation, JobId, Subtask } from '@weir/model'
+import type { Retention } from './retention.ts'
 
 /** One slice's part. The three maps are keyed by operator uid; contents are JSON and opaque to this room. */
 export interface SubtaskSnapshot {
@@ -40,6 +41,8 @@ export interface Manifest {
   /** Wall clock at which the parent became final: the seed's "last committed timestamp"; null for the first. */
   readonly lastCommittedAt: number | null
   readonly subtasks: readonly SubtaskSnapshot[]
+  /** Absent: nothing but this epoch is known to be kept, nothing to be deleted. */
+  readonly retention?: Retention
 }
 
 /** Names a stored manifest; small enough for both arbiters. */

@@ -5,6 +5,7 @@
 import type { Digest, Generation, JobId } from '@weir/model'
 import type { Manifest, ManifestRef } from './manifest.ts'
 import type { Published } from './permit.ts'
+import type { StoredSegment } from './retention.ts'
 
 // ---- objects --------------------------------------------------------------------------------------------------------
 
@@ -183,6 +184,16 @@ export interface CheckpointStore {
   readonly degraded: boolean
   /** While `degraded`, now and then: raises etcd to what is published, verifies both. */
   reconcile(): Promise<ReconcileOutcome>
+}
+
+/** What lies under the epochs of one job. Every call throws kind `retry` when the store does not answer. */
+export interface EpochObjects {
+  /** head.json as it stands now; null: there is none. */
+  head(): Promise<Head | null>
+  list(): Promise<readonly string[]>
+  delete(key: string): Promise<void>
+  /** Reads the whole object. */
+  verify(segment: StoredSegment): Promise<'whole' | 'missing' | 'corrupt'>
 }
 
 /** Everything a leader gets from the metadata room for its term. */

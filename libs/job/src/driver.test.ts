@@ -1,4 +1,13 @@
-import type { CheckpointStore, JobRecord, JobStore, Manifest, ManifestRef, PublishOutcome } from '@weir/checkpoint'
+import type {
+  CheckpointStore,
+  EpochObjects,
+  Head,
+  JobRecord,
+  JobStore,
+  Manifest,
+  ManifestRef,
+  PublishOutcome,
+} from '@weir/checkpoint'
 import { defaultSettings } from '@weir/dataflow'
 import { WeirError, attempt, digest, epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
 import { ManualClock } from '@weir/model/testing'
@@ -32,6 +41,8 @@ function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: bo
   const steppedDown: string[] = []
   const abort = new AbortController()
   const sent: ManifestRef[] = []
+  const manifests = new Map<string, Manifest>()
+  let head: Head | null = null
   let claims = 0
   let reconciles = 0
   let record = { jobId: id, ended: null } as unknown as JobRecord
@@ -40,10 +51,14 @@ function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: bo
       if (claims++ === 0) throw new WeirError({ code: 'ETCD_UNAVAILABLE', kind: 'retry' }, 'away for a moment')
       return { kind: 'claimed', published: null, headRevision: '1', mirrorTag: 't' }
     },
-    writeManifest: async (manifest) => ref(manifest),
-    readManifest: () => Promise.reject(new Error('nothing is published')),
+    writeManifest: async (manifest) => {
+      manifests.set(ref(manifest).key, manifest)
+      return ref(manifest)
+    },
+    readManifest: async ({ key }) => manifests.get(key) ?? Promise.reject(new Error('nothing is published')),
     publish: async (manifest) => {
       sent.push(manifest)
+      head = { generation: generation(3), manifest, nonce: '' }
       const answer = answers.shift() ?? 'ok'
       return answer === 'ok'
         ? { kind: 'published', published: { manifest, headRevision: '2', mirrorTag: 'u' } }
@@ -60,12 +75,22 @@ function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: bo
   const jobs = {
     update: async (_: unknown, change: (r: JobRecord) => JobRecord) => (record = change(record)),
   } as unknown as JobStore
+  const deleted: string[] = []
+  /** Keys that are not whole. */
+  const damaged = new Map<string, 'missing' | 'corrupt'>()
+  const epochs: EpochObjects = {
+    head: async () => head,
+    list: async () => [`jobs/j/epochs/1-g2-a9/state-0-1.seg`],
+    delete: async (key) => void deleted.push(key),
+    verify: async ({ key }) => damaged.get(key) ?? 'whole',
+  }
   const slots = new FleetSlots()
   let connected = true
   const master = new JobMaster(
-    { spec, generation: generation(3), submittedAt: 0, tickMs: 50 },
+    { spec, generation: generation(3), submittedAt: 0, tickMs: 50, leaseTtlMs: 5_000 },
     {
       checkpoints,
+      epochs,
       jobs,
       slots,
       clock,
@@ -89,11 +114,11 @@ function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: bo
     master.dispatch({ type: 'deployed', slice, exchangeAddress: 'x:1' })
     master.dispatch({ type: 'recovered', slice, proofs: [] })
   }
-  const ack = (n: number): void => {
+  const ack = (n: number, chain: readonly string[] = []): void => {
     const snapshot = {
       subtask: subtask(0),
       sources: {},
-      segments: [],
+      segments: [{ stage: 1, chain: chain.map((key) => ({ key, bytes: 1, sha256: '' })) }],
       sinks: { out: { sequence: n, handles: [{ sequence: n }] } },
       watermarks: {},
       recordsIn: 1,
@@ -111,6 +136,8 @@ function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: bo
     slice,
     run,
     ack,
+    deleted,
+    damaged,
     record: () => record,
     reconciles: () => reconciles,
     claims: () => claims,
@@ -219,4 +246,42 @@ test('a task-manager that cannot be reached is a lost one', async () => {
   l.disconnect()
   await l.settle(1_050)
   expect(l.master.view().state).toBe('RESTARTING')
+})
+
+/** An epoch from its trigger to final. */
+async function whole(l: ReturnType<typeof leader>, n: number, chain: readonly string[]): Promise<void> {
+  await l.settle(1_050)
+  l.ack(n, chain)
+  await l.settle(100)
+  l.master.dispatch({ type: 'committed', slice: l.slice, epoch: epoch(n) })
+}
+
+test('A22: an orphan is listed by a published manifest, and deleted an epoch and two leases later', async () => {
+  const l = leader()
+  await l.run()
+  for (let n = 1; n <= 9; n++) await whole(l, n, ['base'])
+  expect(l.deleted).toEqual([])
+  for (let n = 10; n <= 14; n++) await whole(l, n, ['base'])
+  expect(l.deleted).toContain('jobs/j/epochs/1-g2-a9/state-0-1.seg')
+  expect(l.deleted).not.toContain('base')
+})
+
+test('damaged state ends the job; the newest kept epoch that is whole is offered, not taken', async () => {
+  const l = leader()
+  await l.run()
+  await whole(l, 1, ['a'])
+  await whole(l, 2, ['a', 'b'])
+  await whole(l, 3, ['a', 'b', 'c'])
+  l.damaged.set('b', 'missing').set('c', 'corrupt')
+  const facts = { objectKey: 'c' }
+  const failure = { code: 'SEGMENT_CORRUPT', kind: 'invalid', message: 'segment c is damaged.', facts } as const
+  l.master.dispatch({ type: 'slice-failed', slice: l.slice, failure })
+  l.master.dispatch({ type: 'stopped', slice: l.slice })
+  await l.master.ended
+  expect(l.record().ended).toMatchObject({
+    state: 'FAILED',
+    error: { code: 'SEGMENT_CORRUPT', facts: { objectKey: 'c', epoch: 3, offered: { epoch: 1, digest: 'd1' } } },
+  })
+  expect(l.master.view().error?.message).toMatch(/^epoch 3 cannot be restored: segment c .* Epoch 1 .* is whole/)
+  expect(words(l.commands).filter((w) => w === 'recover')).toHaveLength(1)
 })

@@ -2,14 +2,22 @@
  * Performs the job machine's effects. One JobMaster per job and term of leadership; it is thrown away at lease end and
  * remembers nothing that decides what is true.
  */
-import type {
-  CheckpointStore,
-  CommitPermit,
-  GiveUpReason,
-  JobRecord,
-  JobStore,
-  Manifest,
-  ManifestRef,
+import {
+  RETAINED_EPOCHS,
+  orphans,
+  planDeletions,
+  retentionOf,
+  segmentsOf,
+  type CheckpointStore,
+  type CommitPermit,
+  type EpochObjects,
+  type GiveUpReason,
+  type JobRecord,
+  type JobStore,
+  type KeptEpoch,
+  type Manifest,
+  type ManifestRef,
+  type RetentionObserved,
 } from '@weir/checkpoint'
 import type { Poison } from '@weir/dataflow'
 import {
@@ -25,6 +33,7 @@ import {
   WeirError,
 } from '@weir/model'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
+import { isDamage, withOffer } from './damage.ts'
 import { poolsOf, type LedgerFacts, type SinkOutcome, type Standing } from './ledger.ts'
 import { jobFor, stepJob } from './machine.ts'
 import { subtasksOf } from './moves.ts'
@@ -78,10 +87,13 @@ export interface JobMasterOptions {
   readonly submittedAt: number
   /** Resolution of every timeout and trigger, ms. */
   readonly tickMs: number
+  /** The longest lease a leader of this cluster may have: nothing is deleted before twice that (PROTOCOL A22). */
+  readonly leaseTtlMs: number
 }
 
 export interface JobMasterDeps {
   readonly checkpoints: CheckpointStore
+  readonly epochs: EpochObjects
   readonly jobs: JobStore
   readonly control: ControlLink
   readonly slots: SlotBroker
@@ -154,6 +166,8 @@ const MANIFEST_RETRY_MS = 300
 /** How often a degraded job asks whether etcd is back, and whether head.json is still its own. */
 const RECONCILE_MS = 1_000
 const END_RETRY_MS = 500
+/** Objects deleted side by side. */
+const DELETIONS_AT_ONCE = 8
 
 export class JobMaster {
   readonly #options: JobMasterOptions
@@ -173,6 +187,18 @@ export class JobMaster {
   #stored: Manifest | null = null
   /** Newest acks of the attempt. */
   #acks = new Map<Subtask, SubtaskSnapshot>()
+  /** Newest first; with the one that the next manifest drops. */
+  #kept: readonly KeptEpoch[] = []
+  /** Since when this leader knows epochs to be published, monotonic ms. */
+  #publishedMs: RetentionObserved['publishedMs'] = []
+  /** Not on a manifest's list yet. */
+  #orphans: readonly string[] = []
+  /** The listing was done for this attempt's first published epoch. */
+  #orphansOf = 0
+  /** Deleted, and on the list of the published manifest still. */
+  #deleted = new Set<string>()
+  #collecting = false
+  #endError: Failure | null = null
 
   constructor(options: JobMasterOptions, deps: JobMasterDeps) {
     this.#options = options
@@ -257,7 +283,7 @@ export class JobMaster {
       alerts: [...this.#alerts.values()],
       recordsIn: s.recordsIn,
       submittedAt: this.#options.submittedAt,
-      error: s.ending?.error ?? waiting ?? s.lastError,
+      error: this.#endError ?? s.ending?.error ?? waiting ?? s.lastError,
       slices: [...s.slices.values()].map(({ subtask, taskManagerId, status, recordsIn, recordsOut, watermark }) => ({
         subtask,
         taskManagerId,
@@ -324,12 +350,12 @@ export class JobMaster {
       case 'give-up':
         return this.#giveUp(effect.checkpoint, effect.reason, effect.detail, effect.waitingFor)
       case 'write-manifest':
-        this.#stored = effect.manifest
         return this.#store(() => this.#writeManifest(effect.checkpoint, effect.manifest))
       case 'publish':
         return this.#store(() => this.#publishEpoch(effect.checkpoint, effect.ref, effect.again))
       case 'published':
         this.#published = this.#stored
+        this.#keep({ ref: effect.ref, manifest: this.#stored })
         this.#calm('CHECKPOINTS_GIVEN_UP')
         this.#note(effect.ref.epoch, { status: 'published', durationMs: effect.durationMs })
         return this.#publish('weir:checkpoint:published', { epoch: effect.ref.epoch, durationMs: effect.durationMs })
@@ -383,6 +409,7 @@ export class JobMaster {
           return this.dispatch({ type: 'claim-refused', reason: `generation ${outcome.by} has claimed the job` })
         }
         const manifest = outcome.published === null ? null : await checkpoints.readManifest(outcome.published)
+        this.#continueFrom(outcome.published, manifest)
         return this.dispatch({ type: 'claimed', published: outcome.published, manifest })
       } catch (thrown) {
         const error = asWeirError(thrown, 'CLAIM_FAILED', 'retry')
@@ -395,8 +422,12 @@ export class JobMaster {
   }
 
   /** An outage of the object store shorter than the alignment time costs no epoch. */
-  async #writeManifest(checkpoint: CheckpointId, manifest: Manifest): Promise<void> {
+  async #writeManifest(checkpoint: CheckpointId, collected: Manifest): Promise<void> {
     const { checkpoints, clock, signal } = this.#deps
+    const [kept, deleted] = [this.#kept, this.#deleted]
+    const retention = retentionOf({ manifest: collected, kept, deleted, orphans: this.#orphans })
+    const manifest = { ...collected, retention }
+    this.#stored = manifest
     const deadline = clock.monotonic() + this.#options.spec.plan.settings.checkpoint.alignTimeoutMs
     while (!this.#closed) {
       try {
@@ -435,6 +466,80 @@ export class JobMaster {
     }
   }
 
+  // ---- what is kept and what is deleted (PROTOCOL A22) --------------------------------------------------------------
+
+  #continueFrom(ref: ManifestRef | null, manifest: Manifest | null): void {
+    if (ref === null || manifest === null) return
+    const { clock } = this.#deps
+    // Again by this leader: it knows more than the manifest says.
+    if (this.#kept[0]?.ref.digest === ref.digest) return
+    this.#kept = [{ ref, manifest }]
+    this.#deleted.clear()
+    this.#publishedMs = [{ epoch: ref.epoch, ms: clock.monotonic() }]
+    this.#orphans = []
+    // Before the next manifest is written, and not in the way of the recovery.
+    this.#store(async () => {
+      const older = (manifest.retention?.epochs ?? []).map(async (of): Promise<KeptEpoch> => {
+        return { ref: of, manifest: await this.#deps.checkpoints.readManifest(of).catch(() => null) }
+      })
+      if (this.#kept[0]?.ref.digest === ref.digest) this.#kept = [{ ref, manifest }, ...(await Promise.all(older))]
+    })
+  }
+
+  #keep(published: KeptEpoch): void {
+    const { clock } = this.#deps
+    this.#kept = [published, ...this.#kept].slice(0, RETAINED_EPOCHS)
+    const listed = published.manifest?.retention?.unreferenced ?? []
+    const keys = new Set(listed.map(({ key }) => key))
+    this.#deleted = new Set([...this.#deleted].filter((key) => keys.has(key)))
+    this.#orphans = this.#orphans.filter((key) => !keys.has(key))
+    const oldest = Math.min(published.ref.epoch, ...listed.map(({ since }) => since))
+    this.#publishedMs = [...this.#publishedMs, { epoch: published.ref.epoch, ms: clock.monotonic() }]
+    // The first entry at or after a `since` is the one that counts.
+    this.#publishedMs = this.#publishedMs.filter(({ epoch }) => epoch >= oldest)
+    void this.#collect().catch(() => (this.#collecting = false)) // the store is away: after the next epoch
+  }
+
+  async #collect(): Promise<void> {
+    if (this.#collecting || this.#closed) return
+    this.#collecting = true
+    const { epochs, clock } = this.#deps
+    const attempt = this.#kept[0]!.ref.attempt
+    const listing = this.#orphansOf === attempt ? null : await epochs.list()
+    // Last of all what may have changed meanwhile.
+    const head = await epochs.head()
+    const { generation, leaseTtlMs } = this.#options
+    const [kept, publishedMs, now] = [this.#kept, this.#publishedMs, clock.monotonic()]
+    const observed = { jobId: this.jobId, generation, head, kept, publishedMs, now, leaseTtlMs }
+    const deletions = planDeletions(observed).filter((key) => !this.#deleted.has(key))
+    while (deletions.length > 0 && !this.#closed) {
+      const some = deletions.splice(0, DELETIONS_AT_ONCE)
+      await Promise.all(some.map((key) => epochs.delete(key)))
+      for (const key of some) this.#deleted.add(key)
+    }
+    if (listing !== null) {
+      this.#orphans = orphans(observed, listing)
+      this.#orphansOf = attempt
+    }
+    this.#collecting = false
+  }
+
+  /** The newest kept epoch that is whole, the one being restored apart: for people to choose, never taken. */
+  async #offered(): Promise<ManifestRef | null> {
+    for (const { ref } of this.#kept.slice(1, RETAINED_EPOCHS)) {
+      const manifest = await this.#deps.checkpoints.readManifest(ref).catch(() => null)
+      if (manifest === null) continue
+      const segments = manifest.subtasks.flatMap(segmentsOf)
+      const states = await Promise.all(
+        [...new Map(segments.map((segment) => [segment.key, segment])).values()].map((s) =>
+          this.#deps.epochs.verify(s),
+        ),
+      )
+      if (states.every((state) => state === 'whole')) return ref
+    }
+    return null
+  }
+
   /** While etcd is silent: asks now and then, so that the alert is cleared and a takeover is noticed between epochs. */
   #watchArbiter(reason: string): void {
     const { checkpoints, clock } = this.#deps
@@ -468,11 +573,16 @@ export class JobMaster {
     void (async () => {
       const { jobs, clock, signal } = this.#deps
       const { outcomes, ending } = this.#state
+      if (isDamage(ending?.error)) {
+        const offered = await this.#offered().catch(() => null)
+        this.#endError = withOffer(ending!.error!, this.#kept[0]?.ref ?? null, offered)
+      }
+      const error = this.#endError ?? ending!.error
       const ledger = settled ? 'settled' : 'unsettled'
       let recorded: JobRecord | null = null
       while (!this.#closed) {
         try {
-          const ended = { state: ending!.state, at: clock.now(), error: ending!.error, ledger, outcomes } as const
+          const ended = { state: ending!.state, at: clock.now(), error, ledger, outcomes } as const
           recorded = await jobs.update(this.jobId, (record) => ({ ...record, ended }))
           break
         } catch (thrown) {

@@ -12,8 +12,9 @@ import {
 } from '@weir/model'
 
 export const headKey = (job: JobId): string => `jobs/${job}/head.json`
+export const epochsPrefix = (job: JobId): string => `jobs/${job}/epochs/`
 export const epochPrefix = (job: JobId, checkpoint: CheckpointId): string =>
-  `jobs/${job}/epochs/${checkpointName(checkpoint)}`
+  `${epochsPrefix(job)}${checkpointName(checkpoint)}`
 export const manifestKey = (job: JobId, checkpoint: CheckpointId): string =>
   `${epochPrefix(job, checkpoint)}/manifest.json`
 /** `folded`: a chain made into one, in the background; it lies beside the segment of the epoch it was begun at. */

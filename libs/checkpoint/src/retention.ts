@@ -1,0 +1,158 @@
+/**
+ * What is kept of a job's epochs, and what is deleted (PROTOCOL A22).
+ *
+ * A leader that was frozen wakes up and goes on deleting. So nothing is deleted because a leader thinks it unused: a key is
+ * *listed* in a manifest ("unreferenced since epoch n") that has been published, and every later manifest descends from
+ * that one. Who deletes from the list, and how late, is all the same then: nobody will ever name the key again.
+ *
+ *   named by a kept epoch ─▶ named by none: listed in the next manifest ─published─▶ one epoch and 2 × TTL later ─▶ deleted
+ *   uploaded, never named (its attempt is over: an orphan) ────────▲
+ *
+ * Segments are shared by the chains of many epochs; references are counted by looking at all kept manifests, there is no
+ * counter that could be wrong. Pure: what is seen comes in, keys go out.
+ */
+import type { Epoch, Generation, JobId } from '@weir/model'
+import { sameManifest, type Manifest, type ManifestRef, type SubtaskSnapshot } from './manifest.ts'
+import type { Head } from './ports.ts'
+
+/** Published epochs kept, the newest among them: what a restore can be offered. */
+export const RETAINED_EPOCHS = 3
+/** Keys deleted after one epoch. What is left over is deleted after the next. */
+export const DELETIONS_MAX = 64
+/** Orphans taken into the list of one manifest. */
+export const ORPHANS_MAX = 1_000
+
+export interface Retention {
+  /** Kept beside this epoch, newest first: their manifests, and everything these name. */
+  readonly epochs: readonly ManifestRef[]
+  /** No kept epoch names them; the first published manifest that says so is that of epoch `since`. */
+  readonly unreferenced: readonly { readonly key: string; readonly since: Epoch }[]
+}
+
+/** A published epoch. Its manifest is null when it could not be read: then nobody knows what it names. */
+export interface KeptEpoch {
+  readonly ref: ManifestRef
+  readonly manifest: Manifest | null
+}
+
+/** How the segments of a subtask stand in the manifest, as far as everybody must know it. */
+export interface StoredSegment {
+  readonly key: string
+  readonly bytes: number
+  /** Hex, of the whole object. */
+  readonly sha256: string
+}
+export const segmentsOf = (snapshot: SubtaskSnapshot): readonly StoredSegment[] =>
+  (snapshot.segments as readonly { readonly chain: readonly StoredSegment[] }[]).flatMap(({ chain }) => chain)
+
+export function namesOf(manifest: Manifest): Set<string> {
+  return new Set(manifest.subtasks.flatMap(segmentsOf).map(({ key }) => key))
+}
+
+export interface NextManifest {
+  readonly manifest: Manifest
+  /** Newest first, the parent at the front. */
+  readonly kept: readonly KeptEpoch[]
+  /** Deleted by this leader: need not be listed again. */
+  readonly deleted: ReadonlySet<string>
+  /** As `orphans` found them. */
+  readonly orphans: readonly string[]
+}
+
+/** The retention of a manifest that is about to be written. Makes no difference before the manifest is published. */
+export function retentionOf({ manifest, kept, deleted, orphans }: NextManifest): Retention {
+  const epochs = kept.slice(0, RETAINED_EPOCHS - 1)
+  const since = manifest.epoch
+  const listed = new Map((kept[0]?.manifest?.retention?.unreferenced ?? []).map((entry) => [entry.key, entry]))
+  const known = epochs.every((epoch) => epoch.manifest !== null)
+  const names = named([...epochs, { manifest }])
+  for (const dropped of known ? kept.slice(RETAINED_EPOCHS - 1) : []) {
+    for (const key of [dropped.ref.key, ...(dropped.manifest === null ? [] : namesOf(dropped.manifest))])
+      if (!listed.has(key)) listed.set(key, { key, since })
+  }
+  if (known) for (const key of orphans) if (!listed.has(key)) listed.set(key, { key, since })
+  const unreferenced = [...listed.values()].filter(({ key }) => !names.has(key) && !deleted.has(key))
+  return { epochs: epochs.map(({ ref }) => ref), unreferenced }
+}
+
+export interface RetentionObserved {
+  readonly jobId: JobId
+  readonly generation: Generation
+  /** head.json, read just now; null: there is none. */
+  readonly head: Head | null
+  /** What this leader has published, newest first, or has claimed. */
+  readonly kept: readonly KeptEpoch[]
+  /** When this leader first knew an epoch to be published: ascending, monotonic ms. */
+  readonly publishedMs: readonly { readonly epoch: Epoch; readonly ms: number }[]
+  readonly now: number
+  readonly leaseTtlMs: number
+}
+
+/** Keys to delete now, at most DELETIONS_MAX. None while anything speaks against it. */
+export function planDeletions(observed: RetentionObserved): string[] {
+  const { kept, publishedMs, now, leaseTtlMs } = observed
+  const newest = kept[0]
+  if (newest?.manifest?.retention === undefined || !owns(observed)) return []
+  const names = named(kept.slice(0, RETAINED_EPOCHS))
+  return newest.manifest.retention.unreferenced
+    .filter(({ since }) => {
+      const listed = publishedMs.find(({ epoch }) => epoch >= since)
+      return newest.ref.epoch > since && listed !== undefined && now - listed.ms >= 2 * leaseTtlMs
+    })
+    .map(({ key }) => key)
+    .filter((key) => !names.has(key) && !mayBeInFlight(key, observed))
+    .slice(0, DELETIONS_MAX)
+}
+
+/**
+ * Keys among `listed` that were uploaded for epochs nobody published: of attempts before the one that has published the
+ * newest epoch, since those can publish nothing any more. For the next manifest's list, not for deletion.
+ */
+export function orphans(observed: RetentionObserved, listed: readonly string[]): string[] {
+  const { jobId, kept } = observed
+  const newest = kept[0]
+  const retained = kept.slice(0, RETAINED_EPOCHS)
+  // Of an epoch whose manifest cannot be read nobody knows what it names.
+  if (newest === undefined || !retained.every(({ manifest }) => manifest !== null) || !owns(observed)) return []
+  const names = named(retained)
+  const already = new Set(newest.manifest!.retention?.unreferenced.map(({ key }) => key))
+  const { generation, attempt } = newest.ref
+  return listed
+    .filter((key) => {
+      const of = checkpointOf(jobId, key)
+      if (of === null || mayBeInFlight(key, observed)) return false
+      return of.generation < generation || (of.generation === generation && of.attempt < attempt)
+    })
+    .filter((key) => !names.has(key) && !already.has(key))
+    .slice(0, ORPHANS_MAX)
+}
+
+/** head.json says that the job is still ours, and stands where we think. */
+function owns({ head, generation, kept }: RetentionObserved): boolean {
+  return head !== null && head.generation === generation && sameManifest(head.manifest, kept[0]?.ref ?? null)
+}
+
+/** Of the current generation, and not older than the head. Also keys that are none of an epoch's. */
+function mayBeInFlight(key: string, { jobId, generation, head }: RetentionObserved): boolean {
+  const of = checkpointOf(jobId, key)
+  return of === null || (of.generation >= generation && of.epoch >= (head?.manifest?.epoch ?? 0))
+}
+
+/** Segments and manifests of the epochs. */
+function named(epochs: readonly { readonly ref?: ManifestRef; readonly manifest: Manifest | null }[]): Set<string> {
+  const names = new Set<string>()
+  for (const { ref, manifest } of epochs) {
+    if (ref !== undefined) names.add(ref.key)
+    if (manifest !== null) for (const key of namesOf(manifest)) names.add(key)
+  }
+  return names
+}
+
+function checkpointOf(jobId: JobId, key: string): { epoch: number; generation: number; attempt: number } | null {
+  const prefix = `jobs/${jobId}/epochs/`
+  if (!key.startsWith(prefix)) return null
+  const [, epoch, generation, attempt] = /^(\d+)-g(\d+)-a(\d+)\//.exec(key.slice(prefix.length)) ?? []
+  return attempt === undefined
+    ? null
+    : { epoch: Number(epoch), generation: Number(generation), attempt: Number(attempt) }
+}

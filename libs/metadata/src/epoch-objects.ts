@@ -1,0 +1,47 @@
+/** The objects of one job's epochs, for its leader: head.json as it stands, what lies there, whether it is whole. */
+import { createHash } from 'node:crypto'
+import type { EpochObjects, Head, ObjectStore, StoredSegment } from '@weir/checkpoint'
+import type { JobId } from '@weir/model'
+import { epochsPrefix, headKey } from './keys.ts'
+
+/** Read at once when an object is verified. */
+const READ_BYTES = 8 * 1024 * 1024
+
+export class JobEpochObjects implements EpochObjects {
+  readonly #jobId: JobId
+  readonly #objects: ObjectStore
+
+  constructor(jobId: JobId, objects: ObjectStore) {
+    this.#jobId = jobId
+    this.#objects = objects
+  }
+
+  async head(): Promise<Head | null> {
+    const object = await this.#objects.get(headKey(this.#jobId))
+    return object === null ? null : (JSON.parse(Buffer.from(object.bytes).toString('utf8')) as Head)
+  }
+
+  list(): Promise<readonly string[]> {
+    return this.#objects.list(epochsPrefix(this.#jobId))
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#objects.delete(key)
+  }
+
+  async verify({ key, bytes, sha256 }: StoredSegment): Promise<'whole' | 'missing' | 'corrupt'> {
+    const hash = createHash('sha256')
+    const step = this.#objects.readRange === undefined ? bytes : READ_BYTES
+    for (let at = 0; at < bytes; at += step) {
+      const end = Math.min(at + step, bytes)
+      const read =
+        this.#objects.readRange === undefined
+          ? (await this.#objects.get(key))?.bytes
+          : await this.#objects.readRange(key, at, end)
+      if (read === undefined || read === null) return 'missing'
+      if (read.length !== end - at) return 'corrupt'
+      hash.update(read)
+    }
+    return hash.digest('hex') === sha256 ? 'whole' : 'corrupt'
+  }
+}
