@@ -1,4 +1,4 @@
-// npm run bench -- NAME [--json]: runs test/bench/NAME.ts on the real servers; the last line is one JSON object.
+// npm run bench -- NAME [OPTIONS]: runs test/bench/NAME.ts on the real servers; the last line is one JSON object.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,11 +14,15 @@ if (name === undefined || !existsSync(join(folder, `${name}.ts`))) {
 ensureInstalled()
 ensureBuilt()
 const node = pinnedNode()
+/** These kill servers: they have servers of their own. */
+const PRIVATE = ['peers']
 const stack = (...args) =>
   spawnSync(node, ['tools/stack/stack.mjs', ...args], { cwd: root, stdio: ['ignore', 'pipe', 2] })
 const before = JSON.parse(stack('status').stdout.toString())
-if (stack('up').status !== 0) process.exit(1)
-const args = ['--conditions=@weir/source', '--disable-warning=ExperimentalWarning', join(folder, `${name}.ts`)]
+const shared = !PRIVATE.includes(name)
+if (shared && stack('up').status !== 0) process.exit(1)
+const flags = ['--conditions=@weir/source', '--disable-warning=ExperimentalWarning']
+const args = [...flags, join(folder, `${name}.ts`), ...process.argv.slice(2).filter((a) => a !== name)]
 const { status } = spawnSync(node, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
-if (Object.values(before).every((server) => server === null)) stack('down')
+if (shared && Object.values(before).every((server) => server === null)) stack('down')
 process.exit(status ?? 1)

@@ -1,4 +1,4 @@
-/** The main job with a checkpoint every 400 ms; everything a scenario wants to vary is a parameter. */
+/** The main job with a checkpoint every 400 ms; what a scenario wants to vary is a parameter. */
 import { job, json, kafka, params, tumbling } from '@weir/sdk'
 import type { Order } from '../e2e/orders.ts'
 
@@ -7,6 +7,9 @@ const p = params({
   sums: 'sums',
   counts: 'counts',
   rate: Number,
+  /** Ends with the input there was at the start. */
+  bounded: true,
+  intervalMs: 400,
   alignTimeoutMs: 3_000,
   transactionTimeoutMs: 120_000,
   recoveryBudgetMs: 60_000,
@@ -18,7 +21,7 @@ export default job(
   {
     parallelism: 4,
     checkpoint: {
-      intervalMs: 400,
+      intervalMs: p.intervalMs,
       minPauseMs: 100,
       everyRecords: null,
       alignTimeoutMs: p.alignTimeoutMs,
@@ -34,7 +37,7 @@ export default job(
           value: json<Order>(),
           timestamp: (order) => order.ts,
           outOfOrder: '1s',
-          until: 'latest',
+          until: p.bounded ? 'latest' : 'none',
           recordsPerSecond: p.rate,
         }),
         'orders',

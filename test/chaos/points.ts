@@ -8,7 +8,7 @@ import type { Phase } from './plan.ts'
 import type { World } from './world.ts'
 
 /** Kafka request headers begin with API key and version. */
-const request = (apiKey: number, version: number, contains: string): Match => {
+export const request = (apiKey: number, version: number, contains: string): Match => {
   const header = Buffer.from([apiKey >> 8, apiKey & 0xff, version >> 8, version & 0xff])
   return (bytes) => bytes.includes(header) && bytes.includes(contains)
 }

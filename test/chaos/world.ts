@@ -25,6 +25,17 @@ import { PrivateServer } from '../stack/private-server.ts'
 const LISTEN = '127.0.0.1'
 const ADVERTISED = '127.0.0.2'
 
+/** A broker, and a proxy that whoever comes through stays behind. */
+export async function proxiedKafka(): Promise<{ kafka: PrivateServer<'kafka'>; proxy: Toxic }> {
+  const [proxied] = await freePorts(1)
+  const kafka = await PrivateServer.start('kafka', ({ port, controller }) => [
+    `listeners=PLAINTEXT://${LISTEN}:${port},PROXIED://${LISTEN}:${proxied},CONTROLLER://${LISTEN}:${controller}`,
+    `advertised.listeners=PLAINTEXT://${LISTEN}:${port},PROXIED://${ADVERTISED}:${proxied}`,
+    'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT',
+  ])
+  return { kafka, proxy: await Toxic.before(LISTEN, proxied!, { host: ADVERTISED, port: proxied! }) }
+}
+
 interface JobManager {
   readonly process: FleetProcess
   readonly etcd: Toxic
@@ -74,13 +85,7 @@ export class World {
   }
 
   static async start(): Promise<World> {
-    const [proxied] = await freePorts(1)
-    const kafka = await PrivateServer.start('kafka', ({ port, controller }) => [
-      `listeners=PLAINTEXT://${LISTEN}:${port},PROXIED://${LISTEN}:${proxied},CONTROLLER://${LISTEN}:${controller}`,
-      `advertised.listeners=PLAINTEXT://${LISTEN}:${port},PROXIED://${ADVERTISED}:${proxied}`,
-      'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT',
-    ])
-    const toKafka = await Toxic.before(LISTEN, proxied!, { host: ADVERTISED, port: proxied! })
+    const { kafka, proxy: toKafka } = await proxiedKafka()
     const [etcd, s3] = await Promise.all([PrivateServer.start('etcd'), PrivateServer.start('s3')])
     const world = new World({ kafka, etcd, s3 }, toKafka, await mkdtemp(join(tmpdir(), 'weir-chaos-')))
     await world.fleet.start({ managers: 0, workers: 0 })

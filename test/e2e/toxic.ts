@@ -85,6 +85,12 @@ export class Toxic {
     this.#ending.clear()
   }
 
+  /** As `release`, but what was kept back is lost, and the connections it was on with it. */
+  drop(): void {
+    for (const { to } of this.#held.splice(0)) to.destroy()
+    this.release()
+  }
+
   async close(): Promise<void> {
     for (const { client, server } of this.#connections) for (const socket of [client, server]) socket.destroy()
     for (const socket of this.#ending) socket.destroy()

@@ -11,6 +11,9 @@ import type { StackEndpoints } from './endpoints.ts'
 /** A broker that was killed is let in again when its old session is over, by default only after 9 s. */
 const SHORT_SESSION = ['broker.session.timeout.ms=3000', 'broker.heartbeat.interval.ms=500']
 
+/** By default a signal ends a process without its 'exit'. */
+const endByExit = (): void => process.exit(1)
+
 export class PrivateServer<N extends ServerName = ServerName> {
   readonly name: N
   readonly #dir: string
@@ -37,8 +40,10 @@ export class PrivateServer<N extends ServerName = ServerName> {
     const log = openSync(join(dir, 'log'), 'a')
     const launch = await servers[name].prepare(dir, log, (ports) => [...SHORT_SESSION, ...settings(ports)])
     const server = new PrivateServer(name, dir, log, launch)
-    // A runner that ends in any way leaves no server behind.
+    // A runner that ends, or is ended, leaves no server behind.
     process.once('exit', server.#killNow)
+    if (!process.listeners('SIGTERM').includes(endByExit))
+      for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, endByExit)
     await server.start()
     return server
   }
