@@ -104,6 +104,11 @@ export class Fleet {
     return worker
   }
 
+  /** As other tools do it: a consumer that joins the group, commits and leaves. */
+  setOffsets(groupId: string, topic: string, partitions: { partition: number; offset: string }[]): Promise<unknown> {
+    return this.#admin.setOffsets({ groupId, topic, partitions })
+  }
+
   /** Everything below the end is gone, as if retention had eaten it. */
   async truncate(topic: string, partitions = 4): Promise<void> {
     await this.#admin.fetchTopicOffsets(topic) // kafkajs finds leaders only of topics it has asked for
@@ -119,10 +124,15 @@ export class Fleet {
     return made
   }
 
-  /** Spread evenly: record i goes to partition i mod `partitions`. */
-  produce(topic: string, lines: readonly string[], partitions = 4): void {
+  /** Spread evenly unless told otherwise: record i goes to partition i mod `partitions`. */
+  produce(
+    topic: string,
+    lines: readonly string[],
+    partitions = 4,
+    partitionOf: (line: string, i: number) => number = (_, i) => i % partitions,
+  ): void {
     for (let p = 0; p < partitions; p++) {
-      const input = lines.filter((_, i) => i % partitions === p).join('\n')
+      const input = lines.filter((line, i) => partitionOf(line, i) === p).join('\n')
       execFileSync('kcat', ['-b', this.servers.kafka, '-P', '-t', topic, '-p', String(p), '-z', 'lz4'], { input })
     }
   }

@@ -2,6 +2,7 @@
 import {
   poolSize,
   type HandleProof,
+  type ChainedSink,
   type ContinuousSink,
   type JobSettings,
   type TransactionJanitor,
@@ -15,9 +16,12 @@ import {
   type TwoPhaseSink,
 } from '@weir/dataflow'
 import { LogClient, LogJanitor, LogSink, LogSource, LogTopics, PaymentsSource, paymentsOptions } from '@weir/connectors'
-import { KafkaConnections, KafkaJanitor, KafkaSink, KafkaSource, KafkaTopics } from '@weir/kafka'
-import { WeirError, attempt, generation, type Clock } from '@weir/model'
+import { KafkaConnections, KafkaContinuousSink, KafkaJanitor, KafkaSink, KafkaSource, KafkaTopics } from '@weir/kafka'
+import { WeirError, assert, attempt, generation, type Clock } from '@weir/model'
 import type { SinkToSettle } from '@weir/wire'
+
+/** Nothing waits for a published epoch in this scope: readers need not wait long for a process that has died. */
+const CONTINUOUS_TRANSACTION_TIMEOUT_MS = 60_000
 
 export interface AdapterOptions {
   /** host:port; empty: jobs with Kafka connectors are refused. */
@@ -135,12 +139,23 @@ export class Adapters {
     return proofs
   }
 
-  /** Every sink behind a source in the continuous scope. */
-  continuousSink(source: SourceNode): ContinuousSink {
-    throw new WeirError(
-      { code: 'CONTINUOUS_SCOPE_REFUSED', kind: 'invalid', uid: source.uid },
-      'commit scope "continuous": this build has no Kafka sink for it yet; use the scope "epoch"',
-    )
+  /** All sinks behind a source in the continuous scope; the planner lets only Kafka in. */
+  continuousSink(
+    source: SourceNode,
+    sinks: readonly ChainedSink[],
+    context: SubtaskContext,
+    { commit, transactionTimeoutMs }: JobSettings,
+  ): ContinuousSink {
+    assert(commit.scope === 'continuous', `${source.uid} is not in the continuous scope`)
+    const options = {
+      sourceTopic: String(source.descriptor['topic']),
+      sinks: sinks.map(({ node: { uid, descriptor, encodeKey, encodeValue }, asides }) => {
+        return { uid, topic: String(descriptor['topic']), encodeKey, encodeValue, asides }
+      }),
+      intervalMs: commit.intervalMs,
+      transactionTimeoutMs: Math.min(transactionTimeoutMs, CONTINUOUS_TRANSACTION_TIMEOUT_MS),
+    }
+    return new KafkaContinuousSink(options, { context, kafka: this.#kafka(context), clock: this.#clock })
   }
 
   async close(): Promise<void> {

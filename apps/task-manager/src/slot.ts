@@ -87,7 +87,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
       exchange,
       createSource: (node, context) => adapters.source(node, context),
       createSink: (node, context, asides) => adapters.sink(node, context, settings, asides),
-      createContinuousSink: (source) => adapters.continuousSink(source),
+      createContinuousSink: (source, sinks, context) => adapters.continuousSink(source, sinks, context, settings),
       openState: (stage, { signal }) =>
         openStateStore(
           {

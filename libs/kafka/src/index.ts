@@ -1,6 +1,7 @@
 export { KafkaConnections, type KafkaConnectionOptions } from './connections.ts'
 export { KafkaSource, type KafkaSourceOptions } from './source.ts'
+export { KafkaContinuousSink, type KafkaContinuousSinkOptions } from './continuous-sink.ts'
 export { KafkaSink, type KafkaSinkDeps, type KafkaSinkOptions } from './sink.ts'
 export { KafkaJanitor } from './janitor.ts'
-export { endTxn, initProducerId, listTransactions } from './wire/apis.ts'
+export { endTxn, initProducerId, listTransactions, offsetCommit } from './wire/apis.ts'
 export { KafkaTopics } from './topics.ts'

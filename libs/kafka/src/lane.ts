@@ -247,8 +247,8 @@ export class TransactionLane {
       case 'AddOffsetsToTxn':
         return ask(coordinator, addOffsetsToTxn(id, request.identity, request.marker.group))
       case 'TxnOffsetCommit': {
-        const { group, topic, sequence, metadata } = request.marker
-        const api = txnOffsetCommit(protocol, id, group, request.identity, topic, BigInt(sequence), metadata)
+        const { group, topic, offsets } = request.marker
+        const api = txnOffsetCommit(protocol, id, group, request.identity, topic, offsets)
         return ask({ coordinatorOf: 'group', id: group }, api)
       }
       case 'EndTxn':

@@ -8,47 +8,30 @@
  *  lane:   free ──first write──▶ open ──prepare──▶ prepared ──commit(sequence)──▶ free
  * ```
  */
-import {
-  WeirError,
-  asWeirError,
-  assert,
-  type AsideRecord,
-  type CheckpointId,
-  type Clock,
-  type RecordBatch,
-} from '@weir/model'
+import { WeirError, assert, type AsideRecord, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
 import {
   EMPTY_SINK_STATE,
-  RECORDS_REFUSED,
-  SUSPECTS_MAX,
   StagedRetention,
   recoverSink,
   type Encode,
   type HandleProof,
   type PreparedHandle,
   type SinkAsides,
-  type SinkOrigin,
   type SinkState,
   type StagedOutput,
   type StagedWriter,
   type SubtaskContext,
   type TwoPhaseSink,
 } from '@weir/dataflow'
+import { Batches } from './batches.ts'
 import type { KafkaConnections } from './connections.ts'
-import { murmur2 } from './murmur2.ts'
 import { TransactionLane, type TransactionLaneDeps, type TransactionLaneOptions } from './lane.ts'
-import { refusal, topicLimits, type TopicLimits } from './topic-limits.ts'
+import { RecordEncoder } from './record-encoder.ts'
+import { topicLimits, type TopicLimits } from './topic-limits.ts'
 import type { Marker } from './transaction.ts'
 import { fetchRecords, listOffsets, offsetCommit, offsetFetch, type Protocol } from './wire/apis.ts'
 import { refused } from './wire/errors.ts'
-import {
-  BatchBuilder,
-  StoredBatch,
-  batchBytesOf,
-  readBatches,
-  recordBytesAtMost,
-  type UnstampedBatch,
-} from './wire/records.ts'
+import { StoredBatch, readBatches } from './wire/records.ts'
 
 export interface KafkaSinkOptions {
   readonly topic: string
@@ -67,44 +50,19 @@ const LINGER_MS = 10
 const IN_FLIGHT_BYTES_MAX = 8 << 20
 /** How long `close('abort')` may take, ms. */
 const ABORT_BUDGET_MS = 10_000
-/** Encoded keys remembered with their partition. */
-const KEY_CACHE_MAX = 50_000
 const PROOF_FETCH_BYTES = 1 << 20
-
-interface CachedKey {
-  readonly bytes: Uint8Array | null
-  readonly partition: number
-}
-interface EncodedRecord {
-  readonly key: Uint8Array | null
-  readonly value: Uint8Array | string | null
-  /** At most. */
-  readonly bytes: number
-}
-interface Filling {
-  readonly topic: string
-  readonly builders: Builders
-  readonly partition: number
-}
 
 interface PooledLane {
   readonly lane: TransactionLane
   state: 'free' | 'open' | 'prepared'
 }
 
-/** By partition: the batch that is being filled. */
-type Builders = Map<number, BatchBuilder>
-
 interface OpenTransaction {
   readonly pooled: PooledLane
-  /** Of the sink's own topic. */
-  readonly builders: Builders
-  /** By topic. */
-  readonly asides: Map<string, Builders>
+  readonly batches: Batches
   readonly staging: StagedWriter | null
   /** It is another producer's: nothing but waiting keeps it behind what the transaction before still has under way. */
   readonly after: Promise<unknown>
-  records: number
 }
 
 export interface KafkaSinkDeps {
@@ -124,12 +82,8 @@ export class KafkaSink implements TwoPhaseSink {
   readonly #retention: StagedRetention | null
   readonly #group: string
   readonly #asides: SinkAsides | null
-  #partitionCount = 0
-  /** Null without asides: nobody would take what does not fit. */
-  #limits: TopicLimits | null = null
+  #encoder: RecordEncoder | null = null
   #batchBytesMax = BATCH_BYTES_MAX
-  /** Whose records a batch holds, should the broker refuse it (PROTOCOL B7). */
-  readonly #suspects = new WeakMap<UnstampedBatch, SinkOrigin[]>()
   readonly #asidePartitions = new Map<string, number>()
   #protocol: Protocol = 'v2'
   #pool: PooledLane[] = []
@@ -146,8 +100,6 @@ export class KafkaSink implements TwoPhaseSink {
   #waiters: (() => void)[] = []
   #backlog: ((open: OpenTransaction) => void)[] = []
   #linger: (() => void) | null = null
-  #keys = new Map<unknown, CachedKey>()
-  #sticky = 0
 
   constructor(options: KafkaSinkOptions, deps: KafkaSinkDeps) {
     this.#options = options
@@ -169,8 +121,11 @@ export class KafkaSink implements TwoPhaseSink {
 
   async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
     const { topic } = this.#options
-    this.#partitionCount = (await this.#kafka.partitions(topic)).length
-    if (this.#asides !== null) await this.#askLimits(topic, this.#asides.topics)
+    const { length: partitions } = await this.#kafka.partitions(topic)
+    const limits = this.#asides && (await this.#askLimits(topic, this.#asides.topics))
+    const { encodeKey, encodeValue } = this.#options
+    const encoding = { topic, encodeKey, encodeValue, asides: this.#asides }
+    this.#encoder = new RecordEncoder(encoding, { partitions, limits, clock: this.#clock })
     this.#protocol = await this.#kafka.transactionProtocol()
     const onLost = this.#staged === null ? 'fail' : 'heal'
     const proofs = await recoverSink({ topic, group: this.#group, onLost }, restored, {
@@ -185,13 +140,14 @@ export class KafkaSink implements TwoPhaseSink {
     return proofs
   }
 
-  async #askLimits(topic: string, asides: readonly string[]): Promise<void> {
+  /** @returns those of the sink's own topic */
+  async #askLimits(topic: string, asides: readonly string[]): Promise<TopicLimits> {
     for (const aside of asides) this.#asidePartitions.set(aside, (await this.#kafka.partitions(aside)).length)
     const all = await Promise.all([topic, ...asides].map((of) => topicLimits(this.#kafka, of, this.#signal)))
     const timed = [topic, ...asides].find((_, i) => all[i]!.brokerTime)
     if (timed !== undefined && this.#asides?.audit) throw brokerTime(timed)
-    this.#limits = all[0]!
     this.#batchBytesMax = Math.min(BATCH_BYTES_MAX, ...all.map((of) => of.batchBytesMax))
+    return all[0]!
   }
 
   #laneOptions(transactionalId: string): TransactionLaneOptions {
@@ -225,19 +181,17 @@ export class KafkaSink implements TwoPhaseSink {
   }
 
   async #readMarker(): Promise<number | null> {
-    const answer = await this.#kafka.toGroup(this.#group, offsetFetch(this.#group, this.#options.topic), this.#signal)
-    if (answer.errorCode !== 0) throw refused('OffsetFetch', answer.errorCode, this.#group)
-    return answer.offset < 0n ? null : Number(answer.offset)
+    const api = offsetFetch(this.#group, this.#options.topic, [0])
+    const { errorCode, committed } = await this.#kafka.toGroup(this.#group, api, this.#signal)
+    if (errorCode !== 0) throw refused('OffsetFetch', errorCode, this.#group)
+    const { offset } = committed[0]!
+    return offset < 0n ? null : Number(offset)
   }
 
   /** A marker exists from the first moment: a missing one is then a fact and not a beginning (A14). */
   async #initialiseMarker(sequence: number): Promise<void> {
-    const api = offsetCommit(
-      this.#group,
-      this.#options.topic,
-      BigInt(sequence),
-      this.#marker(sequence, null, '').metadata,
-    )
+    const { offsets } = this.#marker(sequence, null, '')
+    const api = offsetCommit(this.#group, this.#options.topic, offsets)
     const answer = await this.#kafka.toGroup(this.#group, api, this.#signal)
     if (answer.errorCode !== 0) throw refused('OffsetCommit', answer.errorCode, this.#group)
   }
@@ -342,7 +296,13 @@ export class KafkaSink implements TwoPhaseSink {
     if (pooled === undefined) return false
     pooled.state = 'open'
     const staging = this.#staged?.begin() ?? null
-    this.#open = { pooled, builders: new Map(), asides: new Map(), staging, after: this.#answered, records: 0 }
+    const after = this.#answered
+    const batches = new Batches(this.#batchBytesMax, ({ place, builder, refused: whose }) => {
+      this.#inFlightBytes += builder.bytes
+      const stamped = staging && ((bytes: Buffer): void => staging.append({ ...place, bytes }))
+      pooled.lane.append(place, builder, { after, refused: whose, ...(stamped && { stamped }) })
+    })
+    this.#open = { pooled, batches, staging, after }
     return true
   }
 
@@ -382,129 +342,38 @@ export class KafkaSink implements TwoPhaseSink {
     for (const wake of waiters) wake()
   }
 
-  #append(open: OpenTransaction, batch: RecordBatch): void {
-    const { keys, values, timestamps } = batch
-    const { topic, encodeValue } = this.#options
+  #append({ batches }: OpenTransaction, batch: RecordBatch): void {
+    const { topic } = this.#options
     const audit = this.#asides?.audit ?? null
-    const known = this.#asides?.known ?? null
-    for (let i = 0; i < values.length; i++) {
-      const verdict = known === null || known.empty ? undefined : known.of(batch, i)
-      if (verdict === 'poisoned') {
-        this.#asides!.refuse(batch, i, poisoned(topic))
+    for (let i = 0; i < batch.values.length; i++) {
+      const record = this.#encoder!.encode(batch, i)
+      if (record === null) continue
+      const timestamp = batch.timestamps[i]!
+      if (audit === null) {
+        batches.add(topic, record, timestamp)
         continue
       }
-      let key: CachedKey
-      let value: Uint8Array | string | null
-      try {
-        key = this.#keyOf(keys === null ? null : keys[i]!)
-        value = encodeValue(values[i])
-      } catch (error) {
-        if (this.#asides === null) throw error
-        this.#asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
-        continue
-      }
-      const bytes = recordBytesAtMost(key.bytes, value)
-      if (this.#limits !== null && !this.#fits(this.#limits, batch, i, { key: key.bytes, value, bytes })) continue
-      const filling = { topic, builders: open.builders, partition: key.partition }
-      // A suspect travels alone: refused, it is the one.
-      const builder = this.#builder(open, filling, verdict === 'suspect' ? Number.POSITIVE_INFINITY : bytes)
-      if (known !== null) this.#blame(builder, known.originOf(batch, i))
-      if (audit !== null) {
-        value = typeof value === 'string' ? Buffer.from(value) : value
-        audit.add(topic, key.partition, { key: key.bytes, value, timestamp: timestamps[i]!, headers: [] })
-      }
-      builder.append(key.bytes, value, timestamps[i]!)
-      open.records++
-      if (verdict === 'suspect' || (known !== null && builder.count === SUSPECTS_MAX))
-        this.#flush(open, filling, builder)
+      const value = typeof record.value === 'string' ? Buffer.from(record.value) : record.value
+      audit.add(topic, record.partition, { key: record.key, value, timestamp, headers: [] })
+      batches.add(topic, { ...record, value }, timestamp)
     }
-    this.#sticky++
+    this.#encoder!.turn()
     this.#lingering()
   }
 
-  #blame(builder: BatchBuilder, origin: SinkOrigin | null): void {
-    if (origin === null) return
-    const suspects = this.#suspects.get(builder)
-    if (suspects === undefined) this.#suspects.set(builder, [origin])
-    else suspects.push(origin)
-  }
-
-  /** False: the topic would refuse it, and it was taken aside. */
-  #fits(limits: TopicLimits, batch: RecordBatch, i: number, { key, value, bytes }: EncodedRecord): boolean {
-    const small = bytes < limits.batchBytesMax / 2
-    const record = {
-      bytes: small ? 0 : batchBytesOf(key, value),
-      timestamp: batch.timestamps[i]!,
-      hasKey: key !== null,
-    }
-    const error = refusal(limits, this.#options.topic, record, this.#clock.now())
-    if (error !== null) this.#asides!.refuse(batch, i, error)
-    return error === null
-  }
-
   /** @returns its partition */
-  #appendAside(open: OpenTransaction, { topic, partition: any, ...record }: AsideRecord): number {
-    const { key, value, timestamp, headers } = record
+  #appendAside({ batches }: OpenTransaction, { topic, partition: any, ...record }: AsideRecord): number {
     const partitions = this.#asidePartitions.get(topic)
     assert(partitions !== undefined, `"${topic}" is no aside of ${this.#group}`)
     const partition = any % partitions
-    let builders = open.asides.get(topic)
-    if (builders === undefined) open.asides.set(topic, (builders = new Map()))
-    const named = headers.reduce((n, [name, of]) => n + 3 * name.length + (of?.length ?? 0) + 10, 0)
-    const builder = this.#builder(open, { topic, builders, partition }, recordBytesAtMost(key, value) + named)
-    builder.append(key, value, timestamp, headers)
-    open.records++
+    batches.addAside({ topic, partition }, record)
     return partition
-  }
-
-  /** The batch of a partition that has room for so many bytes, unless a single record is larger. */
-  #builder(open: OpenTransaction, of: Filling, bytes: number): BatchBuilder {
-    const { builders, partition } = of
-    const filling = builders.get(partition)
-    if (filling !== undefined) {
-      if (filling.bytes + bytes <= this.#batchBytesMax) return filling
-      this.#flush(open, of, filling)
-    }
-    const builder = new BatchBuilder()
-    builders.set(partition, builder)
-    return builder
   }
 
   #lingering(): void {
     this.#linger ??= this.#clock.after(LINGER_MS, () => {
       this.#linger = null
-      if (this.#open) this.#flushAll(this.#open)
-    })
-  }
-
-  #keyOf(key: unknown): CachedKey {
-    if (key === null) return { bytes: null, partition: this.#sticky % this.#partitionCount }
-    const known = this.#keys.get(key)
-    if (known !== undefined) return known
-    const encoded = this.#options.encodeKey(key)
-    const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : encoded
-    const entry = { bytes, partition: bytes === null ? 0 : murmur2(bytes) % this.#partitionCount }
-    if (this.#keys.size >= KEY_CACHE_MAX) this.#keys.clear()
-    this.#keys.set(key, entry)
-    return entry
-  }
-
-  #flushAll(open: OpenTransaction): void {
-    const { topic } = this.#options
-    for (const [partition, builder] of open.builders)
-      this.#flush(open, { topic, builders: open.builders, partition }, builder)
-    for (const [aside, builders] of open.asides)
-      for (const [partition, builder] of builders) this.#flush(open, { topic: aside, builders, partition }, builder)
-  }
-
-  #flush({ pooled, staging, after }: OpenTransaction, of: Filling, builder: BatchBuilder): void {
-    const { topic, builders, partition } = of
-    builders.delete(partition)
-    this.#inFlightBytes += builder.bytes
-    pooled.lane.append({ topic, partition }, builder, {
-      after,
-      refused: (error) => recordsRefused(error, this.#suspects.get(builder) ?? []),
-      ...(staging && { stamped: (bytes) => staging.append({ topic, partition, bytes }) }),
+      this.#open?.batches.flush()
     })
   }
 
@@ -539,13 +408,13 @@ export class KafkaSink implements TwoPhaseSink {
   #taken(): OpenTransaction | null {
     const open = this.#open
     this.#open = null
-    if (open === null || open.records > 0) return open
+    if (open === null || open.batches.records > 0) return open
     open.pooled.state = 'free'
     return null
   }
 
   #flushed(open: OpenTransaction): Promise<PreparedHandle['firstOffsets']> {
-    this.#flushAll(open)
+    open.batches.flush()
     const flushed = open.pooled.lane.flush()
     this.#answered = flushed.catch(() => {})
     return flushed
@@ -553,7 +422,7 @@ export class KafkaSink implements TwoPhaseSink {
 
   /** In the log and staged → the marker joins the transaction → it is a handle. */
   async #complete(
-    { pooled, records, staging }: OpenTransaction,
+    { pooled, batches, staging }: OpenTransaction,
     checkpoint: CheckpointId,
     firstOffsets: PreparedHandle['firstOffsets'],
   ): Promise<void> {
@@ -570,7 +439,7 @@ export class KafkaSink implements TwoPhaseSink {
       producerId: String(producerId),
       producerEpoch,
       firstOffsets,
-      records,
+      records: batches.records,
       ...(staged && { staged }),
     })
   }
@@ -583,7 +452,8 @@ export class KafkaSink implements TwoPhaseSink {
       epoch: checkpoint?.epoch ?? 0,
       transactionalId,
     })
-    return { group: this.#group, topic: this.#options.topic, sequence, metadata }
+    const offsets = [{ partition: 0, offset: BigInt(sequence), metadata }]
+    return { group: this.#group, topic: this.#options.topic, sequence, offsets }
   }
 
   async commit(upTo: number): Promise<void> {
@@ -624,23 +494,4 @@ const brokerTime = (topic: string): WeirError =>
   new WeirError(
     { code: 'AUDIT_BROKER_TIME', kind: 'invalid', topic },
     `topic "${topic}" has message.timestamp.type=LogAppendTime: the broker changes every record, and none would fit its receipt. Set CreateTime, or do without audit.`,
-  )
-
-/** Refusals that a record earns, not its producer. */
-const OF_RECORDS = ['MESSAGE_TOO_LARGE', 'INVALID_TIMESTAMP', 'INVALID_RECORD']
-
-/** Records whose origin is known are looked for by the next attempt; others stop the job, as without dead letters. */
-function recordsRefused(error: WeirError, suspects: readonly SinkOrigin[]): WeirError {
-  if (suspects.length === 0 || !OF_RECORDS.includes(String(error.facts['error']))) return error
-  return new WeirError(
-    { ...error.facts, code: RECORDS_REFUSED, kind: 'restart', suspects },
-    `${error.message}. The attempt restarts to find it among ${suspects.length} records.`,
-    { cause: error },
-  )
-}
-
-const poisoned = (topic: string): WeirError =>
-  new WeirError(
-    { code: 'RECORD_REFUSED', kind: 'invalid', topic },
-    `the brokers have refused this record for topic "${topic}" in an earlier attempt (see the last error of the job then)`,
   )

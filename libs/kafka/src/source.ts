@@ -47,6 +47,10 @@ interface Partition {
   ended: boolean
 }
 
+/** Partitions are spread over the subtasks by their number. */
+export const ownedBy = ({ subtask, parallelism }: SubtaskContext, partition: number): boolean =>
+  partition % parallelism === subtask
+
 export class KafkaSource implements SourceReader {
   readonly #options: KafkaSourceOptions
   readonly #context: SubtaskContext
@@ -68,8 +72,8 @@ export class KafkaSource implements SourceReader {
 
   async open(restored: SourceState | null): Promise<readonly number[]> {
     const { topic, startFrom, until, isolation } = this.#options
-    const { subtask, parallelism, signal } = this.#context
-    const mine = (await this.#kafka.partitions(topic)).filter((p) => p % parallelism === subtask)
+    const { signal } = this.#context
+    const mine = (await this.#kafka.partitions(topic)).filter((p) => ownedBy(this.#context, p))
     const stored = (restored?.['partitions'] ?? {}) as Record<string, { offset: string; end: string | null }>
     const offset = async (p: number, at: -1n | -2n): Promise<bigint> => {
       const answer = await this.#kafka.toLeader(

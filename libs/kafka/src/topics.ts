@@ -154,7 +154,9 @@ class KafkaTransaction implements TopicsTransaction {
     if (this.#topic === null) return
     await this.#lane.flush()
     const group = this.#lane.transactionalId
-    await this.#lane.mark({ group, topic: this.#topic, sequence: ++this.#commits, metadata: '' })
+    const sequence = ++this.#commits
+    const offsets = [{ partition: 0, offset: BigInt(sequence), metadata: '' }]
+    await this.#lane.mark({ group, topic: this.#topic, sequence, offsets })
     await this.#lane.commit()
     this.#topic = null
   }

@@ -16,7 +16,12 @@ import {
 import type { ProducerIdentity, Protocol } from './wire/apis.ts'
 
 const of = (epoch: number, producerId = 7n): ProducerIdentity => ({ producerId, producerEpoch: epoch })
-const marker: Marker = { group: 'g', topic: 'out', sequence: 4, metadata: '{}' }
+const marker: Marker = {
+  group: 'g',
+  topic: 'out',
+  sequence: 4,
+  offsets: [{ partition: 0, offset: 4n, metadata: '{}' }],
+}
 const first = { times: 1, forMs: 5 }
 const late = { times: 9, forMs: RETRY_BUDGET_MS }
 
@@ -208,6 +213,21 @@ test('a transaction without a batch is none', () => {
   expect(ready('v1').does({ type: 'mark', marker }).said).toEqual(['empty'])
 })
 
+test('v2: offsets alone make a transaction, where somebody asks for it by a flush', () => {
+  const run = ready('v2').does({ type: 'flush' })
+  expect(run.said).toEqual(['flushed '])
+  expect(run.does({ type: 'mark', marker }).answer().said).toEqual(['marker 4', 'prepared'])
+  expect(run.does({ type: 'commit' }).said).toEqual(['commit 7/3'])
+})
+
+test('v1: and behind a transaction that is not renewed yet they wait for the epoch', () => {
+  const run = prepared('v1').does({ type: 'commit' }).answer()
+  void run.said
+  expect(run.does({ type: 'flush' }).said).toEqual([])
+  expect(run.answer({ identity: of(4) }).said).toEqual(['flushed '])
+  expect(run.does({ type: 'mark', marker }).answer().said).toEqual(['add-offsets', 'marker 4'])
+})
+
 describe.each(['v1', 'v2'] as const)('%s', (protocol) => {
   test.each([
     ['14 COORDINATOR_LOAD_IN_PROGRESS', 14],
@@ -388,7 +408,7 @@ class Caller {
     const may = this.#may
     if (may === 'nothing') return
     if (may === 'append') {
-      if (this.written.at(-1)!.length > 0 && pick % 4 === 0) return this.#command({ type: 'flush' })
+      if (pick % 4 === 0) return this.#command({ type: 'flush' })
       const batch = this.records.size + 1
       const records = 1 + (pick % 5)
       this.records.set(batch, records)

@@ -26,7 +26,7 @@
  * knows a repeated batch by its sequence and a repeated EndTxn by its epoch.
  */
 import { WeirError } from '@weir/model'
-import type { ProducerIdentity, Protocol } from './wire/apis.ts'
+import type { PartitionOffset, ProducerIdentity, Protocol } from './wire/apis.ts'
 import { errorName, refused, verdictOf } from './wire/errors.ts'
 
 /** How long one request is repeated, ms. */
@@ -42,12 +42,13 @@ export interface Place {
 }
 export const nameOf = ({ topic, partition }: Place): string => `${topic}-${partition}`
 
-/** A group offset that joins the transaction: the sink's sequence (PROTOCOL A10). */
+/** Group offsets that join the transaction: the sink's sequence (PROTOCOL A10), or a source's positions. */
 export interface Marker {
   readonly group: string
   readonly topic: string
+  /** Number of the transaction. */
   readonly sequence: number
-  readonly metadata: string
+  readonly offsets: readonly PartitionOffset[]
 }
 
 // ---- requests -------------------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ export type LaneEvent =
   | { readonly type: 'append'; readonly place: Place; readonly batch: number; readonly records: number }
   /** Asks for `flushed`; nothing may be appended until it came. */
   | { readonly type: 'flush' }
-  /** After `flushed`. A transaction without a batch is none: `empty`. */
+  /** After `flushed`; without a flush and a batch there is no transaction: `empty`. */
   | { readonly type: 'mark'; readonly marker: Marker }
   | { readonly type: 'commit' }
   /** The end of the lane. What is open or prepared is aborted; a commanded commit is never taken back. */
@@ -227,8 +228,7 @@ export function step(state: LaneState, event: LaneEvent): LaneStep {
     case 'append':
       return append(state, event)
     case 'flush':
-      if (state.phase !== 'open' && state.phase !== 'opening') return misplaced(state, event)
-      return proceed({ ...state, flushing: true })
+      return flush(state, event)
     case 'mark':
       return mark(state, event.marker)
     case 'commit':
@@ -319,6 +319,22 @@ function append(state: LaneState, event: Extract<LaneEvent, { type: 'append' }>)
     case 'open':
       if (state.flushing) return misplaced(state, event)
       return proceed({ ...state, partitions: queued(state.partitions, state.protocol, event) })
+    default:
+      return misplaced(state, event)
+  }
+}
+
+/** Without a batch, for a transaction of offsets alone: ready → open, renewing → opening */
+function flush(state: LaneState, event: LaneEvent): LaneStep {
+  switch (state.phase) {
+    case 'ready':
+    case 'renewing': {
+      const phase = state.phase === 'ready' ? 'open' : 'opening'
+      return proceed({ ...idOf(state), phase, identity: state.identity, partitions: new Map(), flushing: true })
+    }
+    case 'opening':
+    case 'open':
+      return proceed({ ...state, flushing: true })
     default:
       return misplaced(state, event)
   }

@@ -218,35 +218,41 @@ export const txnOffsetCommit = (
   group: string,
   of: ProducerIdentity,
   topic: string,
-  offset: bigint,
-  metadata: string,
+  offsets: readonly PartitionOffset[],
 ) =>
   call(
     'TxnOffsetCommit',
     28,
     protocol === 'v2' ? 5 : 3,
-    markerTopic(
+    offsetsOf(
       new Writer().string(id).string(group).i64(of.producerId).i16(of.producerEpoch).i32(-1).string('').string(null),
       topic,
-      offset,
-      metadata,
+      offsets,
     ),
-    markerAnswer,
+    offsetsAnswer,
   )
 
 /** OffsetCommit 8: group, generation −1, member '', instance null, [topic, [partition, offset, epoch, metadata]]. */
-export const offsetCommit = (group: string, topic: string, offset: bigint, metadata: string) =>
+export const offsetCommit = (group: string, topic: string, offsets: readonly PartitionOffset[]) =>
   call(
     'OffsetCommit',
     8,
     8,
-    markerTopic(new Writer().string(group).i32(-1).string('').string(null), topic, offset, metadata),
-    markerAnswer,
+    offsetsOf(new Writer().string(group).i32(-1).string('').string(null), topic, offsets),
+    offsetsAnswer,
   )
 
-const markerTopic = (w: Writer, topic: string, offset: bigint, metadata: string): Writer =>
-  w.uvarint(2).string(topic).uvarint(2).i32(0).i64(offset).i32(-1).string(metadata).tags().tags().tags()
-const markerAnswer = (r: Reader): { errorCode: number } => {
+export interface PartitionOffset {
+  readonly partition: number
+  readonly offset: bigint
+  readonly metadata: string
+}
+function offsetsOf(w: Writer, topic: string, offsets: readonly PartitionOffset[]): Writer {
+  w.uvarint(2).string(topic)
+  w.array(offsets, (o) => w.i32(o.partition).i64(o.offset).i32(-1).string(o.metadata).tags())
+  return w.tags().tags()
+}
+const offsetsAnswer = (r: Reader): { errorCode: number } => {
   r.i32()
   let errorCode = 0
   r.array(() => {
@@ -261,31 +267,36 @@ const markerAnswer = (r: Reader): { errorCode: number } => {
   return { errorCode }
 }
 
-/** OffsetFetch 7: group, [topic, [partition]], require_stable = true (PROTOCOL A13). Offset −1 = none. */
-export const offsetFetch = (group: string, topic: string) =>
-  call(
-    'OffsetFetch',
-    9,
-    7,
-    new Writer().string(group).uvarint(2).string(topic).uvarint(2).i32(0).tags().bool(true).tags(),
-    (r) => {
-      r.i32()
-      let found = { offset: -1n, metadata: null as string | null, errorCode: 0 }
+export interface CommittedPartition {
+  readonly partition: number
+  /** −1: none. */
+  readonly offset: bigint
+  readonly metadata: string | null
+}
+
+/** OffsetFetch 7: group, [topic, [partition]], require_stable = true (PROTOCOL A13). */
+export const offsetFetch = (group: string, topic: string, partitions: readonly number[]) => {
+  const w = new Writer().string(group).uvarint(2).string(topic)
+  w.array(partitions, (partition) => w.i32(partition))
+  return call('OffsetFetch', 9, 7, w.tags().bool(true).tags(), (r) => {
+    r.i32()
+    const committed: CommittedPartition[] = []
+    let failed = 0
+    r.array(() => {
+      r.string()
       r.array(() => {
-        r.string()
-        r.array(() => {
-          r.i32()
-          const offset = r.i64()
-          r.i32()
-          found = { offset, metadata: r.string(), errorCode: r.i16() }
-          r.tags()
-        })
+        const partition = r.i32()
+        const offset = r.i64()
+        r.i32()
+        committed.push({ partition, offset, metadata: r.string() })
+        failed = r.i16() || failed
         r.tags()
       })
-      const errorCode = r.i16() || found.errorCode
-      return { ...found, errorCode }
-    },
-  )
+      r.tags()
+    })
+    return { errorCode: r.i16() || failed, committed }
+  })
+}
 
 /** ListOffsets 7: −1, isolation, [topic, [partition, leader epoch, timestamp]]; timestamp −1 latest, −2 earliest. */
 export const listOffsets = (topic: string, partition: number, timestamp: -1n | -2n, readCommitted: boolean) =>

@@ -126,6 +126,8 @@ type Bytes = Uint8Array | string | null
 /** What a record without headers adds to a batch, at most; text is not looked at. */
 export const recordBytesAtMost = (key: Uint8Array | null, value: Bytes): number =>
   40 + (key?.length ?? 0) + (value === null ? 0 : typeof value === 'string' ? 3 * value.length : value.length)
+export const headerBytesAtMost = (headers: readonly RecordHeader[]): number =>
+  headers.reduce((n, [name, of]) => n + 3 * name.length + (of?.length ?? 0) + 10, 0)
 /** A batch with this record alone, to within 40 bytes. */
 export const batchBytesOf = (key: Uint8Array | null, value: Bytes): number =>
   HEADER +

@@ -1,0 +1,118 @@
+/**
+ * From a batch to the records of one topic: bytes of key and value, and the partition, as Kafka's own clients choose it.
+ * What cannot be encoded, or what the topic would refuse, goes aside before it is sent (PROTOCOL B7).
+ */
+import type { Encode, SinkAsides, SinkOrigin } from '@weir/dataflow'
+import { WeirError, asWeirError, type Clock, type RecordBatch } from '@weir/model'
+import { murmur2 } from './murmur2.ts'
+import { refusal, type TopicLimits } from './topic-limits.ts'
+import { batchBytesOf, recordBytesAtMost } from './wire/records.ts'
+
+/** Encoded keys remembered with their partition. */
+const KEY_CACHE_MAX = 50_000
+
+export interface RecordEncoderOptions {
+  readonly topic: string
+  readonly encodeKey: Encode
+  readonly encodeValue: Encode
+  /** Null: nobody takes a record aside, it ends the attempt. */
+  readonly asides: SinkAsides | null
+}
+
+export interface EncodedRecord {
+  readonly partition: number
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | string | null
+  /** In a batch, at most. */
+  readonly bytes: number
+  /** Where it was read; null where nobody has to know. */
+  readonly origin: SinkOrigin | null
+  /** A broker has refused a batch with it in an earlier attempt. */
+  readonly suspect: boolean
+}
+
+interface CachedKey {
+  readonly bytes: Uint8Array | null
+  readonly partition: number
+}
+
+export class RecordEncoder {
+  readonly #options: RecordEncoderOptions
+  readonly #partitions: number
+  readonly #limits: TopicLimits | null
+  readonly #clock: Clock
+  readonly #keys = new Map<unknown, CachedKey>()
+  #sticky = 0
+
+  /** @param of `limits` null: not asked for, since nobody would take what does not fit. */
+  constructor(
+    options: RecordEncoderOptions,
+    of: { readonly partitions: number; readonly limits: TopicLimits | null; readonly clock: Clock },
+  ) {
+    this.#options = options
+    this.#partitions = of.partitions
+    this.#limits = of.limits
+    this.#clock = of.clock
+  }
+
+  /** Records without a key go to the next partition from now on. */
+  turn(): void {
+    this.#sticky++
+  }
+
+  /** Null: it was taken aside. */
+  encode(batch: RecordBatch, i: number): EncodedRecord | null {
+    const { asides, encodeValue, topic } = this.#options
+    const known = asides?.known ?? null
+    const verdict = known === null || known.empty ? undefined : known.of(batch, i)
+    if (verdict === 'poisoned') {
+      asides!.refuse(batch, i, poisoned(topic))
+      return null
+    }
+    let key: CachedKey
+    let value: Uint8Array | string | null
+    try {
+      key = this.#keyOf(batch.keys === null ? null : batch.keys[i]!)
+      value = encodeValue(batch.values[i])
+    } catch (error) {
+      if (asides === null) throw error
+      asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
+      return null
+    }
+    const bytes = recordBytesAtMost(key.bytes, value)
+    const origin = known === null ? null : known.originOf(batch, i)
+    const record = { partition: key.partition, key: key.bytes, value, bytes, origin, suspect: verdict === 'suspect' }
+    return this.#limits === null || this.#fits(this.#limits, batch, i, record) ? record : null
+  }
+
+  /** False: the topic would refuse it, and it was taken aside. */
+  #fits(limits: TopicLimits, batch: RecordBatch, i: number, { key, value, bytes }: EncodedRecord): boolean {
+    const small = bytes < limits.batchBytesMax / 2
+    const record = {
+      bytes: small ? 0 : batchBytesOf(key, value),
+      timestamp: batch.timestamps[i]!,
+      hasKey: key !== null,
+    }
+    const error = refusal(limits, this.#options.topic, record, this.#clock.now())
+    if (error !== null) this.#options.asides!.refuse(batch, i, error)
+    return error === null
+  }
+
+  #keyOf(key: unknown): CachedKey {
+    if (key === null) return { bytes: null, partition: this.#sticky % this.#partitions }
+    const known = this.#keys.get(key)
+    if (known !== undefined) return known
+    const encoded = this.#options.encodeKey(key)
+    const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : encoded
+    const entry = { bytes, partition: bytes === null ? 0 : murmur2(bytes) % this.#partitions }
+    if (this.#keys.size >= KEY_CACHE_MAX) this.#keys.clear()
+    this.#keys.set(key, entry)
+    return entry
+  }
+}
+
+const poisoned = (topic: string): WeirError =>
+  new WeirError(
+    { code: 'RECORD_REFUSED', kind: 'invalid', topic },
+    `the brokers have refused this record for topic "${topic}" in an earlier attempt (see the last error of the job then)`,
+  )

@@ -1,0 +1,66 @@
+/**
+ * The continuous scope on a real fleet: a task-manager is killed, then the leader; then the last task-manager, and the
+ * offsets are set back by another tool before anybody takes its part over: the job stops and says so.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { broken } from '../checkers/index.ts'
+import { Fleet } from './fleet.ts'
+import { judge } from './judge.ts'
+import { expectation, orderAt } from './orders.ts'
+
+const ORDERS = 40_000
+const RATE = 6_000
+const PARTITIONS = 4
+const jobFile = new URL('./continuous.job.ts', import.meta.url).pathname
+const fleet = new Fleet()
+beforeAll(() => fleet.start({ managers: 2, workers: 2 }))
+afterAll(() => fleet.stop())
+
+async function submitted(jobId: string): Promise<{ orders: string; sums: string; counts: string }> {
+  const topics = (await fleet.topics(['orders', 'sums', 'counts'].map((t) => `${jobId}-${t}`))) as Record<
+    string,
+    string
+  >
+  const [orders, sums, counts] = Object.values(topics)
+  const partition = (line: string): number => Number(/user-(\d+)/.exec(line)![1]) % PARTITIONS
+  const lines = Array.from({ length: ORDERS }, (_, id) => JSON.stringify(orderAt(id)))
+  fleet.produce(orders!, lines, PARTITIONS, partition)
+  const set = Object.entries({ orders, sums, counts, rate: RATE }).flatMap(([k, v]) => ['--set', `${k}=${v}`])
+  expect((await fleet.cli('submit', jobFile, '--id', jobId, ...set)).stderr).toBe('')
+  return { orders: orders!, sums: sums!, counts: counts! }
+}
+
+test('exactly once with the right state under kill -9 of a task-manager and of the leader', async () => {
+  const jobId = `continuous-${fleet.run}`
+  const topics = await submitted(jobId)
+  const second = await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  await fleet.kill(fleet.workers[0]!)
+  await fleet.until(jobId, 'to run again', (j) => j.restarts >= 1 && j.finalEpoch > second.finalEpoch, 30_000)
+  await fleet.addWorker()
+  const before = await fleet.job(jobId)
+  const leader = await fleet.leader()
+  await fleet.kill(leader)
+  await fleet.until(jobId, 'the new leader to go on', (j) => j.finalEpoch > before.finalEpoch, 30_000)
+  await fleet.addManager({ grpc: leader.ready.grpc!, http: leader.ready.http })
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  expect(end.error).toBeNull()
+  const judged = await judge(fleet, topics, expectation(ORDERS))
+  expect(broken(...Object.values(judged))).toEqual([])
+  expect(judged.fencing.acts).toBeGreaterThan(10)
+  expect(await fleet.openTransactions(jobId)).toEqual([])
+})
+
+test('offsets set back by another tool while the job is down: it stops and names them', async () => {
+  const jobId = `reset-${fleet.run}`
+  const { orders } = await submitted(jobId)
+  await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1, 30_000)
+  while (fleet.workers.length > 0) await fleet.kill(fleet.workers[0]!)
+  await fleet.setOffsets(`weir.${jobId}.orders`, orders, [{ partition: 1, offset: '100' }])
+  await fleet.addWorker()
+  const failed = await fleet.until(jobId, 'FAILED', (j) => j.state === 'FAILED', 30_000)
+  expect(failed.error).toMatchObject({
+    code: 'COMMITTED_OFFSET_FOREIGN',
+    facts: { group: `weir.${jobId}.orders`, topic: orders, partition: 1, committed: { offset: 100 } },
+  })
+  expect(await fleet.openTransactions(jobId)).toEqual([])
+})
