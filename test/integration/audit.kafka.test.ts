@@ -3,6 +3,7 @@
  * receipts away, change bytes in the broker's files.
  */
 import { hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import { open, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { crc32c } from '@node-rs/crc32'
@@ -116,7 +117,7 @@ const verify = (): Promise<Verification> =>
     { jobId: 'audited', topic: 'audited.receipts', shared: [] },
     {
       topics: new KafkaTopics({ kafka, clock: systemClock, signal }),
-      sha256: (bytes) => hash('sha256', bytes, 'hex'),
+      hashes: { sha256: (bytes) => hash('sha256', bytes, 'hex'), crc32: (bytes) => crc32(bytes) },
       settle: () => Promise.resolve(),
     },
   )

@@ -1,6 +1,7 @@
 /** `weir verify`: reads inputs, outputs and receipts of an audited job again, straight from Kafka, and compares. */
 import { hash } from 'node:crypto'
-import { verifyJob, type Verification } from '@weir/dataflow'
+import { crc32 } from 'node:zlib'
+import { verifyJob, type Hashes, type Verification } from '@weir/dataflow'
 import { KafkaConnections, KafkaTopics } from '@weir/kafka'
 import { systemClock } from '@weir/model'
 import { needed, usage } from './usage.ts'
@@ -30,8 +31,8 @@ export async function verify(
   const topics = new KafkaTopics({ kafka, clock: systemClock, signal })
   try {
     const options = { jobId: job, topic: topic ?? `${job}.receipts`, shared }
-    const sha256 = (bytes: Uint8Array | string): string => hash('sha256', bytes, 'hex')
-    const answer = await verifyJob(options, { topics, sha256, settle: () => systemClock.sleep(SETTLE_MS) })
+    const hashes: Hashes = { sha256: (bytes) => hash('sha256', bytes, 'hex'), crc32: (bytes) => crc32(bytes) }
+    const answer = await verifyJob(options, { topics, hashes, settle: () => systemClock.sleep(SETTLE_MS) })
     print(answer, summary(answer, options.topic))
     return answer.findings.length === 0 && answer.receipts > 0 ? 0 : 1
   } finally {

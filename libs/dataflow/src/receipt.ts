@@ -10,19 +10,24 @@
  */
 import type { TopicRecord } from '@weir/model'
 import { canonicalJson } from './canonical.ts'
+import type { RawRecords } from './ports.ts'
 
 /** Headers of a receipt: `job`, `sequence`, `hash`. */
 export const RECEIPT = 'weir.receipt.'
 
-/** Hex SHA-256. */
-export type Sha256 = (bytes: Uint8Array | string) => string
+export interface Hashes {
+  /** Hex SHA-256: proves. */
+  sha256(bytes: Uint8Array | string): string
+  /** Names the record that does not fit; proves nothing. */
+  crc32(bytes: Uint8Array): number
+}
 
 /** A run of records of one partition, in order. JSON. */
 export interface RunSummary {
   readonly records: number
   /** Hex SHA-256 over all of them. */
   readonly digest: string
-  /** For every `each` records eight hex digits of their hash: they name the record that does not fit. */
+  /** For every `each` records eight hex digits, their CRC-32: they name the record that does not fit. */
   readonly marks: string
   readonly each: number
 }
@@ -60,38 +65,91 @@ export const receiptBytes = (receipt: Receipt): string => canonicalJson(receipt)
 const MARK_DIGITS = 8
 /** More marks than this are joined two by two: a receipt stays small, and names a run instead of a record. */
 export const MARKS_MAX = 4_096
-/** Hashes folded into the digest at once. */
-const FOLDED = 64
+/** Framed records are hashed together up to this many bytes; a larger one is a block of its own. */
+const BLOCK_BYTES = 16 << 10
+const FIRST_BLOCK_BYTES = 512
 
 /** Digest of a run, record by record: how they were batched makes no difference. */
 export class RunDigest {
-  readonly #sha256: Sha256
+  readonly #hashes: Hashes
   #records = 0
-  #folded = ''
-  #hashes: string[] = []
-  #marks: string[] = []
+  /** Of the blocks so far. */
+  #digest = ''
+  #block = Buffer.allocUnsafe(FIRST_BLOCK_BYTES)
+  #used = 0
+  #marks: number[] = []
   #each = 1
   /** Marks of a group that is not full. */
-  #group: string[] = []
+  #group: number[] = []
 
-  constructor(sha256: Sha256) {
-    this.#sha256 = sha256
+  constructor(hashes: Hashes) {
+    this.#hashes = hashes
   }
 
   get records(): number {
     return this.#records
   }
 
-  add(record: TopicRecord): void {
-    this.addBytes(framed(record))
+  add({ key, value, timestamp, headers }: TopicRecord): void {
+    const from = this.#frame(timestamp, headers, (key?.length ?? 0) + (value?.length ?? 0))
+    this.#part(key, 0, key?.length ?? -1)
+    this.#part(value, 0, value?.length ?? -1)
+    this.#end(from)
   }
 
-  /** `framed(record)`, for who has it at hand. */
-  addBytes(bytes: Uint8Array): void {
-    const hash = this.#sha256(bytes)
+  /** As `add(recordAt(raw, index))`, without a copy. */
+  addRaw(raw: RawRecords, index: number): void {
+    const [keyStart, valueStart] = [raw.keyStart[index]!, raw.valueStart[index]!]
+    const keyBytes = keyStart < 0 ? -1 : raw.keyEnd[index]! - keyStart
+    const valueBytes = valueStart < 0 ? -1 : raw.valueEnd[index]! - valueStart
+    const headers = raw.headers?.(raw, index) ?? []
+    const from = this.#frame(raw.timestamps[index]!, headers, Math.max(0, keyBytes) + Math.max(0, valueBytes))
+    this.#part(raw.buffer, keyStart, keyBytes)
+    this.#part(raw.buffer, valueStart, valueBytes)
+    this.#end(from)
+  }
+
+  summary(): RunSummary {
+    const digest = this.#used === 0 ? this.#digest : this.#folded()
+    const last = this.#group.length === 0 ? [] : [this.#joined(this.#group)]
+    const marks = [...this.#marks, ...last].map((mark) => mark.toString(16).padStart(MARK_DIGITS, '0')).join('')
+    return { records: this.#records, digest, marks, each: this.#each }
+  }
+
+  /**
+   * Begins the frame of a record: f64 timestamp · i32 count of headers, each i32 length and name, i32 length or −1 and value;
+   * then key and value, each i32 length or −1 and bytes (big-endian). @returns where it begins in the block
+   */
+  #frame(timestamp: number, headers: TopicRecord['headers'], bodyBytes: number): number {
+    let bytes = 20 + bodyBytes
+    const named = headers.map(([name, value]) => [Buffer.from(name), value] as const)
+    for (const [name, value] of named) bytes += 8 + name.length + (value?.length ?? 0)
+    this.#room(bytes)
+    const from = this.#used
+    this.#block.writeDoubleBE(timestamp, from)
+    this.#block.writeInt32BE(headers.length, from + 8)
+    this.#used += 12
+    for (const [name, value] of named) {
+      this.#part(name, 0, name.length)
+      this.#part(value, 0, value?.length ?? -1)
+    }
+    return from
+  }
+
+  #part(bytes: Uint8Array | null, start: number, length: number): void {
+    this.#block.writeInt32BE(length, this.#used)
+    this.#used += 4
+    if (length < 0) return
+    this.#block.set(
+      start === 0 && length === bytes!.length ? bytes! : bytes!.subarray(start, start + length),
+      this.#used,
+    )
+    this.#used += length
+  }
+
+  #end(from: number): void {
     this.#records++
-    if (this.#hashes.push(hash) === FOLDED) this.#fold()
-    this.#group.push(hash.slice(0, MARK_DIGITS))
+    this.#group.push(this.#hashes.crc32(this.#block.subarray(from, this.#used)))
     if (this.#group.length < this.#each) return
     this.#marks.push(this.#joined(this.#group))
     this.#group = []
@@ -100,30 +158,39 @@ export class RunDigest {
     this.#each *= 2
   }
 
-  summary(): RunSummary {
-    const rest = this.#hashes.length === 0 ? this.#folded : this.#sha256(this.#folded + this.#hashes.join(''))
-    const last = this.#group.length === 0 ? [] : [this.#joined(this.#group)]
-    return { records: this.#records, digest: rest, marks: [...this.#marks, ...last].join(''), each: this.#each }
+  /** Where a block ends depends on the records alone: before the one that would make it too long. */
+  #room(bytes: number): void {
+    if (this.#used > 0 && this.#used + bytes > BLOCK_BYTES) {
+      this.#digest = this.#folded()
+      this.#used = 0
+    }
+    if (this.#used + bytes <= this.#block.length) return
+    const grown = Buffer.allocUnsafe(Math.max(this.#used + bytes, Math.min(BLOCK_BYTES, 2 * this.#block.length)))
+    this.#block.copy(grown, 0, 0, this.#used)
+    this.#block = grown
   }
 
-  #fold(): void {
-    this.#folded = this.#sha256(this.#folded + this.#hashes.join(''))
-    this.#hashes = []
+  #folded(): string {
+    const block = this.#block.subarray(0, this.#used)
+    return this.#hashes.sha256(this.#digest + this.#hashes.sha256(block))
   }
 
   /** Joined two by two, so that joining later what was joined before gives the same. */
-  #joined(marks: readonly string[]): string {
+  #joined(marks: readonly number[]): number {
     let level = marks
-    while (level.length > 1) level = pairs(level).map(([a, b]) => (b === undefined ? a! : this.#mark(a! + b)))
+    while (level.length > 1) level = pairs(level).map(([a, b]) => (b === undefined ? a! : this.#pair(a!, b)))
     return level[0]!
   }
 
-  #mark(of: string): string {
-    return this.#sha256(of).slice(0, MARK_DIGITS)
+  #pair(a: number, b: number): number {
+    const bytes = Buffer.allocUnsafe(8)
+    bytes.writeUInt32BE(a, 0)
+    bytes.writeUInt32BE(b, 4)
+    return this.#hashes.crc32(bytes)
   }
 }
 
-const pairs = (of: readonly string[]): string[][] =>
+const pairs = (of: readonly number[]): number[][] =>
   Array.from({ length: Math.ceil(of.length / 2) }, (_, i) => of.slice(2 * i, 2 * i + 2))
 
 /** Indices of the records, [from, to), where two summaries of the same length part; null: they agree. */
@@ -136,29 +203,7 @@ export function firstDifference(a: RunSummary, b: RunSummary): { readonly from: 
       if (a.marks.slice(...at) !== b.marks.slice(...at)) return { from: i * each, to: (i + 1) * each }
     }
   }
-  const common = Math.min(a.records, b.records)
-  return { from: a.each === b.each ? common : 0, to: Math.max(a.records, b.records) }
-}
-
-/**
- * A record as it is hashed: f64 timestamp · i32 length or −1 and bytes of key, value · i32 count of headers, each i32 length,
- * name, i32 length or −1, value (big-endian).
- */
-export function framed({ key, value, timestamp, headers }: TopicRecord): Uint8Array {
-  const parts: (Uint8Array | null)[] = [key, value]
-  for (const [name, of] of headers) parts.push(Buffer.from(name), of)
-  let bytes = 12
-  for (const part of parts) bytes += 4 + (part?.length ?? 0)
-  const out = Buffer.allocUnsafe(bytes)
-  out.writeDoubleBE(timestamp, 0)
-  out.writeInt32BE(headers.length, 8)
-  let at = 12
-  for (const part of parts) {
-    out.writeInt32BE(part === null ? -1 : part.length, at)
-    at += 4
-    if (part === null) continue
-    out.set(part, at)
-    at += part.length
-  }
-  return out
+  // One has more; or every mark agrees by chance, or by somebody's skill: then it is among all of them.
+  const isTail = a.each === b.each && a.records !== b.records
+  return { from: isTail ? Math.min(a.records, b.records) : 0, to: Math.max(a.records, b.records) }
 }

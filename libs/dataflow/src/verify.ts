@@ -8,10 +8,10 @@ import {
   RECEIPT,
   RunDigest,
   firstDifference,
+  type Hashes,
   type InputRange,
   type Receipt,
   type RunSummary,
-  type Sha256,
 } from './receipt.ts'
 import { REPLAYED } from './replay.ts'
 import type { StoredRecord, Topics } from './topics.ts'
@@ -53,7 +53,7 @@ export interface VerifyOptions {
 
 export interface VerifyDeps {
   readonly topics: Topics
-  readonly sha256: Sha256
+  readonly hashes: Hashes
   /** A commit reaches its partitions one after the other: called before a place is looked at once more. */
   readonly settle: () => Promise<void>
 }
@@ -92,7 +92,7 @@ export async function verifyJob(options: VerifyOptions, deps: VerifyDeps): Promi
 /** By `sink/subtask`, in the order of their sequences. */
 async function readChains(
   { jobId, topic }: VerifyOptions,
-  { topics, sha256 }: VerifyDeps,
+  { topics, hashes }: VerifyDeps,
 ): Promise<Map<string, Chain>> {
   const chains = new Map<string, StoredReceipt[]>()
   for await (const { value, headers, transaction, offset } of topics.read(topic)) {
@@ -101,7 +101,7 @@ async function readChains(
     if (receipt === null || receipt.job !== jobId) continue // a gap in its chain names it
     const name = `${receipt.sink}/${receipt.subtask}`
     const chain = chains.get(name)
-    const stored = { receipt, hash: sha256(value!), transaction, offset }
+    const stored = { receipt, hash: hashes.sha256(value!), transaction, offset }
     if (chain === undefined) chains.set(name, [stored])
     else chain.push(stored)
   }
@@ -220,7 +220,7 @@ async function lookAtTopic(
   topic: string,
   expected: Expected,
   { jobId }: VerifyOptions,
-  { topics, sha256 }: VerifyDeps,
+  { topics, hashes }: VerifyDeps,
 ): Promise<{
   readonly records: number
   readonly differing: readonly Differing[]
@@ -233,14 +233,14 @@ async function lookAtTopic(
     if (expected.get(partition)?.has(transaction)) {
       const digests = got.get(partition) ?? new Map<string, RunDigest>()
       got.set(partition, digests)
-      const digest = digests.get(transaction) ?? new RunDigest(sha256)
+      const digest = digests.get(transaction) ?? new RunDigest(hashes)
       digests.set(transaction, digest)
       digest.add(record)
     } else if (unknown.length < FINDINGS_MAX && !isOthers(record, jobId)) unknown.push(record)
   }
   let records = 0
   const differing: Differing[] = []
-  const nothing = new RunDigest(sha256).summary()
+  const nothing = new RunDigest(hashes).summary()
   for (const [partition, transactions] of expected) {
     for (const [transaction, { summary, receipt }] of transactions) {
       const read = got.get(partition)?.get(transaction)?.summary() ?? nothing
@@ -314,7 +314,7 @@ async function verifyInputs(
   let records = 0
   for (const [topic, places] of byTopic) {
     const readers = [...places].map(([place, ranges]) => {
-      return new InputReader(place.slice(0, place.indexOf('/')), ranges, deps.sha256)
+      return new InputReader(place.slice(0, place.indexOf('/')), ranges, deps.hashes)
     })
     for await (const record of deps.topics.read(topic)) for (const reader of readers) reader.take(record)
     for (const reader of readers) {
@@ -332,16 +332,16 @@ class InputReader {
   records = 0
   readonly #sink: string
   readonly #ranges: readonly InputRange[]
-  readonly #sha256: Sha256
+  readonly #hashes: Hashes
   #at = 0
   #digest: RunDigest
   #offsets: number[] = []
 
-  constructor(sink: string, ranges: readonly InputRange[], sha256: Sha256) {
+  constructor(sink: string, ranges: readonly InputRange[], hashes: Hashes) {
     this.#sink = sink
     this.#ranges = ranges.toSorted((a, b) => a.from - b.from)
-    this.#sha256 = sha256
-    this.#digest = new RunDigest(sha256)
+    this.#hashes = hashes
+    this.#digest = new RunDigest(hashes)
     this.#ranges.forEach((range, i) => {
       const before = this.#ranges[i - 1]
       if (before !== undefined && range.from < before.to) {
@@ -371,7 +371,7 @@ class InputReader {
   #close(): void {
     const range = this.#ranges[this.#at++]!
     const [got, offsets] = [this.#digest.summary(), this.#offsets]
-    this.#digest = new RunDigest(this.#sha256)
+    this.#digest = new RunDigest(this.#hashes)
     this.#offsets = []
     const difference = firstDifference(range, got)
     if (difference === null) this.records += got.records

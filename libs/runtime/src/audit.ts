@@ -3,13 +3,14 @@
  * the chain of each sink subtask (libs/dataflow/src/receipt.ts).
  */
 import { hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import {
   RECEIPT,
   RunDigest,
   receiptBytes,
-  recordAt,
   type AuditPlan,
   type GraphNode,
+  type Hashes,
   type InputRange,
   type RunSummary,
   type SinkAudit,
@@ -28,7 +29,7 @@ export interface AuditOptions {
   readonly now: () => number
 }
 
-const sha256 = (bytes: Uint8Array | string): string => hash('sha256', bytes, 'hex')
+const hashes: Hashes = { sha256: (bytes) => hash('sha256', bytes, 'hex'), crc32: (bytes) => crc32(bytes) }
 
 /** What one source has read of one split since its last barrier. */
 interface OpenRange {
@@ -73,8 +74,8 @@ export class Audit {
     let splits = this.#reading.get(source)
     if (splits === undefined) this.#reading.set(source, (splits = new Map<number, OpenRange>()))
     let open = splits.get(split)
-    if (open === undefined) splits.set(split, (open = { from: raw.offsets[0]!, to: 0, digest: new RunDigest(sha256) }))
-    for (let i = 0; i < raw.count; i++) open.digest.add(recordAt(raw, i))
+    if (open === undefined) splits.set(split, (open = { from: raw.offsets[0]!, to: 0, digest: new RunDigest(hashes) }))
+    for (let i = 0; i < raw.count; i++) open.digest.addRaw(raw, i)
     open.to = raw.offsets[raw.count - 1]! + 1
   }
 
@@ -111,7 +112,7 @@ class ReceiptChain implements SinkAudit {
   add(topic: string, partition: number, record: TopicRecord): void {
     const place = `${topic}/${partition}`
     let digest = this.#outputs.get(place)
-    if (digest === undefined) this.#outputs.set(place, (digest = new RunDigest(sha256)))
+    if (digest === undefined) this.#outputs.set(place, (digest = new RunDigest(hashes)))
     digest.add(record)
   }
 
@@ -131,7 +132,7 @@ class ReceiptChain implements SinkAudit {
       inputs: named.map(({ range }) => range),
       previous: this.previous,
     })
-    this.previous = sha256(value)
+    this.previous = hashes.sha256(value)
     const header = (name: string, of: string): readonly [string, Uint8Array] => [RECEIPT + name, Buffer.from(of)]
     return {
       topic: plan.topic,

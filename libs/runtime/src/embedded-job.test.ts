@@ -4,6 +4,7 @@
  */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import { EmbeddedLog, FileStorage, LogSink, LogSource, LogTopics, type ReadRecord } from '@weir/connectors'
 import {
   planJob,
@@ -317,7 +318,11 @@ const verify = (world: World, alter: Alter = (_, record) => [record]): Promise<V
     begin: (id) => topics.begin(id),
     close: () => topics.close(),
   }
-  const deps = { topics: altered, sha256: (b: Uint8Array | string) => hash('sha256', b, 'hex'), settle: async () => {} }
+  const deps = {
+    topics: altered,
+    hashes: { sha256: (b: Uint8Array | string) => hash('sha256', b, 'hex'), crc32: (b: Uint8Array) => crc32(b) },
+    settle: async () => {},
+  }
   return verifyJob({ jobId: 'orders', topic: 'orders.receipts', shared: [] }, deps)
 }
 /** What a reader is given instead of a record. */
