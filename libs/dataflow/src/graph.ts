@@ -118,6 +118,11 @@ export interface JobSettings {
    * silent; `s3` = head.json alone. Fixed for the life of a job.
    */
   readonly arbiter: 'etcd' | 's3'
+  /**
+   * In words what `arbiter: 'etcd'` does: an epoch is acknowledged when etcd and the object store both have it, read back
+   * and verified; the object store goes on alone. There are no other values: weaker ones could lose a published epoch.
+   */
+  readonly metadata?: { readonly primary: 'etcd'; readonly fallback: 's3'; readonly consistency: 'strong' }
   /** The topic for records that cannot be decoded, processed or written; null: such a record stops the job. */
   readonly deadLetters: ConnectorDescriptor | null
   /** The topic for receipts of every transaction (`receipt.ts`); null: none are written. */

@@ -8,6 +8,12 @@ const withCheckpoint = (over: Partial<JobSettings['checkpoint']>): JobSettings =
   checkpoint: { ...defaultSettings.checkpoint, ...over },
 })
 
+const STRONG = { primary: 'etcd', fallback: 's3', consistency: 'strong' } as const
+
+test('metadata in words is what the defaults do', () => {
+  expect(() => validateSettings({ ...defaultSettings, metadata: STRONG })).not.toThrow()
+})
+
 test('the defaults keep the rules, with 200 s to spare', () => {
   expect(() => validateSettings(defaultSettings)).not.toThrow()
   expect(() => validateSettings({ ...defaultSettings, transactionTimeoutMs: 700_000 })).not.toThrow()
@@ -35,6 +41,10 @@ test('the budget scales down for short tests', () => {
 test.each<[string, JobSettings]>([
   ['parallelism', { ...defaultSettings, parallelism: 0 }],
   ['arbiter', { ...defaultSettings, arbiter: 'redis' as 's3' }],
+  ['metadata.primary', { ...defaultSettings, metadata: { ...STRONG, primary: 's3' as 'etcd' } }],
+  ['metadata.fallback', { ...defaultSettings, metadata: { ...STRONG, fallback: 'redis' as 's3' } }],
+  ['metadata.consistency', { ...defaultSettings, metadata: { ...STRONG, consistency: 'eventual' as 'strong' } }],
+  ['arbiter', { ...defaultSettings, metadata: STRONG, arbiter: 's3' }],
   ['parallelism', { ...defaultSettings, parallelism: 129 }],
   ['parallelism', { ...defaultSettings, parallelism: 1.5 }],
   ['maxParallelism', { ...defaultSettings, maxParallelism: 32_769 }],

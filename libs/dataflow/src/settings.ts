@@ -62,6 +62,13 @@ export function validateSettings(settings: JobSettings): void {
   whole('restart.delayMs', restart.delayMs, 0, DURATION_MS_MAX)
 
   oneOf('arbiter', settings.arbiter, ['etcd', 's3'])
+  if (settings.metadata !== undefined) {
+    oneOf('metadata.primary', settings.metadata.primary, ['etcd'])
+    oneOf('metadata.fallback', settings.metadata.fallback, ['s3'])
+    oneOf('metadata.consistency', settings.metadata.consistency, ['strong'])
+    // Two settings that say different things: neither is taken.
+    oneOf('arbiter', settings.arbiter, ['etcd'])
+  }
 
   const epochs = checkpoint.toleratedAborts + 1
   const neededMs = epochs * (checkpoint.intervalMs + checkpoint.alignTimeoutMs) + recoveryBudgetMs

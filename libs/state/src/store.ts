@@ -215,7 +215,7 @@ export class LevelStateStore implements StateStore {
     if (layers.length === 0 && !this.#baseNeeded) return this.#chain
     const base = this.#baseNeeded || this.#chain.length === 0
     this.#baseNeeded = true // until the segment is there
-    const rows = await this.#flush(layers)
+    const rows = await this.#flush(layers, !base)
     if (!base) await this.#room()
     const uids = new Set(layers.map(([table]) => stateNames(table.id)[0]))
     const from = new Map(this.#versions.get(this.#options.writer))
@@ -230,8 +230,8 @@ export class LevelStateStore implements StateStore {
     return this.#chain
   }
 
-  /** Writes the layers to LevelDB. Answers their rows by key group. */
-  async #flush(layers: readonly [Table<unknown>, Layer][]): Promise<Map<number, DeltaRow[]>> {
+  /** Writes the layers to LevelDB. Answers their rows by key group; none for a base, which is read from there. */
+  async #flush(layers: readonly [Table<unknown>, Layer][], answer: boolean): Promise<Map<number, DeltaRow[]>> {
     const groups = new Map<number, DeltaRow[]>()
     const { db } = this.#deps
     let batch = db.batch()
@@ -245,10 +245,12 @@ export class LevelStateStore implements StateStore {
           if (packed === null) batch.del(at)
           else batch.put(at, packed)
           if (namespace === 0) table.settle(key, value)
-          const row: DeltaRow = { id: table.id, namespace, key, packed, change }
-          const rows = groups.get(group)
-          if (rows === undefined) groups.set(group, [row])
-          else rows.push(row)
+          if (answer) {
+            const row: DeltaRow = { id: table.id, namespace, key, packed, change }
+            const rows = groups.get(group)
+            if (rows === undefined) groups.set(group, [row])
+            else rows.push(row)
+          }
           if (batch.length < ROWS_AT_ONCE) continue
           await batch.write()
           batch = db.batch()

@@ -39,7 +39,12 @@ export class Table<V> implements KeyedState<V> {
   readonly #options: TableOptions
   dirty: Layer = new Map()
   frozen: Layer[] = []
+  /**
+   * Two generations, each of half the entries: a full one becomes the old one, whose end evicts by the thousands. (Taking
+   * the oldest key out of one Map costs a walk over all deleted ones before it.)
+   */
   #hot = new Map<Key, V>()
+  #cooling = new Map<Key, V>()
   /** Namespaces ≠ 0, wholly in memory. */
   readonly #windows = new Map<number, Map<Key, V>>()
 
@@ -82,7 +87,7 @@ export class Table<V> implements KeyedState<V> {
 
   delete(key: Key, namespace = 0): void {
     this.#change(namespace, key, DELETED)
-    if (namespace === 0) return void this.#hot.delete(key)
+    if (namespace === 0) return this.#forget(key)
     const values = this.#windows.get(namespace)
     if (values?.delete(key) && values.size === 0) this.#windows.delete(namespace)
   }
@@ -109,7 +114,7 @@ export class Table<V> implements KeyedState<V> {
 
   /** What a change of a frozen layer leaves behind. The layer is still looked at first. */
   settle(key: Key, value: unknown): void {
-    if (value === undefined) this.#hot.delete(key)
+    if (value === undefined) this.#forget(key)
     else this.keep(key, value as V)
   }
 
@@ -119,9 +124,23 @@ export class Table<V> implements KeyedState<V> {
   }
 
   keep(key: Key, value: V): void {
-    this.#hot.delete(key)
     this.#hot.set(key, value)
-    if (this.#hot.size > this.#options.hotMax) this.#hot.delete(this.#hot.keys().next().value!)
+    if (this.#hot.size * 2 <= this.#options.hotMax) return
+    this.#cooling = this.#hot
+    this.#hot = new Map()
+  }
+
+  #forget(key: Key): void {
+    this.#hot.delete(key)
+    this.#cooling.delete(key)
+  }
+
+  #kept(key: Key): V | undefined {
+    const hot = this.#hot.get(key)
+    if (hot !== undefined) return hot
+    const cooling = this.#cooling.get(key)
+    if (cooling !== undefined) this.keep(key, cooling)
+    return cooling
   }
 
   /** As of the last barrier, where that is known without the database. */
@@ -130,7 +149,7 @@ export class Table<V> implements KeyedState<V> {
       const older = this.frozen[i]!.get(0)?.get(key)
       if (older !== undefined) return older instanceof Changed ? older.value : older
     }
-    return this.#hot.get(key)
+    return this.#kept(key)
   }
 
   #putNumber(key: Key, value: number | bigint): void {
