@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url'
 export interface StackEndpoints {
   /** host:port */
   readonly kafka: string
+  /** host:port of a broker with transaction.version=1; see `brokersByProtocol` */
+  readonly kafkaV1?: string
   /** host:port */
   readonly etcd: string
   readonly s3: { readonly url: string; readonly accessKey: string; readonly secretKey: string; readonly bucket: string }
@@ -22,4 +24,16 @@ export function stackEndpoints(): StackEndpoints {
     throw new Error('This test needs the real servers. Start them with: npm run stack -- up')
   }
   return JSON.parse(readFileSync(file, 'utf8')) as StackEndpoints
+}
+
+/** For `describe.each`: what holds for transactions must hold under both of Kafka's protocols. */
+export function brokersByProtocol(): readonly (readonly [protocol: 'v1' | 'v2', broker: string])[] {
+  const { kafka, kafkaV1 } = stackEndpoints()
+  if (kafkaV1 === undefined) {
+    throw new Error('The running stack has no second broker. Start what is missing with: npm run stack -- up')
+  }
+  return [
+    ['v2', kafka],
+    ['v1', kafkaV1],
+  ]
 }

@@ -1,7 +1,7 @@
 /** Types of servers.mjs for tests. */
 import type { ChildProcess } from 'node:child_process'
 
-export type ServerName = 'kafka' | 'etcd' | 's3' | 'redis'
+export type ServerName = 'kafka' | 'kafkaV1' | 'etcd' | 's3' | 'redis'
 export interface Launch {
   readonly command: string
   readonly args: readonly string[]

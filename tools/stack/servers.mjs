@@ -180,61 +180,69 @@ function tcpAnswers(port, send, expected) {
 // install: fetch what is missing. prepare(dir, log) chooses ports, empties its data folder in `dir`, writes its
 // configuration there → { command, args, endpoint, ready() }: what `launchServer` takes, any number of times.
 
-export const servers = {
-  kafka: {
-    install: installKafka,
-    /** @param settings ports → lines of server.properties behind those below: the last one of a name counts */
-    async prepare(dir, log, settings = () => []) {
-      const [port, controller] = await freePorts(2)
-      const data = emptyFolder(dir, 'kafka-data')
-      const configuration = join(dir, 'kafka.properties')
-      writeFileSync(
-        configuration,
-        [
-          'process.roles=broker,controller',
-          'node.id=1',
-          `controller.quorum.voters=1@127.0.0.1:${controller}`,
-          `listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
-          `advertised.listeners=PLAINTEXT://127.0.0.1:${port}`,
-          'inter.broker.listener.name=PLAINTEXT',
-          'controller.listener.names=CONTROLLER',
-          'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
-          `log.dirs=${data}`,
-          'default.replication.factor=1',
-          'offsets.topic.replication.factor=1',
-          'offsets.topic.num.partitions=4',
-          'transaction.state.log.replication.factor=1',
-          'transaction.state.log.min.isr=1',
-          'transaction.state.log.num.partitions=4',
-          'transaction.max.timeout.ms=900000',
-          'transaction.abort.timed.out.transaction.cleanup.interval.ms=1000',
-          'share.coordinator.state.topic.replication.factor=1',
-          'share.coordinator.state.topic.min.isr=1',
-          'group.initial.rebalance.delay.ms=0',
-          'auto.create.topics.enable=false',
-          // Records carry event time: by it they would be older than any retention, and vanish during a test.
-          'log.retention.ms=-1',
-          ...settings({ port, controller }),
-        ].join('\n'),
-      )
-      const log4j = join(dir, 'log4j2.properties')
-      writeFileSync(
-        log4j,
-        'status=error\nrootLogger.level=WARN\nrootLogger.appenderRef.c.ref=C\nappender.c.type=Console\nappender.c.name=C\n' +
-          'appender.c.target=SYSTEM_ERR\nappender.c.layout.type=PatternLayout\nappender.c.layout.pattern=[%d] %p %m (%c)%n\n',
-      )
-      const java = [`-Dlog4j2.configurationFile=file:${log4j}`, '-cp', `${kafkaHome}/libs/*`]
-      execFileSync('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', configuration], {
-        stdio: ['ignore', log, log],
-      })
-      const ready = async () => {
-        const { stdout } = await run('kcat', ['-b', `127.0.0.1:${port}`, '-L', '-m', '1']).catch(() => ({ stdout: '' }))
-        return stdout.includes('broker 1 at')
-      }
-      const args = ['-Xms256m', '-Xmx768m', ...java, 'kafka.Kafka', configuration]
-      return { command: 'java', args, endpoint: `127.0.0.1:${port}`, ready }
-    },
+/** A broker on its own. `format`: more arguments for formatting; `jvm`: for running. */
+const kafka = (name, { format, jvm }) => ({
+  install: installKafka,
+  /** @param settings ports → lines of server.properties behind those below: the last one of a name counts */
+  async prepare(parent, log, settings = () => []) {
+    const [port, controller] = await freePorts(2)
+    const dir = emptyFolder(parent, name)
+    const data = emptyFolder(dir, 'data')
+    const configuration = join(dir, 'kafka.properties')
+    writeFileSync(
+      configuration,
+      [
+        'process.roles=broker,controller',
+        'node.id=1',
+        `controller.quorum.voters=1@127.0.0.1:${controller}`,
+        `listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
+        `advertised.listeners=PLAINTEXT://127.0.0.1:${port}`,
+        'inter.broker.listener.name=PLAINTEXT',
+        'controller.listener.names=CONTROLLER',
+        'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+        `log.dirs=${data}`,
+        'default.replication.factor=1',
+        'offsets.topic.replication.factor=1',
+        'offsets.topic.num.partitions=4',
+        'transaction.state.log.replication.factor=1',
+        'transaction.state.log.min.isr=1',
+        'transaction.state.log.num.partitions=4',
+        'transaction.max.timeout.ms=900000',
+        'transaction.abort.timed.out.transaction.cleanup.interval.ms=200',
+        'share.coordinator.state.topic.replication.factor=1',
+        'share.coordinator.state.topic.min.isr=1',
+        'group.initial.rebalance.delay.ms=0',
+        'auto.create.topics.enable=false',
+        // Records carry event time: by it they would be older than any retention, and vanish during a test.
+        'log.retention.ms=-1',
+        ...settings({ port, controller }),
+      ].join('\n'),
+    )
+    const log4j = join(dir, 'log4j2.properties')
+    writeFileSync(
+      log4j,
+      'status=error\nrootLogger.level=WARN\nrootLogger.appenderRef.c.ref=C\nappender.c.type=Console\nappender.c.name=C\n' +
+        'appender.c.target=SYSTEM_ERR\nappender.c.layout.type=PatternLayout\nappender.c.layout.pattern=[%d] %p %m (%c)%n\n',
+    )
+    const java = [`-Dlog4j2.configurationFile=file:${log4j}`, '-cp', `${kafkaHome}/libs/*`]
+    const tool = [...java, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', configuration, ...format]
+    execFileSync('java', tool, { stdio: ['ignore', log, log] })
+    const ready = async () => {
+      const { stdout } = await run('kcat', ['-b', `127.0.0.1:${port}`, '-L', '-m', '1']).catch(() => ({ stdout: '' }))
+      return stdout.includes('broker 1 at')
+    }
+    const args = [...jvm, ...java, 'kafka.Kafka', configuration]
+    return { command: 'java', args, endpoint: `127.0.0.1:${port}`, ready }
   },
+})
+
+export const servers = {
+  kafka: kafka('kafka', { format: [], jvm: ['-Xms256m', '-Xmx768m'] }),
+  /** As brokers before 4.0, and those that were upgraded and kept their features. Little work, so little memory. */
+  kafkaV1: kafka('kafka-v1', {
+    format: ['--feature', 'transaction.version=1'],
+    jvm: ['-Xms128m', '-Xmx320m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
+  }),
   etcd: {
     install: () => goBinary('etcd', ETCD, 'go.etcd.io/etcd/server/v3'),
     async prepare(dir) {

@@ -87,8 +87,8 @@ const compose = (env, ...args) =>
 
 /** False: it could not be done (no images, say); then processes are started. */
 async function startContainers() {
-  const [kafka, etcd, s3, redis] = await freePorts(4)
-  const ports = { KAFKA_PORT: kafka, ETCD_PORT: etcd, S3_PORT: s3, REDIS_PORT: redis }
+  const [kafka, kafkaV1, etcd, s3, redis] = await freePorts(5)
+  const ports = { KAFKA_PORT: kafka, KAFKA_V1_PORT: kafkaV1, ETCD_PORT: etcd, S3_PORT: s3, REDIS_PORT: redis }
   const env = { PROJECT: `weir-stack-${kafka}` }
   for (const [name, port] of Object.entries(ports)) env[name] = String(port)
   mkdirSync(dir, { recursive: true })
@@ -105,6 +105,7 @@ async function startContainers() {
   }
   const endpoints = {
     kafka: `127.0.0.1:${kafka}`,
+    kafkaV1: `127.0.0.1:${kafkaV1}`,
     etcd: `127.0.0.1:${etcd}`,
     s3: { url: `http://127.0.0.1:${s3}`, ...S3_KEYS },
     redis: `127.0.0.1:${redis}`,

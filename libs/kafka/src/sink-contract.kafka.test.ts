@@ -3,21 +3,20 @@ import { execFileSync } from 'node:child_process'
 import { twoPhaseSinkContract } from '@weir/dataflow/testing'
 import { attempt, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
 import { afterAll, beforeAll, describe } from 'vitest'
-import { stackEndpoints } from '../../../test/stack/endpoints.ts'
+import { brokersByProtocol } from '../../../test/stack/endpoints.ts'
 import { KafkaConnections, KafkaSink, listTransactions } from './index.ts'
 import { settled } from './testing/settled.ts'
 
-const broker = stackEndpoints().kafka
-const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-contract' }, { clock: systemClock })
-const admin = kafka.admin()
-beforeAll(() => admin.connect())
-afterAll(async () => {
-  await admin.disconnect()
-  await kafka.close()
-})
 const OPEN = ['Ongoing', 'PrepareCommit', 'PrepareAbort']
 
-describe('kafka', () => {
+describe.each(brokersByProtocol())('kafka, transactions %s', (_, broker) => {
+  const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-contract' }, { clock: systemClock })
+  const admin = kafka.admin()
+  beforeAll(() => admin.connect())
+  afterAll(async () => {
+    await admin.disconnect()
+    await kafka.close()
+  })
   twoPhaseSinkContract(async () => {
     const run = systemRandom.nonce().slice(0, 8)
     const topic = `contract-${run}`
@@ -59,7 +58,6 @@ describe('kafka', () => {
       committed: () => read(topic, '%s\n'),
       committedAsides: async () => (await read(aside, '%k=%s %h\n')).map((line) => line.replaceAll('NULL', 'null')),
       openTransactions: open,
-      /** The broker looks for overdue transactions once a second. */
       async expire() {
         while ((await open()) > 0) await systemClock.sleep(100)
       },

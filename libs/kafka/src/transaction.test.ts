@@ -312,6 +312,14 @@ describe.each(['v1', 'v2'] as const)('%s', (protocol) => {
   })
 })
 
+test('v1: closed behind a commit, the same; the renewal is not sent again', () => {
+  const run = prepared('v1').does({ type: 'commit' }).answer()
+  void run.said
+  expect(run.does({ type: 'abort' }).said).toEqual(['commit 7/3'])
+  expect(run.answer({ errorCode: 51 }).said).toEqual([]) // to the renewal
+  expect(run.answer({ errorCode: 90 }).said).toEqual(['aborted']) // renewed, so committed
+})
+
 test('v2: closed behind a commit, the lane waits until its control records are in the log', () => {
   const run = prepared('v2')
     .does({ type: 'commit' })

@@ -271,12 +271,13 @@ function abort(state: LaneState): LaneStep {
   switch (state.phase) {
     case 'uninitialised':
     case 'initialising':
-    case 'renewing':
-    case 'opening':
     case 'ending':
     case 'doubtful':
     case 'over':
       return aborted(state)
+    case 'renewing':
+    case 'opening':
+      return settle(state, state.identity)
     case 'ready':
       return state.last === null ? aborted(state) : settle(state, state.last)
     case 'settling':
