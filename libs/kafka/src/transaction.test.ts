@@ -265,9 +265,11 @@ describe.each(['v1', 'v2'] as const)('%s', (protocol) => {
     },
   )
 
-  test('a handle of another process is ended with its own epoch', () => {
+  test('a handle of another process is ended with its own epoch, and nothing follows that could hit a successor', () => {
     const run = new Run(preparedLane('id', protocol, of(5), 9)).does({ type: 'commit' })
     expect(run.said).toEqual(['commit 7/5'])
+    expect(run.answer({ identity: of(6) }).said).toEqual(['committed'])
+    expect(run.state.phase).toBe('over')
   })
 
   test('who is fenced is told so, and no answer that comes later changes it', () => {

@@ -134,8 +134,19 @@ export type LanePhase =
       readonly flushing: boolean
     }
   | { readonly phase: 'marking'; readonly identity: ProducerIdentity; readonly marker: Marker }
-  | { readonly phase: 'prepared'; readonly identity: ProducerIdentity; readonly sequence: number }
-  | { readonly phase: 'ending'; readonly identity: ProducerIdentity; readonly sequence: number }
+  /** `restored`: from a stored handle. Recovery takes the id over next, and nothing may follow that: no renewal. */
+  | {
+      readonly phase: 'prepared'
+      readonly identity: ProducerIdentity
+      readonly sequence: number
+      readonly restored: boolean
+    }
+  | {
+      readonly phase: 'ending'
+      readonly identity: ProducerIdentity
+      readonly sequence: number
+      readonly restored: boolean
+    }
   /** `accepted`: EndTxn was answered; sent again, it is put off until the control records are in the log. */
   | { readonly phase: 'aborting'; readonly identity: ProducerIdentity; readonly accepted: boolean }
   /** As `aborting`, behind a commit: who closes the lane may say that its output is there. */
@@ -214,7 +225,7 @@ export const preparedLane = (
   protocol: Protocol,
   identity: ProducerIdentity,
   sequence: number,
-): LaneState => ({ transactionalId, protocol, phase: 'prepared', identity, sequence })
+): LaneState => ({ transactionalId, protocol, phase: 'prepared', identity, sequence, restored: true })
 
 // ---- the machine ----------------------------------------------------------------------------------------------------
 
@@ -256,10 +267,11 @@ const idOf = ({ transactionalId, protocol }: LaneState): Pick<LaneState, 'transa
   protocol,
 })
 
-/** → ready under the epoch EndTxn answered, or → renewing */
+/** → ready under the epoch EndTxn answered, or → renewing, or → over */
 function committed(state: In<'ending'>, answer: Answer): LaneStep {
   const identity = answer.identity ?? state.identity
   const effect = { type: 'committed' } as const
+  if (state.restored) return { state: { ...idOf(state), phase: 'over' }, effects: [effect] }
   if (state.protocol === 'v2')
     return { state: { ...idOf(state), phase: 'ready', identity, last: state.identity }, effects: [effect] }
   const renew = send({ api: 'InitProducerId', current: identity })
@@ -516,7 +528,13 @@ function accepted(state: LaneState, request: TransactionRequest, answer: Answer)
       const { identity, marker } = state
       if (request.api === 'AddOffsetsToTxn')
         return { state, effects: [send({ api: 'TxnOffsetCommit', identity, marker })] }
-      const prepared: LaneState = { ...idOf(state), phase: 'prepared', identity, sequence: marker.sequence }
+      const prepared: LaneState = {
+        ...idOf(state),
+        phase: 'prepared',
+        identity,
+        sequence: marker.sequence,
+        restored: false,
+      }
       return { state: prepared, effects: [{ type: 'prepared' }] }
     }
     case 'ending':
