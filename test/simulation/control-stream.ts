@@ -17,7 +17,9 @@ export function openControlStream(
 ): { stream: FleetStream; close(): void } {
   const stream = new ControlStream(client, server, network)
   if (server === null)
-    client.world.after(network.latency(), () => client.run(() => stream.toClient('error', unreachable())))
+    client.world.after(network.latency(client.host, client.host), () =>
+      client.run(() => stream.toClient('error', unreachable())),
+    )
   else stream.up(() => join(stream.call as unknown as FleetCall))
   return { stream: stream.clientEnd as unknown as FleetStream, close() {} }
 }
@@ -102,9 +104,10 @@ class ControlStream {
   /** The other machine's kernel says that the connection is gone, as soon as it can. */
   #later(call: () => void): void {
     const { world } = this.#client
-    world.after(this.#network.latency(), () => {
-      if (this.#server === null) return
-      if (!this.#network.isCut(this.#client.host, this.#server.host)) call()
+    if (this.#server === null) return
+    const { host } = this.#server
+    world.after(this.#network.latency(this.#client.host, host), () => {
+      if (!this.#network.isCut(this.#client.host, host)) call()
       else if (!this.#clientOver) world.after(RESET_RETRY_MS, () => this.#later(call))
     })
   }

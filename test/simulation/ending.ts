@@ -6,6 +6,7 @@ import type { Head, Manifest } from '@weir/checkpoint'
 import { defaultSettings, poolGroup, type SinkState } from '@weir/dataflow'
 import type { SinkOutcome } from '@weir/job'
 import { InOrder, NoDuplicate, StuckReader, broken } from '../checkers/index.ts'
+import { climateOf } from './climate.ts'
 import { Faults } from './faults.ts'
 import { Fleet, JOB } from './fleet.ts'
 import { IN, OUT, PARALLELISM, jobOf, recordAt, type Sum } from './job.ts'
@@ -47,7 +48,9 @@ export async function simulateEnding(seed: number, options: { trace?: boolean } 
   const { plan, graphHash } = jobOf(settings, 10, chance.is(0.4) ? 'fail' : 'heal')
   const fleet = new Fleet(world, plan, graphHash, { managers: 2, workers: 3 })
   const untilMs = chance.between(4_000, 15_000)
-  const faults = new Faults(fleet, { untilMs, everyMs: chance.pick([300, 600, 1_000]) })
+  const climate = climateOf(seed * 4)
+  const weights = { ...climate.weights, restore: 0 }
+  const faults = new Faults(fleet, { ...climate, weights, untilMs, everyMs: chance.pick([300, 600, 1_000]) })
   const { kafka } = fleet
   kafka.createTopic(IN, PARALLELISM)
   kafka.createTopic(OUT, 3)

@@ -38,6 +38,8 @@ interface TxnAnswer {
 }
 
 const CALL_TIMEOUT_MS = 2_000
+/** In the history: what follows was written after a restore. */
+export const RESTORED = 'restored'
 
 export class SimEtcd implements Server {
   readonly host = 'etcd'
@@ -46,6 +48,7 @@ export class SimEtcd implements Server {
   #revision = 1
   readonly #entries = new Map<string, Entry>()
   readonly #leases = new Map<string, Lease>()
+  #backup: { readonly revision: number; readonly entries: ReadonlyMap<string, Entry> } | null = null
   /** Every value a key ever had: for the checkers. */
   readonly history: { readonly key: string; readonly value: string; readonly revision: number }[] = []
 
@@ -122,6 +125,31 @@ export class SimEtcd implements Server {
       this.#revision++
       this.#world.trace(`etcd delete ${key}`)
     }
+  }
+
+  /** Leases end before their time; returns how many. */
+  expireLeases(): number {
+    const ids = [...this.#leases.keys()]
+    for (const id of ids) this.revoke(id)
+    return ids.length
+  }
+
+  backup(): void {
+    this.#backup = { revision: this.#revision, entries: new Map(this.#entries) }
+  }
+
+  /** False: there is no backup yet. The jobs' records are kept: a job that is forgotten is no finding. */
+  restore(): boolean {
+    if (this.#backup === null) return false
+    this.#world.trace(`etcd restored from @${this.#revision} to @${this.#backup.revision}`)
+    this.#revision = this.#backup.revision
+    const jobs = [...this.#entries].filter(([key]) => key.includes('/jobs/'))
+    this.#entries.clear()
+    for (const [key, entry] of [...this.#backup.entries, ...jobs])
+      if (entry.lease === null) this.#entries.set(key, entry)
+    this.#leases.clear()
+    this.history.push({ key: RESTORED, value: '', revision: this.#revision })
+    return true
   }
 
   #watch(id: string): void {

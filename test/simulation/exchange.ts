@@ -188,7 +188,7 @@ class Wire {
 
   #died(survivor: 'in' | 'out', why: string): void {
     const process = survivor === 'in' ? this.#receiver : this.#sender
-    this.#network.world.after(this.#network.latency(), () => {
+    this.#network.world.after(this.#network.latency(this.#sender.host, this.#receiver.host), () => {
       if (!this.#unreachable()) process.run(() => this.#break(survivor, why))
       this.#sever()
     })

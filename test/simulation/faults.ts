@@ -1,14 +1,10 @@
 /** What goes wrong, when, and for how long: drawn from the seed. Everything heals at the end, so that liveness can be judged. */
+import type { Climate, FaultKind } from './climate.ts'
 import type { Fleet } from './fleet.ts'
 import { CALM } from './network.ts'
 import { Chance, type Process } from './world.ts'
 
-export interface FaultPlan {
-  /** No fault begins after it, ms. */
-  readonly untilMs: number
-  /** Mean time between two faults, ms. */
-  readonly everyMs: number
-}
+const STEP = /^(s3 put .*(head|manifest)\.json stored|etcd put .*heads|kafka (commit|init|mark) )/
 
 type Fault = (
   chance: Chance,
@@ -16,28 +12,25 @@ type Fault = (
 
 export class Faults {
   readonly #fleet: Fleet
-  readonly #plan: FaultPlan
+  readonly #climate: Climate
   readonly #chance: Chance
   readonly #healing = new Set<() => void>()
   #over = false
   /** How often each kind was injected. */
   readonly counts = new Map<string, number>()
 
-  constructor(fleet: Fleet, plan: FaultPlan) {
+  constructor(fleet: Fleet, climate: Climate) {
     this.#fleet = fleet
-    this.#plan = plan
+    this.#climate = climate
     this.#chance = new Chance(fleet.world.seed, 1)
-    const { network } = fleet
-    const c = this.#chance
-    network.weather = {
-      latencyMs: [0.2, c.pick([2, 5, 20])],
-      slow: c.pick([0, 0, 0.002, 0.01, 0.03]),
-      slowMs: [50, c.pick([500, 3_000, 9_000])],
-      lost: c.pick([0, 0, 0.002, 0.01]),
-    }
-    if (c.is(0.3)) fleet.kafka.limits = { materialiseMs: [1, c.pick([50, 500, 1_500])] }
+    const { world, network, kafka, etcd } = fleet
+    network.weather = climate.weather
+    network.storm = climate.storm
+    kafka.limits = { materialiseMs: climate.materialiseMs }
     this.#next()
-    fleet.world.at(plan.untilMs, () => this.#calm())
+    if (climate.lieInWait > 0) this.#lieInWait(climate.lieInWait)
+    if (climate.weights.restore > 0) world.after(this.#chance.between(500, climate.untilMs), () => etcd.backup())
+    world.at(climate.untilMs, () => this.#calm())
   }
 
   get over(): boolean {
@@ -45,16 +38,26 @@ export class Faults {
   }
 
   #next(): void {
-    this.#fleet.world.after(-Math.log(1 - this.#chance.next()) * this.#plan.everyMs, () => {
+    this.#fleet.world.after(-Math.log(1 - this.#chance.next()) * this.#climate.everyMs, () => {
       if (this.#over) return
       this.#inject()
       this.#next()
     })
   }
 
+  /** Most moments are harmless: some faults come right behind those at which a protocol takes a step. */
+  #lieInWait(probability: number): void {
+    this.#fleet.world.onTrace = (text) => {
+      if (this.#over || !STEP.test(text) || !this.#chance.is(probability)) return
+      this.#fleet.world.after(this.#chance.pick([0, 0.1, 1, 5]), () => {
+        if (!this.#over) this.#inject()
+      })
+    }
+  }
+
   #inject(): void {
     const { world } = this.#fleet
-    const made = this.#chance.pick(this.#kinds)(this.#chance)
+    const made = this.#kinds[this.#draw()](this.#chance)
     if (made === null) return
     const { what, heal, forMs } = made
     const kind = what.split(' ')[0]!
@@ -70,11 +73,19 @@ export class Faults {
     world.after(forMs, once)
   }
 
+  #draw(): FaultKind {
+    const all = Object.entries(this.#climate.weights) as [FaultKind, number][]
+    let at = this.#chance.next() * all.reduce((sum, [, weight]) => sum + weight, 0)
+    for (const [kind, weight] of all) if ((at -= weight) < 0) return kind
+    return 'jump'
+  }
+
   #calm(): void {
     const { world, network, kafka } = this.#fleet
     this.#over = true
     world.trace('FAULTS OVER')
     network.weather = CALM
+    network.storm = null
     kafka.limits = { materialiseMs: [0.2, 5] }
     for (const heal of [...this.#healing]) heal()
   }
@@ -90,26 +101,24 @@ export class Faults {
     return [...jobManagerHosts, ...taskManagers.map((_, i) => `tm${i}`), 'etcd', 's3', 'kafka']
   }
 
-  readonly #kinds: readonly Fault[] = [
-    (c) => this.#crash(c),
-    (c) => this.#crash(c),
-    (c) => this.#freeze(c),
-    (c) => this.#freeze(c),
-    (c) => this.#partition(c),
-    (c) => this.#partition(c),
-    (c) => this.#partition(c),
-    (c) => this.#outage(c),
-    (c) => this.#jump(c),
-    (c) => this.#expire(c),
-  ]
+  readonly #kinds: Readonly<Record<FaultKind, Fault>> = {
+    crash: (c) => this.#crash(c),
+    freeze: (c) => this.#freeze(c),
+    partition: (c) => this.#partition(c),
+    outage: (c) => this.#outage(c),
+    jump: (c) => this.#jump(c),
+    expire: (c) => this.#expire(c),
+    depose: () => this.#depose(),
+    restore: () => this.#restore(),
+  }
 
   #victim(c: Chance): { process: Process; restart: () => void } | null {
     const { jobManagers, taskManagers } = this.#fleet
-    const manager = c.is(0.4)
+    const who = c.pick(this.#climate.victims)
+    const manager = who !== 'worker'
     const list = manager ? jobManagers : taskManagers
-    // The leader is the interesting one.
     const leader = jobManagers.findIndex((j) => j?.leading === true && j.process.standing === 'up')
-    const i = manager && leader >= 0 && c.is(0.7) ? leader : c.whole(0, list.length - 1)
+    const i = who === 'leader' && leader >= 0 ? leader : c.whole(0, list.length - 1)
     const process = list[i]?.process
     if (process === undefined || process.standing !== 'up') return null
     return { process, restart: () => (manager ? this.#fleet.startJobManager(i) : this.#fleet.startTaskManager(i)) }
@@ -131,8 +140,8 @@ export class Faults {
 
   #partition(c: Chance): ReturnType<Fault> {
     const { network } = this.#fleet
-    const clients = this.#hosts.filter((h) => /^(jm|tm)/.test(h))
-    const a = c.pick(clients)
+    const a = this.#victim(c)?.process.host
+    if (a === undefined) return null
     const others = c.is(0.3) ? this.#hosts.filter((h) => h !== a) : [c.pick(this.#hosts.filter((h) => h !== a))]
     for (const b of others) network.cut(a, b)
     const heal = (): void => {
@@ -142,8 +151,7 @@ export class Faults {
   }
 
   #outage(c: Chance): ReturnType<Fault> {
-    const { etcd, s3, kafka } = this.#fleet
-    const server = c.pick([etcd, s3, s3, kafka])
+    const server = this.#fleet[c.pick(this.#climate.outages)]
     if (!server.up) return null
     server.up = false
     return { what: `outage ${server.host}`, heal: () => void (server.up = true), forMs: this.#duration() }
@@ -160,5 +168,16 @@ export class Faults {
   #expire(c: Chance): ReturnType<Fault> {
     const expired = this.#fleet.kafka.expire(c.pick([0, 0.05, 0.2]))
     return { what: `expire ${expired} transactions`, heal: null, forMs: 0 }
+  }
+
+  /** etcd takes the lease for expired before its holder does: for a moment there are two leaders. */
+  #depose(): ReturnType<Fault> {
+    const deposed = this.#fleet.etcd.expireLeases()
+    return deposed === 0 ? null : { what: `depose ${deposed}`, heal: null, forMs: 0 }
+  }
+
+  /** etcd from a backup: keys and revisions of an earlier moment, no leases. */
+  #restore(): ReturnType<Fault> {
+    return this.#fleet.etcd.restore() ? { what: 'restore etcd', heal: null, forMs: 0 } : null
   }
 }

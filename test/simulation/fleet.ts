@@ -29,6 +29,8 @@ export class Fleet {
   /** Healing transactions that were committed. */
   healed = 0
   #serial = 0
+  #recordText = ''
+  #record: JobRecord | null = null
 
   constructor(world: World, plan: Plan, graphHash: string, size: { managers: number; workers: number }) {
     this.world = world
@@ -69,7 +71,12 @@ export class Fleet {
   }
 
   jobRecord(): JobRecord {
-    return JSON.parse(this.etcd.value(`/weir/${CLUSTER}/jobs/${JOB}`)!) as JobRecord
+    const text = this.etcd.value(`/weir/${CLUSTER}/jobs/${JOB}`)!
+    if (text !== this.#recordText) {
+      this.#recordText = text
+      this.#record = JSON.parse(text) as JobRecord
+    }
+    return this.#record!
   }
 
   /** An error nobody handles ends a process; here it is a finding as well. */

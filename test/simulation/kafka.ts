@@ -104,6 +104,8 @@ export interface KafkaLimits {
 export class SimKafka implements Server {
   readonly host = 'kafka'
   up = true
+  /** Of every new producer id of a transactional id. */
+  firstEpoch = 0
   limits: KafkaLimits = { materialiseMs: [0.2, 5] }
   readonly #world: World
   readonly #topics = new Map<string, Partition[]>()
@@ -150,11 +152,20 @@ export class SimKafka implements Server {
     id: string,
     timeoutMs: number,
     known: ProducerOf | null,
+    sentAt = this.#world.now,
   ): { errorCode: number; pid: number; epoch: number } {
     const refuse = (errorCode: number) => ({ errorCode, pid: -1, epoch: -1 })
     let producer = this.#producers.get(id)
     if (producer === undefined) {
-      producer = { id, pid: this.#nextPid++, epoch: -1, timeoutMs, state: 'empty', open: null, last: null }
+      producer = {
+        id,
+        pid: this.#nextPid++,
+        epoch: this.firstEpoch - 1,
+        timeoutMs,
+        state: 'empty',
+        open: null,
+        last: null,
+      }
       this.#producers.set(id, producer)
     }
     if (known !== null && (known.pid !== producer.pid || known.epoch !== producer.epoch)) {
@@ -163,7 +174,7 @@ export class SimKafka implements Server {
     }
     if (producer.state === 'ending') return refuse(CONCURRENT_TRANSACTIONS)
     if (producer.state === 'ongoing') {
-      this.#end(producer, false, 'fenced')
+      this.#end(producer, false, sentAt < producer.open!.record.startedAt ? LATE_FENCE : 'fenced')
       return refuse(CONCURRENT_TRANSACTIONS)
     }
     this.#raise(producer)
@@ -403,6 +414,9 @@ export class SimKafka implements Server {
     return found
   }
 }
+
+/** The fence of a recovery that knew nothing of the transaction: it was on its way before that began. */
+export const LATE_FENCE = 'fenced late'
 
 /** The coordinator looks for expired transactions from time to time. */
 const EXPIRY_CHECK_MS = 100

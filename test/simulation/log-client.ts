@@ -56,8 +56,8 @@ export class SimLogClient implements TransactionalLog {
     transactionalId: string,
     timeoutMs: number,
   ): Promise<{ producerId: string; producerEpoch: number }> {
-    const answer = await this.#patiently(`InitProducerId ${transactionalId}`, () =>
-      this.#kafka.initProducerId(transactionalId, timeoutMs, null),
+    const answer = await this.#patiently(`InitProducerId ${transactionalId}`, (sentAt) =>
+      this.#kafka.initProducerId(transactionalId, timeoutMs, null, sentAt),
     )
     if (answer.errorCode !== NONE) throw refused('InitProducerId', transactionalId, answer.errorCode)
     return identity(answer)
@@ -135,11 +135,12 @@ export class SimLogClient implements TransactionalLog {
     })
   }
 
-  async #patiently<T extends { errorCode: number }>(what: string, handle: () => T): Promise<T> {
-    const { clock } = this.#process
+  async #patiently<T extends { errorCode: number }>(what: string, handle: (sentAt: number) => T): Promise<T> {
+    const { clock, world } = this.#process
     const deadline = clock.monotonic() + LATER_MS_MAX
     for (;;) {
-      const answer = await this.#ask(what, handle)
+      const sentAt = world.now
+      const answer = await this.#ask(what, () => handle(sentAt))
       if (answer.errorCode !== CONCURRENT_TRANSACTIONS) return answer
       if (clock.monotonic() >= deadline) throw away(what, 'still ending')
       await clock.sleep(RETRY_MS)

@@ -1,21 +1,26 @@
-/** `npm run sim -- --seeds 2000 [--from SEED] [--trace] [--json]` */
+/**
+ * `npm run sim -- --seeds 2000 [--from SEED] [--trace] [--json]`: the real sources; a violation prints how to replay it.
+ * `npm run sim -- --mutations [--only NAME,…] [--seeds 1000]`: each rule removed in turn must be found within the seeds.
+ */
 import { parseArgs } from 'node:util'
 import { load } from '../mutation/bundle.ts'
+import { hunt } from './hunt.ts'
+import { allRules } from './mutants.ts'
 import type { SimulationResult } from './simulate.ts'
 
-const { replay, simulate } = await load<typeof import('./simulate.ts')>('test/simulation/simulate.ts')
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string' },
+    from: { type: 'string', default: '1' },
+    trace: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    mutations: { type: 'boolean', default: false },
+    only: { type: 'string' },
+  },
+})
 
-async function main(args: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      seeds: { type: 'string', default: '2000' },
-      from: { type: 'string', default: '1' },
-      trace: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  })
-  const [from, seeds] = [Number(values.from), Number(values.seeds)]
+async function seedAfterSeed(from: number, seeds: number): Promise<boolean> {
+  const { replay, simulate } = await load<typeof import('./simulate.ts')>('test/simulation/simulate.ts')
   const totals: Record<string, number> = {}
   let violations = 0
   let broken = 0
@@ -32,7 +37,22 @@ async function main(args: readonly string[]): Promise<number> {
     if (!values.json && (seed - from + 1) % 200 === 0) console.log(`${seed - from + 1} seeds, ${broken} broken`)
   }
   console.log(JSON.stringify({ seeds, violations, from, broken, ...totals }))
-  return violations === 0 ? 0 : 1
+  return violations === 0
+}
+
+async function mutations(seeds: number, only: readonly string[] | null): Promise<boolean> {
+  let missed = 0
+  const names = Object.keys(allRules).filter((name) => only === null || only.includes(name))
+  for (const name of names) {
+    const mutants = allRules[name]!
+    const { hole, rule } = mutants[0]!
+    const { seed, violation } = await hunt(mutants, seeds)
+    if (seed === null) missed++
+    const found = seed === null ? `NOT FOUND within ${seeds} seeds` : `seed ${seed}: ${violation!.slice(0, 140)}`
+    console.log(`${hole.padEnd(4)} ${name} (${rule}): ${found}`)
+  }
+  console.log(JSON.stringify({ mutations: names.length, missed }))
+  return missed === 0
 }
 
 function add(totals: Record<string, number>, result: SimulationResult): void {
@@ -41,4 +61,7 @@ function add(totals: Record<string, number>, result: SimulationResult): void {
     totals[name] = (totals[name] ?? 0) + n
 }
 
-process.exitCode = await main(process.argv.slice(2))
+const good = values.mutations
+  ? await mutations(Number(values.seeds ?? 1_000), values.only?.split(',') ?? null)
+  : await seedAfterSeed(Number(values.from), Number(values.seeds ?? 2_000))
+process.exitCode = good ? 0 : 1

@@ -28,6 +28,8 @@ export const CALM: Weather = { latencyMs: [0.2, 2], slow: 0, slowMs: [0, 0], los
 export class Network {
   readonly world: World
   weather: Weather = CALM
+  /** Around one host. */
+  storm: { readonly host: string; readonly weather: Weather } | null = null
   readonly #cuts = new Set<string>()
   #held: { pair: string; deliver: () => void }[] = []
   readonly #onCut: ((pair: string) => void)[] = []
@@ -52,18 +54,22 @@ export class Network {
     if (!this.#cuts.delete(pair)) return
     const held = this.#held.filter((h) => h.pair === pair)
     this.#held = this.#held.filter((h) => h.pair !== pair)
-    for (const { deliver } of held) this.world.after(this.latency(), deliver)
+    for (const { deliver } of held) this.world.after(this.latency(a, b), deliver)
   }
 
   onCut(call: (pair: string) => void): void {
     this.#onCut.push(call)
   }
 
-  latency(): number {
+  latency(a: string, b: string): number {
     const { chance } = this.world
-    const { latencyMs, slow, slowMs } = this.weather
+    const { latencyMs, slow, slowMs } = this.#weatherOf(a, b)
     if (slow > 0 && chance.is(slow)) return chance.between(...slowMs)
     return chance.between(...latencyMs)
+  }
+
+  #weatherOf(a: string, b: string): Weather {
+    return this.storm !== null && (this.storm.host === a || this.storm.host === b) ? this.storm.weather : this.weather
   }
 
   /** One message that may be late or lost. */
@@ -74,8 +80,9 @@ export class Network {
       if (chance.is(0.6)) this.#held.push({ pair: pairOf(from, to), deliver })
       return
     }
-    if (this.weather.lost > 0 && chance.is(this.weather.lost)) return
-    this.world.after(this.latency(), () => {
+    const { lost } = this.#weatherOf(from, to)
+    if (lost > 0 && chance.is(lost)) return
+    this.world.after(this.latency(from, to), () => {
       // What a killed process had written may not have left its machine.
       if (sender?.standing === 'dead' && chance.is(0.5)) return
       deliver()
@@ -131,7 +138,10 @@ export class Pipe {
   send(call: () => void): void {
     if (this.#severed) return
     const local = this.#from.host === this.#to.host
-    const at = Math.max(this.#lastAt, this.#network.world.now + (local ? LOCAL_MS : this.#network.latency()))
+    const at = Math.max(
+      this.#lastAt,
+      this.#network.world.now + (local ? LOCAL_MS : this.#network.latency(this.#from.host, this.#to.host)),
+    )
     this.#lastAt = at
     this.#queue.push({ at, call })
     this.#pump()

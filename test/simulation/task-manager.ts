@@ -273,7 +273,9 @@ class Slot {
   }
 
   #tell(slice: SliceId, report: Body<SliceReportMessage>): void {
-    const message = structuredClone({ ...report, slice }) as SliceReportMessage
+    const message = (
+      report.type === 'progress' ? { ...report, slice } : structuredClone({ ...report, slice })
+    ) as SliceReportMessage
     this.#soon(() => this.#main.report(message))
   }
 }

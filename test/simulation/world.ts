@@ -65,6 +65,8 @@ export class World {
   readonly #hash = createHash('sha256')
   readonly #lines: string[] | null
   readonly findings: string[] = []
+  /** Hears every line of the trace. */
+  onTrace: (text: string) => void = () => {}
 
   /** @param keepTrace keep the lines of the trace, not only their hash */
   constructor(seed: number, keepTrace = false) {
@@ -89,6 +91,7 @@ export class World {
     const line = `${this.now.toFixed(3)} ${text}`
     this.#hash.update(line)
     this.#lines?.push(line)
+    this.onTrace(text)
   }
 
   /** A rule was broken: the run goes on, so that all that follows from it is seen too. */

@@ -1,0 +1,17 @@
+/** Looks for the hole that a removed rule opens: seed after seed until one is violated. */
+import { load, type Mutant } from '../mutation/bundle.ts'
+
+export interface Catch {
+  /** First seed with a violation; null: none within the bound. */
+  readonly seed: number | null
+  readonly violation: string | null
+}
+
+export async function hunt(mutants: readonly Mutant[], seedsMax: number): Promise<Catch> {
+  const { simulate } = await load<typeof import('./simulate.ts')>('test/simulation/simulate.ts', ...mutants)
+  for (let seed = 1; seed <= seedsMax; seed++) {
+    const { violations } = await simulate(seed)
+    if (violations.length > 0) return { seed, violation: violations[0]! }
+  }
+  return { seed: null, violation: null }
+}
