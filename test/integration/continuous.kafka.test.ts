@@ -6,7 +6,17 @@ import { execFileSync } from 'node:child_process'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { planJob } from '@weir/dataflow'
 import { KafkaConnections, KafkaContinuousSink, KafkaSource, listTransactions, offsetCommit } from '@weir/kafka'
-import { attempt, epoch, generation, jobId, subtask, systemClock, systemRandom, type CheckpointId } from '@weir/model'
+import {
+  attempt,
+  epoch,
+  generation,
+  jobId,
+  subtask,
+  systemClock,
+  systemRandom,
+  type CheckpointId,
+  type WeirError,
+} from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { MemoryExchange, MemoryStateStore } from '@weir/runtime/testing'
 import { job, json, kafka, tumbling } from '@weir/sdk'
@@ -155,6 +165,13 @@ class Attempt {
     })
   }
 
+  failure(): Promise<WeirError> {
+    return this.all('failed').then(
+      () => expect.unreachable(),
+      (error: WeirError) => error,
+    )
+  }
+
   async checkpoint(n: number): Promise<SubtaskSnapshot[]> {
     const id: CheckpointId = { generation: generation(1), attempt: attempt(this.#n), epoch: epoch(n) }
     for (const slice of this.slices) slice.trigger(id)
@@ -185,12 +202,12 @@ const committedAt = async (id: string, topic: string) =>
   (await admin.fetchOffsets({ groupId: `weir.${id}.orders`, topics: [topic] }))[0]!.partitions
 
 test(
-  'sums and windows are exact over attempts that vanish, with and without a checkpoint',
+  'sums, windows and dead letters are exact over attempts that vanish, and one that does not',
   { timeout: 60_000 },
   async () => {
     const objects = new Map<string, string>()
     let snapshot: SubtaskSnapshot[] | null = null
-    for (const [i, share] of [0.15, 0.35, 0.5, 0.7].entries()) {
+    for (const [i, share] of [0.1, 0.2, 0.35].entries()) {
       const one = new Attempt(i + 1, objects)
       await one.start(snapshot)
       await one.all('progress', (r) => r.recordsIn > share * PER_PARTITION * (PARTITIONS / PARALLELISM))
@@ -199,8 +216,13 @@ test(
       await one.all('progress', (r) => r.recordsIn > (share + 0.05) * PER_PARTITION * (PARTITIONS / PARALLELISM))
       await one.vanish()
     }
+    // One that is not dead goes on in the middle of everything: the next one fences it.
+    const zombie = new Attempt(8, objects)
+    await zombie.start(snapshot)
+    await zombie.all('progress', (r) => r.recordsIn > 0.45 * PER_PARTITION * (PARTITIONS / PARALLELISM))
     const last = new Attempt(9, objects)
     await last.start(snapshot)
+    expect((await zombie.failure()).code).toMatch(/PRODUCER_FENCED|COMMIT_REFUSED/)
     await last.all('input-ended')
     await last.checkpoint(9)
     await Promise.all(last.slices.map((s) => s.stop('abort')))
