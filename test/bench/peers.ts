@@ -24,12 +24,15 @@ import { request } from '../chaos/points.ts'
 import { jobFile } from '../chaos/round.ts'
 import { World, proxiedKafka } from '../chaos/world.ts'
 import { readCommitted, stuckReaders } from '../e2e/judge.ts'
+import { createTopics } from '../e2e/fleet.ts'
 import { expectation, orderAt } from '../e2e/orders.ts'
 import type { Toxic } from '../e2e/toxic.ts'
 
 const SCENARIOS = ['expired-transaction', 'in-time']
-const ORDERS = 40_000
-const BEFORE = 30_000
+/** Fed after the restart. */
+const AFTER = 10_000
+/** Whoever is not warm by then is not going to be. */
+const BEFORE_MAX = 400_000
 const RATE = 2_000
 const PARTITIONS = 4
 const INTERVAL_MS = 2_000
@@ -224,7 +227,7 @@ async function accident(
     ).length
   const visible = async (): Promise<number> => (await readCommitted(site.kafka, site.output)).length
   await engine.start()
-  const fed = feed.upTo(BEFORE)
+  const fed = feed.upTo(BEFORE_MAX)
   for (const deadline = performance.now() + WARM_TIMEOUT_MS; (await visible()) < WARM;) {
     if (performance.now() > deadline)
       throw new Error(`${WARM} outputs were not visible in time: ${await engine.state()}`)
@@ -236,6 +239,7 @@ async function accident(
   await proxy.holdFrom((bytes) => requests.some((is) => (is as (b: Buffer) => boolean)(bytes)))
   await engine.kill()
   proxy.drop()
+  feed.pause()
   say('killed')
   const killedAt = performance.now()
   if ((await open()) === 0) throw new Error('no transaction was open when it was killed')
@@ -244,9 +248,11 @@ async function accident(
   say('starting again')
   const awayMs = Math.round(performance.now() - killedAt)
   await engine.start()
-  await feed.upTo(ORDERS)
+  const orders = feed.count + AFTER
+  await feed.upTo(orders)
   feed.close()
-  const expected = [...expectation(ORDERS).names].filter((name) => name.startsWith('sums'))
+  const { names, sums } = expectation(orders)
+  const expected = [...names].filter((name) => name.startsWith('sums'))
   let last = -1
   for (let quietSince = performance.now(); performance.now() - quietSince < QUIET_MS;) {
     const now = await visible()
@@ -259,7 +265,6 @@ async function accident(
   await engine.close()
   while ((await open()) > 0) await systemClock.sleep(200) // whoever is killed leaves some to expire
   const [loss, duplicate] = [new NoLoss(new Set(expected)), new NoDuplicate(new Set(expected))]
-  const { sums } = expectation(ORDERS)
   for (const [user, value] of await readCommitted(site.kafka, site.output)) {
     const { sum, count } = value as { sum: number; count: number }
     const name = `sums ${user} #${count}${sums.get(user)?.count === count ? ` = ${sum}` : ''}`
@@ -281,6 +286,7 @@ async function accident(
 class Feed {
   readonly #producers: ChildProcess[]
   #next = 0
+  #paused = false
 
   constructor(brokers: string, topic: string) {
     this.#producers = Array.from({ length: PARTITIONS }, (_, p) =>
@@ -288,9 +294,19 @@ class Feed {
     )
   }
 
+  get count(): number {
+    return this.#next
+  }
+
+  /** Ends the `upTo` under way. */
+  pause(): void {
+    this.#paused = true
+  }
+
   async upTo(count: number): Promise<void> {
+    this.#paused = false
     const [began, from] = [performance.now(), this.#next]
-    while (this.#next < count) {
+    while (this.#next < count && !this.#paused) {
       const due = Math.min(count, from + Math.ceil(((performance.now() - began) / 1_000) * RATE))
       for (; this.#next < due; this.#next++)
         this.#producers[this.#next % PARTITIONS]!.stdin!.write(`${JSON.stringify(orderAt(this.#next))}\n`)
@@ -318,8 +334,7 @@ for (const name of chosen) {
     for (let i = 1; i <= Number(values.runs); i++) {
       const run = systemRandom.nonce().slice(0, 8)
       const [input, output] = [`orders-${run}`, `sums-${run}`]
-      const topics = [input, output].map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 }))
-      await admin.createTopics({ topics })
+      await createTopics(admin, [input, output], PARTITIONS)
       const site = { kafka: server.endpoint, proxied: proxy.address, input, output, run }
       const dir = await mkdtemp(join(tmpdir(), `weir-peer-${name}-`))
       const result = await accident(make(site, dir, world), site, kafka, proxy, values.scenario)
@@ -342,7 +357,7 @@ const table = Object.entries(results).map(([engine, runs]) => ({
   lost: runs.map((r) => r.lost),
   duplicates: runs.map((r) => r.duplicates),
   stuckReaders: runs.map((r) => r.stuckReaders),
-  outputs: runs[0]!.outputs,
+  outputs: runs.map((r) => r.outputs),
   state: [...new Set(runs.map((r) => r.state))],
 }))
 console.log(JSON.stringify({ scenario: values.scenario, results: table }))

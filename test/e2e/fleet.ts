@@ -15,8 +15,27 @@ export const mainJob = new URL('../../apps/examples/src/01-orders.ts', import.me
 
 /** A frozen process accepts connections and never answers. */
 const ANSWER_TIMEOUT_MS = 2_000
+const LEADERS_TIMEOUT_MS = 15_000
 const ask = (url: string): Promise<Response | null> =>
   fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }).catch(() => null)
+
+/** Resolves when they have leaders. kafkajs' own waiting gives up when a new topic is not known yet to the broker it asks. */
+export async function createTopics(
+  admin: ReturnType<KafkaConnections['admin']>,
+  topics: readonly string[],
+  numPartitions: number,
+): Promise<void> {
+  const wanted = topics.map((topic) => ({ topic, numPartitions, replicationFactor: 1 }))
+  await admin.createTopics({ topics: wanted, waitForLeaders: false })
+  for (const deadline = performance.now() + LEADERS_TIMEOUT_MS; ;) {
+    const known = await admin.fetchTopicMetadata({ topics: [...topics] }).catch((error: unknown) => {
+      if (performance.now() > deadline) throw error
+      return null
+    })
+    if (known?.topics.every((t) => t.partitions.every((p) => p.leader >= 0))) return
+    await systemClock.sleep(20)
+  }
+}
 
 export class Fleet {
   readonly run = systemRandom.nonce().slice(0, 8)
@@ -118,9 +137,7 @@ export class Fleet {
 
   async topics(names: readonly string[], partitions = 4): Promise<Record<string, string>> {
     const made = Object.fromEntries(names.map((n) => [n, `${n}-${this.run}`]))
-    await this.#admin.createTopics({
-      topics: Object.values(made).map((topic) => ({ topic, numPartitions: partitions, replicationFactor: 1 })),
-    })
+    await createTopics(this.#admin, Object.values(made), partitions)
     return made
   }
 
