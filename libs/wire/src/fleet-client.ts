@@ -52,6 +52,8 @@ export interface FleetClientDeps {
 
 const RETRY_MIN_MS = 200
 const RETRY_MAX_MS = 2_000
+/** A frozen process accepts connections and answers nothing; gRPC by itself waits 20 s for it. */
+export const JOIN_TIMEOUT_MS = 3_000
 export const MESSAGE_BYTES_MAX = 64 << 20
 const CHANNEL = {
   'grpc.keepalive_time_ms': 2_000,
@@ -116,6 +118,7 @@ export class FleetClient {
   async #membership(address: string, signal: AbortSignal): Promise<Ended> {
     const { stream, close } = (this.#deps.connect ?? overGrpc)(address)
     let stopBeating: Cancel = () => {}
+    let stopWaiting: Cancel = () => {}
     let joined = false
     try {
       return await new Promise<Ended>((resolve, reject) => {
@@ -124,6 +127,8 @@ export class FleetClient {
           resolve({ kind: 'broken', reason: 'the process stops' })
         }
         signal.addEventListener('abort', abort, { once: true })
+        const reason = `${address} did not answer within ${JOIN_TIMEOUT_MS} ms`
+        stopWaiting = this.#deps.clock.after(JOIN_TIMEOUT_MS, () => resolve({ kind: 'broken', reason }))
         stream.on('data', (command: control.Command) => {
           const { body } = command
           if (body?.$case === 'notLeader') return resolve({ kind: 'redirect', to: body.value.leaderAddress })
@@ -131,6 +136,7 @@ export class FleetClient {
           this.#generation = command.generation
           if (body?.$case === 'welcome') {
             joined = true
+            stopWaiting()
             this.#stream = stream
             stopBeating = this.#beat(stream, body.value.heartbeatIntervalMs)
             this.#deps.handlers.joined(id, command.generation as Generation, address)
@@ -161,6 +167,7 @@ export class FleetClient {
       throw asWeirError(thrown, 'JOIN_FAILED', 'invalid')
     } finally {
       stopBeating()
+      stopWaiting()
       this.#stream = null
       stream.on('error', () => undefined) // the cancel below is no news
       stream.cancel()

@@ -4,6 +4,7 @@ import type { SliceCommand } from '@weir/job'
 import { defaultSettings, type DeadLetter } from '@weir/dataflow'
 import { WeirError, attempt, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
 import { control } from '@weir/proto'
+import net from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { FleetClient, FleetServer, type FleetCall, type FleetClientDeps, type Standing } from './index.ts'
 
@@ -144,6 +145,20 @@ test('a wrong token ends the run with its code', async () => {
   await expect(worker([jm.address], 'other').done).rejects.toMatchObject({ code: 'TOKEN_REFUSED', kind: 'invalid' })
   await expect(worker([jm.address]).done).rejects.toMatchObject({ code: 'TOKEN_REFUSED' })
   worker([jm.address], 'secret')
+  expect(await jm.events.next()).toBe('joined 4')
+})
+
+test('a job-manager that is frozen, and so accepts and never answers, is left for the next one', async () => {
+  const frozen = net.createServer()
+  await new Promise<void>((resolve) => frozen.listen(0, '127.0.0.1', resolve))
+  const sockets: net.Socket[] = []
+  frozen.on('connection', (socket) => void sockets.push(socket.on('error', () => undefined)))
+  cleanups.push(() => {
+    for (const socket of sockets) socket.destroy()
+    frozen.close()
+  })
+  const jm = await manager()
+  worker([`127.0.0.1:${(frozen.address() as net.AddressInfo).port}`, jm.address])
   expect(await jm.events.next()).toBe('joined 4')
 })
 
