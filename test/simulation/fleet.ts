@@ -1,7 +1,7 @@
 /** All processes and servers of one simulated cluster. */
 import type { JobRecord } from '@weir/checkpoint'
 import type { Plan } from '@weir/dataflow'
-import { digest, jobId } from '@weir/model'
+import { digest, jobId, type CheckpointId } from '@weir/model'
 import { SimEtcd } from './etcd.ts'
 import { Switchboard } from './exchange.ts'
 import { CLUSTER, JobManagerProcess } from './job-manager.ts'
@@ -28,6 +28,7 @@ export class Fleet {
   readonly jobManagerHosts: string[]
   /** Healing transactions that were committed. */
   healed = 0
+  readonly #attemptOf = new Map<string, number>()
   #serial = 0
   #recordText = ''
   #record: JobRecord | null = null
@@ -77,6 +78,15 @@ export class Fleet {
       this.#record = JSON.parse(text) as JobRecord
     }
     return this.#record!
+  }
+
+  /** A slice is told to take an epoch: within a generation its number is of one attempt for ever (PROTOCOL A1). */
+  triggered({ epoch, generation, attempt }: CheckpointId): void {
+    const name = `epoch ${epoch} of generation ${generation}`
+    const first = this.#attemptOf.get(name) ?? attempt
+    this.#attemptOf.set(name, first)
+    if (first !== attempt)
+      this.world.found('Epochs', `${name} is one of attempt ${first} and one of attempt ${attempt}`)
   }
 
   /** An error nobody handles ends a process; here it is a finding as well. */

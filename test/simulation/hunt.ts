@@ -7,9 +7,11 @@ export interface Catch {
   readonly violation: string | null
 }
 
-export async function hunt(mutants: readonly Mutant[], seedsMax: number): Promise<Catch> {
+/** Seeds 1 to `seedsMax`, in order; `first`, a seed that is known to find it, before all others. */
+export async function hunt(mutants: readonly Mutant[], seedsMax: number, first: number | null = null): Promise<Catch> {
   const { simulate } = await load<typeof import('./simulate.ts')>('test/simulation/simulate.ts', ...mutants)
-  for (let seed = 1; seed <= seedsMax; seed++) {
+  for (let n = first === null ? 1 : 0; n <= seedsMax; n++) {
+    const seed = n === 0 ? first! : n
     const { violations } = await simulate(seed)
     if (violations.length > 0) return { seed, violation: violations[0]! }
   }

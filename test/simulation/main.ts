@@ -5,7 +5,7 @@
 import { parseArgs } from 'node:util'
 import { load } from '../mutation/bundle.ts'
 import { hunt } from './hunt.ts'
-import { allRules } from './mutants.ts'
+import { allRules, type AnyRule } from './mutants.ts'
 import type { SimulationResult } from './simulate.ts'
 
 const { values } = parseArgs({
@@ -42,9 +42,9 @@ async function seedAfterSeed(from: number, seeds: number): Promise<boolean> {
 
 async function mutations(seeds: number, only: readonly string[] | null): Promise<boolean> {
   let missed = 0
-  const names = Object.keys(allRules).filter((name) => only === null || only.includes(name))
+  const names = (Object.keys(allRules) as AnyRule[]).filter((name) => only === null || only.includes(name))
   for (const name of names) {
-    const mutants = allRules[name]!
+    const mutants = allRules[name]
     const { hole, rule } = mutants[0]!
     const { seed, violation } = await hunt(mutants, seeds)
     if (seed === null) missed++

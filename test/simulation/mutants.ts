@@ -24,11 +24,6 @@ export const fleetRules = {
     find: 'return { sequence: this.#sequence, handles: [...this.#prepared] }',
     replace: 'return { sequence: this.#sequence, handles: this.#prepared.slice(-1) }',
   }),
-  leaveOnRestart: rule('A2', 'a restart aborts nothing', {
-    file: 'libs/job/src/moves.ts',
-    find: "if (ending === null) return stop(state, 'leave', 'restart', times)",
-    replace: "if (ending === null) return stop(state, 'abort', 'restart', times)",
-  }),
   epochsNeverReused: rule('A1', 'an epoch number is never used again', {
     file: 'libs/job/src/states/claiming.ts',
     find: 'lastEpoch: Math.max(fresh.lastEpoch, state.coordinator.lastEpoch) as typeof fresh.lastEpoch,',
@@ -219,4 +214,5 @@ export const fleetRules = {
   }),
 } as const
 
-export const allRules: Readonly<Record<string, readonly Mutant[]>> = { ...rules, ...fleetRules }
+export const allRules = { ...rules, ...fleetRules }
+export type AnyRule = keyof typeof allRules

@@ -166,6 +166,7 @@ class Slot {
       case 'run':
         return this.#inTurn(id, 'RUN_FAILED', () => this.#slice!.run(command.peers))
       case 'trigger':
+        this.#fleet.triggered(command.checkpoint)
         return slice?.trigger(command.checkpoint, command.last)
       case 'give-up':
         return slice?.giveUp(command.checkpoint)
