@@ -51,6 +51,7 @@ export class SimEtcd implements Server {
   #backup: { readonly revision: number; readonly entries: ReadonlyMap<string, Entry> } | null = null
   /** Every value a key ever had: for the checkers. */
   readonly history: { readonly key: string; readonly value: string; readonly revision: number }[] = []
+  onPut: (key: string, value: string) => void = () => {}
 
   constructor(world: World) {
     this.#world = world
@@ -73,6 +74,7 @@ export class SimEtcd implements Server {
     this.#entries.set(key, { value, create, mod: revision, lease })
     this.history.push({ key, value, revision })
     this.#world.trace(`etcd put ${key} @${revision}`)
+    this.onPut(key, value)
   }
 
   value(key: string): string | null {

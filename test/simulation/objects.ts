@@ -16,6 +16,8 @@ export class SimS3 implements Server {
   readonly #objects = new Map<string, { readonly bytes: Buffer; readonly etag: string }>()
   /** Every body head.json ever had: for the checkers. */
   readonly heads: { readonly key: string; readonly body: string }[] = []
+  onHead: (body: string) => void = () => {}
+  onDelete: (key: string) => void = () => {}
 
   constructor(world: World) {
     this.#world = world
@@ -30,7 +32,11 @@ export class SimS3 implements Server {
     // As S3 does: equal bodies have equal tags (PROTOCOL A7).
     const etag = `"${createHash('md5').update(bytes).digest('hex')}"`
     this.#objects.set(key, { bytes, etag })
-    if (key.endsWith('head.json')) this.heads.push({ key, body: bytes.toString('utf8') })
+    if (key.endsWith('head.json')) {
+      const body = bytes.toString('utf8')
+      this.heads.push({ key, body })
+      this.onHead(body)
+    }
     return { kind: 'stored', etag }
   }
 
@@ -45,7 +51,7 @@ export class SimS3 implements Server {
 
   delete(key: string): void {
     this.#world.trace(`s3 delete ${key}`)
-    this.#objects.delete(key)
+    if (this.#objects.delete(key)) this.onDelete(key)
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Head, Manifest, ManifestRef } from '@weir/checkpoint'
 import type { PreparedHandle } from '@weir/dataflow'
 import { Fencing, InOrder, NoDuplicate, NoLoss, StuckReader, broken } from '../checkers/index.ts'
+import { Onlooker } from './along.ts'
 import { climateOf } from './climate.ts'
 import { RESTORED } from './etcd.ts'
 import { Faults } from './faults.ts'
@@ -51,7 +52,11 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
     const value = Buffer.from(JSON.stringify(recordAt(id)))
     kafka.feed(IN, id % PARALLELISM, [{ key: Buffer.from(key), value, timestamp: 1_750_000_000_000 + id }])
   }
-  kafka.onCommit = (transaction) => permitted(fleet, transaction)
+  const onlooker = new Onlooker(fleet)
+  kafka.onCommit = (transaction) => {
+    permitted(fleet, transaction)
+    onlooker.commit(transaction)
+  }
   const died = (error: unknown): void => world.found('Unhandled', (error as Error).stack ?? String(error))
   process.on('unhandledRejection', died)
   try {
