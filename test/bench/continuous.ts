@@ -15,7 +15,7 @@ import { stackEndpoints } from '../stack/endpoints.ts'
 
 const RATE = Number(process.env['BENCH_RATE'] ?? 5_000)
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 20)
-const WARM_UP_SECONDS = 5
+const WARM_UP_SECONDS = 10
 const USERS = 10_000
 /** Commit interval, ms → goal for p99, ms. */
 const GOALS: readonly (readonly [intervalMs: number, p99Ms: number])[] = [

@@ -50,6 +50,8 @@ test('the continuous scope and a key without a shuffle are two words', () => {
   const { stages, summary } = planJob(fees)
   expect(stages).toHaveLength(1)
   expect(summary.settings.commit).toEqual({ scope: 'continuous', intervalMs: 100 })
+  // Its checkpoints commit nothing: by time is enough, unless asked for.
+  expect(summary.settings.checkpoint.everyRecords).toBeNull()
   expect(planJob(settlement).summary.settings.commit).toEqual({ scope: 'epoch' })
 })
 

@@ -79,6 +79,9 @@ export interface Tumbling {
 }
 export const tumbling = (size: Duration): Tumbling => ({ type: 'tumbling', sizeMs: durationMs(size) })
 
+/** In the continuous scope a checkpoint commits nothing and only bounds what a restart replays: by time is enough. */
+const CHECKPOINT_OF_CONTINUOUS = { everyRecords: null } as const
+
 /** A job: `export default job('settlement', (flow) => { … })`. Throws `BUILD_ASYNC` (invalid) for an async builder. */
 export function job(name: string, build: (flow: Flow) => void): JobDefinition
 export function job(name: string, settings: Settings, build: (flow: Flow) => void): JobDefinition
@@ -103,7 +106,11 @@ export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flo
         settings.commit?.scope === 'continuous'
           ? { intervalMs: COMMIT_INTERVAL_MS_DEFAULT, ...settings.commit }
           : (settings.commit ?? defaultSettings.commit),
-      checkpoint: { ...defaultSettings.checkpoint, ...settings.checkpoint },
+      checkpoint: {
+        ...defaultSettings.checkpoint,
+        ...(settings.commit?.scope === 'continuous' && CHECKPOINT_OF_CONTINUOUS),
+        ...settings.checkpoint,
+      },
       restart: { ...defaultSettings.restart, ...settings.restart },
       deadLetters: settings.deadLetters ? topicOf(settings.deadLetters.descriptor) : null,
       audit: receiptsOf(name, settings.audit, graph.nodes),
