@@ -1,7 +1,8 @@
 /**
  * `npm run bench -- continuous`: from a record's hand-over to a producer until its output reaches an outside reader with
  * `read_committed`, at 5,000 records/s through the whole fleet (job-manager, task-manager with two slots, checkpoints to S3).
- * Producer and reader are kcat (librdkafka).
+ * Producer and reader are kcat (librdkafka). Every interval is measured three times in turn, each figure is the median:
+ * the first round meets a broker that has just started.
  */
 import { spawn, execFileSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -15,6 +16,7 @@ import { stackEndpoints } from '../stack/endpoints.ts'
 
 const RATE = Number(process.env['BENCH_RATE'] ?? 5_000)
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 20)
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
 const WARM_UP_SECONDS = 10
 const USERS = 10_000
 /** Commit interval, ms → goal for p99, ms. */
@@ -37,8 +39,8 @@ interface Latencies {
   readonly sorted: readonly number[]
 }
 
-async function measure(intervalMs: number): Promise<Latencies> {
-  const name = `continuous-${intervalMs}-${run}`
+async function measure(intervalMs: number, round: number): Promise<Latencies> {
+  const name = `continuous-${intervalMs}-${round}-${run}`
   const [orders, sums] = [`orders-${name}`, `sums-${name}`]
   await admin.createTopics({
     topics: [orders, sums].map((topic) => ({ topic, numPartitions: 4, replicationFactor: 1 })),
@@ -118,25 +120,34 @@ async function running(http: string, name: string): Promise<void> {
   }
 }
 
-const figures: object[] = []
+/** interval, ms → its p50 and p99 of every round, ms. */
+const measured = new Map(GOALS.map(([intervalMs]) => [intervalMs, { p50: [] as number[], p99: [] as number[] }]))
 await admin.connect()
 try {
-  for (const [intervalMs, goal] of GOALS) {
-    const { sorted, sent } = await measure(intervalMs)
-    const at = (q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!
-    const show = [0.5, 0.9, 0.99, 0.999].map((q) => `p${q * 100} ${at(q).toFixed(1)}`).join(', ')
-    console.error(`every ${intervalMs} ms: ${show}, highest ${sorted.at(-1)!.toFixed(1)} ms; ${sent} records`)
-    const figure = (name: string, value: number, most: number | null): object => ({
-      name: `interval ${intervalMs} ms: ${name}`,
-      value: Number(value.toPrecision(4)),
-      goal: most,
-      holds: most === null || value <= most,
-    })
-    figures.push(figure('p50 ms', at(0.5), null), figure('p99 ms', at(0.99), goal))
+  for (let round = 1; round <= ROUNDS; round++) {
+    for (const [intervalMs] of GOALS) {
+      const { sorted, sent } = await measure(intervalMs, round)
+      const at = (q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!
+      const show = [0.5, 0.9, 0.99, 0.999].map((q) => `p${q * 100} ${at(q).toFixed(1)}`).join(', ')
+      console.error(`every ${intervalMs} ms: ${show}, highest ${sorted.at(-1)!.toFixed(1)} ms; ${sent} records`)
+      measured.get(intervalMs)!.p50.push(at(0.5))
+      measured.get(intervalMs)!.p99.push(at(0.99))
+    }
   }
 } finally {
   await admin.disconnect()
   await kafka.close()
   await rm(dir, { recursive: true, force: true })
 }
+const median = (of: readonly number[]): number => of.toSorted((a, b) => a - b)[Math.floor(of.length / 2)]!
+const figures = GOALS.flatMap(([intervalMs, goal]) => {
+  const { p50, p99 } = measured.get(intervalMs)!
+  const figure = (name: string, value: number, most: number | null): object => ({
+    name: `interval ${intervalMs} ms: ${name}`,
+    value: Number(value.toPrecision(4)),
+    goal: most,
+    holds: most === null || value <= most,
+  })
+  return [figure('p50 ms', median(p50), null), figure('p99 ms', median(p99), goal)]
+})
 console.log(JSON.stringify({ bench: 'continuous', figures }))

@@ -57,6 +57,13 @@ test('the first record is committed at once, the next ones an interval after it'
   ])
 })
 
+test('a late seal does not make the later ones late; one an interval behind begins anew', () => {
+  const late = [advanced(0), ended(5), advanced(30), woken(112), ended(115), advanced(120), woken(200)]
+  expect(tell(late).flat()).toEqual(['seal 1', 'wake in 70', 'seal 2', 'wake in 80', 'seal 3'])
+  const stalled = [advanced(0), ended(5), advanced(30), woken(205), ended(210), advanced(220)]
+  expect(tell(stalled).flat()).toEqual(['seal 1', 'wake in 70', 'seal 2', 'wake in 85'])
+})
+
 test('input without output is committed too: the offsets move', () => {
   expect(tell([advanced(0), ended(5)])).toEqual([['seal 1'], []])
 })

@@ -16,7 +16,8 @@
  *   broker holds writes of an id whose transaction is being completed.
  * - *A barrier is covered* when everything read before it is committed (PROTOCOL A17), so a checkpoint is never ahead of
  *   the committed offsets.
- * - After a pause the first record is not kept waiting: the interval is a minimum between two seals.
+ * - After a pause the first record is not kept waiting. Seals follow each other on a grid of intervals: one that comes late
+ *   (a busy slot, a timer) does not make all the later ones later, which would be added to every record's way.
  */
 import type { CheckpointId } from '@weir/model'
 
@@ -29,8 +30,8 @@ export interface ContinuousCommitState {
   readonly ending: number | null
   /** Every transaction up to here is committed. */
   readonly ended: number
-  /** Monotonic ms of the last seal; null before the first. */
-  readonly sealedAtMs: number | null
+  /** When the next seal is due, monotonic ms; null before the first. */
+  readonly dueAtMs: number | null
   /** A wake-up is under way. */
   readonly armed: boolean
   /** Barriers in order, each with the last transaction that holds input from before it. */
@@ -77,7 +78,7 @@ export const continuousCommit = (intervalMs: number, ended: number): ContinuousC
   open: 'clean',
   ending: null,
   ended,
-  sealedAtMs: null,
+  dueAtMs: null,
   armed: false,
   barriers: [],
   draining: false,
@@ -127,8 +128,8 @@ function sealIfDue(state: ContinuousCommitState, now: number): ContinuousCommitS
   if (state.open !== 'whole') {
     return state.draining ? { state, effects: [{ type: 'drained', whole: state.open === 'clean' }] } : still(state)
   }
-  const { sequence, sealedAtMs, intervalMs } = state
-  const waitMs = sealedAtMs === null ? 0 : sealedAtMs + intervalMs - now
+  const { sequence, dueAtMs } = state
+  const waitMs = dueAtMs === null ? 0 : dueAtMs - now
   const urgent = state.draining || state.barriers.length > 0
   if (waitMs > 0 && !urgent) {
     return state.armed
@@ -136,9 +137,15 @@ function sealIfDue(state: ContinuousCommitState, now: number): ContinuousCommitS
       : { state: { ...state, armed: true }, effects: [{ type: 'wake', afterMs: waitMs }] }
   }
   return {
-    state: { ...state, sequence: sequence + 1, open: 'clean', ending: sequence, sealedAtMs: now },
+    state: { ...state, sequence: sequence + 1, open: 'clean', ending: sequence, dueAtMs: nextDue(state, now) },
     effects: [{ type: 'seal', sequence }],
   }
+}
+
+/** On the grid, but for a seal before its time (asked for by a barrier) or an interval and more behind it: then a new grid begins. */
+function nextDue({ dueAtMs, intervalMs }: ContinuousCommitState, now: number): number {
+  const onGrid = dueAtMs !== null && now >= dueAtMs && now < dueAtMs + intervalMs
+  return (onGrid ? dueAtMs : now) + intervalMs
 }
 
 const still = (state: ContinuousCommitState): ContinuousCommitStep => ({ state, effects: [] })
