@@ -3,6 +3,7 @@
  * (only in the bundle). A graph is immutable; `edges` go from lower to higher index, so node order is topological.
  */
 import type { Key, OperatorUid } from '@weir/model'
+import type { StateSchema } from './state-schema.ts'
 
 /** Configuration of a connector: JSON. `connector` picks the adapter (`kafka`, `datagen`, `log`). */
 export interface ConnectorDescriptor {
@@ -61,6 +62,8 @@ export interface ReduceNode {
   readonly uid: OperatorUid
   readonly initial: unknown
   readonly reduce: (accumulator: unknown, value: unknown) => unknown
+  /** Of the accumulators. */
+  readonly schema?: StateSchema<unknown> | undefined
 }
 /** Emits one `{ start, end, value }` per key and window when the watermark passes its end. */
 export interface WindowNode {
@@ -70,6 +73,8 @@ export interface WindowNode {
   readonly aggregate: { readonly initial: unknown; readonly add: (accumulator: unknown, value: unknown) => unknown }
   /** Shown and hashed: `count`, `reduce`. */
   readonly aggregateName: string
+  /** Of the accumulators. */
+  readonly schema?: StateSchema<unknown> | undefined
 }
 export interface SinkNode {
   readonly kind: 'sink'

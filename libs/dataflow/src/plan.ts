@@ -3,6 +3,7 @@
  * sends, the job-manager places and everybody hashes). Client and task-manager plan on their own and must agree.
  */
 import type { JobDefinition, JobSettings, LogicalGraph } from './graph.ts'
+import type { PlannedState } from './state-schema.ts'
 
 /** Nodes between two exchanges, run as plain calls in one task. Indices are into the graph's nodes. */
 export interface Stage {
@@ -32,6 +33,8 @@ export interface PlanSummary {
     readonly kind: string
     readonly config: unknown
     readonly stage: number
+    /** What it keeps by key. Absent: nothing. */
+    readonly states?: readonly PlannedState[]
   }[]
   readonly edges: LogicalGraph['edges']
   readonly stages: number

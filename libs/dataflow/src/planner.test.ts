@@ -4,6 +4,7 @@ import type { GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
 import { thrown } from './operators/fixture.ts'
 import { planJob, planSummaryOf } from './planner.ts'
 import { defaultSettings } from './settings.ts'
+import { stateSchema } from './state-schema.ts'
 
 const node = {
   source: (uid: string): GraphNode => ({
@@ -136,6 +137,24 @@ test('the summary is plain data and says where every node runs', () => {
     initial: 0,
   })
   expect(planSummaryOf(settlement())).toEqual(summary)
+})
+
+test('a plan says which states there are and which versions a build reads; the graph hash follows', () => {
+  const { graph, ...rest } = settlement()
+  const schema = stateSchema<number>('balance', 2).next(String)
+  const balance = { ...node.reduce('balance', 0), schema } as GraphNode
+  const versioned = planJob({ ...rest, graph: { ...graph, nodes: graph.nodes.with(3, balance) } })
+  expect(versioned.summary.nodes.map(({ states }) => states).filter((states) => states !== undefined)).toEqual([
+    [{ name: 'accumulator', schema: { name: 'balance', version: 3, since: 2 } }],
+    [{ name: 'window', schema: null }],
+  ])
+  expect(versioned.canonical).not.toBe(planJob(settlement()).canonical)
+  for (const bad of [stateSchema('a b'), stateSchema('a', 0), stateSchema('a', 1.5)]) {
+    const nodes = graph.nodes.with(3, { ...balance, schema: bad } as GraphNode)
+    expect(thrown(() => planJob({ ...rest, graph: { ...graph, nodes } }))).toMatchObject({
+      code: 'STATE_SCHEMA_INVALID',
+    })
+  }
 })
 
 test('two plans of one job have one canonical text; another window, accumulator or setting has another', () => {

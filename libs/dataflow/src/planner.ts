@@ -14,6 +14,7 @@ import { checkContinuousScope } from './continuous-scope.ts'
 import type { ConnectorDescriptor, GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
+import { plannedStates, statesOf } from './state-schema.ts'
 
 /** Names in object keys, transactional ids and consumer groups: bounded, and safe in all of them. */
 const UID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
@@ -23,8 +24,8 @@ export const GRAPH_NODES_MAX = 1_000
 /**
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
- * `GRAPH_KEYED_BY_SOURCE`, `CONTINUOUS_SCOPE_REFUSED`, `GRAPH_NODE_INVALID`, `DEAD_LETTERS_INVALID`, `AUDIT_INVALID`, `NOT_CANONICAL` (a
- * descriptor that is not plain JSON).
+ * `GRAPH_KEYED_BY_SOURCE`, `CONTINUOUS_SCOPE_REFUSED`, `GRAPH_NODE_INVALID`, `STATE_SCHEMA_INVALID`, `DEAD_LETTERS_INVALID`,
+ * `AUDIT_INVALID`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
   if (!isJobId(job.name)) {
@@ -47,7 +48,11 @@ export function planJob(job: JobDefinition): Plan {
     version: 1,
     name: job.name,
     settings: job.settings,
-    nodes: nodes.map((node, i) => ({ uid: node.uid, kind: node.kind, config: configOf(node), stage: stageOf[i]! })),
+    nodes: nodes.map((node, i) => {
+      const states = plannedStates(node)
+      const { uid, kind } = node
+      return { uid, kind, config: configOf(node), stage: stageOf[i]!, ...(states.length > 0 && { states }) }
+    }),
     edges,
     stages: stages.length,
     sources: nodes.filter((node) => node.kind === 'source').map((node) => node.uid),
@@ -104,6 +109,16 @@ function checkNode(node: GraphNode): void {
     const rate = node.recordsPerSecond
     if (rate !== null && !(Number.isFinite(rate) && rate > 0)) {
       throw invalid(`recordsPerSecond is ${rate}; it must be a number above 0, or null for no limit.`)
+    }
+  }
+  for (const { name: state, schema } of statesOf(node)) {
+    if (schema === null) continue
+    const { name, since } = schema
+    if (!UID.test(name) || !(Number.isSafeInteger(since) && since > 0)) {
+      throw refused('STATE_SCHEMA_INVALID', { uid: node.uid, state, name, since }, [
+        `the schema of state "${state}" of ${node.kind} "${node.uid}" is called ${JSON.stringify(name)} and begins at version ${since}: use 1 to 63 of`,
+        'A-Z, a-z, 0-9, ".", "_", "-" for its name and a whole number above 0 for its first version.',
+      ])
     }
   }
 }

@@ -16,6 +16,7 @@ import { MemoryKeyedStates } from './memory-state.ts'
 import type { WindowResult } from './operator.ts'
 import { operatorFor } from './operators/index.ts'
 import type { OperatorNode } from './operators/index.ts'
+import type { StateSchema } from './state-schema.ts'
 import { isTimestamp, refuseNone, timestampInvalid } from './user-code.ts'
 import { SplitWatermarks } from './watermarks.ts'
 
@@ -82,19 +83,26 @@ export const keyBy = <A, K extends Key>(key: (value: A) => K): Transform<A, Keye
 export const keyedBySource = <A, K extends Key>(key: (value: A) => K): Transform<A, Keyed<K, A>> =>
   one({ kind: 'keyedBySource', uid: null, key: key as (value: unknown) => Key })
 
+/** What a fold may be given besides: the schema of its accumulators. */
+export interface FoldOptions<S> {
+  readonly schema?: StateSchema<S>
+}
+
 /** A running fold per key: one output per record. `uid` names its state. */
 export const reduce = <K extends Key, A, S>(
   uid: string,
   initial: S,
   f: (accumulator: S, value: A) => S,
+  options: FoldOptions<S> = {},
 ): Transform<Keyed<K, A>, S> =>
-  one({ kind: 'reduce', uid, initial, reduce: f as (accumulator: unknown, value: unknown) => unknown })
+  one({ kind: 'reduce', uid, initial, reduce: f as (accumulator: unknown, value: unknown) => unknown, ...options })
 
 /** One output per key and window, when the watermark passes the window's end. */
 export const windowReduce = <K extends Key, A, S>(
   window: TumblingSpec,
   initial: S,
   f: (accumulator: S, value: A) => S,
+  options: FoldOptions<S> = {},
 ): Transform<Keyed<K, A>, WindowResult<S>> =>
   one({
     kind: 'window',
@@ -102,6 +110,7 @@ export const windowReduce = <K extends Key, A, S>(
     window,
     aggregate: { initial, add: f as (accumulator: unknown, value: unknown) => unknown },
     aggregateName: 'reduce',
+    ...options,
   })
 
 export const windowCount = <K extends Key, A>(window: TumblingSpec): Transform<Keyed<K, A>, WindowResult<number>> =>

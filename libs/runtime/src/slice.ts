@@ -26,6 +26,7 @@ import {
   readBatch,
   recordAt,
   refuseNone,
+  statesOf,
   watermarkCuts,
   watermarkQuantumMs,
   type ChainedSink,
@@ -494,7 +495,7 @@ export class Slice {
 
   async #restoreStage(run: StageRun, snapshot: SubtaskSnapshot | null): Promise<void> {
     const { index } = run.stage
-    if (run.stage.nodes.some((i) => ['reduce', 'window'].includes(this.#node(i).kind))) {
+    if (run.stage.nodes.some((i) => statesOf(this.#node(i)).length > 0)) {
       run.state = await this.#deps.openState(index, this.#context(this.#node(run.stage.head).uid))
       const stored = (snapshot?.segments as readonly StageSegments[] | undefined)?.find((s) => s.stage === index)
       await run.state.restore(stored?.chain ?? [])

@@ -7,9 +7,12 @@ export {
   map,
   reduce,
   run,
+  stateSchema,
   windowCount,
   windowReduce,
+  type FoldOptions,
   type Keyed,
+  type StateSchema,
   type Transform,
   type WindowResult,
 } from '@weir/dataflow'

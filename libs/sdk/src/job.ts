@@ -6,6 +6,7 @@ import {
   COMMIT_INTERVAL_MS_DEFAULT,
   defaultSettings,
   type ConnectorDescriptor,
+  type FoldOptions,
   type GraphNode,
   type JobDefinition,
   type JobSettings,
@@ -61,7 +62,12 @@ export type Applied<R> = [R] extends [Keyed<Key, infer V>] ? KeyedStream<V> : St
 
 export interface KeyedStream<T> {
   /** Emits the new accumulator for every record. Return new values, never change the old one. `uid` names its state. */
-  reduce<A>(uid: string, initial: A, reduce: (accumulator: A, value: T) => A): Stream<A>
+  reduce<A>(
+    uid: string,
+    initial: A,
+    reduce: (accumulator: A, value: T) => A,
+    options?: FoldOptions<NoInfer<A>>,
+  ): Stream<A>
   window(window: Tumbling): WindowedStream<T>
   /** Goes on with a transform that begins with a fold or a window. */
   apply<K extends Key, R>(transform: Transform<Keyed<K, T>, R>): Applied<R>
@@ -70,7 +76,12 @@ export interface KeyedStream<T> {
 export interface WindowedStream<T> {
   /** One result per key and window, when the watermark passes its end. */
   count(uid?: string): Stream<WindowResult<number>>
-  reduce<A>(uid: string, initial: A, reduce: (accumulator: A, value: T) => A): Stream<WindowResult<A>>
+  reduce<A>(
+    uid: string,
+    initial: A,
+    reduce: (accumulator: A, value: T) => A,
+    options?: FoldOptions<NoInfer<A>>,
+  ): Stream<WindowResult<A>>
 }
 
 export interface Tumbling {
@@ -177,8 +188,8 @@ class GraphBuilder {
     type Fold = (accumulator: unknown, value: unknown) => unknown
     return {
       apply: (transform) => this.#apply(at, transform),
-      reduce: (uid, initial, reduce) =>
-        this.#stream(this.#add(at, { kind: 'reduce', initial, reduce: reduce as Fold }, uid)),
+      reduce: (uid, initial, reduce, options) =>
+        this.#stream(this.#add(at, { kind: 'reduce', initial, reduce: reduce as Fold, ...options }, uid)),
       window: (window) => ({
         count: (uid) =>
           this.#stream(
@@ -193,11 +204,17 @@ class GraphBuilder {
               uid,
             ),
           ),
-        reduce: (uid, initial, reduce) =>
+        reduce: (uid, initial, reduce, options) =>
           this.#stream(
             this.#add(
               at,
-              { kind: 'window', window, aggregate: { initial, add: reduce as Fold }, aggregateName: 'reduce' },
+              {
+                kind: 'window',
+                window,
+                aggregate: { initial, add: reduce as Fold },
+                aggregateName: 'reduce',
+                ...options,
+              },
               uid,
             ),
           ),

@@ -1,0 +1,130 @@
+/**
+ * Versions of what a state holds. A schema says which version a build writes and how it reads older ones, a step at a time:
+ *
+ *     const balance = stateSchema<number>('balance')                    // version 1: a sum
+ *       .next((sum) => ({ sum, currency: 'EUR' }))                      // version 2
+ *       .next(({ sum, currency }) => ({ [currency]: sum }))             // version 3, what operators see
+ *
+ * Versions are counted by the steps, so none can be missing between two; types flow through them. Steps nobody needs any
+ * more are left out from the front: `stateSchema<Now>('balance', 3)` reads nothing before version 3. A state without a
+ * schema is of version 1 and has no name: a schema may be given to it later.
+ *
+ * Values are migrated when a job is restored, before anything is read: a step that throws stops a start, not a running job,
+ * and after the next checkpoint no old value is left anywhere (measured in CHANGELOG.md). Steps must be pure: a restore
+ * that is repeated runs them again.
+ */
+import { WeirError } from '@weir/model'
+import type { GraphNode } from './graph.ts'
+import { REDUCE_STATE } from './operators/reduce.ts'
+import { WINDOW_STATE } from './operators/tumbling-window.ts'
+
+/** How values of type `V` are written, and older ones read. Immutable. */
+export interface StateSchema<V> {
+  readonly kind: 'weir.schema'
+  /** Stored beside the version: values of another name are refused. */
+  readonly name: string
+  /** Of what is written. */
+  readonly version: number
+  /** The oldest version that is read. */
+  readonly since: number
+  /** `steps[i]` makes version `since + i + 1` of version `since + i`. */
+  readonly steps: readonly ((old: unknown) => unknown)[]
+  /** The version after this one. `migrate` makes its values; pure, and never changes what it is given. */
+  next<W>(migrate: (old: V) => W): StateSchema<W>
+}
+
+/** @param since version of the first values that are read: 1, or higher where older steps are given up */
+export const stateSchema = <V>(name: string, since = 1): StateSchema<V> => schemaOf(name, since, [])
+
+function schemaOf<V>(name: string, since: number, steps: StateSchema<V>['steps']): StateSchema<V> {
+  return Object.freeze({
+    ...{ kind: 'weir.schema' as const, name, since, version: since + steps.length, steps: Object.freeze([...steps]) },
+    next: <W>(migrate: (old: V) => W) => schemaOf<W>(name, since, [...steps, migrate as (old: unknown) => unknown]),
+  })
+}
+
+/** Beside stored values. JSON. Null: of a state without a schema, which is version 1. */
+export interface StoredSchema {
+  readonly name: string
+  readonly version: number
+}
+/** What a build reads of a state: a schema without its functions. JSON. */
+export interface KnownSchema extends StoredSchema {
+  readonly since: number
+}
+
+export interface StateDeclaration {
+  readonly name: string
+  readonly schema: StateSchema<unknown> | null
+}
+/** One in a plan. JSON. */
+export interface PlannedState {
+  readonly name: string
+  readonly schema: KnownSchema | null
+}
+
+/** The states an operator keeps by key; empty: it keeps none. */
+export function statesOf(node: GraphNode): readonly StateDeclaration[] {
+  switch (node.kind) {
+    case 'reduce':
+      return [{ name: REDUCE_STATE, schema: node.schema ?? null }]
+    case 'window':
+      return [{ name: WINDOW_STATE, schema: node.schema ?? null }]
+    default:
+      return []
+  }
+}
+
+export const plannedStates = (node: GraphNode): readonly PlannedState[] =>
+  statesOf(node).map(({ name, schema }) => ({ name, schema: schema && knownOf(schema) }))
+
+export const knownOf = ({ name, version, since }: StateSchema<unknown>): KnownSchema => ({ name, version, since })
+
+/**
+ * `current`: read as they are; `migrates`: by steps; `newer`: written by a later build; `too-old`: the step from their
+ * version on is not in this build; `other`: they are of a schema of another name.
+ */
+export type SchemaVerdict = 'current' | 'migrates' | 'newer' | 'too-old' | 'other'
+
+export function judgeSchema(stored: StoredSchema | null, known: KnownSchema | null): SchemaVerdict {
+  if (stored !== null && known !== null && stored.name !== known.name) return 'other'
+  const found = stored?.version ?? 1
+  const { version, since } = known ?? { version: 1, since: 1 }
+  if (found > version) return 'newer'
+  if (found < since) return 'too-old'
+  return found === version ? 'current' : 'migrates'
+}
+
+/** Null for `current` and `migrates`. */
+export function schemaRefused(
+  place: { readonly operatorUid: string; readonly state: string },
+  stored: StoredSchema | null,
+  known: KnownSchema | null,
+): WeirError | null {
+  const verdict = judgeSchema(stored, known)
+  if (verdict === 'current' || verdict === 'migrates') return null
+  const { operatorUid, state } = place
+  const facts = { kind: 'invalid' as const, operatorUid, state, stored, known }
+  const found = stored?.version ?? 1
+  const at = `state "${state}" of operator "${operatorUid}" is stored as`
+  switch (verdict) {
+    case 'newer':
+      return new WeirError(
+        { code: 'STATE_SCHEMA_NEWER', ...facts },
+        `${at} version ${found}, this build knows versions up to ${known?.version ?? 1}: it was written by a later build. Deploy that build or ` +
+          'a later one, or start from an epoch before it.',
+      )
+    case 'too-old':
+      return new WeirError(
+        { code: 'STATE_MIGRATION_MISSING', ...facts },
+        `${at} version ${found}, this build reads from version ${known!.since} on: put the steps from ${found} to ${known!.since} back in (stateSchema("` +
+          `${known!.name}", ${found}).next(…)), or first deploy a build that has them and let it take a checkpoint.`,
+      )
+    case 'other':
+      return new WeirError(
+        { code: 'STATE_SCHEMA_OTHER', ...facts },
+        `${at} "${stored!.name}" version ${found}, this build calls it "${known!.name}". If they are the same values, give the schema its name back; ` +
+          'if they are others, give the operator another uid.',
+      )
+  }
+}
