@@ -125,6 +125,7 @@ export const specFor = ({ sinks }: Bounds): JobSpec => ({
       ...defaultSettings,
       parallelism: sinks,
       checkpoint: {
+        ...defaultSettings.checkpoint,
         intervalMs: 0,
         everyRecords: null,
         minPauseMs: 0,

@@ -166,7 +166,14 @@ function settingsOf(
     arbiter: c.is(0.25) ? 's3' : 'etcd',
     parallelism: PARALLELISM,
     maxParallelism: 16,
-    checkpoint: { intervalMs, everyRecords: null, minPauseMs: 0, alignTimeoutMs, toleratedAborts },
+    checkpoint: {
+      ...defaultSettings.checkpoint,
+      intervalMs,
+      everyRecords: null,
+      minPauseMs: 0,
+      alignTimeoutMs,
+      toleratedAborts,
+    },
     transactionTimeoutMs: c.pick([needed, needed * 2, 60_000]),
     recoveryBudgetMs: 3_000,
     // The faults are many, the strategy is not what is judged here.

@@ -18,6 +18,22 @@ export interface SubtaskSnapshot {
   readonly watermarks: Readonly<Record<string, number>>
   /** Records read by this slice's sources since the job began. */
   readonly recordsIn: number
+  /** Only of an epoch whose barriers have overtaken records here; to restore one, see `inFlightFor`. */
+  readonly inFlight?: readonly InFlightRef[]
+}
+
+/** Records that a barrier has overtaken in one slice: an object, named and counted like a segment of state. */
+export interface InFlightRef {
+  readonly key: string
+  readonly bytes: number
+  /** Hex, of the stored bytes: verified at restore. */
+  readonly sha256: string
+  /** The slice that stored it, in a job of this many. */
+  readonly subtask: Subtask
+  readonly parallelism: number
+  readonly records: number
+  /** Sent by this slice's stages and not put on the wire yet: of keys of any slice. Otherwise all are this slice's own. */
+  readonly hasUnsent: boolean
 }
 export interface SinkSnapshot {
   readonly sequence: number

@@ -36,6 +36,13 @@ const manifest = (n: number, chain: readonly string[], of: { g?: number; a?: num
     },
   ],
 })
+const withInFlight = (m: Manifest, key: string): Manifest => ({
+  ...m,
+  subtasks: m.subtasks.map((s) => ({
+    ...s,
+    inFlight: [{ key, bytes: 1, sha256: '', subtask: s.subtask, parallelism: 1, records: 1, hasUnsent: false }],
+  })),
+})
 const refOf = (m: Manifest): ManifestRef => ({
   ...{ epoch: m.epoch, generation: m.generation, attempt: m.attempt, parentEpoch: m.parentEpoch },
   key: key(m.epoch, m.generation, m.attempt, 'manifest.json'),
@@ -226,4 +233,15 @@ test('whatever happens, nothing is deleted that a kept or later epoch names, and
     }),
     { numRuns: 300 },
   )
+})
+
+test('A22: records in flight are named, kept and listed like segments of state', () => {
+  const line = new Line()
+  const flying = key(1, 1, 1, 'in-flight-0.bin')
+  line.publish(withInFlight(manifest(1, [key(1)]), flying), 0)
+  expect([...namesOf(line.kept[0]!.manifest!)]).toEqual([key(1), flying])
+  for (let n = 2; n <= RETAINED_EPOCHS; n++) line.publish(manifest(n, [key(1)]), n)
+  expect(line.listed).toEqual([])
+  line.publish(manifest(RETAINED_EPOCHS + 1, [key(1)]), RETAINED_EPOCHS + 1)
+  expect(line.kept[0]!.manifest!.retention!.unreferenced.map((entry) => entry.key)).toContain(flying)
 })

@@ -42,8 +42,11 @@ export interface StoredSegment {
   /** Hex, of the whole object. */
   readonly sha256: string
 }
-export const segmentsOf = (snapshot: SubtaskSnapshot): readonly StoredSegment[] =>
-  (snapshot.segments as readonly { readonly chain: readonly StoredSegment[] }[]).flatMap(({ chain }) => chain)
+/** Every object under the subtask's part of an epoch: of its state, and what was in flight. */
+export const segmentsOf = (snapshot: SubtaskSnapshot): readonly StoredSegment[] => [
+  ...(snapshot.segments as readonly { readonly chain: readonly StoredSegment[] }[]).flatMap(({ chain }) => chain),
+  ...(snapshot.inFlight ?? []),
+]
 
 export function namesOf(manifest: Manifest): Set<string> {
   return new Set(manifest.subtasks.flatMap(segmentsOf).map(({ key }) => key))

@@ -108,6 +108,10 @@ export interface JobSettings {
     readonly minPauseMs: number
     readonly alignTimeoutMs: number
     readonly toleratedAborts: number
+    /** Barriers overtake records on keyed edges at once; what they overtake is stored with the epoch. */
+    readonly unaligned: boolean
+    /** Barriers are aligned, and overtake when that takes longer; 0 = at once; null = never, unless `unaligned`. */
+    readonly alignedTimeoutMs: number | null
   }
   /**
    * What a transaction holds. `epoch`: output of one checkpoint, committed when it is published; any graph. `continuous`:

@@ -4,6 +4,7 @@
  */
 import type { JobDefinition, JobSettings, LogicalGraph } from './graph.ts'
 import type { PlannedState } from './state-schema.ts'
+import type { UnalignedPlan } from './unaligned.ts'
 
 /** Nodes between two exchanges, run as plain calls in one task. Indices are into the graph's nodes. */
 export interface Stage {
@@ -63,6 +64,8 @@ export interface Plan {
   readonly stages: readonly Stage[]
   readonly deadLetters: DeadLetterPlan | null
   readonly audit: AuditPlan | null
+  /** Where barriers may overtake records (`unaligned.ts`). */
+  readonly unaligned: UnalignedPlan | null
   readonly summary: PlanSummary
   /** Canonical JSON of the summary: hash it with SHA-256 to get the graph hash (hashing is I/O-free but not in this room). */
   readonly canonical: string

@@ -15,6 +15,7 @@ import type { ConnectorDescriptor, GraphNode, JobDefinition, LogicalGraph } from
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
 import { plannedStates, statesOf } from './state-schema.ts'
+import { unalignedPlanOf } from './unaligned.ts'
 
 /** Names in object keys, transactional ids and consumer groups: bounded, and safe in all of them. */
 const UID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
@@ -25,7 +26,7 @@ export const GRAPH_NODES_MAX = 1_000
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
  * `GRAPH_KEYED_BY_SOURCE`, `CONTINUOUS_SCOPE_REFUSED`, `GRAPH_NODE_INVALID`, `STATE_SCHEMA_INVALID`, `DEAD_LETTERS_INVALID`,
- * `AUDIT_INVALID`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
+ * `AUDIT_INVALID`, `UNALIGNED_REFUSED`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
   if (!isJobId(job.name)) {
@@ -44,6 +45,7 @@ export function planJob(job: JobDefinition): Plan {
   const { stages, stageOf } = cut(nodes, links)
   const deadLetters = job.settings.deadLetters && routed(job.settings.deadLetters, nodes, links, stages)
   const audit = job.settings.audit && audited(job, links)
+  const unaligned = unalignedPlanOf(job, stages)
   const summary: PlanSummary = {
     version: 1,
     name: job.name,
@@ -58,7 +60,7 @@ export function planJob(job: JobDefinition): Plan {
     sources: nodes.filter((node) => node.kind === 'source').map((node) => node.uid),
     sinks: nodes.filter((node) => node.kind === 'sink').map((node) => node.uid),
   }
-  return { job, stages, deadLetters, audit, summary, canonical: canonicalJson(summary) }
+  return { job, stages, deadLetters, audit, unaligned, summary, canonical: canonicalJson(summary) }
 }
 
 /** The part of a job's plan that is sent and hashed. Throws as `planJob` does. */

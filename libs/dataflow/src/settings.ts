@@ -11,6 +11,8 @@ export const defaultSettings: JobSettings = {
     minPauseMs: 1_000,
     alignTimeoutMs: 120_000,
     toleratedAborts: 3,
+    unaligned: false,
+    alignedTimeoutMs: null,
   },
   commit: { scope: 'epoch' },
   transactionTimeoutMs: 900_000,
@@ -47,6 +49,10 @@ export function validateSettings(settings: JobSettings): void {
   whole('checkpoint.minPauseMs', checkpoint.minPauseMs, 0, DURATION_MS_MAX)
   whole('checkpoint.alignTimeoutMs', checkpoint.alignTimeoutMs, 1, DURATION_MS_MAX)
   whole('checkpoint.toleratedAborts', checkpoint.toleratedAborts, 0, 100)
+  oneOf('checkpoint.unaligned', checkpoint.unaligned, [true, false])
+  if (checkpoint.alignedTimeoutMs !== null) {
+    whole('checkpoint.alignedTimeoutMs', checkpoint.alignedTimeoutMs, 0, checkpoint.alignTimeoutMs - 1)
+  }
   if (commit.scope === 'continuous') {
     whole('commit.intervalMs', commit.intervalMs, COMMIT_INTERVAL_MS_MIN, COMMIT_INTERVAL_MS_MAX)
   } else if (commit.scope !== 'epoch') {
@@ -93,8 +99,8 @@ function whole(setting: string, value: unknown, min: number, max: number): void 
   )
 }
 
-function oneOf(setting: string, value: unknown, allowed: readonly string[]): void {
-  if (allowed.includes(value as string)) return
+function oneOf(setting: string, value: unknown, allowed: readonly (string | boolean)[]): void {
+  if (allowed.includes(value as string | boolean)) return
   const got = typeof value === 'string' ? `"${value}"` : typeof value
   throw new WeirError(
     { code: 'SETTINGS_INVALID', kind: 'invalid', setting, got },

@@ -1,4 +1,5 @@
 /** Waiting until every slice has loaded the bundle and opened its data endpoint. */
+import { restoredFor } from '@weir/checkpoint'
 import { preparingSinks, unsettled } from '../ledger.ts'
 import {
   allSlices,
@@ -28,7 +29,7 @@ export function onDeploying(state: Extract<JobState, { phase: 'deploying' }>, ev
           type: 'recover',
           to: s.taskManagerId,
           slice: sliceOf(next, s.subtask),
-          snapshot: state.manifest?.subtasks.find((snapshot) => snapshot.subtask === s.subtask) ?? null,
+          snapshot: restoredFor(state.manifest, s.subtask, plan.settings.parallelism),
           poison: state.poison,
         })),
       }

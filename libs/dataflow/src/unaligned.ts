@@ -1,0 +1,40 @@
+/**
+ * Where barriers may overtake records (PROTOCOL B9): on keyed edges into an operator. Never on one that leads straight into
+ * a sink, and not in a job whose output or cut is tied to exact positions of its sources.
+ */
+import { WeirError } from '@weir/model'
+import type { JobDefinition } from './graph.ts'
+import type { Stage } from './plan.ts'
+
+export interface UnalignedPlan {
+  /** After the trigger; until then barriers are aligned. */
+  readonly afterMs: number
+  /** By stage: may the barrier overtake what waits in front of it? */
+  readonly stages: readonly boolean[]
+}
+
+/** Null: all barriers are aligned. Throws WeirError `UNALIGNED_REFUSED` (invalid) with `reason`. */
+export function unalignedPlanOf({ settings, graph }: JobDefinition, stages: readonly Stage[]): UnalignedPlan | null {
+  const { unaligned, alignedTimeoutMs } = settings.checkpoint
+  const afterMs = alignedTimeoutMs ?? (unaligned ? 0 : null)
+  if (afterMs === null) return null
+  if (settings.commit.scope === 'continuous') {
+    throw refused('scope', 'commit scope "continuous" has no keyed edges, so there is nothing to overtake.')
+  }
+  const overtaking = stages.map(({ head, inputs }) => {
+    const after = graph.edges.filter(([from]) => from === head).map(([, to]) => graph.nodes[to]!.kind)
+    return inputs.length > 0 && !after.includes('sink')
+  })
+  if (overtaking.includes(true)) return { afterMs, stages: overtaking }
+  const [edge] = stages.filter(({ inputs }) => inputs.length > 0)
+  if (edge === undefined)
+    throw refused('no-keyed-edge', 'the job has no keyBy, so there is no edge it could be used on.')
+  const { uid } = graph.nodes[edge.head]!
+  throw refused('edge-into-sink', `keyBy "${uid}" leads straight into a sink, where barriers are always aligned.`)
+}
+
+const refused = (reason: 'scope' | 'no-keyed-edge' | 'edge-into-sink', why: string): WeirError =>
+  new WeirError(
+    { code: 'UNALIGNED_REFUSED', kind: 'invalid', reason },
+    `unaligned checkpoints are asked for, and ${why} Leave out checkpoint.unaligned and checkpoint.alignedTimeoutMs.`,
+  )
