@@ -55,7 +55,7 @@ function step(world: World, to: Generation, event: Event, now: number): void {
   const before = manager.job
   let next: ReturnType<typeof stepJob>
   try {
-    next = stepJob(before, { ...event, now, wallClock: 0 } as JobEvent)
+    next = stepJob(before, { ...event, now, wallClock: 0, random: 0.5 } as JobEvent)
   } catch (error) {
     return breakWorld(world, `the job machine throws: ${(error as Error).message}`)
   }

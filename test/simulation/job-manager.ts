@@ -6,7 +6,7 @@ import { Term } from '../../apps/job-manager/src/term.ts'
 import { etcdClientOf } from './etcd.ts'
 import type { Fleet } from './fleet.ts'
 import { SimObjectStore } from './objects.ts'
-import type { Process } from './world.ts'
+import { Chance, type Process } from './world.ts'
 
 /** As in apps/job-manager. */
 const CAMPAIGN_PAUSE_MS = 300
@@ -17,12 +17,14 @@ export class JobManagerProcess {
   readonly process: Process
   readonly fleetServer: FleetServer
   readonly #fleet: Fleet
+  readonly #jitter: Chance
   #term: Term | null = null
 
   constructor(fleet: Fleet, process: Process) {
     this.process = process
     this.#fleet = fleet
     const { world } = fleet
+    this.#jitter = new Chance(world.seed, 5)
     this.fleetServer = new FleetServer(FLEET_DEFAULTS, {
       clock: process.clock,
       standing: () =>
@@ -80,6 +82,7 @@ export class JobManagerProcess {
         leadership,
         fleet: this.fleetServer,
         clock,
+        random: this.#jitter,
         log: { debug: () => {}, info: () => {}, warn: () => {} } as never,
         metrics: {
           observe: (channel: string, message: unknown) =>

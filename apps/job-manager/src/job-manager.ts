@@ -2,7 +2,7 @@
 import type { LeaderRecord } from '@weir/checkpoint'
 import { validateSettings, type PlanSummary } from '@weir/dataflow'
 import { bundleKey, sha256 } from '@weir/metadata'
-import { WeirError, asWeirError, digest, isJobId, jobId, systemClock, type JobId } from '@weir/model'
+import { WeirError, asWeirError, digest, isJobId, jobId, systemClock, systemRandom, type JobId } from '@weir/model'
 import type { JobSample, Logger, Metrics } from '@weir/telemetry'
 import { FLEET_DEFAULTS, FleetServer, checkToken, type FleetCall, type Standing } from '@weir/wire'
 import type { JobManagerConfig } from './config.ts'
@@ -92,7 +92,8 @@ export class JobManager {
         this.#log.info({ generation: leadership.generation }, 'leading')
         const { fleet } = this
         const stores = this.#metadata.stores(leadership)
-        this.#term = new Term({ leadership, stores, fleet, clock: systemClock, log: this.#log, metrics: this.#metrics })
+        const system = { clock: systemClock, random: systemRandom, log: this.#log, metrics: this.#metrics }
+        this.#term = new Term({ leadership, stores, fleet, ...system })
         await this.#term.run()
       } catch (thrown) {
         if (signal.aborted) return

@@ -36,6 +36,12 @@ export class JobDto {
   @ApiProperty({ description: 'Highest published epoch; 0 = none' }) readonly publishedEpoch!: number
   @ApiProperty({ description: 'Highest epoch whose output is committed' }) readonly finalEpoch!: number
   @ApiProperty() readonly restarts!: number
+  @ApiProperty({
+    type: Object,
+    description:
+      'strategy: fixed exponential failure-rate none; failures: counted by it at present; nextAt: ms since 1970, null when no restart waits',
+  })
+  readonly restart!: object
   @ApiProperty({ type: Number, nullable: true }) readonly lastRecoveryMs!: number | null
   @ApiProperty({ description: 'Transactions lost at the broker and written again from staged output, in this term' })
   readonly healedTransactions!: number

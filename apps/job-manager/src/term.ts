@@ -3,7 +3,7 @@
  * away when the lease ends; nothing in it is needed to go on, the next leader reads all from the stores.
  */
 import type { JobRecord, LeaderStores, Leadership } from '@weir/checkpoint'
-import type { PlanSummary } from '@weir/dataflow'
+import { strategyOf, type PlanSummary } from '@weir/dataflow'
 import {
   FleetSlots,
   JobMaster,
@@ -14,7 +14,7 @@ import {
   type SinkOutcome,
 } from '@weir/job'
 import { JobEpochObjects } from '@weir/metadata'
-import { WeirError, asWeirError, systemRandom, type Clock, type JobId, type TaskManagerId } from '@weir/model'
+import { WeirError, asWeirError, type Clock, type JobId, type Random, type TaskManagerId } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
 import { LEASE_SECONDS_MAX } from './config.ts'
@@ -27,6 +27,7 @@ export interface TermDeps {
   readonly stores: LeaderStores
   readonly fleet: FleetServer
   readonly clock: Clock
+  readonly random: Random
   readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>
   readonly metrics: Pick<Metrics, 'observe'>
 }
@@ -48,9 +49,9 @@ export class Term {
 
   constructor(deps: TermDeps) {
     this.#deps = deps
-    const { leadership, stores, fleet, clock } = deps
+    const { leadership, stores, fleet, clock, random } = deps
     const janitor = new FleetJanitor(fleet)
-    this.deadLetters = new DeadLetters({ janitor, random: systemRandom, planOf: (jobId) => this.#planOf(jobId) })
+    this.deadLetters = new DeadLetters({ janitor, random, planOf: (jobId) => this.#planOf(jobId) })
     this.#ledger = new Ledger({
       leadership,
       stores,
@@ -200,7 +201,7 @@ export class Term {
   }
 
   #start(record: JobRecord): void {
-    const { leadership, stores, fleet, clock } = this.#deps
+    const { leadership, stores, fleet, clock, random } = this.#deps
     const { jobId, name, bundleDigest, graphHash, highestParallelism } = record
     const spec: JobSpec = { jobId, name, bundleDigest, graphHash, plan: record.plan as PlanSummary, highestParallelism }
     const { generation, signal } = leadership
@@ -213,6 +214,7 @@ export class Term {
         control: fleet,
         slots: this.#slots,
         clock,
+        random,
         signal,
         stepDown: (reason) => this.#stepDown(reason),
         publish: (channel, message) => this.#publish(channel, message),
@@ -265,6 +267,7 @@ function viewOf(record: JobRecord): JobView {
     publishedEpoch: 0,
     finalEpoch: 0,
     restarts: 0,
+    restart: { strategy: strategyOf(plan.settings.restart), failures: 0, nextAt: null },
     lastRecoveryMs: null,
     healedTransactions: 0,
     sinks: [],

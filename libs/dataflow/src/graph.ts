@@ -3,6 +3,7 @@
  * (only in the bundle). A graph is immutable; `edges` go from lower to higher index, so node order is topological.
  */
 import type { Key, OperatorUid } from '@weir/model'
+import type { RestartSettings } from './restart.ts'
 import type { StateSchema } from './state-schema.ts'
 
 /** Configuration of a connector: JSON. `connector` picks the adapter (`kafka`, `datagen`, `log`). */
@@ -121,7 +122,7 @@ export interface JobSettings {
   readonly transactionTimeoutMs: number
   /** Time a recovery may take before a prepared transaction expires (PROTOCOL B1). */
   readonly recoveryBudgetMs: number
-  readonly restart: { readonly attempts: number; readonly delayMs: number }
+  readonly restart: RestartSettings
   /**
    * Who decides that an epoch is published: `etcd` = etcd and head.json in the object store, the latter alone while etcd is
    * silent; `s3` = head.json alone. Fixed for the life of a job.

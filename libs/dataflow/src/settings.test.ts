@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { JobSettings } from './graph.ts'
 import { thrown } from './operators/fixture.ts'
+import { restartSettings, type RestartWish } from './restart.ts'
 import { defaultSettings, validateSettings } from './settings.ts'
 
 const withCheckpoint = (over: Partial<JobSettings['checkpoint']>): JobSettings => ({
@@ -8,10 +9,30 @@ const withCheckpoint = (over: Partial<JobSettings['checkpoint']>): JobSettings =
   checkpoint: { ...defaultSettings.checkpoint, ...over },
 })
 
+const withBackoff = (over: Omit<RestartWish & { strategy: 'exponential' }, 'strategy'>): JobSettings => ({
+  ...defaultSettings,
+  restart: restartSettings({ ...over, strategy: 'exponential' }),
+})
+
 const STRONG = { primary: 'etcd', fallback: 's3', consistency: 'strong' } as const
 
 test('metadata in words is what the defaults do', () => {
   expect(() => validateSettings({ ...defaultSettings, metadata: STRONG })).not.toThrow()
+})
+
+test('every restart strategy has defaults that keep the rules; the form without a strategy is accepted as it is', () => {
+  for (const strategy of ['fixed', 'exponential', 'failure-rate', 'none'] as const) {
+    expect(() => validateSettings({ ...defaultSettings, restart: restartSettings({ strategy }) })).not.toThrow()
+  }
+  expect(restartSettings({ attempts: 3 })).toEqual({ attempts: 3, delayMs: 1_000 })
+  expect(restartSettings()).toEqual(defaultSettings.restart)
+})
+
+test('a setting of another strategy is refused, naming those there are', () => {
+  const restart = { ...restartSettings({ strategy: 'exponential' }), attempts: 3 } as never
+  expect(thrown(() => validateSettings({ ...defaultSettings, restart })).message).toBe(
+    'restart.attempts is 3; the strategy "exponential" has initialMs, maxMs, factor, jitter, resetAfterMs: remove it, or choose another strategy.',
+  )
 })
 
 test('the defaults keep the rules, with 200 s to spare', () => {
@@ -59,6 +80,23 @@ test.each<[string, JobSettings]>([
   ['commit.intervalMs', { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 19 } }],
   ['commit.intervalMs', { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 10_001 } }],
   ['recoveryBudgetMs', { ...defaultSettings, recoveryBudgetMs: undefined as unknown as number }],
+  ['restart.attempts', { ...defaultSettings, restart: { strategy: 'fixed', attempts: -1, delayMs: 0 } }],
+  ['restart.strategy', { ...defaultSettings, restart: { strategy: 'linear' } as never }],
+  ['restart.strategy', { ...defaultSettings, restart: { strategy: 'toString' } as never }],
+  ['restart.attempts', { ...defaultSettings, restart: { strategy: 'none', attempts: 3 } as never }],
+  ['restart.initialMs', withBackoff({ initialMs: 0 })],
+  ['restart.maxMs', withBackoff({ initialMs: 100, maxMs: 99 })],
+  ['restart.factor', withBackoff({ factor: 0.5 })],
+  ['restart.jitter', withBackoff({ jitter: 1.1 })],
+  ['restart.resetAfterMs', withBackoff({ resetAfterMs: 0 })],
+  [
+    'restart.maxFailures',
+    { ...defaultSettings, restart: restartSettings({ strategy: 'failure-rate', maxFailures: 0 }) },
+  ],
+  [
+    'restart.intervalMs',
+    { ...defaultSettings, restart: restartSettings({ strategy: 'failure-rate', intervalMs: 1.5 }) },
+  ],
   ['restart.delayMs', { ...defaultSettings, restart: { attempts: 1, delayMs: Number.POSITIVE_INFINITY } }],
 ])('%s is refused by name', (setting, settings) => {
   expect(thrown(() => validateSettings(settings))).toMatchObject({ code: 'SETTINGS_INVALID', facts: { setting } })

@@ -1,6 +1,7 @@
 /** Defaults of a job's settings and the rules they must keep. Every duration is in ms. */
 import { DEFAULT_MAX_PARALLELISM, WeirError } from '@weir/model'
 import type { JobSettings } from './graph.ts'
+import { defaultRestart, validateRestart } from './restart.ts'
 
 export const defaultSettings: JobSettings = {
   parallelism: 1,
@@ -17,7 +18,7 @@ export const defaultSettings: JobSettings = {
   commit: { scope: 'epoch' },
   transactionTimeoutMs: 900_000,
   recoveryBudgetMs: 180_000,
-  restart: { attempts: 10, delayMs: 1_000 },
+  restart: defaultRestart,
   arbiter: 'etcd',
   deadLetters: null,
   audit: null,
@@ -64,8 +65,7 @@ export function validateSettings(settings: JobSettings): void {
   }
   whole('transactionTimeoutMs', transactionTimeoutMs, 1, DURATION_MS_MAX)
   whole('recoveryBudgetMs', recoveryBudgetMs, 0, DURATION_MS_MAX)
-  whole('restart.attempts', restart.attempts, 0, Number.MAX_SAFE_INTEGER)
-  whole('restart.delayMs', restart.delayMs, 0, DURATION_MS_MAX)
+  validateRestart(restart)
 
   oneOf('arbiter', settings.arbiter, ['etcd', 's3'])
   if (settings.metadata !== undefined) {

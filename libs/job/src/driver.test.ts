@@ -10,7 +10,7 @@ import type {
 } from '@weir/checkpoint'
 import { defaultSettings } from '@weir/dataflow'
 import { WeirError, attempt, digest, epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
-import { ManualClock } from '@weir/model/testing'
+import { ManualClock, SeededRandom } from '@weir/model/testing'
 import { expect, test } from 'vitest'
 import { JobMaster, type SliceCommand } from './driver.ts'
 import { FleetSlots } from './slots.ts'
@@ -94,6 +94,7 @@ function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: bo
       jobs,
       slots,
       clock,
+      random: new SeededRandom(1),
       signal: abort.signal,
       control: { send: (_to, command) => connected && commands.push(command) > 0 },
       stepDown: (reason) => void steppedDown.push(reason),
@@ -141,10 +142,27 @@ function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: bo
     record: () => record,
     reconciles: () => reconciles,
     claims: () => claims,
+    now: () => clock.now(),
     disconnect: () => (connected = false),
   }
 }
 const words = (commands: readonly SliceCommand[]): string[] => commands.map((c) => c.type)
+
+test('while a restart waits, the view says which strategy counted what, and when it is over', async () => {
+  const l = leader()
+  await l.run()
+  expect(l.master.view().restart).toEqual({ strategy: 'fixed', failures: 0, nextAt: null })
+  const failure = { code: 'BROKEN', kind: 'restart', message: 'broken', facts: {} } as const
+  l.master.dispatch({ type: 'slice-failed', slice: l.slice, failure })
+  l.master.dispatch({ type: 'stopped', slice: l.slice })
+  const { nextAt } = l.master.view().restart
+  expect(l.master.view().restart).toEqual({ strategy: 'fixed', failures: 1, nextAt })
+  await l.settle(nextAt! - l.now() - 50)
+  expect(l.master.view().state).toBe('RESTARTING')
+  expect(l.master.view().restart.nextAt).toBe(nextAt)
+  await l.settle(100)
+  expect(l.master.view().restart).toEqual({ strategy: 'fixed', failures: 1, nextAt: null })
+})
 
 test('claims again while an arbiter is away, then runs an epoch to the end', async () => {
   const l = leader()

@@ -19,12 +19,13 @@ import {
   type ManifestRef,
   type RetentionObserved,
 } from '@weir/checkpoint'
-import type { Poison } from '@weir/dataflow'
+import { strategyOf, type Poison, type RestartStrategy } from '@weir/dataflow'
 import {
   asWeirError,
   type AttemptId,
   type CheckpointId,
   type Clock,
+  type Random,
   type Epoch,
   type Generation,
   type JobId,
@@ -46,6 +47,7 @@ import {
   type JobState,
   type Peer,
   type SliceId,
+  type Times,
 } from './state.ts'
 
 /** Commands to one slice; the wire room turns them into the messages of control.proto. */
@@ -98,6 +100,8 @@ export interface JobMasterDeps {
   readonly control: ControlLink
   readonly slots: SlotBroker
   readonly clock: Clock
+  /** For the jitter of restarts. */
+  readonly random: Random
   /** Ends with the leadership: every wait in here ends with it. */
   readonly signal: AbortSignal
   /** Another leader owns the job: give the leadership up. */
@@ -128,6 +132,14 @@ export interface JobAlert {
   readonly message: string
 }
 
+export interface RestartView {
+  readonly strategy: RestartStrategy
+  /** Counted by the strategy at present. */
+  readonly failures: number
+  /** When the job restarts, ms since 1970; null: nothing waits for it. */
+  readonly nextAt: number | null
+}
+
 export interface JobView {
   readonly jobId: JobId
   readonly name: string
@@ -138,6 +150,7 @@ export interface JobView {
   readonly publishedEpoch: number
   readonly finalEpoch: number
   readonly restarts: number
+  readonly restart: RestartView
   readonly lastRecoveryMs: number | null
   /** Transactions that the broker had aborted after their epoch was published, and that were written again: this term. */
   readonly healedTransactions: number
@@ -240,11 +253,12 @@ export class JobMaster {
     this.#deps.slots.release(this.jobId)
   }
 
-  dispatch(event: DistributiveOmit<JobEvent, 'now' | 'wallClock'>): void {
+  dispatch(event: DistributiveOmit<JobEvent, keyof Times>): void {
     if (this.#closed) return
-    const { clock } = this.#deps
+    const { clock, random } = this.#deps
     const before = jobStateName(this.#state)
-    const step = stepJob(this.#state, { ...event, now: clock.monotonic(), wallClock: clock.now() } as JobEvent)
+    const observed = { now: clock.monotonic(), wallClock: clock.now(), random: random.next() }
+    const step = stepJob(this.#state, { ...event, ...observed } as JobEvent)
     this.#state = step.state
     if (event.type === 'ack') this.#acks.set(event.slice.subtask, event.snapshot)
     if (event.type === 'claimed') {
@@ -277,6 +291,7 @@ export class JobMaster {
       publishedEpoch: s.coordinator.published?.epoch ?? 0,
       finalEpoch: s.coordinator.final,
       restarts: s.restarts,
+      restart: this.#restartView(),
       lastRecoveryMs: s.lastRecoveryMs,
       healedTransactions: s.healed,
       sinks: s.outcomes,
@@ -293,6 +308,13 @@ export class JobMaster {
         watermark,
       })),
     }
+  }
+
+  #restartView(): RestartView {
+    const { clock } = this.#deps
+    const { restart, ...s } = this.#state
+    const nextAt = s.phase === 'backing-off' ? clock.now() + Math.max(0, s.untilMs - clock.monotonic()) : null
+    return { strategy: strategyOf(restart.settings), failures: restart.failures, nextAt }
   }
 
   /** What is known of its transactions without asking a server. */

@@ -1,6 +1,7 @@
 export * from './state.ts'
 export { jobFor, stepJob } from './machine.ts'
 export { subtasksOf } from './moves.ts'
+export * from './restart.ts'
 export * from './placement.ts'
 export * from './driver.ts'
 export * from './slots.ts'

@@ -22,6 +22,7 @@ import {
   type JobSpec,
   type JobState,
   type SliceId,
+  type Times,
 } from './state.ts'
 
 const settings = { ...defaultSettings, parallelism: 2, restart: { attempts: 2, delayMs: 100 } }
@@ -33,7 +34,7 @@ const spec: JobSpec = {
   plan: { version: 1, name: 'j', settings, nodes: [], edges: [], stages: 2, sources: ['in'], sinks: ['out'] },
 }
 const [A, B] = [taskManagerId('tm-a'), taskManagerId('tm-b')]
-type Event = JobEvent extends infer E ? (E extends unknown ? Omit<E, 'now' | 'wallClock'> : never) : never
+type Event = JobEvent extends infer E ? (E extends unknown ? Omit<E, keyof Times> : never) : never
 
 /** A job with its clock: what was done is in `effects`. */
 class Run {
@@ -45,7 +46,7 @@ class Run {
   }
   do(...events: Event[]): this {
     for (const event of events) {
-      const step = stepJob(this.state, { ...event, now: this.now, wallClock: this.now } as JobEvent)
+      const step = stepJob(this.state, { ...event, now: this.now, wallClock: this.now, random: 0.5 } as JobEvent)
       this.state = step.state
       this.effects.push(...step.effects)
     }
@@ -278,6 +279,17 @@ test('restarts without a new final epoch are bounded', () => {
   }
   r.do(lost)
   expect(r.state.ending).toMatchObject({ state: 'FAILED', error: { code: 'RESTARTS_EXHAUSTED' } })
+})
+
+test('with the strategy none the first failure ends the job, and a drain still moves it', () => {
+  const none = new Run({ ...spec, plan: { ...spec.plan, settings: { ...settings, restart: { strategy: 'none' } } } })
+  none.do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up(1))
+  none.do({ type: 'task-manager-draining', taskManagerId: A })
+  none.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(none.state).toMatchObject({ phase: 'backing-off', untilMs: none.now, ending: null })
+  none.later(0).do({ type: 'claimed', published: null, manifest: null }, ...up(2))
+  none.do(lost)
+  expect(none.state.ending).toMatchObject({ state: 'FAILED', error: { code: 'RESTARTS_EXHAUSTED' } })
 })
 
 test('a superseded publish steps down and stops nobody', () => {

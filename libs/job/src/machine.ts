@@ -4,6 +4,7 @@ import { NO_POISON } from '@weir/dataflow'
 import type { Attempt, Generation } from '@weir/model'
 import { claim, drive, isCurrent, still } from './moves.ts'
 import type { JobEvent, JobSpec, JobState, JobStep } from './state.ts'
+import { restartFor } from './restart.ts'
 import { onClaiming } from './states/claiming.ts'
 import { onDeploying } from './states/deploying.ts'
 import { onPlacing } from './states/placing.ts'
@@ -35,7 +36,7 @@ export function jobFor(spec: JobSpec, generation: Generation): JobState {
     ending: null,
     lastError: null,
     restarts: 0,
-    failuresInARow: 0,
+    restart: restartFor(spec.plan.settings.restart),
     failedAtMs: null,
     lastRecoveryMs: null,
     healed: 0,

@@ -3,6 +3,7 @@ import { stepCoordinator, type CoordinatorEvent } from '@weir/checkpoint'
 import { learned } from '@weir/dataflow'
 import type { Attempt, AttemptId, Subtask } from '@weir/model'
 import { preparingSinks, unsettled } from './ledger.ts'
+import { stepRestart } from './restart.ts'
 import {
   DEPLOY_TIMEOUT_MS,
   STOP_TIMEOUT_MS,
@@ -27,7 +28,7 @@ export const common = (s: JobState) => ({
   ending: s.ending,
   lastError: s.lastError,
   restarts: s.restarts,
-  failuresInARow: s.failuresInARow,
+  restart: s.restart,
   failedAtMs: s.failedAtMs,
   lastRecoveryMs: s.lastRecoveryMs,
   healed: s.healed,
@@ -132,25 +133,26 @@ export function settle(state: JobState, from: 'deploying' | 'recovering' | 'runn
   return drive(settling, { type: 'suspend' }, times)
 }
 
-/** The attempt failed: note why, decide between restart and failure, settle. */
+/** The attempt failed: note why, decide between restart and failure, settle. A planned move is never one too many. */
 export function fail(
   state: JobState,
   from: 'deploying' | 'recovering' | 'running',
   failure: Failure,
   times: Times,
+  planned = false,
 ): JobStep {
-  const failuresInARow = state.failuresInARow + 1
-  const { attempts } = state.spec.plan.settings.restart
+  const { now, random } = times
+  const restart = stepRestart(state.restart, planned ? { type: 'moved' } : { type: 'failed', now, random })
   let ending = state.ending
   if (ending === null && failure.kind === 'invalid') ending = { state: 'FAILED', error: failure }
-  else if (ending === null && failuresInARow > attempts) {
+  else if (ending === null && restart.exhausted !== null) {
     ending = {
       state: 'FAILED',
       error: {
         code: 'RESTARTS_EXHAUSTED',
         kind: 'invalid',
-        message: `restarted ${attempts} times without a new final epoch; last: ${failure.message}`,
-        facts: { attempts, last: failure },
+        message: `${restart.exhausted}; last: ${failure.message}`,
+        facts: { restart: restart.settings, failures: restart.failures, last: failure },
       },
     }
   }
@@ -158,7 +160,7 @@ export function fail(
     {
       ...state,
       ending,
-      failuresInARow,
+      restart,
       lastError: shown(failure),
       failedAtMs: state.failedAtMs ?? times.now,
       poison: learned(state.poison, failure),
@@ -183,12 +185,10 @@ export function stopAll(state: JobState, times: Times): JobStep {
   const from = state.phase === 'settling' ? state.from : 'running'
   if (from === 'running' && settled && reachable) return stop(state, 'abort', 'end', times)
   // Recovery itself failed: its verdict stands, nothing more is touched.
-  if (from !== 'running' && (state.lastError?.kind === 'invalid' || exhausted(state)))
+  if (from !== 'running' && (state.lastError?.kind === 'invalid' || state.restart.exhausted !== null))
     return stop(state, 'leave', 'end', times)
   return stop(state, 'leave', 'restart', times)
 }
-
-const exhausted = (s: JobState): boolean => s.failuresInARow > s.spec.plan.settings.restart.attempts
 
 export function stop(state: JobState, mode: 'leave' | 'abort', then: 'restart' | 'end', times: Times): JobStep {
   const next: JobState = { ...common(state), phase: 'stopping', mode, then, deadlineMs: times.now + STOP_TIMEOUT_MS }
@@ -204,7 +204,7 @@ export function stop(state: JobState, mode: 'leave' | 'abort', then: 'restart' |
 export function afterStop(state: JobState, times: Times): JobStep {
   if (state.phase !== 'stopping' || !allSlices(state, (s) => s.status === 'gone')) return still(state)
   if (state.then === 'end') return end(state, state.ending ?? { state: 'FAILED', error: state.lastError })
-  const untilMs = times.now + state.spec.plan.settings.restart.delayMs
+  const untilMs = times.now + state.restart.delayMs
   return {
     state: { ...common(state), phase: 'backing-off', untilMs, restarts: state.restarts + 1, slices: new Map() },
     effects: [{ type: 'release-slots' }],
@@ -262,7 +262,7 @@ export function drive(state: JobState, event: CoordinatorEvent, times: Times): J
         break
       case 'final':
         effects.push(effect)
-        next = { ...next, failuresInARow: 0 }
+        next = { ...next, restart: stepRestart(next.restart, { type: 'final' }) }
         break
       default:
         effects.push(effect)

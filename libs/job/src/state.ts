@@ -39,6 +39,7 @@ import type {
 } from '@weir/model'
 
 import type { SinkOutcome } from './ledger.ts'
+import type { RestartState } from './restart.ts'
 
 /** A WeirError as it travels: JSON. */
 export interface Failure {
@@ -126,8 +127,7 @@ export type JobState = JobPhase & {
   /** Why the last restart happened, or what the job waits for. */
   readonly lastError: Failure | null
   readonly restarts: number
-  /** Restarts since the last final epoch: what the restart strategy counts. */
-  readonly failuresInARow: number
+  readonly restart: RestartState
   /** Monotonic ms of the failure being recovered from; null when running undisturbed. */
   readonly failedAtMs: number | null
   readonly lastRecoveryMs: number | null
@@ -140,10 +140,11 @@ export type JobState = JobPhase & {
   readonly recordsIn: number
 }
 
-/** Every event carries the time it was observed: monotonic `now`, and `wallClock` for people. */
+/** Every event carries the time it was observed: monotonic `now`, and `wallClock` for people; and a draw, 0 ≤ x < 1. */
 export interface Times {
   readonly now: number
   readonly wallClock: number
+  readonly random: number
 }
 
 export type JobEvent = Times &

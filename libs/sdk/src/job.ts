@@ -5,12 +5,14 @@
 import {
   COMMIT_INTERVAL_MS_DEFAULT,
   defaultSettings,
+  restartSettings,
   type ConnectorDescriptor,
   type FoldOptions,
   type GraphNode,
   type JobDefinition,
   type JobSettings,
   type Keyed,
+  type RestartWish,
   type Sync,
   type Transform,
   type WindowResult,
@@ -23,7 +25,8 @@ export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart' | 'com
   /** Default `epoch`. `intervalMs`: 20 … 10,000, default 100. */
   readonly commit?: { readonly scope: 'epoch' } | { readonly scope: 'continuous'; readonly intervalMs?: number }
   readonly checkpoint?: Partial<JobSettings['checkpoint']>
-  readonly restart?: Partial<JobSettings['restart']>
+  /** Default: `fixed`, 10 attempts, 1 s apart. What a strategy's settings leave out has its default. */
+  readonly restart?: RestartWish
   /**
    * Where records go that cannot be decoded, processed or written, e.g. `kafka.sink('orders.dead')`: as they were read,
    * with the reason in their headers, in the same transactions as the outputs. Without it such a record stops the job.
@@ -122,7 +125,7 @@ export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flo
         ...(settings.commit?.scope === 'continuous' && CHECKPOINT_OF_CONTINUOUS),
         ...settings.checkpoint,
       },
-      restart: { ...defaultSettings.restart, ...settings.restart },
+      restart: restartSettings(settings.restart),
       deadLetters: settings.deadLetters ? topicOf(settings.deadLetters.descriptor) : null,
       audit: receiptsOf(name, settings.audit, graph.nodes),
     },

@@ -361,7 +361,7 @@ export function decodeAnswer(result: control.JanitorAnswer['result']): JanitorAn
   }
 }
 
-type Untimed<T> = T extends unknown ? Omit<T, 'now' | 'wallClock'> : never
+type Untimed<T> = T extends unknown ? Omit<T, 'now' | 'wallClock' | 'random'> : never
 
 /** The event the job machine takes for a report. */
 export function reportEvent(report: SliceReportMessage): Untimed<JobEvent> {

@@ -78,7 +78,7 @@ export function onFleetChange(
   }
   const here = [...state.slices.values()].some((s) => s.taskManagerId === event.taskManagerId && s.status !== 'gone')
   if (!here) return still(state)
-  const step = fail(
+  return fail(
     state,
     from,
     {
@@ -88,7 +88,6 @@ export function onFleetChange(
       facts: {},
     },
     event,
+    true,
   )
-  // A planned move is no failure: it must not use up the restart strategy.
-  return { ...step, state: { ...step.state, failuresInARow: state.failuresInARow } }
 }
