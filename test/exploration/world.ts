@@ -111,7 +111,11 @@ export interface World {
   broken: string | null
 }
 
-export type Event = JobEvent extends infer E ? (E extends unknown ? Omit<E, 'now' | 'wallClock' | 'random'> : never) : never
+export type Event = JobEvent extends infer E
+  ? E extends unknown
+    ? Omit<E, 'now' | 'wallClock' | 'random'>
+    : never
+  : never
 
 export const specFor = ({ sinks }: Bounds): JobSpec => ({
   jobId: jobId('j'),
