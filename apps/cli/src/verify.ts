@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { verifyJob, type Hashes, type Verification } from '@weir/dataflow'
 import { KafkaConnections, KafkaTopics } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock, WeirError } from '@weir/model'
 import { needed, usage } from './usage.ts'
 
 export interface VerifyCommand {
@@ -35,6 +35,11 @@ export async function verify(
     const answer = await verifyJob(options, { topics, hashes, settle: () => systemClock.sleep(SETTLE_MS) })
     print(answer, summary(answer, options.topic))
     return answer.findings.length === 0 && answer.receipts > 0 ? 0 : 1
+  } catch (error) {
+    if (topic !== undefined || !(error instanceof WeirError && error.code === 'UNKNOWN_TOPIC')) throw error
+    throw usage(
+      `there is no topic "${job}.receipts"; with audit: true receipts are in NAME-OF-THE-JOB.receipts: give --receipts TOPIC`,
+    )
   } finally {
     await topics.close()
   }

@@ -73,7 +73,7 @@ function start(state: JobState, event: JobEvent): JobStep {
     slice: sliceOf(state, s.subtask),
     peers,
   }))
-  const recoveryMs = state.failedAtMs === null ? null : now - state.failedAtMs
+  const recoveryMs = state.failedAtMs === null ? null : Math.round(now - state.failedAtMs)
   if (recoveryMs !== null) {
     effects.push({ type: 'restarted', attempt: state.attempt, reason: state.lastError?.message ?? '', recoveryMs })
   }
