@@ -2,7 +2,7 @@
  * A slot: one worker thread that runs one slice of one job, from its deploy to its stop, and ends. User code, decoding,
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
-import type { Plan } from '@weir/dataflow'
+import { schemasIn, type Plan } from '@weir/dataflow'
 import { ObjectStagedOutput, PatientUpload, openObjectStore, segmentKey } from '@weir/metadata'
 import { EVERY_SPLIT, keyGroupRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
@@ -102,6 +102,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
             chainLengthMax: CHAIN_LENGTH_MAX,
             chainRatioMax: CHAIN_RATIO_MAX,
             freeze: data.freeze,
+            schemas: schemasIn(plan),
           },
           {
             objects,

@@ -6,6 +6,7 @@
  */
 import type { SinkNode } from './graph.ts'
 import type { SplitResume } from './continuous-resume.ts'
+import type { SegmentState } from './state-schema.ts'
 import type {
   AsideRecord,
   AttemptId,
@@ -371,6 +372,8 @@ export interface SegmentRef {
   readonly keyGroups: KeyGroupRange
   /** Where the index begins, and the SHA-256 from there to the end. Absent: format 1. */
   readonly index?: { readonly at: number; readonly sha256: string }
+  /** Absent: written by a build that did not say. The segment's own index names them too. */
+  readonly states?: readonly SegmentState[]
 }
 
 /** All keyed state of one slice. */

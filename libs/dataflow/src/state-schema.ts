@@ -9,12 +9,13 @@
  * more are left out from the front: `stateSchema<Now>('balance', 3)` reads nothing before version 3. A state without a
  * schema is of version 1 and has no name: a schema may be given to it later.
  *
- * Values are migrated when a job is restored, before anything is read: a step that throws stops a start, not a running job,
- * and after the next checkpoint no old value is left anywhere (measured in CHANGELOG.md). Steps must be pure: a restore
- * that is repeated runs them again.
+ * Values are migrated when a job is restored, before anything is read, and not when they are first used: a step that throws
+ * stops a start and not a running job, and after the next checkpoint no old value is left that would need its step for ever.
+ * What it costs is in CHANGELOG.md. Steps must be pure: a restore that is repeated runs them again.
  */
 import { WeirError } from '@weir/model'
 import type { GraphNode } from './graph.ts'
+import type { Plan } from './plan.ts'
 import { REDUCE_STATE } from './operators/reduce.ts'
 import { WINDOW_STATE } from './operators/tumbling-window.ts'
 
@@ -53,6 +54,15 @@ export interface KnownSchema extends StoredSchema {
   readonly since: number
 }
 
+/** What one stored segment has of a state. JSON. */
+export interface SegmentState {
+  readonly operatorUid: string
+  readonly name: string
+  /** Puts, differences and deletions, over all splits. */
+  readonly rows: number
+  readonly schema: StoredSchema | null
+}
+
 export interface StateDeclaration {
   readonly name: string
   readonly schema: StateSchema<unknown> | null
@@ -73,6 +83,18 @@ export function statesOf(node: GraphNode): readonly StateDeclaration[] {
     default:
       return []
   }
+}
+
+/** A state's schema in a plan, by operator and name. */
+export function schemasIn({
+  job,
+}: Pick<Plan, 'job'>): (operatorUid: string, state: string) => StateSchema<unknown> | null {
+  const schemas = new Map(
+    job.graph.nodes.flatMap((node) =>
+      statesOf(node).map(({ name, schema }) => [JSON.stringify([node.uid, name]), schema] as const),
+    ),
+  )
+  return (operatorUid, state) => schemas.get(JSON.stringify([operatorUid, state])) ?? null
 }
 
 export const plannedStates = (node: GraphNode): readonly PlannedState[] =>

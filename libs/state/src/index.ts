@@ -1,2 +1,3 @@
 export { openStateStore, LevelStateStore, type StateStoreOptions, type StateStoreDeps } from './store.ts'
 export type { SegmentUpload } from './segment.ts'
+export type { SchemaOf } from './migration.ts'

@@ -4,7 +4,7 @@
  *
  *   "WSEG" · u8 version 2 · chunks · index (zstd of msgpack) · u32le index bytes
  *   index   { writer, states: [[operator uid, name, split?]…], versions: [[operator uid, from, to]…],
- *             chunks: [[first group, last group, offset, bytes, SHA-256]…] }
+ *             chunks: [[first group, last group, offset, bytes, SHA-256]…], schemas?: [[name, version] or null…] }
  *   chunk   rows, and between them the key group of those that follow:
  *     0x80 · varint key group
  *     op · varint state · (f64 namespace)? · key · (varint length · msgpack value)?
@@ -17,10 +17,10 @@
 import { createHash, hash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { constants, zstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import type { SegmentRef } from '@weir/dataflow'
+import type { SegmentRef, SegmentState, StoredSchema } from '@weir/dataflow'
 import type { Key } from '@weir/model'
 import { corrupt } from './damage.ts'
-import { pack, stateNames, unpack } from './pack.ts'
+import { pack, stateId, stateNames, unpack } from './pack.ts'
 
 export const MAGIC = Buffer.from('WSEG\x02', 'latin1')
 /** Uncompressed bytes after which a chunk is closed. */
@@ -55,6 +55,8 @@ export interface SegmentIndex {
   readonly writer: string
   readonly states: readonly (readonly [operatorUid: string, name: string, split?: number])[]
   readonly versions: readonly (readonly [operatorUid: string, from: number, to: number])[]
+  /** Of `states`, one each; absent where no state has one. */
+  readonly schemas?: readonly (readonly [name: string, version: number] | null)[]
   readonly chunks: readonly (readonly [
     firstGroup: number,
     lastGroup: number,
@@ -143,7 +145,8 @@ export class SegmentWriter {
   readonly #upload: SegmentUpload
   readonly #writer: string
   readonly #hash = createHash('sha256')
-  readonly #states = new Map<string, number>()
+  /** By id: its number, and how many rows it has so far. */
+  readonly #states = new Map<string, { readonly number: number; rows: number }>()
   readonly #rows = new Rows()
   readonly #chunks: SegmentIndex['chunks'][number][] = []
   #at = 0
@@ -160,8 +163,9 @@ export class SegmentWriter {
   /** Key groups ascending; a key of a state and namespace once. `flush` when it answers true. */
   add(group: number, stateId: string, namespace: number, key: Key, op: Op, value: Uint8Array): boolean {
     let state = this.#states.get(stateId)
-    if (state === undefined) this.#states.set(stateId, (state = this.#states.size))
-    this.#rows.add(group, state, namespace, key, op, value)
+    if (state === undefined) this.#states.set(stateId, (state = { number: this.#states.size, rows: 0 }))
+    this.#rows.add(group, state.number, namespace, key, op, value)
+    state.rows++
     this.#entries++
     return this.#rows.length >= CHUNK_BYTES
   }
@@ -180,11 +184,17 @@ export class SegmentWriter {
 
   async finish(
     versions: SegmentIndex['versions'],
-  ): Promise<Required<Pick<SegmentRef, 'bytes' | 'entries' | 'sha256' | 'index'>>> {
+    schemaOf: (operatorUid: string, state: string) => StoredSchema | null,
+  ): Promise<Required<Pick<SegmentRef, 'bytes' | 'entries' | 'sha256' | 'index' | 'states'>>> {
     await this.flush()
     await this.#sending
-    const states = [...this.#states.keys()].map(stateNames)
-    const index = zstdCompressSync(pack({ writer: this.#writer, states, versions, chunks: this.#chunks }), LEVEL)
+    const names = [...this.#states.keys()].map(stateNames)
+    const schemas = names.map(([uid, name]) => schemaOf(uid, name))
+    const content = {
+      ...{ writer: this.#writer, states: names, versions, chunks: this.#chunks },
+      ...(schemas.some((schema) => schema !== null) && { schemas: schemas.map((s) => s && [s.name, s.version]) }),
+    }
+    const index = zstdCompressSync(pack(content), LEVEL)
     const length = Buffer.alloc(4)
     length.writeUInt32LE(index.length)
     const tail = Buffer.concat([index, length])
@@ -192,7 +202,10 @@ export class SegmentWriter {
     await this.#send(tail)
     await this.#upload.finish()
     const indexRef = { at, sha256: hash('sha256', tail) }
-    return { bytes: this.#at, entries: this.#entries, sha256: this.#hash.digest('hex'), index: indexRef }
+    const states = summed(
+      [...this.#states.values()].map(({ rows }, i) => ({ names: names[i]!, rows, schema: schemas[i]! })),
+    )
+    return { bytes: this.#at, entries: this.#entries, sha256: this.#hash.digest('hex'), index: indexRef, states }
   }
 
   #send(bytes: Buffer): Promise<void> {
@@ -200,6 +213,19 @@ export class SegmentWriter {
     this.#at += bytes.length
     return this.#upload.write(bytes)
   }
+}
+
+/** Splits of a state are one state. */
+function summed(
+  states: readonly { readonly names: readonly [string, string, number?]; rows: number; schema: StoredSchema | null }[],
+): SegmentState[] {
+  const byName = new Map<string, SegmentState>()
+  for (const { names, rows, schema } of states) {
+    const [operatorUid, name] = names
+    const id = stateId(operatorUid, name, undefined)
+    byName.set(id, { operatorUid, name, rows: rows + (byName.get(id)?.rows ?? 0), schema })
+  }
+  return [...byName.values()]
 }
 
 export function decodeIndex(objectKey: string, tail: Buffer): SegmentIndex {

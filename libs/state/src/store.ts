@@ -13,10 +13,11 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { setImmediate as yieldTurn } from 'node:timers/promises'
 import type { ObjectStore } from '@weir/checkpoint'
-import type { KeyedState, SegmentRef, StateStore } from '@weir/dataflow'
+import type { KeyedState, SegmentRef, StateStore, StoredSchema } from '@weir/dataflow'
 import { keyGroupOf, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { brokenChain } from './damage.ts'
+import { Migrations, type SchemaOf } from './migration.ts'
 import { pack, stateId, stateNames, unpack } from './pack.ts'
 import { openSegment, readWhole, type OpenSegment } from './segment-reader.ts'
 import { decodeSegment1 } from './segment-1.ts'
@@ -48,6 +49,8 @@ export interface StateStoreOptions {
   readonly chainRatioMax: number
   /** Freeze stored values, so that a mutation throws where it happens: development. */
   readonly freeze: boolean
+  /** What the build knows of its states; absent: they have no schemas. */
+  readonly schemas?: SchemaOf
 }
 export interface StateStoreDeps {
   /** What a restore reads from. */
@@ -87,7 +90,8 @@ export class LevelStateStore implements StateStore {
   #chain: readonly SegmentRef[] = []
   /** By writer: of the state that the chain restores. */
   readonly #versions = new Map<string, Map<string, number>>()
-  /** An upload failed: LevelDB is ahead of the chain, so the next segment is a base. */
+  readonly #migrations: Migrations
+  /** An upload failed, or values were migrated: LevelDB is ahead of the chain, so the next segment is a base. */
   #baseNeeded = false
   #turn: Promise<unknown> = Promise.resolve()
   #folding: Promise<void> | null = null
@@ -97,6 +101,7 @@ export class LevelStateStore implements StateStore {
   constructor(options: StateStoreOptions, deps: StateStoreDeps & { db: Db }) {
     this.#options = options
     this.#deps = deps
+    this.#migrations = new Migrations((uid, state) => options.schemas?.(uid, state) ?? null)
   }
 
   keyed<V>(operatorUid: OperatorUid, name: string, split?: number): KeyedState<V> {
@@ -105,7 +110,10 @@ export class LevelStateStore implements StateStore {
 
   // ---- restore ------------------------------------------------------------------------------------------------------
 
-  /** Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT`, `SEGMENT_CHAIN_BROKEN` (invalid): the store is of no use then. */
+  /**
+   * Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT`, `SEGMENT_CHAIN_BROKEN`, `STATE_SCHEMA_NEWER`, `STATE_SCHEMA_OTHER`,
+   * `STATE_MIGRATION_MISSING`, `STATE_MIGRATION_FAILED` (invalid): the store is of no use then.
+   */
   async restore(segments: readonly SegmentRef[]): Promise<void> {
     const { objects } = this.#deps
     const opened: Promise<OpenSegment>[] = []
@@ -123,12 +131,48 @@ export class LevelStateStore implements StateStore {
       ahead(i + SEGMENTS_AHEAD)
     }
     this.#chain = segments
+    await this.#migrate()
+  }
+
+  /** One walk through LevelDB for every state that is stored as an older version. */
+  async #migrate(): Promise<void> {
+    const due = this.#migrations.due()
+    if (due.size === 0) return
+    this.#baseNeeded = true // no chain is of two versions
+    const { db } = this.#deps
+    const snapshot = db.snapshot()
+    const rows = db.iterator({ snapshot })
+    try {
+      for (;;) {
+        const some = await rows.nextv(ROWS_AT_ONCE)
+        if (some.length === 0) return
+        const batch = db.batch()
+        for (const [at, packed] of some) {
+          const { group, table: number, namespace, key } = parsedKey(at)
+          const table = this.#byNumber[number]!
+          const migrate = due.get(table.id)
+          if (migrate === undefined) continue
+          const value = migrate(unpack(packed), { group, key })
+          batch.put(at, pack(value))
+          if (namespace !== 0) table.restored(key, namespace, value)
+        }
+        await batch.write()
+      }
+    } finally {
+      await rows.close()
+      await snapshot.close()
+    }
   }
 
   async #restoreSegment(ref: SegmentRef, { index, chunks }: OpenSegment): Promise<void> {
     this.#continues(ref, index)
     const { db } = this.#deps
-    const tables = index.states.map(([uid, name, split]) => this.#table(stateId(uid, name, split)))
+    const tables = index.states.map(([uid, name, split], i) => {
+      const id = stateId(uid, name, split)
+      const schema = index.schemas?.[i] ?? null
+      this.#migrations.found(id, schema && { name: schema[0], version: schema[1] }, ref.key)
+      return this.#table(id)
+    })
     let batch = db.batch()
     let writing: Promise<void> = Promise.resolve()
     const write = async (): Promise<void> => {
@@ -159,7 +203,9 @@ export class LevelStateStore implements StateStore {
     let batch = db.batch()
     for (const row of decodeSegment1(bytes, ref.key, this.#options.keyGroups)) {
       const { group, operatorUid, name, split, namespace, key, value } = row
-      const table = this.#table(stateId(operatorUid, name, split))
+      const id = stateId(operatorUid, name, split)
+      this.#migrations.found(id, null, ref.key)
+      const table = this.#table(id)
       const at = dbKey(group, table.number, namespace, key)
       if (namespace !== 0) table.restored(key, namespace, value)
       if (value === undefined) batch.del(at)
@@ -275,7 +321,10 @@ export class LevelStateStore implements StateStore {
     try {
       const writer = new SegmentWriter(this.#options.writer, upload)
       await rows(writer)
-      const stored = await writer.finish([...versions].map(([uid, to]) => [uid, from.get(uid) ?? 0, to]))
+      const stored = await writer.finish(
+        [...versions].map(([uid, to]) => [uid, from.get(uid) ?? 0, to]),
+        (uid, state) => this.#schemaOf(uid, state),
+      )
       return { key: objectKey, kind, keyGroups: this.#options.keyGroups, ...stored }
     } catch (error) {
       await upload.abort()
@@ -337,6 +386,11 @@ export class LevelStateStore implements StateStore {
 
   #groupOf(table: Table<unknown>, key: Key): number {
     return table.split ?? keyGroupOf(key, this.#options.maxParallelism)
+  }
+
+  #schemaOf(operatorUid: string, state: string): StoredSchema | null {
+    const schema = this.#options.schemas?.(operatorUid, state) ?? null
+    return schema && { name: schema.name, version: schema.version }
   }
 
   #table(id: string): Table<unknown> {
