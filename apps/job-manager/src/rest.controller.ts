@@ -51,6 +51,13 @@ export class JobDto {
     type: Object,
     isArray: true,
     description:
+      'Sources that went on behind a gap in their log, as outOfRange said: {source, topic, partition, offset, logStart, logEnd, policy, resumedAt, gapRecords, skippedRecords, epoch}',
+  })
+  readonly sourceGaps!: object[]
+  @ApiProperty({
+    type: Object,
+    isArray: true,
+    description:
       'How each sink subtask came out of its last recovery: {sink, subtask, epoch, state, facts}; state is CLEAN HEALED LOST UNKNOWN EPOCH_REGRESSION UNSETTLED',
   })
   readonly sinks!: object[]

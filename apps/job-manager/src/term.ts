@@ -245,7 +245,7 @@ export class Term {
 
 function levelOf(channel: string): 'debug' | 'info' | 'warn' {
   // Nothing is missing any more, and somebody should know that the fleet was down for too long.
-  if (channel === 'weir:sink:healed' || channel === 'weir:job:alert') return 'warn'
+  if (['weir:sink:healed', 'weir:job:alert', 'weir:source:gap'].includes(channel)) return 'warn'
   if (channel === 'weir:ledger:ended' || channel === 'weir:ledger:failed') return 'warn'
   return channel.startsWith('weir:checkpoint') ? 'debug' : 'info'
 }
@@ -272,6 +272,7 @@ function viewOf(record: JobRecord): JobView {
     healedTransactions: 0,
     sinks: [],
     alerts: [],
+    sourceGaps: [],
     recordsIn: 0,
     submittedAt: record.submittedAt,
     error: (record.ended?.error as JobView['error'] | undefined) ?? null,

@@ -50,8 +50,10 @@ export class Adapters {
     const { descriptor } = node
     switch (descriptor.connector) {
       case 'kafka': {
-        const { topic, startFrom = 'earliest', until = 'none', isolation = 'read_committed' } = descriptor
-        const options = { topic, startFrom, until, isolation } as ConstructorParameters<typeof KafkaSource>[0]
+        const { topic, startFrom = 'earliest', until = 'none', isolation = 'read_committed', outOfRange } = descriptor
+        const options = { topic, startFrom, until, isolation, outOfRange } as ConstructorParameters<
+          typeof KafkaSource
+        >[0]
         return new KafkaSource(options, { context, kafka: this.#kafka(context), clock: this.#clock })
       }
       case 'log': {

@@ -18,6 +18,8 @@ export interface SubtaskSnapshot {
   readonly watermarks: Readonly<Record<string, number>>
   /** Records read by this slice's sources since the job began. */
   readonly recordsIn: number
+  /** Which snapshot it is; `timestamp`: when its barrier reached the slice, ms since 1970. Absent: of an older version. */
+  readonly checkpoint?: { readonly epoch: Epoch; readonly timestamp: number }
   /** Only of an epoch whose barriers have overtaken records here; to restore one, see `inFlightFor`. */
   readonly inFlight?: readonly InFlightRef[]
 }

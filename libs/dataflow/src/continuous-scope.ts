@@ -18,6 +18,10 @@ const REFUSED: Readonly<Record<NodeKind, { reason: Reason; text: string } | null
   reduce: null,
   window: null,
   sink: null,
+  resumable: {
+    reason: 'not-deterministic',
+    text: 'its state is of all partitions of its subtask together, so records read again would not rebuild it.',
+  },
   keyBy: {
     reason: 'shuffle',
     text:
@@ -36,6 +40,16 @@ export function checkContinuousScope(nodes: readonly GraphNode[]): void {
         node,
         node.kind,
         `its connector is "${node.descriptor.connector}", and offsets and outputs must be in transactions of one Kafka cluster.`,
+      )
+    }
+  }
+  for (const node of nodes) {
+    const policy = node.kind === 'source' ? (node.descriptor['outOfRange'] ?? 'fail') : 'fail'
+    if (policy !== 'fail') {
+      throw refused(
+        node,
+        'source',
+        `outOfRange is ${JSON.stringify(policy)}, and state is rebuilt from the records behind the checkpoint: without them it would be wrong. Use "fail".`,
       )
     }
   }

@@ -3,6 +3,7 @@
  * (only in the bundle). A graph is immutable; `edges` go from lower to higher index, so node order is topological.
  */
 import type { Key, OperatorUid } from '@weir/model'
+import type { ResumableOperator } from './resumable.ts'
 import type { RestartSettings } from './restart.ts'
 import type { StateSchema } from './state-schema.ts'
 
@@ -57,6 +58,14 @@ export interface KeyedBySourceNode {
   readonly uid: OperatorUid
   readonly key: (value: unknown) => Key
 }
+/** A custom operator with state of its own, one instance per subtask. */
+export interface ResumableNode {
+  readonly kind: 'resumable'
+  readonly uid: OperatorUid
+  readonly create: () => ResumableOperator<unknown, unknown, unknown>
+  /** Of the pieces of its state. */
+  readonly schema?: StateSchema<unknown> | undefined
+}
 /** Emits the new accumulator for every record. */
 export interface ReduceNode {
   readonly kind: 'reduce'
@@ -87,7 +96,16 @@ export interface SinkNode {
 }
 
 export type GraphNode =
-  SourceNode | FilterNode | MapNode | FlatMapNode | KeyByNode | KeyedBySourceNode | ReduceNode | WindowNode | SinkNode
+  | SourceNode
+  | FilterNode
+  | MapNode
+  | FlatMapNode
+  | KeyByNode
+  | KeyedBySourceNode
+  | ResumableNode
+  | ReduceNode
+  | WindowNode
+  | SinkNode
 export type NodeKind = GraphNode['kind']
 
 export interface LogicalGraph {

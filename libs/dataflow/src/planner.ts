@@ -11,7 +11,7 @@
 import { WeirError, isJobId } from '@weir/model'
 import { canonicalJson } from './canonical.ts'
 import { checkContinuousScope } from './continuous-scope.ts'
-import type { ConnectorDescriptor, GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
+import type { ConnectorDescriptor, GraphNode, JobDefinition, LogicalGraph, NodeKind } from './graph.ts'
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
 import { plannedStates, statesOf } from './state-schema.ts'
@@ -43,6 +43,7 @@ export function planJob(job: JobDefinition): Plan {
   if (job.settings.commit.scope === 'continuous') checkContinuousScope(nodes)
 
   const { stages, stageOf } = cut(nodes, links)
+  for (const stage of stages) checkPerSplit(nodes, stage)
   const deadLetters = job.settings.deadLetters && routed(job.settings.deadLetters, nodes, links, stages)
   const audit = job.settings.audit && audited(job, links)
   const unaligned = unalignedPlanOf(job, stages)
@@ -178,7 +179,8 @@ function checkState(nodes: readonly GraphNode[], links: Links): void {
   for (const [i, node] of nodes.entries()) {
     const input = links.inputs[i]![0]
     const before = input !== undefined && keyed[input]!
-    keyed[i] = node.kind === 'keyBy' || node.kind === 'keyedBySource' || before
+    // What a custom operator emits may be of many records: it is not keyed.
+    keyed[i] = node.kind === 'keyBy' || node.kind === 'keyedBySource' || (before && node.kind !== 'resumable')
     if (node.kind === 'keyedBySource' && shuffled(nodes, links, i)) {
       throw refused('GRAPH_KEYED_BY_SOURCE', { uid: node.uid }, [
         `keyedBySource "${node.uid}" comes behind a keyBy, which has taken the records away from their partition: write`,
@@ -191,6 +193,17 @@ function checkState(nodes: readonly GraphNode[], links: Links): void {
       ])
     }
   }
+}
+
+/** Where state is kept per split, every operator is there once per split; one with state of its own is there once. */
+function checkPerSplit(nodes: readonly GraphNode[], stage: Stage): void {
+  const inStage = stage.nodes.map((i) => nodes[i]!)
+  const [own, perSplit] = [inStage.find((n) => n.kind === 'resumable'), inStage.find((n) => n.kind === 'keyedBySource')]
+  if (own === undefined || perSplit === undefined) return
+  throw refused('GRAPH_KEYED_BY_SOURCE', { uid: own.uid, keyedBySource: perSplit.uid }, [
+    `operator "${own.uid}" has one state for all partitions of its subtask, and keyedBySource "${perSplit.uid}" keeps`,
+    'everything of its stage per partition: write .keyBy(…) there, or make two jobs of it.',
+  ])
 }
 
 /** Is there an exchange somewhere before the node? */
@@ -252,6 +265,9 @@ function audited({ settings, graph: { nodes } }: JobDefinition, { inputs }: Link
   return { topic, sources: new Map(sinks.map((i) => [i, sourcesOf(i)])) }
 }
 
+/** Kinds whose outputs are not one to one with single records. */
+const MANY_TO_MANY: ReadonlySet<NodeKind> = new Set(['flatMap', 'reduce', 'window', 'resumable'])
+
 /** Dead letters travel in a transaction of a sink of their connector, so every stage must lead to one. */
 function routed(
   { connector, topic }: ConnectorDescriptor,
@@ -290,9 +306,7 @@ function routed(
     const from = inputs[i]![0]
     const passes = (input: number): boolean => {
       const { kind } = nodes[input]!
-      return (
-        whole[input]! && outputs[input]!.length === 1 && kind !== 'flatMap' && kind !== 'reduce' && kind !== 'window'
-      )
+      return whole[input]! && outputs[input]!.length === 1 && !MANY_TO_MANY.has(kind)
     }
     whole[i] = node.kind === 'source' ? typeof node.descriptor['topic'] === 'string' : passes(from!)
   }
@@ -315,6 +329,7 @@ function configOf(node: GraphNode): unknown {
     case 'flatMap':
     case 'keyBy':
     case 'keyedBySource':
+    case 'resumable':
       return {}
     case 'reduce':
       return { initial: plain(node.initial) }

@@ -21,7 +21,9 @@ import type {
   TopicRecord,
   WeirError,
 } from '@weir/model'
+import type { OffsetGap } from './offset-range.ts'
 import type { KnownPoison } from './poison.ts'
+import type { RestoreContext } from './resumable.ts'
 
 /** Everything an adapter may know of the place it runs in. */
 export interface SubtaskContext {
@@ -81,10 +83,14 @@ export type SourceState = Readonly<Record<string, unknown>>
 export interface SourceReader {
   /**
    * Connects and positions. `restored` null = first start: take the configured starting point.
-   * Throws WeirError `invalid` for what no retry can mend (unknown topic: `UNKNOWN_TOPIC`).
+   * Throws WeirError `invalid` for what no retry can mend (unknown topic: `UNKNOWN_TOPIC`; a position outside of its log:
+   * `OFFSET_OUT_OF_RANGE`).
+   * @param context of the checkpoint the position is from; null: it is not from one.
    * @returns the splits this subtask owns; a subtask may own none.
    */
-  open(restored: SourceState | null): Promise<readonly number[]>
+  open(restored: SourceState | null, context?: RestoreContext | null): Promise<readonly number[]>
+  /** Called once, before `open`. Told of every move over a gap, also of those in the restored position (`OffsetPolicy`). */
+  onGap?(call: (gap: OffsetGap) => void): void
   /** At most `maxRecords` records of one split. Takes turns between splits. */
   poll(maxRecords: number): Promise<SourcePoll>
   /** The position just behind the last record handed out by `poll`. Synchronous: it is part of the barrier. */
@@ -391,5 +397,7 @@ export interface StateStore {
    * A rejected snapshot loses nothing: the next one contains its changes.
    */
   snapshot(checkpoint: CheckpointId): Promise<readonly SegmentRef[]>
+  /** Operators whose state has changed since the last snapshot. A snapshot without any answers the chain it answered before. */
+  dirtyOperators?(): ReadonlySet<OperatorUid>
   close(): Promise<void>
 }

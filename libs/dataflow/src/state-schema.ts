@@ -17,6 +17,7 @@ import { WeirError } from '@weir/model'
 import type { GraphNode } from './graph.ts'
 import type { Plan } from './plan.ts'
 import { REDUCE_STATE } from './operators/reduce.ts'
+import { OPERATOR_HOOKS_STATE, OPERATOR_STATE } from './operators/resumable.ts'
 import { WINDOW_STATE } from './operators/tumbling-window.ts'
 
 /** How values of type `V` are written, and older ones read. Immutable. */
@@ -73,13 +74,18 @@ export interface PlannedState {
   readonly schema: KnownSchema | null
 }
 
-/** The states an operator keeps by key; empty: it keeps none. */
+/** The states an operator keeps in the store; empty: it keeps none. */
 export function statesOf(node: GraphNode): readonly StateDeclaration[] {
   switch (node.kind) {
     case 'reduce':
       return [{ name: REDUCE_STATE, schema: node.schema ?? null }]
     case 'window':
       return [{ name: WINDOW_STATE, schema: node.schema ?? null }]
+    case 'resumable':
+      return [
+        { name: OPERATOR_STATE, schema: node.schema ?? null },
+        { name: OPERATOR_HOOKS_STATE, schema: null },
+      ]
     default:
       return []
   }

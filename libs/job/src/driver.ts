@@ -19,7 +19,7 @@ import {
   type ManifestRef,
   type RetentionObserved,
 } from '@weir/checkpoint'
-import { strategyOf, type Poison, type RestartStrategy } from '@weir/dataflow'
+import { gapText, strategyOf, type OffsetGap, type Poison, type RestartStrategy } from '@weir/dataflow'
 import {
   asWeirError,
   type AttemptId,
@@ -35,9 +35,10 @@ import {
 } from '@weir/model'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { isDamage, withOffer } from './damage.ts'
+import { SourceGaps, type SourceGap } from './gaps.ts'
 import { poolsOf, type LedgerFacts, type SinkOutcome, type Standing } from './ledger.ts'
 import { jobFor, stepJob } from './machine.ts'
-import { subtasksOf } from './moves.ts'
+import { isCurrent, subtasksOf } from './moves.ts'
 import {
   jobStateName,
   type Failure,
@@ -125,8 +126,9 @@ export interface JobAlert {
   /**
    * `ARBITER_DEGRADED`: etcd is silent, head.json alone decides. `PUBLISH_UNANSWERED`: nothing about the job can be decided
    * until an arbiter answers. `CLAIM_WAITING`: a restart waits for the arbiters. `CHECKPOINTS_GIVEN_UP`: in a row.
+   * `SOURCE_GAP`: a source went on behind a gap in its log; `sourceGaps` has all of them.
    */
-  readonly code: 'ARBITER_DEGRADED' | 'PUBLISH_UNANSWERED' | 'CLAIM_WAITING' | 'CHECKPOINTS_GIVEN_UP'
+  readonly code: 'ARBITER_DEGRADED' | 'PUBLISH_UNANSWERED' | 'CLAIM_WAITING' | 'CHECKPOINTS_GIVEN_UP' | 'SOURCE_GAP'
   /** ms since 1970. */
   readonly since: number
   readonly message: string
@@ -158,6 +160,8 @@ export interface JobView {
   readonly sinks: readonly SinkOutcome[]
   /** What somebody should look at. */
   readonly alerts: readonly JobAlert[]
+  /** What sources went over, as their policy `outOfRange` said. */
+  readonly sourceGaps: readonly SourceGap[]
   readonly recordsIn: number
   readonly submittedAt: number
   readonly error: Failure | null
@@ -192,6 +196,7 @@ export class JobMaster {
   /** The store takes one call at a time. */
   #storeTurn: Promise<unknown> = Promise.resolve()
   readonly #alerts = new Map<JobAlert['code'], JobAlert>()
+  readonly #gaps = new SourceGaps()
   #cancelReconcile: (() => void) | null = null
   #ended: Promise<JobRecord | null>
   #resolveEnded: (record: JobRecord | null) => void = () => {}
@@ -260,6 +265,7 @@ export class JobMaster {
     const observed = { now: clock.monotonic(), wallClock: clock.now(), random: random.next() }
     const step = stepJob(this.#state, { ...event, ...observed } as JobEvent)
     this.#state = step.state
+    if (event.type === 'source-gap' && isCurrent(this.#state, event.slice)) this.#gap(event.source, event.gap)
     if (event.type === 'ack') this.#acks.set(event.slice.subtask, event.snapshot)
     if (event.type === 'claimed') {
       this.#published = event.manifest
@@ -296,6 +302,7 @@ export class JobMaster {
       healedTransactions: s.healed,
       sinks: s.outcomes,
       alerts: [...this.#alerts.values()],
+      sourceGaps: this.#gaps.list(),
       recordsIn: s.recordsIn,
       submittedAt: this.#options.submittedAt,
       error: this.#endError ?? s.ending?.error ?? waiting ?? s.lastError,
@@ -579,6 +586,12 @@ export class JobMaster {
     const outcome = await this.#deps.checkpoints.reconcile()
     if (outcome.kind === 'superseded') return this.#deps.stepDown(`${this.jobId}: ${outcome.reason}`)
     this.#watchArbiter(outcome.kind === 'degraded' ? outcome.reason : '')
+  }
+
+  #gap(source: string, gap: OffsetGap): void {
+    if (!this.#gaps.add(source, gap)) return
+    this.#alert('SOURCE_GAP', `source "${source}": ${gapText(gap)}`)
+    this.#publish('weir:source:gap', { source, text: gapText(gap), ...gap })
   }
 
   #alert(code: JobAlert['code'], message: string): void {

@@ -24,7 +24,7 @@ import type {
   PublishOutcome,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { PlanSummary, Poison } from '@weir/dataflow'
+import type { OffsetGap, PlanSummary, Poison } from '@weir/dataflow'
 import type {
   Attempt,
   AttemptId,
@@ -172,6 +172,8 @@ export type JobEvent = Times &
         readonly watermark: number
       }
     | { readonly type: 'input-ended'; readonly slice: SliceId }
+    /** Changes nothing about the job: gaps.ts keeps it for people. */
+    | { readonly type: 'source-gap'; readonly slice: SliceId; readonly source: string; readonly gap: OffsetGap }
     | { readonly type: 'slice-failed'; readonly slice: SliceId; readonly failure: Failure }
     | { readonly type: 'stopped'; readonly slice: SliceId }
     | { readonly type: 'task-manager-lost'; readonly taskManagerId: TaskManagerId; readonly reason: string }

@@ -2,10 +2,18 @@
  * Reads the partitions a subtask owns (p % parallelism). Fetches run ahead of `poll` up to a bound of bytes; the
  * position behind the last record handed out is state of the job, not a commit at the broker.
  */
-import { WeirError, type Clock, type TopicRecord } from '@weir/model'
+import { WeirError, epoch, type Clock, type TopicRecord } from '@weir/model'
 import {
+  ConnectionHook,
+  OffsetValidationHook,
+  RestoreHooks,
+  placeOffset,
   recordAt,
+  type LogRange,
+  type OffsetGap,
+  type OffsetPolicy,
   type RawRecords,
+  type RestoreContext,
   type SourcePoll,
   type SourceReader,
   type SourceState,
@@ -23,6 +31,8 @@ export interface KafkaSourceOptions {
   /** `latest`: bounded; the end offsets are taken at the first start and are part of the state. */
   readonly until: 'none' | 'latest'
   readonly isolation: 'read_committed' | 'read_uncommitted'
+  /** Default `fail`. */
+  readonly outOfRange?: OffsetPolicy
 }
 
 /** Fetched and not yet polled, per partition. */
@@ -45,7 +55,31 @@ interface Partition {
   bufferedBytes: number
   /** Reported as ended. */
   ended: boolean
+  /** Moves of its position, oldest first, at most `GAPS_MAX`: they stand in the state, so that no restart forgets them. */
+  gaps: readonly OffsetGap[]
 }
+
+/** Position of one partition in the state. JSON. */
+interface Stored {
+  readonly offset: string
+  readonly end: string | null
+  readonly gaps?: readonly OffsetGap[]
+}
+const GAPS_MAX = 8
+
+const EARLIEST = -2n
+const LATEST = -1n
+
+const partitionAt = (id: number, { offset, end, gaps = [] }: Stored): Partition => ({
+  id,
+  position: BigInt(offset),
+  fetchFrom: BigInt(offset),
+  end: end === null ? null : BigInt(end),
+  chunks: [],
+  bufferedBytes: 0,
+  ended: false,
+  gaps,
+})
 
 /** Partitions are spread over the subtasks by their number. */
 export const ownedBy = ({ subtask, parallelism }: SubtaskContext, partition: number): boolean =>
@@ -62,47 +96,89 @@ export class KafkaSource implements SourceReader {
   #failure: unknown = null
   #awaySince: number | null = null
   readonly #closing = new AbortController()
+  readonly #hooks = new RestoreHooks()
+  #tell: (gap: OffsetGap) => void = () => {}
 
   constructor(options: KafkaSourceOptions, deps: { context: SubtaskContext; kafka: KafkaConnections; clock: Clock }) {
     this.#options = options
     this.#context = deps.context
     this.#kafka = deps.kafka
     this.#clock = deps.clock
+    const { topic, outOfRange: policy = 'fail' } = options
+    const port = {
+      positions: () => new Map(this.#partitions.map((p) => [p.id, p.position])),
+      ranges: (partitions: readonly number[]) => this.#ranges(partitions),
+      move: (gap: OffsetGap) => this.#move(this.#of(gap.partition), gap),
+    }
+    // Run in the opposite order: offsets are looked at over connections that are there.
+    this.#hooks.register(new OffsetValidationHook({ topic, policy }, port))
+    this.#hooks.register(new ConnectionHook(() => this.#connect()))
   }
 
-  async open(restored: SourceState | null): Promise<readonly number[]> {
+  onGap(call: (gap: OffsetGap) => void): void {
+    this.#tell = call
+  }
+
+  async open(restored: SourceState | null, context: RestoreContext | null = null): Promise<readonly number[]> {
     const { topic, startFrom, until, isolation } = this.#options
-    const { signal } = this.#context
-    const mine = (await this.#kafka.partitions(topic)).filter((p) => ownedBy(this.#context, p))
-    const stored = (restored?.['partitions'] ?? {}) as Record<string, { offset: string; end: string | null }>
-    const offset = async (p: number, at: -1n | -2n): Promise<bigint> => {
-      const answer = await this.#kafka.toLeader(
-        topic,
-        p,
-        listOffsets(topic, p, at, isolation === 'read_committed'),
-        signal,
-      )
-      if (answer.errorCode === 0) return answer.offset
-      throw new WeirError(
-        { code: 'KAFKA_REFUSED', kind: 'restart', error: errorName(answer.errorCode) },
-        `ListOffsets of ${topic}-${p}: ${errorName(answer.errorCode)}`,
-      )
+    const stored = (restored?.['partitions'] ?? {}) as Record<string, Stored>
+    if (restored === null) await this.#connect()
+    else {
+      this.#partitions = Object.entries(stored)
+        .map(([id, at]) => partitionAt(Number(id), at))
+        .filter(({ id }) => ownedBy(this.#context, id))
+      for (const { gaps } of this.#partitions) gaps.forEach(this.#tell)
+      // Hook states are made of the position, which a rescale knows how to deal out.
+      const states = this.#hooks.snapshotStates()
+      await this.#hooks.restore(states, context ?? { epoch: epoch(0), checkpointTimestamp: 0 })
     }
+    const mine = (await this.#kafka.partitions(topic)).filter((p) => ownedBy(this.#context, p))
+    const readCommitted = isolation === 'read_committed'
     this.#partitions = await Promise.all(
       mine.map(async (id): Promise<Partition> => {
-        const known = stored[id]
-        const position = known ? BigInt(known.offset) : await offset(id, startFrom === 'earliest' ? -2n : -1n)
-        const end = known
-          ? known.end === null
-            ? null
-            : BigInt(known.end)
-          : until === 'latest'
-            ? await offset(id, -1n)
-            : null
-        return { id, position, fetchFrom: position, end, chunks: [], bufferedBytes: 0, ended: false }
+        const known = this.#partitions.find((p) => p.id === id)
+        if (known) return known
+        const offset = await this.#offset(id, startFrom === 'earliest' ? EARLIEST : LATEST, readCommitted)
+        const end = until === 'latest' ? await this.#offset(id, LATEST, readCommitted) : null
+        return partitionAt(id, { offset: String(offset), end: end === null ? null : String(end) })
       }),
     )
     return mine
+  }
+
+  /** Brokers and leaders as they are now. */
+  async #connect(): Promise<void> {
+    await this.#kafka.connect()
+    await this.#kafka.partitions(this.#options.topic)
+  }
+
+  async #offset(partition: number, at: typeof EARLIEST | typeof LATEST, readCommitted: boolean): Promise<bigint> {
+    const { topic } = this.#options
+    const request = listOffsets(topic, partition, at, readCommitted)
+    const { errorCode, offset } = await this.#kafka.toLeader(topic, partition, request, this.#context.signal)
+    if (errorCode === 0) return offset
+    const error = errorName(errorCode)
+    throw new WeirError(
+      { code: 'KAFKA_REFUSED', kind: 'restart', error },
+      `ListOffsets of ${topic}-${partition}: ${error}`,
+    )
+  }
+
+  /** To the end of the log, whatever is committed of it: a position may lie behind a transaction that is open. */
+  async #ranges(partitions: readonly number[]): Promise<ReadonlyMap<number, LogRange>> {
+    const ranges = partitions.map(async (p): Promise<[number, LogRange]> => {
+      const [start, end] = await Promise.all([this.#offset(p, EARLIEST, false), this.#offset(p, LATEST, false)])
+      return [p, { start, end }]
+    })
+    return new Map(await Promise.all(ranges))
+  }
+
+  #move(p: Partition, gap: OffsetGap): void {
+    p.fetchFrom = BigInt(gap.resumedAt)
+    if (p.chunks.length === 0) p.position = p.fetchFrom
+    // Found twice, when the epoch behind the first time was not published.
+    p.gaps = [...p.gaps.filter(({ offset }) => offset !== gap.offset), gap].slice(-GAPS_MAX)
+    this.#tell(gap)
   }
 
   async poll(maxRecords: number): Promise<SourcePoll> {
@@ -161,7 +237,10 @@ export class KafkaSource implements SourceReader {
   snapshot(): SourceState {
     return {
       partitions: Object.fromEntries(
-        this.#partitions.map((p) => [p.id, { offset: String(p.position), end: p.end === null ? null : String(p.end) }]),
+        this.#partitions.map((p): [number, Stored] => {
+          const end = p.end === null ? null : String(p.end)
+          return [p.id, { offset: String(p.position), end, ...(p.gaps.length > 0 && { gaps: p.gaps }) }]
+        }),
       ),
     }
   }
@@ -242,7 +321,10 @@ export class KafkaSource implements SourceReader {
           )
           for (const fetched of answer.partitions) {
             const p = this.#of(fetched.partition)
-            if (fetched.errorCode === OFFSET_OUT_OF_RANGE) throw this.#outOfRange(p, fetched.logStartOffset)
+            if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
+              await this.#outOfRange(p)
+              continue
+            }
             if (mustWait(fetched.errorCode) || fetched.errorCode === 3) throw new Error(errorName(fetched.errorCode))
             if (fetched.errorCode !== 0) {
               const error = errorName(fetched.errorCode)
@@ -288,19 +370,12 @@ export class KafkaSource implements SourceReader {
     return this.#partitions.find((p) => p.id === id)!
   }
 
-  #outOfRange(p: Partition, logStart: bigint): WeirError {
-    const { topic } = this.#options
-    return new WeirError(
-      {
-        code: 'OFFSET_OUT_OF_RANGE',
-        kind: 'invalid',
-        topic,
-        partition: p.id,
-        offset: String(p.fetchFrom),
-        logStart: String(logStart),
-      },
-      `${topic}-${p.id} begins at ${logStart} and the job is at ${p.fetchFrom}: retention has deleted records that were not read. Nothing is skipped silently: restore an epoch inside the log or start a new job.`,
-    )
+  /** Retention was faster than the job. */
+  async #outOfRange(p: Partition): Promise<void> {
+    const { topic, outOfRange: policy = 'fail' } = this.#options
+    const range = (await this.#ranges([p.id])).get(p.id)!
+    const gap = placeOffset({ topic, partition: p.id, offset: p.fetchFrom, range, policy, epoch: null })
+    if (gap !== null) this.#move(p, gap) // else the log has come up to it meanwhile
   }
 }
 

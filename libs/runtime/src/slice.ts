@@ -19,10 +19,12 @@ import type { SubtaskSnapshot } from '@weir/checkpoint'
 import {
   KnownPoison,
   NO_POISON,
+  Resumable,
   SplitWatermarks,
   chain,
   fanOut,
   operatorFor,
+  operatorGroups,
   readBatch,
   recordAt,
   refuseNone,
@@ -38,11 +40,13 @@ import {
   type Input,
   type KeyedStates,
   type LogSourceState,
+  type OffsetGap,
   type OperatorNode,
   type Plan,
   type Poison,
   type Refusal,
   type Refuse,
+  type RestoreContext,
   type SegmentRef,
   type SinkAsides,
   type SinkNode,
@@ -66,6 +70,7 @@ import {
   WeirError,
   asWeirError,
   assert,
+  epoch as epochOf,
   placeOf,
   type AsideRecord,
   type AttemptId,
@@ -87,6 +92,7 @@ import { Pace } from './pace.ts'
 import { Partitioner } from './partitioner.ts'
 import type { ExchangePort, LinkId, PeerAddress } from './ports.ts'
 import { Signal } from './signal.ts'
+import { StreamContext } from './stream-context.ts'
 
 /** Records asked for in one poll. */
 export const POLL_RECORDS_MAX = 2_000
@@ -132,6 +138,8 @@ export type SliceReport =
     }
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly error: WeirError }
   | { readonly type: 'committed'; readonly epoch: Epoch }
+  /** A source goes on behind a gap. Told again by every attempt while the split has it in its state. */
+  | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }
   | { readonly type: 'input-ended' }
   | { readonly type: 'failed'; readonly error: WeirError }
 
@@ -172,6 +180,8 @@ interface StageRun {
   moved: SplitProgress[]
   outputs: Partitioner[]
   state: StateStore | null
+  /** Custom operators, by node. */
+  readonly resumables: Map<number, Resumable>
   gate: InputGate | null
   readonly source: { readonly node: SourceNode; readonly reader: SourceReader; watermarks: SplitWatermarks } | null
   /** Writes the sinks have not taken yet; awaited before the next element. */
@@ -193,6 +203,8 @@ interface OpenCheckpoint {
   alignMs: number
   syncMs: number
   startedMs: number
+  /** When the barrier reached the slice, ms since 1970. */
+  timestamp: number
 }
 
 export class Slice {
@@ -217,16 +229,23 @@ export class Slice {
   #positions = new Map<Epoch, Record<string, SourceState>>()
   #commitTurn: Promise<void> = Promise.resolve()
   #cancelProgress: () => void = () => {}
+  readonly #context: StreamContext
   readonly #audit: Audit | null
   #poison: Poison = NO_POISON
 
   constructor(options: SliceOptions, deps: SliceDeps) {
     this.#options = options
     this.#deps = deps
+    this.#context = new StreamContext({ clock: deps.clock })
     const { plan, jobId, attempt, subtask } = options
     const now = (): number => deps.clock.now()
     const { nodes } = plan.job.graph
     this.#audit = plan.audit && new Audit({ plan: plan.audit, nodes, jobId, attempt, subtask, now })
+  }
+
+  /** Lifecycle, snapshots and what is dirty. */
+  get context(): StreamContext {
+    return this.#context
   }
 
   /**
@@ -318,6 +337,7 @@ export class Slice {
       for (const o of run.stage.outputs) this.#channels.push(...outputs.get(o.stage)!)
       this.#buildChains(run)
     }
+    this.#context.start()
     for (const run of this.#stages) {
       const loop = run.source ? this.#sourceLoop(run, run.source) : this.#stageLoop(run, run.gate!)
       this.#loops.push(loop.catch((error: unknown) => this.#fail(asWeirError(error, 'SLICE_FAILED'))))
@@ -340,6 +360,7 @@ export class Slice {
       alignMs: 0,
       syncMs: 0,
       startedMs: this.#deps.clock.monotonic(),
+      timestamp: 0,
     })
     this.#triggers.push(checkpoint)
     for (const run of this.#stages) if (run.source) this.#signal(run.stage.index).notify()
@@ -351,6 +372,12 @@ export class Slice {
     this.#positions.delete(checkpoint.epoch)
     this.#triggers = this.#triggers.filter((c) => c.epoch !== checkpoint.epoch)
     for (const run of this.#stages) run.gate?.giveUp(checkpoint)
+    if (this.#over) return
+    try {
+      this.#context.giveUp(checkpoint.epoch)
+    } catch (error) {
+      this.#fail(asWeirError(error, 'SLICE_FAILED'))
+    }
   }
 
   /** Ends exactly the named sequences. Runs beside the loops (PROTOCOL B3); commits of one slice follow each other. */
@@ -366,6 +393,8 @@ export class Slice {
             }),
           ),
         )
+        if (this.#over) return
+        this.#context.complete(epoch)
         this.#deps.report({ type: 'committed', epoch })
         const positions = this.#positions.get(epoch)
         for (const run of this.#stages) {
@@ -387,14 +416,14 @@ export class Slice {
     const { clock } = this.#deps
     await Promise.race([Promise.all([...this.#loops, this.#commitTurn]), clock.sleep(STOP_WAIT_MS)])
     for (const channel of this.#channels) channel?.close()
-    await Promise.allSettled(
-      this.#stages.flatMap((run) => [
+    await Promise.allSettled([
+      Promise.race([this.#context.close(), clock.sleep(STOP_WAIT_MS)]), // user code is in it
+      ...this.#stages.flatMap((run) => [
         ...run.sinks.map(({ sink }) => sink.close(mode)),
         run.continuous?.sink.close(mode),
         run.source?.reader.close(),
-        run.state?.close(),
       ]),
-    )
+    ])
   }
 
   // ---- building -----------------------------------------------------------------------------------------------------
@@ -415,7 +444,7 @@ export class Slice {
     return this.#options.plan.job.graph.nodes[index]!
   }
 
-  #context(uid: OperatorUid): SubtaskContext {
+  #contextOf(uid: OperatorUid): SubtaskContext {
     const { jobId, attempt, subtask, plan } = this.#options
     const { parallelism, maxParallelism } = plan.job.settings
     return { jobId, attempt, operatorUid: uid, subtask, parallelism, maxParallelism, signal: this.#abort.signal }
@@ -439,11 +468,11 @@ export class Slice {
       return node.kind === 'sink' ? [{ node, asides: this.#asidesOf(refused, index, node) }] : []
     })
     const isContinuous = this.#options.plan.job.settings.commit.scope === 'continuous' && head.kind === 'source'
-    const continuous = isContinuous ? this.#deps.createContinuousSink(head, sinkNodes, this.#context(head.uid)) : null
+    const continuous = isContinuous ? this.#deps.createContinuousSink(head, sinkNodes, this.#contextOf(head.uid)) : null
     const sinks = isContinuous
       ? []
       : sinkNodes.map(({ node, asides }) => {
-          return { node, sink: this.#deps.createSink(node, this.#context(node.uid), asides) }
+          return { node, sink: this.#deps.createSink(node, this.#contextOf(node.uid), asides) }
         })
     const windowSizesMs = stage.nodes.flatMap((index) => {
       const node = this.#node(index)
@@ -453,7 +482,7 @@ export class Slice {
       head.kind === 'source'
         ? {
             node: head,
-            reader: this.#deps.createSource(head, this.#context(head.uid)),
+            reader: this.#deps.createSource(head, this.#contextOf(head.uid)),
             watermarks: new SplitWatermarks({ outOfOrderMs: head.outOfOrderMs }, []),
           }
         : null
@@ -469,6 +498,7 @@ export class Slice {
       moved: [],
       outputs: [],
       state: null,
+      resumables: new Map(),
       gate: null,
       source,
       pending: [],
@@ -495,15 +525,24 @@ export class Slice {
 
   async #restoreStage(run: StageRun, snapshot: SubtaskSnapshot | null): Promise<void> {
     const { index } = run.stage
+    const { checkpoint } = snapshot ?? {}
+    // Of an epoch before snapshots had their name: it is known to be one, not which.
+    const context: RestoreContext | null = snapshot && {
+      epoch: checkpoint?.epoch ?? epochOf(0),
+      checkpointTimestamp: checkpoint?.timestamp ?? 0,
+    }
     if (run.stage.nodes.some((i) => statesOf(this.#node(i)).length > 0)) {
-      run.state = await this.#deps.openState(index, this.#context(this.#node(run.stage.head).uid))
+      run.state = await this.#deps.openState(index, this.#contextOf(this.#node(run.stage.head).uid))
       const stored = (snapshot?.segments as readonly StageSegments[] | undefined)?.find((s) => s.stage === index)
+      this.#context.registerStateBackend(index, run.state) // first: also one that fails is closed
       await run.state.restore(stored?.chain ?? [])
+      await this.#restoreOperators(run, run.state, context)
     }
     if (run.source) {
       const { uid } = run.source.node
       const position = (snapshot?.sources[uid] as SourceState | undefined) ?? null
-      const splits = await this.#openSource(run, run.source.reader, position)
+      run.source.reader.onGap?.((gap) => this.#deps.report({ type: 'source-gap', source: uid, gap }))
+      const splits = await this.#openSource(run, run.source.reader, position, position && context)
       const restored: Record<string, number> = {}
       for (const split of splits) {
         const watermark = snapshot?.watermarks[`${uid}/${split}`]
@@ -514,8 +553,26 @@ export class Slice {
     } else run.watermark = snapshot?.watermarks[`stage-${index}`] ?? WATERMARK_MIN
   }
 
-  async #openSource(run: StageRun, reader: SourceReader, position: SourceState | null): Promise<readonly number[]> {
-    if (run.continuous === null) return reader.open(position)
+  async #restoreOperators(run: StageRun, state: StateStore, restored: RestoreContext | null): Promise<void> {
+    const { index, head, nodes } = run.stage
+    for (const i of nodes) {
+      const node = this.#node(i)
+      if (node.kind !== 'resumable') continue
+      const context = this.#contextOf(node.uid)
+      const groups = operatorGroups(this.#node(head).kind === 'source' ? 'source' : 'keyed', context)
+      const operator = new Resumable(node, { ...context, state, groups })
+      run.resumables.set(i, operator)
+      await this.#context.registerOperator(index, operator, restored)
+    }
+  }
+
+  async #openSource(
+    run: StageRun,
+    reader: SourceReader,
+    position: SourceState | null,
+    restored: RestoreContext | null,
+  ): Promise<readonly number[]> {
+    if (run.continuous === null) return reader.open(position, restored)
     const head = this.#node(run.stage.head) as SourceNode
     const { jobId, attempt } = this.#options
     run.begins = await startContinuous({
@@ -595,7 +652,7 @@ export class Slice {
     const output = run.stage.outputs.findIndex((o) => o.keyBy === index)
     assert(output >= 0 || inStage.has(index), `node ${node.uid} is not in stage ${run.stage.index}`)
     assert(node.kind !== 'source', 'an edge leads into a source')
-    const operator = operatorFor(node as OperatorNode)
+    const operator = run.resumables.get(index) ?? operatorFor(node as OperatorNode)
     operator.open({
       uid: node.uid,
       subtask: this.#options.subtask,
@@ -899,6 +956,8 @@ export class Slice {
     const open = this.#open.get(checkpoint.epoch)
     const { clock } = this.#deps
     const started = clock.monotonic()
+    const barrier = this.#context.barrier(checkpoint)
+    if (open) open.timestamp = barrier.timestamp
     const work: Promise<void>[] = []
     const parts: { sinks: Record<string, SinkState>; segments: StageSegments | null } = { sinks: {}, segments: null }
     if (run.source) this.#audit?.barrier(run.stage.head, checkpoint)
@@ -913,12 +972,9 @@ export class Slice {
       prepared.catch((error: unknown) => this.#fail(asWeirError(error, 'PREPARE_FAILED')))
       work.push(prepared)
     }
-    if (run.state) {
-      const { index } = run.stage
-      work.push(
-        run.state.snapshot(checkpoint).then((segments) => void (parts.segments = { stage: index, chain: segments })),
-      )
-    }
+    const { index } = run.stage
+    const stored = this.#context.snapshot(index, barrier)
+    if (stored) work.push(stored.then((chain) => void (parts.segments = { stage: index, chain })))
     const watermarks: Record<string, number> = { [`stage-${run.stage.index}`]: run.watermark }
     const position = run.source?.reader.snapshot()
     const recordsIn = this.#recordsIn
@@ -969,6 +1025,7 @@ export class Slice {
         sinks: open.sinks,
         watermarks: open.watermarks,
         recordsIn: open.recordsIn,
+        checkpoint: { epoch, timestamp: open.timestamp },
       },
       alignMs: Math.round(open.alignMs),
       syncMs: Math.round(open.syncMs),

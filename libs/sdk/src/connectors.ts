@@ -1,5 +1,5 @@
 /** Connectors as descriptors: plain data and codecs. The task-manager binds the adapter. */
-import type { ConnectorDescriptor, Decode, Encode } from '@weir/dataflow'
+import { OFFSET_POLICIES, type ConnectorDescriptor, type Decode, type Encode, type OffsetPolicy } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import { encodeJson, type Codec } from './codec.ts'
 import { durationMs, type Duration } from './duration.ts'
@@ -33,6 +33,15 @@ export interface TopicOptions<T> {
   /** Upper bound over all subtasks. */
   readonly recordsPerSecond?: number
   readonly uid?: string
+}
+
+export interface KafkaTopicOptions<T> extends TopicOptions<T> {
+  /**
+   * When the job's offset is not in the log any more (retention, DeleteRecords, a topic made anew). `fail` (default): the
+   * job stops and says how many records are missing. `earliest`, `latest`: it goes on there, and its view, its alerts, the
+   * log and the metric `weir_source_gap_records` say what was chosen and how many records lie in the gap.
+   */
+  readonly outOfRange?: OffsetPolicy
 }
 
 export interface SinkOptions<T> {
@@ -83,9 +92,16 @@ function topicSink<T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>):
 }
 
 export const kafka = {
-  topic<T>(topic: string, options: TopicOptions<T>): Source<T> {
-    const { startFrom = 'earliest', until = 'none' } = options
-    return topicSource({ connector: 'kafka', topic, startFrom, until, isolation: 'read_committed' }, options)
+  topic<T>(topic: string, options: KafkaTopicOptions<T>): Source<T> {
+    const { startFrom = 'earliest', until = 'none', outOfRange = 'fail' } = options
+    if (!OFFSET_POLICIES.includes(outOfRange)) {
+      throw new WeirError(
+        { code: 'OPTION_INVALID', kind: 'invalid', option: 'outOfRange', topic, value: outOfRange },
+        `topic "${topic}": outOfRange is one of ${OFFSET_POLICIES.join(', ')}, not ${JSON.stringify(outOfRange)}`,
+      )
+    }
+    const descriptor = { connector: 'kafka', topic, startFrom, until, isolation: 'read_committed' }
+    return topicSource(outOfRange === 'fail' ? descriptor : { ...descriptor, outOfRange }, options)
   },
   /** Keys are written as text; values by the codec, JSON when there is none. */
   sink<T = unknown>(topic: string, options: SinkOptions<T> = {}): Sink<T> {

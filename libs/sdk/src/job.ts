@@ -13,6 +13,7 @@ import {
   type JobSettings,
   type Keyed,
   type RestartWish,
+  type ResumableOperator,
   type Sync,
   type Transform,
   type WindowResult,
@@ -48,6 +49,11 @@ export interface Stream<T> {
   filter(test: (value: T) => boolean, uid?: string): Stream<T>
   map<R>(map: (value: T) => Sync<R> & R, uid?: string): Stream<R>
   flatMap<R>(flatMap: (value: T) => Iterable<R>, uid?: string): Stream<R>
+  /**
+   * A custom operator with state of its own, one instance per subtask; `uid` names its state. The contract, with what becomes
+   * of the state on a rescale, is `ResumableOperator`. What it emits is not keyed.
+   */
+  process<R, S>(uid: string, create: () => ResumableOperator<T, R, S>, options?: FoldOptions<S>): Stream<R>
   /** What follows runs where the key lives. */
   keyBy(key: (value: T) => Key, uid?: string): KeyedStream<T>
   /**
@@ -169,6 +175,11 @@ class GraphBuilder {
       flatMap: (flatMap, uid) =>
         this.#stream(this.#add(at, { kind: 'flatMap', flatMap: flatMap as Fn<Iterable<unknown>> }, uid)),
       apply: (transform) => this.#apply(at, transform),
+      process: (uid, create, options = {}) => {
+        const { schema } = options as FoldOptions<unknown>
+        const made = create as unknown as () => ResumableOperator<unknown, unknown, unknown>
+        return this.#stream(this.#add(at, { kind: 'resumable', create: made, schema }, uid))
+      },
       keyBy: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyBy', key: key as Fn<Key> }, uid)),
       keyedBySource: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyedBySource', key: key as Fn<Key> }, uid)),
       to: (sink, uid) => {

@@ -245,6 +245,11 @@ export class LevelStateStore implements StateStore {
     return stored
   }
 
+  dirtyOperators(): ReadonlySet<OperatorUid> {
+    const dirty = [...this.#tables.values()].filter(({ dirty }) => dirty.size > 0)
+    return new Set(dirty.map(({ id }) => stateNames(id)[0] as OperatorUid))
+  }
+
   /** Resolves when nothing is being folded any more. */
   async folded(): Promise<void> {
     await this.#folding

@@ -13,6 +13,7 @@ export interface JobSample {
   readonly publishedEpoch: number
   readonly finalEpoch: number
   readonly alerts: readonly { readonly code: string }[]
+  readonly sourceGaps: readonly { readonly source: string; readonly policy: string; readonly gapRecords: number }[]
   /** ms since 1970; null before the first. */
   readonly watermark: number | null
 }
@@ -96,16 +97,31 @@ export class Metrics {
     this.#perJob('weir_checkpoint_final_epoch', 'Highest final epoch', sample, (j) => j.finalEpoch)
     this.#perJob(
       'weir_job_alerts',
-      'Alerts of the job: degraded arbiter, epochs given up, unanswered publish',
+      'Alerts of the job: degraded arbiter, epochs given up, unanswered publish, gaps of sources',
       sample,
       (j) => j.alerts.length,
     )
     this.#perJob('weir_arbiter_degraded', '1 while etcd is silent and head.json alone decides', sample, (j) =>
       j.alerts.some((a) => a.code === 'ARBITER_DEGRADED') ? 1 : 0,
     )
+    this.#sourceGaps(sample)
     this.#perJob('weir_watermark_seconds', 'Lowest watermark of the job', sample, (j) =>
       j.watermark === null ? Number.NaN : j.watermark / 1_000,
     )
+  }
+
+  #sourceGaps(sample: () => readonly JobSample[]): void {
+    new Gauge({
+      name: 'weir_source_gap_records',
+      help: 'Records between where a source was to go on and its log, by the policy that was applied',
+      labelNames: ['job', 'source', 'policy'],
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const { jobId: job, sourceGaps } of sample())
+          for (const { source, policy, gapRecords } of sourceGaps) this.inc({ job, source, policy }, gapRecords)
+      },
+    })
   }
 
   gauge(name: string, help: string, value: () => number): void {

@@ -7,6 +7,7 @@ import {
   type HandleProof,
   type JobSettings,
   type ListedTransaction,
+  type OffsetGap,
   type Poison,
   type Replay,
   type SinkState,
@@ -23,6 +24,7 @@ import {
   type CheckpointId,
   type Epoch,
   type ErrorKind,
+  type OperatorUid,
 } from '@weir/model'
 import { control } from '@weir/proto'
 
@@ -41,6 +43,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
     }
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly failure: Failure }
   | { readonly type: 'committed'; readonly epoch: Epoch }
+  | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }
   | { readonly type: 'input-ended' }
   | { readonly type: 'failed'; readonly failure: Failure }
   | { readonly type: 'stopped' }
@@ -175,6 +178,8 @@ export function encodeReport(report: SliceReportMessage): control.Report {
     }
     case 'committed':
       return { body: { $case: 'committed', value: { slice, epoch: report.epoch } } }
+    case 'source-gap':
+      return { body: { $case: 'sourceGap', value: { slice, source: report.source, gap: json(report.gap) } } }
     case 'input-ended':
       return { body: { $case: 'inputEnded', value: { slice } } }
     case 'failed':
@@ -212,6 +217,10 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     }
     case 'committed':
       return { type: 'committed', slice: sliceIn(body.value.slice), epoch: epoch(body.value.epoch) }
+    case 'sourceGap': {
+      const { source, gap } = body.value
+      return { type: 'source-gap', slice: sliceIn(body.value.slice), source: operatorUid(source), gap: parsed(gap) }
+    }
     case 'inputEnded':
       return { type: 'input-ended', slice: sliceIn(body.value.slice) }
     case 'sliceFailed':

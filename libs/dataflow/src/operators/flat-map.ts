@@ -69,7 +69,7 @@ export class FlatMap implements Operator {
   onEnd(): void {}
 }
 
-function pushOrigin(to: Origins, of: Origins, index: number, ordinal: number): void {
+export function pushOrigin(to: Origins, of: Origins, index: number, ordinal: number): void {
   to.places.push(of.places[index]!)
   to.offsets.push(of.offsets[index]!)
   to.ordinals!.push(of.ordinals === null ? String(ordinal) : `${of.ordinals[index]}.${ordinal}`)

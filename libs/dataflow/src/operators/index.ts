@@ -22,10 +22,11 @@ export * from './flat-map.ts'
 export * from './key-by.ts'
 export * from './map.ts'
 export * from './reduce.ts'
+export * from './resumable.ts'
 export * from './source.ts'
 export * from './tumbling-window.ts'
 
-/** Nodes that are executed by an Operator; sources and sinks are adapters. */
+/** Nodes that are executed by an Operator made of the node alone; a resumable one needs a place for its state (`Resumable`). */
 export type OperatorNode = FilterNode | MapNode | FlatMapNode | KeyByNode | KeyedBySourceNode | ReduceNode | WindowNode
 
 /** A fresh instance for one subtask. A keyBy's instance belongs to the *sending* stage. */

@@ -62,6 +62,7 @@ const CODES: Readonly<Record<number, Code>> = {
   53: code('TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'invalid', GRANT),
   56: code('KAFKA_STORAGE_ERROR', 'wait'),
   59: code('UNKNOWN_PRODUCER_ID', 'refused'),
+  78: code('OFFSET_NOT_AVAILABLE', 'wait'),
   87: code(
     'INVALID_RECORD',
     'invalid',
