@@ -5,7 +5,9 @@ import {
   type GraphNode,
   type JobDefinition,
   type JobSettings,
+  type ResumableOperator,
   type SourceNode,
+  type StateStore,
 } from '@weir/dataflow'
 import {
   attempt,
@@ -42,6 +44,11 @@ export const node = {
   }),
   keyedBySource: (): GraphNode => ({ kind: 'keyedBySource', uid: operatorUid('by-first'), key: (v) => String(v)[0]! }),
   keyBy: (key: (value: unknown) => Key): GraphNode => ({ kind: 'keyBy', uid: operatorUid('by-all'), key }),
+  resumable: <S>(uid: string, create: () => ResumableOperator<string, string, S>): GraphNode => ({
+    kind: 'resumable',
+    uid: operatorUid(uid),
+    create: create as unknown as () => ResumableOperator<unknown, unknown, unknown>,
+  }),
   concat: (uid: string): GraphNode => ({
     kind: 'reduce',
     uid: operatorUid(uid),
@@ -82,6 +89,8 @@ export class World {
   readonly topics = new Map<string, MemoryTopic>()
   readonly objects = new Map<string, string>()
   readonly broker = new MemoryBroker()
+  openState = (stage: number): Promise<StateStore> =>
+    Promise.resolve(new MemoryStateStore(this.objects, `stage-${stage}`))
 
   topic(uid: string): MemoryTopic {
     if (!this.topics.has(uid)) this.topics.set(uid, new MemoryTopic())
@@ -107,7 +116,7 @@ export class World {
         createSink: ({ uid }) => new MemorySink(this.topic(uid)),
         createContinuousSink: (_source, _sinks, context) =>
           new MemoryContinuousSink(this.broker, context, systemClock, 20),
-        openState: (stage) => Promise.resolve(new MemoryStateStore(this.objects, `stage-${stage}`)),
+        openState: (stage) => this.openState(stage),
         report: (report) => {
           seen.push(report)
           look()
