@@ -210,6 +210,7 @@ export class Fleet {
       restarts: 0,
       healedTransactions: 0,
       alerts: [],
+      sourceGaps: [],
       error: null,
       sinks: [],
       slices: [],
@@ -307,6 +308,13 @@ export interface JobAnswer {
   readonly restarts: number
   readonly healedTransactions: number
   readonly alerts: readonly { readonly code: string; readonly message: string }[]
+  readonly sourceGaps: readonly {
+    readonly source: string
+    readonly partition: number
+    readonly policy: string
+    readonly gapRecords: number
+    readonly skippedRecords: number
+  }[]
   readonly error: {
     readonly code: string
     readonly message: string

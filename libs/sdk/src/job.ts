@@ -53,7 +53,7 @@ export interface Stream<T> {
    * A custom operator with state of its own, one instance per subtask; `uid` names its state. The contract, with what becomes
    * of the state on a rescale, is `ResumableOperator`. What it emits is not keyed.
    */
-  process<R, S>(uid: string, create: () => ResumableOperator<T, R, S>, options?: FoldOptions<S>): Stream<R>
+  process<R, S>(uid: string, create: () => ResumableOperator<T, R, S>, options?: FoldOptions<NoInfer<S>>): Stream<R>
   /** What follows runs where the key lives. */
   keyBy(key: (value: T) => Key, uid?: string): KeyedStream<T>
   /**
