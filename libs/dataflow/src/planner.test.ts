@@ -32,6 +32,7 @@ const node = {
     aggregate: { initial: 0, add: (a) => a },
     aggregateName: 'count',
   }),
+  resumable: (uid: string): GraphNode => ({ kind: 'resumable', uid: operatorUid(uid), create: () => null as never }),
   sink: (uid: string): GraphNode => ({
     kind: 'sink',
     uid: operatorUid(uid),
@@ -310,6 +311,36 @@ test('a keyedBySource behind a keyBy is refused: the partition is gone there', (
   })
 })
 
+test('what a custom operator emits is not keyed, and no record of it is whole', () => {
+  const line = (...nodes: GraphNode[]): JobDefinition =>
+    jobOf(
+      nodes,
+      nodes.slice(1).map((_, i) => [i, i + 1]),
+    )
+  const job = line(node.source('in'), node.keyBy('by'), node.resumable('own'), node.reduce('sum'), node.sink('out'))
+  expect(thrown(() => planJob(job))).toMatchObject({ code: 'GRAPH_UNKEYED_STATE', facts: { uid: 'sum' } })
+  const unkeyed = line(node.source('in'), node.resumable('own'), node.sink('out'))
+  expect(planJob(withDeadLetters(unkeyed)).deadLetters!.whole).toEqual([true, true, false])
+})
+
+test('a custom operator is refused where state is kept per partition', () => {
+  const nodes = [
+    node.source('in'),
+    node.resumable('own'),
+    node.keyedBySource('by'),
+    node.reduce('sum'),
+    node.sink('out'),
+  ]
+  const job = jobOf(
+    nodes,
+    [0, 1, 2, 3].map((i) => [i, i + 1]),
+  )
+  expect(thrown(() => planJob(job))).toMatchObject({
+    code: 'GRAPH_KEYED_BY_SOURCE',
+    facts: { uid: 'own', keyedBySource: 'by' },
+  })
+})
+
 // ---- dead letters -----------------------------------------------------------------------------------------------------
 
 const withDeadLetters = (job: JobDefinition, connector = 'kafka', topic: unknown = 'dead'): JobDefinition => ({
@@ -355,6 +386,22 @@ describe('the continuous scope', () => {
       ],
     )
     expect(planJob({ ...job, settings }).summary.settings.commit).toEqual({ scope: 'continuous', intervalMs: 100 })
+  })
+
+  test('refuses what a replay could not rebuild: a custom operator, and a source that skips', () => {
+    const line = (source: GraphNode, operator: GraphNode): JobDefinition =>
+      jobOf(
+        [source, operator, node.sink('out')],
+        [
+          [0, 1],
+          [1, 2],
+        ],
+      )
+    const own = line(node.source('in'), node.resumable('own'))
+    expect(refusalOf(own)).toMatchObject({ facts: { uid: 'own', reason: 'not-deterministic' } })
+    const descriptor = { connector: 'kafka', topic: 'in', outOfRange: 'latest' }
+    const skipping = line({ ...node.source('in'), descriptor } as GraphNode, node.filter('paid'))
+    expect(refusalOf(skipping)).toMatchObject({ facts: { uid: 'in', reason: 'source' } })
   })
 
   test('refuses a shuffle, and says what to write instead', () => {

@@ -48,7 +48,7 @@ export interface ExecuteContext<B> {
   /** Of the record, behind a keyBy; null elsewhere. The outputs of the record have it too. */
   readonly key: Key | null
   /** @param timestamp event time of the output, ms; default: that of the record. Below the watermark it is late. */
-  emit(value: B, timestamp?: number): void
+  readonly emit: (value: B, timestamp?: number) => void
 }
 
 /**

@@ -2,7 +2,18 @@ import { planJob } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { datagen, job, json, kafka, log, tumbling, type Schema } from './index.ts'
+import {
+  datagen,
+  job,
+  json,
+  kafka,
+  log,
+  stateSchema,
+  tumbling,
+  type ExecuteContext,
+  type ResumableOperator,
+  type Schema,
+} from './index.ts'
 
 const code = (expected: string): unknown => expect.objectContaining({ code: expected, kind: 'invalid' })
 
@@ -109,4 +120,43 @@ test('a schema that validates asynchronously is refused', () => {
   }
   expect(thrown).toBeInstanceOf(WeirError)
   expect(thrown).toMatchObject({ code: 'DECODE_FAILED', message: expect.stringContaining('asynchronously') as string })
+})
+
+test('outOfRange: fail is the default and not in the descriptor; another word is refused', () => {
+  const of = (outOfRange?: 'fail' | 'earliest' | 'latest') =>
+    kafka.topic('orders', { value: json(), outOfRange }).descriptor['outOfRange']
+  expect([of(), of('fail'), of('earliest'), of('latest')]).toEqual([undefined, undefined, 'earliest', 'latest'])
+  expect(() => of('none' as 'fail')).toThrow(code('OPTION_INVALID'))
+})
+
+test('process takes a custom operator, its types flow, and its schema stands in the plan', () => {
+  class Length implements ResumableOperator<string, number, number> {
+    prepare(): void {}
+    execute(text: string, { emit }: ExecuteContext<number>): void {
+      emit(text.length)
+    }
+    snapshotState(): number[] {
+      return []
+    }
+    restoreState(): void {}
+  }
+  const schema = stateSchema<number>('lengths')
+  const lengths = job('lengths', (flow) => {
+    flow
+      .from(kafka.topic('texts', { value: json<string>() }))
+      .process('length', () => new Length(), { schema })
+      .map((n) => n * 2)
+      .to(kafka.sink<number>('out'))
+  })
+  expect(planJob(lengths).summary.nodes[1]).toMatchObject({
+    kind: 'resumable',
+    states: [
+      { name: 'operator', schema: { name: 'lengths', version: 1, since: 1 } },
+      { name: 'operator.hooks', schema: null },
+    ],
+  })
+  job('other', (flow) => {
+    // @ts-expect-error the operator takes texts
+    flow.from(kafka.topic('numbers', { value: json<number>() })).process('length', () => new Length())
+  })
 })

@@ -285,7 +285,7 @@ class Outputs implements ExecuteContext<unknown> {
     return this.#batch?.keys?.[this.#at] ?? null
   }
 
-  emit(value: unknown, timestamp: number = this.timestamp): void {
+  readonly emit = (value: unknown, timestamp: number = this.timestamp): void => {
     if (isThenable(value)) throw new TypeError('a promise was emitted; await is not possible here')
     if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, this.#at)
     this.values.push(value)

@@ -1,0 +1,20 @@
+/** README.md shows excerpts of the examples: their lines are here, in their order. */
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+
+const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '')
+const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8')
+
+test('the operator of README.md is that of 03-batches.ts', () => {
+  const [, section = ''] = read('../../../README.md').split('## Operators of your own')
+  const [, excerpt = ''] = /```ts\n(.*?)```/s.exec(section) ?? []
+  const whole = linesOf(read('./03-batches.ts'))
+  let at = 0
+  const missing = linesOf(excerpt).filter((line) => {
+    const found = whole.indexOf(line, at)
+    if (found >= 0) at = found + 1
+    return found < 0
+  })
+  expect(missing).toEqual([])
+  expect(at).toBeGreaterThan(10)
+})
