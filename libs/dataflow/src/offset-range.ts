@@ -33,7 +33,7 @@ export interface OffsetGap {
   readonly gapRecords: number
   /** Never read by the job: deleted, and with `latest` also what is still there. */
   readonly skippedRecords: number
-  /** The epoch that was restored; null: found while running. */
+  /** The epoch that was restored; null: found while running, or the offset is of no checkpoint. */
   readonly epoch: number | null
 }
 

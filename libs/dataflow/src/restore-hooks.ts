@@ -124,7 +124,8 @@ export class OffsetValidationHook implements RestoreHook<Offsets> {
     const { topic, policy } = this.#options
     const ranges = await this.#port.ranges([...offsets.keys()])
     const gaps = [...offsets].flatMap(([partition, offset]) => {
-      const gap = placeOffset({ topic, partition, offset, range: ranges.get(partition)!, policy, epoch })
+      const range = ranges.get(partition)!
+      const gap = placeOffset({ topic, partition, offset, range, policy, epoch: epoch === 0 ? null : epoch })
       return gap === null ? [] : [gap]
     })
     // All are looked at before any is moved: a refusal leaves nothing half done.

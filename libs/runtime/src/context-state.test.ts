@@ -1,4 +1,5 @@
 import { attempt, epoch, generation, type CheckpointId, type WeirError } from '@weir/model'
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { CREATED, stepContext, type ContextEvent, type ContextState } from './context-state.ts'
 
@@ -95,4 +96,31 @@ test('closing forces the final snapshot in every state that runs, and names what
     committed: { checkpoint: id(5) },
     undecided: null,
   })
+})
+
+const TABLE = [
+  'CREATED NOT_STARTED',
+  'RUNNING NOT_STARTED',
+  'RUNNING IN_PROGRESS',
+  'RUNNING COMMITTED',
+  'CLOSING FINALIZED',
+]
+const anyEvent = fc.oneof(
+  fc.constantFrom(start, start, close),
+  fc.integer({ min: 1, max: 4 }).chain((n) => fc.constantFrom(barrier(n), barrier(n), complete(n), giveUp(n))),
+)
+
+test('whatever comes in whatever order: a pair of the table or an error, and nothing committed is ever forgotten', () => {
+  const property = fc.property(fc.array(anyEvent, { maxLength: 20 }), (events) => {
+    let state = CREATED
+    for (const event of events) {
+      if (refused(state, event) !== null) continue
+      const before = 'committed' in state ? (state.committed?.checkpoint.epoch ?? 0) : 0
+      state = stepContext(state, event).state
+      expect(TABLE).toContain(word(state))
+      const after = 'committed' in state ? (state.committed?.checkpoint.epoch ?? 0) : 0
+      expect(after).toBeGreaterThanOrEqual(before)
+    }
+  })
+  fc.assert(property)
 })

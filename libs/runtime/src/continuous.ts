@@ -5,6 +5,7 @@ import {
   type ContinuousSink,
   type LogPosition,
   type LogSourceState,
+  type RestoreContext,
   type SourceReader,
   type SourceState,
   type SplitBegin,
@@ -23,6 +24,8 @@ export interface ContinuousStart {
   readonly committed: ReadonlyMap<number, CommittedOffset>
   /** From the checkpoint; null: there is none. */
   readonly restored: LogSourceState | null
+  /** Of that checkpoint. */
+  readonly context: RestoreContext | null
 }
 
 /**
@@ -30,7 +33,7 @@ export interface ContinuousStart {
  * @returns per split of the source.
  */
 export async function startContinuous(of: ContinuousStart): Promise<ReadonlyMap<number, SplitBegin>> {
-  const { jobId, generation, topic, reader, sink, committed, restored } = of
+  const { jobId, generation, topic, reader, sink, committed, restored, context } = of
   const stored = restored?.partitions ?? {}
   const resumes = new Map<number, SplitResume>()
   const from: Record<string, LogPosition> = {}
@@ -43,7 +46,7 @@ export async function startContinuous(of: ContinuousStart): Promise<ReadonlyMap<
     resumes.set(split, resume)
     if (resume.kind === 'replay') from[split] = resume.from
   }
-  const splits = await reader.open({ partitions: from })
+  const splits = await reader.open({ partitions: from }, context)
   const opened = positionsOf(reader.snapshot())
   const begins = new Map<number, SplitBegin>()
   for (const split of splits) {

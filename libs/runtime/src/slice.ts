@@ -579,6 +579,7 @@ export class Slice {
       ...{ jobId, generation: attempt.generation, reader, ...run.continuous },
       topic: String(head.descriptor['topic']),
       restored: position as LogSourceState | null,
+      context: restored,
     })
     return [...run.begins.keys()]
   }

@@ -156,10 +156,11 @@ class Uploads implements ObjectStore {
   async close() {}
 }
 
-test('a checkpoint without a change uploads 0 bytes of state and names the segments of the one before', async () => {
+let serial = 0
+/** State in LevelDB and real segments. */
+function stored(): { world: World; uploads: Uploads } {
   const uploads = new Uploads()
   const world = new World()
-  let serial = 0
   world.openState = (stage) =>
     openStateStore(
       {
@@ -177,6 +178,11 @@ test('a checkpoint without a change uploads 0 bytes of state and names the segme
         segmentKey: (checkpoint, kind) => `${checkpoint.attempt}-${checkpoint.epoch}-${stage}-${kind}`,
       },
     )
+  return { world, uploads }
+}
+
+test('a checkpoint without a change uploads 0 bytes of state and names the segments of the one before', async () => {
+  const { world, uploads } = stored()
   const one = await started(world, 1, 4)
   const first = await one.checkpoint(1)
   await one.commit(1)
@@ -201,4 +207,33 @@ test('a checkpoint without a change uploads 0 bytes of state and names the segme
   const fourth = await two.checkpoint(4)
   expect([uploads.bytes, fourth.segments]).toEqual([0, third.segments])
   expect(fourth.checkpoint!.epoch).toBe(epoch(4))
+})
+
+test('state by key marks its operators too', async () => {
+  const { world, uploads } = stored()
+  const job = chainOf([
+    node.source(0),
+    node.keyedBySource(),
+    node.concat('log'),
+    node.count('per-5', 5),
+    node.sink('out'),
+  ])
+  const source = new MemoryLogSource(letters, 1)
+  source.limit = 0
+  const one = world.start(job, source)
+  await one.run()
+  const dirtyAt = async (limit: number): Promise<string[]> => {
+    source.limit = limit
+    await one.until('progress', (r) => r.recordsIn === limit)
+    return [...one.slice.context.dirty].toSorted()
+  }
+  expect(await dirtyAt(0)).toEqual([])
+  expect(await dirtyAt(2)).toEqual(['log', 'per-5'])
+  await one.checkpoint(1)
+  await one.commit(1)
+  expect(one.slice.context.dirty).toEqual(new Set())
+  const before = uploads.bytes
+  await one.checkpoint(2)
+  expect(uploads.bytes).toBe(before)
+  expect(await dirtyAt(3)).toEqual(['log', 'per-5'])
 })
