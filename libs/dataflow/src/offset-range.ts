@@ -12,6 +12,14 @@ import { WeirError } from '@weir/model'
 export type OffsetPolicy = 'fail' | 'earliest' | 'latest'
 export const OFFSET_POLICIES: readonly OffsetPolicy[] = ['fail', 'earliest', 'latest']
 
+/** Where a job stands in one partition. */
+export interface ReadPosition {
+  /** Of the next record. */
+  readonly offset: bigint
+  /** Of the first record that is not the job's; null: its input is unbounded. */
+  readonly end: bigint | null
+}
+
 /** Offset of the first record, and of the next one to be written. */
 export interface LogRange {
   readonly start: bigint
@@ -37,20 +45,25 @@ export interface OffsetGap {
   readonly epoch: number | null
 }
 
-export interface OffsetFound {
+export interface OffsetFound extends ReadPosition {
   readonly topic: string
   readonly partition: number
-  readonly offset: bigint
   readonly range: LogRange
   readonly policy: OffsetPolicy
   readonly epoch: number | null
 }
 
-/** Null: the offset is in the log. Throws `OFFSET_OUT_OF_RANGE` (invalid) under `fail`. */
-export function placeOffset({ topic, partition, offset, range, policy, epoch }: OffsetFound): OffsetGap | null {
-  const { start, end } = range
-  if (offset >= start && offset <= end) return null
-  const gapRecords = Number(offset < start ? start - offset : offset - end)
+/** Null: the offset is in the log, or nothing behind it is the job's. Throws `OFFSET_OUT_OF_RANGE` (invalid) under `fail`. */
+export function placeOffset(found: OffsetFound): OffsetGap | null {
+  const { topic, partition, offset, policy, epoch } = found
+  const { start, end } = found.range
+  if ((offset >= start && offset <= end) || (found.end !== null && offset >= found.end)) return null
+  /** Records of the job from its offset on, up to another one. */
+  const ownUpTo = (to: bigint): number => {
+    const last = found.end !== null && found.end < to ? found.end : to
+    return last > offset ? Number(last - offset) : 0
+  }
+  const gapRecords = offset < start ? ownUpTo(start) : Number(offset - end)
   const at = { topic, partition, offset: String(offset), logStart: String(start), logEnd: String(end) }
   if (policy === 'fail') {
     const lost =
@@ -64,8 +77,7 @@ export function placeOffset({ topic, partition, offset, range, policy, epoch }: 
     )
   }
   const resumed = policy === 'earliest' ? start : end
-  const skippedRecords = resumed > offset ? Number(resumed - offset) : 0
-  return { ...at, policy, resumedAt: String(resumed), gapRecords, skippedRecords, epoch }
+  return { ...at, policy, resumedAt: String(resumed), gapRecords, skippedRecords: ownUpTo(resumed), epoch }
 }
 
 /** What was chosen and what it costs, for logs and alerts. */

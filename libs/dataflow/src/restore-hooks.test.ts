@@ -61,10 +61,10 @@ test('a hook that is registered after construction is refused', () => {
 
 // ---- the built-in ones ----------------------------------------------------------------------------------------------
 
-const world = (policy: OffsetPolicy, offsets: Record<number, bigint>) => {
+const world = (policy: OffsetPolicy, offsets: Record<number, bigint>, end: bigint | null = null) => {
   const done: (string | OffsetGap)[] = []
   const port = {
-    positions: () => new Map(Object.entries(offsets).map(([p, offset]) => [Number(p), offset])),
+    positions: () => new Map(Object.entries(offsets).map(([p, offset]) => [Number(p), { offset, end }])),
     ranges: async (partitions: readonly number[]) => {
       done.push(`ranges of ${partitions.join()}`)
       return new Map(partitions.map((p) => [p, { start: 100n, end: 200n }]))
@@ -110,11 +110,19 @@ test.each([
   expect(done.slice(2)).toEqual([{ ...gap, ...cost }])
 })
 
+test('bounded input: what is behind its end is not missed, and nothing is where all of it was read', async () => {
+  const { done, restored } = world('latest', { 0: 40n, 1: 55n }, 55n)
+  await restored()
+  expect(done.slice(2)).toMatchObject([{ partition: 0, resumedAt: '200', gapRecords: 15, skippedRecords: 15 }])
+  await world('fail', { 1: 55n }, 55n).restored()
+})
+
 test.each([99n, 100n, 200n, 201n])('offset %s is in a log of 100 to 200, or not', (offset) => {
   const found = {
     topic: 't',
     partition: 0,
     offset,
+    end: null,
     range: { start: 100n, end: 200n },
     policy: 'latest',
     epoch: null,

@@ -7,7 +7,7 @@
  * Each has state of its own, named by its place in the order of registration: append new hooks in new builds.
  */
 import { WeirError, asWeirError } from '@weir/model'
-import { placeOffset, type LogRange, type OffsetGap, type OffsetPolicy } from './offset-range.ts'
+import { placeOffset, type LogRange, type OffsetGap, type OffsetPolicy, type ReadPosition } from './offset-range.ts'
 import type { RestoreContext } from './resumable.ts'
 
 export interface RestoreHook<T> {
@@ -86,15 +86,15 @@ export class ConnectionHook implements RestoreHook<never> {
   }
 }
 
-/** Offset of the next record, by partition. */
-export type Offsets = ReadonlyMap<number, bigint>
+/** By partition. */
+export type ReadPositions = ReadonlyMap<number, ReadPosition>
 
 export interface OffsetValidationOptions {
   readonly topic: string
   readonly policy: OffsetPolicy
 }
 export interface OffsetValidationPort {
-  positions(): Offsets
+  positions(): ReadPositions
   /** What the log holds now. */
   ranges(partitions: readonly number[]): Promise<ReadonlyMap<number, LogRange>>
   /** Go on there. Told of each partition that is moved; never silent. */
@@ -105,7 +105,7 @@ export interface OffsetValidationPort {
  * Compares restored offsets with what the log still holds: register it first, so that it runs last. Throws
  * `OFFSET_OUT_OF_RANGE` (invalid) under the policy `fail`.
  */
-export class OffsetValidationHook implements RestoreHook<Offsets> {
+export class OffsetValidationHook implements RestoreHook<ReadPositions> {
   readonly name = 'offset-validation'
   readonly #options: OffsetValidationOptions
   readonly #port: OffsetValidationPort
@@ -115,17 +115,17 @@ export class OffsetValidationHook implements RestoreHook<Offsets> {
     this.#port = port
   }
 
-  snapshotState(): Offsets {
+  snapshotState(): ReadPositions {
     return this.#port.positions()
   }
 
-  async onRestore(offsets: Offsets = new Map(), { epoch }: RestoreContext): Promise<void> {
-    if (offsets.size === 0) return
+  async onRestore(positions: ReadPositions = new Map(), { epoch }: RestoreContext): Promise<void> {
+    if (positions.size === 0) return
     const { topic, policy } = this.#options
-    const ranges = await this.#port.ranges([...offsets.keys()])
-    const gaps = [...offsets].flatMap(([partition, offset]) => {
+    const ranges = await this.#port.ranges([...positions.keys()])
+    const gaps = [...positions].flatMap(([partition, position]) => {
       const range = ranges.get(partition)!
-      const gap = placeOffset({ topic, partition, offset, range, policy, epoch: epoch === 0 ? null : epoch })
+      const gap = placeOffset({ topic, partition, ...position, range, policy, epoch: epoch === 0 ? null : epoch })
       return gap === null ? [] : [gap]
     })
     // All are looked at before any is moved: a refusal leaves nothing half done.

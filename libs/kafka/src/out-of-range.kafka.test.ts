@@ -134,6 +134,15 @@ test('offsets at both edges of the log are inside of it', async () => {
   }
 })
 
+test('bounded input that was read to its end needs no log any more', async () => {
+  const { topic, deleteTo } = await topicOf('read')
+  await deleteTo(DELETED)
+  const { source, gaps } = sourceOf(topic, 'fail', 'latest')
+  await source.open(at(40, 40), RESTORED)
+  expect([await source.poll(10), gaps]).toEqual([{ kind: 'split-end', split: 0 }, []])
+  await source.close()
+})
+
 test('retention that is faster than a running job: the same policies', async () => {
   const { topic, deleteTo } = await topicOf('running')
   const failing = sourceOf(topic, 'fail')
@@ -153,7 +162,7 @@ test('bounded input whose rest is deleted ends there', async () => {
   await deleteTo(DELETED)
   const { source, gaps } = sourceOf(topic, 'earliest', 'latest')
   await source.open(at(10, 40), RESTORED)
-  expect(gaps).toHaveLength(1)
+  expect(gaps).toMatchObject([{ gapRecords: 30, skippedRecords: 30 }])
   expect(await source.poll(10)).toEqual({ kind: 'split-end', split: 0 })
   expect(await source.poll(10)).toBe('end')
   await source.close()

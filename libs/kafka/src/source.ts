@@ -106,7 +106,7 @@ export class KafkaSource implements SourceReader {
     this.#clock = deps.clock
     const { topic, outOfRange: policy = 'fail' } = options
     const port = {
-      positions: () => new Map(this.#partitions.map((p) => [p.id, p.position])),
+      positions: () => new Map(this.#partitions.map((p) => [p.id, { offset: p.position, end: p.end }])),
       ranges: (partitions: readonly number[]) => this.#ranges(partitions),
       move: (gap: OffsetGap) => this.#move(this.#of(gap.partition), gap),
     }
@@ -374,8 +374,10 @@ export class KafkaSource implements SourceReader {
   async #outOfRange(p: Partition): Promise<void> {
     const { topic, outOfRange: policy = 'fail' } = this.#options
     const range = (await this.#ranges([p.id])).get(p.id)!
-    const gap = placeOffset({ topic, partition: p.id, offset: p.fetchFrom, range, policy, epoch: null })
-    if (gap !== null) this.#move(p, gap) // else the log has come up to it meanwhile
+    const gap = placeOffset({ topic, partition: p.id, offset: p.fetchFrom, end: p.end, range, policy, epoch: null })
+    // The two answers do not go together: asked again, of whoever leads then, for as long as brokers may be away.
+    if (gap === null) throw new Error(errorName(OFFSET_OUT_OF_RANGE))
+    this.#move(p, gap)
   }
 }
 
