@@ -1,4 +1,14 @@
-import { WATERMARK_MAX, epoch, generation, attempt, keyGroupRange, operatorUid, subtask, type Key } from '@weir/model'
+import {
+  WATERMARK_MAX,
+  epoch,
+  generation,
+  attempt,
+  keyGroupRange,
+  operatorUid,
+  subtask,
+  type Key,
+  type RecordBatch,
+} from '@weir/model'
 import { expect, test } from 'vitest'
 import { MemoryKeyedState } from '../memory-state.ts'
 import type { KeyedState } from '../ports.ts'
@@ -239,6 +249,34 @@ test('outputs keep the key of their record and may have a time of their own; man
     ['l', 'l 0', 20],
   ])
   expect(out.batches).toEqual([RESUMABLE_BATCH_RECORDS_MAX + 2, 1])
+})
+
+test('outputs carry where their record was read, numbered; those of a refused record leave no trace', async () => {
+  const twice: Any = {
+    prepare: () => {},
+    execute(value, { emit }) {
+      emit(`${String(value)} 0`)
+      if (value === 'bad') throw new Error('half way')
+      emit(`${String(value)} 1`)
+    },
+    snapshotState: () => [],
+    restoreState: () => {},
+  }
+  const resumable = make(twice, at(0))
+  await resumable.restore(null)
+  resumable.open(contextOf({ refuse: () => {} }))
+  const emitted: RecordBatch[] = []
+  const out = { emit: (batch: RecordBatch) => void emitted.push(batch), watermark: () => {} }
+  const origins = { places: [7, 7, 7], offsets: [10, 11, 12], ordinals: null }
+  resumable.onBatch({ ...batchOf([null, 'a', 1], [null, 'bad', 2], [null, 'b', 3]), origins }, out)
+  expect(emitted).toEqual([
+    {
+      keys: null,
+      values: ['a 0', 'a 1', 'b 0', 'b 1'],
+      timestamps: [1, 1, 3, 3],
+      origins: { places: [7, 7, 7, 7], offsets: [10, 10, 12, 12], ordinals: ['0', '1', '0', '1'] },
+    },
+  ])
 })
 
 test('at the end of the input what is kept leaves before the last watermark, once, with the time of the last record', async () => {
