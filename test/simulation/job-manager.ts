@@ -1,5 +1,5 @@
 /** A job-manager process: the real election, stores, Term and FleetServer. It campaigns, leads, campaigns again. */
-import { EtcdElection, EtcdHeadRegister, EtcdJobStore, ArbitratedCheckpointStore } from '@weir/metadata'
+import { EtcdElection, EtcdHeadRegister, EtcdJobStore, ArbitratedCheckpointStore, jobObjects } from '@weir/metadata'
 import type { Generation, JobId } from '@weir/model'
 import { FLEET_DEFAULTS, FleetServer } from '@weir/wire'
 import { Term } from '../../apps/job-manager/src/term.ts'
@@ -91,6 +91,7 @@ export class JobManagerProcess {
         stores: {
           jobs: new EtcdJobStore(scope),
           objects,
+          ...jobObjects({ objects, clock, signal: leadership.signal }),
           checkpoints: (jobId, arbiter) =>
             new ArbitratedCheckpointStore(jobId, leadership.generation, arbiter, { objects, register, random }),
         },

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-/** `weir`: dev, submit, jobs, get, cancel, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, submit, jobs, get, cancel, savepoint, stop, savepoints, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
 import { bundleJob } from './bundle.ts'
 import { dev } from './dev.ts'
 import { dlq } from './dlq.ts'
+import { savepoints, takeSavepoint } from './savepoint.ts'
 import { submit } from './submit.ts'
 import { txn } from './txn.ts'
 import { needed, usage } from './usage.ts'
@@ -17,6 +18,10 @@ const USAGE = `weir – exactly-once stream processing
   weir jobs                    list the jobs
   weir get JOB-ID              one job, with the reason of its last failure
   weir cancel JOB-ID           end a job; what is published is committed
+  weir savepoint JOB-ID NAME   keep the state of a running job under a name
+  weir stop JOB-ID NAME        stop a job with a savepoint: nothing that was read is outside of it
+  weir savepoints [JOB-ID]     list savepoints
+  weir savepoints delete JOB-ID NAME
   weir dlq list JOB-ID         dead letters: records that could not be processed
   weir dlq replay JOB-ID ORIGIN… | --all
                                put them back where they were read, each once
@@ -31,7 +36,7 @@ const USAGE = `weir – exactly-once stream processing
   --kafka HOST:PORT,…          verify: brokers; default: WEIR_KAFKA_BROKERS
   --receipts TOPIC             verify: topic of the receipts; default: JOB-ID.receipts
   --shared TOPIC               verify: others write to it too (repeatable)
-  --no-wait                    submit: do not wait until it runs
+  --no-wait                    submit, savepoint, stop: do not wait
   --job-manager HOST:PORT,…    default: WEIR_JOB_MANAGERS, then 127.0.0.1:7070
   --token TOKEN                default: WEIR_FLEET_TOKEN
   --json                       machine-readable output
@@ -92,6 +97,18 @@ async function main(): Promise<number> {
         const job = await client.cancel(needed(argument, 'JOB-ID'))
         print(job, `${job.jobId} is ${job.state}`)
         return 0
+      }
+      case 'savepoint':
+      case 'stop': {
+        const of = { jobId: argument, name: object, stop: verb === 'stop', wait: !values['no-wait'] }
+        return await takeSavepoint(client, of, print)
+      }
+      case 'savepoints': {
+        const of =
+          argument === 'delete'
+            ? { verb: argument, jobId: object, name: others[0] }
+            : { jobId: argument, verb: undefined, name: undefined }
+        return await savepoints(client, of, print)
       }
       case 'verify': {
         const brokers = values.kafka ?? process.env['WEIR_KAFKA_BROKERS']

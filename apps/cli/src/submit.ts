@@ -26,7 +26,7 @@ export async function submit(
   for (;;) {
     const view = await client.get(jobId)
     if (!options.wait || view.state === 'RUNNING' || view.state === 'FINISHED') return view
-    if (view.state === 'FAILED' || view.state === 'CANCELLED') throw failed(view)
+    if (['FAILED', 'CANCELLED', 'STOPPED'].includes(view.state)) throw failed(view)
     if (Date.now() > until) {
       const why = view.error === '' ? '' : `: ${(JSON.parse(view.error) as { message: string }).message}`
       throw new WeirError(

@@ -3,7 +3,7 @@ import type { Metadata, ServerReadableStream, sendUnaryData } from '@grpc/grpc-j
 import { Controller, Inject } from '@nestjs/common'
 import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
 import type { DeadLetter } from '@weir/dataflow'
-import type { JobView, LedgerEntry } from '@weir/job'
+import type { JobView, LedgerEntry, SavepointView } from '@weir/job'
 import { jobId } from '@weir/model'
 import type { jobs } from '@weir/proto'
 import { toServiceError, type FleetCall } from '@weir/wire'
@@ -102,6 +102,31 @@ export class GrpcController {
     })
   }
 
+  @GrpcMethod('Jobs', 'takeSavepoint')
+  takeSavepoint(request: jobs.TakeSavepointRequest, metadata: Metadata): Promise<jobs.SavepointView> {
+    const { jobId: id, name, stop } = request
+    return this.#answer(metadata, async () => {
+      const term = await this.#manager.term()
+      return savepointMessage(await (stop ? term.stop(jobId(id), name) : term.savepoint(jobId(id), name)))
+    })
+  }
+
+  @GrpcMethod('Jobs', 'listSavepoints')
+  listSavepoints(request: jobs.ListSavepointsRequest, metadata: Metadata): Promise<jobs.ListSavepointsResponse> {
+    return this.#answer(metadata, async () => {
+      const views = await (await this.#manager.term()).savepoints(jobId(request.jobId))
+      return { savepoints: views.map(savepointMessage) }
+    })
+  }
+
+  @GrpcMethod('Jobs', 'deleteSavepoint')
+  deleteSavepoint(request: jobs.DeleteSavepointRequest, metadata: Metadata): Promise<jobs.DeleteSavepointResponse> {
+    return this.#answer(metadata, async () => {
+      await (await this.#manager.term()).deleteSavepoint(jobId(request.jobId), request.name)
+      return {}
+    })
+  }
+
   async #answer<T>(metadata: Metadata, call: () => Promise<T>): Promise<T> {
     try {
       this.#manager.authorize(tokenOf(metadata))
@@ -129,6 +154,15 @@ const view = (v: JobView): jobs.JobView => ({
   error: v.error === null ? '' : JSON.stringify(v.error),
   submittedAt: v.submittedAt,
   parallelism: v.parallelism,
+})
+
+const savepointMessage = (v: SavepointView): jobs.SavepointView => ({
+  ...v,
+  epoch: v.epoch ?? undefined,
+  parallelism: v.parallelism ?? undefined,
+  bytes: v.bytes ?? undefined,
+  folder: v.folder ?? undefined,
+  error: v.error === null ? '' : JSON.stringify(v.error),
 })
 
 /** Absent where the ledger says null. */

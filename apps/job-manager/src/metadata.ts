@@ -7,8 +7,10 @@ import {
   EtcdJobStore,
   etcdClient,
   fixArbiters,
+  jobObjects,
   openEmbeddedMetadata,
   openS3,
+  registerHead,
   type EtcdLeadership,
 } from '@weir/metadata'
 import { WeirError, systemClock, systemRandom, type JobId } from '@weir/model'
@@ -51,6 +53,11 @@ export async function openMetadata(config: JobManagerConfig, env: NodeJS.Process
       return {
         jobs: new EtcdJobStore(scope),
         objects,
+        ...jobObjects({
+          ...{ objects, clock: systemClock, signal: leadership.signal },
+          // Where the object store decides nothing there is no head.json to look at.
+          ...(!conditionalObjects && { head: (jobId) => registerHead(register, jobId, leadership.generation) }),
+        }),
         checkpoints(jobId, arbiter) {
           if (arbiter === 's3' && !conditionalObjects) throw noArbiter(jobId)
           const kind = conditionalObjects ? arbiter : 'etcd-alone'

@@ -1,8 +1,8 @@
 /** REST for people and tools; problems as RFC 9457. Who does not lead sends on to the leader. */
-import { Body, Controller, Get, Header, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common'
+import { Body, Controller, Delete, Get, Header, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common'
 import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger'
 import { REPLAYED_MAX, type Replay } from '@weir/dataflow'
-import type { CheckpointView, JobView, LedgerEntry } from '@weir/job'
+import type { CheckpointView, JobView, LedgerEntry, SavepointView } from '@weir/job'
 import { WeirError, asWeirError, jobId } from '@weir/model'
 import { Metrics } from '@weir/telemetry'
 import type { TaskManagerInfo } from '@weir/wire'
@@ -27,7 +27,8 @@ export class JobDto {
   @ApiProperty() readonly jobId!: string
   @ApiProperty() readonly name!: string
   @ApiProperty({
-    description: 'CREATED DEPLOYING RECOVERING RUNNING RESTARTING CANCELLING FAILING FINISHED FAILED CANCELLED',
+    description:
+      'CREATED DEPLOYING RECOVERING RUNNING RESTARTING STOPPING CANCELLING FAILING FINISHED FAILED CANCELLED STOPPED',
   })
   readonly state!: string
   @ApiProperty() readonly generation!: number
@@ -138,6 +139,28 @@ export class ReplayDto {
   @ApiProperty({ type: Object, isArray: true, description: '{origin, why}, at most 100' }) readonly refused!: object[]
   @ApiProperty({ description: 'Ask again: there are more' }) readonly more!: boolean
 }
+export class SavepointWishDto {
+  @ApiProperty({ description: 'a-z, 0-9, ".", "_", "-"; begins with a letter; at most 63' }) readonly name!: string
+  @ApiProperty({ required: false, description: 'Stop the job with it: the sources stop at its barrier' })
+  readonly stop?: boolean
+}
+export class SavepointDto {
+  @ApiProperty() readonly jobId!: string
+  @ApiProperty() readonly name!: string
+  @ApiProperty({ enum: ['IN_PROGRESS', 'COMPLETE', 'FAILED'] }) readonly state!: string
+  @ApiProperty({ type: Number, nullable: true, description: 'Null: no epoch yet' }) readonly epoch!: number | null
+  @ApiProperty({ description: 'ms since 1970' }) readonly takenAt!: number
+  @ApiProperty({ type: Number, nullable: true }) readonly parallelism!: number | null
+  @ApiProperty({ type: Number, nullable: true, description: 'Of its segments' }) readonly bytes!: number | null
+  @ApiProperty({ description: 'The sources stopped at its barrier' }) readonly stopped!: boolean
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    description: 'Everything that belongs to it lies under this key prefix, and names nothing else',
+  })
+  readonly folder!: string | null
+  @ApiProperty({ type: Object, nullable: true }) readonly error!: object | null
+}
 export class TaskManagerDto {
   @ApiProperty() readonly id!: string
   @ApiProperty() readonly slots!: number
@@ -150,6 +173,12 @@ export class TaskManagerDto {
 const STATUS: Record<string, number> = {
   JOB_UNKNOWN: 404,
   JOB_EXISTS: 409,
+  JOB_ENDING: 409,
+  JOB_NOT_RUNNING: 409,
+  SAVEPOINT_EXISTS: 409,
+  SAVEPOINT_IN_PROGRESS: 409,
+  SAVEPOINT_NEEDS_STOP: 409,
+  SAVEPOINT_UNKNOWN: 404,
   TOKEN_REFUSED: 401,
   TRANSACTION_NOT_FOUND: 404,
   TRANSACTION_FOREIGN: 409,
@@ -200,6 +229,47 @@ export class RestController {
   @ApiParam({ name: 'id' })
   cancel(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
     return this.#answer(request, reply, (term) => term.cancel(jobId(id)), 202)
+  }
+
+  @Post('jobs/:id/savepoints')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Takes a savepoint, or stops the job with one; the list tells when it is complete' })
+  @ApiParam({ name: 'id' })
+  @ApiBody({ type: SavepointWishDto })
+  @ApiOkResponse({ type: SavepointDto })
+  takeSavepoint(
+    @Param('id') id: string,
+    @Body() wish: unknown,
+    @Req() request: Request,
+    @Res() reply: Reply,
+  ): Promise<void> {
+    const take = async (term: Term): Promise<SavepointView> => {
+      const { name, stop } = savepointWish(wish)
+      return stop ? term.stop(jobId(id), name) : term.savepoint(jobId(id), name)
+    }
+    return this.#answer(request, reply, take, 202)
+  }
+
+  @Get('jobs/:id/savepoints')
+  @ApiOperation({ summary: 'Savepoints of a job, oldest first; those in progress and failed ones last' })
+  @ApiParam({ name: 'id' })
+  @ApiOkResponse({ type: [SavepointDto] })
+  savepoints(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.#answer(request, reply, (term): Promise<readonly SavepointView[]> => term.savepoints(jobId(id)))
+  }
+
+  @Delete('jobs/:id/savepoints/:name')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Deletes a savepoint; jobs that were started from it have copies of their own' })
+  @ApiParam({ name: 'id' })
+  @ApiParam({ name: 'name' })
+  deleteSavepoint(
+    @Param('id') id: string,
+    @Param('name') name: string,
+    @Req() request: Request,
+    @Res() reply: Reply,
+  ): Promise<void> {
+    return this.#answer(request, reply, (term) => term.deleteSavepoint(jobId(id), name), 204)
   }
 
   @Get('transactions')
@@ -295,6 +365,15 @@ function wholeIn(limit: string): number {
   throw new WeirError(
     { code: 'PAGE_INVALID', kind: 'invalid', limit },
     `limit is "${limit}"; give a whole number above 0`,
+  )
+}
+
+function savepointWish(wish: unknown): { readonly name: string; readonly stop: boolean } {
+  const { name, stop = false } = (wish ?? {}) as { readonly name?: unknown; readonly stop?: unknown }
+  if (typeof name === 'string' && typeof stop === 'boolean') return { name, stop }
+  throw new WeirError(
+    { code: 'SAVEPOINT_INVALID', kind: 'invalid' },
+    'say which: {"name":"before-upgrade"}, and with "stop":true the job stops with it',
   )
 }
 

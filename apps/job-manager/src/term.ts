@@ -2,18 +2,20 @@
  * One term of leadership: every job of the cluster under one generation. It is made when the election is won and thrown
  * away when the lease ends; nothing in it is needed to go on, the next leader reads all from the stores.
  */
-import type { JobRecord, LeaderStores, Leadership } from '@weir/checkpoint'
+import { savepointName, type JobRecord, type LeaderStores, type Leadership } from '@weir/checkpoint'
 import { strategyOf, type PlanSummary } from '@weir/dataflow'
 import {
   FleetSlots,
   JobMaster,
+  savepointExists,
+  savepointView,
   type CheckpointView,
   type JobSpec,
   type JobView,
   type LedgerEntry,
+  type SavepointView,
   type SinkOutcome,
 } from '@weir/job'
-import { JobEpochObjects } from '@weir/metadata'
 import { WeirError, asWeirError, type Clock, type JobId, type Random, type TaskManagerId } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
@@ -136,6 +138,72 @@ export class Term {
     return this.get(jobId)
   }
 
+  /** Throws as `JobMaster.savepoint`, and `JOB_UNKNOWN`, `JOB_NOT_RUNNING` (invalid). */
+  async savepoint(jobId: JobId, name: string): Promise<SavepointView> {
+    await this.#unusedName(jobId, name)
+    return this.#running(jobId).savepoint(name)
+  }
+
+  /**
+   * The job ends with a last epoch and a savepoint of it. The wish is recorded first, as that of a cancel.
+   * Throws as `savepoint`.
+   */
+  async stop(jobId: JobId, name: string): Promise<SavepointView> {
+    await this.#unusedName(jobId, name)
+    const master = this.#running(jobId)
+    const stop = { savepoint: savepointName(name) }
+    await this.#deps.stores.jobs.update(jobId, (record) => {
+      if (record.desired === 'running') return { ...record, desired: 'stopped', stop }
+      throw new WeirError(
+        { code: 'JOB_ENDING', kind: 'invalid', jobId },
+        `job ${jobId} is to be ${record.desired} already; \`weir get ${jobId}\` tells when it is`,
+      )
+    })
+    master.dispatch({ type: 'stop', ...stop })
+    return stoppingView(jobId, name, this.#deps.clock.now())
+  }
+
+  /** Of one job, running or not: complete ones, then those being taken and those that failed in this term. */
+  async savepoints(jobId: JobId): Promise<readonly SavepointView[]> {
+    this.get(jobId)
+    const complete = (await this.#deps.stores.savepoints(jobId).list()).map(savepointView)
+    const known = new Set(complete.map(({ name }) => name))
+    return [...complete, ...(this.#masters.get(jobId)?.savepoints() ?? []).filter(({ name }) => !known.has(name))]
+  }
+
+  /** Throws `SAVEPOINT_UNKNOWN`, `SAVEPOINT_IN_PROGRESS` (invalid). Jobs that were started from it have their own copy. */
+  async deleteSavepoint(jobId: JobId, name: string): Promise<void> {
+    this.get(jobId)
+    const busy = this.#masters.get(jobId)?.savepoints() ?? []
+    if (busy.some((view) => view.name === name && view.state === 'IN_PROGRESS')) {
+      throw new WeirError(
+        { code: 'SAVEPOINT_IN_PROGRESS', kind: 'invalid', jobId, name },
+        `savepoint "${name}" of ${jobId} is being taken; delete it when it is complete`,
+      )
+    }
+    if (await this.#deps.stores.savepoints(jobId).delete(savepointName(name))) return
+    throw new WeirError(
+      { code: 'SAVEPOINT_UNKNOWN', kind: 'invalid', jobId, name },
+      `job ${jobId} has no savepoint "${name}"; \`weir savepoints ${jobId}\` lists those it has`,
+    )
+  }
+
+  async #unusedName(jobId: JobId, name: string): Promise<void> {
+    savepointName(name)
+    const views = await this.savepoints(jobId)
+    if (views.some((view) => view.name === name && view.state !== 'FAILED')) throw savepointExists(jobId, name)
+  }
+
+  #running(jobId: JobId): JobMaster {
+    const master = this.#masters.get(jobId)
+    if (master !== undefined) return master
+    const { state } = this.get(jobId)
+    throw new WeirError(
+      { code: 'JOB_NOT_RUNNING', kind: 'invalid', jobId, state },
+      `job ${jobId} is ${state}: its last epoch is kept, and a job can be started from it (\`weir submit --from\`)`,
+    )
+  }
+
   /** Null: of every job. Throws `JOB_UNKNOWN` (invalid); kind `retry` when no task-manager can ask the servers. */
   transactions(jobId: JobId | null): Promise<readonly LedgerEntry[]> {
     return jobId === null ? this.#ledger.all() : this.#ledger.of(jobId)
@@ -209,7 +277,8 @@ export class Term {
       { spec, generation, submittedAt: record.submittedAt, tickMs: TICK_MS, leaseTtlMs: LEASE_SECONDS_MAX * 1_000 },
       {
         checkpoints: stores.checkpoints(jobId, spec.plan.settings.arbiter),
-        epochs: new JobEpochObjects(jobId, stores.objects),
+        epochs: stores.epochs(jobId),
+        savepoints: stores.savepoints(jobId),
         jobs: stores.jobs,
         control: fleet,
         slots: this.#slots,
@@ -223,6 +292,7 @@ export class Term {
     this.#masters.set(jobId, master)
     master.start()
     if (record.desired === 'cancelled') master.dispatch({ type: 'cancel' })
+    if (record.desired === 'stopped' && record.stop) master.dispatch({ type: 'stop', ...record.stop })
     void master.ended.then((ended) => {
       master.close()
       if (ended === null) return // another leader records it
@@ -252,6 +322,12 @@ function levelOf(channel: string): 'debug' | 'info' | 'warn' {
 
 const outcomesOf = (record: JobRecord): { readonly sinks: readonly SinkOutcome[] } => ({
   sinks: (record.ended?.outcomes ?? []) as readonly SinkOutcome[],
+})
+
+/** Its epoch is not known yet. */
+const stoppingView = (jobId: JobId, name: string, takenAt: number): SavepointView => ({
+  ...{ jobId, name, state: 'IN_PROGRESS', epoch: null, takenAt, parallelism: null, bytes: null },
+  ...{ stopped: true, folder: null, error: null },
 })
 
 /** A job that had ended before this term. */

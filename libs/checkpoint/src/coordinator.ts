@@ -109,6 +109,8 @@ export type CoordinatorState = CoordinatorPhase & {
   readonly closing: boolean
   /** Sources are exhausted or to be stopped: trigger at once, without pauses, until an epoch that began after it is final. */
   readonly draining: boolean
+  /** Somebody waits for an epoch: the next one is triggered without the interval. */
+  readonly asked: boolean
   readonly recordsIn: number
 }
 
@@ -147,6 +149,8 @@ export type CoordinatorEvent =
   | { readonly type: 'suspend' }
   /** Every source is exhausted, or the job is to stop with everything it has read in a final epoch. */
   | { readonly type: 'drain'; readonly now: number; readonly wallClock: number }
+  /** Somebody wants an epoch that is triggered from now on. */
+  | { readonly type: 'ask'; readonly now: number; readonly wallClock: number }
 
 export type GiveUpReason = 'timeout' | 'declined' | 'store-failed' | 'suspended'
 
@@ -200,6 +204,7 @@ export function coordinatorFor(options: CoordinatorOptions, published: ManifestR
     abortsInARow: 0,
     closing: false,
     draining: false,
+    asked: false,
     recordsIn: 0,
   }
 }
@@ -234,6 +239,8 @@ export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent
       return onSuspend(state)
     case 'drain':
       return onTick({ ...state, draining: true }, event)
+    case 'ask':
+      return onTick({ ...state, asked: true }, event)
   }
 }
 
@@ -264,7 +271,8 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
   if (state.phase !== 'idle' || state.closing) return still(state)
   const waited = event.now - state.sinceMs
   const due =
-    state.draining ||
+    // Between two attempts to drain the sources go on: an epoch that was given up has let them (PROTOCOL B6).
+    ((state.draining || state.asked) && (state.abortsInARow === 0 || waited >= options.minPauseMs)) ||
     waited >= options.intervalMs ||
     (options.everyRecords !== null &&
       waited >= options.minPauseMs &&
@@ -282,6 +290,7 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
       triggeredMs: event.now,
       triggeredAt: event.wallClock,
       last: state.draining,
+      asked: false,
       acks: new Map(),
       missing: new Set(Array.from({ length: options.parallelism }, (_, i) => i as Subtask)),
     },
@@ -477,6 +486,7 @@ const common = (s: CoordinatorState) => ({
   abortsInARow: s.abortsInARow,
   closing: s.closing,
   draining: s.draining,
+  asked: s.asked,
   recordsIn: s.recordsIn,
 })
 

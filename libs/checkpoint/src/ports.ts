@@ -6,6 +6,7 @@ import type { Digest, Generation, JobId } from '@weir/model'
 import type { Manifest, ManifestRef } from './manifest.ts'
 import type { Published } from './permit.ts'
 import type { StoredSegment } from './retention.ts'
+import type { SavepointStore } from './savepoint.ts'
 
 // ---- objects --------------------------------------------------------------------------------------------------------
 
@@ -97,12 +98,14 @@ export interface JobRecord {
   readonly plan: unknown
   readonly submittedAt: number
   /** What the user wants. */
-  readonly desired: 'running' | 'cancelled'
+  readonly desired: 'running' | 'cancelled' | 'stopped'
+  /** With `desired: 'stopped'`: what the last epoch becomes. */
+  readonly stop?: { readonly savepoint: string }
   /** The highest parallelism the job ever had: its transactional ids stay its own (PROTOCOL B4). Absent: the plan's. */
   readonly highestParallelism?: number
   /** Set once, when the job has ended for good. */
   readonly ended: {
-    readonly state: 'FINISHED' | 'FAILED' | 'CANCELLED'
+    readonly state: 'FINISHED' | 'FAILED' | 'CANCELLED' | 'STOPPED'
     readonly at: number
     readonly error: unknown
     /**
@@ -188,7 +191,7 @@ export interface CheckpointStore {
 
 /** What lies under the epochs of one job. Every call throws kind `retry` when the store does not answer. */
 export interface EpochObjects {
-  /** head.json as it stands now; null: there is none. */
+  /** The job's head as it stands now, where it is decided; null: there is none, or it is not this leader's. */
   head(): Promise<Head | null>
   list(): Promise<readonly string[]>
   delete(key: string): Promise<void>
@@ -201,5 +204,7 @@ export interface LeaderStores {
   readonly jobs: JobStore
   /** Throws `ARBITER_UNAVAILABLE` (invalid) for `s3` where the object store is no arbiter. */
   checkpoints(jobId: JobId, arbiter: 'etcd' | 's3'): CheckpointStore
+  epochs(jobId: JobId): EpochObjects
+  savepoints(jobId: JobId): SavepointStore
   readonly objects: ObjectStore
 }

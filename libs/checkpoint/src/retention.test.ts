@@ -5,6 +5,7 @@ import type { Manifest, ManifestRef } from './manifest.ts'
 import {
   DELETIONS_MAX,
   RETAINED_EPOCHS,
+  keptBehind,
   namesOf,
   orphans,
   planDeletions,
@@ -52,10 +53,13 @@ const refOf = (m: Manifest): ManifestRef => ({
 /** Publishes one epoch after the other, as a leader does. */
 class Line {
   kept: KeptEpoch[] = []
+  retained = RETAINED_EPOCHS
+  readonly pinned = new Set<Epoch>()
   publishedMs: { epoch: Epoch; ms: number }[] = []
   publish(m: Manifest, now: number, found: readonly string[] = [], deleted: ReadonlySet<string> = new Set()): void {
-    const retention = retentionOf({ manifest: m, kept: this.kept, deleted, orphans: found })
-    this.kept = [{ ref: refOf(m), manifest: { ...m, retention } }, ...this.kept].slice(0, RETAINED_EPOCHS)
+    const { kept, pinned, retained } = this
+    const retention = retentionOf({ manifest: m, kept, retained, pinned, deleted, orphans: found })
+    this.kept = [...keptBehind({ ref: refOf(m), manifest: { ...m, retention } }, kept)]
     this.publishedMs.push({ epoch: m.epoch, ms: now })
   }
   see(now: number, change: Partial<RetentionObserved> = {}): RetentionObserved {
@@ -87,6 +91,25 @@ test('deleted is what is listed: one published epoch and twice the lease later, 
   line.publish(manifest(5, [key(9, 0), key(5)]), 5)
   expect(planDeletions(line.see(4 + 2 * TTL - 1))).toEqual([])
   expect(planDeletions(line.see(4 + 2 * TTL))).toEqual(FIRST)
+})
+
+test('a pinned epoch is kept however many follow, and dropped like any other when it is not pinned any more', () => {
+  const line = folded()
+  line.pinned.add(epoch(3))
+  for (const n of [5, 6, 7, 8]) line.publish(manifest(n, [key(9, 0), key(n)]), n)
+  expect(line.kept.map(({ ref }) => ref.epoch)).toEqual([8, 7, 6, 3])
+  expect(line.listed).not.toContainEqual({ key: key(3), since: 6 })
+  line.pinned.clear()
+  line.publish(manifest(9, []), 9)
+  expect(line.listed).toContainEqual({ key: key(3), since: 9 })
+})
+
+test('as many epochs are kept as the job asks for', () => {
+  const line = new Line()
+  line.retained = 1
+  for (const n of [1, 2]) line.publish(manifest(n, [key(n)]), n)
+  expect(line.kept.map(({ ref }) => ref.epoch)).toEqual([2])
+  expect(line.listed).toContainEqual({ key: key(1), since: 2 })
 })
 
 test('a leader that has just taken over waits twice the lease from its own claim on', () => {

@@ -15,7 +15,7 @@ import type { Epoch, Generation, JobId } from '@weir/model'
 import { sameManifest, type Manifest, type ManifestRef, type SubtaskSnapshot } from './manifest.ts'
 import type { Head } from './ports.ts'
 
-/** Published epochs kept, the newest among them: what a restore can be offered. */
+/** Published epochs kept unless the job says otherwise, the newest among them: what a restore can be offered. */
 export const RETAINED_EPOCHS = 3
 /** Keys deleted after one epoch. What is left over is deleted after the next. */
 export const DELETIONS_MAX = 64
@@ -28,6 +28,12 @@ export interface Retention {
   /** No kept epoch names them; the first published manifest that says so is that of epoch `since`. */
   readonly unreferenced: readonly { readonly key: string; readonly since: Epoch }[]
 }
+
+/** What is kept once `published` is: those its retention names. */
+export const keptBehind = (published: KeptEpoch, before: readonly KeptEpoch[]): readonly KeptEpoch[] => [
+  published,
+  ...before.filter(({ ref }) => published.manifest?.retention?.epochs.some((of) => sameManifest(of, ref))),
+]
 
 /** A published epoch. Its manifest is null when it could not be read: then nobody knows what it names. */
 export interface KeptEpoch {
@@ -56,6 +62,10 @@ export interface NextManifest {
   readonly manifest: Manifest
   /** Newest first, the parent at the front. */
   readonly kept: readonly KeptEpoch[]
+  /** How many are kept, this one among them. */
+  readonly retained: number
+  /** Kept besides, while their objects are copied into a savepoint. */
+  readonly pinned: ReadonlySet<Epoch>
   /** Deleted by this leader: need not be listed again. */
   readonly deleted: ReadonlySet<string>
   /** As `orphans` found them. */
@@ -63,13 +73,13 @@ export interface NextManifest {
 }
 
 /** The retention of a manifest that is about to be written. Makes no difference before the manifest is published. */
-export function retentionOf({ manifest, kept, deleted, orphans }: NextManifest): Retention {
-  const epochs = kept.slice(0, RETAINED_EPOCHS - 1)
+export function retentionOf({ manifest, kept, retained, pinned, deleted, orphans }: NextManifest): Retention {
+  const epochs = kept.filter(({ ref }, i) => i < retained - 1 || pinned.has(ref.epoch))
   const since = manifest.epoch
   const listed = new Map((kept[0]?.manifest?.retention?.unreferenced ?? []).map((entry) => [entry.key, entry]))
   const known = epochs.every((epoch) => epoch.manifest !== null)
   const names = named([...epochs, { manifest }])
-  for (const dropped of known ? kept.slice(RETAINED_EPOCHS - 1) : []) {
+  for (const dropped of known ? kept.filter((epoch) => !epochs.includes(epoch)) : []) {
     for (const key of [dropped.ref.key, ...(dropped.manifest === null ? [] : namesOf(dropped.manifest))])
       if (!listed.has(key)) listed.set(key, { key, since })
   }
@@ -81,7 +91,7 @@ export function retentionOf({ manifest, kept, deleted, orphans }: NextManifest):
 export interface RetentionObserved {
   readonly jobId: JobId
   readonly generation: Generation
-  /** head.json, read just now; null: there is none. */
+  /** The job's head as it is decided by, read just now; null: there is none, or it is not ours. */
   readonly head: Head | null
   /** What this leader has published, newest first, or has claimed. */
   readonly kept: readonly KeptEpoch[]
@@ -96,7 +106,7 @@ export function planDeletions(observed: RetentionObserved): string[] {
   const { kept, publishedMs, now, leaseTtlMs } = observed
   const newest = kept[0]
   if (newest?.manifest?.retention === undefined || !owns(observed)) return []
-  const names = named(kept.slice(0, RETAINED_EPOCHS))
+  const names = named(kept)
   return newest.manifest.retention.unreferenced
     .filter(({ since }) => {
       const listed = publishedMs.find(({ epoch }) => epoch >= since)
@@ -114,10 +124,9 @@ export function planDeletions(observed: RetentionObserved): string[] {
 export function orphans(observed: RetentionObserved, listed: readonly string[]): string[] {
   const { jobId, kept } = observed
   const newest = kept[0]
-  const retained = kept.slice(0, RETAINED_EPOCHS)
   // Of an epoch whose manifest cannot be read nobody knows what it names.
-  if (newest === undefined || !retained.every(({ manifest }) => manifest !== null) || !owns(observed)) return []
-  const names = named(retained)
+  if (newest === undefined || !kept.every(({ manifest }) => manifest !== null) || !owns(observed)) return []
+  const names = named(kept)
   const already = new Set(newest.manifest!.retention?.unreferenced.map(({ key }) => key))
   const { generation, attempt } = newest.ref
   return listed

@@ -131,6 +131,8 @@ export interface JobSettings {
     readonly unaligned: boolean
     /** Barriers are aligned, and overtake when that takes longer; 0 = at once; null = never, unless `unaligned`. */
     readonly alignedTimeoutMs: number | null
+    /** Published epochs kept, the newest among them: what a start may be asked to begin from. Absent: 3. */
+    readonly retained?: number
   }
   /**
    * What a transaction holds. `epoch`: output of one checkpoint, committed when it is published; any graph. `continuous`:

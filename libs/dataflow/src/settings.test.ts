@@ -76,6 +76,7 @@ test.each<[string, JobSettings]>([
   ['checkpoint.unaligned', withCheckpoint({ unaligned: 'yes' as never })],
   ['checkpoint.alignedTimeoutMs', withCheckpoint({ alignedTimeoutMs: -1 })],
   ['checkpoint.alignedTimeoutMs', withCheckpoint({ alignedTimeoutMs: defaultSettings.checkpoint.alignTimeoutMs })],
+  ['checkpoint.retained', withCheckpoint({ retained: 0 })],
   ['commit.scope', { ...defaultSettings, commit: { scope: 'always' } as never }],
   ['commit.intervalMs', { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 19 } }],
   ['commit.intervalMs', { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 10_001 } }],

@@ -14,6 +14,7 @@ export const defaultSettings: JobSettings = {
     toleratedAborts: 3,
     unaligned: false,
     alignedTimeoutMs: null,
+    retained: 3,
   },
   commit: { scope: 'epoch' },
   transactionTimeoutMs: 900_000,
@@ -26,6 +27,8 @@ export const defaultSettings: JobSettings = {
 
 /** Key groups are stored as 16-bit numbers. */
 export const MAX_PARALLELISM_BOUND = 32_768
+/** Each kept epoch is a line in every manifest. */
+export const RETAINED_MAX = 100
 /** Bounds of `commit.intervalMs`: below, a transaction costs more than what is in it. */
 export const COMMIT_INTERVAL_MS_MIN = 20
 export const COMMIT_INTERVAL_MS_MAX = 10_000
@@ -54,6 +57,7 @@ export function validateSettings(settings: JobSettings): void {
   if (checkpoint.alignedTimeoutMs !== null) {
     whole('checkpoint.alignedTimeoutMs', checkpoint.alignedTimeoutMs, 0, checkpoint.alignTimeoutMs - 1)
   }
+  whole('checkpoint.retained', checkpoint.retained ?? 1, 1, RETAINED_MAX)
   if (commit.scope === 'continuous') {
     whole('commit.intervalMs', commit.intervalMs, COMMIT_INTERVAL_MS_MIN, COMMIT_INTERVAL_MS_MAX)
   } else if (commit.scope !== 'epoch') {

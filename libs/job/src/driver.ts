@@ -4,6 +4,7 @@
  */
 import {
   RETAINED_EPOCHS,
+  keptBehind,
   orphans,
   planDeletions,
   retentionOf,
@@ -18,6 +19,7 @@ import {
   type Manifest,
   type ManifestRef,
   type RetentionObserved,
+  type SavepointStore,
 } from '@weir/checkpoint'
 import { gapText, strategyOf, type OffsetGap, type Poison, type RestartStrategy } from '@weir/dataflow'
 import {
@@ -39,6 +41,7 @@ import { SourceGaps, type SourceGap } from './gaps.ts'
 import { poolsOf, type LedgerFacts, type SinkOutcome, type Standing } from './ledger.ts'
 import { jobFor, stepJob } from './machine.ts'
 import { isCurrent, subtasksOf } from './moves.ts'
+import { Savepoints, type SavepointView } from './savepoints.ts'
 import {
   jobStateName,
   type Failure,
@@ -97,6 +100,7 @@ export interface JobMasterOptions {
 export interface JobMasterDeps {
   readonly checkpoints: CheckpointStore
   readonly epochs: EpochObjects
+  readonly savepoints: SavepointStore
   readonly jobs: JobStore
   readonly control: ControlLink
   readonly slots: SlotBroker
@@ -216,12 +220,25 @@ export class JobMaster {
   /** Deleted, and on the list of the published manifest still. */
   #deleted = new Set<string>()
   #collecting = false
+  readonly #savepoints: Savepoints
+  /** The end stands in the record, and with it the savepoint it was to leave. */
+  #recorded = false
   #endError: Failure | null = null
 
   constructor(options: JobMasterOptions, deps: JobMasterDeps) {
     this.#options = options
     this.#deps = deps
     this.#state = jobFor(options.spec, options.generation)
+    const { jobId, bundleDigest, plan } = options.spec
+    this.#savepoints = new Savepoints(
+      jobId,
+      { bundleDigest, plan },
+      {
+        store: deps.savepoints,
+        clock: deps.clock,
+        publish: (channel, message) => this.#publish(channel, message),
+      },
+    )
     this.#ended = new Promise((resolve) => (this.#resolveEnded = resolve))
   }
 
@@ -274,6 +291,7 @@ export class JobMaster {
     const after = jobStateName(this.#state)
     if (after !== before) this.#publish('weir:job:state', { state: after, previous: before })
     for (const effect of step.effects) this.#perform(effect)
+    if (after !== before && after === 'RUNNING' && this.#savepoints.waiting) this.dispatch({ type: 'ask' })
   }
 
   view(): JobView {
@@ -290,7 +308,7 @@ export class JobMaster {
     return {
       jobId: s.spec.jobId,
       name: s.spec.name,
-      state: jobStateName(s),
+      state: s.ending?.state === 'STOPPED' && !this.#recorded ? 'STOPPING' : jobStateName(s),
       generation: s.generation,
       attempt: s.attempt,
       parallelism: s.spec.plan.settings.parallelism,
@@ -343,6 +361,31 @@ export class JobMaster {
     return { standing, facts }
   }
 
+  /** Throws as `Savepoints.wish`, and `SAVEPOINT_NEEDS_STOP`, `JOB_ENDING` (invalid). */
+  savepoint(name: string): SavepointView {
+    const { ending, stop, phase } = this.#state
+    if (ending !== null || stop !== null || phase === 'ended') {
+      throw new WeirError(
+        { code: 'JOB_ENDING', kind: 'invalid', jobId: this.jobId },
+        `job ${this.jobId} is about to end: start from its last epoch or its last savepoint instead`,
+      )
+    }
+    if (this.spec.plan.settings.commit.scope === 'continuous') {
+      throw new WeirError(
+        { code: 'SAVEPOINT_NEEDS_STOP', kind: 'invalid', jobId: this.jobId },
+        `job ${this.jobId} commits continuously, so its output is ahead of its state but where it has stopped: \`weir stop ${this.jobId} NAME\``,
+      )
+    }
+    const view = this.#savepoints.wish(name, this.#state.coordinator.lastEpoch)
+    this.dispatch({ type: 'ask' })
+    return view
+  }
+
+  /** Of this term, and not complete. */
+  savepoints(): readonly SavepointView[] {
+    return this.#savepoints.views()
+  }
+
   /** Newest first. */
   checkpoints(): readonly CheckpointView[] {
     return [...this.#history].reverse()
@@ -392,6 +435,8 @@ export class JobMaster {
         return this.#commit(effect.permit, effect.upTo)
       case 'final':
         this.#note(effect.epoch, { status: 'final', durationMs: effect.durationMs })
+        // n + 1 is not published before n is final: what is published is what is final now.
+        this.#savepoints.final(this.#kept[0]!)
         return this.#publish('weir:checkpoint:final', { epoch: effect.epoch, durationMs: effect.durationMs })
       case 'restarted':
         return this.#publish('weir:job:restarted', {
@@ -454,7 +499,9 @@ export class JobMaster {
   async #writeManifest(checkpoint: CheckpointId, collected: Manifest): Promise<void> {
     const { checkpoints, clock, signal } = this.#deps
     const [kept, deleted] = [this.#kept, this.#deleted]
-    const retention = retentionOf({ manifest: collected, kept, deleted, orphans: this.#orphans })
+    const { retained = RETAINED_EPOCHS } = this.spec.plan.settings.checkpoint
+    const { pinned } = this.#savepoints
+    const retention = retentionOf({ manifest: collected, kept, retained, pinned, deleted, orphans: this.#orphans })
     const manifest = { ...collected, retention }
     this.#stored = manifest
     const deadline = clock.monotonic() + this.#options.spec.plan.settings.checkpoint.alignTimeoutMs
@@ -517,7 +564,7 @@ export class JobMaster {
 
   #keep(published: KeptEpoch): void {
     const { clock } = this.#deps
-    this.#kept = [published, ...this.#kept].slice(0, RETAINED_EPOCHS)
+    this.#kept = keptBehind(published, this.#kept)
     const listed = published.manifest?.retention?.unreferenced ?? []
     const keys = new Set(listed.map(({ key }) => key))
     this.#deleted = new Set([...this.#deleted].filter((key) => keys.has(key)))
@@ -555,7 +602,7 @@ export class JobMaster {
 
   /** The newest kept epoch that is whole, the one being restored apart: for people to choose, never taken. */
   async #offered(): Promise<ManifestRef | null> {
-    for (const { ref } of this.#kept.slice(1, RETAINED_EPOCHS)) {
+    for (const { ref } of this.#kept.slice(1)) {
       const manifest = await this.#deps.checkpoints.readManifest(ref).catch(() => null)
       if (manifest === null) continue
       const segments = manifest.subtasks.flatMap(segmentsOf)
@@ -607,7 +654,14 @@ export class JobMaster {
   #recordEnd(settled: boolean): void {
     void (async () => {
       const { jobs, clock, signal } = this.#deps
-      const { outcomes, ending } = this.#state
+      const { outcomes, ending, stop } = this.#state
+      this.#savepoints.over(`the job has ended (${ending!.state}) before another epoch was final`)
+      if (ending!.state === 'STOPPED') {
+        // The epoch is final and kept, so a savepoint that cannot be made takes nothing away.
+        await this.#savepoints.atStop(stop!.savepoint, this.#published).catch((thrown: unknown) => {
+          this.#endError = asWeirError(thrown, 'SAVEPOINT_FAILED').toJSON()
+        })
+      }
       if (isDamage(ending?.error)) {
         const offered = await this.#offered().catch(() => null)
         this.#endError = withOffer(ending!.error!, this.#kept[0]?.ref ?? null, offered)
@@ -625,6 +679,7 @@ export class JobMaster {
           await clock.sleep(END_RETRY_MS, signal)
         }
       }
+      this.#recorded = recorded !== null
       this.#cancelTick()
       this.#resolveEnded(recorded)
     })().catch(() => this.close()) // the signal ended a wait: so did the leadership

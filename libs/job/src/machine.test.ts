@@ -385,3 +385,64 @@ test('B7: what a broker refuses is learned from the failures, and every slice of
   again(2, 8)
   expect(told()).toMatchObject([{ poisoned: [origin(8)] }, { poisoned: [origin(8)] }])
 })
+
+const stopping = (): Run => running().do({ type: 'stop', savepoint: 's' })
+const ackBoth = (n: number, a = 1): Event[] => [
+  { type: 'ack', slice: slice(0, a), checkpoint: cp(n, a), snapshot: snapshot(0, [n]) },
+  { type: 'ack', slice: slice(1, a), checkpoint: cp(n, a), snapshot: snapshot(1, []) },
+  { type: 'stored', checkpoint: cp(n, a), ref: ref(n) },
+]
+const publishedAs = (n: number, a = 1): Event => ({
+  type: 'publish-answered',
+  checkpoint: cp(n, a),
+  outcome: { kind: 'published', published: { manifest: ref(n), headRevision: '1', mirrorTag: null } },
+})
+
+test('B6: a job that is to stop ends with the epoch whose barrier stopped its sources, when that epoch is final', () => {
+  const r = stopping()
+  expect(jobStateName(r.state)).toBe('STOPPING')
+  r.later(50)
+  expect(r.effects.at(-1)).toMatchObject({ type: 'trigger', last: true })
+  r.do(...ackBoth(1), publishedAs(1))
+  expect(r.said().at(-1)).toBe('commit')
+  expect(r.state.phase).toBe('running')
+  r.do({ type: 'committed', slice: slice(0), epoch: epoch(1) })
+  expect(r.said()).toEqual(['final', 'stop-abort', 'stop-abort'])
+  r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(r.effects.at(-1)).toMatchObject({ type: 'ended', ending: { state: 'STOPPED', error: null }, settled: true })
+})
+
+test('B6: an epoch given up on the way is tried again, with a pause in which the sources go on', () => {
+  const r = stopping().later(50)
+  r.said()
+  const failure = { ...broken, kind: 'retry' as const }
+  r.do({ type: 'declined', slice: slice(0), checkpoint: cp(1), failure })
+  expect(r.said()).toEqual(['give-up'])
+  expect(r.later(settings.checkpoint.minPauseMs - 1).said()).toEqual([])
+  r.later(1)
+  expect(r.effects).toMatchObject([{ type: 'trigger', checkpoint: { epoch: 2 }, last: true }])
+})
+
+test('B6: an epoch that is lost on the way is healed before the job is STOPPED', () => {
+  const r = stopping().later(50)
+  r.do(...ackBoth(1), publishedAs(1))
+  const refused = { ...broken, code: 'COMMIT_REFUSED', kind: 'restart' as const }
+  r.do({ type: 'slice-failed', slice: slice(0), failure: refused })
+  r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(jobStateName(r.state)).toBe('STOPPING')
+  r.later(100).do({ type: 'claimed', published: ref(1), manifest }, ...up(2).slice(0, 3))
+  const proofs = [{ sink: 'out', sequence: 1, by: 'heal' }]
+  r.do({ type: 'recovered', slice: slice(0, 2), proofs }, { type: 'recovered', slice: slice(1, 2), proofs: [] })
+  expect(r.said()).toContain('healed')
+  r.later(50)
+  expect(r.effects).toMatchObject([{ type: 'trigger', checkpoint: { epoch: 2 }, last: true }])
+  r.do(...ackBoth(2, 2), publishedAs(2, 2), { type: 'committed', slice: slice(0, 2), epoch: epoch(2) })
+  expect(r.state).toMatchObject({ phase: 'stopping', ending: { state: 'STOPPED' } })
+})
+
+test('a job that is to stop can still be cancelled', () => {
+  const r = stopping().later(50).do({ type: 'cancel' })
+  expect(jobStateName(r.state)).toBe('CANCELLING')
+  r.do({ type: 'stop', savepoint: 's' })
+  expect(r.state.ending?.state).toBe('CANCELLED')
+})

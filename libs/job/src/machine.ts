@@ -34,6 +34,7 @@ export function jobFor(spec: JobSpec, generation: Generation): JobState {
     coordinator: coordinatorFor(options, null),
     slices: new Map(),
     ending: null,
+    stop: null,
     lastError: null,
     restarts: 0,
     restart: restartFor(spec.plan.settings.restart),
@@ -50,6 +51,9 @@ export function stepJob(state: JobState, event: JobEvent): JobStep {
   if (event.type === 'begin') return claim(state)
   // Reports of an attempt that is not current change nothing (PROTOCOL A4).
   if ('slice' in event && !isCurrent(state, event.slice)) return still(state)
+  // The wish outlives attempts: whatever it is doing now, the job stops as soon as it runs.
+  if (event.type === 'stop' && state.ending === null && state.phase !== 'ended')
+    return still({ ...state, stop: { savepoint: event.savepoint } })
   // The arbiters' answers go to the coordinator in every phase: it alone knows what it asked.
   switch (event.type) {
     case 'stored':

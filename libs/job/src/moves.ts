@@ -26,6 +26,7 @@ export const common = (s: JobState) => ({
   coordinator: s.coordinator,
   slices: s.slices,
   ending: s.ending,
+  stop: s.stop,
   lastError: s.lastError,
   restarts: s.restarts,
   restart: s.restart,
@@ -257,7 +258,8 @@ export function drive(state: JobState, event: CoordinatorEvent, times: Times): J
         break
       case 'drained':
         if (next.phase === 'running') {
-          follow(settle({ ...next, ending: next.ending ?? { state: 'FINISHED', error: null } }, 'running', times))
+          const state = next.stop === null ? 'FINISHED' : 'STOPPED'
+          follow(settle({ ...next, ending: next.ending ?? { state, error: null } }, 'running', times))
         }
         break
       case 'final':

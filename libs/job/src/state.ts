@@ -66,7 +66,7 @@ export interface SliceId {
   readonly subtask: Subtask
 }
 
-export type EndState = 'FINISHED' | 'FAILED' | 'CANCELLED'
+export type EndState = 'FINISHED' | 'FAILED' | 'CANCELLED' | 'STOPPED'
 export interface Ending {
   readonly state: EndState
   readonly error: Failure | null
@@ -124,6 +124,8 @@ export type JobState = JobPhase & {
   readonly coordinator: CoordinatorState
   readonly slices: ReadonlyMap<Subtask, Slice>
   readonly ending: Ending | null
+  /** It is to stop with everything it has read in a final epoch, which becomes this savepoint (PROTOCOL B6). */
+  readonly stop: { readonly savepoint: string } | null
   /** Why the last restart happened, or what the job waits for. */
   readonly lastError: Failure | null
   readonly restarts: number
@@ -152,6 +154,9 @@ export type JobEvent = Times &
     | { readonly type: 'begin' }
     | { readonly type: 'tick' }
     | { readonly type: 'cancel' }
+    | { readonly type: 'stop'; readonly savepoint: string }
+    /** Somebody waits for an epoch. */
+    | { readonly type: 'ask' }
     | { readonly type: 'claimed'; readonly published: ManifestRef | null; readonly manifest: Manifest | null }
     | { readonly type: 'claim-refused'; readonly reason: string }
     /** The published manifest cannot be read: retrying cannot help. */
@@ -240,12 +245,13 @@ export const ENDING_PLACEMENT_TIMEOUT_MS = 5_000
 
 /** The word users see. */
 export type JobStateName =
-  'CREATED' | 'DEPLOYING' | 'RECOVERING' | 'RUNNING' | 'RESTARTING' | 'CANCELLING' | 'FAILING' | EndState
+  'CREATED' | 'DEPLOYING' | 'RECOVERING' | 'RUNNING' | 'RESTARTING' | 'CANCELLING' | 'FAILING' | 'STOPPING' | EndState
 
 export function jobStateName(state: JobState): JobStateName {
   if (state.phase === 'ended') return state.ending?.state ?? 'FAILED'
   if (state.ending?.state === 'CANCELLED') return 'CANCELLING'
   if (state.ending?.state === 'FAILED') return 'FAILING'
+  if (state.stop !== null && (state.ending === null || state.ending.state === 'STOPPED')) return 'STOPPING'
   switch (state.phase) {
     case 'claiming':
     case 'placing':

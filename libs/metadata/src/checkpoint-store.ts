@@ -33,6 +33,12 @@ export interface HeadRegister {
   ): Promise<{ readonly won: boolean; readonly view: RegisterView }>
 }
 
+/** The head of a job as the register has it, for stores that cannot hold one: null when the leader key is not ours. */
+export async function registerHead(register: HeadRegister, jobId: JobId, generation: Generation): Promise<Head | null> {
+  const { leading, manifest, revision } = await register.read(jobId)
+  return leading ? { generation, manifest, nonce: revision } : null
+}
+
 export interface ArbitratedStoreDeps {
   readonly objects: ObjectStore
   readonly register: HeadRegister

@@ -11,12 +11,13 @@ import type {
   Leadership,
   ManifestRef,
 } from '@weir/checkpoint'
-import { WeirError, generation, type JobId, type Random } from '@weir/model'
+import { WeirError, generation, systemClock, type JobId, type Random } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RegisterView } from './arbiter.ts'
 import { ArbitratedCheckpointStore, type HeadRegister } from './checkpoint-store.ts'
+import { jobObjects } from './epoch-objects.ts'
 import { FolderObjectStore } from './folder-objects.ts'
 
 const SYNC = { sync: true } as const
@@ -51,6 +52,7 @@ export async function openEmbeddedMetadata(folder: string, random: Random): Prom
     stores: (leadership) => ({
       jobs,
       objects,
+      ...jobObjects({ objects, clock: systemClock, signal: leadership.signal }),
       checkpoints: (jobId, arbiter) =>
         new ArbitratedCheckpointStore(jobId, leadership.generation, arbiter, {
           objects,

@@ -25,6 +25,14 @@ export const segmentKey = (
   stage: number,
   kind: 'written' | 'folded' = 'written',
 ): string => `${epochPrefix(job, checkpoint)}/state-${subtask}-${stage}${kind === 'folded' ? '-folded' : ''}.seg`
+export const savepointsPrefix = (job: JobId): string => `jobs/${job}/savepoints/`
+/** Ends in `/`. One folder per savepoint ever made: a late deletion cannot hit another one of the same name. */
+export const savepointFolder = (job: JobId, name: string, checkpoint: CheckpointId): string =>
+  `${savepointsPrefix(job)}${name}/${checkpointName(checkpoint)}/`
+export const SAVEPOINT_FILE = 'savepoint.json'
+/** Of a segment that a job was started with, from elsewhere. */
+export const importedKey = (job: JobId, checkpoint: CheckpointId, file: string): string =>
+  `${epochPrefix(job, checkpoint)}/from-${file}`
 /** Ends in `/`. Attempts of a subtask side by side: the next one finds what those before it have left. */
 export const stagedPrefix = (job: JobId, sink: OperatorUid, subtask: number): string =>
   `jobs/${job}/staged/${encodeURIComponent(sink)}/${subtask}/`

@@ -229,6 +229,30 @@ test('A2: the output of an epoch that is given up is committed with the next one
   check(world)
 })
 
+test('B6: sources stop at the barrier of a last epoch, and go on when it is given up', async () => {
+  const world = new World()
+  const fleet = new Fleet(world, 1)
+  await fleet.start(null, 50)
+  const last = (n: number): CheckpointId => ({ generation: generation(1), attempt: attempt(1), epoch: epoch(n) })
+  const cut = async (n: number): Promise<(number | undefined)[]> => {
+    for (const slice of fleet.slices) slice.trigger(last(n), true)
+    const acks = await fleet.both('ack', (r) => r.checkpoint.epoch === n)
+    return acks.map(({ snapshot }) => (snapshot.sources['in'] as { at: number }).at)
+  }
+  const stopped = await cut(1)
+  for (const source of fleet.sources) source.limit = Number.MAX_SAFE_INTEGER
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  expect(fleet.sources.map((source) => (source.snapshot() as { at: number }).at)).toEqual(stopped)
+  for (const slice of fleet.slices) slice.giveUp(last(1))
+  await fleet.both('input-ended')
+  expect(await cut(2)).toEqual([200, 200])
+  await fleet.commit(
+    2,
+    (await fleet.both('ack', (r) => r.checkpoint.epoch === 2)).map((r) => r.snapshot),
+  )
+  check(world)
+})
+
 test('user code that throws fails the slice with the operator named, and stop still ends it', async () => {
   const fleet = new Fleet(
     new World(),

@@ -370,6 +370,7 @@ export class Slice {
   giveUp(checkpoint: CheckpointId): void {
     this.#open.delete(checkpoint.epoch)
     this.#positions.delete(checkpoint.epoch)
+    if (this.#lastEpoch === checkpoint.epoch) this.#resumeSources()
     this.#triggers = this.#triggers.filter((c) => c.epoch !== checkpoint.epoch)
     for (const run of this.#stages) run.gate?.giveUp(checkpoint)
     if (this.#over) return
@@ -378,6 +379,12 @@ export class Slice {
     } catch (error) {
       this.#fail(asWeirError(error, 'SLICE_FAILED'))
     }
+  }
+
+  /** The last epoch was given up: what is read now is in the next one (PROTOCOL B6). */
+  #resumeSources(): void {
+    this.#lastEpoch = null
+    for (const run of this.#stages) if (run.source) this.#signal(run.stage.index).notify()
   }
 
   /** Ends exactly the named sequences. Runs beside the loops (PROTOCOL B3); commits of one slice follow each other. */
@@ -757,18 +764,18 @@ export class Slice {
       node.recordsPerSecond === null ? null : new Pace(node.recordsPerSecond / parallelism, clock.monotonic())
     const injected = new Set<Epoch>()
     let ended = false
-    let halted = false
+    let haltedAt: Epoch | null = null
     this.#advance(run, source.watermarks.current)
     let turnAt = clock.monotonic()
     while (!this.#over) {
       for (const checkpoint of this.#triggers) {
         if (injected.has(checkpoint.epoch)) continue
         injected.add(checkpoint.epoch)
-        if (checkpoint.epoch === this.#lastEpoch) halted = true
+        if (checkpoint.epoch === this.#lastEpoch) haltedAt = checkpoint.epoch
         if (injected.size > 16) injected.delete(injected.values().next().value!)
         this.#snapshot(run, checkpoint, 0)
       }
-      if (ended || halted) {
+      if (ended || (haltedAt !== null && haltedAt === this.#lastEpoch)) {
         await wake.wait()
         continue
       }

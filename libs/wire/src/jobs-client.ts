@@ -94,6 +94,27 @@ export class JobsClient {
     )
   }
 
+  /** Answers when it is asked for; `listSavepoints` tells when it is complete. `stop`: the job stops with it. */
+  takeSavepoint(jobId: string, name: string, stop: boolean): Promise<jobs.SavepointView> {
+    const request = { jobId, name, stop }
+    return this.#ask((c, reply: Reply<jobs.SavepointView>) =>
+      c.takeSavepoint(request, this.#metadata, deadline(), reply),
+    )
+  }
+
+  async listSavepoints(jobId: string): Promise<readonly jobs.SavepointView[]> {
+    const answer = await this.#ask((c, reply: Reply<jobs.ListSavepointsResponse>) =>
+      c.listSavepoints({ jobId }, this.#metadata, deadline(), reply),
+    )
+    return answer.savepoints
+  }
+
+  async deleteSavepoint(jobId: string, name: string): Promise<void> {
+    await this.#ask((c, reply: Reply<jobs.DeleteSavepointResponse>) =>
+      c.deleteSavepoint({ jobId, name }, this.#metadata, deadline(), reply),
+    )
+  }
+
   close(): void {
     for (const client of this.#clients.values()) client.close()
   }

@@ -29,8 +29,13 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
       return onFleetChange(state, event, 'running')
     case 'cancel':
       return cancel(state, event)
-    case 'tick':
-      return after(drive(state, { type: 'tick', now: event.now, wallClock: event.wallClock }, event), event)
+    case 'ask':
+      return after(drive(state, { type: 'ask', now: event.now, wallClock: event.wallClock }, event), event)
+    case 'tick': {
+      const { now, wallClock } = event
+      const drains = state.stop !== null && !state.coordinator.draining
+      return after(drive(state, { type: drains ? 'drain' : 'tick', now, wallClock }, event), event)
+    }
     case 'ack':
       return after(drive(state, { type: 'ack', checkpoint: event.checkpoint, snapshot: event.snapshot }, event), event)
     case 'declined': {

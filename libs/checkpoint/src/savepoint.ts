@@ -1,0 +1,121 @@
+/**
+ * A savepoint: a final epoch under a name, outside of what retention touches, in one folder that names nothing outside of
+ * itself. Copied with its folder to another bucket or cluster it is still whole, and a job can be started from it there.
+ *
+ *   <folder>/savepoint.json     what this file describes; written last, so that its presence means "complete"
+ *   <folder>/state-000001.seg   the segments, numbered
+ *
+ * It is complete when its epoch is final and holds no handles (PROTOCOL A23): every transaction it could name has ended, so
+ * two jobs started from it, or one started much later, have nothing to end twice.
+ */
+import { WeirError, type Attempt, type Digest, type Epoch, type Generation, type JobId } from '@weir/model'
+import type { Manifest, SubtaskSnapshot } from './manifest.ts'
+import { segmentsOf, type StoredSegment } from './retention.ts'
+
+export interface Savepoint {
+  readonly formatVersion: 1
+  readonly name: string
+  /** Whose state it is. */
+  readonly jobId: JobId
+  readonly epoch: Epoch
+  readonly generation: Generation
+  readonly attempt: Attempt
+  /** ms since 1970. */
+  readonly takenAt: number
+  /** The sources stopped at its barrier: nothing that was read is outside of it. */
+  readonly stopped: boolean
+  readonly bundleDigest: Digest
+  readonly graphHash: string
+  /** The plan of the job that made it. Opaque here. */
+  readonly plan: unknown
+  readonly parallelism: number
+  readonly maxParallelism: number
+  /** As in the manifest; keys of segments are relative to the folder, sinks have no handles. */
+  readonly subtasks: readonly SubtaskSnapshot[]
+}
+
+/** What of a job goes into its savepoints. */
+export type SavepointOrigin = Pick<Savepoint, 'bundleDigest' | 'plan'>
+
+/** An object to copy: from where it lies to a name in the folder. */
+export interface SegmentCopy {
+  readonly from: StoredSegment
+  readonly to: string
+}
+
+export interface SavepointDraft {
+  readonly savepoint: Savepoint
+  readonly copies: readonly SegmentCopy[]
+}
+
+/** Letters first: a number names an epoch. */
+const NAME = /^[a-z][a-z0-9._-]{0,62}$/
+/** Throws `SAVEPOINT_NAME_INVALID` (invalid). */
+export function savepointName(name: string): string {
+  if (NAME.test(name)) return name
+  throw new WeirError(
+    { code: 'SAVEPOINT_NAME_INVALID', kind: 'invalid', name },
+    `"${name}" cannot name a savepoint: give 1 to 63 of a-z, 0-9, ".", "_" and "-", beginning with a letter`,
+  )
+}
+
+/** Throws `SAVEPOINT_NOT_FINAL` (retry): output of the epoch may still have to be committed. */
+export function savepointOf(
+  manifest: Manifest,
+  final: Epoch,
+  of: SavepointOrigin & Pick<Savepoint, 'name' | 'takenAt' | 'stopped'>,
+): SavepointDraft {
+  if (manifest.epoch > final) {
+    throw new WeirError(
+      { code: 'SAVEPOINT_NOT_FINAL', kind: 'retry', epoch: manifest.epoch, final },
+      `epoch ${manifest.epoch} is published and not final (the highest final one is ${final}): its transactions are not ended yet`,
+    )
+  }
+  const { jobId, epoch, generation, attempt, graphHash, parallelism, maxParallelism } = manifest
+  const copies = new Map<string, SegmentCopy>()
+  for (const segment of manifest.subtasks.flatMap(segmentsOf)) {
+    const to = `state-${String(copies.size + 1).padStart(6, '0')}.seg`
+    if (!copies.has(segment.key)) copies.set(segment.key, { from: segment, to })
+  }
+  const subtasks = manifest.subtasks.map((subtask) => ({
+    ...withKeys(subtask, (key) => copies.get(key)!.to),
+    sinks: Object.fromEntries(Object.entries(subtask.sinks).map(([uid, sink]) => [uid, { ...sink, handles: [] }])),
+  }))
+  return {
+    savepoint: {
+      ...{ formatVersion: 1, jobId, epoch, generation, attempt, graphHash, parallelism, maxParallelism, subtasks },
+      ...of,
+    },
+    copies: [...copies.values()],
+  }
+}
+
+/** The subtask with every segment under another key. */
+export function withKeys(subtask: SubtaskSnapshot, keyOf: (key: string) => string): SubtaskSnapshot {
+  const stages = subtask.segments as readonly { readonly chain: readonly StoredSegment[] }[]
+  const segments = stages.map((stage) => ({
+    ...stage,
+    chain: stage.chain.map((segment) => ({ ...segment, key: keyOf(segment.key) })),
+  }))
+  return { ...subtask, segments }
+}
+
+/** A savepoint where it lies. */
+export interface StoredSavepoint {
+  readonly savepoint: Savepoint
+  /** Key prefix, ends in `/`. */
+  readonly folder: string
+}
+
+/** Savepoints of one job. Every call throws kind `retry` when the store does not answer for too long. */
+export interface SavepointStore {
+  /**
+   * Copies the segments, each checked by its SHA-256 on the way, then writes savepoint.json. Harmless to repeat.
+   * Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT` (invalid).
+   */
+  write(draft: SavepointDraft): Promise<StoredSavepoint>
+  /** Complete ones, oldest first. What cannot be read is left out. */
+  list(): Promise<readonly StoredSavepoint[]>
+  /** Also what an unfinished one of the name has left. False: there was none. */
+  delete(name: string): Promise<boolean>
+}
