@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `weir`: dev, submit, jobs, get, cancel, savepoint, stop, savepoints, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, submit, jobs, get, cancel, start, savepoint, stop, savepoints, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
@@ -7,7 +7,7 @@ import { bundleJob } from './bundle.ts'
 import { dev } from './dev.ts'
 import { dlq } from './dlq.ts'
 import { savepoints, takeSavepoint } from './savepoint.ts'
-import { submit } from './submit.ts'
+import { start, submit, type StartOptions } from './submit.ts'
 import { txn } from './txn.ts'
 import { needed, usage } from './usage.ts'
 
@@ -18,6 +18,7 @@ const USAGE = `weir – exactly-once stream processing
   weir jobs                    list the jobs
   weir get JOB-ID              one job, with the reason of its last failure
   weir cancel JOB-ID           end a job; what is published is committed
+  weir start JOB-ID            a job that has ended goes on, from its newest epoch or --from
   weir savepoint JOB-ID NAME   keep the state of a running job under a name
   weir stop JOB-ID NAME        stop a job with a savepoint: nothing that was read is outside of it
   weir savepoints [JOB-ID]     list savepoints
@@ -32,6 +33,9 @@ const USAGE = `weir – exactly-once stream processing
 
   --set NAME=VALUE             parameter of the job file (repeatable)
   --id JOB-ID                  id of the job; default: its name
+  --from FROM                  submit, start: EPOCH or savepoint NAME of the id, JOB@EPOCH, JOB/NAME, URL of a folder
+  --allow-dropped-state UID    submit, start: state that the job has no operator for any more (repeatable)
+  --accept-repeated-output     submit, start: output behind an older epoch is written again
   --limit N                    dlq list: how many; default 100
   --kafka HOST:PORT,…          verify: brokers; default: WEIR_KAFKA_BROKERS
   --receipts TOPIC             verify: topic of the receipts; default: JOB-ID.receipts
@@ -48,6 +52,9 @@ async function main(): Promise<number> {
     options: {
       set: { type: 'string', multiple: true, default: [] },
       id: { type: 'string' },
+      from: { type: 'string', default: '' },
+      'allow-dropped-state': { type: 'string', multiple: true, default: [] },
+      'accept-repeated-output': { type: 'boolean', default: false },
       kafka: { type: 'string' },
       receipts: { type: 'string' },
       shared: { type: 'string', multiple: true, default: [] },
@@ -74,7 +81,14 @@ async function main(): Promise<number> {
         return await dev(await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set)), values.id)
       case 'submit': {
         const bundle = await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set))
-        const view = await submit(client, bundle, { id: values.id, wait: !values['no-wait'] })
+        const options = { id: values.id, wait: !values['no-wait'], start: startOptions(values) }
+        const view = await submit(client, bundle, options, note)
+        print(view, `${view.jobId} is ${view.state}`)
+        return 0
+      }
+      case 'start': {
+        const options = { wait: !values['no-wait'], start: startOptions(values) }
+        const view = await start(client, needed(argument, 'JOB-ID'), options, note)
         print(view, `${view.jobId} is ${view.state}`)
         return 0
       }
@@ -131,6 +145,17 @@ async function main(): Promise<number> {
     client.close()
   }
 }
+
+const note = (text: string): void => console.error(`note: ${text}`)
+const startOptions = (values: {
+  readonly from: string
+  readonly 'allow-dropped-state': string[]
+  readonly 'accept-repeated-output': boolean
+}): StartOptions => ({
+  from: values.from,
+  allowDroppedState: values['allow-dropped-state'],
+  acceptRepeatedOutput: values['accept-repeated-output'],
+})
 
 function positive(limit: string): number {
   if (/^[1-9]\d{0,6}$/.test(limit)) return Number(limit)

@@ -4,6 +4,13 @@ import type { jobs } from '@weir/proto'
 import type { JobsClient } from '@weir/wire'
 import type { Bundle } from './bundle.ts'
 
+/** `--from` and what it is told. */
+export interface StartOptions {
+  readonly from: string
+  readonly allowDroppedState: string[]
+  readonly acceptRepeatedOutput: boolean
+}
+
 const POLL_MS = 150
 const WAIT_MS = 60_000
 
@@ -11,21 +18,40 @@ const WAIT_MS = 60_000
 export async function submit(
   client: JobsClient,
   bundle: Bundle,
-  options: { readonly id: string | undefined; readonly wait: boolean },
+  options: { readonly id: string | undefined; readonly wait: boolean; readonly start?: StartOptions },
+  note: (text: string) => void = () => {},
 ): Promise<jobs.JobView> {
   await client.uploadBundle(bundle.digest, bundle.bytes)
   const { name } = bundle.plan.job
-  const { jobId } = await client.submit({
+  const { jobId, notes } = await client.submit({
+    ...options.start,
     jobId: options.id ?? '',
     name,
     bundleDigest: bundle.digest,
     graphHash: bundle.graphHash,
     plan: Buffer.from(JSON.stringify(bundle.plan.summary)),
   })
+  for (const text of notes) note(text)
+  return await running(client, jobId, options.wait)
+}
+
+/** A job that has ended, with the bundle it had. Throws as `submit`. */
+export async function start(
+  client: JobsClient,
+  jobId: string,
+  options: { readonly wait: boolean; readonly start: StartOptions },
+  note: (text: string) => void,
+): Promise<jobs.JobView> {
+  const { notes } = await client.restart({ jobId, ...options.start })
+  for (const text of notes) note(text)
+  return await running(client, jobId, options.wait)
+}
+
+async function running(client: JobsClient, jobId: string, wait: boolean): Promise<jobs.JobView> {
   const until = Date.now() + WAIT_MS
   for (;;) {
     const view = await client.get(jobId)
-    if (!options.wait || view.state === 'RUNNING' || view.state === 'FINISHED') return view
+    if (!wait || view.state === 'RUNNING' || view.state === 'FINISHED') return view
     if (['FAILED', 'CANCELLED', 'STOPPED'].includes(view.state)) throw failed(view)
     if (Date.now() > until) {
       const why = view.error === '' ? '' : `: ${(JSON.parse(view.error) as { message: string }).message}`

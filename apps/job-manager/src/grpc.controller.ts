@@ -47,7 +47,21 @@ export class GrpcController {
 
   @GrpcMethod('Jobs', 'submit')
   submit(request: jobs.SubmitRequest, metadata: Metadata): Promise<jobs.SubmitResponse> {
-    return this.#answer(metadata, async () => ({ jobId: await this.#manager.submit(request) }))
+    return this.#answer(metadata, async () => {
+      const { allowDroppedState = [] } = request // absent on the wire when it is empty
+      const { jobId: id, notes } = await this.#manager.submit({ ...request, allowDroppedState })
+      return { jobId: id, notes: [...notes] }
+    })
+  }
+
+  @GrpcMethod('Jobs', 'restart')
+  restart(request: jobs.RestartRequest, metadata: Metadata): Promise<jobs.SubmitResponse> {
+    return this.#answer(metadata, async () => {
+      const { jobId: id, from, allowDroppedState: droppedState = [], acceptRepeatedOutput: repeatedOutput } = request
+      const term = await this.#manager.term()
+      const notes = await term.restart(jobId(id), { from: from || null, droppedState, repeatedOutput })
+      return { jobId: id, notes: [...notes] }
+    })
   }
 
   @GrpcMethod('Jobs', 'get')

@@ -19,6 +19,10 @@ export interface SubmitWish {
   readonly bundleDigest: string
   readonly graphHash: string
   readonly plan: Uint8Array
+  /** Empty: from nothing. As `StartWish.from`. */
+  readonly from: string
+  readonly allowDroppedState: readonly string[]
+  readonly acceptRepeatedOutput: boolean
 }
 
 export class JobManager {
@@ -154,8 +158,8 @@ export class JobManager {
     return put.kind === 'lost'
   }
 
-  /** Throws `JOB_ID_INVALID`, `PLAN_INVALID`, `BUNDLE_UNKNOWN`, `SETTINGS_INVALID`, `JOB_EXISTS` (invalid). */
-  async submit(wish: SubmitWish): Promise<JobId> {
+  /** Throws `JOB_ID_INVALID`, `PLAN_INVALID`, `BUNDLE_UNKNOWN`, `SETTINGS_INVALID` (invalid), and as `Term.submit`. */
+  async submit(wish: SubmitWish): Promise<{ readonly jobId: JobId; readonly notes: readonly string[] }> {
     const term = await this.term()
     const id = wish.jobId || wish.name
     if (!isJobId(id)) {
@@ -185,8 +189,9 @@ export class JobManager {
       highestParallelism: plan.settings.parallelism,
       ended: null,
     }
-    await term.submit(record)
-    return record.jobId
+    const { from, allowDroppedState, acceptRepeatedOutput } = wish
+    const start = from === '' ? null : { from, droppedState: allowDroppedState, repeatedOutput: acceptRepeatedOutput }
+    return { jobId: record.jobId, notes: await term.submit(record, start) }
   }
 
   async #standing(): Promise<Standing> {

@@ -106,6 +106,15 @@ export class Ledger {
     this.#tick()
   }
 
+  /** The job runs again under its id: nothing about it is decided here any more. */
+  async remove(jobId: JobId): Promise<void> {
+    const job = this.#ended.get(jobId)
+    this.#ended.delete(jobId)
+    if (job === undefined) return
+    job.reaper = null
+    await job.turn
+  }
+
   // ---- what users ask for -------------------------------------------------------------------------------------------
 
   /**
@@ -265,7 +274,8 @@ export class Ledger {
     const prefix = jobIds.length === 1 ? poolPrefix(jobIds[0]!) : 'weir.'
     const answer = await this.#deps.janitor.ask({ type: 'list', prefix }).catch(() => null)
     for (const jobId of jobIds) {
-      const job = this.#ended.get(jobId)!
+      const job = this.#ended.get(jobId)
+      if (job === undefined) continue // it runs again
       const reached =
         answer !== null &&
         poolsOf(job.plan).owners.every((s) => answer.connectors.includes(descriptorOf(job.plan, s).connector))
@@ -286,6 +296,7 @@ export class Ledger {
   async #abortAll(job: EndedJob, transactions: readonly TransactionName[]): Promise<void> {
     const { jobId } = job.record
     for (const transaction of transactions) {
+      if (this.#ended.get(jobId) !== job) return
       try {
         await this.#authorise(jobId)
         const { connector } = descriptorOf(job.plan, parsePoolId(transaction.transactionalId)!.sink)
@@ -368,7 +379,9 @@ export class Ledger {
     this.#deps.publish('weir:ledger:job', { jobId, ledger })
     while (!leadership.signal.aborted) {
       try {
-        const change = (r: JobRecord): JobRecord => ({ ...r, ended: { ...r.ended!, ledger, outcomes } })
+        if (this.#ended.get(jobId) !== job) return // it runs again
+        const change = (r: JobRecord): JobRecord =>
+          r.ended === null ? r : { ...r, ended: { ...r.ended, ledger, outcomes } }
         job.record = await stores.jobs.update(jobId, change)
         return this.#deps.recorded(job.record)
       } catch (thrown) {

@@ -8,6 +8,7 @@ import {
   etcdClient,
   fixArbiters,
   jobObjects,
+  openElsewhere,
   openEmbeddedMetadata,
   openS3,
   registerHead,
@@ -53,6 +54,7 @@ export async function openMetadata(config: JobManagerConfig, env: NodeJS.Process
       return {
         jobs: new EtcdJobStore(scope),
         objects,
+        elsewhere: (url) => openElsewhere(url, env),
         ...jobObjects({
           ...{ objects, clock: systemClock, signal: leadership.signal },
           // Where the object store decides nothing there is no head.json to look at.

@@ -139,6 +139,22 @@ export class ReplayDto {
   @ApiProperty({ type: Object, isArray: true, description: '{origin, why}, at most 100' }) readonly refused!: object[]
   @ApiProperty({ description: 'Ask again: there are more' }) readonly more!: boolean
 }
+export class StartWishDto {
+  @ApiProperty({
+    required: false,
+    description: 'EPOCH or NAME of a savepoint of the job, or the URL of a savepoint folder; default: its newest epoch',
+  })
+  readonly from?: string
+  @ApiProperty({ type: String, isArray: true, required: false, description: 'Uids, or uid/state' })
+  readonly allowDroppedState?: readonly string[]
+  @ApiProperty({ required: false, description: 'Output behind an older epoch is there already, and is written again' })
+  readonly acceptRepeatedOutput?: boolean
+}
+export class StartDto {
+  @ApiProperty() readonly jobId!: string
+  @ApiProperty({ type: String, isArray: true, description: 'What is empty, dropped, written again' })
+  readonly notes!: string[]
+}
 export class SavepointWishDto {
   @ApiProperty({ description: 'a-z, 0-9, ".", "_", "-"; begins with a letter; at most 63' }) readonly name!: string
   @ApiProperty({ required: false, description: 'Stop the job with it: the sources stop at its barrier' })
@@ -175,6 +191,9 @@ const STATUS: Record<string, number> = {
   JOB_EXISTS: 409,
   JOB_ENDING: 409,
   JOB_NOT_RUNNING: 409,
+  JOB_RUNNING: 409,
+  START_REFUSED: 409,
+  EPOCH_NOT_KEPT: 404,
   SAVEPOINT_EXISTS: 409,
   SAVEPOINT_IN_PROGRESS: 409,
   SAVEPOINT_NEEDS_STOP: 409,
@@ -229,6 +248,19 @@ export class RestController {
   @ApiParam({ name: 'id' })
   cancel(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
     return this.#answer(request, reply, (term) => term.cancel(jobId(id)), 202)
+  }
+
+  @Post('jobs/:id/start')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'A job that has ended goes on under its id, with the bundle it had' })
+  @ApiParam({ name: 'id' })
+  @ApiBody({ type: StartWishDto })
+  @ApiOkResponse({ type: StartDto })
+  start(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    const start = async (term: Term): Promise<StartDto> => {
+      return { jobId: id, notes: [...(await term.restart(jobId(id), startWish(wish)))] }
+    }
+    return this.#answer(request, reply, start, 202)
   }
 
   @Post('jobs/:id/savepoints')
@@ -365,6 +397,18 @@ function wholeIn(limit: string): number {
   throw new WeirError(
     { code: 'PAGE_INVALID', kind: 'invalid', limit },
     `limit is "${limit}"; give a whole number above 0`,
+  )
+}
+
+function startWish(wish: unknown): Parameters<Term['restart']>[1] {
+  const { from = null, allowDroppedState = [], acceptRepeatedOutput = false } = (wish ?? {}) as Record<string, unknown>
+  const named = Array.isArray(allowDroppedState) && allowDroppedState.every((uid) => typeof uid === 'string')
+  if ((from === null || typeof from === 'string') && named && typeof acceptRepeatedOutput === 'boolean') {
+    return { from, droppedState: allowDroppedState as string[], repeatedOutput: acceptRepeatedOutput }
+  }
+  throw new WeirError(
+    { code: 'START_INVALID', kind: 'invalid' },
+    'say from where, if not the newest epoch: {"from":"41"} or {"from":"before-upgrade"}; allowDroppedState is a list of uids, acceptRepeatedOutput true or false',
   )
 }
 

@@ -15,6 +15,7 @@ import {
   type LedgerEntry,
   type SavepointView,
   type SinkOutcome,
+  type UsedNumbers,
 } from '@weir/job'
 import { WeirError, asWeirError, type Clock, type JobId, type Random, type TaskManagerId } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
@@ -23,6 +24,7 @@ import { LEASE_SECONDS_MAX } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { FleetJanitor } from './fleet-janitor.ts'
 import { Ledger } from './ledger.ts'
+import { Starts, type JobStart, type StartWish } from './starts.ts'
 
 export interface TermDeps {
   readonly leadership: Leadership
@@ -44,6 +46,9 @@ export class Term {
   readonly #slots = new FleetSlots()
   readonly #ledger: Ledger
   readonly deadLetters: DeadLetters
+  readonly #starts: Starts
+  /** By jobs that have ended in this term: numbers that no later run under the id may use. */
+  readonly #used = new Map<JobId, UsedNumbers>()
   readonly #masters = new Map<JobId, JobMaster>()
   /** Jobs that have ended, with their last view where this term saw it. */
   readonly #records = new Map<JobId, { record: JobRecord; view: JobView | null }>()
@@ -54,6 +59,13 @@ export class Term {
     const { leadership, stores, fleet, clock, random } = deps
     const janitor = new FleetJanitor(fleet)
     this.deadLetters = new DeadLetters({ janitor, random, planOf: (jobId) => this.#planOf(jobId) })
+    this.#starts = new Starts({
+      stores,
+      clock,
+      signal: leadership.signal,
+      running: (jobId) => this.#masters.get(jobId) ?? null,
+      ended: (jobId) => this.#records.get(jobId)?.record ?? null,
+    })
     this.#ledger = new Ledger({
       leadership,
       stores,
@@ -92,19 +104,74 @@ export class Term {
 
   // ---- what users ask for -------------------------------------------------------------------------------------------
 
-  /** Throws `JOB_EXISTS` (invalid), `JOBS_MAX_REACHED`. */
-  async submit(record: JobRecord): Promise<void> {
+  /**
+   * Throws `JOB_EXISTS` (invalid), `JOBS_MAX_REACHED`; with `wish` as `Starts.judged`.
+   * @returns what should be known about the start: what is empty, dropped, written again.
+   */
+  async submit(wanted: JobRecord, wish: StartWish | null = null): Promise<readonly string[]> {
     if (this.#masters.size >= JOBS_MAX) {
       throw new WeirError({ code: 'JOBS_MAX_REACHED', kind: 'retry' }, `${JOBS_MAX} jobs run already; cancel one`)
     }
+    if (wish !== null) return this.#submitFrom(wanted, wish)
+    await this.#create(wanted)
+    this.#start(wanted)
+    return []
+  }
+
+  /** An ended job with the bundle it had. Throws as `submit`, `JOB_UNKNOWN`, `JOB_EXISTS` (it has not ended; invalid). */
+  async restart(
+    jobId: JobId,
+    wish: Omit<StartWish, 'from'> & { readonly from: string | null },
+  ): Promise<readonly string[]> {
+    this.get(jobId)
+    const ended = this.#records.get(jobId)?.record
+    if (ended === undefined) throw jobExists(jobId)
+    const [newest] = ended.ended!.kept ?? []
+    const { stop: _stop, from: _from, ...rest } = ended
+    const record: JobRecord = { ...rest, submittedAt: this.#deps.clock.now(), desired: 'running', ended: null }
+    const from = wish.from ?? String(newest?.epoch ?? 0)
+    return this.submit(record, { ...wish, from })
+  }
+
+  async #submitFrom(wanted: JobRecord, wish: StartWish): Promise<readonly string[]> {
+    const { jobId } = wanted
+    if (this.#masters.has(jobId)) throw jobExists(jobId)
+    const before = this.#records.get(jobId)?.record
+    const record = await this.#starts.judged(wanted, wish)
+    const { notes } = record.from as JobStart
+    if (before === undefined) {
+      await this.#create(record)
+      this.#start(record)
+    } else this.#start(await this.#replace(before, record))
+    return notes
+  }
+
+  async #replace(before: JobRecord, record: JobRecord): Promise<JobRecord> {
+    const { jobId } = record
+    const highestParallelism = Math.max(record.highestParallelism ?? 0, before.highestParallelism ?? 0)
+    const again = { ...record, highestParallelism }
+    await this.#ledger.remove(jobId)
+    try {
+      await this.#deps.stores.jobs.update(jobId, (there) => {
+        if (there.ended !== null && there.submittedAt === before.submittedAt) return again
+        throw jobExists(jobId)
+      })
+    } catch (error) {
+      if (this.#records.has(jobId)) this.#ledger.add(before)
+      throw error
+    }
+    this.#records.delete(jobId)
+    return again
+  }
+
+  async #create(record: JobRecord): Promise<void> {
     if (!(await this.#deps.stores.jobs.create(record))) {
       throw new WeirError(
         { code: 'JOB_EXISTS', kind: 'invalid', jobId: record.jobId },
         `a job "${record.jobId}" exists already, and an id is never used again (its transactions and snapshots carry ` +
-          'it): submit with --id NEW-ID',
+          'it): submit with --id NEW-ID, or go on with what it has kept: --from EPOCH or SAVEPOINT',
       )
     }
-    this.#start(record)
   }
 
   /** Throws `JOB_UNKNOWN` (invalid). */
@@ -273,12 +340,23 @@ export class Term {
     const { jobId, name, bundleDigest, graphHash, highestParallelism } = record
     const spec: JobSpec = { jobId, name, bundleDigest, graphHash, plan: record.plan as PlanSummary, highestParallelism }
     const { generation, signal } = leadership
+    const used = this.#used.get(jobId)
     const master = new JobMaster(
-      { spec, generation, submittedAt: record.submittedAt, tickMs: TICK_MS, leaseTtlMs: LEASE_SECONDS_MAX * 1_000 },
+      {
+        ...{
+          spec,
+          generation,
+          submittedAt: record.submittedAt,
+          tickMs: TICK_MS,
+          leaseTtlMs: LEASE_SECONDS_MAX * 1_000,
+        },
+        ...(used && { used }),
+      },
       {
         checkpoints: stores.checkpoints(jobId, spec.plan.settings.arbiter),
         epochs: stores.epochs(jobId),
         savepoints: stores.savepoints(jobId),
+        beginning: this.#starts.beginningOf(record),
         jobs: stores.jobs,
         control: fleet,
         slots: this.#slots,
@@ -295,6 +373,7 @@ export class Term {
     if (record.desired === 'stopped' && record.stop) master.dispatch({ type: 'stop', ...record.stop })
     void master.ended.then((ended) => {
       master.close()
+      this.#used.set(jobId, master.used())
       if (ended === null) return // another leader records it
       this.#masters.delete(jobId)
       this.#over(ended, master.view())
@@ -319,6 +398,12 @@ function levelOf(channel: string): 'debug' | 'info' | 'warn' {
   if (channel === 'weir:ledger:ended' || channel === 'weir:ledger:failed') return 'warn'
   return channel.startsWith('weir:checkpoint') ? 'debug' : 'info'
 }
+
+const jobExists = (jobId: JobId): WeirError =>
+  new WeirError(
+    { code: 'JOB_EXISTS', kind: 'invalid', jobId },
+    `job "${jobId}" has not ended, so nothing is started under its id: \`weir stop ${jobId} NAME\` first, or give another --id`,
+  )
 
 const outcomesOf = (record: JobRecord): { readonly sinks: readonly SinkOutcome[] } => ({
   sinks: (record.ended?.outcomes ?? []) as readonly SinkOutcome[],

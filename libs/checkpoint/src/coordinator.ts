@@ -315,6 +315,7 @@ function onAck(state: CoordinatorState, event: Extract<CoordinatorEvent, { type:
     attempt: checkpoint.attempt,
     parentEpoch: published?.epoch ?? (0 as Epoch),
     parentDigest: published?.digest ?? null,
+    parentKey: published?.key ?? null,
     graphHash: options.graphHash,
     parallelism: options.parallelism,
     maxParallelism: options.maxParallelism,

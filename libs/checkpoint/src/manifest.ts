@@ -51,6 +51,8 @@ export interface Manifest {
   /** The published epoch this one continues (PROTOCOL A5); 0 and null for the first. */
   readonly parentEpoch: Epoch
   readonly parentDigest: Digest | null
+  /** Object key of its manifest. Absent: written by a build that did not say. */
+  readonly parentKey?: string | null
   readonly graphHash: string
   readonly parallelism: number
   readonly maxParallelism: number
@@ -73,6 +75,8 @@ export interface ManifestRef {
   /** Hex SHA-256 of the stored bytes. */
   readonly digest: Digest
   readonly parentEpoch: Epoch
+  /** Where to go back to when the manifest cannot be read. */
+  readonly parent?: { readonly key: string; readonly digest: Digest }
 }
 
 export const sameManifest = (a: ManifestRef | null, b: ManifestRef | null): boolean =>

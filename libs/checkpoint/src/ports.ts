@@ -103,11 +103,15 @@ export interface JobRecord {
   readonly stop?: { readonly savepoint: string }
   /** The highest parallelism the job ever had: its transactional ids stay its own (PROTOCOL B4). Absent: the plan's. */
   readonly highestParallelism?: number
+  /** What this run was started from. Opaque here. Absent: from nothing. */
+  readonly from?: unknown
   /** Set once, when the job has ended for good. */
   readonly ended: {
     readonly state: 'FINISHED' | 'FAILED' | 'CANCELLED' | 'STOPPED'
     readonly at: number
     readonly error: unknown
+    /** Newest first: what it can be started from again, beside its savepoints. No other epoch is kept. */
+    readonly kept?: readonly ManifestRef[]
     /**
      * What is left to do about its transactions: `unsettled`: published ones may wait to be committed; `settled`: none
      * does, a late recovery may still open one; `closed`: nothing is. Absent: written before there was a ledger.
@@ -206,5 +210,7 @@ export interface LeaderStores {
   checkpoints(jobId: JobId, arbiter: 'etcd' | 's3'): CheckpointStore
   epochs(jobId: JobId): EpochObjects
   savepoints(jobId: JobId): SavepointStore
+  /** A folder outside of the cluster's own store, to read from. Throws `URL_INVALID` (invalid). Absent: there is none. */
+  readonly elsewhere?: (url: string) => ObjectStore
   readonly objects: ObjectStore
 }

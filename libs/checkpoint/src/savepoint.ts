@@ -97,7 +97,8 @@ export function withKeys(subtask: SubtaskSnapshot, keyOf: (key: string) => strin
     ...stage,
     chain: stage.chain.map((segment) => ({ ...segment, key: keyOf(segment.key) })),
   }))
-  return { ...subtask, segments }
+  const inFlight = subtask.inFlight?.map((ref) => ({ ...ref, key: keyOf(ref.key) }))
+  return { ...subtask, segments, ...(inFlight && { inFlight }) }
 }
 
 /** A savepoint where it lies. */

@@ -380,6 +380,11 @@ export interface SegmentRef {
   readonly index?: { readonly at: number; readonly sha256: string }
   /** Absent: written by a build that did not say. The segment's own index names them too. */
   readonly states?: readonly SegmentState[]
+  /**
+   * Operators (`uid`), or single states of one (`uid/state`), whose rows in it count for nothing: the job was started from it
+   * without them. Stays with the segment until it is folded into another one.
+   */
+  readonly without?: readonly string[]
 }
 
 /** All keyed state of one slice. */

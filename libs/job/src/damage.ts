@@ -2,7 +2,10 @@
 import type { ManifestRef } from '@weir/checkpoint'
 import type { Failure } from './state.ts'
 
-const CODES = new Set(['SEGMENT_CORRUPT', 'SEGMENT_MISSING', 'SEGMENT_CHAIN_BROKEN'])
+const CODES = new Set([
+  ...['SEGMENT_CORRUPT', 'SEGMENT_MISSING', 'SEGMENT_CHAIN_BROKEN'],
+  ...['MANIFEST_CORRUPT', 'MANIFEST_MISSING'],
+])
 export const isDamage = (failure: Failure | null | undefined): failure is Failure => CODES.has(failure?.code ?? '')
 
 /**
@@ -13,7 +16,7 @@ export function withOffer(failure: Failure, restored: ManifestRef | null, offere
   const offer =
     offered === null
       ? 'No older epoch that is kept is whole either.'
-      : `Epoch ${offered.epoch} (${offered.key}) is whole. It is not taken by itself: output of later epochs is committed already.`
+      : `Epoch ${offered.epoch} (${offered.key}) is whole. It is not taken by itself: output of later epochs is committed already and would be written again; \`weir start\` with --from ${offered.epoch} tells what, and takes it with --accept-repeated-output.`
   return {
     ...failure,
     message: `epoch ${restored?.epoch ?? 0} cannot be restored: ${failure.message} ${offer}`,

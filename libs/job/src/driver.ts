@@ -24,6 +24,7 @@ import {
 import { gapText, strategyOf, type OffsetGap, type Poison, type RestartStrategy } from '@weir/dataflow'
 import {
   asWeirError,
+  type Attempt,
   type AttemptId,
   type CheckpointId,
   type Clock,
@@ -52,6 +53,7 @@ import {
   type Peer,
   type SliceId,
   type Times,
+  type UsedNumbers,
 } from './state.ts'
 
 /** Commands to one slice; the wire room turns them into the messages of control.proto. */
@@ -93,14 +95,29 @@ export interface JobMasterOptions {
   readonly submittedAt: number
   /** Resolution of every timeout and trigger, ms. */
   readonly tickMs: number
+  /** As `jobFor`. */
+  readonly used?: UsedNumbers
   /** The longest lease a leader of this cluster may have: nothing is deleted before twice that (PROTOCOL A22). */
   readonly leaseTtlMs: number
+}
+
+/** The first epoch of a job that is started from somewhere: once it is published, the job goes on as any other. */
+export interface Beginning {
+  /** What was published under the id when it was submitted: whatever is published behind it is the job's own. */
+  readonly after: Epoch
+  /**
+   * Copies what the epoch needs under keys of `checkpoint`. Harmless to repeat. `published`: what stands under the id.
+   * Throws what cannot be mended (invalid), or kind `retry`.
+   */
+  make(checkpoint: CheckpointId, published: KeptEpoch | null): Promise<Manifest>
 }
 
 export interface JobMasterDeps {
   readonly checkpoints: CheckpointStore
   readonly epochs: EpochObjects
   readonly savepoints: SavepointStore
+  /** Null: it begins with nothing. */
+  readonly beginning?: Beginning | null
   readonly jobs: JobStore
   readonly control: ControlLink
   readonly slots: SlotBroker
@@ -228,7 +245,7 @@ export class JobMaster {
   constructor(options: JobMasterOptions, deps: JobMasterDeps) {
     this.#options = options
     this.#deps = deps
-    this.#state = jobFor(options.spec, options.generation)
+    this.#state = jobFor(options.spec, options.generation, options.used)
     const { jobId, bundleDigest, plan } = options.spec
     this.#savepoints = new Savepoints(
       jobId,
@@ -386,6 +403,16 @@ export class JobMaster {
     return this.#savepoints.views()
   }
 
+  /** What is published, as far as it is known here. */
+  published(): KeptEpoch | null {
+    return this.#kept[0] ?? null
+  }
+
+  /** For the next run under the id in this generation. */
+  used(): UsedNumbers {
+    return { attempt: this.#state.attempt, epoch: this.#state.coordinator.lastEpoch }
+  }
+
   /** Newest first. */
   checkpoints(): readonly CheckpointView[] {
     return [...this.#history].reverse()
@@ -482,9 +509,14 @@ export class JobMaster {
         if (outcome.kind === 'superseded') {
           return this.dispatch({ type: 'claim-refused', reason: `generation ${outcome.by} has claimed the job` })
         }
-        const manifest = outcome.published === null ? null : await checkpoints.readManifest(outcome.published)
-        this.#continueFrom(outcome.published, manifest)
-        return this.dispatch({ type: 'claimed', published: outcome.published, manifest })
+        const { published } = outcome
+        const { beginning } = this.#deps
+        if (beginning && (published?.epoch ?? 0) <= beginning.after) return await this.#begin(beginning, published)
+        if (published !== null && this.#kept[0]?.ref.digest !== published.digest)
+          this.#kept = [{ ref: published, manifest: null }] // until it is read
+        const manifest = published === null ? null : await checkpoints.readManifest(published)
+        this.#continueFrom(published, manifest)
+        return this.dispatch({ type: 'claimed', published, manifest })
       } catch (thrown) {
         const error = asWeirError(thrown, 'CLAIM_FAILED', 'retry')
         if (error.kind === 'invalid') return this.dispatch({ type: 'claim-failed', failure: error.toJSON() })
@@ -492,6 +524,39 @@ export class JobMaster {
         this.#alert('CLAIM_WAITING', error.message)
         await clock.sleep(CLAIM_RETRY_MS, signal) // bounded by the lease: the signal ends it
       }
+    }
+  }
+
+  /** Publishes the first epoch: it continues what stands under the id, and everything after it continues this one. */
+  async #begin(beginning: Beginning, ref: ManifestRef | null): Promise<void> {
+    const { checkpoints, clock, signal } = this.#deps
+    const { generation, coordinator } = this.#state
+    const attempt = (this.#state.attempt + 1) as Attempt
+    try {
+      const before = ref && { ref, manifest: await checkpoints.readManifest(ref).catch(unreadable) }
+      const epoch = (Math.max(ref?.epoch ?? 0, coordinator.lastEpoch) + 1) as Epoch
+      const made = await beginning.make({ generation, attempt, epoch }, before)
+      const parentEpoch = ref?.epoch ?? (0 as Epoch)
+      const parent = { parentEpoch, parentDigest: ref?.digest ?? null, parentKey: ref?.key ?? null }
+      const kept = before === null ? [] : [before, ...(await this.#olderThan(before))]
+      const { retained = RETAINED_EPOCHS } = this.spec.plan.settings.checkpoint
+      const nothing = { pinned: new Set<Epoch>(), deleted: new Set<string>(), orphans: [] }
+      const retention = retentionOf({ manifest: made, kept, retained, ...nothing })
+      const manifest = { ...made, ...parent, retention }
+      const first = await checkpoints.writeManifest(manifest)
+      for (let again = 0; !this.#closed; again++) {
+        const outcome = await checkpoints.publish(first)
+        if (outcome.kind === 'superseded') return this.dispatch({ type: 'claim-refused', reason: outcome.reason })
+        if (outcome.kind === 'published') {
+          this.#continueFrom(first, manifest)
+          return this.dispatch({ type: 'claimed', published: first, manifest, attempt })
+        }
+        await clock.sleep(publishBackoffMs(again + 1), signal)
+      }
+    } catch (thrown) {
+      const error = asWeirError(thrown, 'START_FAILED', 'retry')
+      if (error.kind !== 'invalid') throw error // tried again, under the same names
+      return this.dispatch({ type: 'claim-failed', failure: error.toJSON(), attempt })
     }
   }
 
@@ -522,7 +587,7 @@ export class JobMaster {
 
   async #publishEpoch(checkpoint: CheckpointId, ref: ManifestRef, again: number): Promise<void> {
     const { checkpoints, clock, signal } = this.#deps
-    if (again > 0) await clock.sleep(Math.min(PUBLISH_BACKOFF_MAX_MS, 50 * 2 ** Math.min(again, 10)), signal)
+    if (again > 0) await clock.sleep(publishBackoffMs(again), signal)
     if (this.#closed) return
     try {
       const outcome = await checkpoints.publish(ref)
@@ -548,18 +613,33 @@ export class JobMaster {
     if (ref === null || manifest === null) return
     const { clock } = this.#deps
     // Again by this leader: it knows more than the manifest says.
-    if (this.#kept[0]?.ref.digest === ref.digest) return
+    if (this.#kept[0]?.ref.digest === ref.digest && this.#kept[0].manifest !== null) return
     this.#kept = [{ ref, manifest }]
     this.#deleted.clear()
     this.#publishedMs = [{ epoch: ref.epoch, ms: clock.monotonic() }]
     this.#orphans = []
     // Before the next manifest is written, and not in the way of the recovery.
     this.#store(async () => {
-      const older = (manifest.retention?.epochs ?? []).map(async (of): Promise<KeptEpoch> => {
-        return { ref: of, manifest: await this.#deps.checkpoints.readManifest(of).catch(() => null) }
-      })
-      if (this.#kept[0]?.ref.digest === ref.digest) this.#kept = [{ ref, manifest }, ...(await Promise.all(older))]
+      const older = await this.#olderThan({ ref, manifest })
+      if (this.#kept[0]?.ref.digest === ref.digest) this.#kept = [{ ref, manifest }, ...older]
     })
+  }
+
+  /** What is kept behind an epoch, as its manifest says; of one that cannot be read, as its parent's does. */
+  async #olderThan({ ref, manifest }: KeptEpoch): Promise<readonly KeptEpoch[]> {
+    const { checkpoints } = this.#deps
+    if (manifest !== null) {
+      const older = (manifest.retention?.epochs ?? []).map(async (of): Promise<KeptEpoch> => {
+        return { ref: of, manifest: await checkpoints.readManifest(of).catch(() => null) }
+      })
+      return Promise.all(older)
+    }
+    if (ref.parent === undefined) return []
+    const found = await checkpoints.readManifest({ ...ref, epoch: ref.parentEpoch, ...ref.parent }).catch(() => null)
+    if (found === null) return []
+    const { epoch, generation, attempt, parentEpoch } = found
+    const parent: KeptEpoch = { ref: { epoch, generation, attempt, parentEpoch, ...ref.parent }, manifest: found }
+    return [parent, ...(await this.#olderThan(parent))]
   }
 
   #keep(published: KeptEpoch): void {
@@ -662,6 +742,9 @@ export class JobMaster {
           this.#endError = asWeirError(thrown, 'SAVEPOINT_FAILED').toJSON()
         })
       }
+      await this.#storeTurn // what is kept may still be on its way
+      const [newest] = this.#kept
+      if (newest?.manifest === null) this.#kept = [newest, ...(await this.#olderThan(newest))]
       if (isDamage(ending?.error)) {
         const offered = await this.#offered().catch(() => null)
         this.#endError = withOffer(ending!.error!, this.#kept[0]?.ref ?? null, offered)
@@ -671,7 +754,10 @@ export class JobMaster {
       let recorded: JobRecord | null = null
       while (!this.#closed) {
         try {
-          const ended = { state: ending!.state, at: clock.now(), error, ledger, outcomes } as const
+          const refs = this.#kept.map(({ ref }) => ref)
+          // What failed may have to go back further than to its newest epoch.
+          const kept = ending!.state === 'FAILED' ? refs : refs.slice(0, 1)
+          const ended = { state: ending!.state, at: clock.now(), error, kept, ledger, outcomes } as const
           recorded = await jobs.update(this.jobId, (record) => ({ ...record, ended }))
           break
         } catch (thrown) {
@@ -730,6 +816,14 @@ export class JobMaster {
   #publish(channel: string, message: Record<string, unknown>): void {
     this.#deps.publish(channel, { jobId: this.jobId, ...message })
   }
+}
+
+const publishBackoffMs = (again: number): number => Math.min(PUBLISH_BACKOFF_MAX_MS, 50 * 2 ** Math.min(again, 10))
+
+/** Null for what no retry can mend. */
+function unreadable(thrown: unknown): null {
+  if (asWeirError(thrown, 'MANIFEST_UNREADABLE', 'retry').kind === 'invalid') return null
+  throw thrown
 }
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never

@@ -1,9 +1,9 @@
 /** One job under one leader: `stepJob(state, event) → { state, effects }`. See state.ts for the picture. */
 import { coordinatorFor } from '@weir/checkpoint'
 import { NO_POISON } from '@weir/dataflow'
-import type { Attempt, Generation } from '@weir/model'
+import type { Attempt, Epoch, Generation } from '@weir/model'
 import { claim, drive, isCurrent, still } from './moves.ts'
-import type { JobEvent, JobSpec, JobState, JobStep } from './state.ts'
+import type { JobEvent, JobSpec, JobState, JobStep, UsedNumbers } from './state.ts'
 import { restartFor } from './restart.ts'
 import { onClaiming } from './states/claiming.ts'
 import { onDeploying } from './states/deploying.ts'
@@ -12,7 +12,12 @@ import { onRecovering } from './states/recovering.ts'
 import { after, onRunning } from './states/running.ts'
 import { onBackingOff, onSettling, onStopping } from './states/stopping.ts'
 
-export function jobFor(spec: JobSpec, generation: Generation): JobState {
+/** @param used attempts and epochs that an earlier run under the id has used in this generation: their names are taken */
+export function jobFor(
+  spec: JobSpec,
+  generation: Generation,
+  used: UsedNumbers = { attempt: 0 as Attempt, epoch: 0 as Epoch },
+): JobState {
   const { checkpoint, parallelism, maxParallelism } = spec.plan.settings
   const options = {
     jobId: spec.jobId,
@@ -30,8 +35,8 @@ export function jobFor(spec: JobSpec, generation: Generation): JobState {
     phase: 'claiming',
     spec,
     generation,
-    attempt: 0 as Attempt,
-    coordinator: coordinatorFor(options, null),
+    attempt: used.attempt,
+    coordinator: { ...coordinatorFor(options, null), lastEpoch: used.epoch },
     slices: new Map(),
     ending: null,
     stop: null,

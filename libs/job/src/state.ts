@@ -60,6 +60,11 @@ export interface JobSpec {
   readonly highestParallelism?: number | undefined
 }
 
+export interface UsedNumbers {
+  readonly attempt: Attempt
+  readonly epoch: Epoch
+}
+
 export interface SliceId {
   readonly jobId: JobId
   readonly attempt: AttemptId
@@ -157,10 +162,16 @@ export type JobEvent = Times &
     | { readonly type: 'stop'; readonly savepoint: string }
     /** Somebody waits for an epoch. */
     | { readonly type: 'ask' }
-    | { readonly type: 'claimed'; readonly published: ManifestRef | null; readonly manifest: Manifest | null }
+    /** `attempt`: its number was used for the first epoch of a job that is started from somewhere. */
+    | {
+        readonly type: 'claimed'
+        readonly published: ManifestRef | null
+        readonly manifest: Manifest | null
+        readonly attempt?: Attempt
+      }
     | { readonly type: 'claim-refused'; readonly reason: string }
     /** The published manifest cannot be read: retrying cannot help. */
-    | { readonly type: 'claim-failed'; readonly failure: Failure }
+    | { readonly type: 'claim-failed'; readonly failure: Failure; readonly attempt?: Attempt }
     | { readonly type: 'placed'; readonly assignment: ReadonlyMap<Subtask, TaskManagerId> }
     | { readonly type: 'deployed'; readonly slice: SliceId; readonly exchangeAddress: string }
     | {

@@ -19,6 +19,7 @@ import type { RegisterView } from './arbiter.ts'
 import { ArbitratedCheckpointStore, type HeadRegister } from './checkpoint-store.ts'
 import { jobObjects } from './epoch-objects.ts'
 import { FolderObjectStore } from './folder-objects.ts'
+import { openElsewhere } from './settings.ts'
 
 const SYNC = { sync: true } as const
 type Db = ClassicLevel<string, string>
@@ -52,6 +53,7 @@ export async function openEmbeddedMetadata(folder: string, random: Random): Prom
     stores: (leadership) => ({
       jobs,
       objects,
+      elsewhere: (url) => openElsewhere(url, process.env),
       ...jobObjects({ objects, clock: systemClock, signal: leadership.signal }),
       checkpoints: (jobId, arbiter) =>
         new ArbitratedCheckpointStore(jobId, leadership.generation, arbiter, {

@@ -8,9 +8,13 @@ export const sha256 = (bytes: Uint8Array): Digest => digest(createHash('sha256')
 
 export function encodeManifest(manifest: Manifest): { readonly ref: ManifestRef; readonly bytes: Uint8Array } {
   const bytes = Buffer.from(JSON.stringify(manifest))
-  const { jobId, epoch, generation, attempt, parentEpoch } = manifest
+  const { jobId, epoch, generation, attempt, parentEpoch, parentDigest, parentKey } = manifest
   const key = manifestKey(jobId, { epoch, generation, attempt })
-  return { ref: { epoch, generation, attempt, key, digest: sha256(bytes), parentEpoch }, bytes }
+  const parent = parentKey && parentDigest ? { key: parentKey, digest: parentDigest } : null
+  return {
+    ref: { epoch, generation, attempt, key, digest: sha256(bytes), parentEpoch, ...(parent && { parent }) },
+    bytes,
+  }
 }
 
 /** Throws `MANIFEST_CORRUPT` (invalid) when the bytes are not those that were published. */

@@ -3,6 +3,7 @@ import type { ObjectStore } from '@weir/checkpoint'
 import { WeirError } from '@weir/model'
 import { FolderObjectStore } from './folder-objects.ts'
 import { S3ObjectStore } from './s3-objects.ts'
+import { fileURLToPath } from 'node:url'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -10,6 +11,20 @@ type Env = Readonly<Record<string, string | undefined>>
 export function openObjectStore(env: Env): ObjectStore {
   const folder = env['WEIR_OBJECTS_DIR']
   return folder ? new FolderObjectStore(folder) : openS3(env)
+}
+
+/**
+ * A folder of another store, with the credentials and the endpoint of this one: `s3://bucket/folder/`, `file:///folder/`.
+ * Throws `URL_INVALID` (invalid).
+ */
+export function openElsewhere(url: string, env: Env): ObjectStore {
+  const [, bucket, folder] = /^s3:\/\/([^/]+)\/(.*)$/.exec(url) ?? []
+  if (bucket !== undefined) return openS3({ ...env, WEIR_S3_BUCKET: bucket, WEIR_S3_PREFIX: folder })
+  if (url.startsWith('file:///')) return new FolderObjectStore(fileURLToPath(url).replace(/\/$/, ''))
+  throw new WeirError(
+    { code: 'URL_INVALID', kind: 'invalid', url },
+    `${url} names no folder: give s3://BUCKET/FOLDER/ (at this cluster's endpoint) or file:///FOLDER/ (seen by the job-manager)`,
+  )
 }
 
 export function openS3(env: Env): S3ObjectStore {

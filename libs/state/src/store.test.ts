@@ -308,6 +308,38 @@ test('a whole number is stored as its difference', async () => {
   await a.close()
 })
 
+test('rows that a segment is restored without count for nothing, now and later, also when their operator comes back', async () => {
+  const objects = new Objects()
+  const a = await open(objects)
+  const other = operatorUid('other')
+  for (const n of [1, 2]) {
+    a.keyed(uid, 'acc').put('k', n)
+    a.keyed(uid, 'seen').put('k', n)
+    a.keyed(other, 'acc').put('k', n)
+    a.keyed(other, 'acc').put('window', n, 60_000)
+    await a.snapshot(cp(n))
+  }
+  const chain = (await a.snapshot(cp(3))).map((ref) => ({ ...ref, without: ['other', 'sum/seen'] }))
+  const seen = (store: LevelStateStore): unknown[] => [
+    store.keyed(uid, 'acc').get('k'),
+    store.keyed(uid, 'seen').get('k'),
+    store.keyed(other, 'acc').get('k'),
+    store.keyed(other, 'acc').namespaces().length,
+  ]
+  const b = await open(objects)
+  await b.restore(chain)
+  expect(seen(b)).toEqual([2, undefined, undefined, 0])
+  b.keyed(uid, 'acc').put('k', 3)
+  b.keyed(other, 'acc').put('new', 1)
+  const later = await b.snapshot(cp(4))
+  expect(later.map(({ without }) => without?.length)).toEqual([2, 2, undefined])
+  const c = await open(objects)
+  await c.restore(later)
+  expect(seen(c)).toEqual([3, undefined, undefined, 0])
+  expect(c.keyed(other, 'acc').get('new')).toBe(1)
+  await Promise.all([a, b, c].map((store) => store.close()))
+})
+
 test('undefined and functions are no state', async () => {
   const a = await open(new Objects())
   const s = a.keyed<unknown>(uid, 'acc')

@@ -167,7 +167,9 @@ export class LevelStateStore implements StateStore {
   async #restoreSegment(ref: SegmentRef, { index, chunks }: OpenSegment): Promise<void> {
     this.#continues(ref, index)
     const { db } = this.#deps
+    const excluded = excludedBy(ref)
     const tables = index.states.map(([uid, name, split], i) => {
+      if (excluded(uid, name)) return null
       const id = stateId(uid, name, split)
       const schema = index.schemas?.[i] ?? null
       this.#migrations.found(id, schema && { name: schema[0], version: schema[1] }, ref.key)
@@ -185,6 +187,7 @@ export class LevelStateStore implements StateStore {
     for await (const rows of chunks()) {
       for (const { group, state, namespace, key, op, value } of rows) {
         const table = tables[state]!
+        if (table === null) continue
         const at = dbKey(group, table.number, namespace, key)
         if (op === DELETE) batch.del(at)
         else if (op === VALUE) batch.put(at, value)
@@ -200,9 +203,11 @@ export class LevelStateStore implements StateStore {
   async #restoreFormat1(ref: SegmentRef): Promise<void> {
     const { db, objects } = this.#deps
     const bytes = await readWhole(ref, objects)
+    const excluded = excludedBy(ref)
     let batch = db.batch()
     for (const row of decodeSegment1(bytes, ref.key, this.#options.keyGroups)) {
       const { group, operatorUid, name, split, namespace, key, value } = row
+      if (excluded(operatorUid, name)) continue
       const id = stateId(operatorUid, name, split)
       this.#migrations.found(id, null, ref.key)
       const table = this.#table(id)
@@ -468,4 +473,10 @@ function parsedKey(at: string): { group: number; table: number; namespace: numbe
     namespace: Number(at.slice(first + 1, second)),
     key: text.startsWith('"') ? (JSON.parse(text) as string) : Number(text),
   }
+}
+
+function excludedBy({ without }: SegmentRef): (operatorUid: string, name: string) => boolean {
+  if (without === undefined) return () => false
+  const names = new Set(without)
+  return (operatorUid, name) => names.has(operatorUid) || names.has(`${operatorUid}/${name}`)
 }

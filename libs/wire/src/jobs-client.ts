@@ -12,6 +12,10 @@ const REDIRECTS_MAX = 3
 const ELECTION_WAIT_MS = 10_000
 const ELECTION_POLL_MS = 250
 
+/** What a job is started from may be left out: nothing. */
+type Start = 'from' | 'allowDroppedState' | 'acceptRepeatedOutput'
+export type Submission = Omit<jobs.SubmitRequest, Start> & Partial<Pick<jobs.SubmitRequest, Start>>
+
 type Reply<T> = (error: ServiceError | null, value: T) => void
 
 export class JobsClient {
@@ -41,8 +45,13 @@ export class JobsClient {
     })
   }
 
-  submit(request: jobs.SubmitRequest): Promise<jobs.SubmitResponse> {
-    return this.#ask((c, reply: Reply<jobs.SubmitResponse>) => c.submit(request, this.#metadata, deadline(), reply))
+  submit(submission: Submission): Promise<jobs.SubmitResponse> {
+    const request = { from: '', allowDroppedState: [], acceptRepeatedOutput: false, ...submission }
+    return this.#ask((c, reply: Reply<jobs.SubmitResponse>) => c.submit(request, this.#metadata, slow(), reply))
+  }
+
+  restart(request: jobs.RestartRequest): Promise<jobs.SubmitResponse> {
+    return this.#ask((c, reply: Reply<jobs.SubmitResponse>) => c.restart(request, this.#metadata, slow(), reply))
   }
 
   get(jobId: string): Promise<jobs.JobView> {

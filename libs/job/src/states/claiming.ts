@@ -16,6 +16,7 @@ export function onClaiming(state: JobState, event: JobEvent): JobStep {
       return {
         state: {
           ...common(state),
+          attempt: event.attempt ?? state.attempt,
           phase: 'placing',
           claimedMs: event.now,
           sinceMs: event.now,
@@ -28,7 +29,11 @@ export function onClaiming(state: JobState, event: JobEvent): JobStep {
     case 'claim-refused':
       return { state, effects: [{ type: 'step-down', reason: event.reason }] }
     case 'claim-failed':
-      return end(state, { state: 'FAILED', error: event.failure }, false)
+      return end(
+        { ...state, attempt: event.attempt ?? state.attempt },
+        { state: 'FAILED', error: event.failure },
+        false,
+      )
     case 'cancel':
       return still({ ...state, ending: state.ending ?? { state: 'CANCELLED', error: null } })
     default:

@@ -1,0 +1,114 @@
+/**
+ * A job is stopped with a savepoint, and goes on changed: under the same id, and under a new one from a copy of the folder
+ * elsewhere in the store. An outside reader with read_committed finds every output once.
+ */
+import { openS3 } from '@weir/metadata'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Fleet } from './fleet.ts'
+import { expectation, orderAt } from './orders.ts'
+
+const ORDERS = 30_000
+const RATE = 9_000
+const job = new URL('./savepoint.job.ts', import.meta.url).pathname
+const fleet = new Fleet()
+beforeAll(() => fleet.start({ managers: 1, workers: 2 }))
+afterAll(() => fleet.stop())
+
+interface Savepoint {
+  readonly name: string
+  readonly state: string
+  readonly epoch: number
+  readonly folder: string
+}
+const sumsIn = (topic: string): string[] =>
+  fleet.read(topic).map(([user, value]) => `${user} #${(value as { count: number }).count}`)
+
+test('stopped with a savepoint, a changed job goes on from it: same id, new id, nothing lost or doubled', async () => {
+  const [jobId, other] = [`sp-${fleet.run}`, `sp-other-${fleet.run}`]
+  const topics = await fleet.topics(['orders', 'sums', 'statuses', 'sums-2', 'statuses-2'])
+  fleet.produce(
+    topics['orders']!,
+    Array.from({ length: ORDERS }, (_, id) => JSON.stringify(orderAt(id))),
+  )
+  const set = (values: Record<string, unknown>): string[] =>
+    Object.entries({ orders: topics['orders'], rate: RATE, ...values }).flatMap(([k, v]) => [
+      '--set',
+      `${k}=${String(v)}`,
+    ])
+  const to = (sums: string, statuses: string) => ({ sums: topics[sums], statuses: topics[statuses] })
+  const rest = async (path: string, init?: RequestInit): Promise<Response> =>
+    fetch(`http://${(await fleet.leader()).ready.http}/api/v1/jobs/${jobId}/${path}`, init)
+  const savepoints = async (): Promise<Savepoint[]> => (await (await rest('savepoints')).json()) as Savepoint[]
+  const readAll = (id: string) =>
+    fleet.until(
+      id,
+      'everything is read and final',
+      (j) => j.recordsIn === ORDERS && j.finalEpoch === j.publishedEpoch,
+      20_000,
+    )
+
+  expect((await fleet.cli('submit', job, '--id', jobId, ...set(to('sums', 'statuses')))).stderr).toBe('')
+  await fleet.until(jobId, 'a first epoch', (j) => j.finalEpoch >= 1, 10_000)
+
+  // On demand, while it runs.
+  const asked = await rest('savepoints', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name: 'early' }),
+  })
+  expect([asked.status, await asked.json()]).toMatchObject([202, { name: 'early', state: 'IN_PROGRESS' }])
+  await expect.poll(savepoints, { timeout: 5_000 }).toMatchObject([{ name: 'early', state: 'COMPLETE' }])
+
+  const stopped = await fleet.cli('stop', jobId, 'cut', '--json')
+  expect(stopped.stderr).toBe('')
+  const { state, recordsIn } = await fleet.job(jobId)
+  expect(state).toBe('STOPPED')
+  expect(recordsIn).toBeLessThan(ORDERS)
+  expect(await fleet.openTransactions(jobId)).toEqual([])
+  const before = sumsIn(topics['sums']!)
+  const [early, cut] = await savepoints()
+  expect(cut).toMatchObject({ name: 'cut', state: 'COMPLETE', stopped: true })
+
+  // Its folder lies elsewhere too, and is the only one that is left of it.
+  const own = openS3(fleet.env)
+  const elsewhere = openS3({ ...fleet.env, WEIR_S3_PREFIX: `e2e-${fleet.run}-copy/` })
+  for (const key of await own.list(cut!.folder))
+    await elsewhere.put(key.slice(cut!.folder.length), (await own.get(key))!.bytes)
+
+  // The same id, with an operator more.
+  const changed = await fleet.cli(
+    ...['submit', job, '--id', jobId, '--from', 'cut', ...set({ ...to('sums', 'statuses'), changed: true })],
+  )
+  expect(changed.stderr).toBe('note: reduce "per-status" is new: it begins with empty state\n')
+  await readAll(jobId)
+  expect((await fleet.cli('stop', jobId, 'end')).stderr).toBe('')
+  const names = [...expectation(ORDERS).sums].flatMap(([user, { count }]) =>
+    Array.from({ length: count }, (_, i) => `${user} #${i + 1}`),
+  )
+  expect(sumsIn(topics['sums']!).toSorted()).toEqual(names.toSorted())
+  expect(fleet.read(topics['statuses']!)).toHaveLength(ORDERS - recordsIn)
+
+  // A new id, other topics, from the copy.
+  await own.delete(`${cut!.folder}savepoint.json`)
+  const url = `s3://${fleet.servers.s3.bucket}/e2e-${fleet.run}-copy/`
+  const forked = await fleet.cli(
+    ...['submit', job, '--id', other, '--from', url, ...set({ ...to('sums-2', 'statuses-2'), changed: true })],
+  )
+  expect(forked.stderr).toContain('per-status')
+  await readAll(other)
+  expect((await fleet.cli('stop', other, 'end')).stderr).toBe('')
+  expect([...before, ...sumsIn(topics['sums-2']!)].toSorted()).toEqual(names.toSorted())
+
+  // Going back would write again what is there; state without an operator is not thrown away unasked.
+  const back = await fleet.cli('start', jobId, '--from', 'early')
+  expect(back.status).toBe(2)
+  expect(back.stderr).toContain(`output of epochs ${early!.epoch + 1} to `)
+  expect(back.stderr).toContain('--accept-repeated-output')
+  const dropping = ['submit', job, '--id', jobId, '--from', 'end', ...set(to('sums', 'statuses'))]
+  expect((await fleet.cli(...dropping)).stderr).toContain('--allow-dropped-state per-status')
+  const dropped = await fleet.cli(...dropping, '--allow-dropped-state', 'per-status')
+  expect(dropped.stderr).toBe('note: state of "per-status" is dropped\n')
+  await fleet.cli('cancel', jobId)
+  await own.close()
+  await elsewhere.close()
+})
