@@ -14,8 +14,9 @@ import { defaultSettings } from '@weir/dataflow'
 import { WeirError, attempt, digest, epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
 import { ManualClock, SeededRandom } from '@weir/model/testing'
 import { expect, test } from 'vitest'
-import { JobMaster, type SliceCommand } from './driver.ts'
+import { JobMaster, type Beginning, type SliceCommand } from './driver.ts'
 import { FleetSlots } from './slots.ts'
+import type { UsedNumbers } from './state.ts'
 
 const id = jobId('j')
 const A = taskManagerId('tm-a')
@@ -34,16 +35,21 @@ const ref = (m: Manifest): ManifestRef => ({
   key: `m${m.epoch}`,
   digest: digest(`d${m.epoch}`),
   parentEpoch: m.parentEpoch,
+  ...(m.parentKey && m.parentDigest && { parent: { key: m.parentKey, digest: m.parentDigest } }),
 })
 
 /** A leader with one task-manager; arbiters answer as told. */
-function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: boolean } = { degraded: false }) {
+function leader(
+  answers: (PublishOutcome | 'ok')[] = [],
+  arbiter: { degraded: boolean } = { degraded: false },
+  of: { readonly published?: readonly Manifest[]; readonly beginning?: Beginning; readonly used?: UsedNumbers } = {},
+) {
   const clock = new ManualClock()
   const commands: SliceCommand[] = []
   const steppedDown: string[] = []
   const abort = new AbortController()
   const sent: ManifestRef[] = []
-  const manifests = new Map<string, Manifest>()
+  const manifests = new Map((of.published ?? []).map((m) => [ref(m).key, m]))
   let head: Head | null = null
   let claims = 0
   let reconciles = 0
@@ -51,13 +57,18 @@ function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: bo
   const checkpoints: CheckpointStore = {
     claim: async () => {
       if (claims++ === 0) throw new WeirError({ code: 'ETCD_UNAVAILABLE', kind: 'retry' }, 'away for a moment')
-      return { kind: 'claimed', published: null, headRevision: '1', mirrorTag: 't' }
+      const published = sent.at(-1) ?? (of.published?.at(-1) && ref(of.published.at(-1)!)) ?? null
+      return { kind: 'claimed', published, headRevision: '1', mirrorTag: 't' }
     },
     writeManifest: async (manifest) => {
       manifests.set(ref(manifest).key, manifest)
       return ref(manifest)
     },
-    readManifest: async ({ key }) => manifests.get(key) ?? Promise.reject(new Error('nothing is published')),
+    readManifest: async ({ key }) => {
+      if (damaged.has(key))
+        throw new WeirError({ code: 'MANIFEST_CORRUPT', kind: 'invalid', key }, `${key} is damaged.`)
+      return manifests.get(key) ?? Promise.reject(new Error('nothing is published'))
+    },
     publish: async (manifest) => {
       sent.push(manifest)
       head = { generation: generation(3), manifest, nonce: '' }
@@ -100,8 +111,16 @@ function leader(answers: (PublishOutcome | 'ok')[] = [], arbiter: { degraded: bo
   const slots = new FleetSlots()
   let connected = true
   const master = new JobMaster(
-    { spec, generation: generation(3), submittedAt: 0, tickMs: 50, leaseTtlMs: 5_000 },
     {
+      spec,
+      generation: generation(3),
+      submittedAt: 0,
+      tickMs: 50,
+      leaseTtlMs: 5_000,
+      ...(of.used && { used: of.used }),
+    },
+    {
+      beginning: of.beginning ?? null,
       checkpoints,
       epochs,
       savepoints,
@@ -408,4 +427,90 @@ test('B6: STOPPED is recorded when the last epoch is final and its savepoint com
   expect(l.record().ended).toMatchObject({ state: 'STOPPED', error: null })
   expect(l.master.view().state).toBe('STOPPED')
   expect(l.drafts[0]!.savepoint).toMatchObject({ name: 'last', epoch: 1, stopped: true })
+})
+
+/** As an earlier leader has published it. */
+const stored = (n: number, chain: readonly string[] = []): Manifest => ({
+  ...{ formatVersion: 1, jobId: id, epoch: epoch(n), generation: generation(2), attempt: attempt(1), graphHash: 'g' },
+  ...{ parallelism: 1, maxParallelism: 128, triggeredAt: 0, lastCommittedAt: null, parentEpoch: epoch(n - 1) },
+  ...{ parentDigest: n === 1 ? null : digest(`d${n - 1}`), parentKey: n === 1 ? null : `m${n - 1}` },
+  subtasks: [
+    {
+      ...{ subtask: subtask(0), sources: {}, sinks: {}, watermarks: {}, recordsIn: 5 },
+      segments: [{ stage: 1, chain: chain.map((key) => ({ key, bytes: 1, sha256: '' })) }],
+    },
+  ],
+})
+
+test('a job that is started from somewhere publishes its first epoch, with names no earlier run has used, and goes on', async () => {
+  const made: { epoch: number; attempt: number; published: number | undefined }[] = []
+  const beginning: Beginning = {
+    after: epoch(4),
+    make: async (checkpoint, published) => {
+      made.push({ ...checkpoint, published: published?.ref.epoch })
+      if (made.length === 1) throw new WeirError({ code: 'OBJECT_STORE_UNAVAILABLE', kind: 'retry' }, 'away')
+      return { ...stored(checkpoint.epoch, ['copied']), ...checkpoint }
+    },
+  }
+  const unknown: PublishOutcome = { kind: 'unknown', reason: 'timed out' }
+  const used = { attempt: attempt(2), epoch: epoch(6) }
+  const l = leader([unknown, 'ok'], { degraded: false }, { published: [stored(3), stored(4)], beginning, used })
+  l.slots.join(A, 1)
+  l.master.start()
+  await l.settle(2_000)
+  const first = { epoch: 7, attempt: 3, published: 4 }
+  expect(made).toMatchObject([first, first])
+  expect(l.sent.map(({ digest: of, parentEpoch }) => [of, parentEpoch])).toEqual([
+    ['d7', 4],
+    ['d7', 4],
+  ])
+  expect(l.published()?.retention?.epochs.map((of) => of.epoch)).toEqual([4])
+  expect(l.commands).toMatchObject([{ type: 'deploy', slice: { attempt: { attempt: 4 } } }])
+  expect(l.master.view()).toMatchObject({ publishedEpoch: 7, attempt: 4 })
+})
+
+test('what is published behind it is the job’s own: after a takeover it is not begun again', async () => {
+  const beginning: Beginning = { after: epoch(3), make: () => expect.unreachable() }
+  const l = leader([], { degraded: false }, { published: [stored(3), stored(4)], beginning })
+  l.slots.join(A, 1)
+  l.master.start()
+  await l.settle(1_000)
+  expect(words(l.commands)).toEqual(['deploy'])
+})
+
+test('a start that cannot be made ends the job, and its numbers stay used', async () => {
+  const refused = new WeirError({ code: 'SEGMENT_CORRUPT', kind: 'invalid' }, 'damaged.')
+  const beginning: Beginning = { after: epoch(0), make: () => Promise.reject(refused) }
+  const l = leader([], { degraded: false }, { beginning: { ...beginning, after: epoch(4) }, published: [stored(4)] })
+  l.master.start()
+  await l.settle(1_000)
+  await l.master.ended
+  const kept = [{ epoch: 4 }] // of the run before
+  expect(l.record().ended).toMatchObject({ state: 'FAILED', error: { code: 'SEGMENT_CORRUPT' }, kept })
+  expect(l.master.used()).toEqual({ attempt: 1, epoch: 0 })
+})
+
+test('of a damaged newest manifest the one before is found, offered, and kept to be started from', async () => {
+  const l = leader([], { degraded: false }, { published: [stored(1), stored(2), stored(3)] })
+  l.damaged.set('m3', 'corrupt')
+  l.master.start()
+  await l.settle(1_000)
+  await l.master.ended
+  const { ended } = l.record()
+  expect(ended).toMatchObject({
+    state: 'FAILED',
+    error: { code: 'MANIFEST_CORRUPT', facts: { offered: { epoch: 2 } } },
+  })
+  expect(ended!.kept!.map((of) => of.epoch)).toEqual([3, 2])
+  expect(l.master.view().error!.message).toContain('--from 2')
+})
+
+test('kept of a job that has ended is its newest epoch; of one that has failed everything it could go back to', async () => {
+  const l = leader()
+  await l.run()
+  for (const n of [1, 2]) await whole(l, n, ['a'])
+  l.master.dispatch({ type: 'cancel' })
+  l.master.dispatch({ type: 'stopped', slice: l.slice })
+  await l.master.ended
+  expect(l.record().ended!.kept!.map((of) => of.epoch)).toEqual([2])
 })

@@ -534,11 +534,12 @@ export class JobMaster {
     const attempt = (this.#state.attempt + 1) as Attempt
     try {
       const before = ref && { ref, manifest: await checkpoints.readManifest(ref).catch(unreadable) }
+      const kept = before === null ? [] : [before, ...(await this.#olderThan(before))]
+      this.#kept = kept
       const epoch = (Math.max(ref?.epoch ?? 0, coordinator.lastEpoch) + 1) as Epoch
       const made = await beginning.make({ generation, attempt, epoch }, before)
       const parentEpoch = ref?.epoch ?? (0 as Epoch)
       const parent = { parentEpoch, parentDigest: ref?.digest ?? null, parentKey: ref?.key ?? null }
-      const kept = before === null ? [] : [before, ...(await this.#olderThan(before))]
       const { retained = RETAINED_EPOCHS } = this.spec.plan.settings.checkpoint
       const nothing = { pinned: new Set<Epoch>(), deleted: new Set<string>(), orphans: [] }
       const retention = retentionOf({ manifest: made, kept, retained, ...nothing })

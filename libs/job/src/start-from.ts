@@ -87,6 +87,12 @@ export function judgeStart(
       message: `maxParallelism is ${to.plan.settings.maxParallelism}, the state is cut into ${from.maxParallelism} key groups: set maxParallelism: ${from.maxParallelism}`,
     })
   }
+  if (from.parallelism !== to.plan.settings.parallelism) {
+    problems.push({
+      code: 'PARALLELISM_CHANGED',
+      message: `parallelism is ${to.plan.settings.parallelism}, the state is of ${from.parallelism} subtasks: set parallelism: ${from.parallelism}`,
+    })
+  }
   problems.push(...changed(from.plan, to.plan))
   for (const what of dropped) {
     if (accepted.droppedState.some((name) => name === what || what.startsWith(`${name}/`))) {
@@ -351,7 +357,8 @@ export function startingSubtasks(
   output: OutputStanding | null,
   keyOf: (key: string) => string,
 ): readonly SubtaskSnapshot[] {
-  const newest = from.jobId === to.jobId ? output : null
+  const own = { running: false, published: from.epoch, subtasks: from.subtasks, lost: [] }
+  const newest = from.jobId === to.jobId ? (output ?? own) : null
   return from.subtasks.map((subtask) => ({
     ...withKeys({ ...subtask, segments: segmentsFor(subtask, from.plan, to.plan, dropped) }, keyOf),
     sources: Object.fromEntries(
