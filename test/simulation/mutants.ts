@@ -31,7 +31,7 @@ export const fleetRules = {
   }),
   storeIsTheTruth: rule('A1', 'every attempt restores what its own claim found', {
     file: driver,
-    find: "return this.dispatch({ type: 'claimed', published: outcome.published, manifest })",
+    find: "return this.dispatch({ type: 'claimed', published, manifest })",
     replace: `const known = this.#state.coordinator.published ?? outcome.published
         return this.dispatch({ type: 'claimed', published: known, manifest: known && (await checkpoints.readManifest(known)) })`,
   }),
