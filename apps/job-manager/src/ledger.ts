@@ -106,6 +106,13 @@ export class Ledger {
     this.#tick()
   }
 
+  /** The record of a job that has ended, changed by somebody else. */
+  changed(record: JobRecord): void {
+    const job = this.#ended.get(record.jobId)
+    if (job !== undefined) job.record = record
+    this.#deps.recorded(record)
+  }
+
   /** The job runs again under its id: nothing about it is decided here any more. */
   async remove(jobId: JobId): Promise<void> {
     const job = this.#ended.get(jobId)

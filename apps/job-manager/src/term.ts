@@ -24,6 +24,7 @@ import { LEASE_SECONDS_MAX } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { FleetJanitor } from './fleet-janitor.ts'
 import { Ledger } from './ledger.ts'
+import { Sweeper } from './sweeper.ts'
 import { Starts, type JobStart, type StartWish } from './starts.ts'
 
 export interface TermDeps {
@@ -47,6 +48,7 @@ export class Term {
   readonly #ledger: Ledger
   readonly deadLetters: DeadLetters
   readonly #starts: Starts
+  readonly #sweeper: Sweeper
   /** By jobs that have ended in this term: numbers that no later run under the id may use. */
   readonly #used = new Map<JobId, UsedNumbers>()
   readonly #masters = new Map<JobId, JobMaster>()
@@ -66,6 +68,16 @@ export class Term {
       running: (jobId) => this.#masters.get(jobId) ?? null,
       ended: (jobId) => this.#records.get(jobId)?.record ?? null,
     })
+    this.#sweeper = new Sweeper(
+      { leaseTtlMs: LEASE_SECONDS_MAX * 1_000 },
+      {
+        leadership,
+        stores,
+        clock,
+        recorded: (record) => this.#ledger.changed(record),
+        publish: (channel, message) => this.#publish(channel, message),
+      },
+    )
     this.#ledger = new Ledger({
       leadership,
       stores,
@@ -73,8 +85,10 @@ export class Term {
       clock,
       running: (jobId) => this.#masters.get(jobId) ?? null,
       allRunning: () => this.#masters.values(),
-      recorded: (record) =>
-        this.#records.set(record.jobId, { record, view: this.#records.get(record.jobId)?.view ?? null }),
+      recorded: (record) => {
+        this.#records.set(record.jobId, { record, view: this.#records.get(record.jobId)?.view ?? null })
+        this.#sweeper.ended(record)
+      },
       stepDown: (reason) => this.#stepDown(reason),
       publish: (channel, message) => this.#publish(channel, message),
     })
@@ -151,13 +165,17 @@ export class Term {
     const highestParallelism = Math.max(record.highestParallelism ?? 0, before.highestParallelism ?? 0)
     const again = { ...record, highestParallelism }
     await this.#ledger.remove(jobId)
+    this.#sweeper.remove(jobId)
     try {
       await this.#deps.stores.jobs.update(jobId, (there) => {
         if (there.ended !== null && there.submittedAt === before.submittedAt) return again
         throw jobExists(jobId)
       })
     } catch (error) {
-      if (this.#records.has(jobId)) this.#ledger.add(before)
+      if (this.#records.has(jobId)) {
+        this.#ledger.add(before)
+        this.#sweeper.ended(before)
+      }
       throw error
     }
     this.#records.delete(jobId)
@@ -383,6 +401,7 @@ export class Term {
   #over(record: JobRecord, view: JobView | null): void {
     this.#records.set(record.jobId, { record, view })
     this.#ledger.add(record)
+    this.#sweeper.ended(record)
   }
 
   #publish(channel: string, message: Record<string, unknown>): void {

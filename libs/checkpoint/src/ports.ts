@@ -112,6 +112,8 @@ export interface JobRecord {
     readonly error: unknown
     /** Newest first: what it can be started from again, beside its savepoints. No other epoch is kept. */
     readonly kept?: readonly ManifestRef[]
+    /** Deleted: what no kept epoch names (`epochs`), and staged output as well (`all`). Absent: nothing yet. */
+    readonly swept?: 'epochs' | 'all'
     /**
      * What is left to do about its transactions: `unsettled`: published ones may wait to be committed; `settled`: none
      * does, a late recovery may still open one; `closed`: nothing is. Absent: written before there was a ledger.

@@ -10,6 +10,7 @@ import {
   orphans,
   planDeletions,
   retentionOf,
+  sweepable,
   type KeptEpoch,
   type RetentionObserved,
 } from './retention.ts'
@@ -267,4 +268,17 @@ test('A22: records in flight are named, kept and listed like segments of state',
   expect(line.listed).toEqual([])
   line.publish(manifest(RETAINED_EPOCHS + 1, [key(1)]), RETAINED_EPOCHS + 1)
   expect(line.kept[0]!.manifest!.retention!.unreferenced.map((entry) => entry.key)).toContain(flying)
+})
+
+test('A22: of an ended job never a key of a later generation, nor anything while the head is not where its record says', () => {
+  const line = new Line()
+  for (const n of [1, 2]) line.publish(manifest(n, [key(n)]), n)
+  const kept = [line.kept[0]!]
+  const { head } = line.see(0)
+  const listed = [key(1), key(2), key(3, 1, 2), key(3, 2, 1), kept[0]!.ref.key, 'jobs/j/savepoints/s/1-g1-a1/x']
+  const of = { jobId: job, generation: generation(1), kept, head }
+  expect(sweepable(of, listed)).toEqual([key(1), key(3, 1, 2)])
+  // Published since, by a run under the same id; or by another leader.
+  expect(sweepable({ ...of, head: { ...head!, manifest: refOf(manifest(3, [])) } }, listed)).toEqual([])
+  expect(sweepable({ ...of, head: { ...head!, generation: generation(2) } }, listed)).toEqual([])
 })

@@ -139,6 +139,25 @@ export function orphans(observed: RetentionObserved, listed: readonly string[]):
     .slice(0, ORPHANS_MAX)
 }
 
+/**
+ * Of a job that has ended with `kept` in its record: what can be deleted, since no start goes beyond the record. None while
+ * a kept manifest cannot be read (nobody knows what it names), or the head is not where the record says.
+ */
+export function sweepable(
+  of: Pick<RetentionObserved, 'jobId' | 'generation' | 'kept' | 'head'>,
+  listed: readonly string[],
+): string[] {
+  const { jobId, generation, kept, head } = of
+  if (!kept.every(({ manifest }) => manifest !== null)) return []
+  if ((head?.generation ?? 0) > generation) return []
+  if (head !== null && !sameManifest(head.manifest, kept[0]?.ref ?? null)) return []
+  const names = named(kept)
+  return listed.filter((key) => {
+    const checkpoint = checkpointOf(jobId, key)
+    return checkpoint !== null && checkpoint.generation <= generation && !names.has(key)
+  })
+}
+
 /** head.json says that the job is still ours, and stands where we think. */
 function owns({ head, generation, kept }: RetentionObserved): boolean {
   return head !== null && head.generation === generation && sameManifest(head.manifest, kept[0]?.ref ?? null)

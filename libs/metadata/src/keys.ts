@@ -33,6 +33,7 @@ export const SAVEPOINT_FILE = 'savepoint.json'
 /** Of a segment that a job was started with, from elsewhere. */
 export const importedKey = (job: JobId, checkpoint: CheckpointId, file: string): string =>
   `${epochPrefix(job, checkpoint)}/from-${file}`
+export const stagedOfJob = (job: JobId): string => `jobs/${job}/staged/`
 /** Ends in `/`. Attempts of a subtask side by side: the next one finds what those before it have left. */
 export const stagedPrefix = (job: JobId, sink: OperatorUid, subtask: number): string =>
   `jobs/${job}/staged/${encodeURIComponent(sink)}/${subtask}/`
