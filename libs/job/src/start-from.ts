@@ -298,7 +298,9 @@ function repeated(from: StartPoint, { published, running, subtasks }: OutputStan
   const who = `job ${from.jobId}`
   const more = running ? `${who} is still running and writes to the same topics` : null
   if (published <= from.epoch) return more ?? `${who} has published nothing behind it`
-  const what = `output of epochs ${from.epoch + 1} to ${published} of ${who} is published already`
+  const [first, last] = [from.epoch + 1, published]
+  const epochs = first === last ? `epoch ${last}` : `epochs ${first} to ${last}`
+  const what = `output of ${epochs} of ${who} is published already`
   const read = subtasks === null ? [] : readAgain(from.subtasks, subtasks)
   const wrote = subtasks === null ? [] : writtenAgain(from.subtasks, subtasks)
   const facts = [...wrote, ...(read.length === 0 ? [] : [`read again: ${read.join(', ')}`])]
