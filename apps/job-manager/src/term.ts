@@ -17,7 +17,15 @@ import {
   type SinkOutcome,
   type UsedNumbers,
 } from '@weir/job'
-import { WeirError, asWeirError, type Clock, type JobId, type Random, type TaskManagerId } from '@weir/model'
+import {
+  WeirError,
+  asWeirError,
+  sameAttempt,
+  type Clock,
+  type JobId,
+  type Random,
+  type TaskManagerId,
+} from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
 import { LEASE_SECONDS_MAX } from './config.ts'
@@ -328,8 +336,8 @@ export class Term {
   alive(id: TaskManagerId, slices: readonly SliceId[]): void {
     for (const slice of slices) {
       if (slice.attempt.generation > this.generation) continue // a later leader's: not ours to judge
-      const view = this.#masters.get(slice.jobId)?.view()
-      const current = view?.generation === slice.attempt.generation && view.attempt === slice.attempt.attempt
+      const attempt = this.#masters.get(slice.jobId)?.attempt
+      const current = attempt !== undefined && sameAttempt(attempt, slice.attempt)
       if (!current) this.#deps.fleet.send(id, { type: 'stop', slice, mode: 'leave' })
     }
   }

@@ -19,6 +19,7 @@ import {
   assert,
   sameAttempt,
   sameCheckpoint,
+  SubtaskMap,
   type Attempt,
   type AttemptId,
   type CheckpointId,
@@ -60,8 +61,8 @@ export type CoordinatorPhase =
       readonly triggeredAt: number
       /** Triggered to drain: when it is final, nothing that was read is outside of it. */
       readonly last: boolean
-      readonly acks: ReadonlyMap<Subtask, SubtaskSnapshot>
-      readonly missing: ReadonlySet<Subtask>
+      readonly acks: SubtaskMap<SubtaskSnapshot>
+      readonly missing: SubtaskMap<true>
     }
   /** Waiting for the manifest to be durable. Nothing has been sent to an arbiter yet: may still be given up. */
   | {
@@ -89,7 +90,7 @@ export type CoordinatorPhase =
       readonly triggeredMs: number
       readonly last: boolean
       readonly permit: CommitPermit
-      readonly missing: ReadonlySet<Subtask>
+      readonly missing: SubtaskMap<true>
     }
 
 export type CoordinatorState = CoordinatorPhase & {
@@ -291,8 +292,8 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
       triggeredAt: event.wallClock,
       last: state.draining,
       asked: false,
-      acks: new Map(),
-      missing: new Set(Array.from({ length: options.parallelism }, (_, i) => i as Subtask)),
+      acks: SubtaskMap.empty(),
+      missing: SubtaskMap.filled(options.parallelism, () => true),
     },
     effects: [{ type: 'trigger', checkpoint, last: state.draining }],
   }
@@ -303,8 +304,8 @@ function onAck(state: CoordinatorState, event: Extract<CoordinatorEvent, { type:
   if (state.phase !== 'collecting' || !sameCheckpoint(state.checkpoint, event.checkpoint)) return still(state)
   const { subtask } = event.snapshot
   if (!state.missing.has(subtask)) return still(state)
-  const acks = new Map(state.acks).set(subtask, event.snapshot)
-  const missing = without(state.missing, subtask)
+  const acks = state.acks.with(subtask, event.snapshot)
+  const missing = state.missing.without(subtask)
   if (missing.size > 0) return still({ ...state, acks, missing })
   const { options, checkpoint, published } = state
   const manifest: Manifest = {
@@ -321,7 +322,7 @@ function onAck(state: CoordinatorState, event: Extract<CoordinatorEvent, { type:
     maxParallelism: options.maxParallelism,
     triggeredAt: state.triggeredAt,
     lastCommittedAt: state.finalAt,
-    subtasks: [...acks.values()].sort((a, b) => a.subtask - b.subtask),
+    subtasks: [...acks.values()],
   }
   return {
     state: {
@@ -377,7 +378,7 @@ function onPublishAnswered(
         triggeredMs,
         last,
         permit,
-        missing: new Set(upTo.keys()),
+        missing: SubtaskMap.from([...upTo.keys()].map((subtask) => [subtask, true])),
       }
       if (upTo.size === 0) {
         const step = finalise(committing, event.now, event.wallClock)
@@ -399,7 +400,7 @@ function onCommitted(
 ): CoordinatorStep {
   if (state.phase !== 'committing' || event.epoch !== state.checkpoint.epoch) return still(state)
   if (!sameAttempt(event.attempt, state.checkpoint)) return still(state)
-  const missing = without(state.missing, event.subtask)
+  const missing = state.missing.without(event.subtask)
   if (missing.size > 0) return still({ ...state, missing })
   return finalise({ ...state, missing }, event.now, event.wallClock)
 }
@@ -422,7 +423,7 @@ function onSuspend(state: CoordinatorState): CoordinatorStep {
       return still({ ...state, closing: true }) // sent: wait (A3, A4)
     case 'collecting':
     case 'storing': {
-      const missing = state.phase === 'collecting' ? [...state.missing] : []
+      const missing = state.phase === 'collecting' ? [...state.missing.keys()] : []
       const step = suspended({ ...state, phase: 'suspended' })
       const dropped: CoordinatorEffect = {
         type: 'give-up',
@@ -457,7 +458,7 @@ function giveUp(state: CoordinatorState, reason: GiveUpReason, detail: string, n
       checkpoint: state.checkpoint,
       reason,
       detail,
-      waitingFor: state.phase === 'collecting' ? [...state.missing] : [],
+      waitingFor: state.phase === 'collecting' ? [...state.missing.keys()] : [],
     },
   ]
   if (abortsInARow > state.options.toleratedAborts) {
@@ -494,8 +495,3 @@ const common = (s: CoordinatorState) => ({
 const lastSequence = (handles: readonly { readonly sequence: number }[]): number =>
   handles[handles.length - 1]!.sequence
 const still = (state: CoordinatorState): CoordinatorStep => ({ state, effects: [] })
-function without<T>(set: ReadonlySet<T>, item: T): ReadonlySet<T> {
-  const rest = new Set(set)
-  rest.delete(item)
-  return rest
-}

@@ -267,6 +267,11 @@ export class JobMaster {
     return this.#options.spec
   }
 
+  /** What every slice of the job that is alive belongs to. */
+  get attempt(): AttemptId {
+    return { generation: this.#state.generation, attempt: this.#state.attempt }
+  }
+
   /** Resolves with its record when the job has ended for good; null: another leader records it. */
   get ended(): Promise<JobRecord | null> {
     return this.#ended
@@ -781,8 +786,7 @@ export class JobMaster {
   }
 
   #slice(subtask: Subtask): SliceId {
-    const attempt: AttemptId = { generation: this.#state.generation, attempt: this.#state.attempt }
-    return { jobId: this.jobId, attempt, subtask }
+    return { jobId: this.jobId, attempt: this.attempt, subtask }
   }
 
   #toAll(command: (slice: SliceId) => SliceCommand): void {

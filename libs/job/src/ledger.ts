@@ -386,6 +386,6 @@ export const unsettled = (
 
 /** With one replaced, in its place. */
 export const withOutcome = (outcomes: readonly SinkOutcome[], next: SinkOutcome): readonly SinkOutcome[] => {
-  const same = (o: SinkOutcome): boolean => o.sink === next.sink && o.subtask === next.subtask
-  return outcomes.some(same) ? outcomes.map((o) => (same(o) ? next : o)) : [...outcomes, next]
+  const at = outcomes.findIndex((o) => o.subtask === next.subtask && o.sink === next.sink)
+  return at < 0 ? [...outcomes, next] : outcomes.with(at, next)
 }

@@ -1,7 +1,7 @@
 /** One job under one leader: `stepJob(state, event) → { state, effects }`. See state.ts for the picture. */
 import { coordinatorFor } from '@weir/checkpoint'
 import { NO_POISON } from '@weir/dataflow'
-import type { Attempt, Epoch, Generation } from '@weir/model'
+import { SubtaskMap, type Attempt, type Epoch, type Generation } from '@weir/model'
 import { claim, drive, isCurrent, still } from './moves.ts'
 import type { JobEvent, JobSpec, JobState, JobStep, UsedNumbers } from './state.ts'
 import { restartFor } from './restart.ts'
@@ -37,7 +37,7 @@ export function jobFor(
     generation,
     attempt: used.attempt,
     coordinator: { ...coordinatorFor(options, null), lastEpoch: used.epoch },
-    slices: new Map(),
+    slices: SubtaskMap.empty(),
     ending: null,
     stop: null,
     lastError: null,

@@ -1,7 +1,7 @@
 /** Moves shared by several phases. Each returns a whole step. */
 import { stepCoordinator, type CoordinatorEvent } from '@weir/checkpoint'
 import { learned } from '@weir/dataflow'
-import type { Attempt, AttemptId, Subtask } from '@weir/model'
+import { SubtaskMap, type Attempt, type AttemptId, type Subtask } from '@weir/model'
 import { preparingSinks, unsettled } from './ledger.ts'
 import { stepRestart } from './restart.ts'
 import {
@@ -55,20 +55,19 @@ export const isCurrent = (state: JobState, slice: SliceId): boolean =>
 
 export function withSlice(state: JobState, subtask: Subtask, change: Partial<Slice>): JobState {
   const slice = state.slices.get(subtask)
-  return slice ? { ...state, slices: new Map(state.slices).set(subtask, { ...slice, ...change }) } : state
+  return slice ? { ...state, slices: state.slices.with(subtask, { ...slice, ...change }) } : state
 }
 
-export const allSlices = (state: JobState, is: (slice: Slice) => boolean): boolean =>
-  [...state.slices.values()].every(is)
+export const allSlices = (state: JobState, is: (slice: Slice) => boolean): boolean => state.slices.every(is)
 
 /** Marks every slice of a lost task-manager unreachable; says whether there was one. */
 export function loseTaskManager(state: JobState, id: string): { state: JobState; hit: boolean } {
   let hit = false
-  const slices = new Map(state.slices)
+  let { slices } = state
   for (const [subtask, slice] of slices) {
     if (slice.taskManagerId !== id || slice.status === 'gone') continue
     hit = true
-    slices.set(subtask, { ...slice, status: 'gone' })
+    slices = slices.with(subtask, { ...slice, status: 'gone' })
   }
   return hit ? { state: { ...state, slices }, hit } : { state, hit }
 }
@@ -82,7 +81,7 @@ export const lostFailure = (id: string, reason: string): Failure => ({
 
 /** → claiming: every attempt begins with a fresh compare-and-swap (PROTOCOL A6, A8, A11 "recheck on fenced"). */
 export const claim = (state: JobState): JobStep => ({
-  state: { ...common(state), phase: 'claiming', slices: new Map() },
+  state: { ...common(state), phase: 'claiming', slices: SubtaskMap.empty() },
   effects: [{ type: 'claim' }],
 })
 
@@ -94,19 +93,21 @@ export function deploy(
   now: number,
 ): JobStep {
   const attempt = (state.attempt + 1) as Attempt
-  const slices = new Map<Subtask, Slice>()
-  for (const [subtask, taskManagerId] of assignment) {
-    slices.set(subtask, {
+  const slices = SubtaskMap.from(
+    [...assignment].map(([subtask, taskManagerId]): [Subtask, Slice] => [
       subtask,
-      taskManagerId,
-      status: 'assigned',
-      exchangeAddress: null,
-      inputEnded: false,
-      recordsIn: 0,
-      recordsOut: 0,
-      watermark: Number.MIN_SAFE_INTEGER,
-    })
-  }
+      {
+        subtask,
+        taskManagerId,
+        status: 'assigned',
+        exchangeAddress: null,
+        inputEnded: false,
+        recordsIn: 0,
+        recordsOut: 0,
+        watermark: Number.MIN_SAFE_INTEGER,
+      },
+    ]),
+  )
   const next: JobState = {
     ...common(state),
     phase: 'deploying',
@@ -207,7 +208,13 @@ export function afterStop(state: JobState, times: Times): JobStep {
   if (state.then === 'end') return end(state, state.ending ?? { state: 'FAILED', error: state.lastError })
   const untilMs = times.now + state.restart.delayMs
   return {
-    state: { ...common(state), phase: 'backing-off', untilMs, restarts: state.restarts + 1, slices: new Map() },
+    state: {
+      ...common(state),
+      phase: 'backing-off',
+      untilMs,
+      restarts: state.restarts + 1,
+      slices: SubtaskMap.empty(),
+    },
     effects: [{ type: 'release-slots' }],
   }
 }
@@ -225,7 +232,7 @@ export function end(state: JobState, ending: Ending, known = true): JobStep {
     ? state.outcomes.filter((o) => o.state !== 'UNSETTLED') // a recovery of nothing, cut short
     : unsettled(sinks, subtasksOf(state.spec), epoch, state.outcomes)
   return {
-    state: { ...common(state), phase: 'ended', ending, outcomes, slices: new Map() },
+    state: { ...common(state), phase: 'ended', ending, outcomes, slices: SubtaskMap.empty() },
     effects: [{ type: 'release-slots' }, { type: 'ended', ending, settled }],
   }
 }

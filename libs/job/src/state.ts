@@ -35,6 +35,7 @@ import type {
   Generation,
   JobId,
   Subtask,
+  SubtaskMap,
   TaskManagerId,
 } from '@weir/model'
 
@@ -107,7 +108,8 @@ export type JobPhase =
   /** Waiting until every sink has resolved its handles and fenced its pool, and all state is restored. */
   | { readonly phase: 'recovering'; readonly deadlineMs: number }
   /** `drainUntilMs`: a job that is to end stays until it is drained, at most until then; 0 = it does not. */
-  | { readonly phase: 'running'; readonly drainUntilMs: number }
+  /** `reportedIn`: sum of the slices' `recordsIn`, kept so that a report costs the same in a job of any size. */
+  | { readonly phase: 'running'; readonly reportedIn: number; readonly drainUntilMs: number }
   /** Waiting for the coordinator to close the epoch in flight. */
   | { readonly phase: 'settling'; readonly from: 'deploying' | 'recovering' | 'running' }
   /** Waiting for every reachable slice to say Stopped. */
@@ -127,7 +129,7 @@ export type JobState = JobPhase & {
   /** Last attempt number used; 0 = none yet. */
   readonly attempt: Attempt
   readonly coordinator: CoordinatorState
-  readonly slices: ReadonlyMap<Subtask, Slice>
+  readonly slices: SubtaskMap<Slice>
   readonly ending: Ending | null
   /** It is to stop with everything it has read in a final epoch, which becomes this savepoint (PROTOCOL B6). */
   readonly stop: { readonly savepoint: string } | null

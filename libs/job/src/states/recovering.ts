@@ -4,6 +4,7 @@
  */
 import { outcomeOf, preparingSinks, verdictOf, withOutcome } from '../ledger.ts'
 import { allSlices, common, drive, fail, publishedEpoch, settle, sliceOf, still, withSlice } from '../moves.ts'
+import { SubtaskMap } from '@weir/model'
 import { RECOVER_TIMEOUT_MS, type JobEffect, type JobEvent, type JobState, type JobStep } from '../state.ts'
 import { onFleetChange, timeout, unexpectedStop } from './deploying.ts'
 
@@ -54,15 +55,18 @@ export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, 
 
 /** recovering → running; or, for a job that is to end, → settling: what was published is final now. */
 function start(state: JobState, event: JobEvent): JobStep {
-  const slices = new Map([...state.slices].map(([i, s]) => [i, { ...s, status: 'running' as const }]))
-  const running: JobState = { ...common(state), phase: 'running', slices, drainUntilMs: 0 }
+  const slices = SubtaskMap.from([...state.slices].map(([i, s]) => [i, { ...s, status: 'running' as const }]))
+  const reportedIn = slices.values().reduce((sum, s) => sum + s.recordsIn, 0)
+  const running: JobState = { ...common(state), phase: 'running', slices, reportedIn, drainUntilMs: 0 }
   const { now, wallClock } = event
   const started = drive(running, { type: 'started', attempt: state.attempt, now, wallClock }, event)
   if (state.ending !== null) {
     const step = settle(started.state, 'running', event)
     return { state: step.state, effects: [...started.effects, ...step.effects] }
   }
-  const peers = [...slices.values()].map((s) => ({
+  // Without an exchange nobody has a peer, and naming all to all is quadratic.
+  const joined = state.spec.plan.stages > 1 ? [...slices.values()] : []
+  const peers = joined.map((s) => ({
     subtask: s.subtask,
     taskManagerId: s.taskManagerId,
     exchangeAddress: s.exchangeAddress ?? '',

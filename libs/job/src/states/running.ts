@@ -7,8 +7,10 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
   switch (event.type) {
     case 'progress': {
       const { recordsIn, recordsOut, watermark } = event
-      const next = withSlice(state, event.slice.subtask, { recordsIn, recordsOut, watermark })
-      const total = [...next.slices.values()].reduce((sum, s) => sum + s.recordsIn, 0)
+      const { subtask } = event.slice
+      const before = state.slices.get(subtask)?.recordsIn ?? 0
+      const total = state.reportedIn + recordsIn - before
+      const next = withSlice({ ...state, reportedIn: total }, subtask, { recordsIn, recordsOut, watermark })
       return drive(
         { ...next, recordsIn: Math.max(next.recordsIn, total) },
         { type: 'progress', recordsIn: total },

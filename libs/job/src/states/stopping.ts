@@ -1,4 +1,5 @@
 /** settling, stopping and backing-off: the attempt is over. */
+import { SubtaskMap } from '@weir/model'
 import { afterStop, claim, loseTaskManager, still, withSlice } from '../moves.ts'
 import type { JobEvent, JobState, JobStep } from '../state.ts'
 
@@ -26,7 +27,7 @@ export function onStopping(state: Extract<JobState, { phase: 'stopping' }>, even
     case 'tick': {
       if (event.now < state.deadlineMs) return still(state)
       // A slice that does not answer is fenced by the next recovery; its slot is not given away before its process is gone.
-      const slices = new Map([...state.slices].map(([i, s]) => [i, { ...s, status: 'gone' as const }]))
+      const slices = SubtaskMap.from([...state.slices].map(([i, s]) => [i, { ...s, status: 'gone' as const }]))
       return afterStop({ ...state, slices }, event)
     }
     default:
