@@ -4,12 +4,16 @@
  * (PROTOCOL A17, A18). The scope is asked for by name, so a graph that cannot have it is refused and not run in another.
  */
 import { WeirError } from '@weir/model'
-import type { GraphNode, NodeKind } from './graph.ts'
+import type { GraphNode, KeyedProcessNode, NodeKind } from './graph.ts'
 
+interface Refusal {
+  readonly reason: Reason
+  readonly text: string
+}
 type Reason = 'sources' | 'source' | 'sink' | 'shuffle' | 'not-deterministic'
 
 /** Null: its output is a function of its input and its state per partition. Every new kind must say. */
-const REFUSED: Readonly<Record<NodeKind, { reason: Reason; text: string } | null>> = {
+const REFUSED: Readonly<Record<Exclude<NodeKind, 'keyedProcess'>, Refusal | null>> = {
   source: null,
   filter: null,
   map: null,
@@ -30,10 +34,22 @@ const REFUSED: Readonly<Record<NodeKind, { reason: Reason; text: string } | null
   },
 }
 
+/** With event timers and TTL (which is event time) it is deterministic: a split's watermark is a function of its records. */
+function refusalOfTimers({ timers }: KeyedProcessNode): Refusal | null {
+  const [name] = Object.entries(timers).find(([, kind]) => kind === 'processing') ?? []
+  if (name === undefined) return null
+  return {
+    reason: 'not-deterministic',
+    text:
+      `its timer "${name}" goes by processing time, so a replay of the same records fires it between other records and ` +
+      `puts out something else. Make it an event timer: timers: { ${name}: 'event' }.`,
+  }
+}
+
 /** Throws WeirError `CONTINUOUS_SCOPE_REFUSED` (invalid) with `uid` and `reason`. */
 export function checkContinuousScope(nodes: readonly GraphNode[]): void {
   for (const node of nodes) {
-    const refusal = REFUSED[node.kind]
+    const refusal = node.kind === 'keyedProcess' ? refusalOfTimers(node) : REFUSED[node.kind]
     if (refusal !== null) throw refused(node, refusal.reason, refusal.text)
     if ((node.kind === 'source' || node.kind === 'sink') && node.descriptor.connector !== 'kafka') {
       throw refused(

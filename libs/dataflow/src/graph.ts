@@ -6,6 +6,7 @@ import type { Key, OperatorUid } from '@weir/model'
 import type { ResumableOperator } from './resumable.ts'
 import type { RestartSettings } from './restart.ts'
 import type { StateSchema } from './state-schema.ts'
+import type { FiredTimer, KeyedContext, Out, StateDescriptors, TimerKinds } from './keyed-state.ts'
 
 /** Configuration of a connector: JSON. `connector` picks the adapter (`kafka`, `datagen`, `log`). */
 export interface ConnectorDescriptor {
@@ -86,6 +87,16 @@ export interface WindowNode {
   /** Of the accumulators. */
   readonly schema?: StateSchema<unknown> | undefined
 }
+/** User code with state and timers by key. */
+export interface KeyedProcessNode {
+  readonly kind: 'keyedProcess'
+  readonly uid: OperatorUid
+  readonly state: StateDescriptors
+  readonly timers: TimerKinds
+  readonly onRecord: (context: KeyedContext<StateDescriptors, TimerKinds>, value: unknown, out: Out<unknown>) => void
+  readonly onTimer:
+    ((context: KeyedContext<StateDescriptors, TimerKinds>, timer: FiredTimer, out: Out<unknown>) => void) | null
+}
 export interface SinkNode {
   readonly kind: 'sink'
   readonly uid: OperatorUid
@@ -105,6 +116,7 @@ export type GraphNode =
   | ResumableNode
   | ReduceNode
   | WindowNode
+  | KeyedProcessNode
   | SinkNode
 export type NodeKind = GraphNode['kind']
 

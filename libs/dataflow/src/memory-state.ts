@@ -32,6 +32,16 @@ export class MemoryKeyedState<V> implements KeyedState<V> {
   clear(namespace: number): void {
     this.#byNamespace.delete(namespace)
   }
+
+  stale(before: number, max: number): Key[] {
+    const found: Key[] = []
+    for (const [key, value] of this.#byNamespace.get(0) ?? []) {
+      if (typeof value !== 'number' || value >= before) continue
+      found.push(key)
+      if (found.length === max) break
+    }
+    return found
+  }
 }
 
 export class MemoryKeyedStates implements KeyedStates {

@@ -16,7 +16,7 @@
  *   user functions return new values and never change the ones they got. The initial accumulator is frozen always;
  *   with `OperatorContext.freeze` every stored accumulator is, so that a mutation throws where it happens.
  */
-import type { Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
+import type { Clock, Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
 import type { KeyedState, Refuse } from './ports.ts'
 
 /** What an operator emits into: the next operator, an exchange or a sink. */
@@ -56,6 +56,8 @@ export interface OperatorContext {
   readonly refuse: Refuse
   /** Deep-freeze accumulators before they are stored: on in development and tests, off where every cycle counts. */
   readonly freeze: boolean
+  /** For timers of processing time, and for nothing else: an output must be a function of input, state and fired timers. */
+  readonly clock: Pick<Clock, 'now'>
 }
 
 /**
@@ -70,7 +72,7 @@ export interface OperatorContext {
  *
  * The operator's duties:
  * - forward every watermark, after what it emits because of it, and emit nothing after `onEnd`
- * - be deterministic: a function of its input and its state; no clock, no randomness, no I/O
+ * - be deterministic: a function of its input, its state and the processing timers that fire; no clock, no randomness, no I/O
  * - errors of user code go to `OperatorContext.refuse` as WeirError `OPERATOR_FAILED` (kind `invalid`: the record fails
  *   again after a restart); the record then has no effect, the others of its batch have theirs
  */
@@ -79,6 +81,16 @@ export interface Operator {
   onBatch(batch: RecordBatch, out: Collector): void
   onWatermark(timestamp: Watermark, out: Collector): void
   onEnd(out: Collector): void
+  /** Only of an operator with timers of processing time. */
+  readonly processing?: ProcessingTimers
+}
+
+/** The caller's duty: `fire` between two calls of the operator, once the clock has reached `nextMs`, until the input ends. */
+export interface ProcessingTimers {
+  /** Wall clock, ms since 1970; `Infinity`: none is set. */
+  readonly nextMs: number
+  /** Fires what is due, a bounded number at once; `nextMs` says whether there is more. */
+  fire(out: Collector): void
 }
 
 /** What a window emits; `start` inclusive, `end` exclusive, ms since 1970. The record's timestamp is `end − 1`. */

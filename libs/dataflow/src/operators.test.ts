@@ -21,6 +21,7 @@ function drive(operators: Operator[]): { input: Input; seen: Seen[] } {
       state,
       watermark: WATERMARK_MIN,
       counters: { lateRecords: 0 },
+      clock: { now: () => 0 },
       refuse: refuseNone,
       freeze: true,
     }),

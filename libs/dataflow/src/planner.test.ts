@@ -1,6 +1,6 @@
 import { operatorUid, type WeirError } from '@weir/model'
 import { describe, expect, test } from 'vitest'
-import type { GraphNode, JobDefinition, LogicalGraph } from './graph.ts'
+import type { GraphNode, JobDefinition, KeyedProcessNode, LogicalGraph } from './graph.ts'
 import { thrown } from './operators/fixture.ts'
 import { planJob, planSummaryOf } from './planner.ts'
 import { defaultSettings } from './settings.ts'
@@ -33,6 +33,10 @@ const node = {
     aggregateName: 'count',
   }),
   resumable: (uid: string): GraphNode => ({ kind: 'resumable', uid: operatorUid(uid), create: () => null as never }),
+  process: (uid: string, over: Partial<KeyedProcessNode> = {}): GraphNode => ({
+    ...{ kind: 'keyedProcess', uid: operatorUid(uid), state: {}, timers: {}, onRecord: () => {}, onTimer: () => {} },
+    ...over,
+  }),
   sink: (uid: string): GraphNode => ({
     kind: 'sink',
     uid: operatorUid(uid),
@@ -372,6 +376,43 @@ test.each([
   expect(error.message).toContain(text)
 })
 
+const line = (...nodes: GraphNode[]): JobDefinition =>
+  jobOf(
+    nodes,
+    nodes.slice(1).map((_, i) => [i, i + 1]),
+  )
+
+test("a process's states and timers stand in the plan, without their functions", () => {
+  const sum = {
+    kind: 'aggregating',
+    ttl: { ms: 5, update: 'write' },
+    initial: 0n,
+    add: () => 1n,
+    result: () => 1n,
+  } as const
+  const process = node.process('limits', { state: { sum }, timers: { close: 'event' } })
+  const { nodes } = planSummaryOf(line(node.source('in'), node.keyBy('by'), process, node.sink('out')))
+  expect(nodes[2]!.config).toEqual({
+    state: [{ name: 'sum', kind: 'aggregating', ttl: { ms: 5, update: 'write' }, initial: { $bigint: '0' } }],
+    timers: { close: 'event' },
+    onTimer: true,
+  })
+})
+
+const behindKeyBy = (over: Partial<KeyedProcessNode>): JobDefinition =>
+  line(node.source('in'), node.keyBy('by'), node.process('p', over), node.sink('out'))
+const tooShort = { kind: 'list', ttl: { ms: 0, update: 'write' } } as const
+test.each<[string, JobDefinition, string]>([
+  ['no keyBy', line(node.source('in'), node.process('p'), node.sink('out')), 'write .keyBy('],
+  ['a name of the engine', behindKeyBy({ state: { 'a.b': { kind: 'list', ttl: null } } }), '"a.b" names a state'],
+  ['a ttl of nothing', behindKeyBy({ state: { a: tooShort } }), 'it must be a whole number'],
+  ['timers nobody hears', behindKeyBy({ timers: { t: 'event' }, onTimer: null }), 'no onTimer'],
+])('a process is refused: %s', (_, job, text) => {
+  const error = thrown(() => planJob(job))
+  expect(error).toMatchObject({ kind: 'invalid', facts: { uid: 'p' } })
+  expect(error.message).toContain(text)
+})
+
 describe('the continuous scope', () => {
   const settings = { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 100 } } as const
   const refusalOf = (job: JobDefinition): WeirError => thrown(() => planJob({ ...job, settings }))
@@ -420,6 +461,17 @@ describe('the continuous scope', () => {
     const nodes = [node.source('orders'), node.sink('balances')]
     nodes[at] = { ...nodes[at], descriptor: { connector: 'log', topic: uid } } as GraphNode
     expect(refusalOf(jobOf(nodes, [[0, 1]])).facts).toMatchObject({ uid, reason })
+  })
+
+  test('takes a process with event timers, and refuses timers of processing time', () => {
+    const job = (kind: 'event' | 'processing'): JobDefinition =>
+      line(node.source('in'), node.keyedBySource('by'), node.process('p', { timers: { t: kind } }), node.sink('out'))
+    expect(planJob({ ...job('event'), settings }).stages).toHaveLength(1)
+    expect(refusalOf(job('processing'))).toMatchObject({
+      code: 'CONTINUOUS_SCOPE_REFUSED',
+      facts: { uid: 'p', reason: 'not-deterministic' },
+      message: expect.stringContaining("timers: { t: 'event' }") as string,
+    })
   })
 
   test('refuses a second source: two jobs', () => {

@@ -11,7 +11,14 @@
 import { WeirError, isJobId } from '@weir/model'
 import { canonicalJson } from './canonical.ts'
 import { checkContinuousScope } from './continuous-scope.ts'
-import type { ConnectorDescriptor, GraphNode, JobDefinition, LogicalGraph, NodeKind } from './graph.ts'
+import type {
+  ConnectorDescriptor,
+  GraphNode,
+  JobDefinition,
+  KeyedProcessNode,
+  LogicalGraph,
+  NodeKind,
+} from './graph.ts'
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
 import { plannedStates, statesOf } from './state-schema.ts'
@@ -19,6 +26,8 @@ import { unalignedPlanOf } from './unaligned.ts'
 
 /** Names in object keys, transactional ids and consumer groups: bounded, and safe in all of them. */
 const UID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+/** Rows of its own make the engine, with other characters: `name[]`, `name.touched`, `@event[]`. */
+const STATE_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/
 /** A graph somebody wrote by hand is far smaller; a loop that builds one for ever is stopped here. */
 export const GRAPH_NODES_MAX = 1_000
 
@@ -105,6 +114,7 @@ function checkNode(node: GraphNode): void {
   if (node.kind === 'window' && !(Number.isSafeInteger(node.window.sizeMs) && node.window.sizeMs > 0)) {
     throw invalid(`the window's size is ${node.window.sizeMs} ms; it must be a whole number above 0.`)
   }
+  if (node.kind === 'keyedProcess') checkKeyedProcess(node, invalid)
   if (node.kind === 'source') {
     if (!(Number.isSafeInteger(node.outOfOrderMs) && node.outOfOrderMs >= 0)) {
       throw invalid(`outOfOrderMs is ${node.outOfOrderMs}; it must be a whole number of milliseconds, 0 or more.`)
@@ -123,6 +133,24 @@ function checkNode(node: GraphNode): void {
         'A-Z, a-z, 0-9, ".", "_", "-" for its name and a whole number above 0 for its first version.',
       ])
     }
+  }
+}
+
+function checkKeyedProcess(node: KeyedProcessNode, invalid: (text: string) => WeirError): void {
+  for (const name of [...Object.keys(node.state), ...Object.keys(node.timers)]) {
+    if (!STATE_NAME.test(name)) {
+      throw invalid(
+        `"${name}" names a state or timer; use 1 to 63 of A-Z, a-z, 0-9, "_", "-", beginning with a letter.`,
+      )
+    }
+  }
+  for (const [name, { ttl }] of Object.entries(node.state)) {
+    if (ttl !== null && !(Number.isSafeInteger(ttl.ms) && ttl.ms > 0)) {
+      throw invalid(`the ttl of state "${name}" is ${ttl.ms} ms; it must be a whole number above 0.`)
+    }
+  }
+  if (Object.keys(node.timers).length > 0 && node.onTimer === null) {
+    throw invalid('it has timers and no onTimer: nobody would hear them.')
   }
 }
 
@@ -187,7 +215,7 @@ function checkState(nodes: readonly GraphNode[], links: Links): void {
         '.keyBy(…) here, or move the keyedBySource before it.',
       ])
     }
-    if ((node.kind === 'reduce' || node.kind === 'window') && !keyed[i]) {
+    if (['reduce', 'window', 'keyedProcess'].includes(node.kind) && !keyed[i]) {
       throw refused('GRAPH_UNKEYED_STATE', { uid: node.uid, kind: node.kind }, [
         `${node.kind} "${node.uid}" keeps state by key and no keyBy comes before it: write .keyBy(…) first, or .keyedBySource(…).`,
       ])
@@ -266,7 +294,7 @@ function audited({ settings, graph: { nodes } }: JobDefinition, { inputs }: Link
 }
 
 /** Kinds whose outputs are not one to one with single records. */
-const MANY_TO_MANY: ReadonlySet<NodeKind> = new Set(['flatMap', 'reduce', 'window', 'resumable'])
+const MANY_TO_MANY: ReadonlySet<NodeKind> = new Set(['flatMap', 'reduce', 'window', 'resumable', 'keyedProcess'])
 
 /** Dead letters travel in a transaction of a sink of their connector, so every stage must lead to one. */
 function routed(
@@ -335,6 +363,15 @@ function configOf(node: GraphNode): unknown {
       return { initial: plain(node.initial) }
     case 'window':
       return { window: node.window, aggregate: node.aggregateName, initial: plain(node.aggregate.initial) }
+    case 'keyedProcess':
+      return {
+        state: Object.entries(node.state).map(([name, of]) => {
+          const initial = of.kind === 'value' || of.kind === 'aggregating' ? plain(of.initial) : null
+          return { name, kind: of.kind, ttl: of.ttl, initial }
+        }),
+        timers: node.timers,
+        onTimer: node.onTimer !== null,
+      }
     case 'sink':
       return { descriptor: node.descriptor }
   }

@@ -363,6 +363,11 @@ export interface KeyedState<V> {
   entries(namespace: number): IterableIterator<[Key, V]>
   /** Deletes every value of a namespace ≠ 0. */
   clear(namespace: number): void
+  /**
+   * Where values are times: at most `max` keys (namespace 0) whose value is below `before`, of those the store has met on its
+   * own way through stored rows. Hints: look again before deleting. A store without it never finds any.
+   */
+  stale?(before: number, max: number): Key[]
 }
 
 /** One stored piece of state: an object in the object store. JSON; stands in the manifest. */

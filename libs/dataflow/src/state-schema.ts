@@ -16,9 +16,11 @@
 import { WeirError } from '@weir/model'
 import type { GraphNode } from './graph.ts'
 import type { Plan } from './plan.ts'
+import { rowsOf } from './keyed-handles.ts'
 import { REDUCE_STATE } from './operators/reduce.ts'
 import { OPERATOR_HOOKS_STATE, OPERATOR_STATE } from './operators/resumable.ts'
 import { WINDOW_STATE } from './operators/tumbling-window.ts'
+import { timerKindsOf, timersState } from './timers.ts'
 
 /** How values of type `V` are written, and older ones read. Immutable. */
 export interface StateSchema<V> {
@@ -85,6 +87,15 @@ export function statesOf(node: GraphNode): readonly StateDeclaration[] {
       return [
         { name: OPERATOR_STATE, schema: node.schema ?? null },
         { name: OPERATOR_HOOKS_STATE, schema: null },
+      ]
+    case 'keyedProcess':
+      return [
+        ...Object.entries(node.state).flatMap(([name, descriptor]) => {
+          const { values, others } = rowsOf(name, descriptor)
+          const schema = (descriptor.schema ?? null) as StateSchema<unknown> | null
+          return [{ name: values, schema }, ...others.map((name) => ({ name, schema: null }))]
+        }),
+        ...timerKindsOf(node.timers).map((kind) => ({ name: timersState(kind), schema: null })),
       ]
     default:
       return []

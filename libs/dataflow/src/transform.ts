@@ -10,8 +10,9 @@
  */
 import { WATERMARK_MAX, WATERMARK_MIN, operatorUid, subtask } from '@weir/model'
 import type { Key, RecordBatch } from '@weir/model'
-import { chain } from './chain.ts'
-import type { GraphNode } from './graph.ts'
+import { link, type Input } from './chain.ts'
+import type { GraphNode, KeyedProcessNode } from './graph.ts'
+import type { KeyedProcess, None, StateDescriptors, TimerKinds } from './keyed-state.ts'
 import { MemoryKeyedStates } from './memory-state.ts'
 import type { WindowResult } from './operator.ts'
 import { operatorFor } from './operators/index.ts'
@@ -116,6 +117,26 @@ export const windowReduce = <K extends Key, A, S>(
 export const windowCount = <K extends Key, A>(window: TumblingSpec): Transform<Keyed<K, A>, WindowResult<number>> =>
   one({ kind: 'window', uid: null, window, aggregate: { initial: 0, add: count }, aggregateName: 'count' })
 
+/** User code with state and timers by key. `uid` names its state. */
+export const keyedProcess = <K extends Key, A, B, S extends StateDescriptors = None, M extends TimerKinds = None>(
+  uid: string,
+  process: KeyedProcess<A, B, S, M>,
+): Transform<Keyed<K, A>, B> => one({ uid, ...keyedProcessOf(process) })
+
+/** The plain part of a node. */
+export const keyedProcessOf = <A, B, S extends StateDescriptors, M extends TimerKinds>({
+  state,
+  timers,
+  onRecord,
+  onTimer,
+}: KeyedProcess<A, B, S, M>): Omit<KeyedProcessNode, 'uid'> => ({
+  kind: 'keyedProcess',
+  state: state ?? {},
+  timers: timers ?? {},
+  onRecord: onRecord as unknown as KeyedProcessNode['onRecord'],
+  onTimer: (onTimer ?? null) as unknown as KeyedProcessNode['onTimer'],
+})
+
 /** The aggregate of `count()`. */
 export const count = (accumulator: unknown): number => (accumulator as number) + 1
 
@@ -132,7 +153,8 @@ export interface RunOptions<A> {
 
 /**
  * Runs a transform over literal inputs, in order, one record per batch, with the watermark following and, at the end,
- * `WATERMARK_MAX`. Fresh state in memory, frozen accumulators. Throws what a job would fail with.
+ * `WATERMARK_MAX`. Fresh state in memory, frozen accumulators. The clock of processing timers stands at the record's event
+ * time. Throws what a job would fail with.
  */
 export function run<A, B>(transform: Transform<A, B>, inputs: readonly A[], options: RunOptions<A> = {}): B[] {
   const outputs: B[] = []
@@ -142,6 +164,7 @@ export function run<A, B>(transform: Transform<A, B>, inputs: readonly A[], opti
     return `${kind}-${ordinal.get(kind)}`
   })
   const state = new MemoryKeyedStates()
+  let nowMs = 0
   const operators = nodes.map((node) => {
     const operator = operatorFor(node)
     operator.open({
@@ -154,18 +177,29 @@ export function run<A, B>(transform: Transform<A, B>, inputs: readonly A[], opti
       counters: { lateRecords: 0 },
       refuse: refuseNone,
       freeze: true,
+      clock: { now: () => nowMs },
     })
     return operator
   })
-  const input = chain(operators, {
+  const timed: (() => void)[] = []
+  const sink: Input = {
     emit: (batch: RecordBatch) => void outputs.push(...(batch.values as B[])),
     watermark: () => {},
     end: () => {},
-  })
+  }
+  const input = operators.reduceRight((next, operator) => {
+    const { processing } = operator
+    timed.unshift(() => {
+      while (processing && processing.nextMs <= nowMs) processing.fire(next)
+    })
+    return link(operator, next)
+  }, sink)
   const watermarks = new SplitWatermarks({ outOfOrderMs: options.outOfOrderMs ?? 0 }, [0])
   for (const [i, value] of inputs.entries()) {
     const timestamp = options.timestamp === undefined ? i : options.timestamp(value, i)
     if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, operatorUid('run'), i)
+    nowMs = Math.max(nowMs, timestamp)
+    for (const fire of timed) fire()
     const before = watermarks.current
     input.emit({ keys: null, values: [value], timestamps: [timestamp] })
     const after = watermarks.observe(0, [timestamp])

@@ -1,6 +1,6 @@
 /** Time and randomness enter through these, so that a room can run inside a simulator. */
 export interface Clock {
-  /** Wall clock, ms since 1970: for names and people, never for deciding. */
+  /** Wall clock, ms since 1970: for names, people and timers of processing time, never for deciding. */
   now(): number
   /** Never goes back, ms from an arbitrary origin: for leases, timeouts and durations. */
   monotonic(): number

@@ -41,9 +41,11 @@ import {
   type KeyedStates,
   type LogSourceState,
   type OffsetGap,
+  type Operator,
   type OperatorNode,
   type Plan,
   type Poison,
+  type ProcessingTimers,
   type Refusal,
   type Refuse,
   type RestoreContext,
@@ -74,6 +76,7 @@ import {
   placeOf,
   type AsideRecord,
   type AttemptId,
+  type Cancel,
   type CheckpointId,
   type Clock,
   type Epoch,
@@ -99,6 +102,8 @@ export const POLL_RECORDS_MAX = 2_000
 /** The loops give the event loop a turn at least this often: heartbeats, fetches and acks live there. */
 const TURN_MS = 8
 const PROGRESS_INTERVAL_MS = 100
+/** An idle stage looks at its timers at least this often: clocks are set forward, and waits have a longest one. */
+const TIMERS_LOOK_MS_MAX = 60_000
 /** How long `stop` waits for loops that are inside user code or an adapter's wait. */
 const STOP_WAIT_MS = 5_000
 
@@ -188,6 +193,8 @@ interface StageRun {
   pending: Promise<void>[]
   /** Taken out of the flow; on their way aside before the next element. */
   refused: Refusal[]
+  /** Operators with timers of processing time, and what each emits into. */
+  timed: { readonly timers: ProcessingTimers; readonly out: Input }[]
   watermark: Watermark
 }
 
@@ -483,6 +490,7 @@ export class Slice {
         })
     const windowSizesMs = stage.nodes.flatMap((index) => {
       const node = this.#node(index)
+      if (node.kind === 'keyedProcess') return [1] // its timers may be set to any time
       return node.kind === 'window' ? [node.window.sizeMs] : []
     })
     const source =
@@ -510,6 +518,7 @@ export class Slice {
       source,
       pending: [],
       refused,
+      timed: [],
       watermark: WATERMARK_MIN,
     }
   }
@@ -660,7 +669,7 @@ export class Slice {
     const output = run.stage.outputs.findIndex((o) => o.keyBy === index)
     assert(output >= 0 || inStage.has(index), `node ${node.uid} is not in stage ${run.stage.index}`)
     assert(node.kind !== 'source', 'an edge leads into a source')
-    const operator = run.resumables.get(index) ?? operatorFor(node as OperatorNode)
+    const operator: Operator = run.resumables.get(index) ?? operatorFor(node as OperatorNode)
     operator.open({
       uid: node.uid,
       subtask: this.#options.subtask,
@@ -669,10 +678,13 @@ export class Slice {
       state: place.state,
       watermark: place.watermark,
       counters: { lateRecords: 0 },
+      clock: this.#deps.clock,
       refuse: this.#refuseAt(run.refused, index),
       freeze: this.#options.freeze,
     })
-    return chain([operator], output >= 0 ? place.output(run.outputs[output]!) : build(index))
+    const next = output >= 0 ? place.output(run.outputs[output]!) : build(index)
+    if (operator.processing) run.timed.push({ timers: operator.processing, out: next })
+    return chain([operator], next)
   }
 
   #sinkInput(run: StageRun, node: SinkNode): Input {
@@ -779,6 +791,7 @@ export class Slice {
         await wake.wait()
         continue
       }
+      if (this.#fireTimers(run)) await this.#drain(run)
       await this.#room(run, wake)
       // What is only read again is not paced: it holds up everybody behind it.
       const metered = this.#replaying(run) ? null : pace
@@ -829,10 +842,13 @@ export class Slice {
     this.#abort.signal.addEventListener('abort', () => gate.wake(), { once: true })
     let turnAt = clock.monotonic()
     while (!this.#over) {
+      if (this.#fireTimers(run)) await this.#drain(run)
       const event = gate.next()
       if (event === undefined) {
         for (const output of run.outputs) output.flush()
+        const cancel = this.#wakeForTimers(run, gate)
         await gate.arrival()
+        cancel?.()
         turnAt = clock.monotonic()
         continue
       }
@@ -926,6 +942,25 @@ export class Slice {
     run.input.watermark(watermark)
   }
 
+  /** Those of processing time. Fired between two elements: a barrier is before or behind, and their rows are in its state. */
+  #fireTimers(run: StageRun): boolean {
+    let fired = false
+    for (const { timers, out } of run.timed) {
+      if (timers.nextMs > this.#deps.clock.now()) continue
+      timers.fire(out)
+      fired = true
+    }
+    return fired
+  }
+
+  #wakeForTimers({ timed }: StageRun, gate: InputGate): Cancel | null {
+    let next = Number.POSITIVE_INFINITY
+    for (const { timers } of timed) next = Math.min(next, timers.nextMs)
+    if (next === Number.POSITIVE_INFINITY) return null
+    const { clock } = this.#deps
+    return clock.after(Math.min(Math.max(next - clock.now(), 0), TIMERS_LOOK_MS_MAX), () => gate.wake())
+  }
+
   /** Holds the loop while a receiver has no room; a barrier may still be injected by the caller after it. */
   async #room(run: StageRun, wake: Signal): Promise<void> {
     while (!this.#over && run.outputs.some((o) => o.full)) await wake.wait()
@@ -969,6 +1004,7 @@ export class Slice {
     const work: Promise<void>[] = []
     const parts: { sinks: Record<string, SinkState>; segments: StageSegments | null } = { sinks: {}, segments: null }
     if (run.source) this.#audit?.barrier(run.stage.head, checkpoint)
+    if (checkpoint.epoch === this.#lastEpoch) run.timed = [] // what fires behind it would be in no epoch
     // Prepared also when the epoch was given up meanwhile: the cut through this stage is where the barrier is (A2).
     for (const { node, sink } of run.sinks) {
       const preparing = sink.prepare(checkpoint)

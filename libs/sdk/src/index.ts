@@ -4,6 +4,7 @@ export {
   identity,
   keyBy,
   keyedBySource,
+  keyedProcess,
   map,
   reduce,
   RestoreHooks,
@@ -21,7 +22,17 @@ export {
   type ResumableOperator,
   type SnapshotContext,
   type StateSchema,
+  type AggregatingState,
+  type EventTimer,
+  type FiredTimer,
+  type KeyedContext,
+  type KeyedProcess,
+  type ListState,
+  type MapState,
+  type Out,
+  type ProcessingTimer,
   type Transform,
+  type ValueState,
   type WindowResult,
 } from '@weir/dataflow'
 export {
@@ -35,6 +46,7 @@ export {
   type Tumbling,
   type WindowedStream,
 } from './job.ts'
+export { aggregatingState, listState, mapState, valueState, type StateOptions } from './state.ts'
 export { json, type Codec, type Schema } from './codec.ts'
 export {
   datagen,

@@ -6,6 +6,7 @@ import {
   COMMIT_INTERVAL_MS_DEFAULT,
   defaultSettings,
   restartSettings,
+  keyedProcessOf,
   type ConnectorDescriptor,
   type FoldOptions,
   type GraphNode,
@@ -14,7 +15,11 @@ import {
   type Keyed,
   type RestartWish,
   type ResumableOperator,
+  type KeyedProcess,
+  type None,
+  type StateDescriptors,
   type Sync,
+  type TimerKinds,
   type Transform,
   type WindowResult,
 } from '@weir/dataflow'
@@ -78,6 +83,22 @@ export interface KeyedStream<T> {
     options?: FoldOptions<NoInfer<A>>,
   ): Stream<A>
   window(window: Tumbling): WindowedStream<T>
+  /**
+   * Your code with state and timers by key, for what a fold or a window cannot say. `uid` names its state.
+   *
+   *     .process('limits', {
+   *       state: { spent: valueState({ initial: 0, ttl: '1d' }) },
+   *       timers: { reminder: 'event' },
+   *       onRecord({ state, timers, timestamp }, payment, out: Out<Alert>) { … },
+   *       onTimer({ state, key }, timer, out) { … },
+   *     })
+   *
+   * What a record that throws has changed and emitted is taken back; it goes where dead letters go.
+   */
+  process<R, S extends StateDescriptors = None, M extends TimerKinds = None>(
+    uid: string,
+    process: KeyedProcess<T, R, S, M>,
+  ): Stream<R>
   /** Goes on with a transform that begins with a fold or a window. */
   apply<K extends Key, R>(transform: Transform<Keyed<K, T>, R>): Applied<R>
 }
@@ -204,6 +225,7 @@ class GraphBuilder {
       apply: (transform) => this.#apply(at, transform),
       reduce: (uid, initial, reduce, options) =>
         this.#stream(this.#add(at, { kind: 'reduce', initial, reduce: reduce as Fold, ...options }, uid)),
+      process: (uid, process) => this.#stream(this.#add(at, keyedProcessOf(process), uid)),
       window: (window) => ({
         count: (uid) =>
           this.#stream(

@@ -13,7 +13,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { setImmediate as yieldTurn } from 'node:timers/promises'
 import type { ObjectStore } from '@weir/checkpoint'
-import type { KeyedState, SegmentRef, StateStore, StoredSchema } from '@weir/dataflow'
+import { ownerOfEntry, type KeyedState, type SegmentRef, type StateStore, type StoredSchema } from '@weir/dataflow'
 import { keyGroupOf, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { brokenChain } from './damage.ts'
@@ -395,7 +395,8 @@ export class LevelStateStore implements StateStore {
   // -------------------------------------------------------------------------------------------------------------------
 
   #groupOf(table: Table<unknown>, key: Key): number {
-    return table.split ?? keyGroupOf(key, this.#options.maxParallelism)
+    if (table.split !== undefined) return table.split
+    return keyGroupOf(table.hasEntries ? ownerOfEntry(String(key)) : key, this.#options.maxParallelism)
   }
 
   #schemaOf(operatorUid: string, state: string): StoredSchema | null {

@@ -1,5 +1,5 @@
 /** One state of one operator, in memory: changes since the barrier, changes being stored, values read or written lately. */
-import type { KeyedState } from '@weir/dataflow'
+import { isEntries, type KeyedState } from '@weir/dataflow'
 import { WeirError, asWeirError, type Key } from '@weir/model'
 import { deepFrozen } from './freeze.ts'
 import { stateNames, unpack } from './pack.ts'
@@ -35,6 +35,8 @@ export class Table<V> implements KeyedState<V> {
   readonly number: number
   /** The key group of every key, where the state is kept per split of the source. */
   readonly split: number | undefined
+  /** Keys are entry keys: their owners decide the key group. */
+  readonly hasEntries: boolean
   readonly #stored: (key: Key) => Uint8Array | undefined
   readonly #options: TableOptions
   dirty: Layer = new Map()
@@ -56,7 +58,9 @@ export class Table<V> implements KeyedState<V> {
   ) {
     this.id = id
     this.number = number
-    this.split = stateNames(id)[2]
+    const [, name, split] = stateNames(id)
+    this.split = split
+    this.hasEntries = isEntries(name)
     this.#options = options
     this.#stored = (key) => stored(this, key)
   }

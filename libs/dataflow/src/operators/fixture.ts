@@ -41,6 +41,7 @@ export const contextOf = (over: Partial<OperatorContext> = {}): OperatorContext 
   counters: { lateRecords: 0 },
   refuse: refuseNone,
   freeze: false,
+  clock: { now: () => 0 },
   ...over,
 })
 

@@ -5,6 +5,7 @@ import type {
   FlatMapNode,
   KeyByNode,
   KeyedBySourceNode,
+  KeyedProcessNode,
   MapNode,
   ReduceNode,
   WindowNode,
@@ -13,6 +14,7 @@ import type { Operator } from '../operator.ts'
 import { Filter } from './filter.ts'
 import { FlatMap } from './flat-map.ts'
 import { KeyBy } from './key-by.ts'
+import { KeyedProcessOperator } from './keyed-process.ts'
 import { MapValues } from './map.ts'
 import { Reduce } from './reduce.ts'
 import { TumblingWindow } from './tumbling-window.ts'
@@ -20,6 +22,7 @@ import { TumblingWindow } from './tumbling-window.ts'
 export * from './filter.ts'
 export * from './flat-map.ts'
 export * from './key-by.ts'
+export * from './keyed-process.ts'
 export * from './map.ts'
 export * from './reduce.ts'
 export * from './resumable.ts'
@@ -27,7 +30,8 @@ export * from './source.ts'
 export * from './tumbling-window.ts'
 
 /** Nodes that are executed by an Operator made of the node alone; a resumable one needs a place for its state (`Resumable`). */
-export type OperatorNode = FilterNode | MapNode | FlatMapNode | KeyByNode | KeyedBySourceNode | ReduceNode | WindowNode
+export type OperatorNode =
+  FilterNode | MapNode | FlatMapNode | KeyByNode | KeyedBySourceNode | ReduceNode | WindowNode | KeyedProcessNode
 
 /** A fresh instance for one subtask. A keyBy's instance belongs to the *sending* stage. */
 export function operatorFor(node: OperatorNode): Operator {
@@ -45,6 +49,8 @@ export function operatorFor(node: OperatorNode): Operator {
       return new Reduce(node)
     case 'window':
       return new TumblingWindow(node)
+    case 'keyedProcess':
+      return new KeyedProcessOperator(node)
     default:
       return unreachable(node)
   }

@@ -1,0 +1,333 @@
+/**
+ * User code with state and timers by key.
+ *
+ * - A record that fails leaves nothing behind: its changes of state, timers and outputs are taken back, and it is refused.
+ *   So is a timer that fails, but that it has fired: it does not come again.
+ * - Event timers fire in the order of time before the watermark that reaches them goes on, and the operator's time runs along
+ *   with them: each sees state of its own moment. At the end of bounded input time runs on to the last timer set by then.
+ * - Processing timers are fired by the runtime between two batches; they are rows of state, so a barrier is before or behind.
+ */
+import { WATERMARK_MAX, WATERMARK_MIN, WeirError } from '@weir/model'
+import type { Key, OperatorUid, Origins, RecordBatch, Watermark } from '@weir/model'
+import type { KeyedProcessNode } from '../graph.ts'
+import { KeyScope, handlesOf, type Handle } from '../keyed-handles.ts'
+import type {
+  EventTimer,
+  FiredTimer,
+  KeyedContext,
+  Out,
+  ProcessingTimer,
+  StateDescriptors,
+  StatesOf,
+  TimerKind,
+  TimerKinds,
+  TimersOf,
+} from '../keyed-state.ts'
+import { keysOf } from '../operator.ts'
+import type { Collector, Operator, OperatorContext, ProcessingTimers } from '../operator.ts'
+import type { Refuse } from '../ports.ts'
+import { Timers, timerKindsOf } from '../timers.ts'
+import { UndoLog } from '../undo-log.ts'
+import { isThenable, isTimestamp, operatorFailed, refuseNone, returnedPromise, timestampInvalid } from '../user-code.ts'
+
+/** Outputs are handed on in batches of about this many records. */
+export const PROCESS_BATCH_RECORDS_MAX = 1_000
+/** Processing timers fired in one go: records are not held up for longer. */
+export const PROCESSING_TIMERS_AT_ONCE = 1_000
+/** Expired rows deleted per batch and watermark, of each state. */
+export const CLEAN_UP_ROWS_MAX = 256
+
+interface OutputBatch {
+  readonly keys: Key[]
+  readonly values: unknown[]
+  readonly timestamps: number[]
+  readonly origins: (Origins & { readonly ordinals: string[] }) | undefined
+}
+
+export class KeyedProcessOperator implements Operator {
+  readonly #node: Pick<KeyedProcessNode, 'state' | 'timers' | 'onRecord' | 'onTimer'>
+  #uid: OperatorUid
+  #refuse: Refuse = refuseNone
+  #scope!: KeyScope
+  #undo: UndoLog | null = null
+  #aging: readonly Handle[] = []
+  readonly #timers: Record<TimerKind, Timers | null> = { event: null, processing: null }
+  #context!: Context
+  #outputs!: Outputs
+  #watermark: Watermark = WATERMARK_MIN
+  #clock!: OperatorContext['clock']
+  #nowMs = 0
+  #ended = false
+  processing?: ProcessingTimers
+
+  constructor(node: Pick<KeyedProcessNode, 'uid' | 'state' | 'timers' | 'onRecord' | 'onTimer'>) {
+    this.#uid = node.uid
+    this.#node = node
+  }
+
+  open(context: OperatorContext): void {
+    this.#uid = context.uid
+    this.#refuse = context.refuse
+    this.#watermark = context.watermark
+    this.#clock = context.clock
+    // Without dead letters a failure ends the attempt, and nothing of it is kept.
+    this.#undo = context.refuse === refuseNone ? null : new UndoLog()
+    this.#scope = new KeyScope(context.uid, context.freeze, this.#undo, context.watermark)
+    const { state, aging } = handlesOf(context.state, this.#scope, this.#node.state)
+    this.#aging = aging
+    for (const kind of timerKindsOf(this.#node.timers)) {
+      this.#timers[kind] = new Timers(context.state, this.#scope, kind)
+    }
+    this.#context = new Context(this.#scope, state, this.#timerHandles())
+    this.#context.watermark = context.watermark
+    this.#outputs = new Outputs(this.#uid)
+    const { processing } = this.#timers
+    if (processing === null) return
+    const nextMs = (): number => (this.#ended ? Number.POSITIVE_INFINITY : processing.nextMs)
+    this.processing = {
+      get nextMs() {
+        return nextMs()
+      },
+      fire: (out) => this.#fireProcessing(processing, out),
+    }
+  }
+
+  onBatch(batch: RecordBatch, out: Collector): void {
+    const keys = keysOf(batch, this.#uid)
+    const { values, timestamps } = batch
+    const { onRecord } = this.#node
+    const context = this.#context
+    const scope = this.#scope
+    const outputs = this.#outputs
+    const watermark = this.#watermark
+    const count = values.length
+    outputs.begin(batch.origins)
+    for (let i = 0; i < count;) {
+      try {
+        for (; i < count && outputs.length < PROCESS_BATCH_RECORDS_MAX; i++) {
+          const timestamp = timestamps[i]!
+          scope.key = keys[i]!
+          scope.timeMs = timestamp > watermark ? timestamp : watermark
+          context.timestamp = timestamp
+          outputs.of(scope.key, timestamp, i)
+          const answer: unknown = onRecord(context, values[i], outputs)
+          if (answer !== undefined && isThenable(answer)) throw returnedPromise(this.#uid, batch, i)
+          this.#settle()
+        }
+      } catch (error) {
+        this.#rollBack()
+        this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
+        i++
+      }
+      if (outputs.length >= PROCESS_BATCH_RECORDS_MAX) outputs.flush(out)
+    }
+    outputs.flush(out)
+    scope.timeMs = watermark
+  }
+
+  onWatermark(timestamp: Watermark, out: Collector): void {
+    const { event } = this.#timers
+    if (event !== null && event.nextMs <= timestamp) {
+      this.#fireEvent(event, timestamp === WATERMARK_MAX ? event.lastMs : timestamp, out)
+    }
+    this.#watermark = this.#context.watermark = this.#scope.timeMs = timestamp
+    if (timestamp < WATERMARK_MAX) this.#cleanUp()
+    out.watermark(timestamp)
+  }
+
+  onEnd(): void {
+    this.#ended = true
+  }
+
+  // ---- timers -------------------------------------------------------------------------------------------------------
+
+  #fireEvent(timers: Timers, until: number, out: Collector): void {
+    this.#outputs.begin(undefined)
+    for (let timer = timers.take(until); timer !== null; timer = timers.take(until)) {
+      this.#scope.timeMs = Math.max(this.#watermark, timer.time)
+      this.#fire(timer, timer.time, out)
+    }
+    this.#outputs.flush(out)
+  }
+
+  #fireProcessing(processing: Timers, out: Collector): void {
+    if (this.#ended) return
+    const now = this.#now()
+    const { timeMs } = this.#scope
+    this.#outputs.begin(undefined)
+    for (let i = 0; i < PROCESSING_TIMERS_AT_ONCE; i++) {
+      const timer = processing.take(now)
+      if (timer === null) break
+      // Before the first watermark event time has come nowhere: the clock is the better guess.
+      this.#fire(timer, isTimestamp(timeMs) ? timeMs : timer.time, out)
+    }
+    this.#outputs.flush(out)
+  }
+
+  #fire(timer: FiredTimer, timestamp: number, out: Collector): void {
+    const { onTimer } = this.#node
+    if (onTimer === null) return // a build that has no timers any more
+    const { key } = this.#scope
+    this.#context.timestamp = timestamp
+    this.#context.fired = timer
+    this.#outputs.of(key, timestamp, 0)
+    try {
+      const answer: unknown = onTimer(this.#context, timer, this.#outputs)
+      const batch = (): RecordBatch => ({ keys: [key], values: [timer], timestamps: [timestamp] })
+      if (answer !== undefined && isThenable(answer)) throw returnedPromise(this.#uid, batch(), 0)
+      this.#settle()
+    } catch (error) {
+      this.#rollBack()
+      const batch: RecordBatch = { keys: [key], values: [timer], timestamps: [timestamp] }
+      this.#refuse(batch, 0, operatorFailed(error, this.#uid, batch, 0))
+    }
+    this.#context.fired = null
+    if (this.#outputs.length >= PROCESS_BATCH_RECORDS_MAX) this.#outputs.flush(out)
+  }
+
+  #timerHandles(): TimersOf<TimerKinds> {
+    const checked = (timeMs: number): number => {
+      if (isTimestamp(timeMs)) return timeMs
+      throw new TypeError(`a timer's time is ${timeMs}; it must be whole milliseconds since 1970`)
+    }
+    const handles = Object.entries(this.#node.timers).map(([name, kind]) => {
+      const timers = this.#timers[kind]!
+      const base: EventTimer = {
+        set: (timeMs) => {
+          const { fired } = this.#context
+          if (kind === 'event' && fired?.kind === 'event' && timeMs <= fired.time)
+            throw notLater(this.#uid, name, fired)
+          timers.set(name, checked(timeMs))
+        },
+        delete: (timeMs) => timers.delete(name, checked(timeMs)),
+      }
+      const handle: EventTimer | ProcessingTimer = kind === 'event' ? base : { ...base, now: () => this.#now() }
+      return [name, Object.freeze(handle)] as const
+    })
+    return Object.freeze(Object.fromEntries(handles)) as TimersOf<TimerKinds>
+  }
+
+  /** A clock that is set back does not go back here. */
+  #now(): number {
+    this.#nowMs = Math.max(this.#nowMs, Math.trunc(this.#clock.now()))
+    return this.#nowMs
+  }
+
+  // ---- one record ---------------------------------------------------------------------------------------------------
+
+  #settle(): void {
+    if (this.#undo === null) return
+    this.#undo.forget()
+    this.#timers.event?.settled()
+    this.#timers.processing?.settled()
+  }
+
+  #rollBack(): void {
+    this.#outputs.takeBack()
+    if (this.#undo === null) return
+    this.#undo.rollBack()
+    this.#timers.event?.rolledBack()
+    this.#timers.processing?.rolledBack()
+  }
+
+  #cleanUp(): void {
+    if (this.#aging.length === 0) return
+    for (const handle of this.#aging) handle.cleanUp(this.#watermark, CLEAN_UP_ROWS_MAX)
+    this.#undo?.forget()
+  }
+}
+
+class Context implements KeyedContext<StateDescriptors, TimerKinds> {
+  readonly #scope: KeyScope
+  readonly state: StatesOf<StateDescriptors>
+  readonly timers: TimersOf<TimerKinds>
+  timestamp = 0
+  watermark: Watermark = WATERMARK_MIN
+  /** The timer at hand. */
+  fired: FiredTimer | null = null
+
+  constructor(scope: KeyScope, state: StatesOf<StateDescriptors>, timers: TimersOf<TimerKinds>) {
+    this.#scope = scope
+    this.state = state
+    this.timers = timers
+  }
+
+  get key(): Key {
+    return this.#scope.key
+  }
+}
+
+/** What records and timers put out, until it is flushed: on keys and, but for timers, with origins. */
+class Outputs implements Out<unknown> {
+  readonly #uid: OperatorUid
+  #batch: OutputBatch = emptyBatch(undefined)
+  #from: Origins | undefined
+  #key: Key = ''
+  #timestamp = 0
+  #index = 0
+  /** Outputs before those of the record at hand. */
+  #before = 0
+
+  constructor(uid: OperatorUid) {
+    this.#uid = uid
+  }
+
+  get length(): number {
+    return this.#batch.values.length
+  }
+
+  begin(origins: Origins | undefined): void {
+    this.#from = origins
+    this.#batch = emptyBatch(origins)
+  }
+
+  of(key: Key, timestamp: number, index: number): void {
+    this.#key = key
+    this.#timestamp = timestamp
+    this.#index = index
+    this.#before = this.#batch.values.length
+  }
+
+  emit(value: unknown, timestamp: number = this.#timestamp): void {
+    if (isThenable(value)) throw new TypeError('a promise was emitted; operators are synchronous')
+    if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, this.#index)
+    const { keys, values, timestamps, origins } = this.#batch
+    if (origins !== undefined) {
+      const { places, offsets, ordinals } = this.#from!
+      const ordinal = values.length - this.#before
+      origins.places.push(places[this.#index]!)
+      origins.offsets.push(offsets[this.#index]!)
+      origins.ordinals.push(ordinals === null ? String(ordinal) : `${ordinals[this.#index]}.${ordinal}`)
+    }
+    keys.push(this.#key)
+    values.push(value)
+    timestamps.push(timestamp)
+  }
+
+  takeBack(): void {
+    const { keys, values, timestamps, origins } = this.#batch
+    keys.length = values.length = timestamps.length = this.#before
+    if (origins !== undefined) origins.places.length = origins.offsets.length = origins.ordinals.length = this.#before
+  }
+
+  flush(out: Collector): void {
+    const batch = this.#batch
+    if (batch.values.length === 0) return
+    this.#batch = emptyBatch(this.#from)
+    out.emit(batch)
+  }
+}
+
+const emptyBatch = (origins: Origins | undefined): OutputBatch => ({
+  keys: [],
+  values: [],
+  timestamps: [],
+  origins: origins && { places: [], offsets: [], ordinals: [] },
+})
+
+const notLater = (operatorUid: OperatorUid, name: string, fired: FiredTimer): WeirError =>
+  new WeirError(
+    { code: 'TIMER_NOT_LATER', kind: 'invalid', operatorUid, timer: name, firedMs: fired.time },
+    `operator "${operatorUid}": an event timer that fires sets "${name}" to the same time or an earlier one, and so on ` +
+      'without end. Set it to a later time, e.g. timer.time + 60_000.',
+  )

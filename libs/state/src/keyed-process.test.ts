@@ -1,0 +1,327 @@
+/** State and timers of a process on the real store, against plain objects: snapshots, restarts, other parallelisms. */
+import {
+  KeyedProcessOperator,
+  keyedProcessOf,
+  type AggregatingDescriptor,
+  type Collector,
+  type KeyedContext,
+  type ListDescriptor,
+  type MapDescriptor,
+  type Out,
+  type SegmentRef,
+  type Ttl,
+  type ValueDescriptor,
+} from '@weir/dataflow'
+import { keyGroupOf, keyGroupRange, operatorUid, ownerOf, subtask, type Key } from '@weir/model'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { MemoryObjects, cp, openStore } from './fixture.ts'
+import type { LevelStateStore } from './store.ts'
+
+const objects = new MemoryObjects()
+const uid = operatorUid('p')
+
+const TTL_MS = 20
+const ttl = (update: Ttl['update']): Ttl => ({ ms: TTL_MS, update })
+const states = {
+  total: { kind: 'value', ttl: null, initial: 0 } as ValueDescriptor<number, number>,
+  last: { kind: 'value', ttl: ttl('write'), initial: undefined } as ValueDescriptor<number>,
+  recent: { kind: 'list', ttl: ttl('write') } as ListDescriptor<number>,
+  log: { kind: 'list', ttl: null } as ListDescriptor<number>,
+  seen: { kind: 'map', ttl: ttl('read-and-write') } as MapDescriptor<Key, number>,
+  counts: { kind: 'map', ttl: null } as MapDescriptor<Key, number>,
+  mean: {
+    ...{ kind: 'aggregating', ttl: null, initial: { sum: 0, count: 0 } },
+    add: ({ sum, count }, n) => ({ sum: sum + n, count: count + 1 }),
+    result: ({ sum, count }) => sum / count,
+  } as AggregatingDescriptor<number, { sum: number; count: number }, number>,
+}
+type States = typeof states
+const timers = { alarm: 'event' } as const
+
+type Action =
+  | { do: 'total' | 'last' | 'recent' | 'log' | 'mean'; n: number }
+  | { do: 'log-set'; values: number[] }
+  | { do: 'log-keep' | 'recent-keep'; n: number }
+  | { do: 'seen' | 'counts'; k: Key; n: number }
+  | { do: 'seen-delete' | 'counts-delete'; k: Key }
+  | { do: 'clear'; what: keyof States }
+  | { do: 'alarm' | 'alarm-delete'; inMs: number }
+  | { do: 'look' }
+interface Input {
+  readonly action: Action
+  readonly fails: boolean
+}
+
+function act({ state, timers: { alarm }, timestamp }: KeyedContext<States, typeof timers>, action: Action): void {
+  switch (action.do) {
+    case 'total':
+      return state.total.set(state.total.get() + action.n)
+    case 'last':
+      return state.last.set(action.n)
+    case 'recent':
+    case 'log':
+      return state[action.do].add(action.n)
+    case 'mean':
+      return state.mean.add(action.n)
+    case 'log-set':
+      return state.log.set(action.values)
+    case 'log-keep':
+      return state.log.keepLast(action.n)
+    case 'recent-keep':
+      return state.recent.keepLast(action.n)
+    case 'seen':
+    case 'counts':
+      return state[action.do].set(action.k, action.n)
+    case 'seen-delete':
+      return void state.seen.delete(action.k)
+    case 'counts-delete':
+      return void state.counts.delete(action.k)
+    case 'clear':
+      return state[action.what].clear()
+    case 'alarm':
+      return alarm.set(timestamp + action.inMs)
+    case 'alarm-delete':
+      return alarm.delete(timestamp + action.inMs)
+    case 'look':
+  }
+}
+
+const sorted = (entries: Iterable<readonly [Key, number]>): unknown[] =>
+  [...entries].map((entry) => JSON.stringify(entry)).sort()
+
+const process = keyedProcessOf({
+  state: states,
+  timers,
+  onRecord(context, { action, fails }: Input, out: Out<unknown>) {
+    act(context, action)
+    const { total, last, recent, log, seen, counts, mean } = context.state
+    const size = action.do === 'look' ? [counts.size, seen.size] : []
+    const lists = [recent.get(), [...log]]
+    out.emit([total.get(), last.get(), ...lists, sorted(seen), sorted(counts), mean.get(), ...size])
+    if (fails) throw new Error('asked to')
+  },
+  onTimer({ state }, { time }, out: Out<unknown>) {
+    state.total.set(state.total.get() + 1_000)
+    out.emit(`alarm ${time}: ${state.total.get()} ${String(state.last.get())}`)
+  },
+})
+
+// ---- the model ------------------------------------------------------------------------------------------------------
+
+interface Aged {
+  n: number
+  touched: number
+}
+interface Plain {
+  total: number
+  last: Aged | null
+  recent: Aged[]
+  log: number[]
+  seen: Map<Key, Aged>
+  counts: Map<Key, number>
+  mean: number[]
+  alarms: Set<number>
+}
+const nothing = (): Plain => ({
+  ...{ total: 0, last: null, recent: [], log: [], seen: new Map(), counts: new Map(), mean: [], alarms: new Set() },
+})
+
+function actOn(plain: Plain, action: Action, now: number, timestamp: number): void {
+  const alive = ({ touched }: Aged): boolean => now < touched + TTL_MS
+  switch (action.do) {
+    case 'total':
+      return void (plain.total += action.n)
+    case 'last':
+      return void (plain.last = { n: action.n, touched: Math.max(now, plain.last?.touched ?? 0) })
+    case 'recent':
+      return void plain.recent.push({ n: action.n, touched: now })
+    case 'log':
+      return void plain.log.push(action.n)
+    case 'mean':
+      return void plain.mean.push(action.n)
+    case 'log-set':
+      return void (plain.log = action.values)
+    case 'log-keep':
+      return void (plain.log = action.n === 0 ? [] : plain.log.slice(-action.n))
+    case 'recent-keep': {
+      const living = plain.recent.filter(alive)
+      const first = action.n >= living.length ? 0 : plain.recent.indexOf(living[living.length - action.n]!)
+      return void (plain.recent = action.n === 0 ? [] : plain.recent.slice(first))
+    }
+    case 'seen':
+      return void plain.seen.set(action.k, {
+        n: action.n,
+        touched: Math.max(now, plain.seen.get(action.k)?.touched ?? 0),
+      })
+    case 'counts':
+      return void plain.counts.set(action.k, action.n)
+    case 'seen-delete':
+      return void plain.seen.delete(action.k)
+    case 'counts-delete':
+      return void plain.counts.delete(action.k)
+    case 'clear':
+      return void Object.assign(plain, { [action.what]: nothing()[action.what] })
+    case 'alarm':
+      return void plain.alarms.add(timestamp + action.inMs)
+    case 'alarm-delete':
+      return void plain.alarms.delete(timestamp + action.inMs)
+    case 'look':
+  }
+}
+
+function viewOf(plain: Plain, look: boolean, now: number): unknown {
+  const { total, last, recent, log, seen, counts, mean } = plain
+  const alive = ({ touched }: Aged): boolean => now < touched + TTL_MS
+  const living = [...seen].filter(([, aged]) => alive(aged))
+  for (const [, aged] of living) aged.touched = Math.max(now, aged.touched)
+  const meanOf = mean.length === 0 ? undefined : mean.reduce((a, b) => a + b) / mean.length
+  return [
+    total,
+    last !== null && alive(last) ? last.n : undefined,
+    recent.filter(alive).map(({ n }) => n),
+    log,
+    sorted(living.map(([k, { n }]) => [k, n])),
+    sorted(counts),
+    meanOf,
+    ...(look ? [counts.size, living.length] : []),
+  ]
+}
+
+// ---- both, side by side ---------------------------------------------------------------------------------------------
+
+class Instances {
+  readonly #of: { store: LevelStateStore; operator: KeyedProcessOperator }[] = []
+  readonly outputs: [Key, unknown][] = []
+  readonly refused: unknown[] = []
+  readonly #out: Collector = {
+    emit: ({ keys, values }) => values.forEach((value, i) => this.outputs.push([keys![i]!, value])),
+    watermark: () => {},
+  }
+
+  /** `chains`: of each subtask that wrote them. */
+  static async open(parallelism: number, chains: readonly SegmentRef[][], watermark: number): Promise<Instances> {
+    const made = new Instances()
+    for (let i = 0; i < parallelism; i++) {
+      const keyGroups = keyGroupRange(i, parallelism, 128)
+      const store = await openStore(objects, { writer: `${i}/${parallelism}`, keyGroups, chainLengthMax: 3 })
+      await store.restore(chains.length === parallelism ? chains[i]! : chains.flat())
+      const operator = new KeyedProcessOperator({ uid, ...process })
+      operator.open({
+        ...{ uid, subtask: subtask(i), parallelism, maxParallelism: 128, state: store, watermark, freeze: true },
+        counters: { lateRecords: 0 },
+        refuse: (_batch, _i, error) => void made.refused.push(error.code),
+        clock: { now: () => 0 },
+      })
+      made.#of.push({ store, operator })
+    }
+    return made
+  }
+
+  record(key: Key, value: Input, timestamp: number): void {
+    const { operator } = this.#of[ownerOf(keyGroupOf(key, 128), this.#of.length, 128)]!
+    operator.onBatch({ keys: [key], values: [value], timestamps: [timestamp] }, this.#out)
+  }
+
+  watermark(timestamp: number): void {
+    for (const { operator } of this.#of) operator.onWatermark(timestamp, this.#out)
+  }
+
+  async snapshot(n: number): Promise<SegmentRef[][]> {
+    const chains = await Promise.all(this.#of.map(({ store }) => store.snapshot(cp(n))))
+    await Promise.all(this.#of.map(({ store }) => store.folded()))
+    return chains.map((chain) => [...chain])
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#of.map(({ store }) => store.close()))
+  }
+}
+
+const key = fc.constantFrom<Key>('ada', 'bob', 3)
+const mapKey = fc.constantFrom<Key>('x', 'y', 1, '1', 's1:x')
+const n = fc.integer({ min: -5, max: 5 })
+const of = <const D extends string>(...names: D[]) => fc.constantFrom<D>(...names)
+const action: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: of('total', 'last', 'recent', 'log', 'mean'), n }) },
+  fc.record({ do: of('log-set'), values: fc.array(n, { maxLength: 3 }) }),
+  fc.record({ do: of('log-keep', 'recent-keep'), n: fc.nat({ max: 2 }) }),
+  { weight: 4, arbitrary: fc.record({ do: of('seen', 'counts'), k: mapKey, n }) },
+  { weight: 2, arbitrary: fc.record({ do: of('seen-delete', 'counts-delete'), k: mapKey }) },
+  fc.record({ do: of('clear'), what: fc.constantFrom(...(Object.keys(states) as (keyof States)[])) }),
+  { weight: 2, arbitrary: fc.record({ do: of('alarm', 'alarm-delete'), inMs: fc.integer({ min: -3, max: 12 }) }) },
+  fc.constant<Action>({ do: 'look' }),
+)
+const step = fc.oneof(
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      ...{ do: of('record'), key, action, aheadMs: fc.integer({ min: -4, max: 10 }) },
+      fails: fc.integer({ min: 0, max: 5 }).map((dice) => dice === 0),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: of('watermark'), byMs: fc.integer({ min: 1, max: 15 }) }) },
+  { weight: 2, arbitrary: fc.record({ do: of('snapshot') }) },
+  { weight: 1, arbitrary: fc.record({ do: of('restart'), parallelism: fc.integer({ min: 1, max: 3 }) }) },
+)
+
+test('over any history of records, failures, snapshots, restarts and rescales every kind of state equals plain objects', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 40, maxLength: 80, size: 'max' }), async (steps) => {
+      let model = new Map<Key, Plain>()
+      let watermark = 100
+      let epochs = 0
+      // One change of the parallelism per history: a later one needs the narrowing of a manifest's segments.
+      let rescaled = false
+      let durable = { chains: [] as SegmentRef[][], model: new Map<Key, Plain>(), watermark }
+      let instances = await Instances.open(1, [], watermark)
+      const plainOf = (k: Key): Plain => {
+        if (!model.has(k)) model.set(k, nothing())
+        return model.get(k)!
+      }
+      for (const s of steps) {
+        instances.outputs.length = instances.refused.length = 0
+        if (s.do === 'record') {
+          const timestamp = watermark + s.aheadMs
+          const now = Math.max(timestamp, watermark)
+          instances.record(s.key, s, timestamp)
+          if (s.fails) {
+            expect([instances.refused, instances.outputs]).toEqual([['OPERATOR_FAILED'], []])
+            continue
+          }
+          actOn(plainOf(s.key), s.action, now, timestamp)
+          expect(instances.outputs).toEqual([[s.key, viewOf(plainOf(s.key), s.action.do === 'look', now)]])
+        } else if (s.do === 'watermark') {
+          watermark += s.byMs
+          instances.watermark(watermark)
+          const due = [...model].flatMap(([k, { alarms }]) => [...alarms].map((at) => ({ k, at })))
+          const fired = due.filter(({ at }) => at <= watermark).sort((a, b) => a.at - b.at)
+          const expected = fired.map(({ k, at }) => {
+            const plain = plainOf(k)
+            plain.alarms.delete(at)
+            plain.total += 1_000
+            // A timer set into the past fires at the time there is.
+            const now = Math.max(at, watermark - s.byMs)
+            const last = plain.last !== null && now < plain.last.touched + TTL_MS ? plain.last.n : undefined
+            return [k, `alarm ${at}: ${plain.total} ${String(last)}`] as const
+          })
+          for (const k of model.keys()) {
+            const mine = ([of]: readonly [Key, unknown]): boolean => of === k
+            expect(instances.outputs.filter(mine)).toEqual(expected.filter(mine))
+          }
+        } else if (s.do === 'snapshot') {
+          durable = { chains: await instances.snapshot(++epochs), model: structuredClone(model), watermark }
+        } else {
+          await instances.close()
+          const parallelism: number = rescaled ? Math.max(durable.chains.length, 1) : s.parallelism
+          rescaled ||= durable.chains.length > 0 && parallelism !== durable.chains.length
+          instances = await Instances.open(parallelism, durable.chains, durable.watermark)
+          model = structuredClone(durable.model)
+          watermark = durable.watermark
+        }
+      }
+      await instances.close()
+    }),
+    { numRuns: 50 },
+  )
+}, 60_000)
