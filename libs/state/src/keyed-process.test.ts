@@ -2,20 +2,28 @@
 import {
   KeyedProcessOperator,
   keyedProcessOf,
+  refuseNone,
   type AggregatingDescriptor,
   type Collector,
   type KeyedContext,
+  type KeyedProcess,
   type ListDescriptor,
   type MapDescriptor,
+  type None,
   type Out,
   type SegmentRef,
+  type StateDescriptors,
   type Ttl,
   type ValueDescriptor,
 } from '@weir/dataflow'
 import { keyGroupOf, keyGroupRange, operatorUid, ownerOf, subtask, type Key } from '@weir/model'
 import fc from 'fast-check'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { MemoryObjects, cp, openStore } from './fixture.ts'
+import { openSegment } from './segment-reader.ts'
+import { PLUS, VALUE } from './segment.ts'
 import type { LevelStateStore } from './store.ts'
 
 const objects = new MemoryObjects()
@@ -23,6 +31,7 @@ const uid = operatorUid('p')
 
 const TTL_MS = 20
 const ttl = (update: Ttl['update']): Ttl => ({ ms: TTL_MS, update })
+const value = <T>(): ValueDescriptor<T> => ({ kind: 'value', ttl: null, initial: undefined })
 const states = {
   total: { kind: 'value', ttl: null, initial: 0 } as ValueDescriptor<number, number>,
   last: { kind: 'value', ttl: ttl('write'), initial: undefined } as ValueDescriptor<number>,
@@ -90,7 +99,7 @@ function act({ state, timers: { alarm }, timestamp }: KeyedContext<States, typeo
 const sorted = (entries: Iterable<readonly [Key, number]>): unknown[] =>
   [...entries].map((entry) => JSON.stringify(entry)).sort()
 
-const process = keyedProcessOf({
+const everything = keyedProcessOf({
   state: states,
   timers,
   onRecord(context, { action, fails }: Input, out: Out<unknown>) {
@@ -206,7 +215,7 @@ class Instances {
       const keyGroups = keyGroupRange(i, parallelism, 128)
       const store = await openStore(objects, { writer: `${i}/${parallelism}`, keyGroups, chainLengthMax: 3 })
       await store.restore(chains.length === parallelism ? chains[i]! : chains.flat())
-      const operator = new KeyedProcessOperator({ uid, ...process })
+      const operator = new KeyedProcessOperator({ uid, ...everything })
       operator.open({
         ...{ uid, subtask: subtask(i), parallelism, maxParallelism: 128, state: store, watermark, freeze: true },
         counters: { lateRecords: 0 },
@@ -322,6 +331,123 @@ test('over any history of records, failures, snapshots, restarts and rescales ev
       }
       await instances.close()
     }),
-    { numRuns: 50 },
+    { numRuns: 30 },
   )
 }, 60_000)
+
+// ---- more than memory -----------------------------------------------------------------------------------------------
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+const heapMb = (): number => {
+  collect()
+  return process.memoryUsage().heapUsed / 2 ** 20
+}
+
+/** One subtask; everything emitted, in order. */
+function opened<S extends StateDescriptors>(store: LevelStateStore, of: KeyedProcess<never, unknown, S, None>) {
+  const operator = new KeyedProcessOperator({ uid, ...keyedProcessOf(of) })
+  operator.open({
+    ...{ uid, subtask: subtask(0), parallelism: 1, maxParallelism: 128, state: store, watermark: 0, freeze: true },
+    ...{ counters: { lateRecords: 0 }, refuse: refuseNone, clock: { now: () => 0 } },
+  })
+  const seen: unknown[] = []
+  const out: Collector = { emit: ({ values }) => void seen.push(...values), watermark: () => {} }
+  return {
+    seen,
+    records: (keys: Key[], values: unknown[], timestamp = 0) =>
+      operator.onBatch({ keys, values, timestamps: keys.map(() => timestamp) }, out),
+    watermark: (timestamp: number) => operator.onWatermark(timestamp, out),
+  }
+}
+
+test('of state larger than the hot bounds, in entries and in bytes, every value is right and the heap stays small', async () => {
+  const KEYS = 10_000
+  const PAYLOAD = 'x'.repeat(1_000)
+  const store = await openStore(objects, { hotEntriesMax: 2_000, hotBytesMax: 2 ** 19, chainLengthMax: 5 })
+  const { seen, records } = opened(store, {
+    state: { last: value<{ n: number; payload: string }>(), visits: states.counts },
+    onRecord({ state, key }, n: number, out: Out<unknown>) {
+      const last = state.last.get()
+      state.visits.set(n, (state.visits.get(n) ?? 0) + Number(key))
+      // A string of its own: a shared one would cost nothing.
+      state.last.set({ n, payload: `${PAYLOAD}${n}-${key}` })
+      if (n === 2) out.emit([key, last?.n, last?.payload.slice(1_000), state.visits.get(1), state.visits.size])
+    },
+  })
+  const before = heapMb()
+  let highest = 0
+  let epochs = 0
+  for (const n of [1, 2]) {
+    for (let from = 0; from < KEYS; from += 1_000) {
+      records(
+        Array.from({ length: 1_000 }, (_, i) => from + i),
+        Array.from({ length: 1_000 }, () => n),
+      )
+      await store.snapshot(cp(++epochs))
+      if (from % 5_000 === 0) highest = Math.max(highest, heapMb() - before)
+    }
+  }
+  expect(seen.splice(0)).toEqual(Array.from({ length: KEYS }, (_, k) => [k, 1, `1-${k}`, k, 2]))
+  // The values alone are 10 MB, and as many when replaced.
+  expect(highest).toBeLessThan(6)
+  await store.close()
+}, 30_000)
+
+test('a map of many entries is not rewritten for one of them, nor a list for one more', async () => {
+  const store = await openStore(objects)
+  const { seen, records } = opened(store, {
+    state: { map: states.counts, list: states.log, sum: states.total },
+    onRecord({ state }, n: number, out: Out<unknown>) {
+      state.map.set(n % 50_000, (state.map.get(n % 50_000) ?? 0) + 1)
+      state.list.add(n)
+      state.sum.set(state.sum.get() + 1)
+      out.emit([state.map.size, state.sum.get()])
+    },
+  })
+  for (let from = 0; from < 50_000; from += 1_000) {
+    const some = Array.from({ length: 1_000 }, (_, i) => from + i)
+    records(
+      some.map(() => 'ada'),
+      some,
+    )
+  }
+  await store.snapshot(cp(1))
+  records(['ada'], [50_007])
+  const delta = (await store.snapshot(cp(2))).at(-1)!
+  expect(seen.at(-1)).toEqual([50_000, 50_001])
+  // The entry, the element, the list's end and the sum; the last three as differences, as the entry.
+  expect([delta.kind, delta.entries]).toEqual(['delta', 4])
+  const { chunks } = await openSegment({ ...delta, index: delta.index! }, objects, { from: 0, to: 128 })
+  const ops: number[] = []
+  for await (const rows of chunks()) for (const { op } of rows) ops.push(op)
+  expect(ops.sort()).toEqual([VALUE, PLUS, PLUS, PLUS])
+  await store.close()
+})
+
+test('expired rows are found by the snapshots and by a folding, and deleted', async () => {
+  const KEYS = 3_000
+  const store = await openStore(objects, { chainLengthMax: 2 })
+  const { records, watermark } = opened(store, {
+    state: { last: { ...value<number>(), ttl: ttl('write') }, seen: states.seen, recent: states.recent },
+    onRecord({ state }, n: number) {
+      state.last.set(n)
+      state.seen.set(n, n)
+      state.recent.add(n)
+    },
+  })
+  const keys = Array.from({ length: KEYS }, (_, k) => k)
+  records(keys, keys, 100)
+  await store.snapshot(cp(1))
+  let epochs = 1
+  let entries = Number.POSITIVE_INFINITY
+  // Nothing is read or written any more; only time goes by.
+  for (; entries > 0 && epochs < 200;) {
+    watermark(119 + epochs)
+    const chain = await store.snapshot(cp(++epochs))
+    await store.folded()
+    entries = chain.length === 1 && epochs > 2 ? chain[0]!.entries : entries
+  }
+  expect(entries).toBe(0)
+  await store.close()
+})

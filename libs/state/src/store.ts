@@ -17,6 +17,7 @@ import { ownerOfEntry, type KeyedState, type SegmentRef, type StateStore, type S
 import { keyGroupOf, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { brokenChain } from './damage.ts'
+import { HotBudget } from './hot-budget.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
 import { pack, stateId, stateNames, unpack } from './pack.ts'
 import { openSegment, readWhole, type OpenSegment } from './segment-reader.ts'
@@ -43,6 +44,8 @@ export interface StateStoreOptions {
   readonly writer: string
   /** Clean values kept in memory over all states; changed ones and windows are kept besides. */
   readonly hotEntriesMax: number
+  /** And their bytes, as they are stored. */
+  readonly hotBytesMax?: number
   /** Segments in a chain before it is folded. At four times as many, snapshots wait for the folding. */
   readonly chainLengthMax: number
   /** Bytes of the deltas over bytes of the base before a chain is folded. */
@@ -69,6 +72,9 @@ const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 /** Segments of a chain opened before their turn. */
 const SEGMENTS_AHEAD = 4
 const CHAIN_LENGTH_HARD = 4
+export const HOT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
+/** Rows looked at for stale ones behind each snapshot; a folding looks at all. */
+const LOOK_ROWS_MAX = 10_000
 
 export async function openStateStore(options: StateStoreOptions, deps: StateStoreDeps): Promise<LevelStateStore> {
   await rm(options.dir, { recursive: true, force: true })
@@ -97,10 +103,17 @@ export class LevelStateStore implements StateStore {
   #folding: Promise<void> | null = null
   #foldFailure: unknown = null
   #closing = false
+  readonly #budget: HotBudget
+  /** Where the look for stale rows goes on: which range of rows, and behind which of them. */
+  #look: { range: number; after: string | null } = { range: 0, after: null }
 
   constructor(options: StateStoreOptions, deps: StateStoreDeps & { db: Db }) {
     this.#options = options
     this.#deps = deps
+    const { hotEntriesMax: entriesMax, hotBytesMax: bytesMax = HOT_BYTES_MAX_DEFAULT } = options
+    this.#budget = new HotBudget({ entriesMax, bytesMax }, () => {
+      for (const table of this.#byNumber) table.rotate()
+    })
     this.#migrations = new Migrations((uid, state) => options.schemas?.(uid, state) ?? null)
   }
 
@@ -246,7 +259,7 @@ export class LevelStateStore implements StateStore {
       table.dirty = new Map()
     }
     const stored = this.#turn.then(() => this.#store(checkpoint, layers))
-    this.#turn = stored.catch(() => {})
+    this.#turn = stored.then(() => this.#lookForStale()).catch(() => {})
     return stored
   }
 
@@ -300,7 +313,7 @@ export class LevelStateStore implements StateStore {
           const at = dbKey(group, table.number, namespace, key)
           if (packed === null) batch.del(at)
           else batch.put(at, packed)
-          if (namespace === 0) table.settle(key, value)
+          if (namespace === 0) table.settle(key, value, packed?.length ?? 0)
           if (answer) {
             const row: DeltaRow = { id: table.id, namespace, key, packed, change }
             const rows = groups.get(group)
@@ -352,8 +365,10 @@ export class LevelStateStore implements StateStore {
         if (some.length === 0) return
         if (background && this.#closing) throw new Error('the store closes')
         for (const [at, packed] of some) {
-          const { group, table, namespace, key } = parsedKey(at)
-          if (writer.add(group, this.#byNumber[table]!.id, namespace, key, VALUE, packed)) await writer.flush()
+          const { group, table: number, namespace, key } = parsedKey(at)
+          const table = this.#byNumber[number]!
+          if (namespace === 0 && table.looksForStale) table.met(key, packed)
+          if (writer.add(group, table.id, namespace, key, VALUE, packed)) await writer.flush()
         }
       }
     } finally {
@@ -392,6 +407,41 @@ export class LevelStateStore implements StateStore {
     if (this.#foldFailure !== null) throw this.#foldFailure
   }
 
+  // ---- stale rows ---------------------------------------------------------------------------------------------------
+
+  /** Goes on through the rows of states that ask for stale ones, one stretch at a time, once round at most. */
+  async #lookForStale(): Promise<void> {
+    const asking = this.#byNumber.filter((table) => table.looksForStale)
+    const ranges = asking.flatMap((table) => this.#groupsOf(table).map((group) => ({ table, group })))
+    let rows = LOOK_ROWS_MAX
+    for (let visited = 0; visited < ranges.length && rows > 0 && !this.#closing; visited++) {
+      const { table, group } = ranges[this.#look.range % ranges.length]!
+      const from = dbPrefix(group, table.number, 0)
+      // A look begun in another range ends there: states come up one after the other.
+      const gt = this.#look.after?.startsWith(from) === true ? this.#look.after : from
+      const iterator = this.#deps.db.iterator({ gt, lt: `${from}~`, limit: rows })
+      try {
+        for (;;) {
+          const some = await iterator.nextv(ROWS_AT_ONCE)
+          if (some.length === 0) break
+          rows -= some.length
+          this.#look.after = some.at(-1)![0]
+          for (const [at, packed] of some) table.met(parsedKey(at).key, packed)
+        }
+      } finally {
+        await iterator.close()
+      }
+      if (rows > 0) this.#look = { range: (this.#look.range + 1) % ranges.length, after: null }
+    }
+  }
+
+  #groupsOf({ split }: Table<unknown>): readonly number[] {
+    if (split !== undefined) return [split]
+    const { keyGroups, maxParallelism } = this.#options
+    const { from, to } = { from: keyGroups.from, to: Math.min(keyGroups.to, maxParallelism) }
+    return Array.from({ length: Math.max(to - from, 0) }, (_, i) => from + i)
+  }
+
   // -------------------------------------------------------------------------------------------------------------------
 
   #groupOf(table: Table<unknown>, key: Key): number {
@@ -407,8 +457,8 @@ export class LevelStateStore implements StateStore {
   #table(id: string): Table<unknown> {
     let table = this.#tables.get(id)
     if (table === undefined) {
-      const { hotEntriesMax: hotMax, freeze } = this.#options
-      table = new Table<unknown>(id, this.#byNumber.length, { hotMax, freeze }, (t, key) =>
+      const { freeze } = this.#options
+      table = new Table<unknown>(id, this.#byNumber.length, { freeze }, this.#budget, (t, key) =>
         this.#deps.db.getSync(dbKey(this.#groupOf(t, key), t.number, 0, key)),
       )
       this.#tables.set(id, table)
@@ -462,7 +512,10 @@ function sum(before: unknown, op: Op, by: unknown): unknown {
  * halves of surrogate pairs survive.
  */
 const dbKey = (group: number, table: number, namespace: number, key: Key): string =>
-  `${group.toString(16).padStart(8, '0')}${table}:${namespace}:${typeof key === 'string' ? JSON.stringify(key) : key}`
+  dbPrefix(group, table, namespace) + (typeof key === 'string' ? JSON.stringify(key) : String(key))
+
+const dbPrefix = (group: number, table: number, namespace: number): string =>
+  `${group.toString(16).padStart(8, '0')}${table}:${namespace}:`
 
 function parsedKey(at: string): { group: number; table: number; namespace: number; key: Key } {
   const first = at.indexOf(':', 8)

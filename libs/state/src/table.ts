@@ -2,6 +2,7 @@
 import { isEntries, type KeyedState } from '@weir/dataflow'
 import { WeirError, asWeirError, type Key } from '@weir/model'
 import { deepFrozen } from './freeze.ts'
+import type { HotBudget } from './hot-budget.ts'
 import { stateNames, unpack } from './pack.ts'
 
 export const DELETED = Symbol('deleted')
@@ -22,9 +23,10 @@ export type Change = unknown
 /** Changes of one state since a barrier: namespace → key → change. */
 export type Layer = Map<number, Map<Key, Change>>
 
+/** More stale keys are met again on the next way. */
+const FOUND_MAX = 10_000
+
 export interface TableOptions {
-  /** Clean values kept. */
-  readonly hotMax: number
   /** Freeze stored values, so that a mutation throws where it happens. */
   readonly freeze: boolean
 }
@@ -39,14 +41,15 @@ export class Table<V> implements KeyedState<V> {
   readonly hasEntries: boolean
   readonly #stored: (key: Key) => Uint8Array | undefined
   readonly #options: TableOptions
+  readonly #budget: HotBudget
   dirty: Layer = new Map()
   frozen: Layer[] = []
-  /**
-   * Two generations, each of half the entries: a full one becomes the old one, whose end evicts by the thousands. (Taking
-   * the oldest key out of one Map costs a walk over all deleted ones before it.)
-   */
+  /** Two generations. (Taking the oldest key out of one Map costs a walk over all deleted ones before it.) */
   #hot = new Map<Key, V>()
   #cooling = new Map<Key, V>()
+  #staleBefore = Number.NEGATIVE_INFINITY
+  /** Keys of stale values that were met and not asked for yet. */
+  #found: Key[] = []
   /** Namespaces ≠ 0, wholly in memory. */
   readonly #windows = new Map<number, Map<Key, V>>()
 
@@ -54,6 +57,7 @@ export class Table<V> implements KeyedState<V> {
     id: string,
     number: number,
     options: TableOptions,
+    budget: HotBudget,
     stored: (table: Table<V>, key: Key) => Uint8Array | undefined,
   ) {
     this.id = id
@@ -62,6 +66,7 @@ export class Table<V> implements KeyedState<V> {
     this.split = split
     this.hasEntries = isEntries(name)
     this.#options = options
+    this.#budget = budget
     this.#stored = (key) => stored(this, key)
   }
 
@@ -74,7 +79,7 @@ export class Table<V> implements KeyedState<V> {
     const stored = this.#read(key)
     if (stored === undefined) return undefined
     const value = this.#frozen(unpack(stored) as V)
-    this.keep(key, value)
+    this.#keep(key, value, stored.length)
     return value
   }
 
@@ -109,6 +114,23 @@ export class Table<V> implements KeyedState<V> {
     this.#windows.delete(namespace)
   }
 
+  stale(before: number, max: number): Key[] {
+    this.#staleBefore = before
+    return this.#found.splice(0, max)
+  }
+
+  /** Is anybody asking? */
+  get looksForStale(): boolean {
+    return this.#staleBefore > Number.NEGATIVE_INFINITY
+  }
+
+  /** The store has met a row on its way. */
+  met(key: Key, packed: Uint8Array): void {
+    if (this.#found.length >= FOUND_MAX) return
+    const value = unpack(packed)
+    if (typeof value === 'number' && value < this.#staleBefore) this.#found.push(key)
+  }
+
   /** From a segment: a value of a namespace ≠ 0; undefined: deleted. */
   restored(key: Key, namespace: number, value: unknown): void {
     if (value !== undefined) return void this.#window(namespace).set(key, this.#frozen(value as V))
@@ -117,9 +139,15 @@ export class Table<V> implements KeyedState<V> {
   }
 
   /** What a change of a frozen layer leaves behind. The layer is still looked at first. */
-  settle(key: Key, value: unknown): void {
+  settle(key: Key, value: unknown, bytes: number): void {
     if (value === undefined) this.#forget(key)
-    else this.keep(key, value as V)
+    else this.#keep(key, value as V, bytes)
+  }
+
+  /** The older generation goes, the newer one becomes it. */
+  rotate(): void {
+    this.#cooling = this.#hot
+    this.#hot = new Map()
   }
 
   /** The layer is in the database now. */
@@ -127,11 +155,10 @@ export class Table<V> implements KeyedState<V> {
     this.frozen = this.frozen.filter((l) => l !== layer)
   }
 
-  keep(key: Key, value: V): void {
+  #keep(key: Key, value: V, bytes: number | null): void {
+    const before = this.#hot.size
     this.#hot.set(key, value)
-    if (this.#hot.size * 2 <= this.#options.hotMax) return
-    this.#cooling = this.#hot
-    this.#hot = new Map()
+    if (this.#hot.size > before) this.#budget.take(bytes)
   }
 
   #forget(key: Key): void {
@@ -143,7 +170,7 @@ export class Table<V> implements KeyedState<V> {
     const hot = this.#hot.get(key)
     if (hot !== undefined) return hot
     const cooling = this.#cooling.get(key)
-    if (cooling !== undefined) this.keep(key, cooling)
+    if (cooling !== undefined) this.#keep(key, cooling, null)
     return cooling
   }
 
