@@ -7,10 +7,14 @@ import { corrupt, missing } from './damage.ts'
 import { sha256 } from './pack.ts'
 import { MAGIC, decodeChunk, decodeIndex, type Row, type SegmentIndex } from './segment.ts'
 
-/** Objects up to this size are read in one piece; larger ones in pieces of about this size. */
-const READ_BYTES = 4 * 1024 * 1024
-/** Pieces asked for at once. */
-const READS_AHEAD = 4
+export interface Reading {
+  /** Objects up to this size are read in one piece; larger ones in pieces of about this size. */
+  readonly pieceBytes: number
+  /** Pieces asked for at once. */
+  readonly ahead: number
+}
+/** A restore wants everything, soon. */
+const RESTORE: Reading = { pieceBytes: 4 * 1024 * 1024, ahead: 4 }
 
 /** A segment whose index is verified; `chunks` may be read once. */
 export interface OpenSegment {
@@ -24,8 +28,10 @@ export async function openSegment(
   ref: SegmentRef & Required<Pick<SegmentRef, 'index'>>,
   objects: ObjectStore,
   range: KeyGroupRange,
+  reading = RESTORE,
 ): Promise<OpenSegment> {
-  const whole = ref.bytes <= READ_BYTES || objects.readRange === undefined ? await readWhole(ref, objects) : null
+  const whole =
+    ref.bytes <= reading.pieceBytes || objects.readRange === undefined ? await readWhole(ref, objects) : null
   const piece = async (from: number, to: number): Promise<Buffer> => {
     if (whole !== null) return whole.subarray(from, to)
     const bytes = await objects.readRange!(ref.key, from, to)
@@ -40,7 +46,7 @@ export async function openSegment(
     throw corrupt(ref.key, "its index's SHA-256 is not the one in the manifest")
   const index = decodeIndex(ref.key, tail)
   const wanted = index.chunks.filter(([first, last]) => first < range.to && last >= range.from)
-  return { index, chunks: () => rowsOf(ref.key, pieces(wanted), piece, range) }
+  return { index, chunks: () => rowsOf(ref.key, pieces(wanted, reading), piece, range, reading) }
 }
 
 /** Of any format. Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT` (invalid). */
@@ -59,12 +65,12 @@ export async function readWhole(ref: SegmentRef, objects: ObjectStore): Promise<
 type Chunk = SegmentIndex['chunks'][number]
 
 /** Chunks that lie side by side are read together. */
-function pieces(chunks: readonly Chunk[]): Chunk[][] {
+function pieces(chunks: readonly Chunk[], { pieceBytes }: Reading): Chunk[][] {
   const runs: Chunk[][] = []
   for (const chunk of chunks) {
     const run = runs.at(-1)
     const end = run === undefined ? -1 : run.at(-1)![2] + run.at(-1)![3]
-    if (run !== undefined && end === chunk[2] && end - run[0]![2] < READ_BYTES) run.push(chunk)
+    if (run !== undefined && end === chunk[2] && end - run[0]![2] < pieceBytes) run.push(chunk)
     else runs.push([chunk])
   }
   return runs
@@ -75,6 +81,7 @@ async function* rowsOf(
   runs: readonly Chunk[][],
   piece: (from: number, to: number) => Promise<Buffer>,
   range: KeyGroupRange,
+  { ahead }: Reading,
 ): AsyncGenerator<Iterable<Row>> {
   const reads: Promise<Buffer>[] = []
   const ask = (i: number): void => {
@@ -84,11 +91,11 @@ async function* rowsOf(
     reads[i] = piece(run[0]![2], at + bytes)
     reads[i].catch(() => {}) // thrown where it is awaited
   }
-  for (let i = 0; i < READS_AHEAD; i++) ask(i)
+  for (let i = 0; i < ahead; i++) ask(i)
   for (const [i, run] of runs.entries()) {
     const read = await reads[i]!
     delete reads[i]
-    ask(i + READS_AHEAD)
+    ask(i + ahead)
     for (const [first, last, at, length, digest] of run) {
       const from = at - run[0]![2]
       const chunk = read.subarray(from, from + length)

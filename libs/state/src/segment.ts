@@ -234,6 +234,12 @@ export function decodeIndex(objectKey: string, tail: Buffer): SegmentIndex {
   return unpack(zstdDecompressSync(tail.subarray(0, bytes))) as SegmentIndex
 }
 
+/** What a difference makes of the value it belongs to: whole numbers and bigints. */
+export function sum(before: unknown, op: Op, by: unknown): unknown {
+  const sign = op === PLUS ? 1 : -1
+  return typeof by === 'bigint' ? (before as bigint) + BigInt(sign) * by : (before as number) + sign * (by as number)
+}
+
 /** The same row object again and again. */
 export function* decodeChunk(chunk: Buffer): Generator<Row> {
   const bytes = zstdDecompressSync(chunk)

@@ -16,7 +16,7 @@ import type { ObjectStore } from '@weir/checkpoint'
 import { ownerOfEntry, type KeyedState, type SegmentRef, type StateStore, type StoredSchema } from '@weir/dataflow'
 import { keyGroupOf, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
-import { brokenChain } from './damage.ts'
+import { ChainVersions } from './chain-versions.ts'
 import { HotBudget } from './hot-budget.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
 import { pack, stateId, stateNames, unpack } from './pack.ts'
@@ -28,8 +28,8 @@ import {
   PLUS,
   SegmentWriter,
   VALUE,
+  sum,
   type Op,
-  type SegmentIndex,
   type SegmentUpload,
   type Versions,
 } from './segment.ts'
@@ -95,7 +95,7 @@ export class LevelStateStore implements StateStore {
   readonly #byNumber: Table<unknown>[] = []
   #chain: readonly SegmentRef[] = []
   /** By writer: of the state that the chain restores. */
-  readonly #versions = new Map<string, Map<string, number>>()
+  readonly #versions = new ChainVersions()
   readonly #migrations: Migrations
   /** An upload failed, or values were migrated: LevelDB is ahead of the chain, so the next segment is a base. */
   #baseNeeded = false
@@ -178,7 +178,7 @@ export class LevelStateStore implements StateStore {
   }
 
   async #restoreSegment(ref: SegmentRef, { index, chunks }: OpenSegment): Promise<void> {
-    this.#continues(ref, index)
+    this.#versions.continue(ref, index)
     const { db } = this.#deps
     const excluded = excludedBy(ref)
     const tables = index.states.map(([uid, name, split], i) => {
@@ -235,18 +235,6 @@ export class LevelStateStore implements StateStore {
     await batch.write()
   }
 
-  /** A base begins its writer's versions; a delta must continue exactly them. */
-  #continues(ref: SegmentRef, { writer, versions }: SegmentIndex): void {
-    let restored = this.#versions.get(writer)
-    if (restored === undefined || ref.kind === 'base')
-      this.#versions.set(writer, (restored = new Map<string, number>()))
-    for (const [operatorUid, from, to] of versions) {
-      const there = ref.kind === 'base' ? from : (restored.get(operatorUid) ?? 0)
-      if (there !== from) throw brokenChain(ref.key, { writer, operatorUid, continues: from, restored: there })
-      restored.set(operatorUid, to)
-    }
-  }
-
   // ---- snapshot -----------------------------------------------------------------------------------------------------
 
   snapshot(checkpoint: CheckpointId): Promise<readonly SegmentRef[]> {
@@ -287,7 +275,7 @@ export class LevelStateStore implements StateStore {
     const rows = await this.#flush(layers, !base)
     if (!base) await this.#room()
     const uids = new Set(layers.map(([table]) => stateNames(table.id)[0]))
-    const from = new Map(this.#versions.get(this.#options.writer))
+    const from = new Map(this.#versions.of(this.#options.writer))
     const to = new Map([...uids].map((uid) => [uid, (from.get(uid) ?? 0) + 1]))
     const ref = base
       ? await this.#write(checkpoint, 'base', 'written', new Map([...from, ...to]), (w) => this.#everything(w, false))
@@ -387,7 +375,7 @@ export class LevelStateStore implements StateStore {
     const due = this.#chain.length > chainLengthMax || bytes > base!.bytes * chainRatioMax
     if (!due || deltas.length === 0 || this.#folding !== null || this.#closing) return
     const covered = this.#chain
-    const versions = new Map(this.#versions.get(writer))
+    const versions = new Map(this.#versions.of(writer))
     this.#folding = this.#write(checkpoint, 'base', 'folded', versions, (w) => this.#everything(w, true))
       .then((folded) => {
         this.#foldFailure = null
@@ -500,11 +488,6 @@ function difference({ value, before }: Changed, packed: Uint8Array): readonly [O
   // The difference of two safe integers need not be one.
   if (typeof by === 'number' && !Number.isSafeInteger(by)) return [VALUE, packed]
   return plus ? [PLUS, pack(by)] : [MINUS, pack(-by)]
-}
-
-function sum(before: unknown, op: Op, by: unknown): unknown {
-  const sign = op === PLUS ? 1 : -1
-  return typeof by === 'bigint' ? (before as bigint) + BigInt(sign) * by : (before as number) + sign * (by as number)
 }
 
 /**

@@ -1,0 +1,2 @@
+export * from './state-reader.ts'
+export * from './state-diff.ts'
