@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `weir`: dev, submit, jobs, get, cancel, start, savepoint, stop, savepoints, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, submit, jobs, get, cancel, start, savepoint, stop, savepoints, state, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
@@ -7,6 +7,7 @@ import { bundleJob } from './bundle.ts'
 import { dev } from './dev.ts'
 import { dlq } from './dlq.ts'
 import { savepoints, takeSavepoint } from './savepoint.ts'
+import { state } from './state.ts'
 import { start, submit, type StartOptions } from './submit.ts'
 import { txn } from './txn.ts'
 import { needed, usage } from './usage.ts'
@@ -23,6 +24,12 @@ const USAGE = `weir – exactly-once stream processing
   weir stop JOB-ID NAME        stop a job with a savepoint: nothing that was read is outside of it
   weir savepoints [JOB-ID]     list savepoints
   weir savepoints delete JOB-ID NAME
+  weir state ls JOB-ID         operators, states, schema versions, keys and bytes of the last final epoch
+  weir state get JOB-ID OPERATOR STATE KEY
+  weir state diff JOB-ID EPOCH EPOCH
+                               keys that were added, changed, removed between two kept epochs
+  weir state check JOB-ID JOB.ts
+                               can this build go on from the job's state? Exit code 1: no
   weir dlq list JOB-ID         dead letters: records that could not be processed
   weir dlq replay JOB-ID ORIGIN… | --all
                                put them back where they were read, each once
@@ -34,9 +41,12 @@ const USAGE = `weir – exactly-once stream processing
   --set NAME=VALUE             parameter of the job file (repeatable)
   --id JOB-ID                  id of the job; default: its name
   --from FROM                  submit, start: EPOCH or savepoint NAME of the id, JOB@EPOCH, JOB/NAME, URL of a folder
-  --allow-dropped-state UID    submit, start: state that the job has no operator for any more (repeatable)
+  --allow-dropped-state UID    submit, start, state check: state that the job has no operator for any more (repeatable)
   --accept-repeated-output     submit, start: output behind an older epoch is written again
-  --limit N                    dlq list: how many; default 100
+  --limit N                    dlq list, state diff (changes per state): how many; default 100
+  --at EPOCH|SAVEPOINT         state: another kept epoch, or a savepoint
+  --no-count                   state ls: without the numbers of keys, which cost a look at everything
+  --split N                    state get: of state that is kept per split
   --kafka HOST:PORT,…          verify: brokers; default: WEIR_KAFKA_BROKERS
   --receipts TOPIC             verify: topic of the receipts; default: JOB-ID.receipts
   --shared TOPIC               verify: others write to it too (repeatable)
@@ -60,6 +70,9 @@ async function main(): Promise<number> {
       shared: { type: 'string', multiple: true, default: [] },
       all: { type: 'boolean', default: false },
       limit: { type: 'string', default: '100' },
+      at: { type: 'string', default: '' },
+      split: { type: 'string' },
+      'no-count': { type: 'boolean', default: false },
       'no-wait': { type: 'boolean', default: false },
       'job-manager': { type: 'string' },
       token: { type: 'string' },
@@ -136,6 +149,16 @@ async function main(): Promise<number> {
           { verb: argument, jobId: object, origins: others, all: values.all, limit: positive(values.limit) },
           print,
         )
+      case 'state': {
+        const { at, split, 'allow-dropped-state': dropped } = values
+        const count = !values['no-count']
+        const [limit, params] = [positive(values.limit), parameters(values.set)]
+        return await state(
+          client,
+          { verb: argument, args: [object, ...others], at, split, dropped, count, limit, params },
+          print,
+        )
+      }
       case 'txn':
         return await txn(client, { verb: argument, object }, print)
       default:

@@ -4,10 +4,11 @@ import { Controller, Inject } from '@nestjs/common'
 import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
 import type { DeadLetter } from '@weir/dataflow'
 import type { JobView, LedgerEntry, SavepointView } from '@weir/job'
-import { jobId } from '@weir/model'
+import { jobId, type JobId } from '@weir/model'
 import type { jobs } from '@weir/proto'
 import { toServiceError, type FleetCall } from '@weir/wire'
 import { BUNDLE_BYTES_MAX, tooLarge, type JobManager } from './job-manager.ts'
+import type { StoredStates } from './stored-states.ts'
 
 export const JOB_MANAGER = Symbol('job-manager')
 
@@ -141,6 +142,23 @@ export class GrpcController {
     })
   }
 
+  @GrpcMethod('Jobs', 'checkStart')
+  checkStart(request: jobs.CheckStartRequest, metadata: Metadata): Promise<jobs.CheckStartResponse> {
+    return this.#answer(metadata, async () => {
+      const { allowDroppedState = [] } = request
+      const { label, problems, notes } = await this.#manager.check({ ...request, allowDroppedState })
+      return { label, notes: [...notes], problems: problems.map(({ uid = '', ...problem }) => ({ ...problem, uid })) }
+    })
+  }
+
+  @GrpcMethod('Jobs', 'readState')
+  readState({ jobId: id, at, what }: jobs.ReadStateRequest, metadata: Metadata): Promise<jobs.StateAnswer> {
+    return this.#answer(metadata, async () => {
+      const { state } = await this.#manager.term()
+      return { body: JSON.stringify(await read(state, jobId(id), at, what)) }
+    })
+  }
+
   async #answer<T>(metadata: Metadata, call: () => Promise<T>): Promise<T> {
     try {
       this.#manager.authorize(tokenOf(metadata))
@@ -148,6 +166,19 @@ export class GrpcController {
     } catch (error) {
       throw new RpcException(toServiceError(error))
     }
+  }
+}
+
+function read(state: StoredStates, id: JobId, at: string, what: jobs.ReadStateRequest['what']): Promise<object> {
+  switch (what?.$case) {
+    case 'key': {
+      const { operator, state: name, key, split } = what.value
+      return state.get(id, at, { operatorUid: operator, name }, key, split ?? null)
+    }
+    case 'diff':
+      return state.diff(id, at, what.value.after, what.value.limit)
+    default:
+      return state.overview(id, at, what?.value.count ?? false)
   }
 }
 

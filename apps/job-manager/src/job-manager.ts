@@ -7,6 +7,7 @@ import type { JobSample, Logger, Metrics } from '@weir/telemetry'
 import { FLEET_DEFAULTS, FleetServer, checkToken, type FleetCall, type Standing } from '@weir/wire'
 import type { JobManagerConfig } from './config.ts'
 import { noArbiter, type Metadata } from './metadata.ts'
+import type { StartCheck } from './starts.ts'
 import { Term } from './term.ts'
 
 export const BUNDLE_BYTES_MAX = 32 << 20
@@ -24,6 +25,8 @@ export interface SubmitWish {
   readonly allowDroppedState: readonly string[]
   readonly acceptRepeatedOutput: boolean
 }
+
+export type CheckWish = Pick<SubmitWish, 'bundleDigest' | 'graphHash' | 'plan' | 'from' | 'allowDroppedState'>
 
 export class JobManager {
   readonly #config: JobManagerConfig
@@ -192,6 +195,15 @@ export class JobManager {
     const { from, allowDroppedState, acceptRepeatedOutput } = wish
     const start = from === '' ? null : { from, droppedState: allowDroppedState, repeatedOutput: acceptRepeatedOutput }
     return { jobId: record.jobId, notes: await term.submit(record, start) }
+  }
+
+  /** Throws `PLAN_INVALID`, `SETTINGS_INVALID` (invalid), and as `Starts.checked`. */
+  async check(wish: CheckWish): Promise<StartCheck> {
+    const plan = parsePlan(wish.plan)
+    validateSettings(plan.settings)
+    const { graphHash, allowDroppedState, from } = wish
+    const target = { plan, graphHash, bundleDigest: digest(wish.bundleDigest) }
+    return (await this.term()).check(from, target, allowDroppedState)
   }
 
   async #standing(): Promise<Standing> {

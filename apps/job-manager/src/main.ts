@@ -31,6 +31,9 @@ class AppModule {
   }
 }
 
+/** Characters of one part of a path: keys of state are parts. */
+const PATH_PART_MAX = 4_096
+
 /** Addresses are announced at the election, so ports must be known before anything listens. Throws `PORT_IN_USE`. */
 function reservePort(host: string, wanted: number, variable: string): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -61,7 +64,8 @@ try {
   const embedded = config.mode === 'embedded' ? await openEmbeddedLog(config.dataDir, log) : null
   const metrics = new Metrics('job-manager')
   const manager = new JobManager(config, metadata, { grpcAddress: grpc, restAddress: http }, log, metrics)
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(manager, metrics), new FastifyAdapter(), {
+  const adapter = new FastifyAdapter({ routerOptions: { maxParamLength: PATH_PART_MAX } })
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(manager, metrics), adapter, {
     logger: false,
     abortOnError: false,
   })

@@ -24,10 +24,11 @@ const failed = async (): Promise<EndedJob> => {
   const j = await ended({ state: 'FAILED' }, plan)
   return { ...j, record: { ...j.record, ended: { ...j.record.ended!, kept: j.refs.toReversed() } } }
 }
-const startsOf = ({ record, stores }: EndedJob): Starts =>
+const startsOf = ({ record, stores, refs }: EndedJob): Starts =>
   new Starts({
     ...{ stores, clock: systemClock, signal: new AbortController().signal, running: () => null },
     ended: (id) => (id === record.jobId ? record : null),
+    finalEpoch: async () => refs.at(-1)!,
   })
 const wish = (from: string, repeatedOutput = false): StartWish => ({ from, droppedState: [], repeatedOutput })
 const again = ({ record }: EndedJob, id = record.jobId) => ({ ...record, jobId: id, submittedAt: 9, ended: null })
@@ -45,6 +46,30 @@ test('the newest epoch is gone on from under the same id: no object is copied, s
       { segments: [{ stage: 1, chain: [{ key: segment(3) }] }], sinks: { out: { sequence: 3, handles: [] } } },
     ],
   })
+  await j.close()
+})
+
+test('a check tells what a start would, output aside, and starts nothing', async () => {
+  const j = await failed()
+  const { record } = j
+  const build = (version: number, since = 1): PlanSummary => ({
+    ...plan,
+    nodes: plan.nodes.map((node) =>
+      node.states === undefined
+        ? node
+        : { ...node, states: [{ name: 'acc', schema: { name: 'sum', version, since } }] },
+    ),
+  })
+  const checked = (from: string, to: PlanSummary) => startsOf(j).checked(from, { ...record, plan: to }, [])
+  expect(await checked('j', build(2))).toEqual({
+    ...{ label: 'epoch 3 of job j', problems: [] },
+    notes: ['state "acc" of "sum" is migrated from version 1 to 2'],
+  })
+  expect(await checked('j@3', build(2, 2))).toMatchObject({
+    problems: [{ code: 'STATE_MIGRATION_MISSING', uid: 'sum' }],
+  })
+  await expect(checked('j/none', plan)).rejects.toMatchObject({ code: 'SAVEPOINT_UNKNOWN' })
+  await expect(checked('other', plan)).rejects.toMatchObject({ code: 'JOB_UNKNOWN' })
   await j.close()
 })
 

@@ -23,6 +23,8 @@ import {
   type OutputStanding,
   type SinkOutcome,
   type StartPoint,
+  type StartProblem,
+  type StartTarget,
 } from '@weir/job'
 import { copyObject, eachOf, importedKey, readSavepoint, type Patience } from '@weir/metadata'
 import { WeirError, jobId, type CheckpointId, type Clock, type Digest, type Epoch, type JobId } from '@weir/model'
@@ -46,6 +48,15 @@ type StartSource =
       readonly label: string
     }
 
+/** What a build would be told. */
+export interface StartCheck {
+  /** What was looked at. */
+  readonly label: string
+  /** Empty: it can go on. */
+  readonly problems: readonly StartProblem[]
+  readonly notes: readonly string[]
+}
+
 /** `JobRecord.from`. JSON. */
 export interface JobStart {
   readonly source: StartSource
@@ -63,6 +74,8 @@ export interface StartsDeps {
   running(jobId: JobId): JobMaster | null
   /** Null: the job has not ended, or there is none. */
   ended(jobId: JobId): JobRecord | null
+  /** Of a job that runs or has ended; `at` empty: the last one. Throws `STATE_NONE`, `STATE_EPOCH_UNKNOWN` (invalid). */
+  finalEpoch(jobId: JobId, at: string): Promise<ManifestRef>
 }
 
 /** An outage of an object store that a start waits out, ms. */
@@ -96,6 +109,41 @@ export class Starts {
     const after = before === null ? (0 as Epoch) : (output?.published ?? (0 as Epoch))
     const from: JobStart = { source, dropped, notes: [...notes, ...(elsewhere ? [warning] : [])], after }
     return { ...record, from }
+  }
+
+  /**
+   * What `judged` would say of the state, output aside; starts nothing. `from` may also be a JOB, and JOB@EPOCH of one that
+   * runs: its final epochs are looked at. Throws as `judged`, but for `START_REFUSED`.
+   */
+  async checked(
+    from: string,
+    target: Omit<StartTarget, 'jobId'>,
+    droppedState: readonly string[],
+  ): Promise<StartCheck> {
+    const [, of, epoch = ''] = /^([a-z0-9][a-z0-9-]{0,62})(?:@(\d{1,15}))?$/.exec(from) ?? []
+    const point =
+      of === undefined
+        ? (await this.#load(await this.#sourceOf(from, '' as JobId))).point
+        : await this.#final(jobId(of), epoch)
+    const { label, jobId: owner } = point
+    try {
+      const { notes } = judgeStart(point, { ...target, jobId: owner }, { droppedState, repeatedOutput: true }, null)
+      return { label, problems: [], notes }
+    } catch (error) {
+      if (!(error instanceof WeirError) || error.code !== 'START_REFUSED') throw error
+      return { label, problems: error.facts['problems'] as StartProblem[], notes: [] }
+    }
+  }
+
+  /** A job's final epoch, whether it runs or not. */
+  async #final(of: JobId, at: string): Promise<StartPoint> {
+    const about = this.#deps.running(of)?.spec ?? this.#deps.ended(of)
+    if (about === null) throw notEnded(of, false)
+    const plan = about.plan as PlanSummary
+    const ref = await this.#deps.finalEpoch(of, at)
+    const manifest = await this.#deps.stores.checkpoints(of, plan.settings.arbiter).readManifest(ref)
+    const { graphHash, bundleDigest } = about
+    return { ...manifest, label: `epoch ${ref.epoch} of job ${of}`, stopped: false, plan, graphHash, bundleDigest }
   }
 
   /** For the JobMaster; null: the job was not started from anything. */

@@ -33,7 +33,8 @@ import { DeadLetters } from './dead-letters.ts'
 import { FleetJanitor } from './fleet-janitor.ts'
 import { Ledger } from './ledger.ts'
 import { Sweeper } from './sweeper.ts'
-import { Starts, type JobStart, type StartWish } from './starts.ts'
+import { Starts, type JobStart, type StartCheck, type StartWish } from './starts.ts'
+import { StoredStates } from './stored-states.ts'
 
 export interface TermDeps {
   readonly leadership: Leadership
@@ -59,6 +60,7 @@ export class Term {
   readonly #sweeper: Sweeper
   /** By jobs that have ended in this term: numbers that no later run under the id may use. */
   readonly #used = new Map<JobId, UsedNumbers>()
+  readonly state: StoredStates
   readonly #masters = new Map<JobId, JobMaster>()
   /** Jobs that have ended, with their last view where this term saw it. */
   readonly #records = new Map<JobId, { record: JobRecord; view: JobView | null }>()
@@ -69,12 +71,22 @@ export class Term {
     const { leadership, stores, fleet, clock, random } = deps
     const janitor = new FleetJanitor(fleet)
     this.deadLetters = new DeadLetters({ janitor, random, planOf: (jobId) => this.#planOf(jobId) })
+    this.state = new StoredStates({
+      stores,
+      running: (jobId) => {
+        const view = this.get(jobId)
+        return this.#masters.has(jobId) ? view : null
+      },
+      ended: (jobId) => this.#records.get(jobId)!.record,
+      planOf: (jobId) => this.#planOf(jobId),
+    })
     this.#starts = new Starts({
       stores,
       clock,
       signal: leadership.signal,
       running: (jobId) => this.#masters.get(jobId) ?? null,
       ended: (jobId) => this.#records.get(jobId)?.record ?? null,
+      finalEpoch: (jobId, at) => this.state.finalEpoch(jobId, at),
     })
     this.#sweeper = new Sweeper(
       { leaseTtlMs: LEASE_SECONDS_MAX * 1_000 },
@@ -138,6 +150,11 @@ export class Term {
     await this.#create(wanted)
     this.#start(wanted)
     return []
+  }
+
+  /** Can a build go on from what is stored? Throws as `Starts.checked`. */
+  check(...wish: Parameters<Starts['checked']>): Promise<StartCheck> {
+    return this.#starts.checked(...wish)
   }
 
   /** An ended job with the bundle it had. Throws as `submit`, `JOB_UNKNOWN`, `JOB_EXISTS` (it has not ended; invalid). */

@@ -28,6 +28,21 @@ function write(value: unknown, path: string): string {
   throw notCanonical(path, typeof value)
 }
 
+/** Values of state may be more than JSON; where they are compared or shown, anything else becomes a tagged text. */
+export function plain(value: unknown): unknown {
+  if (value === undefined) return null
+  if (typeof value === 'bigint') return { $bigint: String(value) }
+  if (typeof value === 'number') return Number.isFinite(value) ? value : { $number: String(value) }
+  if (typeof value === 'function' || typeof value === 'symbol') return { $type: typeof value }
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(plain)
+  if (value instanceof Date) return { $date: value.getTime() }
+  if (value instanceof Map) return { $map: [...value].map(([k, v]) => [plain(k), plain(v)]) }
+  if (value instanceof Set) return { $set: [...value].map(plain) }
+  if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('hex') }
+  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)]))
+}
+
 const notCanonical = (path: string, got: string): WeirError =>
   new WeirError(
     { code: 'NOT_CANONICAL', kind: 'invalid', path, got },

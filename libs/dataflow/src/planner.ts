@@ -9,7 +9,7 @@
  * keyedBySource stays in its source's stage.
  */
 import { WeirError, isJobId } from '@weir/model'
-import { canonicalJson } from './canonical.ts'
+import { canonicalJson, plain } from './canonical.ts'
 import { checkContinuousScope } from './continuous-scope.ts'
 import type {
   ConnectorDescriptor,
@@ -375,20 +375,6 @@ function configOf(node: GraphNode): unknown {
     case 'sink':
       return { descriptor: node.descriptor }
   }
-}
-
-/** Accumulators may be more than JSON; here they are only compared and shown, so anything else becomes a tagged text. */
-function plain(value: unknown): unknown {
-  if (value === undefined) return null
-  if (typeof value === 'bigint') return { $bigint: String(value) }
-  if (typeof value === 'number') return Number.isFinite(value) ? value : { $number: String(value) }
-  if (typeof value === 'function' || typeof value === 'symbol') return { $type: typeof value }
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(plain)
-  if (value instanceof Date) return { $date: value.getTime() }
-  if (value instanceof Map) return { $map: [...value].map(([k, v]) => [plain(k), plain(v)]) }
-  if (value instanceof Set) return { $set: [...value].map(plain) }
-  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)]))
 }
 
 const refused = (code: string, facts: Record<string, unknown>, text: readonly string[]): WeirError =>

@@ -15,6 +15,7 @@
 import { withKeys, type SinkSnapshot, type StoredSegment, type SubtaskSnapshot } from '@weir/checkpoint'
 import type { PlanSummary } from '@weir/dataflow'
 import { WeirError, type Digest, type Epoch, type JobId } from '@weir/model'
+import { judgeSchemas } from './start-schemas.ts'
 
 /** What is started from. */
 export interface StartPoint {
@@ -94,6 +95,9 @@ export function judgeStart(
     })
   }
   problems.push(...changed(from.plan, to.plan))
+  const schemas = judgeSchemas(from.subtasks, from.plan, to.plan)
+  problems.push(...schemas.problems)
+  notes.push(...schemas.notes)
   for (const what of dropped) {
     if (accepted.droppedState.some((name) => name === what || what.startsWith(`${name}/`))) {
       notes.push(`state of "${what}" is dropped`)

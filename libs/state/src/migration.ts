@@ -2,7 +2,16 @@
  * From the version a state is stored as to the one a build knows, value by value. It happens at the end of a restore: a
  * chain is of one version (the snapshot after a migration begins a new chain), so its differences are added up first.
  */
-import { isThenable, knownOf, schemaRefused, type StateSchema, type StoredSchema } from '@weir/dataflow'
+import {
+  isEntries,
+  isThenable,
+  knownOf,
+  ownerOfEntry,
+  restOfEntry,
+  schemaRefused,
+  type StateSchema,
+  type StoredSchema,
+} from '@weir/dataflow'
 import { WeirError, type Key } from '@weir/model'
 import { corrupt } from './damage.ts'
 import { stateNames } from './pack.ts'
@@ -87,8 +96,9 @@ function whatThrew(error: unknown): string {
   return frame === undefined ? error.name : `${error.name} ${frame.trim()}`
 }
 
-function failed({ operatorUid, state, group, key }: Place, version: number, what: string): WeirError {
-  const facts = { operatorUid, state, keyGroup: group, key, version }
+function failed({ operatorUid, state, group, key: row }: Place, version: number, what: string): WeirError {
+  const [key, entry] = isEntries(state) ? [ownerOfEntry(String(row)), restOfEntry(String(row))] : [row, undefined]
+  const facts = { operatorUid, state, keyGroup: group, key, ...(entry !== undefined && { entry }), version }
   return new WeirError(
     { code: 'STATE_MIGRATION_FAILED', kind: 'invalid', ...facts },
     `state "${state}" of operator "${operatorUid}" cannot be migrated: for key ${JSON.stringify(key)} in key group ${group} the step from ` +

@@ -62,6 +62,13 @@ export async function readWhole(ref: SegmentRef, objects: ObjectStore): Promise<
   return bytes
 }
 
+/** Says of a state in the segment that its rows count for nothing. */
+export function excludedBy({ without }: SegmentRef): (operatorUid: string, name: string) => boolean {
+  if (without === undefined) return () => false
+  const names = new Set(without)
+  return (operatorUid, name) => names.has(operatorUid) || names.has(`${operatorUid}/${name}`)
+}
+
 type Chunk = SegmentIndex['chunks'][number]
 
 /** Chunks that lie side by side are read together. */

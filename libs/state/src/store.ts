@@ -20,7 +20,7 @@ import { ChainVersions } from './chain-versions.ts'
 import { HotBudget } from './hot-budget.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
 import { pack, stateId, stateNames, unpack } from './pack.ts'
-import { openSegment, readWhole, type OpenSegment } from './segment-reader.ts'
+import { excludedBy, openSegment, readWhole, type OpenSegment } from './segment-reader.ts'
 import { decodeSegment1 } from './segment-1.ts'
 import {
   DELETE,
@@ -510,10 +510,4 @@ function parsedKey(at: string): { group: number; table: number; namespace: numbe
     namespace: Number(at.slice(first + 1, second)),
     key: text.startsWith('"') ? (JSON.parse(text) as string) : Number(text),
   }
-}
-
-function excludedBy({ without }: SegmentRef): (operatorUid: string, name: string) => boolean {
-  if (without === undefined) return () => false
-  const names = new Set(without)
-  return (operatorUid, name) => names.has(operatorUid) || names.has(`${operatorUid}/${name}`)
 }

@@ -96,6 +96,19 @@ export class JobsClient {
     )
   }
 
+  /** The JSON that REST answers, see apps/job-manager/src/stored-states.ts. `at`: an epoch, a savepoint; empty: the last final epoch. */
+  async readState(jobId: string, at: string, what: NonNullable<jobs.ReadStateRequest['what']>): Promise<unknown> {
+    const answer = await this.#ask((c, reply: Reply<jobs.StateAnswer>) =>
+      c.readState({ jobId, at, what }, this.#metadata, slow(), reply),
+    )
+    return JSON.parse(answer.body)
+  }
+
+  /** Can a build go on from what is stored? Starts nothing. */
+  checkStart(request: jobs.CheckStartRequest): Promise<jobs.CheckStartResponse> {
+    return this.#ask((c, reply: Reply<jobs.CheckStartResponse>) => c.checkStart(request, this.#metadata, slow(), reply))
+  }
+
   decideTransaction(transactionalId: string, decision: 'commit' | 'abort'): Promise<jobs.TransactionView> {
     const request = { transactionalId, commit: decision === 'commit' }
     return this.#ask((c, reply: Reply<jobs.TransactionView>) =>

@@ -8,7 +8,7 @@ import type { KeyGroupRange } from '@weir/model'
 import { setImmediate as yieldTurn } from 'node:timers/promises'
 import { ChainVersions } from '../chain-versions.ts'
 import { pack, stateId, unpack } from '../pack.ts'
-import { openSegment, readWhole, type Reading } from '../segment-reader.ts'
+import { excludedBy, openSegment, readWhole, type Reading } from '../segment-reader.ts'
 import { decodeSegment1 } from '../segment-1.ts'
 import { DELETE, VALUE, sum, type Row } from '../segment.ts'
 
@@ -22,8 +22,8 @@ export interface RowState {
   readonly name: string
   readonly split: number | null
   readonly schema: StoredSchema | null
-  /** Index of the segment among those walked. */
-  readonly segment: number
+  /** Its rows count for nothing: whoever was started from it has given the state up. */
+  readonly excluded: boolean
 }
 
 /** `row` is the same object every time, its value a view. */
@@ -46,7 +46,7 @@ export async function* groupsOf(
 ): AsyncGenerator<GroupRows> {
   const versions = new ChainVersions()
   const cursors: Cursor[] = []
-  for (const [i, ref] of chain.entries()) cursors.push(await cursorAt(i, ref, objects, range, versions))
+  for (const ref of chain) cursors.push(await cursorAt(ref, objects, range, versions))
   await Promise.all(cursors.map((cursor) => cursor.advance()))
   let unyielded = 0
   for (;;) {
@@ -55,7 +55,8 @@ export async function* groupsOf(
     const visit = async (call: Visit): Promise<void> => {
       for (const cursor of cursors) {
         while (cursor.row?.group === group) {
-          call(cursor.row, cursor.states[cursor.row.state]!)
+          const state = cursor.states[cursor.row.state]!
+          if (!state.excluded) call(cursor.row, state)
           if (++unyielded % ROWS_AT_ONCE === 0) await yieldTurn()
           if (!cursor.step()) await cursor.advance()
         }
@@ -68,31 +69,34 @@ export async function* groupsOf(
 
 /** Which states a segment holds, without its rows. */
 export async function statesOfSegment(ref: SegmentRef, objects: ObjectStore): Promise<readonly RowState[]> {
-  return (await cursorAt(0, ref, objects, { from: 0, to: 0 }, null)).states
+  const { states } = await cursorAt(ref, objects, { from: 0, to: 0 }, null)
+  return states.filter(({ excluded }) => !excluded)
 }
 
 async function cursorAt(
-  segment: number,
   ref: SegmentRef,
   objects: ObjectStore,
   range: KeyGroupRange,
   versions: ChainVersions | null,
 ): Promise<Cursor> {
-  if (ref.index === undefined) return format1(segment, ref, await readWhole(ref, objects), range)
+  if (ref.index === undefined) return format1(ref, await readWhole(ref, objects), range)
   const { index, chunks } = await openSegment({ ...ref, index: ref.index }, objects, range, READING)
   versions?.continue(ref, index)
+  const isExcluded = excludedBy(ref)
   const states = index.states.map(([operatorUid, name, split = null], i): RowState => {
     const schema = index.schemas?.[i] ?? null
-    return { operatorUid, name, split, segment, schema: schema && { name: schema[0], version: schema[1] } }
+    const excluded = isExcluded(operatorUid, name)
+    return { operatorUid, name, split, excluded, schema: schema && { name: schema[0], version: schema[1] } }
   })
   return new Cursor(states, chunks())
 }
 
 /** A segment that has no ranges. */
-function format1(segment: number, ref: SegmentRef, bytes: Buffer, range: KeyGroupRange): Cursor {
+function format1(ref: SegmentRef, bytes: Buffer, range: KeyGroupRange): Cursor {
   const numbers = new Map<string, number>()
   const states: RowState[] = []
   const rows: Row[] = []
+  const isExcluded = excludedBy(ref)
   // All states are to be known, also where no row of theirs is wanted.
   for (const entry of decodeSegment1(bytes, ref.key, { from: 0, to: Infinity })) {
     const { group, operatorUid, name, split, namespace, key, value } = entry
@@ -100,7 +104,8 @@ function format1(segment: number, ref: SegmentRef, bytes: Buffer, range: KeyGrou
     let state = numbers.get(id)
     if (state === undefined) {
       numbers.set(id, (state = states.length))
-      states.push({ operatorUid, name, split: split ?? null, schema: null, segment })
+      const excluded = isExcluded(operatorUid, name)
+      states.push({ operatorUid, name, split: split ?? null, schema: null, excluded })
     }
     if (group < range.from || group >= range.to) continue
     const [op, packed] = value === undefined ? ([DELETE, NOTHING] as const) : ([VALUE, pack(value)] as const)

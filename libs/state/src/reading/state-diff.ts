@@ -1,4 +1,5 @@
 /** What two stored states have that the other has not, group after group. */
+import { isEntries, ownerOfEntry, restOfEntry } from '@weir/dataflow'
 import { unpack } from '../pack.ts'
 import { applied, type GroupRows } from './groups.ts'
 import type { StateReader } from './state-reader.ts'
@@ -7,6 +8,8 @@ import type { Key } from '@weir/model'
 export interface StateChange {
   readonly change: 'added' | 'changed' | 'removed'
   readonly key: Key
+  /** Of a state with several rows per key. */
+  readonly entry: Key | null
   readonly namespace: number
   readonly keyGroup: number
   readonly split: number | null
@@ -38,7 +41,9 @@ export async function diffStates(before: StateReader, after: StateReader, limit:
     if (state === undefined)
       found.set(id, (state = { operatorUid, name, added: 0, changed: 0, removed: 0, changes: [] }))
     state[change]++
-    if (state.changes.length < limit) state.changes.push({ change, key, namespace, keyGroup: group, split, ...values })
+    if (state.changes.length >= limit) return
+    const [owner, row] = isEntries(name) ? [ownerOfEntry(String(key)), restOfEntry(String(key))] : [key, null]
+    state.changes.push({ change, key: owner, entry: row, namespace, keyGroup: group, split, ...values })
   }
   for (const stage of new Set([...before.chains(), ...after.chains()].map((chain) => chain.stage))) {
     const [a, b] = [before.groups(stage, null), after.groups(stage, null)]

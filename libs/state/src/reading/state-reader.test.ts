@@ -1,4 +1,4 @@
-import { stateSchema, type SegmentRef, type StateSchema } from '@weir/dataflow'
+import { entryKey, entryPrefix, stateSchema, type SegmentRef, type StateSchema } from '@weir/dataflow'
 import { keyGroupOf, keyGroupRange, operatorUid, subtask, type Key } from '@weir/model'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -91,13 +91,72 @@ test('states are listed with their schema without reading a segment; those of ol
   const chain = await store.snapshot(cp(1))
   await store.close()
   const expected = [
-    { operatorUid: 'per-10s', name: 'window', stage: 1, schema: null, keys: null },
-    { operatorUid: 'sum', name: 'acc', stage: 1, schema: { name: 'balance', version: 3 }, keys: null },
+    { operatorUid: 'per-10s', name: 'window', stage: 1, schema: null, bySplit: false, keys: null },
+    { operatorUid: 'sum', name: 'acc', stage: 1, schema: { name: 'balance', version: 3 }, bySplit: false, keys: null },
   ]
   expect(await readerOf(new MemoryObjects(), chain).states()).toEqual(expected)
   const { states: _, ...silent } = chain[0]!
   expect(await readerOf(objects, [silent]).states()).toEqual(expected)
   expect(readerOf(objects, chain).chains()).toEqual([{ subtask: 0, stage: 1, segments: 1, bytes: chain[0]!.bytes }])
+})
+
+test('state that was given up at a start is not shown', async () => {
+  const objects = new MemoryObjects()
+  const store = await openStore(objects)
+  store.keyed<number>(uid, 'acc').put('ada', 1)
+  store.keyed<number>(uid, 'other').put('ada', 2)
+  const chain = (await store.snapshot(cp(1))).map((ref) => ({ ...ref, without: ['sum/acc'] }))
+  await store.close()
+  for (const refs of [chain, chain.map(({ states: _, ...silent }) => silent)]) {
+    const reader = readerOf(objects, refs)
+    expect((await reader.counted()).map(({ name, keys }) => [name, keys])).toEqual([['other', 1]])
+    expect(await reader.get(of, 'ada', null)).toEqual([])
+    expect((await diffStates(reader, readerOf(objects, []), 9)).map(({ name }) => name)).toEqual(['other'])
+  }
+})
+
+test('rows of a map: by the key they belong to, each with its own', async () => {
+  const objects = new MemoryObjects()
+  const store = await openStore(objects)
+  const map = store.keyed<number>(uid, 'cards[]')
+  const [ada, seven] = [entryPrefix('ada'), entryPrefix(7)]
+  map.put(entryKey(ada, 'visa'), 1)
+  map.put(entryKey(ada, 2), 2)
+  map.put(entryKey(seven, 'visa'), 3)
+  const first = await store.snapshot(cp(1))
+  map.put(entryKey(ada, 'visa'), 5)
+  const chain = await store.snapshot(cp(2))
+  await store.close()
+  const cards = { operatorUid: 'sum', name: 'cards[]' }
+  const reader = readerOf(objects, chain)
+  const shown = (entries: readonly StoredEntry[]) => entries.map(({ key, entry, value }) => [key, entry, value])
+  expect(shown(await reader.get(cards, 'ada', null)).sort()).toEqual(
+    [
+      ['ada', 'visa', 5],
+      ['ada', 2, 2],
+    ].sort(),
+  )
+  expect(shown(await reader.get(cards, '7', null))).toEqual([[7, 'visa', 3]])
+  expect(shown((await reader.page(cards, null, 10)).entries)).toHaveLength(3)
+  const [diff] = await diffStates(readerOf(objects, first), reader, 10)
+  expect(diff!.changes).toMatchObject([{ change: 'changed', key: 'ada', entry: 'visa', before: 1, after: 5 }])
+})
+
+test('a page of large values ends early, and the next goes on behind it', async () => {
+  const objects = new MemoryObjects()
+  const store = await openStore(objects)
+  for (let i = 0; i < 5; i++) store.keyed(uid, 'acc').put(`user-${i}`, String(i).repeat(600_000))
+  const chain = await store.snapshot(cp(1))
+  await store.close()
+  const reader = readerOf(objects, chain)
+  expect((await reader.page(of, null, 10)).entries).toHaveLength(1)
+  expect((await pages(reader, 10)).map(({ key }) => key).sort()).toEqual([
+    'user-0',
+    'user-1',
+    'user-2',
+    'user-3',
+    'user-4',
+  ])
 })
 
 test('state that is kept by split: a key in every split, or in the one that is asked for', async () => {

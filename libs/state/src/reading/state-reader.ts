@@ -3,10 +3,11 @@
  * needs, in bounded memory: one chunk of every segment of a chain, and what the answer may hold.
  */
 import type { ObjectStore, SubtaskSnapshot } from '@weir/checkpoint'
-import type { SegmentRef, StoredSchema } from '@weir/dataflow'
+import { isEntries, ownerOfEntry, restOfEntry, type SegmentRef, type StoredSchema } from '@weir/dataflow'
 import { keyGroupOf, keyGroupRange, type Key, type KeyGroupRange } from '@weir/model'
 import { unpack } from '../pack.ts'
 import { DELETE } from '../segment.ts'
+import { excludedBy } from '../segment-reader.ts'
 import { applied, groupsOf, statesOfSegment, type GroupRows, type RowState } from './groups.ts'
 
 /** The part of a manifest, and of a savepoint, that says where state lies. */
@@ -30,6 +31,7 @@ export interface StateSummary {
   readonly stage: number
   /** Null: version 1, without a name. */
   readonly schema: StoredSchema | null
+  readonly bySplit: boolean
   /** Exact; null: not counted. */
   readonly keys: number | null
 }
@@ -41,6 +43,8 @@ export interface StateName {
 
 export interface StoredEntry {
   readonly key: Key
+  /** Of a state with several rows per key: which one; else null. A map's key; of a list and a timer, what tells rows apart. */
+  readonly entry: Key | null
   /** Of a window: its end, ms since 1970; else 0. */
   readonly namespace: number
   readonly keyGroup: number
@@ -49,10 +53,11 @@ export interface StoredEntry {
   readonly value: unknown
 }
 
-/** Behind an entry: the rest of its key group comes next; `key` null: the whole group. */
+/** Behind an entry: the rest of its key group comes next; `row` null: the whole group. */
 export interface StatePosition {
   readonly group: number
-  readonly key: Key | null
+  /** Its key as it is stored. */
+  readonly row: Key | null
   readonly namespace: number
 }
 export interface StatePage {
@@ -124,21 +129,22 @@ export class StateReader {
   }
 
   /**
-   * What is stored for a key: for `"7"` both the text and the number, in every window and, where state is kept by split, in
-   * every split (or the one that is asked for).
+   * What is stored for a key: for `"7"` both the text and the number, in every window, every row, and, where state is kept by
+   * split, in every split (or the one that is asked for).
    */
   async get(of: StateName, key: string, split: number | null): Promise<readonly StoredEntry[]> {
     const keys = keysMeant(key)
     const stage = await this.#stageOf(of)
     if (stage === null) return []
+    const isMeant = (row: Key): boolean => keys.includes(isEntries(of.name) ? ownerOfEntry(String(row)) : row)
     const groups = this.#bySplit(stage)
       ? [split === null ? null : { from: split, to: split + 1 }]
       : [...new Set(keys.map((k) => keyGroupOf(k, this.#stored.maxParallelism)))].map((g) => ({ from: g, to: g + 1 }))
     const found: StoredEntry[] = []
     for (const range of groups) {
       for await (const group of this.groups(stage, range)) {
-        const entries = await entriesOf(group, of, (k) => keys.includes(k))
-        found.push(...entries.map(stored))
+        const entries = await entriesOf(group, of, isMeant)
+        found.push(...entries.map((entry) => stored(of, entry)))
       }
     }
     return found
@@ -151,7 +157,9 @@ export class StateReader {
     const entries: StoredEntry[] = []
     let bytes = 0
     let rows = 0
-    const range = after === null ? null : { from: after.key === null ? after.group + 1 : after.group, to: Infinity }
+    /** Behind the last group. */
+    let before: StatePosition | null = null
+    const range = after === null ? null : { from: after.row === null ? after.group + 1 : after.group, to: Infinity }
     for await (const group of this.groups(stage, range)) {
       const wanted = limit - entries.length
       const page = new Smallest(wanted, after !== null && after.group === group.group ? after : null)
@@ -161,16 +169,19 @@ export class StateReader {
         const entry = page.entry(row.key, row.namespace)
         if (entry !== null) entry.packed = applied(entry.packed, row)
       })
-      for (const { key, namespace, packed } of page.sorted()) {
+      const place = { group: group.group, split: this.#splitOf(stage, group.group) }
+      let full: StatePosition | null = null
+      for (const { row, namespace, packed } of page.sorted()) {
         if (packed === null) continue
         bytes += packed.length
-        if (bytes > PAGE_BYTES_MAX && entries.length > 0) return { entries, next: positionOf(entries.at(-1)!) }
-        entries.push(stored({ key, namespace, packed, group: group.group, split: this.#splitOf(stage, group.group) }))
+        if (bytes > PAGE_BYTES_MAX && entries.length > 0) return { entries, next: full ?? before }
+        entries.push(stored(of, { row, namespace, packed, ...place }))
+        full = { group: group.group, row, namespace }
       }
       const last = page.last
-      if (last !== null) return { entries, next: { group: group.group, key: last.key, namespace: last.namespace } }
-      if (entries.length >= limit || rows > PAGE_ROWS_MAX)
-        return { entries, next: { group: group.group, key: null, namespace: 0 } }
+      if (last !== null) return { entries, next: { group: group.group, row: last.row, namespace: last.namespace } }
+      before = { group: group.group, row: null, namespace: 0 }
+      if (entries.length >= limit || rows > PAGE_ROWS_MAX) return { entries, next: before }
     }
     return { entries, next: null }
   }
@@ -206,11 +217,13 @@ export class StateReader {
 
   async #listed(): Promise<readonly StateSummary[]> {
     const found = new Map<string, StateSummary>()
-    for (const { stage, refs } of this.#chains) {
+    for (const { stage, refs, bySplit } of this.#chains) {
       for (const ref of refs) {
+        const excluded = excludedBy(ref)
         for (const { operatorUid, name, schema } of ref.states ?? (await statesOfSegment(ref, this.#objects))) {
+          if (excluded(operatorUid, name)) continue
           // The newest segment has the version that counts.
-          found.set(idOf({ operatorUid, name }), { operatorUid, name, stage, schema, keys: null })
+          found.set(idOf({ operatorUid, name }), { operatorUid, name, stage, schema, bySplit, keys: null })
         }
       }
     }
@@ -236,7 +249,8 @@ function chainsOf({ subtasks, parallelism, maxParallelism }: StoredState): Chain
 // ---- entries --------------------------------------------------------------------------------------------------------
 
 interface PackedEntry {
-  readonly key: Key
+  /** Its key as it is stored. */
+  readonly row: Key
   readonly namespace: number
   readonly group: number
   readonly split: number | null
@@ -251,19 +265,18 @@ async function entriesOf(group: GroupRows, of: StateName, wanted: (key: Key) => 
     const id = entryId(key, namespace)
     const before = entries.get(id)
     const packed = applied(before?.packed ?? null, row)
-    entries.set(id, { key, namespace, group: group.group, split: state.split, packed })
+    entries.set(id, { row: key, namespace, group: group.group, split: state.split, packed })
   })
   return [...entries.values()].filter((entry): entry is PackedEntry => entry.packed !== null)
 }
 
-const stored = ({ key, namespace, group, split, packed }: PackedEntry): StoredEntry => {
-  return { key, namespace, keyGroup: group, split, value: unpack(packed) }
+function stored({ name }: StateName, { row, namespace, group, split, packed }: PackedEntry): StoredEntry {
+  const [key, entry] = isEntries(name) ? [ownerOfEntry(String(row)), restOfEntry(String(row))] : [row, null]
+  return { key, entry, namespace, keyGroup: group, split, value: unpack(packed) }
 }
 
-const positionOf = ({ keyGroup, key, namespace }: StoredEntry): StatePosition => ({ group: keyGroup, key, namespace })
-
 interface Candidate {
-  readonly key: Key
+  readonly row: Key
   readonly namespace: number
   packed: Uint8Array | null
 }
@@ -284,13 +297,13 @@ class Smallest {
   }
 
   /** Null: not among them. */
-  entry(key: Key, namespace: number): Candidate | null {
-    if (this.#after !== null && order({ key, namespace }, { ...this.#after, key: this.#after.key! }) <= 0) return null
-    if (this.#bound !== null && order({ key, namespace }, this.#bound) > 0) return null
-    const id = entryId(key, namespace)
+  entry(row: Key, namespace: number): Candidate | null {
+    if (this.#after !== null && order({ row, namespace }, { ...this.#after, row: this.#after.row! }) <= 0) return null
+    if (this.#bound !== null && order({ row, namespace }, this.#bound) > 0) return null
+    const id = entryId(row, namespace)
     let entry = this.#entries.get(id)
     if (entry === undefined) {
-      entry = { key, namespace, packed: null }
+      entry = { row, namespace, packed: null }
       this.#entries.set(id, entry)
       if (this.#entries.size > 2 * this.#count) this.#cut()
     }
@@ -310,14 +323,14 @@ class Smallest {
   #cut(): void {
     const kept = [...this.#entries.values()].sort(order).slice(0, this.#count)
     this.#bound = kept.at(-1)!
-    this.#entries = new Map(kept.map((entry) => [entryId(entry.key, entry.namespace), entry]))
+    this.#entries = new Map(kept.map((entry) => [entryId(entry.row, entry.namespace), entry]))
   }
 }
 
 /** Numbers before texts, by value; then by window. */
-function order(a: Pick<Candidate, 'key' | 'namespace'>, b: Pick<Candidate, 'key' | 'namespace'>): number {
-  if (typeof a.key !== typeof b.key) return typeof a.key === 'number' ? -1 : 1
-  return compare(a.key, b.key) || a.namespace - b.namespace
+function order(a: Pick<Candidate, 'row' | 'namespace'>, b: Pick<Candidate, 'row' | 'namespace'>): number {
+  if (typeof a.row !== typeof b.row) return typeof a.row === 'number' ? -1 : 1
+  return compare(a.row, b.row) || a.namespace - b.namespace
 }
 
 const compare = (a: Key, b: Key): number => (a < b ? -1 : a > b ? 1 : 0)
