@@ -8,7 +8,8 @@ import { Fleet } from './fleet.ts'
 import { expectation, orderAt } from './orders.ts'
 
 const ORDERS = 30_000
-const RATE = 9_000
+/** Of the first run: slow enough to be stopped on the way. */
+const RATE = 5_000
 const job = new URL('./savepoint.job.ts', import.meta.url).pathname
 const fleet = new Fleet()
 beforeAll(() => fleet.start({ managers: 1, workers: 2 }))
@@ -26,15 +27,14 @@ const sumsIn = (topic: string): string[] =>
 test('stopped with a savepoint, a changed job goes on from it: same id, new id, nothing lost or doubled', async () => {
   const [jobId, other] = [`sp-${fleet.run}`, `sp-other-${fleet.run}`]
   const topics = await fleet.topics(['orders', 'sums', 'statuses', 'sums-2', 'statuses-2'])
-  fleet.produce(
-    topics['orders']!,
-    Array.from({ length: ORDERS }, (_, id) => JSON.stringify(orderAt(id))),
-  )
+  const produce = (from: number, to: number): void =>
+    fleet.produce(
+      topics['orders']!,
+      Array.from({ length: to - from }, (_, i) => JSON.stringify(orderAt(from + i))),
+    )
+  produce(0, ORDERS / 2)
   const set = (values: Record<string, unknown>): string[] =>
-    Object.entries({ orders: topics['orders'], rate: RATE, ...values }).flatMap(([k, v]) => [
-      '--set',
-      `${k}=${String(v)}`,
-    ])
+    Object.entries({ orders: topics['orders'], ...values }).flatMap(([k, v]) => ['--set', `${k}=${String(v)}`])
   const to = (sums: string, statuses: string) => ({ sums: topics[sums], statuses: topics[statuses] })
   const rest = async (path: string, init?: RequestInit): Promise<Response> =>
     fetch(`http://${(await fleet.leader()).ready.http}/api/v1/jobs/${jobId}/${path}`, init)
@@ -47,7 +47,9 @@ test('stopped with a savepoint, a changed job goes on from it: same id, new id, 
       20_000,
     )
 
-  expect((await fleet.cli('submit', job, '--id', jobId, ...set(to('sums', 'statuses')))).stderr).toBe('')
+  expect(
+    (await fleet.cli('submit', job, '--id', jobId, ...set({ ...to('sums', 'statuses'), rate: RATE }))).stderr,
+  ).toBe('')
   await fleet.until(jobId, 'a first epoch', (j) => j.finalEpoch >= 1, 10_000)
 
   // On demand, while it runs.
@@ -65,6 +67,7 @@ test('stopped with a savepoint, a changed job goes on from it: same id, new id, 
   expect(state).toBe('STOPPED')
   expect(recordsIn).toBeLessThan(ORDERS)
   expect(await fleet.openTransactions(jobId)).toEqual([])
+  produce(ORDERS / 2, ORDERS)
   const before = sumsIn(topics['sums']!)
   const [early, cut] = await savepoints()
   expect(cut).toMatchObject({ name: 'cut', state: 'COMPLETE', stopped: true })
@@ -89,7 +92,8 @@ test('stopped with a savepoint, a changed job goes on from it: same id, new id, 
   expect(fleet.read(topics['statuses']!)).toHaveLength(ORDERS - recordsIn)
 
   // A new id, other topics, from the copy.
-  await own.delete(`${cut!.folder}savepoint.json`)
+  expect((await fleet.cli('savepoints', 'delete', jobId, 'cut')).status).toBe(0)
+  expect(await own.list(cut!.folder)).toEqual([])
   const url = `s3://${fleet.servers.s3.bucket}/e2e-${fleet.run}-copy/`
   const forked = await fleet.cli(
     ...['submit', job, '--id', other, '--from', url, ...set({ ...to('sums-2', 'statuses-2'), changed: true })],

@@ -440,6 +440,7 @@ function levelOf(channel: string): 'debug' | 'info' | 'warn' {
   // Nothing is missing any more, and somebody should know that the fleet was down for too long.
   if (['weir:sink:healed', 'weir:job:alert', 'weir:source:gap'].includes(channel)) return 'warn'
   if (channel === 'weir:ledger:ended' || channel === 'weir:ledger:failed') return 'warn'
+  if (channel === 'weir:savepoint:failed' || channel === 'weir:sweep:failed') return 'warn'
   return channel.startsWith('weir:checkpoint') ? 'debug' : 'info'
 }
 

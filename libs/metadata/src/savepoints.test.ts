@@ -1,10 +1,18 @@
-import { savepointOf, type Manifest, type StoredSegment } from '@weir/checkpoint'
-import { attempt, digest, epoch, generation, jobId, subtask, systemClock } from '@weir/model'
+import { savepointOf, type Manifest, type ManifestRef, type StoredSegment } from '@weir/checkpoint'
+import { attempt, digest, epoch, generation, jobId, subtask, systemClock, type JobId } from '@weir/model'
 import { cp, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
-import { FolderObjectStore, JobSavepoints, readSavepoint, sha256 } from './index.ts'
+import {
+  FolderObjectStore,
+  JobSavepoints,
+  jobObjects,
+  readSavepoint,
+  registerHead,
+  sha256,
+  type HeadRegister,
+} from './index.ts'
 
 const job = jobId('orders')
 const patience = { clock: systemClock, signal: new AbortController().signal, budgetMs: 1_000 }
@@ -80,6 +88,15 @@ test('listed oldest first; one that was changed is not listed, and refused when 
   })
 })
 
+test('of two of one name the newer one counts, and both are deleted', async () => {
+  const a = await segment('state-0-1.seg', 'base')
+  await savepoints.write(draft(manifest([a]), 'stop', 1))
+  await savepoints.write(draft({ ...manifest([a]), epoch: epoch(8) }, 'stop', 2))
+  expect((await savepoints.list()).map(({ savepoint }) => savepoint.epoch)).toEqual([8])
+  await savepoints.delete('stop')
+  expect(await savepoints.list()).toEqual([])
+})
+
 test('deleted with its objects, and no other one with it', async () => {
   const a = await segment('state-0-1.seg', 'base')
   await savepoints.write(draft(manifest([a]), 'one'))
@@ -88,4 +105,18 @@ test('deleted with its objects, and no other one with it', async () => {
   expect(await savepoints.delete('one')).toBe(false)
   expect(await objects.list('jobs/orders/savepoints/one/')).toEqual([])
   expect((await savepoints.list()).map(({ savepoint }) => savepoint.name)).toEqual(['one-more'])
+})
+
+test('on a store without conditional writes the head that retention looks at is the register’s, while it is ours', async () => {
+  const manifest = { epoch: epoch(7) } as ManifestRef
+  let leading = true
+  const register: HeadRegister = {
+    read: async () => ({ leading, manifest, revision: '12' }),
+    swap: () => expect.unreachable(),
+  }
+  const head = (id: JobId) => registerHead(register, id, generation(4))
+  const epochs = jobObjects({ objects, clock: systemClock, signal: patience.signal, head }).epochs(job)
+  expect(await epochs.head()).toEqual({ generation: 4, manifest, nonce: '12' })
+  leading = false
+  expect(await epochs.head()).toBeNull()
 })

@@ -44,7 +44,10 @@ export class JobSavepoints implements SavepointStore {
       })
       if (savepoint !== null) found.push({ savepoint, folder })
     })
-    return found.sort((a, b) => a.savepoint.takenAt - b.savepoint.takenAt)
+    found.sort((a, b) => a.savepoint.takenAt - b.savepoint.takenAt)
+    // Two of a name: a leader died when it had written one and not recorded it.
+    const newest = new Map(found.map((stored) => [stored.savepoint.name, stored]))
+    return found.filter((stored) => newest.get(stored.savepoint.name) === stored)
   }
 
   async delete(name: string): Promise<boolean> {

@@ -25,6 +25,7 @@ export class Metrics {
   readonly #recoverySeconds: Histogram
   readonly #healed: Counter
   readonly #decided: Counter
+  readonly #savepoints: Counter
 
   constructor(service: string) {
     const registers = [this.registry]
@@ -55,6 +56,12 @@ export class Metrics {
       labelNames: ['job', 'decision', 'by'],
       registers,
     })
+    this.#savepoints = new Counter({
+      name: 'weir_savepoints_total',
+      help: 'Savepoints by outcome: complete, failed',
+      labelNames: ['job', 'outcome'],
+      registers,
+    })
     this.#recoverySeconds = new Histogram({
       name: 'weir_recovery_duration_seconds',
       help: 'From the failure to all slices running again',
@@ -82,6 +89,10 @@ export class Metrics {
       }
       case 'weir:sink:healed':
         return this.#healed.inc({ job, sink: String(message['sink']) })
+      case 'weir:savepoint:complete':
+        return this.#savepoints.inc({ job, outcome: 'complete' })
+      case 'weir:savepoint:failed':
+        return this.#savepoints.inc({ job, outcome: 'failed' })
       case 'weir:job:restarted':
         return this.#recoverySeconds.observe({ job }, Number(message['recoveryMs']) / 1_000)
     }
