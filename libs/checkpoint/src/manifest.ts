@@ -22,6 +22,11 @@ export interface SubtaskSnapshot {
   readonly checkpoint?: { readonly epoch: Epoch; readonly timestamp: number }
   /** Only of an epoch whose barriers have overtaken records here; to restore one, see `inFlightFor`. */
   readonly inFlight?: readonly InFlightRef[]
+  /**
+   * Sinks of subtasks the job had when it was wider, in this slice's care: subtask → uid → state. Every recovery resolves
+   * and fences their ids too, and a subtask that comes back goes on from its sequence (PROTOCOL B4).
+   */
+  readonly retired?: RetiredSinks
 }
 
 /** Records that a barrier has overtaken in one slice: an object, named and counted like a segment of state. */
@@ -37,6 +42,7 @@ export interface InFlightRef {
   /** Sent by this slice's stages and not put on the wire yet: of keys of any slice. Otherwise all are this slice's own. */
   readonly hasUnsent: boolean
 }
+export type RetiredSinks = Readonly<Record<string, Readonly<Record<string, SinkSnapshot>>>>
 export interface SinkSnapshot {
   readonly sequence: number
   readonly handles: readonly { readonly sequence: number }[]

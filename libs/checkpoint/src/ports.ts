@@ -101,6 +101,8 @@ export interface JobRecord {
   readonly desired: 'running' | 'cancelled' | 'stopped'
   /** With `desired: 'stopped'`: what the last epoch becomes. */
   readonly stop?: { readonly savepoint: string }
+  /** What it runs at since it was rescaled. Absent: the plan's. */
+  readonly parallelism?: number
   /** The highest parallelism the job ever had: its transactional ids stay its own (PROTOCOL B4). Absent: the plan's. */
   readonly highestParallelism?: number
   /** What this run was started from. Opaque here. Absent: from nothing. */

@@ -9,7 +9,7 @@
  * two jobs started from it, or one started much later, have nothing to end twice.
  */
 import { WeirError, type Attempt, type Digest, type Epoch, type Generation, type JobId } from '@weir/model'
-import type { Manifest, SubtaskSnapshot } from './manifest.ts'
+import type { Manifest, SinkSnapshot, SubtaskSnapshot } from './manifest.ts'
 import { segmentsOf, type StoredSegment } from './retention.ts'
 
 export interface Savepoint {
@@ -79,7 +79,8 @@ export function savepointOf(
   }
   const subtasks = manifest.subtasks.map((subtask) => ({
     ...withKeys(subtask, (key) => copies.get(key)!.to),
-    sinks: Object.fromEntries(Object.entries(subtask.sinks).map(([uid, sink]) => [uid, { ...sink, handles: [] }])),
+    sinks: ended(subtask.sinks),
+    ...(subtask.retired && { retired: mapValues(subtask.retired, ended) }),
   }))
   return {
     savepoint: {
@@ -89,6 +90,12 @@ export function savepointOf(
     copies: [...copies.values()],
   }
 }
+
+/** Sinks whose transactions have all ended. */
+export const ended = (sinks: Readonly<Record<string, SinkSnapshot>>): Record<string, SinkSnapshot> =>
+  mapValues(sinks, (sink) => ({ ...sink, handles: [] }))
+const mapValues = <A, B>(of: Readonly<Record<string, A>>, to: (value: A) => B): Record<string, B> =>
+  Object.fromEntries(Object.entries(of).map(([key, value]) => [key, to(value)]))
 
 /** The subtask with every segment under another key. */
 export function withKeys(subtask: SubtaskSnapshot, keyOf: (key: string) => string): SubtaskSnapshot {

@@ -265,6 +265,15 @@ test('A10: under the same id a sink goes on above every sequence it has publishe
   expect(begin(into(), [], null).sinks).toEqual({ sums: { sequence: 4, handles: [] } })
 })
 
+test('B4: sinks of subtasks a wider run had stay in somebody’s care, above what they have published', () => {
+  const other = (sequence: number): SubtaskSnapshot => ({ ...at(0, sequence), subtask: subtask(1) })
+  const wide = standing(7, { subtasks: [at(70, 7), other(6)] })
+  expect(begin(into(), [], wide).retired).toEqual({ 1: { sums: { sequence: 6, handles: [] } } })
+  const narrow = standing(7, { subtasks: [{ ...at(70, 7), retired: { 1: { sums: { sequence: 5, handles: [] } } } }] })
+  expect(begin(into(), [], narrow).retired).toEqual({ 1: { sums: { sequence: 5, handles: [] } } })
+  expect(begin(into(before, 'fork'), [], null).retired).toBeUndefined()
+})
+
 test('A23: under another id sinks begin anew, and no handle is taken over', () => {
   expect(begin(into(before, 'fork')).sinks).toEqual({})
 })

@@ -12,7 +12,7 @@
  *
  * Going back repeats output that later epochs have published already. That is said, and refused unless it is accepted.
  */
-import { withKeys, type SinkSnapshot, type StoredSegment, type SubtaskSnapshot } from '@weir/checkpoint'
+import { ended, withKeys, type SinkSnapshot, type StoredSegment, type SubtaskSnapshot } from '@weir/checkpoint'
 import type { PlanSummary } from '@weir/dataflow'
 import { WeirError, type Digest, type Epoch, type JobId } from '@weir/model'
 import { judgeSchemas } from './start-schemas.ts'
@@ -38,6 +38,8 @@ export interface StartTarget {
   readonly plan: PlanSummary
   readonly graphHash: string
   readonly bundleDigest: Digest
+  /** Absent: the plan's. */
+  readonly parallelism?: number
 }
 
 /** What the user says yes to. */
@@ -88,10 +90,11 @@ export function judgeStart(
       message: `maxParallelism is ${to.plan.settings.maxParallelism}, the state is cut into ${from.maxParallelism} key groups: set maxParallelism: ${from.maxParallelism}`,
     })
   }
-  if (from.parallelism !== to.plan.settings.parallelism) {
+  const { parallelism = to.plan.settings.parallelism } = to
+  if (from.parallelism !== parallelism) {
     problems.push({
       code: 'PARALLELISM_CHANGED',
-      message: `parallelism is ${to.plan.settings.parallelism}, the state is of ${from.parallelism} subtasks: set parallelism: ${from.parallelism}`,
+      message: `parallelism is ${parallelism}, the state is of ${from.parallelism} subtasks: set parallelism: ${from.parallelism}`,
     })
   }
   problems.push(...changed(from.plan, to.plan))
@@ -370,14 +373,19 @@ export function startingSubtasks(
 ): readonly SubtaskSnapshot[] {
   const own = { running: false, published: from.epoch, subtasks: from.subtasks, lost: [] }
   const newest = from.jobId === to.jobId ? (output ?? own) : null
-  return from.subtasks.map((subtask) => ({
-    ...withKeys({ ...subtask, segments: segmentsFor(subtask, from.plan, to.plan, dropped) }, keyOf),
-    sources: Object.fromEntries(
-      Object.entries(subtask.sources).filter(([uid]) => find(to.plan, uid)?.kind === 'source'),
-    ),
-    sinks: newest === null ? {} : sinksOf(subtask, from, newest),
-    watermarks: watermarksFor(subtask, from.plan, to.plan),
-  }))
+  const sinks = newest === null ? new Map<number, never>() : sinksOf(from, newest)
+  return from.subtasks.map(({ retired: _retired, ...subtask }) => {
+    const inCare = [...sinks].filter(([k]) => k >= from.parallelism && k % from.parallelism === subtask.subtask)
+    return {
+      ...withKeys({ ...subtask, segments: segmentsFor(subtask, from.plan, to.plan, dropped) }, keyOf),
+      sources: Object.fromEntries(
+        Object.entries(subtask.sources).filter(([uid]) => find(to.plan, uid)?.kind === 'source'),
+      ),
+      sinks: sinks.get(subtask.subtask) ?? {},
+      watermarks: watermarksFor(subtask, from.plan, to.plan),
+      ...(inCare.length > 0 && { retired: Object.fromEntries(inCare) }),
+    }
+  })
 }
 
 /** A stage takes every chain that has state of its operators, without that of others. */
@@ -412,16 +420,30 @@ function excluding(segment: StoredSegment & { readonly without?: readonly string
   return { ...segment, without: [...new Set([...(segment.without ?? []), ...more])] }
 }
 
-/** Ended and proven, so without handles; the sequence only grows, whatever epoch the state is of (PROTOCOL A10). */
-function sinksOf(subtask: SubtaskSnapshot, from: StartPoint, newest: OutputStanding): Record<string, SinkSnapshot> {
-  const ended = (sinks: Readonly<Record<string, SinkSnapshot>>, add = 0): Record<string, SinkSnapshot> =>
-    Object.fromEntries(
-      Object.entries(sinks).map(([uid, sink]) => [uid, { ...sink, sequence: sink.sequence + add, handles: [] }]),
-    )
-  const now = newest.subtasks?.find((s) => s.subtask === subtask.subtask)
-  if (now !== undefined) return ended(now.sinks)
+/**
+ * Of every subtask there is, or was when the job was wider: ended and proven, so without handles. The sequence only grows,
+ * whatever epoch the state is of (PROTOCOL A10).
+ */
+function sinksOf(
+  from: StartPoint,
+  newest: OutputStanding,
+): ReadonlyMap<number, Readonly<Record<string, SinkSnapshot>>> {
+  const known = newest.subtasks ?? from.subtasks
   // At most one transaction per epoch: what cannot be read is not above this.
-  return ended(subtask.sinks, newest.published - from.epoch)
+  const add = newest.subtasks === null ? newest.published - from.epoch : 0
+  const own = known.map(({ subtask, sinks }) => [subtask, sinks] as const)
+  const retired = known.flatMap((of) =>
+    Object.entries(of.retired ?? {}).map(([k, sinks]) => [Number(k), sinks] as const),
+  )
+  return new Map(
+    [...retired, ...own].map(([subtask, sinks]) => {
+      const raised = Object.entries(ended(sinks)).map(([uid, sink]) => [
+        uid,
+        { ...sink, sequence: sink.sequence + add },
+      ])
+      return [subtask, Object.fromEntries(raised) as Record<string, SinkSnapshot>]
+    }),
+  )
 }
 
 /** Of a stage by the uid of its head; of splits by that of their source. */
