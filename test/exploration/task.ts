@@ -140,7 +140,7 @@ function recoveryStep(world: World, subtask: number, task: Task, heard = true): 
     }
     if (recovery.effect.type !== 'done') return put(world, subtask, after)
     put(world, subtask, { ...after, pool: poolOf(after, world.kafka[subtask]!), phase: 'recovered', recovery: null })
-    const proofs = recovery.effect.proofs.map(({ sequence, by }) => ({ sink: SINK, sequence, by }))
+    const proofs = recovery.effect.proofs.map(({ sequence, by }) => ({ sink: SINK, subtask, sequence, by }))
     report(world, task, { type: 'recovered', slice: sliceOf(subtask, task), proofs })
   }
   switch (effect.type) {

@@ -161,7 +161,7 @@ class Slot {
         return this.#inTurn(id, 'RECOVER_FAILED', async () => {
           const proofs = await this.#slice!.recover(command.snapshot, command.poison)
           this.#fleet.world.trace(`${this.#thread.name} recovered ${JSON.stringify(proofs)}`)
-          this.#tell(id, { type: 'recovered', proofs: proofs.map(({ sink, proof }) => ({ sink, ...proof })) })
+          this.#tell(id, { type: 'recovered', proofs: proofs.map(({ proof, ...of }) => ({ ...of, ...proof })) })
         })
       case 'run':
         return this.#inTurn(id, 'RUN_FAILED', () => this.#slice!.run(command.peers))

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `weir`: dev, submit, jobs, get, cancel, start, savepoint, stop, savepoints, state, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, submit, jobs, get, cancel, rescale, start, savepoint, stop, savepoints, state, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
@@ -19,6 +19,7 @@ const USAGE = `weir – exactly-once stream processing
   weir jobs                    list the jobs
   weir get JOB-ID              one job, with the reason of its last failure
   weir cancel JOB-ID           end a job; what is published is committed
+  weir rescale JOB-ID N        go on with N subtasks, at a checkpoint taken for it
   weir start JOB-ID            a job that has ended goes on, from its newest epoch or --from
   weir savepoint JOB-ID NAME   keep the state of a running job under a name
   weir stop JOB-ID NAME        stop a job with a savepoint: nothing that was read is outside of it
@@ -137,6 +138,11 @@ async function main(): Promise<number> {
             : { jobId: argument, verb: undefined, name: undefined }
         return await savepoints(client, of, print)
       }
+      case 'rescale': {
+        const job = await client.rescale(needed(argument, 'JOB-ID'), positive(needed(object, 'N'), 'N'))
+        print(job, `${job.jobId} goes on with ${object} subtasks after its next checkpoint`)
+        return 0
+      }
       case 'verify': {
         const brokers = values.kafka ?? process.env['WEIR_KAFKA_BROKERS']
         const { receipts: topic, shared } = values
@@ -146,13 +152,13 @@ async function main(): Promise<number> {
       case 'dlq':
         return await dlq(
           client,
-          { verb: argument, jobId: object, origins: others, all: values.all, limit: positive(values.limit) },
+          { verb: argument, jobId: object, origins: others, all: values.all, limit: positive(values.limit, '--limit') },
           print,
         )
       case 'state': {
         const { at, split, 'allow-dropped-state': dropped } = values
         const count = !values['no-count']
-        const [limit, params] = [positive(values.limit), parameters(values.set)]
+        const [limit, params] = [positive(values.limit, '--limit'), parameters(values.set)]
         return await state(
           client,
           { verb: argument, args: [object, ...others], at, split, dropped, count, limit, params },
@@ -180,9 +186,9 @@ const startOptions = (values: {
   acceptRepeatedOutput: values['accept-repeated-output'],
 })
 
-function positive(limit: string): number {
-  if (/^[1-9]\d{0,6}$/.test(limit)) return Number(limit)
-  throw usage(`--limit is "${limit}"; give a whole number above 0`)
+function positive(text: string, what: string): number {
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text)
+  throw usage(`${what} is "${text}"; give a whole number above 0`)
 }
 
 function parameters(pairs: readonly string[]): Record<string, string> {

@@ -80,6 +80,14 @@ export class GrpcController {
     return this.#answer(metadata, async () => view(await (await this.#manager.term()).cancel(jobId(request.jobId))))
   }
 
+  @GrpcMethod('Jobs', 'rescale')
+  rescale({ jobId: id, parallelism }: jobs.RescaleRequest, metadata: Metadata): Promise<jobs.JobView> {
+    return this.#answer(metadata, async () => {
+      const term = await this.#manager.term()
+      return view(await term.rescale(jobId(id), parallelism))
+    })
+  }
+
   @GrpcMethod('Jobs', 'listTransactions')
   listTransactions(request: jobs.ListTransactionsRequest, metadata: Metadata): Promise<jobs.ListTransactionsResponse> {
     return this.#answer(metadata, async () => {

@@ -5,7 +5,14 @@
  * What it may do rests on three things (PROTOCOL A8, B5): a live lease, or a fresh compare-and-swap of the job's head; the
  * exact name of a transaction, so that a late command cannot hit another one; and that a job id is never used again.
  */
-import type { CheckpointStore, JobRecord, LeaderStores, Leadership, Manifest } from '@weir/checkpoint'
+import {
+  sinkStateOf,
+  type CheckpointStore,
+  type JobRecord,
+  type LeaderStores,
+  type Leadership,
+  type Manifest,
+} from '@weir/checkpoint'
 import {
   parsePoolId,
   poolPrefix,
@@ -348,8 +355,7 @@ export class Ledger {
     const { jobId } = record
     try {
       await this.#authorise(jobId)
-      const slice = manifest?.subtasks.find((s) => s.subtask === of.subtask)
-      const restored = (slice?.sinks[sink] as SinkState | undefined) ?? null
+      const restored = (sinkStateOf(manifest, of.subtask, sink) as SinkState | undefined) ?? null
       const { settings } = plan
       const descriptor = descriptorOf(plan, sink)
       const to = { jobId, sink: operatorUid(sink), subtask: subtask(of.subtask), descriptor, settings, restored }

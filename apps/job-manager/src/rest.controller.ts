@@ -1,5 +1,5 @@
 /** REST for people and tools; problems as RFC 9457. Who does not lead sends on to the leader. */
-import { Body, Controller, Delete, Get, Header, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common'
+import { Body, Controller, Delete, Get, Header, HttpCode, Inject, Param, Patch, Post, Query, Req, Res } from '@nestjs/common'
 import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger'
 import { REPLAYED_MAX, type Replay } from '@weir/dataflow'
 import type { CheckpointView, JobView, LedgerEntry, SavepointView } from '@weir/job'
@@ -41,6 +41,8 @@ export class JobDto {
   @ApiProperty() readonly generation!: number
   @ApiProperty() readonly attempt!: number
   @ApiProperty() readonly parallelism!: number
+  @ApiProperty({ type: Number, nullable: true, description: 'On its way to this parallelism; null: it is not' })
+  readonly rescalingTo!: number | null
   @ApiProperty({ description: 'Highest published epoch; 0 = none' }) readonly publishedEpoch!: number
   @ApiProperty({ description: 'Highest epoch whose output is committed' }) readonly finalEpoch!: number
   @ApiProperty() readonly restarts!: number
@@ -138,6 +140,9 @@ export class ReplayWishDto {
   @ApiProperty({ type: String, isArray: true, required: false, description: 'topic/partition/offset, at most 10,000' })
   readonly origins?: string[]
   @ApiProperty({ required: false, description: 'Everything that can be, instead of `origins`' }) readonly all?: boolean
+}
+export class RescaleDto {
+  @ApiProperty({ description: 'From 1 to the maxParallelism of the job' }) readonly parallelism!: number
 }
 export class ReplayDto {
   @ApiProperty() readonly replayId!: string
@@ -259,6 +264,9 @@ const STATUS: Record<string, number> = {
   STATE_EPOCH_UNKNOWN: 404,
   STATE_NONE: 404,
   STATE_UNKNOWN: 404,
+  RESCALE_CONTINUOUS_SCOPE: 409,
+  RESCALE_JOB_ENDING: 409,
+  RESCALE_NO_SLOTS: 409,
   TOKEN_REFUSED: 401,
   TRANSACTION_NOT_FOUND: 404,
   TRANSACTION_FOREIGN: 409,
@@ -363,6 +371,19 @@ export class RestController {
     @Res() reply: Reply,
   ): Promise<void> {
     return this.#answer(request, reply, (term) => term.deleteSavepoint(jobId(id), name), 204)
+  }
+
+  @Patch('jobs/:id')
+  @HttpCode(202)
+  @ApiOperation({
+    summary: 'Changes the parallelism of a job, at a checkpoint taken for it; 202: the wish is recorded',
+  })
+  @ApiParam({ name: 'id' })
+  @ApiBody({ type: RescaleDto })
+  @ApiOkResponse({ type: JobDto })
+  rescale(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    const { parallelism } = (wish ?? {}) as { readonly parallelism?: unknown }
+    return this.#answer(request, reply, (term): Promise<JobView> => term.rescale(jobId(id), parallelism), 202)
   }
 
   @Get('transactions')

@@ -7,8 +7,10 @@ import { strategyOf, type PlanSummary } from '@weir/dataflow'
 import {
   FleetSlots,
   JobMaster,
+  checkRescale,
   savepointExists,
   savepointView,
+  subtasksOf,
   type CheckpointView,
   type JobSpec,
   type JobView,
@@ -314,6 +316,22 @@ export class Term {
     )
   }
 
+  /** The wish is recorded first: also the next leader goes on at it. Throws `JOB_UNKNOWN`, and as `checkRescale`. */
+  async rescale(jobId: JobId, parallelism: unknown): Promise<JobView> {
+    const { state } = this.get(jobId)
+    const master = this.#masters.get(jobId)
+    const spec = master?.spec ?? specOf(this.#records.get(jobId)!.record)
+    const ending = master === undefined || ['CANCELLING', 'FAILING', 'STOPPING'].includes(state)
+    checkRescale({ spec, ending, room: this.#slots.roomFor(jobId) }, parallelism)
+    const { highestParallelism } = await this.#deps.stores.jobs.update(jobId, (record) => ({
+      ...record,
+      parallelism,
+      highestParallelism: Math.max(subtasksOf(specOf(record)), parallelism),
+    }))
+    master!.dispatch({ type: 'rescale', parallelism, highestParallelism: highestParallelism! })
+    return this.get(jobId)
+  }
+
   /** Null: of every job. Throws `JOB_UNKNOWN` (invalid); kind `retry` when no task-manager can ask the servers. */
   transactions(jobId: JobId | null): Promise<readonly LedgerEntry[]> {
     return jobId === null ? this.#ledger.all() : this.#ledger.of(jobId)
@@ -380,8 +398,8 @@ export class Term {
 
   #start(record: JobRecord): void {
     const { leadership, stores, fleet, clock, random } = this.#deps
-    const { jobId, name, bundleDigest, graphHash, highestParallelism } = record
-    const spec: JobSpec = { jobId, name, bundleDigest, graphHash, plan: record.plan as PlanSummary, highestParallelism }
+    const { jobId } = record
+    const spec = specOf(record)
     const { generation, signal } = leadership
     const used = this.#used.get(jobId)
     const master = new JobMaster(
@@ -450,6 +468,13 @@ const jobExists = (jobId: JobId): WeirError =>
     `job "${jobId}" has not ended, so nothing is started under its id: \`weir stop ${jobId} NAME\` first, or give another --id`,
   )
 
+function specOf({ jobId, name, bundleDigest, graphHash, highestParallelism, ...record }: JobRecord): JobSpec {
+  const submitted = record.plan as PlanSummary
+  const { parallelism = submitted.settings.parallelism } = record
+  const plan = { ...submitted, settings: { ...submitted.settings, parallelism } }
+  return { jobId, name, bundleDigest, graphHash, plan, highestParallelism }
+}
+
 const outcomesOf = (record: JobRecord): { readonly sinks: readonly SinkOutcome[] } => ({
   sinks: (record.ended?.outcomes ?? []) as readonly SinkOutcome[],
 })
@@ -462,7 +487,7 @@ const stoppingView = (jobId: JobId, name: string, takenAt: number): SavepointVie
 
 /** A job that had ended before this term. */
 function viewOf(record: JobRecord): JobView {
-  const plan = record.plan as PlanSummary
+  const { plan } = specOf(record)
   return {
     jobId: record.jobId,
     name: record.name,
@@ -470,6 +495,7 @@ function viewOf(record: JobRecord): JobView {
     generation: 0,
     attempt: 0,
     parallelism: plan.settings.parallelism,
+    rescalingTo: null,
     publishedEpoch: 0,
     finalEpoch: 0,
     restarts: 0,

@@ -2,9 +2,9 @@
  * A slot: one worker thread that runs one slice of one job, from its deploy to its stop, and ends. User code, decoding,
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
-import { schemasIn, type Plan } from '@weir/dataflow'
+import { atParallelism, schemasIn, type Plan } from '@weir/dataflow'
 import { ObjectStagedOutput, PatientUpload, openObjectStore, segmentKey } from '@weir/metadata'
-import { EVERY_SPLIT, keyGroupRange, systemClock, asWeirError, type WeirError } from '@weir/model'
+import { keyGroupRange, splitRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { openStateStore } from '@weir/state'
 import {
@@ -71,7 +71,8 @@ function fail(id: SliceId, error: WeirError): void {
 
 async function deploy(command: Extract<SliceCommand, { type: 'deploy' }>): Promise<void> {
   const { slice: id, bundleDigest, graphHash } = command
-  const plan = await loadPlan(objects, data.dataDir, bundleDigest, graphHash)
+  const submitted = await loadPlan(objects, data.dataDir, bundleDigest, graphHash)
+  const plan = atParallelism(submitted, command.parallelism)
   const exchange = await GrpcExchange.listen(data.listen)
   running = { id, slice: sliceOf(id, plan, new SlotExchange(data.taskManagerId, threads, exchange)), exchange }
   tell(id, { type: 'deployed', exchangeAddress: exchange.address })
@@ -94,7 +95,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
             dir: join(data.stateDir, `stage-${stage}`),
             keyGroups:
               plan.stages[stage]!.inputs.length === 0
-                ? EVERY_SPLIT
+                ? splitRange(subtask, settings.parallelism)
                 : keyGroupRange(subtask, settings.parallelism, settings.maxParallelism),
             maxParallelism: settings.maxParallelism,
             hotEntriesMax: HOT_ENTRIES_MAX,
@@ -157,7 +158,7 @@ port.on('message', (command: SliceCommand | LinkIntroduced) => {
     case 'recover':
       return inTurn(id, 'RECOVER_FAILED', async () => {
         const proofs = await running!.slice.recover(command.snapshot, command.poison)
-        tell(id, { type: 'recovered', proofs: proofs.map(({ sink, proof }) => ({ sink, ...proof })) })
+        tell(id, { type: 'recovered', proofs: proofs.map(({ proof, ...of }) => ({ ...of, ...proof })) })
       })
     case 'run':
       return inTurn(id, 'RUN_FAILED', () => running!.slice.run(command.peers))

@@ -1,7 +1,8 @@
 import { subtask } from '@weir/model'
 import { expect, test } from 'vitest'
-import { inFlightFor, restoredFor } from './in-flight.ts'
+import { inFlightFor } from './in-flight.ts'
 import type { InFlightRef, Manifest, SubtaskSnapshot } from './manifest.ts'
+import { redistribute } from './redistribute.ts'
 
 const ref = (i: number, parallelism: number, hasUnsent = false): InFlightRef => ({
   ...{ key: `of-${i}`, bytes: 1, sha256: '', subtask: subtask(i), parallelism, records: 1, hasUnsent },
@@ -36,8 +37,9 @@ test('in a job of another size each object is looked through by every owner of i
 })
 
 test('a restored slice is told of those objects instead of its own', () => {
-  const manifest = { ...of([ref(0, 2), ref(1, 2, true)]) } as Manifest
-  expect(restoredFor(manifest, subtask(0), 2)!.inFlight!.map(({ key }) => key)).toEqual(['of-0', 'of-1'])
-  expect(restoredFor({ ...manifest, subtasks: [snapshot(0)] }, subtask(0), 2)).toEqual(snapshot(0))
-  expect(restoredFor(null, subtask(0), 2)).toBeNull()
+  const manifest = { ...of([ref(0, 2), ref(1, 2, true)]), parallelism: 2 } as Manifest
+  const target = { parallelism: 2, highestParallelism: 2, maxParallelism: 128, sinks: [], sourceStages: [] }
+  const told = (of: Manifest) => redistribute(of, target)[0]!.inFlight?.map(({ key }) => key)
+  expect(told(manifest)).toEqual(['of-0', 'of-1'])
+  expect(told({ ...manifest, subtasks: [snapshot(0)] })).toBeUndefined()
 })

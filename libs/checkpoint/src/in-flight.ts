@@ -1,6 +1,6 @@
 /** Which stored in-flight records a slice must look through when it is restored, in a job of any parallelism. */
 import { keyGroupRange, type Subtask } from '@weir/model'
-import type { InFlightRef, Manifest, SubtaskSnapshot } from './manifest.ts'
+import type { InFlightRef, Manifest } from './manifest.ts'
 
 /**
  * Objects that may hold records of this slice's keys, and those whose asides it takes over. In order of the slices that
@@ -26,12 +26,3 @@ export function inFlightFor(
 /** Asides have no key: whoever has the number of the slice that stored them takes them, in a smaller job modulo its size. */
 export const takesAsidesOf = (ref: InFlightRef, subtask: number, parallelism: number): boolean =>
   ref.subtask % parallelism === subtask
-
-/** What slice `subtask` of an attempt with this parallelism is restored from; null: from nothing. */
-export function restoredFor(manifest: Manifest | null, subtask: Subtask, parallelism: number): SubtaskSnapshot | null {
-  const snapshot = manifest?.subtasks.find((s) => s.subtask === subtask)
-  if (manifest === null || snapshot === undefined) return null
-  const { inFlight: _own, ...rest } = snapshot
-  const inFlight = inFlightFor(manifest, subtask, parallelism)
-  return inFlight.length === 0 ? rest : { ...rest, inFlight }
-}

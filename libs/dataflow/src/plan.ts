@@ -70,3 +70,9 @@ export interface Plan {
   /** Canonical JSON of the summary: hash it with SHA-256 to get the graph hash (hashing is I/O-free but not in this room). */
   readonly canonical: string
 }
+
+/** The plan of a job that was rescaled since it was submitted: the graph is the same, and so is its hash. */
+export function atParallelism(plan: Plan, parallelism: number): Plan {
+  const settings = { ...plan.job.settings, parallelism }
+  return { ...plan, job: { ...plan.job, settings }, summary: { ...plan.summary, settings } }
+}

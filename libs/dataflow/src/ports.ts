@@ -76,7 +76,10 @@ export type SourcePoll =
   /** Bounded input: every split of this subtask is exhausted. Polled again, it says so again. */
   | 'end'
 
-/** JSON; what a restored reader needs to go on at exactly the next record. For Kafka: offsets per partition. */
+/**
+ * JSON; what a restored reader needs to go on at exactly the next record. For Kafka: offsets per partition. A map by split,
+ * perhaps inside of others: behind a rescale a reader is given those of all splits and takes what it owns.
+ */
 export type SourceState = Readonly<Record<string, unknown>>
 
 /** A replayable source. Its position is state of the job, never an early commit at the server. */
@@ -381,6 +384,8 @@ export interface SegmentRef {
   readonly kind: 'base' | 'delta'
   /** Byte ranges per key group inside the object are in the segment's own index. */
   readonly keyGroups: KeyGroupRange
+  /** Only these of them count: behind a rescale, the others are another subtask's or stand in a newer segment. Absent: all. */
+  readonly only?: KeyGroupRange
   /** Where the index begins, and the SHA-256 from there to the end. Absent: format 1. */
   readonly index?: { readonly at: number; readonly sha256: string }
   /** Absent: written by a build that did not say. The segment's own index names them too. */

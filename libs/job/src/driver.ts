@@ -41,7 +41,8 @@ import { isDamage, withOffer } from './damage.ts'
 import { SourceGaps, type SourceGap } from './gaps.ts'
 import { poolsOf, type LedgerFacts, type SinkOutcome, type Standing } from './ledger.ts'
 import { jobFor, stepJob } from './machine.ts'
-import { isCurrent, subtasksOf } from './moves.ts'
+import { isCurrent } from './moves.ts'
+import { subtasksOf } from './rescale.ts'
 import { Savepoints, type SavepointView } from './savepoints.ts'
 import {
   jobStateName,
@@ -148,8 +149,15 @@ export interface JobAlert {
    * `ARBITER_DEGRADED`: etcd is silent, head.json alone decides. `PUBLISH_UNANSWERED`: nothing about the job can be decided
    * until an arbiter answers. `CLAIM_WAITING`: a restart waits for the arbiters. `CHECKPOINTS_GIVEN_UP`: in a row.
    * `SOURCE_GAP`: a source went on behind a gap in its log; `sourceGaps` has all of them.
+   * `RESCALE_REVERTED`: there was no room for the wished parallelism.
    */
-  readonly code: 'ARBITER_DEGRADED' | 'PUBLISH_UNANSWERED' | 'CLAIM_WAITING' | 'CHECKPOINTS_GIVEN_UP' | 'SOURCE_GAP'
+  readonly code:
+    | 'ARBITER_DEGRADED'
+    | 'PUBLISH_UNANSWERED'
+    | 'CLAIM_WAITING'
+    | 'CHECKPOINTS_GIVEN_UP'
+    | 'SOURCE_GAP'
+    | 'RESCALE_REVERTED'
   /** ms since 1970. */
   readonly since: number
   readonly message: string
@@ -170,6 +178,8 @@ export interface JobView {
   readonly generation: number
   readonly attempt: number
   readonly parallelism: number
+  /** On its way to this parallelism; null: it is not. */
+  readonly rescalingTo: number | null
   readonly publishedEpoch: number
   readonly finalEpoch: number
   readonly restarts: number
@@ -264,7 +274,7 @@ export class JobMaster {
   }
 
   get spec(): JobSpec {
-    return this.#options.spec
+    return this.#state.spec
   }
 
   /** What every slice of the job that is alive belongs to. */
@@ -334,6 +344,7 @@ export class JobMaster {
       generation: s.generation,
       attempt: s.attempt,
       parallelism: s.spec.plan.settings.parallelism,
+      rescalingTo: s.wished?.parallelism ?? (s.rescaling && s.spec.plan.settings.parallelism),
       publishedEpoch: s.coordinator.published?.epoch ?? 0,
       finalEpoch: s.coordinator.final,
       restarts: s.restarts,
@@ -424,7 +435,7 @@ export class JobMaster {
   }
 
   #perform(effect: JobEffect): void {
-    const { spec } = this.#options
+    const { spec } = this.#state
     switch (effect.type) {
       case 'claim':
         return this.#store(() => this.#claim())
@@ -476,6 +487,14 @@ export class JobMaster {
           reason: effect.reason,
           recoveryMs: effect.recoveryMs,
         })
+      case 'rescaled': {
+        const { from, to, durationMs } = effect
+        this.#calm('RESCALE_REVERTED')
+        return this.#publish('weir:job:rescaled', { from, to, durationMs })
+      }
+      case 'rescale-reverted':
+        this.#alert('RESCALE_REVERTED', effect.failure.message)
+        return this.#recordParallelism(effect.parallelism)
       case 'healed': {
         const { subtask, sink, sequence } = effect
         return this.#publish('weir:sink:healed', { subtask, sink, sequence })
@@ -735,6 +754,11 @@ export class JobMaster {
 
   #calm(code: JobAlert['code']): void {
     if (this.#alerts.delete(code)) this.#publish('weir:job:alert', { code, message: '', raised: false })
+  }
+
+  /** The next leader would try the wished one again, and revert again: so nothing waits for this. */
+  #recordParallelism(parallelism: number): void {
+    void this.#deps.jobs.update(this.jobId, (record) => ({ ...record, parallelism })).catch(() => undefined)
   }
 
   #recordEnd(settled: boolean): void {

@@ -1,7 +1,7 @@
 export * from './state.ts'
 export { jobFor, stepJob } from './machine.ts'
-export { subtasksOf } from './moves.ts'
 export * from './restart.ts'
+export * from './rescale.ts'
 export * from './placement.ts'
 export * from './driver.ts'
 export type { SourceGap } from './gaps.ts'

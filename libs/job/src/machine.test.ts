@@ -127,9 +127,9 @@ test('a healed transaction is told and counted; the other proofs are not', () =>
   const r = new Run().do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up().slice(0, 3))
   r.said()
   const proofs = [
-    { sink: 'sums', sequence: 4, by: 'end-txn' },
-    { sink: 'sums', sequence: 5, by: 'heal' },
-    { sink: 'counts', sequence: 5, by: 'healed-before' },
+    { sink: 'sums', subtask: 1, sequence: 4, by: 'end-txn' },
+    { sink: 'sums', subtask: 1, sequence: 5, by: 'heal' },
+    { sink: 'counts', subtask: 1, sequence: 5, by: 'healed-before' },
   ]
   r.do({ type: 'recovered', slice: slice(1), proofs })
   expect(r.said()).toEqual(['healed'])
@@ -225,7 +225,7 @@ test('what a recovery proves is known per sink subtask; what it left open waits 
     facts: { sequence: 1, transactionalId },
   }
   const r = new Run().do({ type: 'begin' }, { type: 'claimed', published: ref(1), manifest }, ...up().slice(0, 3))
-  const proofs = [{ sink: 'out', sequence: 1, by: 'heal' }]
+  const proofs = [{ sink: 'out', subtask: 1, sequence: 1, by: 'heal' }]
   const before = r.state
   r.do({ type: 'slice-failed', slice: slice(0), failure })
   r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
@@ -431,7 +431,7 @@ test('B6: an epoch that is lost on the way is healed before the job is STOPPED',
   r.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
   expect(jobStateName(r.state)).toBe('STOPPING')
   r.later(100).do({ type: 'claimed', published: ref(1), manifest }, ...up(2).slice(0, 3))
-  const proofs = [{ sink: 'out', sequence: 1, by: 'heal' }]
+  const proofs = [{ sink: 'out', subtask: 0, sequence: 1, by: 'heal' }]
   r.do({ type: 'recovered', slice: slice(0, 2), proofs }, { type: 'recovered', slice: slice(1, 2), proofs: [] })
   expect(r.said()).toContain('healed')
   r.later(50)

@@ -2,7 +2,8 @@
 import { coordinatorFor } from '@weir/checkpoint'
 import { NO_POISON } from '@weir/dataflow'
 import { SubtaskMap, type Attempt, type Epoch, type Generation } from '@weir/model'
-import { claim, drive, isCurrent, still } from './moves.ts'
+import { claim, drive, isCurrent, requestSlots, still } from './moves.ts'
+import { atWished, parallelismOf } from './rescale.ts'
 import type { JobEvent, JobSpec, JobState, JobStep, UsedNumbers } from './state.ts'
 import { restartFor } from './restart.ts'
 import { onClaiming } from './states/claiming.ts'
@@ -49,6 +50,8 @@ export function jobFor(
     outcomes: [],
     poison: NO_POISON,
     recordsIn: 0,
+    wished: null,
+    rescaling: null,
   }
 }
 
@@ -59,6 +62,7 @@ export function stepJob(state: JobState, event: JobEvent): JobStep {
   // The wish outlives attempts: whatever it is doing now, the job stops as soon as it runs.
   if (event.type === 'stop' && state.ending === null && state.phase !== 'ended')
     return still({ ...state, stop: { savepoint: event.savepoint } })
+  if (event.type === 'rescale') return onRescale(state, event)
   // The arbiters' answers go to the coordinator in every phase: it alone knows what it asked.
   switch (event.type) {
     case 'stored':
@@ -92,4 +96,17 @@ export function stepJob(state: JobState, event: JobEvent): JobStep {
     case 'ended':
       return still(state)
   }
+}
+
+/** Everywhere but in `running` and `placing` the wish waits for the next attempt. */
+function onRescale(state: JobState, event: Extract<JobEvent, { type: 'rescale' }>): JobStep {
+  const { parallelism, highestParallelism, now, wallClock } = event
+  if (state.phase === 'ended' || state.ending !== null) return still(state)
+  if (state.wished === null && parallelism === parallelismOf(state.spec)) return still(state)
+  const wished = { parallelism, highestParallelism, sinceMs: state.wished?.sinceMs ?? now }
+  const next: JobState = { ...state, wished }
+  if (next.phase === 'running') return after(drive(next, { type: 'drain', now, wallClock }, event), event)
+  if (next.phase !== 'placing') return still(next)
+  const placing = atWished(next)
+  return { state: placing, effects: [requestSlots(placing)] }
 }

@@ -4,13 +4,13 @@ import { learned } from '@weir/dataflow'
 import { SubtaskMap, type Attempt, type AttemptId, type Subtask } from '@weir/model'
 import { preparingSinks, unsettled } from './ledger.ts'
 import { stepRestart } from './restart.ts'
+import { subtasksOf } from './rescale.ts'
 import {
   DEPLOY_TIMEOUT_MS,
   STOP_TIMEOUT_MS,
   type Ending,
   type Failure,
   type JobEffect,
-  type JobSpec,
   type JobState,
   type JobStep,
   type Slice,
@@ -36,6 +36,8 @@ export const common = (s: JobState) => ({
   outcomes: s.outcomes,
   poison: s.poison,
   recordsIn: s.recordsIn,
+  wished: s.wished,
+  rescaling: s.rescaling,
 })
 
 export const still = (state: JobState): JobStep => ({ state, effects: [] })
@@ -83,6 +85,11 @@ export const lostFailure = (id: string, reason: string): Failure => ({
 export const claim = (state: JobState): JobStep => ({
   state: { ...common(state), phase: 'claiming', slices: SubtaskMap.empty() },
   effects: [{ type: 'claim' }],
+})
+
+export const requestSlots = ({ spec }: JobState): JobEffect => ({
+  type: 'request-slots',
+  count: spec.plan.settings.parallelism,
 })
 
 /** placing → deploying */
@@ -206,6 +213,8 @@ export function stop(state: JobState, mode: 'leave' | 'abort', then: 'restart' |
 export function afterStop(state: JobState, times: Times): JobStep {
   if (state.phase !== 'stopping' || !allSlices(state, (s) => s.status === 'gone')) return still(state)
   if (state.then === 'end') return end(state, state.ending ?? { state: 'FAILED', error: state.lastError })
+  // Planned: there is nothing to wait out, and its slots stay its own until it is placed anew.
+  if (state.wished !== null && state.failedAtMs === null) return claim(state)
   const untilMs = times.now + state.restart.delayMs
   return {
     state: {
@@ -220,8 +229,6 @@ export function afterStop(state: JobState, times: Times): JobStep {
 }
 
 export const publishedEpoch = (s: JobState): number => s.coordinator.published?.epoch ?? 0
-export const subtasksOf = ({ plan, highestParallelism = 0 }: JobSpec): number =>
-  Math.max(plan.settings.parallelism, highestParallelism)
 
 /** @param known false: what is published could not be found out. */
 export function end(state: JobState, ending: Ending, known = true): JobStep {
@@ -265,8 +272,10 @@ export function drive(state: JobState, event: CoordinatorEvent, times: Times): J
         break
       case 'drained':
         if (next.phase === 'running') {
+          const finished = next.wished === null || allSlices(next, (s) => s.inputEnded)
           const state = next.stop === null ? 'FINISHED' : 'STOPPED'
-          follow(settle({ ...next, ending: next.ending ?? { state, error: null } }, 'running', times))
+          const over = finished || next.stop !== null ? { state, error: null } as const : null
+          follow(settle({ ...next, ending: next.ending ?? over }, 'running', times))
         }
         break
       case 'final':

@@ -21,6 +21,7 @@ export class FleetSlots implements SlotBroker {
     this.#table = withdrawn(this.#table, id)
   }
 
+  /** A job that holds slots may be given the same again: nobody comes between. */
   request(jobId: JobId, count: number, granted: (assignment: Assignment) => void): void {
     this.#waiting.set(jobId, { count, granted })
     this.#schedule()
@@ -39,6 +40,16 @@ export class FleetSlots implements SlotBroker {
     return freeSlots(this.#table)
   }
 
+  /** Free ones, and those the job holds. */
+  roomFor(jobId: JobId): number {
+    return freeSlots(this.#without(jobId))
+  }
+
+  #without(jobId: JobId): SlotTable {
+    const held = this.#held.get(jobId)
+    return held === undefined ? this.#table : giveBack(this.#table, held)
+  }
+
   /** After the present event, so that a release and a request in one step see each other. */
   #schedule(): void {
     if (this.#scheduled) return
@@ -46,11 +57,12 @@ export class FleetSlots implements SlotBroker {
     queueMicrotask(() => {
       this.#scheduled = false
       for (const [jobId, { count, granted }] of this.#waiting) {
-        const assignment = place(this.#table, count)
+        const table = this.#without(jobId)
+        const assignment = place(table, count)
         if (assignment === null) continue // a smaller job behind it may fit
         this.#waiting.delete(jobId)
         this.#held.set(jobId, assignment)
-        this.#table = take(this.#table, assignment)
+        this.#table = take(table, assignment)
         granted(assignment)
       }
     })

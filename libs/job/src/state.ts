@@ -41,6 +41,7 @@ import type {
 
 import type { SinkOutcome } from './ledger.ts'
 import type { RestartState } from './restart.ts'
+import type { RescaleWish, Rescaling } from './rescale.ts'
 
 /** A WeirError as it travels: JSON. */
 export interface Failure {
@@ -147,6 +148,9 @@ export type JobState = JobPhase & {
   /** Records the brokers have refused, in this term. */
   readonly poison: Poison
   readonly recordsIn: number
+  /** Another parallelism, from the next attempt on (rescale.ts). */
+  readonly wished: RescaleWish | null
+  readonly rescaling: Rescaling | null
 }
 
 /** Every event carries the time it was observed: monotonic `now`, and `wallClock` for people; and a draw, 0 ≤ x < 1. */
@@ -161,6 +165,8 @@ export type JobEvent = Times &
     | { readonly type: 'begin' }
     | { readonly type: 'tick' }
     | { readonly type: 'cancel' }
+    /** Checked and recorded. */
+    | { readonly type: 'rescale'; readonly parallelism: number; readonly highestParallelism: number }
     | { readonly type: 'stop'; readonly savepoint: string }
     /** Somebody waits for an epoch. */
     | { readonly type: 'ask' }
@@ -180,7 +186,12 @@ export type JobEvent = Times &
         readonly type: 'recovered'
         readonly slice: SliceId
         /** What became of the restored transactions of its sinks: `by` as in dataflow's HandleProof. */
-        readonly proofs: readonly { readonly sink: string; readonly sequence: number; readonly by: string }[]
+        readonly proofs: readonly {
+          readonly sink: string
+          readonly subtask: number
+          readonly sequence: number
+          readonly by: string
+        }[]
       }
     | {
         readonly type: 'progress'
@@ -229,6 +240,8 @@ export type JobEffect =
   | { readonly type: 'run'; readonly to: TaskManagerId; readonly slice: SliceId; readonly peers: readonly Peer[] }
   | { readonly type: 'stop'; readonly to: TaskManagerId; readonly slice: SliceId; readonly mode: 'leave' | 'abort' }
   | { readonly type: 'restarted'; readonly attempt: Attempt; readonly reason: string; readonly recoveryMs: number }
+  | { readonly type: 'rescaled'; readonly from: number; readonly to: number; readonly durationMs: number }
+  | { readonly type: 'rescale-reverted'; readonly parallelism: number; readonly failure: Failure }
   /** LOST is never silent: one per healed transaction. */
   | { readonly type: 'healed'; readonly subtask: Subtask; readonly sink: string; readonly sequence: number }
   /** `settled`: every published transaction is proven committed. Else somebody has to go on after the end: reaper.ts. */

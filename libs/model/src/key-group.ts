@@ -42,13 +42,37 @@ export const keyGroupOf = (key: Key, maxParallelism: number): KeyGroup => (hashK
 export const ownerOf = (group: KeyGroup, parallelism: number, maxParallelism: number): Subtask =>
   Math.floor((group * parallelism) / maxParallelism) as Subtask
 
-/** The key groups a subtask owns: `from` inclusive, `to` exclusive. */
+/** The key groups a subtask owns: `from` inclusive, `to` exclusive. JSON; stands in manifests. */
 export interface KeyGroupRange {
   readonly from: number
   readonly to: number
+  /** Only the groups g with g % modulus = remainder, for each pair: splits are dealt out to the subtasks in turn. */
+  readonly every?: readonly (readonly [modulus: number, remainder: number])[]
 }
 /** The key groups of a stage that is keyed by source: there a group is a split. */
 export const EVERY_SPLIT: KeyGroupRange = { from: 0, to: 2 ** 31 }
+
+/** The splits a subtask reads: those with split % parallelism = subtask, in every connector. */
+export const splitRange = (subtask: number, parallelism: number): KeyGroupRange =>
+  parallelism === 1 ? EVERY_SPLIT : { ...EVERY_SPLIT, every: [[parallelism, subtask]] }
+
+export function inRange({ from, to, every }: KeyGroupRange, group: number): boolean {
+  return group >= from && group < to && (every?.every(([modulus, remainder]) => group % modulus === remainder) ?? true)
+}
+
+/** The groups that are in both; null: none can be. */
+export function intersection(a: KeyGroupRange, b: KeyGroupRange): KeyGroupRange | null {
+  const from = Math.max(a.from, b.from)
+  const to = Math.min(a.to, b.to)
+  if (from >= to) return null
+  const every = [...(a.every ?? [])]
+  for (const [modulus, remainder] of b.every ?? []) {
+    const same = every.find(([m]) => m === modulus)
+    if (same === undefined) every.push([modulus, remainder])
+    else if (same[1] !== remainder) return null
+  }
+  return every.length === 0 ? { from, to } : { from, to, every }
+}
 
 export function keyGroupRange(subtask: number, parallelism: number, maxParallelism: number): KeyGroupRange {
   return {

@@ -94,6 +94,7 @@ import { InputGate } from './input-gate.ts'
 import { Pace } from './pace.ts'
 import { Partitioner } from './partitioner.ts'
 import type { ExchangePort, LinkId, PeerAddress } from './ports.ts'
+import { RetiredSinks } from './retired-sinks.ts'
 import { Signal } from './signal.ts'
 import { StreamContext } from './stream-context.ts'
 
@@ -239,6 +240,7 @@ export class Slice {
   readonly #context: StreamContext
   readonly #audit: Audit | null
   #poison: Poison = NO_POISON
+  readonly #retired = new RetiredSinks()
 
   constructor(options: SliceOptions, deps: SliceDeps) {
     this.#options = options
@@ -262,23 +264,26 @@ export class Slice {
   async recover(
     snapshot: SubtaskSnapshot | null,
     poison: Poison = NO_POISON,
-  ): Promise<readonly { sink: string; proof: HandleProof }[]> {
+  ): Promise<readonly { sink: string; subtask: Subtask; proof: HandleProof }[]> {
     this.#recordsIn = snapshot?.recordsIn ?? 0
     this.#poison = poison
     for (const stage of this.#options.plan.stages) this.#stages.push(this.#buildStage(stage))
-    const proofs: { sink: string; proof: HandleProof }[] = []
-    await Promise.all(
-      this.#stages.flatMap((run) => [
+    const { subtask } = this.#options
+    const proofs: { sink: string; subtask: Subtask; proof: HandleProof }[] = []
+    const retired = this.#recoverRetired(snapshot)
+    await Promise.all([
+      retired,
+      ...this.#stages.flatMap((run) => [
         this.#recoverContinuous(run),
         ...run.sinks.map(async ({ node, sink }) => {
           const restored = (snapshot?.sinks[node.uid] as SinkState | undefined) ?? null
           this.#audit?.restore(node.uid, restored)
-          for (const proof of await sink.recover(restored)) proofs.push({ sink: node.uid, proof })
+          for (const proof of await sink.recover(restored)) proofs.push({ sink: node.uid, subtask, proof })
         }),
       ]),
-    )
+    ])
     await Promise.all(this.#stages.map((run) => this.#restoreStage(run, snapshot)))
-    return proofs
+    return [...proofs, ...(await retired)]
   }
 
   /** Links the slices and starts the loops. */
@@ -399,6 +404,7 @@ export class Slice {
     this.#commitTurn = this.#commitTurn.then(async () => {
       if (this.#over) return
       try {
+        await this.#retired.committed()
         await Promise.all(
           this.#stages.flatMap((run) =>
             run.sinks.flatMap(({ node, sink }) => {
@@ -432,6 +438,7 @@ export class Slice {
     for (const channel of this.#channels) channel?.close()
     await Promise.allSettled([
       Promise.race([this.#context.close(), clock.sleep(STOP_WAIT_MS)]), // user code is in it
+      this.#retired.close(mode),
       ...this.#stages.flatMap((run) => [
         ...run.sinks.map(({ sink }) => sink.close(mode)),
         run.continuous?.sink.close(mode),
@@ -531,6 +538,18 @@ export class Slice {
     )
     const known = deadLetters && new KnownPoison(uid, this.#poison)
     return { topics, refuse: this.#refuseAt(refused, index), known, audit: this.#audit?.sink(index) ?? null }
+  }
+
+  #recoverRetired(snapshot: SubtaskSnapshot | null): ReturnType<RetiredSinks['recover']> {
+    const indices = new Map(this.#options.plan.job.graph.nodes.map((node, index) => [node, index]))
+    return this.#retired.recover(snapshot?.retired ?? {}, {
+      nodes: [...indices.keys()].filter((node) => node.kind === 'sink'),
+      createSink: (node, subtask) => {
+        const asides = this.#asidesOf([], indices.get(node)!, node)
+        const context = { ...this.#contextOf(node.uid), subtask }
+        return this.#deps.createSink(node, context, asides && { ...asides, audit: null })
+      },
+    })
   }
 
   async #recoverContinuous({ continuous }: StageRun): Promise<void> {
@@ -1059,6 +1078,7 @@ export class Slice {
     this.#open.delete(epoch)
     this.#triggers = this.#triggers.filter((c) => c.epoch > epoch)
     this.#positions.set(epoch, open.sources)
+    const retired = this.#retired.snapshot()
     this.#deps.report({
       type: 'ack',
       checkpoint: open.checkpoint,
@@ -1070,6 +1090,7 @@ export class Slice {
         watermarks: open.watermarks,
         recordsIn: open.recordsIn,
         checkpoint: { epoch, timestamp: open.timestamp },
+        ...(retired && { retired }),
       },
       alignMs: Math.round(open.alignMs),
       syncMs: Math.round(open.syncMs),

@@ -6,7 +6,7 @@
  *   footer  msgpack { states: [[operator uid, name, split?]…], groups: [[key group, offset, bytes]…] }
  */
 import { zstdDecompressSync } from 'node:zlib'
-import type { Key, KeyGroupRange } from '@weir/model'
+import { inRange, type Key, type KeyGroupRange } from '@weir/model'
 import { corrupt } from './damage.ts'
 import { unpack } from './pack.ts'
 
@@ -34,7 +34,7 @@ export function* decodeSegment1(bytes: Buffer, objectKey: string, range: KeyGrou
     groups: [number, number, number][]
   }
   for (const [group, at, length] of groups) {
-    if (group < range.from || group >= range.to) continue
+    if (!inRange(range, group)) continue
     const rows = unpack(zstdDecompressSync(bytes.subarray(at, at + length))) as [
       number,
       number,

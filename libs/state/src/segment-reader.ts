@@ -2,10 +2,13 @@
 import { hash } from 'node:crypto'
 import type { ObjectStore } from '@weir/checkpoint'
 import type { SegmentRef } from '@weir/dataflow'
-import type { KeyGroupRange } from '@weir/model'
+import { inRange, type KeyGroupRange } from '@weir/model'
 import { corrupt, missing } from './damage.ts'
 import { sha256 } from './pack.ts'
 import { MAGIC, decodeChunk, decodeIndex, type Row, type SegmentIndex } from './segment.ts'
+
+/** Where only some of its key groups are wanted, an object up to this size is: two reads more cost more than its bytes. */
+const PART_BYTES = 256 * 1024
 
 export interface Reading {
   /** Objects up to this size are read in one piece; larger ones in pieces of about this size. */
@@ -30,8 +33,10 @@ export async function openSegment(
   range: KeyGroupRange,
   reading = RESTORE,
 ): Promise<OpenSegment> {
-  const whole =
-    ref.bytes <= reading.pieceBytes || objects.readRange === undefined ? await readWhole(ref, objects) : null
+  const { from, to, every } = ref.keyGroups
+  const all = range.from <= from && range.to >= to && (range.every ?? []).length <= (every ?? []).length
+  const inOnePiece = ref.bytes <= (all ? reading.pieceBytes : PART_BYTES)
+  const whole = inOnePiece || objects.readRange === undefined ? await readWhole(ref, objects) : null
   const piece = async (from: number, to: number): Promise<Buffer> => {
     if (whole !== null) return whole.subarray(from, to)
     const bytes = await objects.readRange!(ref.key, from, to)
@@ -108,14 +113,14 @@ async function* rowsOf(
       const chunk = read.subarray(from, from + length)
       if (!hash('sha256', chunk, 'buffer').equals(digest))
         throw corrupt(objectKey, `the SHA-256 of its bytes ${at} to ${at + length} is not the one in its index`)
-      const all = first >= range.from && last < range.to
+      const all = range.every === undefined && first >= range.from && last < range.to
       yield all ? decodeChunk(chunk) : within(decodeChunk(chunk), range)
     }
   }
 }
 
-function* within(rows: Iterable<Row>, { from, to }: KeyGroupRange): Generator<Row> {
-  for (const row of rows) if (row.group >= from && row.group < to) yield row
+function* within(rows: Iterable<Row>, range: KeyGroupRange): Generator<Row> {
+  for (const row of rows) if (inRange(range, row.group)) yield row
 }
 
 const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -14,7 +14,14 @@ import { mkdir, rm } from 'node:fs/promises'
 import { setImmediate as yieldTurn } from 'node:timers/promises'
 import type { ObjectStore } from '@weir/checkpoint'
 import { ownerOfEntry, type KeyedState, type SegmentRef, type StateStore, type StoredSchema } from '@weir/dataflow'
-import { keyGroupOf, type CheckpointId, type Key, type KeyGroupRange, type OperatorUid } from '@weir/model'
+import {
+  intersection,
+  keyGroupOf,
+  type CheckpointId,
+  type Key,
+  type KeyGroupRange,
+  type OperatorUid,
+} from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { ChainVersions } from './chain-versions.ts'
 import { HotBudget } from './hot-budget.ts'
@@ -75,6 +82,7 @@ const CHAIN_LENGTH_HARD = 4
 export const HOT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
 /** Rows looked at for stale ones behind each snapshot; a folding looks at all. */
 const LOOK_ROWS_MAX = 10_000
+const NO_GROUPS: KeyGroupRange = { from: 0, to: 0 }
 
 export async function openStateStore(options: StateStoreOptions, deps: StateStoreDeps): Promise<LevelStateStore> {
   await rm(options.dir, { recursive: true, force: true })
@@ -133,7 +141,7 @@ export class LevelStateStore implements StateStore {
     const ahead = (i: number): void => {
       const ref = segments[i]
       if (ref?.index === undefined) return
-      opened[i] = openSegment({ ...ref, index: ref.index }, objects, this.#options.keyGroups)
+      opened[i] = openSegment({ ...ref, index: ref.index }, objects, this.#wantedOf(ref))
       opened[i].catch(() => {}) // thrown in its turn
     }
     for (let i = 0; i < SEGMENTS_AHEAD; i++) ahead(i)
@@ -218,7 +226,7 @@ export class LevelStateStore implements StateStore {
     const bytes = await readWhole(ref, objects)
     const excluded = excludedBy(ref)
     let batch = db.batch()
-    for (const row of decodeSegment1(bytes, ref.key, this.#options.keyGroups)) {
+    for (const row of decodeSegment1(bytes, ref.key, this.#wantedOf(ref))) {
       const { group, operatorUid, name, split, namespace, key, value } = row
       if (excluded(operatorUid, name)) continue
       const id = stateId(operatorUid, name, split)
@@ -233,6 +241,11 @@ export class LevelStateStore implements StateStore {
       batch = db.batch()
     }
     await batch.write()
+  }
+
+  /** What the reference is good for: behind a rescale, less than the object holds. */
+  #wantedOf({ keyGroups, only = keyGroups }: SegmentRef): KeyGroupRange {
+    return intersection(this.#options.keyGroups, only) ?? NO_GROUPS
   }
 
   // ---- snapshot -----------------------------------------------------------------------------------------------------

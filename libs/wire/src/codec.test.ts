@@ -53,7 +53,7 @@ test.each(commands)('command $type travels unchanged', (command) => {
 
 const reports: SliceReportMessage[] = [
   { type: 'deployed', slice, exchangeAddress: 'h:1' },
-  { type: 'recovered', slice, proofs: [{ sink: 'sums', sequence: 4, by: 'marker' }] },
+  { type: 'recovered', slice, proofs: [{ sink: 'sums', subtask: 3, sequence: 4, by: 'marker' }] },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: Number.MIN_SAFE_INTEGER },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: Number.MAX_SAFE_INTEGER },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },

@@ -28,10 +28,18 @@ import {
 } from '@weir/model'
 import { control } from '@weir/proto'
 
+/** What became of one restored transaction; `subtask` is not always the slice's own (PROTOCOL B4). */
+interface SliceProof {
+  readonly sink: string
+  readonly subtask: number
+  readonly sequence: number
+  readonly by: string
+}
+
 /** What a slot tells of one slice. */
 export type SliceReportMessage = { readonly slice: SliceId } & (
   | { readonly type: 'deployed'; readonly exchangeAddress: string }
-  | { readonly type: 'recovered'; readonly proofs: readonly { sink: string; sequence: number; by: string }[] }
+  | { readonly type: 'recovered'; readonly proofs: readonly SliceProof[] }
   | { readonly type: 'progress'; readonly recordsIn: number; readonly recordsOut: number; readonly watermark: number }
   | {
       readonly type: 'ack'
@@ -327,7 +335,7 @@ function encodeResult(answer: JanitorAnswer | { readonly failure: Failure }): co
     case 'ended':
       return { $case: 'ended', value: { done: answer.outcome === 'done' } }
     case 'settled':
-      return { $case: 'settled', value: { proofs: answer.proofs.map((proof) => ({ sink: '', ...proof })) } }
+      return { $case: 'settled', value: { proofs: answer.proofs.map((proof) => ({ sink: '', subtask: 0, ...proof })) } }
     case 'letters':
       return { $case: 'letters', value: { letters: json(answer.letters), next: optionalJson(answer.next) } }
     case 'replayed':

@@ -69,6 +69,12 @@ export class JobsClient {
     return this.#ask((c, reply: Reply<jobs.JobView>) => c.cancel({ jobId }, this.#metadata, deadline(), reply))
   }
 
+  /** Resolves when the wish is recorded: `get` shows when it runs at it. */
+  rescale(jobId: string, parallelism: number): Promise<jobs.JobView> {
+    const request = { jobId, parallelism }
+    return this.#ask((c, reply: Reply<jobs.JobView>) => c.rescale(request, this.#metadata, deadline(), reply))
+  }
+
   /** @param jobId null: of every job */
   async listTransactions(jobId: string | null): Promise<readonly jobs.TransactionView[]> {
     const answer = await this.#ask((c, reply: Reply<jobs.ListTransactionsResponse>) =>

@@ -1,21 +1,23 @@
 /** Waiting for the won compare-and-swap on head.json. */
 import { coordinatorFor } from '@weir/checkpoint'
-import { common, end, still } from '../moves.ts'
+import { common, end, requestSlots, still } from '../moves.ts'
+import { atWished } from '../rescale.ts'
 import type { JobEvent, JobState, JobStep } from '../state.ts'
 
 export function onClaiming(state: JobState, event: JobEvent): JobStep {
   switch (event.type) {
     case 'claimed': {
       // The store is the truth, whatever this process remembers. Numbers used in this generation stay used (PROTOCOL A1).
-      const fresh = coordinatorFor(state.coordinator.options, event.published)
+      const next = atWished(state)
+      const fresh = coordinatorFor(next.coordinator.options, event.published)
       const coordinator = {
         ...fresh,
-        lastEpoch: Math.max(fresh.lastEpoch, state.coordinator.lastEpoch) as typeof fresh.lastEpoch,
+        lastEpoch: Math.max(fresh.lastEpoch, next.coordinator.lastEpoch) as typeof fresh.lastEpoch,
         recordsIn: event.manifest?.subtasks.reduce((sum, s) => sum + s.recordsIn, 0) ?? 0,
       }
       return {
         state: {
-          ...common(state),
+          ...common(next),
           attempt: event.attempt ?? state.attempt,
           phase: 'placing',
           claimedMs: event.now,
@@ -23,7 +25,7 @@ export function onClaiming(state: JobState, event: JobEvent): JobStep {
           manifest: event.manifest,
           coordinator,
         },
-        effects: [{ type: 'request-slots', count: state.spec.plan.settings.parallelism }],
+        effects: [requestSlots(next)],
       }
     }
     case 'claim-refused':

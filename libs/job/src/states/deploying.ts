@@ -1,5 +1,5 @@
 /** Waiting until every slice has loaded the bundle and opened its data endpoint. */
-import { restoredFor } from '@weir/checkpoint'
+import { redistribute } from '@weir/checkpoint'
 import { preparingSinks, unsettled } from '../ledger.ts'
 import {
   allSlices,
@@ -12,6 +12,7 @@ import {
   still,
   withSlice,
 } from '../moves.ts'
+import { subtasksOf, targetOf } from '../rescale.ts'
 import { DEPLOY_TIMEOUT_MS, RECOVER_TIMEOUT_MS, type JobEvent, type JobState, type JobStep } from '../state.ts'
 
 export function onDeploying(state: Extract<JobState, { phase: 'deploying' }>, event: JobEvent): JobStep {
@@ -19,8 +20,9 @@ export function onDeploying(state: Extract<JobState, { phase: 'deploying' }>, ev
     case 'deployed': {
       const next = withSlice(state, event.slice.subtask, { status: 'deployed', exchangeAddress: event.exchangeAddress })
       if (!allSlices(next, (s) => s.status === 'deployed')) return still(next)
-      const { plan } = state.spec
-      const outcomes = unsettled(preparingSinks(plan), plan.settings.parallelism, publishedEpoch(state))
+      const { spec } = state
+      const outcomes = unsettled(preparingSinks(spec.plan), subtasksOf(spec), publishedEpoch(state))
+      const snapshots = redistribute(state.manifest, targetOf(spec))
       const deadlineMs = event.now + RECOVER_TIMEOUT_MS
       const recovering: JobState = { ...common(next), phase: 'recovering', outcomes, deadlineMs }
       return {
@@ -29,7 +31,7 @@ export function onDeploying(state: Extract<JobState, { phase: 'deploying' }>, ev
           type: 'recover',
           to: s.taskManagerId,
           slice: sliceOf(next, s.subtask),
-          snapshot: restoredFor(state.manifest, s.subtask, plan.settings.parallelism),
+          snapshot: snapshots[s.subtask]!,
           poison: state.poison,
         })),
       }

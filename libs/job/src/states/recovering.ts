@@ -2,9 +2,11 @@
  * Waiting until every sink has resolved its stored handles and fenced its pool. No source of the attempt starts before
  * all of them have: a zombie's write between two of these would be output nobody replays (PROTOCOL A11, A12).
  */
+import type { Subtask } from '@weir/model'
 import { outcomeOf, preparingSinks, verdictOf, withOutcome } from '../ledger.ts'
 import { allSlices, common, drive, fail, publishedEpoch, settle, sliceOf, still, withSlice } from '../moves.ts'
 import { SubtaskMap } from '@weir/model'
+import { caredBy, parallelismOf } from '../rescale.ts'
 import { RECOVER_TIMEOUT_MS, type JobEffect, type JobEvent, type JobState, type JobStep } from '../state.ts'
 import { onFleetChange, timeout, unexpectedStop } from './deploying.ts'
 
@@ -13,12 +15,14 @@ export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, 
     case 'recovered': {
       const { subtask } = event.slice
       const healed = event.proofs.filter((proof) => proof.by === 'heal')
-      const proven = preparingSinks(state.spec.plan).map((sink) =>
-        outcomeOf(
-          sink,
-          subtask,
-          publishedEpoch(state),
-          event.proofs.filter((proof) => proof.sink === sink),
+      const proven = preparingSinks(state.spec.plan).flatMap((sink) =>
+        caredBy(state.spec, subtask).map((k) =>
+          outcomeOf(
+            sink,
+            k,
+            publishedEpoch(state),
+            event.proofs.filter((proof) => proof.sink === sink && proof.subtask === k),
+          ),
         ),
       )
       const next = {
@@ -27,7 +31,9 @@ export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, 
         outcomes: proven.reduce(withOutcome, state.outcomes),
       }
       const step = allSlices(next, (s) => s.status === 'recovered') ? start(next, event) : still(next)
-      const told = healed.map(({ sink, sequence }): JobEffect => ({ type: 'healed', subtask, sink, sequence }))
+      const told = healed.map((proof): JobEffect => ({
+        ...{ type: 'healed', sink: proof.sink, sequence: proof.sequence, subtask: proof.subtask as Subtask },
+      }))
       return { state: step.state, effects: [...told, ...step.effects] }
     }
     case 'slice-failed': {
@@ -81,8 +87,15 @@ function start(state: JobState, event: JobEvent): JobStep {
   if (recoveryMs !== null) {
     effects.push({ type: 'restarted', attempt: state.attempt, reason: state.lastError?.message ?? '', recoveryMs })
   }
-  return {
-    state: { ...started.state, failedAtMs: null, lastRecoveryMs: recoveryMs ?? state.lastRecoveryMs },
-    effects: [...started.effects, ...effects],
+  if (state.rescaling !== null) {
+    const { from, sinceMs } = state.rescaling
+    effects.push({ type: 'rescaled', from, to: parallelismOf(state.spec), durationMs: now - sinceMs })
   }
+  const next: JobState = {
+    ...started.state,
+    ...{ failedAtMs: null, lastRecoveryMs: recoveryMs ?? state.lastRecoveryMs, rescaling: null },
+  }
+  // Wished while it was on its way here.
+  const again = next.wished === null ? still(next) : drive(next, { type: 'drain', now, wallClock }, event)
+  return { state: again.state, effects: [...started.effects, ...effects, ...again.effects] }
 }

@@ -1,0 +1,158 @@
+/** Stores of one parallelism restored at another, with what the job-manager makes of the manifest in between. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { redistribute, type Manifest, type ObjectStore, type StoredObject } from '@weir/checkpoint'
+import type { SegmentRef } from '@weir/dataflow'
+import { attempt, epoch, generation, keyGroupOf, keyGroupRange, operatorUid, ownerOf, subtask } from '@weir/model'
+import fc from 'fast-check'
+import { afterAll, expect, test } from 'vitest'
+import { openStateStore, type LevelStateStore } from './index.ts'
+
+const MAX = 128
+const root = await mkdtemp(join(tmpdir(), 'weir-rescale-'))
+afterAll(() => rm(root, { recursive: true, force: true }))
+
+/** Counts what is read. */
+class Objects implements ObjectStore {
+  readonly stored = new Map<string, StoredObject>()
+  bytesRead = 0
+  async put(key: string, bytes: Uint8Array) {
+    this.stored.set(key, { bytes: Uint8Array.from(bytes), etag: '1' })
+    return { kind: 'stored' as const, etag: '1' }
+  }
+  async get(key: string) {
+    const object = this.stored.get(key) ?? null
+    this.bytesRead += object?.bytes.length ?? 0
+    return object
+  }
+  async readRange(key: string, from: number, to: number) {
+    const bytes = this.stored.get(key)?.bytes.subarray(from, to) ?? null
+    this.bytesRead += bytes?.length ?? 0
+    return bytes
+  }
+  async list() {
+    return [...this.stored.keys()]
+  }
+  async delete(key: string) {
+    this.stored.delete(key)
+  }
+  async close() {}
+}
+let opened = 0
+const open = (objects: Objects, i: number, of: number): Promise<LevelStateStore> => {
+  const name = ++opened
+  return openStateStore(
+    {
+      ...{ dir: join(root, `s${name}`), keyGroups: keyGroupRange(i, of, MAX), maxParallelism: MAX },
+      ...{ writer: `${i}/${of}`, hotEntriesMax: 4, chainLengthMax: 5, chainRatioMax: 1_000, freeze: true },
+    },
+    {
+      objects,
+      upload: (key) => {
+        const parts: Uint8Array[] = []
+        return {
+          write: async (bytes) => void parts.push(bytes),
+          finish: async () => void (await objects.put(key, Buffer.concat(parts))),
+          abort: async () => {},
+        }
+      },
+      segmentKey: (c, kind) => `seg-${name}-${c.epoch}-${kind}`,
+    },
+  )
+}
+const uid = operatorUid('sum')
+
+/** All subtasks of a job, one after another at each parallelism. */
+class Job {
+  readonly objects = new Objects()
+  stores: LevelStateStore[] = []
+  #manifest: Manifest | null = null
+  #epoch = 0
+
+  async rescale(parallelism: number): Promise<void> {
+    await this.close()
+    const sinks: string[] = []
+    const target = { parallelism, highestParallelism: parallelism, maxParallelism: MAX, sinks, sourceStages: [0] }
+    const restored = redistribute(this.#manifest, target)
+    this.stores = await Promise.all(restored.map((_, i) => open(this.objects, i, parallelism)))
+    this.objects.bytesRead = 0
+    for (const [i, store] of this.stores.entries()) {
+      const [stage] = (restored[i]?.segments ?? []) as { chain: readonly SegmentRef[] }[]
+      await store.restore(stage?.chain ?? [])
+    }
+  }
+
+  of(key: string): LevelStateStore {
+    return this.stores[ownerOf(keyGroupOf(key, MAX), this.stores.length, MAX)]!
+  }
+
+  get(key: string): number | undefined {
+    return this.of(key).keyed<number>(uid, 'acc').get(key)
+  }
+
+  put(key: string, value: number): void {
+    this.of(key).keyed<number>(uid, 'acc').put(key, value)
+  }
+
+  async snapshot(): Promise<void> {
+    const checkpoint = { generation: generation(1), attempt: attempt(1), epoch: epoch(++this.#epoch) }
+    const chains = await Promise.all(this.stores.map((store) => store.snapshot(checkpoint)))
+    const subtasks = chains.map((chain, i) => ({
+      ...{ subtask: subtask(i), sources: {}, sinks: {}, watermarks: {}, recordsIn: 0 },
+      segments: [{ stage: 1, chain }],
+    }))
+    this.#manifest = { parallelism: this.stores.length, maxParallelism: MAX, subtasks } as unknown as Manifest
+  }
+
+  get storedBytes(): number {
+    return [...this.objects.stored.values()].reduce((sum, { bytes }) => sum + bytes.length, 0)
+  }
+
+  async close(): Promise<void> {
+    for (const store of this.stores) await store.close()
+  }
+}
+
+test('over any history of parallelisms and changes the stores together equal a plain map', async () => {
+  const keys = Array.from({ length: 12 }, (_, i) => `k${i}`)
+  const change = fc.record({ key: fc.constantFrom(...keys), by: fc.integer({ min: 1, max: 9 }) })
+  const round = fc.record({
+    parallelism: fc.integer({ min: 1, max: 5 }),
+    epochs: fc.array(fc.array(change), { maxLength: 4 }),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(round, { minLength: 1, maxLength: 4 }), async (rounds) => {
+      const job = new Job()
+      const expected = new Map<string, number>()
+      for (const { parallelism, epochs } of rounds) {
+        await job.rescale(parallelism)
+        expect(keys.map((k) => job.get(k))).toEqual(keys.map((k) => expected.get(k)))
+        for (const changes of epochs) {
+          for (const { key, by } of changes) {
+            const next = (expected.get(key) ?? 0) + by
+            expected.set(key, next)
+            job.put(key, (job.get(key) ?? 0) + by)
+          }
+          await job.snapshot()
+        }
+      }
+      await job.close()
+    }),
+    { numRuns: 25 },
+  )
+}, 30_000)
+
+test('2 → 4 reads each stored byte about once over all subtasks, not twice', async () => {
+  const job = new Job()
+  await job.rescale(2)
+  const keys = Array.from({ length: 60_000 }, (_, i) => `order-${i}`)
+  for (const [i, key] of keys.entries()) job.put(key, (Math.imul(i + 1, 0x9e3779b1) >>> 0) + 0.5)
+  await job.snapshot()
+  await job.rescale(4)
+  // Indices, and the chunk in which two ranges meet, are read twice.
+  expect(job.objects.bytesRead / job.storedBytes).toBeGreaterThan(0.95)
+  expect(job.objects.bytesRead / job.storedBytes).toBeLessThan(1.5)
+  expect(job.get('order-59999')).toBe((Math.imul(60_000, 0x9e3779b1) >>> 0) + 0.5)
+  await job.close()
+})
