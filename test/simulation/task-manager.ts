@@ -41,7 +41,14 @@ export class TaskManagerProcess {
     this.#fleet = fleet
     const { world, network } = fleet
     this.#client = new FleetClient(
-      { jobManagers: fleet.jobManagerHosts, slots: SLOTS, version: 'sim', httpAddress: process.host, token: null },
+      {
+        jobManagers: fleet.jobManagerHosts,
+        slots: SLOTS,
+        version: 'sim',
+        httpAddress: process.host,
+        pod: process.host,
+        token: null,
+      },
       {
         clock: process.clock,
         random: fleet.random,

@@ -244,6 +244,7 @@ export class TaskManagerDto {
   @ApiProperty() readonly slots!: number
   @ApiProperty() readonly version!: string
   @ApiProperty() readonly httpAddress!: string
+  @ApiProperty({ description: 'The same after every start on the same disk' }) readonly pod!: string
   @ApiProperty() readonly joinedAt!: number
   @ApiProperty() readonly draining!: boolean
 }

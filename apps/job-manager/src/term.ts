@@ -350,7 +350,7 @@ export class Term {
   // ---- what the fleet says ------------------------------------------------------------------------------------------
 
   joined(info: TaskManagerInfo): void {
-    this.#slots.join(info.id, info.slots)
+    this.#slots.join(info.id, info.slots, info.pod)
   }
 
   lost(taskManagerId: TaskManagerId, reason: string): void {

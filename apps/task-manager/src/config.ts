@@ -7,8 +7,12 @@ export interface TaskManagerConfig {
   readonly jobManagers: readonly string[]
   readonly slots: number
   readonly dataDir: string
+  /** Of copies of state kept in `dataDir` for the next attempt; 0: none. */
+  readonly copyBytesMax: number
   readonly logLevel: string
 }
+
+const COPY_BYTES_MAX = 2 * 1024 ** 3
 
 /** Throws `CONFIG_INVALID` (invalid) naming the variable. */
 export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
@@ -26,11 +30,19 @@ export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
       `WEIR_SLOTS=${env['WEIR_SLOTS']}: give a whole number from 1 to 256`,
     )
   }
+  const copyBytesMax = Number(env['WEIR_LOCAL_COPY_BYTES'] ?? COPY_BYTES_MAX)
+  if (!Number.isSafeInteger(copyBytesMax) || copyBytesMax < 0) {
+    throw new WeirError(
+      { code: 'CONFIG_INVALID', kind: 'invalid', variable: 'WEIR_LOCAL_COPY_BYTES', got: env['WEIR_LOCAL_COPY_BYTES'] },
+      `WEIR_LOCAL_COPY_BYTES=${env['WEIR_LOCAL_COPY_BYTES']}: give a whole number of bytes, 0 for no copies`,
+    )
+  }
   return {
     listen: listenSettings(env),
     jobManagers,
     slots,
     dataDir: env['WEIR_DATA_DIR'] ?? '.weir/task-manager',
+    copyBytesMax,
     logLevel: env['WEIR_LOG_LEVEL'] ?? 'info',
   }
 }

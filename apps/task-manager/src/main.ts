@@ -2,7 +2,8 @@
 import 'reflect-metadata'
 import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
-import { asWeirError } from '@weir/model'
+import { asWeirError, systemRandom } from '@weir/model'
+import { podName } from '@weir/state'
 import { Metrics, createLogger } from '@weir/telemetry'
 import { AppModule, type TaskManagerRef } from './app.ts'
 import { readConfig } from './config.ts'
@@ -21,10 +22,21 @@ try {
   await app.listen(httpPort, host)
   const { port } = app.getHttpServer().address() as { port: number }
   const http = `${advertiseHost}:${port}`
-  const taskManager = new TaskManager(config, http, log)
+  const pod = await podName(config.dataDir, () => systemRandom.nonce())
+  const taskManager = new TaskManager(config, http, pod, log)
   ref.current = taskManager
   metrics.gauge('weir_slots', 'Slots of this task-manager', () => config.slots)
   metrics.gauge('weir_slots_busy', 'Slots that run a slice', () => taskManager.busySlots)
+  metrics.gauge(
+    'weir_restored_segments_local_total',
+    'Segments of state restored from copies on this disk',
+    () => taskManager.restoredFrom.local,
+  )
+  metrics.gauge(
+    'weir_restored_segments_store_total',
+    'Segments of state restored from the object store',
+    () => taskManager.restoredFrom.store,
+  )
   console.log(JSON.stringify({ ready: true, http }))
 
   let stopping = false

@@ -6,7 +6,7 @@ import { atParallelism, schemasIn, type Plan } from '@weir/dataflow'
 import { ObjectStagedOutput, PatientUpload, openObjectStore, segmentKey } from '@weir/metadata'
 import { keyGroupRange, splitRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
-import { openStateStore } from '@weir/state'
+import { LocalCopies, dropCopies, openStateStore } from '@weir/state'
 import {
   GrpcExchange,
   SlotExchange,
@@ -30,7 +30,14 @@ export interface SlotData {
   /** Belongs to this slot alone. */
   readonly stateDir: string
   readonly dataDir: string
+  readonly copyBytesMax: number
   readonly freeze: boolean
+}
+
+/** To the process: where a segment was read that a slice was restored from. */
+export interface RestoredFrom {
+  readonly kind: 'restored-from'
+  readonly source: 'local' | 'store'
 }
 
 /** Clean state values kept in memory per stage. */
@@ -43,6 +50,7 @@ const data = workerData as SlotData
 const port = parentPort!
 const objects = openObjectStore(process.env)
 const brokers = (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== '')
+const copies = join(data.dataDir, 'copies')
 const adapters = new Adapters(
   {
     kafkaBrokers: brokers,
@@ -115,6 +123,11 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
                 budgetMs: settings.checkpoint.alignTimeoutMs,
               }),
             segmentKey: (checkpoint, kind) => segmentKey(jobId, checkpoint, subtask, stage, kind),
+            copies: new LocalCopies({
+              ...{ root: copies, jobId, attempt: `${attempt.generation}-${attempt.attempt}` },
+              bytesMax: data.copyBytesMax,
+            }),
+            restoredFrom: (source) => port.postMessage({ kind: 'restored-from', source } satisfies RestoredFrom),
           },
         ),
       report: (report) => reported(id, report),
@@ -139,6 +152,7 @@ async function stop(id: SliceId, mode: 'leave' | 'abort'): Promise<void> {
   await running?.exchange.close()
   await adapters.close()
   await rm(data.stateDir, { recursive: true, force: true })
+  if (mode === 'abort') await dropCopies(copies, id.jobId) // the job is over
   tell(id, { type: 'stopped' })
   // Posted messages are delivered before the thread ends.
   setImmediate(() => process.exit(0))

@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { TaskManagerConfig } from './config.ts'
 import { JanitorThread } from './janitor-thread.ts'
-import type { SlotData } from './slot.ts'
+import type { RestoredFrom, SlotData } from './slot.ts'
 
 /** A slot that does not stop by itself is terminated. */
 const SLOT_STOP_TIMEOUT_MS = 15_000
@@ -42,12 +42,16 @@ export class TaskManager {
   #serial = 0
   #emptied: () => void = () => {}
 
-  constructor(config: TaskManagerConfig, httpAddress: string, log: Logger) {
+  /** Segments of state read by restores: copies on this disk, and objects in the store. */
+  readonly restoredFrom = { local: 0, store: 0 }
+
+  /** @param pod names the disk under `config.dataDir` */
+  constructor(config: TaskManagerConfig, httpAddress: string, pod: string, log: Logger) {
     this.#config = config
     this.#log = log
     const { jobManagers, slots, listen } = config
     this.#client = new FleetClient(
-      { jobManagers, slots, version: '0.1.0', httpAddress, token: listen.token },
+      { jobManagers, slots, version: '0.1.0', httpAddress, pod, token: listen.token },
       {
         clock: systemClock,
         random: systemRandom,
@@ -120,7 +124,7 @@ export class TaskManager {
   }
 
   #deploy(key: string, command: SliceCommand): void {
-    const { slots, listen, dataDir } = this.#config
+    const { slots, listen, dataDir, copyBytesMax } = this.#config
     const { slice } = command
     const busy = [...this.#slots.values()].filter((s) => !s.stopping).length
     if (busy >= slots) {
@@ -135,13 +139,15 @@ export class TaskManager {
       listen: { ...listen, grpcPort: 0 },
       stateDir: join(this.#stateRoot, String(this.#serial++)),
       dataDir,
+      copyBytesMax,
       freeze: process.env['WEIR_FREEZE'] === '1',
     }
     const worker = new Worker(new URL('./slot.js', import.meta.url), { workerData, name: key })
     const slot: Slot = { slice, worker, stopping: false }
     this.#slots.set(key, slot)
-    worker.on('message', (message: SliceReportMessage | LinkRequest) => {
-      if ('kind' in message) this.#hub.request(worker, message)
+    worker.on('message', (message: SliceReportMessage | LinkRequest | RestoredFrom) => {
+      if ('kind' in message && message.kind === 'restored-from') this.restoredFrom[message.source]++
+      else if ('kind' in message) this.#hub.request(worker, message)
       else this.#report(message)
     })
     worker.on('error', (thrown) => {

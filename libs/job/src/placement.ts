@@ -15,17 +15,32 @@ export const EMPTY_SLOTS: SlotTable = { total: new Map(), used: new Map() }
 export const freeSlots = (table: SlotTable): number =>
   [...table.total].reduce((sum, [id, n]) => sum + Math.max(0, n - (table.used.get(id) ?? 0)), 0)
 
-/** Null when fewer than `count` slots are free. */
-export function place(table: SlotTable, count: number): ReadonlyMap<Subtask, TaskManagerId> | null {
+/**
+ * Null when fewer than `count` slots are free.
+ *
+ * @param home where the state of a subtask lies already: it goes there, as far as the even spread has room for it
+ */
+export function place(
+  table: SlotTable,
+  count: number,
+  home: (subtask: Subtask) => TaskManagerId | null = () => null,
+): ReadonlyMap<Subtask, TaskManagerId> | null {
   const free = [...table.total].map(([id, n]) => ({ id, free: n - (table.used.get(id) ?? 0) }))
-  const assignment = new Map<Subtask, TaskManagerId>()
-  for (let subtask = 0; subtask < count; subtask++) {
+  const spread: TaskManagerId[] = []
+  for (let i = 0; i < count; i++) {
     free.sort((a, b) => b.free - a.free || (a.id < b.id ? -1 : 1))
     const best = free[0]
     if (best === undefined || best.free <= 0) return null
     best.free--
-    assignment.set(subtask as Subtask, best.id)
+    spread.push(best.id)
   }
+  const subtasks = Array.from({ length: count }, (_, i) => i as Subtask)
+  const assignment = new Map<Subtask, TaskManagerId>()
+  for (const subtask of subtasks) {
+    const at = spread.indexOf(home(subtask)!)
+    if (at >= 0) assignment.set(subtask, spread.splice(at, 1)[0]!)
+  }
+  for (const subtask of subtasks) if (!assignment.has(subtask)) assignment.set(subtask, spread.shift()!)
   return assignment
 }
 

@@ -199,3 +199,23 @@ test('a job that asks anew keeps its slots until it is placed: nobody comes betw
   await Promise.resolve()
   expect([placed, slots.free()]).toEqual([['a at 2', 'a at 4'], 0])
 })
+
+test('a subtask goes to the pod that has its state, under whatever name that has joined, and the spread stays even', async () => {
+  const slots = new FleetSlots()
+  const [a, b] = [taskManagerId('a'), taskManagerId('b')]
+  let placed: ReadonlyMap<number, string> = new Map()
+  const ask = async (count: number): Promise<string[]> => {
+    slots.request(jobId('j'), count, (assignment) => (placed = assignment))
+    await Promise.resolve()
+    return Array.from({ length: count }, (_, i) => placed.get(i)!)
+  }
+  slots.join(a, 4, 'pod-a')
+  slots.join(b, 4, 'pod-b')
+  expect(await ask(4)).toEqual(['a', 'b', 'a', 'b'])
+  slots.withdraw(a)
+  slots.join(taskManagerId('a-again'), 4, 'pod-a')
+  expect(await ask(4)).toEqual(['a-again', 'b', 'a-again', 'b'])
+  // The first of each pair of key group ranges stays where it was.
+  expect(await ask(2)).toEqual(['a-again', 'b'])
+  expect(await ask(4)).toEqual(['a-again', 'a-again', 'b', 'b'])
+})

@@ -10,14 +10,20 @@ export class FleetSlots implements SlotBroker {
   #held = new Map<JobId, Assignment>()
   #waiting = new Map<JobId, { count: number; granted: (assignment: Assignment) => void }>()
   #scheduled = false
+  /** Named by a process for all its lives. */
+  readonly #pods = new Map<TaskManagerId, string>()
+  /** By subtask: where the job ran last, so that is where copies of its state are. */
+  readonly #homes = new Map<JobId, readonly (string | undefined)[]>()
 
-  join(id: TaskManagerId, slots: number): void {
+  join(id: TaskManagerId, slots: number, pod = ''): void {
+    if (pod !== '') this.#pods.set(id, pod)
     this.#table = joined(this.#table, id, slots)
     this.#schedule()
   }
 
   /** Lost or draining: nothing new is placed there. */
   withdraw(id: TaskManagerId): void {
+    this.#pods.delete(id)
     this.#table = withdrawn(this.#table, id)
   }
 
@@ -45,6 +51,15 @@ export class FleetSlots implements SlotBroker {
     return freeSlots(this.#without(jobId))
   }
 
+  /** Behind a rescale: where the subtask that had the first of its key groups ran. */
+  #home(jobId: JobId, subtask: Subtask, count: number): TaskManagerId | null {
+    const homes = this.#homes.get(jobId) ?? []
+    const pod = homes[Math.floor((subtask * homes.length) / count)]
+    if (pod === undefined) return null
+    for (const [id, of] of this.#pods) if (of === pod) return id
+    return null
+  }
+
   #without(jobId: JobId): SlotTable {
     const held = this.#held.get(jobId)
     return held === undefined ? this.#table : giveBack(this.#table, held)
@@ -58,9 +73,13 @@ export class FleetSlots implements SlotBroker {
       this.#scheduled = false
       for (const [jobId, { count, granted }] of this.#waiting) {
         const table = this.#without(jobId)
-        const assignment = place(table, count)
+        const assignment = place(table, count, (subtask) => this.#home(jobId, subtask, count))
         if (assignment === null) continue // a smaller job behind it may fit
         this.#waiting.delete(jobId)
+        this.#homes.set(
+          jobId,
+          Array.from({ length: count }, (_, i) => this.#pods.get(assignment.get(i as Subtask)!)),
+        )
         this.#held.set(jobId, assignment)
         this.#table = take(table, assignment)
         granted(assignment)

@@ -1,27 +1,45 @@
-/** Which version of each operator's state a chain has got to: a segment must continue it, or begin anew. */
+/**
+ * Which version of each operator's state a chain has got to, by the writer of the segments: a delta is added only to the
+ * version it continues, so a segment that is missing or there twice is noticed.
+ *
+ * Behind rescales a chain is made of several runs, each begun by a base, for key groups of their own: one writer's deltas
+ * may stand in two runs, and in a run they may begin late, where what was before them has been folded by another writer.
+ */
 import type { SegmentRef } from '@weir/dataflow'
 import { brokenChain } from './damage.ts'
 import type { SegmentIndex, Versions } from './segment.ts'
 
 export class ChainVersions {
-  readonly #byWriter = new Map<string, Map<string, number>>()
+  readonly #all = new Map<string, Map<string, number>>()
+  #run = new Map<string, Map<string, number>>()
 
+  /** The highest of each operator; the writer's next segment continues them. */
   of(writer: string): Versions | undefined {
-    return this.#byWriter.get(writer)
+    return this.#all.get(writer)
   }
 
   set(writer: string, versions: Versions): void {
-    this.#byWriter.set(writer, new Map(versions))
+    this.#all.set(writer, new Map(versions))
   }
 
-  /** A base begins its writer's versions; a delta must continue exactly them. Throws `SEGMENT_CHAIN_BROKEN` (invalid). */
+  /** A base begins a run; a delta must continue exactly its writer's versions. Throws `SEGMENT_CHAIN_BROKEN` (invalid). */
   continue(ref: SegmentRef, { writer, versions }: SegmentIndex): void {
-    let reached = this.#byWriter.get(writer)
-    if (reached === undefined || ref.kind === 'base') this.#byWriter.set(writer, (reached = new Map<string, number>()))
+    if (ref.kind === 'base') this.#run = new Map<string, Map<string, number>>()
+    const run = versionsIn(this.#run, writer)
+    const all = versionsIn(this.#all, writer)
     for (const [operatorUid, from, to] of versions) {
-      const there = ref.kind === 'base' ? from : (reached.get(operatorUid) ?? 0)
-      if (there !== from) throw brokenChain(ref.key, { writer, operatorUid, continues: from, restored: there })
-      reached.set(operatorUid, to)
+      const [inRun, ever] = [run.get(operatorUid), all.get(operatorUid)]
+      const begins = ref.only !== undefined || (ever ?? 0) === from
+      if (ref.kind !== 'base' && (inRun === undefined ? !begins : inRun !== from))
+        throw brokenChain(ref.key, { writer, operatorUid, continues: from, restored: inRun ?? ever ?? 0 })
+      run.set(operatorUid, to)
+      all.set(operatorUid, Math.max(ever ?? 0, to))
     }
   }
+}
+
+function versionsIn(by: Map<string, Map<string, number>>, writer: string): Map<string, number> {
+  let versions = by.get(writer)
+  if (versions === undefined) by.set(writer, (versions = new Map<string, number>()))
+  return versions
 }

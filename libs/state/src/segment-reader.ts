@@ -4,6 +4,7 @@ import type { ObjectStore } from '@weir/checkpoint'
 import type { SegmentRef } from '@weir/dataflow'
 import { inRange, type KeyGroupRange } from '@weir/model'
 import { corrupt, missing } from './damage.ts'
+import type { LocalCopy } from './local-copies.ts'
 import { sha256 } from './pack.ts'
 import { MAGIC, decodeChunk, decodeIndex, type Row, type SegmentIndex } from './segment.ts'
 
@@ -24,6 +25,7 @@ export interface OpenSegment {
   readonly index: SegmentIndex
   /** Rows of the key groups in the range, chunk after chunk, in the order of writing. */
   chunks(): AsyncGenerator<Iterable<Row>>
+  close(): Promise<void>
 }
 
 /** Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT` (invalid), before the first row of what is damaged. */
@@ -32,13 +34,16 @@ export async function openSegment(
   objects: ObjectStore,
   range: KeyGroupRange,
   reading = RESTORE,
+  local: LocalCopy | null = null,
 ): Promise<OpenSegment> {
   const { from, to, every } = ref.keyGroups
   const all = range.from <= from && range.to >= to && (range.every ?? []).length <= (every ?? []).length
   const inOnePiece = ref.bytes <= (all ? reading.pieceBytes : PART_BYTES)
-  const whole = inOnePiece || objects.readRange === undefined ? await readWhole(ref, objects) : null
+  const fetched = local === null && (inOnePiece || objects.readRange === undefined)
+  const whole = fetched ? await readWhole(ref, objects) : null
   const piece = async (from: number, to: number): Promise<Buffer> => {
     if (whole !== null) return whole.subarray(from, to)
+    if (local !== null) return local.piece(from, to)
     const bytes = await objects.readRange!(ref.key, from, to)
     if (bytes === null) throw missing(ref.key)
     if (bytes.length !== to - from) {
@@ -51,7 +56,8 @@ export async function openSegment(
     throw corrupt(ref.key, "its index's SHA-256 is not the one in the manifest")
   const index = decodeIndex(ref.key, tail)
   const wanted = index.chunks.filter(([first, last]) => first < range.to && last >= range.from)
-  return { index, chunks: () => rowsOf(ref.key, pieces(wanted, reading), piece, range, reading) }
+  const close = async (): Promise<void> => local?.close()
+  return { index, close, chunks: () => rowsOf(ref.key, pieces(wanted, reading), piece, range, reading) }
 }
 
 /** Of any format. Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT` (invalid). */

@@ -25,6 +25,7 @@ import {
 import { ClassicLevel } from 'classic-level'
 import { ChainVersions } from './chain-versions.ts'
 import { HotBudget } from './hot-budget.ts'
+import type { LocalCopies } from './local-copies.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
 import { pack, stateId, stateNames, unpack } from './pack.ts'
 import { excludedBy, openSegment, readWhole, type OpenSegment } from './segment-reader.ts'
@@ -69,6 +70,10 @@ export interface StateStoreDeps {
   readonly upload: (key: string) => SegmentUpload
   /** Object key of a new segment of this store; no key is given out twice. */
   readonly segmentKey: (checkpoint: CheckpointId, kind: 'written' | 'folded') => string
+  /** Absent: no copies are kept on this pod. */
+  readonly copies?: LocalCopies
+  /** Told of every segment a restore has read, and where it lay. */
+  readonly restoredFrom?: (source: 'local' | 'store') => void
 }
 
 type Db = ClassicLevel<string, Uint8Array>
@@ -102,7 +107,6 @@ export class LevelStateStore implements StateStore {
   readonly #tables = new Map<string, Table<unknown>>()
   readonly #byNumber: Table<unknown>[] = []
   #chain: readonly SegmentRef[] = []
-  /** By writer: of the state that the chain restores. */
   readonly #versions = new ChainVersions()
   readonly #migrations: Migrations
   /** An upload failed, or values were migrated: LevelDB is ahead of the chain, so the next segment is a base. */
@@ -136,22 +140,25 @@ export class LevelStateStore implements StateStore {
    * `STATE_MIGRATION_MISSING`, `STATE_MIGRATION_FAILED` (invalid): the store is of no use then.
    */
   async restore(segments: readonly SegmentRef[]): Promise<void> {
-    const { objects } = this.#deps
     const opened: Promise<OpenSegment>[] = []
     const ahead = (i: number): void => {
       const ref = segments[i]
       if (ref?.index === undefined) return
-      opened[i] = openSegment({ ...ref, index: ref.index }, objects, this.#wantedOf(ref))
+      opened[i] = this.#open({ ...ref, index: ref.index })
       opened[i].catch(() => {}) // thrown in its turn
     }
     for (let i = 0; i < SEGMENTS_AHEAD; i++) ahead(i)
     for (const [i, ref] of segments.entries()) {
       if (ref.index === undefined) await this.#restoreFormat1(ref)
-      else await this.#restoreSegment(ref, await opened[i]!)
+      else {
+        const segment = await opened[i]!
+        await this.#restoreSegment(ref, segment).finally(() => segment.close())
+      }
       delete opened[i]
       ahead(i + SEGMENTS_AHEAD)
     }
     this.#chain = segments
+    await this.#deps.copies?.retain(segments)
     await this.#migrate()
   }
 
@@ -183,6 +190,14 @@ export class LevelStateStore implements StateStore {
       await rows.close()
       await snapshot.close()
     }
+  }
+
+  /** From this pod's disk where a whole copy lies there, else from the object store. */
+  async #open(ref: SegmentRef & Required<Pick<SegmentRef, 'index'>>): Promise<OpenSegment> {
+    const { objects, copies, restoredFrom } = this.#deps
+    const local = (await copies?.find(ref)) ?? null
+    restoredFrom?.(local === null ? 'store' : 'local')
+    return openSegment(ref, objects, this.#wantedOf(ref), undefined, local)
   }
 
   async #restoreSegment(ref: SegmentRef, { index, chunks }: OpenSegment): Promise<void> {
@@ -288,14 +303,16 @@ export class LevelStateStore implements StateStore {
     const rows = await this.#flush(layers, !base)
     if (!base) await this.#room()
     const uids = new Set(layers.map(([table]) => stateNames(table.id)[0]))
-    const from = new Map(this.#versions.of(this.#options.writer))
+    const { writer } = this.#options
+    const from = new Map(this.#versions.of(writer))
     const to = new Map([...uids].map((uid) => [uid, (from.get(uid) ?? 0) + 1]))
     const ref = base
       ? await this.#write(checkpoint, 'base', 'written', new Map([...from, ...to]), (w) => this.#everything(w, false))
       : await this.#write(checkpoint, 'delta', 'written', to, (w) => delta(w, rows), from)
-    this.#versions.set(this.#options.writer, new Map([...from, ...to]))
+    this.#versions.set(writer, new Map([...from, ...to]))
     this.#baseNeeded = false
     this.#chain = base ? [ref] : [...this.#chain, ref]
+    await this.#deps.copies?.retain(this.#chain)
     this.#foldWhenDue(checkpoint)
     return this.#chain
   }
@@ -341,7 +358,9 @@ export class LevelStateStore implements StateStore {
     from: Versions = new Map(),
   ): Promise<SegmentRef> {
     const objectKey = this.#deps.segmentKey(checkpoint, key)
-    const upload = this.#deps.upload(objectKey)
+    const { copies } = this.#deps
+    const sent = this.#deps.upload(objectKey)
+    const upload = copies?.keeping(objectKey, sent) ?? sent
     try {
       const writer = new SegmentWriter(this.#options.writer, upload)
       await rows(writer)

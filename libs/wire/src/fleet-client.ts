@@ -22,6 +22,8 @@ export interface FleetClientOptions {
   readonly slots: number
   readonly version: string
   readonly httpAddress: string
+  /** Names the disk it keeps copies of state on. */
+  readonly pod: string
   readonly token: string | null
 }
 
@@ -154,10 +156,9 @@ export class FleetClient {
         })
         stream.on('end', () => resolve({ kind: 'broken', reason: `${address} closed the connection` }))
         const id = taskManagerId(`tm-${this.#deps.random.nonce().slice(0, 12)}`)
-        const { slots, version, httpAddress, token } = this.#options
-        stream.write({
-          body: { $case: 'hello', value: { taskManagerId: id, slots, version, httpAddress, token: token ?? '' } },
-        })
+        const { slots, version, httpAddress, pod, token } = this.#options
+        const hello = { taskManagerId: id, slots, version, httpAddress, pod, token: token ?? '' }
+        stream.write({ body: { $case: 'hello', value: hello } })
       }).then((ended) => {
         if (joined)
           this.#deps.handlers.disconnected(ended.kind === 'broken' ? ended.reason : 'another job-manager leads')

@@ -17,6 +17,8 @@ export interface TaskManagerInfo {
   readonly slots: number
   readonly version: string
   readonly httpAddress: string
+  /** The same after every start on the same disk. */
+  readonly pod: string
   /** Wall clock, ms. */
   readonly joinedAt: number
   readonly draining: boolean
@@ -184,9 +186,9 @@ export class FleetServer implements ControlLink {
     if (this.#sessions.size >= TASK_MANAGERS_MAX) {
       throw new WeirError({ code: 'FLEET_FULL', kind: 'retry' }, `the fleet has ${TASK_MANAGERS_MAX} task-managers`)
     }
-    const { slots, version, httpAddress } = hello
+    const { slots, version, httpAddress, pod } = hello
     const { heartbeatIntervalMs, heartbeatMisses } = this.#options
-    const info = { id, slots, version, httpAddress, joinedAt: this.#deps.clock.now(), draining: false }
+    const info = { id, slots, version, httpAddress, pod, joinedAt: this.#deps.clock.now(), draining: false }
     const { generation } = standing
     const session: Session = { call, info, generation, cancelWatchdog: () => {}, questions: new Map() }
     this.#sessions.set(id, session)

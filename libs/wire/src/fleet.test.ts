@@ -69,7 +69,7 @@ function worker(
     slices: () => [slice],
   }
   const client = new FleetClient(
-    { jobManagers, slots: 4, version: 't', httpAddress: 'h:1', token },
+    { jobManagers, slots: 4, version: 't', httpAddress: 'h:1', pod: 'p', token },
     { clock: systemClock, random: systemRandom, handlers },
   )
   const end = new AbortController()
@@ -113,7 +113,7 @@ test('a task-manager that is silent is lost after the heartbeats it may miss', a
   ).join()
   call.on('error', () => undefined)
   call.on('data', () => undefined)
-  const hello = { taskManagerId: 'tm-x', slots: 1, version: '', httpAddress: '', token: '' }
+  const hello = { taskManagerId: 'tm-x', slots: 1, version: '', httpAddress: '', pod: '', token: '' }
   call.write({ body: { $case: 'hello', value: hello } })
   expect(await jm.events.next()).toBe('joined 1')
   expect(await jm.events.next()).toBe('lost no heartbeat for 80 ms')

@@ -4,7 +4,7 @@
  */
 import type { ObjectStore } from '@weir/checkpoint'
 import type { SegmentRef, StoredSchema } from '@weir/dataflow'
-import type { KeyGroupRange } from '@weir/model'
+import { inRange, intersection, type KeyGroupRange } from '@weir/model'
 import { setImmediate as yieldTurn } from 'node:timers/promises'
 import { ChainVersions } from '../chain-versions.ts'
 import { pack, stateId, unpack } from '../pack.ts'
@@ -79,8 +79,10 @@ async function cursorAt(
   range: KeyGroupRange,
   versions: ChainVersions | null,
 ): Promise<Cursor> {
-  if (ref.index === undefined) return format1(ref, await readWhole(ref, objects), range)
-  const { index, chunks } = await openSegment({ ...ref, index: ref.index }, objects, range, READING)
+  // Behind a rescale a reference is good for less than the object holds.
+  const wanted = (ref.only ? intersection(range, ref.only) : range) ?? { from: 0, to: 0 }
+  if (ref.index === undefined) return format1(ref, await readWhole(ref, objects), wanted)
+  const { index, chunks } = await openSegment({ ...ref, index: ref.index }, objects, wanted, READING)
   versions?.continue(ref, index)
   const isExcluded = excludedBy(ref)
   const states = index.states.map(([operatorUid, name, split = null], i): RowState => {
@@ -107,7 +109,7 @@ function format1(ref: SegmentRef, bytes: Buffer, range: KeyGroupRange): Cursor {
       const excluded = isExcluded(operatorUid, name)
       states.push({ operatorUid, name, split: split ?? null, schema: null, excluded })
     }
-    if (group < range.from || group >= range.to) continue
+    if (!inRange(range, group)) continue
     const [op, packed] = value === undefined ? ([DELETE, NOTHING] as const) : ([VALUE, pack(value)] as const)
     rows.push({ group, state, namespace, key, op, value: packed })
   }
