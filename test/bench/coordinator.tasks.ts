@@ -78,7 +78,7 @@ function taskManager(): Promise<void> {
     }
   }
   const client: FleetClient = new FleetClient(
-    { jobManagers: [jobManager!], slots: Number(slots), version: 'bench', httpAddress: '', token: null },
+    { jobManagers: [jobManager!], slots: Number(slots), version: 'bench', httpAddress: '', pod: '', token: null },
     {
       clock: systemClock,
       random: systemRandom,

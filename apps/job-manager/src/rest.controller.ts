@@ -1,5 +1,19 @@
 /** REST for people and tools; problems as RFC 9457. Who does not lead sends on to the leader. */
-import { Body, Controller, Delete, Get, Header, HttpCode, Inject, Param, Patch, Post, Query, Req, Res } from '@nestjs/common'
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Header,
+  HttpCode,
+  Inject,
+  Param,
+  Patch,
+  Post,
+  Query,
+  Req,
+  Res,
+} from '@nestjs/common'
 import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger'
 import { REPLAYED_MAX, type Replay } from '@weir/dataflow'
 import type { CheckpointView, JobView, LedgerEntry, SavepointView } from '@weir/job'

@@ -274,7 +274,7 @@ export function drive(state: JobState, event: CoordinatorEvent, times: Times): J
         if (next.phase === 'running') {
           const finished = next.wished === null || allSlices(next, (s) => s.inputEnded)
           const state = next.stop === null ? 'FINISHED' : 'STOPPED'
-          const over = finished || next.stop !== null ? { state, error: null } as const : null
+          const over = finished || next.stop !== null ? ({ state, error: null } as const) : null
           follow(settle({ ...next, ending: next.ending ?? over }, 'running', times))
         }
         break

@@ -15,12 +15,19 @@ const root = await mkdtemp(join(tmpdir(), 'weir-rescale-'))
 afterAll(() => rm(root, { recursive: true, force: true }))
 
 let opened = 0
-const open = (objects: CountingObjects, i: number, of: number): Promise<LevelStateStore> => {
+const open = (objects: CountingObjects, i: number, of: number, pendingEntriesMin: number): Promise<LevelStateStore> => {
   const name = ++opened
   return openStateStore(
     {
       ...{ dir: join(root, `s${name}`), keyGroups: keyGroupRange(i, of, MAX), maxParallelism: MAX },
-      ...{ writer: `${i}/${of}`, hotEntriesMax: 4, chainLengthMax: 5, chainRatioMax: 1_000, freeze: true },
+      ...{
+        writer: `${i}/${of}`,
+        hotEntriesMax: 4,
+        chainLengthMax: 5,
+        chainRatioMax: 1_000,
+        freeze: true,
+        pendingEntriesMin,
+      },
     },
     {
       objects,
@@ -35,15 +42,20 @@ const uid = operatorUid('sum')
 class Job {
   readonly objects = new CountingObjects()
   stores: LevelStateStore[] = []
+  readonly #pendingEntriesMin: number
   #manifest: Manifest | null = null
   #epoch = 0
+
+  constructor(pendingEntriesMin = 20_000) {
+    this.#pendingEntriesMin = pendingEntriesMin
+  }
 
   async rescale(parallelism: number): Promise<void> {
     await this.close()
     const sinks: string[] = []
     const target = { parallelism, highestParallelism: parallelism, maxParallelism: MAX, sinks, sourceStages: [0] }
     const restored = redistribute(this.#manifest, target)
-    this.stores = await Promise.all(restored.map((_, i) => open(this.objects, i, parallelism)))
+    this.stores = await Promise.all(restored.map((_, i) => open(this.objects, i, parallelism, this.#pendingEntriesMin)))
     this.objects.bytesRead = 0
     for (const [i, store] of this.stores.entries()) {
       const [stage] = (restored[i]?.segments ?? []) as { chain: readonly SegmentRef[] }[]
@@ -86,8 +98,8 @@ test('over any history of parallelisms and changes the stores together equal a p
     epochs: fc.array(fc.array(change), { maxLength: 4 }),
   })
   await fc.assert(
-    fc.asyncProperty(fc.array(round, { minLength: 1, maxLength: 4 }), async (rounds) => {
-      const job = new Job()
+    fc.asyncProperty(fc.array(round, { minLength: 1, maxLength: 4 }), fc.boolean(), async (rounds, pending) => {
+      const job = new Job(pending ? 0 : 20_000)
       const expected = new Map<string, number>()
       for (const { parallelism, epochs } of rounds) {
         await job.rescale(parallelism)

@@ -6,6 +6,7 @@ import { inRange, type KeyGroupRange } from '@weir/model'
 import { corrupt, missing } from './damage.ts'
 import type { LocalCopy } from './local-copies.ts'
 import { sha256 } from './pack.ts'
+import type { VerifiedChunk } from './pending.ts'
 import { MAGIC, decodeChunk, decodeIndex, type Row, type SegmentIndex } from './segment.ts'
 
 /** Where only some of its key groups are wanted, an object up to this size is: two reads more cost more than its bytes. */
@@ -20,9 +21,13 @@ export interface Reading {
 /** A restore wants everything, soon. */
 const RESTORE: Reading = { pieceBytes: 4 * 1024 * 1024, ahead: 4 }
 
-/** A segment whose index is verified; `chunks` may be read once. */
+/** A segment whose index is verified; `chunks` or `raw` may be read once. */
 export interface OpenSegment {
   readonly index: SegmentIndex
+  /** The key groups that are wanted of it. */
+  readonly range: KeyGroupRange
+  /** As they are stored: those with rows of the range, and others beside them. */
+  raw(): AsyncGenerator<VerifiedChunk>
   /** Rows of the key groups in the range, chunk after chunk, in the order of writing. */
   chunks(): AsyncGenerator<Iterable<Row>>
   close(): Promise<void>
@@ -57,7 +62,8 @@ export async function openSegment(
   const index = decodeIndex(ref.key, tail)
   const wanted = index.chunks.filter(([first, last]) => first < range.to && last >= range.from)
   const close = async (): Promise<void> => local?.close()
-  return { index, close, chunks: () => rowsOf(ref.key, pieces(wanted, reading), piece, range, reading) }
+  const raw = (): AsyncGenerator<VerifiedChunk> => verified(ref.key, pieces(wanted, reading), piece, reading)
+  return { index, range, raw, close, chunks: () => rowsOf(raw(), range) }
 }
 
 /** Of any format. Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT` (invalid). */
@@ -94,13 +100,12 @@ function pieces(chunks: readonly Chunk[], { pieceBytes }: Reading): Chunk[][] {
   return runs
 }
 
-async function* rowsOf(
+async function* verified(
   objectKey: string,
   runs: readonly Chunk[][],
   piece: (from: number, to: number) => Promise<Buffer>,
-  range: KeyGroupRange,
   { ahead }: Reading,
-): AsyncGenerator<Iterable<Row>> {
+): AsyncGenerator<VerifiedChunk> {
   const reads: Promise<Buffer>[] = []
   const ask = (i: number): void => {
     const run = runs[i]
@@ -116,12 +121,18 @@ async function* rowsOf(
     ask(i + ahead)
     for (const [first, last, at, length, digest] of run) {
       const from = at - run[0]![2]
-      const chunk = read.subarray(from, from + length)
-      if (!hash('sha256', chunk, 'buffer').equals(digest))
+      const bytes = read.subarray(from, from + length)
+      if (!hash('sha256', bytes, 'buffer').equals(digest))
         throw corrupt(objectKey, `the SHA-256 of its bytes ${at} to ${at + length} is not the one in its index`)
-      const all = range.every === undefined && first >= range.from && last < range.to
-      yield all ? decodeChunk(chunk) : within(decodeChunk(chunk), range)
+      yield { first, last, bytes }
     }
+  }
+}
+
+async function* rowsOf(chunks: AsyncGenerator<VerifiedChunk>, range: KeyGroupRange): AsyncGenerator<Iterable<Row>> {
+  for await (const { first, last, bytes } of chunks) {
+    const all = range.every === undefined && first >= range.from && last < range.to
+    yield all ? decodeChunk(bytes) : within(decodeChunk(bytes), range)
   }
 }
 

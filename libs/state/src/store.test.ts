@@ -16,7 +16,7 @@ import {
 } from '@weir/model'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
-import { openStateStore, type LevelStateStore } from './index.ts'
+import { openStateStore, type LevelStateStore, type StateStoreOptions } from './index.ts'
 import { unpack } from './pack.ts'
 import { openSegment } from './segment-reader.ts'
 import { DELETE, MINUS, PLUS, VALUE, type Op } from './segment.ts'
@@ -57,7 +57,9 @@ const open = (
   objects: Objects,
   keyGroups = { from: 0, to: 128 },
   hotEntriesMax = 4,
-  bounds = { chainLengthMax: 3, chainRatioMax: 1_000 },
+  bounds: Pick<StateStoreOptions, 'chainLengthMax' | 'chainRatioMax' | 'pendingEntriesMin'> = {
+    ...{ chainLengthMax: 3, chainRatioMax: 1_000 },
+  },
 ): Promise<LevelStateStore> => {
   const dir = join(root, `s${++opened}`)
   const options = { dir, keyGroups, maxParallelism: 128, writer: '0/1', hotEntriesMax, ...bounds, freeze: true }
@@ -366,9 +368,11 @@ test('over any history of changes, snapshots, lost uploads and restarts the stor
     { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
   )
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.boolean(), async (steps, behind) => {
       const objects = new Objects()
-      let store = await open(objects)
+      // Either way: restored before the store answers, or into LevelDB behind what comes next.
+      const bounds = { chainLengthMax: 3, chainRatioMax: 1_000, pendingEntriesMin: behind ? 0 : 20_000 }
+      let store = await open(objects, undefined, 4, bounds)
       let model = new Map<string, number | bigint>()
       let durable: { chain: readonly SegmentRef[]; model: Map<string, number | bigint> } = {
         chain: [],
@@ -402,7 +406,7 @@ test('over any history of changes, snapshots, lost uploads and restarts the stor
           await store.folded()
           await store.close()
           objects.down = false
-          store = await open(objects)
+          store = await open(objects, undefined, 4, bounds)
           await store.restore(durable.chain)
           model = new Map(durable.model)
         }
@@ -418,7 +422,7 @@ test('over any history of changes, snapshots, lost uploads and restarts the stor
       await pending
       await store.close()
     }),
-    { numRuns: 60 },
+    { numRuns: 80 },
   )
 }, 60_000)
 

@@ -6,15 +6,18 @@
  *
  * LevelDB is written by snapshots only, one after the other: while one is being stored it holds exactly the state of its
  * barrier, which is what a base segment is read from. It is scratch: wiped at every open, never restored from (PROTOCOL A21).
+ * A large restore fills it behind the running job (`pending.ts`).
  *
  * A chain of segments is a base and the deltas after it. One that has grown too long is *folded*: a new base is read from a
  * snapshot of LevelDB while the next barriers go on adding deltas, and takes the place of what it covers when it is stored.
  */
 import { mkdir, rm } from 'node:fs/promises'
 import { setImmediate as yieldTurn } from 'node:timers/promises'
+import { zstdDecompressSync } from 'node:zlib'
 import type { ObjectStore } from '@weir/checkpoint'
 import { ownerOfEntry, type KeyedState, type SegmentRef, type StateStore, type StoredSchema } from '@weir/dataflow'
 import {
+  inRange,
   intersection,
   keyGroupOf,
   type CheckpointId,
@@ -28,6 +31,7 @@ import { HotBudget } from './hot-budget.ts'
 import type { LocalCopies } from './local-copies.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
 import { pack, stateId, stateNames, unpack } from './pack.ts'
+import { PendingGroups, type VerifiedChunk } from './pending.ts'
 import { excludedBy, openSegment, readWhole, type OpenSegment } from './segment-reader.ts'
 import { decodeSegment1 } from './segment-1.ts'
 import {
@@ -36,8 +40,10 @@ import {
   PLUS,
   SegmentWriter,
   VALUE,
+  decodeRows,
   sum,
   type Op,
+  type Row,
   type SegmentUpload,
   type Versions,
 } from './segment.ts'
@@ -58,6 +64,8 @@ export interface StateStoreOptions {
   readonly chainLengthMax: number
   /** Bytes of the deltas over bytes of the base before a chain is folded. */
   readonly chainRatioMax: number
+  /** Entries restored before the job runs; from as many on LevelDB is filled behind the running job. Default 20,000. */
+  readonly pendingEntriesMin?: number
   /** Freeze stored values, so that a mutation throws where it happens: development. */
   readonly freeze: boolean
   /** What the build knows of its states; absent: they have no schemas. */
@@ -87,6 +95,10 @@ const CHAIN_LENGTH_HARD = 4
 export const HOT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
 /** Rows looked at for stale ones behind each snapshot; a folding looks at all. */
 const LOOK_ROWS_MAX = 10_000
+const PENDING_ENTRIES_MIN = 20_000
+/** Above, rows go into LevelDB before a restore ends: their chunks and rows would have to be in memory until they are in LevelDB. */
+const PENDING_ENTRIES_MAX = 4_000_000
+const PENDING_BYTES_MAX = 256 * 1024 * 1024
 const NO_GROUPS: KeyGroupRange = { from: 0, to: 0 }
 
 export async function openStateStore(options: StateStoreOptions, deps: StateStoreDeps): Promise<LevelStateStore> {
@@ -112,6 +124,10 @@ export class LevelStateStore implements StateStore {
   /** An upload failed, or values were migrated: LevelDB is ahead of the chain, so the next segment is a base. */
   #baseNeeded = false
   #turn: Promise<unknown> = Promise.resolve()
+  /** Restored, and not in LevelDB yet. */
+  #pending: PendingGroups | null = null
+  readonly #settling = new Map<number, Promise<void>>()
+  #settled: Promise<void> = Promise.resolve()
   #folding: Promise<void> | null = null
   #foldFailure: unknown = null
   #closing = false
@@ -148,6 +164,9 @@ export class LevelStateStore implements StateStore {
       opened[i].catch(() => {}) // thrown in its turn
     }
     for (let i = 0; i < SEGMENTS_AHEAD; i++) ahead(i)
+    this.#pending = mayPend(segments, this.#options.pendingEntriesMin ?? PENDING_ENTRIES_MIN)
+      ? new PendingGroups()
+      : null
     for (const [i, ref] of segments.entries()) {
       if (ref.index === undefined) await this.#restoreFormat1(ref)
       else {
@@ -159,7 +178,52 @@ export class LevelStateStore implements StateStore {
     }
     this.#chain = segments
     await this.#deps.copies?.retain(segments)
-    await this.#migrate()
+    this.#pending?.begin()
+    if (this.#migrations.due().size === 0) {
+      this.#settled = this.#settle()
+      this.#settled.catch(() => {}) // thrown to the next snapshot
+    } else {
+      await this.#settle()
+      await this.#migrate()
+    }
+  }
+
+  /** Resolves when LevelDB has all that was restored. */
+  settled(): Promise<void> {
+    return this.#settled
+  }
+
+  /** All pending groups into LevelDB, one after another, with turns for others in between. */
+  async #settle(): Promise<void> {
+    const pending = this.#pending
+    for (let group = pending?.next(); group !== undefined && !this.#closing; group = pending?.next()) {
+      await this.#settleGroup(group)
+      await yieldTurn()
+    }
+    if (!this.#closing) this.#pending = null
+  }
+
+  #settleGroup(group: number): Promise<void> {
+    let settling = this.#settling.get(group)
+    if (settling === undefined) {
+      settling = this.#writeGroup(group).finally(() => this.#settling.delete(group))
+      this.#settling.set(group, settling)
+    }
+    return settling
+  }
+
+  async #writeGroup(group: number): Promise<void> {
+    const { db } = this.#deps
+    let batch = db.batch()
+    for (const [at, packed] of this.#pending!.rows(group)) {
+      if (packed === null) continue // LevelDB has nothing of the group yet
+      batch.put(at, packed)
+      if (batch.length < ROWS_AT_ONCE) continue
+      await batch.write()
+      batch = db.batch()
+    }
+    await batch.write()
+    this.#pending!.written(group)
   }
 
   /** One walk through LevelDB for every state that is stored as an older version. */
@@ -200,9 +264,9 @@ export class LevelStateStore implements StateStore {
     return openSegment(ref, objects, this.#wantedOf(ref), undefined, local)
   }
 
-  async #restoreSegment(ref: SegmentRef, { index, chunks }: OpenSegment): Promise<void> {
+  async #restoreSegment(ref: SegmentRef, segment: OpenSegment): Promise<void> {
+    const { index, chunks } = segment
     this.#versions.continue(ref, index)
-    const { db } = this.#deps
     const excluded = excludedBy(ref)
     const tables = index.states.map(([uid, name, split], i) => {
       if (excluded(uid, name)) return null
@@ -211,6 +275,8 @@ export class LevelStateStore implements StateStore {
       this.#migrations.found(id, schema && { name: schema[0], version: schema[1] }, ref.key)
       return this.#table(id)
     })
+    if (this.#pending !== null) return this.#keepPending(this.#pending, segment, tables)
+    const { db } = this.#deps
     let batch = db.batch()
     let writing: Promise<void> = Promise.resolve()
     const write = async (): Promise<void> => {
@@ -234,6 +300,29 @@ export class LevelStateStore implements StateStore {
     }
     await write()
     await writing
+  }
+
+  /** What has a namespace is in memory from the beginning; everything else waits to be asked for. */
+  async #keepPending(
+    pending: PendingGroups,
+    { index, range, raw }: OpenSegment,
+    tables: readonly (Table<unknown> | null)[],
+  ): Promise<void> {
+    const chunks: VerifiedChunk[] = []
+    for await (const chunk of raw()) {
+      chunks.push(chunk)
+      if (index.namespaced === false) continue
+      for (const { group, state, namespace, key, op, value } of decodeRows(zstdDecompressSync(chunk.bytes), {
+        namespaced: true,
+      })) {
+        if (inRange(range, group)) tables[state]?.restored(key, namespace, op === DELETE ? undefined : unpack(value))
+      }
+    }
+    const nameOf = ({ group, state, namespace, key }: Row): string | null => {
+      const table = tables[state]
+      return table ? dbKey(group, table.number, namespace, key) : null
+    }
+    pending.add({ range, chunks, nameOf })
   }
 
   async #restoreFormat1(ref: SegmentRef): Promise<void> {
@@ -293,6 +382,7 @@ export class LevelStateStore implements StateStore {
     this.#closing = true
     await this.#turn
     await this.#folding
+    await this.#settled.catch(() => {})
     await this.#deps.db.close()
   }
 
@@ -301,6 +391,8 @@ export class LevelStateStore implements StateStore {
     const base = this.#baseNeeded || this.#chain.length === 0
     this.#baseNeeded = true // until the segment is there
     const rows = await this.#flush(layers, !base)
+    if (base) await this.#settled
+    if (base && this.#pending !== null) throw new Error('the store closes')
     if (!base) await this.#room()
     const uids = new Set(layers.map(([table]) => stateNames(table.id)[0]))
     const { writer } = this.#options
@@ -326,6 +418,7 @@ export class LevelStateStore implements StateStore {
       for (const [namespace, keys] of layer) {
         for (const [key, change] of keys) {
           const group = this.#groupOf(table, key)
+          if (this.#pending?.has(group)) await this.#settleGroup(group) // else it would overwrite what is newer
           const value = valueOf(change)
           const packed = value === undefined ? null : pack(value)
           const at = dbKey(group, table.number, namespace, key)
@@ -405,7 +498,7 @@ export class LevelStateStore implements StateStore {
     const { chainLengthMax, chainRatioMax, writer } = this.#options
     const bytes = deltas.reduce((all, { bytes: b }) => all + b, 0)
     const due = this.#chain.length > chainLengthMax || bytes > base!.bytes * chainRatioMax
-    if (!due || deltas.length === 0 || this.#folding !== null || this.#closing) return
+    if (!due || deltas.length === 0 || this.#pending !== null || this.#folding !== null || this.#closing) return
     const covered = this.#chain
     const versions = new Map(this.#versions.of(writer))
     this.#folding = this.#write(checkpoint, 'base', 'folded', versions, (w) => this.#everything(w, true))
@@ -474,18 +567,29 @@ export class LevelStateStore implements StateStore {
     return schema && { name: schema.name, version: schema.version }
   }
 
+  #stored(table: Table<unknown>, key: Key): Uint8Array | undefined {
+    const group = this.#groupOf(table, key)
+    const at = dbKey(group, table.number, 0, key)
+    return this.#pending?.has(group) ? this.#pending.get(group, at) : this.#deps.db.getSync(at)
+  }
+
   #table(id: string): Table<unknown> {
     let table = this.#tables.get(id)
     if (table === undefined) {
       const { freeze } = this.#options
-      table = new Table<unknown>(id, this.#byNumber.length, { freeze }, this.#budget, (t, key) =>
-        this.#deps.db.getSync(dbKey(this.#groupOf(t, key), t.number, 0, key)),
-      )
+      table = new Table<unknown>(id, this.#byNumber.length, { freeze }, this.#budget, (t, key) => this.#stored(t, key))
       this.#tables.set(id, table)
       this.#byNumber.push(table)
     }
     return table
   }
+}
+
+function mayPend(segments: readonly SegmentRef[], entriesMin: number): boolean {
+  const entries = segments.reduce((all, ref) => all + ref.entries, 0)
+  const bytes = segments.reduce((all, ref) => all + ref.bytes, 0)
+  if (entries < entriesMin || entries > PENDING_ENTRIES_MAX || bytes > PENDING_BYTES_MAX) return false
+  return segments.every(({ index }) => index !== undefined)
 }
 
 interface DeltaRow {
