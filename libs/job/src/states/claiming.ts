@@ -12,7 +12,7 @@ export function onClaiming(state: JobState, event: JobEvent): JobStep {
       const fresh = coordinatorFor(next.coordinator.options, event.published)
       const coordinator = {
         ...fresh,
-        lastEpoch: Math.max(fresh.lastEpoch, next.coordinator.lastEpoch) as typeof fresh.lastEpoch,
+        lastEpoch: Math.max(fresh.lastEpoch, state.coordinator.lastEpoch) as typeof fresh.lastEpoch,
         recordsIn: event.manifest?.subtasks.reduce((sum, s) => sum + s.recordsIn, 0) ?? 0,
       }
       return {
