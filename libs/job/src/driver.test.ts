@@ -189,6 +189,29 @@ function leader(
 }
 const words = (commands: readonly SliceCommand[]): string[] => commands.map((c) => c.type)
 
+test('a gap that a source went over is in the view and an alert, once, however often attempts tell it', async () => {
+  const l = leader()
+  await l.run()
+  const gap = (partition: number, offset: string) => ({
+    ...{ topic: 't', partition, offset, logStart: '100', logEnd: '200', policy: 'latest' as const },
+    ...{ resumedAt: '200', gapRecords: 60, skippedRecords: 160, epoch: 7 },
+  })
+  const tell = (partition: number, offset: string, slice = l.slice): void =>
+    l.master.dispatch({ type: 'source-gap', slice, source: 'in', gap: gap(partition, offset) })
+  tell(2, '40')
+  tell(0, '40')
+  tell(2, '40')
+  tell(1, '40', { ...l.slice, attempt: { ...l.slice.attempt, attempt: attempt(9) } })
+  expect(l.master.view().sourceGaps).toEqual([0, 2].map((p) => ({ source: 'in', ...gap(p, '40') })))
+  expect(l.master.view().alerts).toMatchObject([
+    {
+      code: 'SOURCE_GAP',
+      message:
+        'source "in": t-0 holds 100 to 200, the job was at 40, 60 records apart: policy "latest" goes on at 200, 160 records are skipped',
+    },
+  ])
+})
+
 test('while a restart waits, the view says which strategy counted what, and when it is over', async () => {
   const l = leader()
   await l.run()

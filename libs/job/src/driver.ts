@@ -314,6 +314,10 @@ export class JobMaster {
     const observed = { now: clock.monotonic(), wallClock: clock.now(), random: random.next() }
     const step = stepJob(this.#state, { ...event, ...observed } as JobEvent)
     this.#state = step.state
+    if (event.type === 'finalized' && isCurrent(this.#state, event.slice)) {
+      const { slice, committed, ahead } = event
+      this.#publish('weir:job:slice-finalized', { subtask: slice.subtask, committed, ahead })
+    }
     if (event.type === 'source-gap' && isCurrent(this.#state, event.slice)) this.#gap(event.source, event.gap)
     if (event.type === 'ack') this.#acks.set(event.slice.subtask, event.snapshot)
     if (event.type === 'claimed') {

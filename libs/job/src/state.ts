@@ -34,6 +34,7 @@ import type {
   ErrorKind,
   Generation,
   JobId,
+  OperatorUid,
   Subtask,
   SubtaskMap,
   TaskManagerId,
@@ -201,8 +202,14 @@ export type JobEvent = Times &
         readonly watermark: number
       }
     | { readonly type: 'input-ended'; readonly slice: SliceId }
-    /** Changes nothing about the job: gaps.ts keeps it for people. */
+    /** The next two change nothing about the job: they are for people. */
     | { readonly type: 'source-gap'; readonly slice: SliceId; readonly source: string; readonly gap: OffsetGap }
+    | {
+        readonly type: 'finalized'
+        readonly slice: SliceId
+        readonly committed: Epoch | null
+        readonly ahead: readonly OperatorUid[]
+      }
     | { readonly type: 'slice-failed'; readonly slice: SliceId; readonly failure: Failure }
     | { readonly type: 'stopped'; readonly slice: SliceId }
     | { readonly type: 'task-manager-lost'; readonly taskManagerId: TaskManagerId; readonly reason: string }

@@ -146,6 +146,8 @@ export type SliceReport =
   | { readonly type: 'committed'; readonly epoch: Epoch }
   /** A source goes on behind a gap. Told again by every attempt while the split has it in its state. */
   | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }
+  /** The last one: the slice is closed. `ahead`: operators whose state had gone on from the last barrier; it is made again. */
+  | { readonly type: 'finalized'; readonly committed: Epoch | null; readonly ahead: readonly OperatorUid[] }
   | { readonly type: 'input-ended' }
   | { readonly type: 'failed'; readonly error: WeirError }
 
@@ -436,8 +438,10 @@ export class Slice {
     const { clock } = this.#deps
     await Promise.race([Promise.all([...this.#loops, this.#commitTurn]), clock.sleep(STOP_WAIT_MS)])
     for (const channel of this.#channels) channel?.close()
+    const closed = this.#context.close()
+    this.#reportFinal()
     await Promise.allSettled([
-      Promise.race([this.#context.close(), clock.sleep(STOP_WAIT_MS)]), // user code is in it
+      Promise.race([closed, clock.sleep(STOP_WAIT_MS)]), // user code is in it
       this.#retired.close(mode),
       ...this.#stages.flatMap((run) => [
         ...run.sinks.map(({ sink }) => sink.close(mode)),
@@ -1111,6 +1115,13 @@ export class Slice {
     this.#failed = true
     this.#end(error)
     this.#deps.report({ type: 'failed', error })
+  }
+
+  #reportFinal(): void {
+    const { state, final } = this.#context
+    if (final === null || state.lifecycle !== 'CLOSING') return // it never ran
+    const committed = state.committed?.checkpoint.epoch ?? null
+    this.#deps.report({ type: 'finalized', committed, ahead: final.ahead })
   }
 
   #end(reason: WeirError): void {

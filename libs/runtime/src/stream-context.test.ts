@@ -127,6 +127,8 @@ test('a stop takes the final snapshot of what is ahead of the last barrier, then
     'close',
   ])
   expect(ahead.context.final).toMatchObject({ ahead: ['number'], states: new Map([['number', [7]]]) })
+  const report = await ahead.until('finalized')
+  expect(report).toEqual({ type: 'finalized', committed: 1, ahead: ['number'] })
   expect(ahead.context.state).toMatchObject({ committed: { checkpoint: { epoch: 1 } }, undecided: null })
 
   const clean = await started(new World(), 1, 4)

@@ -79,7 +79,7 @@ export class StreamContext {
   barrier(checkpoint: CheckpointId): SnapshotContext {
     const now = this.#clock.now()
     this.#step({ type: 'barrier', checkpoint, now })
-    const { state } = { state: this.#state }
+    const state: ContextState = this.#state
     const of = state.snapshot === 'IN_PROGRESS' && state.barrier.checkpoint.epoch === checkpoint.epoch
     return { checkpoint, timestamp: of ? state.barrier.timestamp : now, final: false }
   }

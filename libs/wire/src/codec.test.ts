@@ -1,6 +1,6 @@
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import type { SliceCommand } from '@weir/job'
-import { attempt, epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
+import { attempt, epoch, generation, jobId, operatorUid, subtask, taskManagerId } from '@weir/model'
 import { NO_POISON } from '@weir/dataflow'
 import { control } from '@weir/proto'
 import { expect, test } from 'vitest'
@@ -59,6 +59,17 @@ const reports: SliceReportMessage[] = [
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },
   { type: 'declined', slice, checkpoint, failure },
   { type: 'committed', slice, epoch: epoch(12) },
+  {
+    type: 'source-gap',
+    slice,
+    source: operatorUid('in'),
+    gap: {
+      ...{ topic: 't', partition: 3, offset: '40', logStart: '100', logEnd: '9007199254740993', policy: 'earliest' },
+      ...{ resumedAt: '100', gapRecords: 60, skippedRecords: 60, epoch: null },
+    },
+  },
+  { type: 'finalized', slice, committed: epoch(12), ahead: [operatorUid('sum')] },
+  { type: 'finalized', slice, committed: null, ahead: [] },
   { type: 'input-ended', slice },
   { type: 'failed', slice, failure },
   { type: 'stopped', slice },

@@ -52,6 +52,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly failure: Failure }
   | { readonly type: 'committed'; readonly epoch: Epoch }
   | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }
+  | { readonly type: 'finalized'; readonly committed: Epoch | null; readonly ahead: readonly OperatorUid[] }
   | { readonly type: 'input-ended' }
   | { readonly type: 'failed'; readonly failure: Failure }
   | { readonly type: 'stopped' }
@@ -188,6 +189,10 @@ export function encodeReport(report: SliceReportMessage): control.Report {
       return { body: { $case: 'committed', value: { slice, epoch: report.epoch } } }
     case 'source-gap':
       return { body: { $case: 'sourceGap', value: { slice, source: report.source, gap: json(report.gap) } } }
+    case 'finalized': {
+      const { committed, ahead } = report
+      return { body: { $case: 'finalized', value: { slice, committedEpoch: committed ?? 0, ahead: [...ahead] } } }
+    }
     case 'input-ended':
       return { body: { $case: 'inputEnded', value: { slice } } }
     case 'failed':
@@ -228,6 +233,11 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'sourceGap': {
       const { source, gap } = body.value
       return { type: 'source-gap', slice: sliceIn(body.value.slice), source: operatorUid(source), gap: parsed(gap) }
+    }
+    case 'finalized': {
+      const { committedEpoch, ahead } = body.value
+      const committed = committedEpoch === 0 ? null : epoch(committedEpoch)
+      return { type: 'finalized', slice: sliceIn(body.value.slice), committed, ahead: ahead.map(operatorUid) }
     }
     case 'inputEnded':
       return { type: 'input-ended', slice: sliceIn(body.value.slice) }
