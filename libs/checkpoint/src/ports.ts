@@ -48,8 +48,12 @@ export interface ObjectStore {
   multipart?(key: string): Promise<MultipartUpload>
   list(prefix: string): Promise<readonly string[]>
   delete(key: string): Promise<void>
+  /** At most `DELETE_KEYS_MAX` in one request. Absent: one after the other. */
+  deleteMany?(keys: readonly string[]): Promise<void>
   close(): Promise<void>
 }
+/** S3's own limit. */
+export const DELETE_KEYS_MAX = 1_000
 
 // ---- leadership -----------------------------------------------------------------------------------------------------
 
@@ -202,7 +206,8 @@ export interface EpochObjects {
   /** The job's head as it stands now, where it is decided; null: there is none, or it is not this leader's. */
   head(): Promise<Head | null>
   list(): Promise<readonly string[]>
-  delete(key: string): Promise<void>
+  /** At most `DELETE_KEYS_MAX`. */
+  delete(keys: readonly string[]): Promise<void>
   /** Reads the whole object. */
   verify(segment: StoredSegment): Promise<'whole' | 'missing' | 'corrupt'>
 }

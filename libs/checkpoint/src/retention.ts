@@ -17,8 +17,8 @@ import type { Head } from './ports.ts'
 
 /** Published epochs kept unless the job says otherwise, the newest among them: what a restore can be offered. */
 export const RETAINED_EPOCHS = 3
-/** Keys deleted after one epoch. What is left over is deleted after the next. */
-export const DELETIONS_MAX = 64
+/** Keys deleted after one epoch, more than one can drop. What is left over is deleted after the next. */
+export const DELETIONS_MAX = 100_000
 /** Orphans taken into the list of one manifest. */
 export const ORPHANS_MAX = 1_000
 
@@ -54,8 +54,16 @@ export const segmentsOf = (snapshot: SubtaskSnapshot): readonly StoredSegment[] 
   ...(snapshot.inFlight ?? []),
 ]
 
-export function namesOf(manifest: Manifest): Set<string> {
-  return new Set(manifest.subtasks.flatMap(segmentsOf).map(({ key }) => key))
+/** A manifest never changes, and is asked several times while it is kept. */
+const namesKnown = new WeakMap<Manifest['subtasks'], ReadonlySet<string>>()
+
+export function namesOf({ subtasks }: Manifest): ReadonlySet<string> {
+  const known = namesKnown.get(subtasks)
+  if (known !== undefined) return known
+  const names = new Set<string>()
+  for (const subtask of subtasks) for (const { key } of segmentsOf(subtask)) names.add(key)
+  namesKnown.set(subtasks, names)
+  return names
 }
 
 export interface NextManifest {
@@ -169,14 +177,13 @@ function mayBeInFlight(key: string, { jobId, generation, head }: RetentionObserv
   return of === null || (of.generation >= generation && of.epoch >= (head?.manifest?.epoch ?? 0))
 }
 
-/** Segments and manifests of the epochs. */
-function named(epochs: readonly { readonly ref?: ManifestRef; readonly manifest: Manifest | null }[]): Set<string> {
-  const names = new Set<string>()
-  for (const { ref, manifest } of epochs) {
-    if (ref !== undefined) names.add(ref.key)
-    if (manifest !== null) for (const key of namesOf(manifest)) names.add(key)
-  }
-  return names
+/** Whether it is a segment or manifest of the epochs. */
+function named(epochs: readonly { readonly ref?: ManifestRef; readonly manifest: Manifest | null }[]): {
+  has(key: string): boolean
+} {
+  const refs = new Set(epochs.map(({ ref }) => ref?.key))
+  const names = epochs.flatMap(({ manifest }) => (manifest === null ? [] : [namesOf(manifest)]))
+  return { has: (key) => refs.has(key) || names.some((of) => of.has(key)) }
 }
 
 function checkpointOf(jobId: JobId, key: string): { epoch: number; generation: number; attempt: number } | null {

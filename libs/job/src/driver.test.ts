@@ -94,7 +94,7 @@ function leader(
   const epochs: EpochObjects = {
     head: async () => head,
     list: async () => [`jobs/j/epochs/1-g2-a9/state-0-1.seg`],
-    delete: async (key) => void deleted.push(key),
+    delete: async (keys) => void deleted.push(...keys),
     verify: async ({ key }) => damaged.get(key) ?? 'whole',
   }
   const drafts: SavepointDraft[] = []

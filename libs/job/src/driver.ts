@@ -3,6 +3,7 @@
  * remembers nothing that decides what is true.
  */
 import {
+  DELETE_KEYS_MAX,
   RETAINED_EPOCHS,
   keptBehind,
   orphans,
@@ -214,8 +215,6 @@ const MANIFEST_RETRY_MS = 300
 /** How often a degraded job asks whether etcd is back, and whether head.json is still its own. */
 const RECONCILE_MS = 1_000
 const END_RETRY_MS = 500
-/** Objects deleted side by side. */
-const DELETIONS_AT_ONCE = 8
 
 export class JobMaster {
   readonly #options: JobMasterOptions
@@ -698,8 +697,8 @@ export class JobMaster {
     const observed = { jobId: this.jobId, generation, head, kept, publishedMs, now, leaseTtlMs }
     const deletions = planDeletions(observed).filter((key) => !this.#deleted.has(key))
     while (deletions.length > 0 && !this.#closed) {
-      const some = deletions.splice(0, DELETIONS_AT_ONCE)
-      await Promise.all(some.map((key) => epochs.delete(key)))
+      const some = deletions.splice(0, DELETE_KEYS_MAX)
+      await epochs.delete(some)
       for (const key of some) this.#deleted.add(key)
     }
     if (listing !== null) {

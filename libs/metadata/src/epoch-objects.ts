@@ -26,6 +26,9 @@ export function jobObjects(of: {
   }
 }
 
+/** Where the store takes one key at a time. */
+const DELETES_AT_ONCE = 8
+
 export class JobEpochObjects implements EpochObjects {
   readonly #jobId: JobId
   readonly #objects: ObjectStore
@@ -47,8 +50,10 @@ export class JobEpochObjects implements EpochObjects {
     return this.#objects.list(epochsPrefix(this.#jobId))
   }
 
-  delete(key: string): Promise<void> {
-    return this.#objects.delete(key)
+  async delete(keys: readonly string[]): Promise<void> {
+    if (this.#objects.deleteMany !== undefined) return this.#objects.deleteMany(keys)
+    for (let i = 0; i < keys.length; i += DELETES_AT_ONCE)
+      await Promise.all(keys.slice(i, i + DELETES_AT_ONCE).map((key) => this.#objects.delete(key)))
   }
 
   async verify({ key, bytes, sha256 }: StoredSegment): Promise<'whole' | 'missing' | 'corrupt'> {

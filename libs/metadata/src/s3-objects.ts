@@ -4,6 +4,7 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
+  DeleteObjectsCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
@@ -187,6 +188,20 @@ export class S3ObjectStore implements ObjectStore {
       await this.#client.send(new DeleteObjectCommand({ Bucket: this.#options.bucket, Key: this.#key(key) }))
     } catch (error) {
       throw this.#failure(`deleting ${key}`, error)
+    }
+  }
+
+  async deleteMany(keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return
+    const what = `deleting ${keys.length} objects, ${keys[0]} first`
+    try {
+      const Objects = keys.map((key) => ({ Key: this.#key(key) }))
+      const { Errors: errors = [] } = await this.#client.send(
+        new DeleteObjectsCommand({ Bucket: this.#options.bucket, Delete: { Objects, Quiet: true } }),
+      )
+      if (errors.length > 0) throw new Error(`${errors.length} not deleted: ${errors[0]!.Code}, ${errors[0]!.Message}`)
+    } catch (error) {
+      throw this.#failure(what, error)
     }
   }
 

@@ -65,6 +65,16 @@ export function objectStoreContract(make: () => ObjectStore): void {
     await store.close()
   })
 
+  test('many are deleted at once, those that are not there too', async () => {
+    const store = make()
+    if (store.deleteMany === undefined) return store.close()
+    for (const key of ['m/1', 'm/2', 'm/3']) await store.put(key, bytes(key))
+    await store.deleteMany(['m/1', 'm/3', 'm/9'])
+    await store.deleteMany([])
+    expect(await store.list('m/')).toEqual(['m/2'])
+    await store.close()
+  })
+
   test('list by prefix, sorted; delete is repeatable', async () => {
     const store = make()
     await Promise.all(['p/2', 'p/1', 'q/1', 'p/deep/er'].map((key) => store.put(key, bytes(key))))
