@@ -13,7 +13,7 @@ const SEEDS_MAX = 1_000
 const foundBy: Partial<Record<AnyRule, number>> = {
   handlesTravelOn: 2,
   epochsNeverReused: 3,
-  storeIsTheTruth: 947,
+  storeIsTheTruth: 1_076,
   modRevision: 643,
   leaderKey: 60,
   ifMatch: 3,
