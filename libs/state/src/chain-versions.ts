@@ -2,16 +2,18 @@
  * Which version of each operator's state a chain has got to, by the writer of the segments: a delta is added only to the
  * version it continues, so a segment that is missing or there twice is noticed.
  *
- * Behind rescales a chain is made of several runs, each begun by a base, for key groups of their own: one writer's deltas
- * may stand in two runs, and in a run they may begin late, where what was before them has been folded by another writer.
+ * Behind rescales a chain is made of several runs, each for key groups of its own: one writer's deltas may stand in two runs,
+ * and in a run they may begin late, where what was before them has none of its groups or was folded by another writer.
  */
 import type { SegmentRef } from '@weir/dataflow'
+import { intersection, type KeyGroupRange } from '@weir/model'
 import { brokenChain } from './damage.ts'
 import type { SegmentIndex, Versions } from './segment.ts'
 
 export class ChainVersions {
   readonly #all = new Map<string, Map<string, number>>()
   #run = new Map<string, Map<string, number>>()
+  #before: KeyGroupRange | null = null
 
   /** The highest of each operator; the writer's next segment continues them. */
   of(writer: string): Versions | undefined {
@@ -22,9 +24,13 @@ export class ChainVersions {
     this.#all.set(writer, new Map(versions))
   }
 
-  /** A base begins a run; a delta must continue exactly its writer's versions. Throws `SEGMENT_CHAIN_BROKEN` (invalid). */
+  /** A base begins a run, and so does what has no group in common with the segment before it. A delta must continue exactly
+   * its writer’s versions. Throws `SEGMENT_CHAIN_BROKEN` (invalid). */
   continue(ref: SegmentRef, { writer, versions }: SegmentIndex): void {
-    if (ref.kind === 'base') this.#run = new Map<string, Map<string, number>>()
+    const groups = ref.only ?? ref.keyGroups
+    const elsewhere = this.#before !== null && intersection(this.#before, groups) === null
+    if (ref.kind === 'base' || elsewhere) this.#run = new Map<string, Map<string, number>>()
+    this.#before = groups
     const run = versionsIn(this.#run, writer)
     const all = versionsIn(this.#all, writer)
     for (const [operatorUid, from, to] of versions) {

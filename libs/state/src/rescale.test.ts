@@ -90,6 +90,15 @@ class Job {
   }
 }
 
+/** The delta of all key groups lies in a run whose base has none of them. */
+const one = [[{ key: 'k0', by: 1 }]]
+const WITHOUT_ITS_BASE = [
+  { parallelism: 2, epochs: one },
+  { parallelism: 1, epochs: one },
+  { parallelism: 2, epochs: [[]] },
+  { parallelism: 1, epochs: [] },
+]
+
 test('over any history of parallelisms and changes the stores together equal a plain map', async () => {
   const keys = Array.from({ length: 12 }, (_, i) => `k${i}`)
   const change = fc.record({ key: fc.constantFrom(...keys), by: fc.integer({ min: 1, max: 9 }) })
@@ -115,7 +124,7 @@ test('over any history of parallelisms and changes the stores together equal a p
       }
       await job.close()
     }),
-    { numRuns: 40 },
+    { numRuns: 60, examples: [[WITHOUT_ITS_BASE, false]] },
   )
 }, 30_000)
 
