@@ -18,6 +18,7 @@ import {
   subtask,
   systemClock,
   type CheckpointId,
+  type Clock,
   type Key,
 } from '@weir/model'
 import { Slice, type SliceReport } from './slice.ts'
@@ -86,6 +87,7 @@ export async function stopAll(): Promise<void> {
 
 /** One slice, one attempt; topics and objects outlive it. */
 export class World {
+  clock: Clock = systemClock
   readonly topics = new Map<string, MemoryTopic>()
   readonly objects = new Map<string, string>()
   readonly broker = new MemoryBroker()
@@ -110,7 +112,7 @@ export class World {
         freeze: true,
       },
       {
-        clock: systemClock,
+        clock: this.clock,
         exchange: new MemoryExchange(),
         createSource: () => source,
         createSink: ({ uid }) => new MemorySink(this.topic(uid)),

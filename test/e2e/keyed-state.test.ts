@@ -1,0 +1,53 @@
+/**
+ * State and timers by key on a real fleet: the main job, written with them, is killed in one process while timers are set and
+ * in another later; every sum, every window and every user's one reminder come out exactly once.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { broken } from '../checkers/index.ts'
+import { Fleet } from './fleet.ts'
+import { judge } from './judge.ts'
+import { expectation, orderAt } from './orders.ts'
+
+const ORDERS = 30_000
+const RATE = 6_000
+const PARTITIONS = 4
+const jobFile = new URL('./keyed-state.job.ts', import.meta.url).pathname
+const fleet = new Fleet()
+beforeAll(() => fleet.start({ managers: 1, workers: 2 }))
+afterAll(() => fleet.stop())
+
+test('value, list, map and aggregating state and both kinds of timers are exactly once under kill -9', async () => {
+  const jobId = `keyed-${fleet.run}`
+  const names = ['orders', 'sums', 'counts', 'reminders']
+  const topics = (await fleet.topics(names, PARTITIONS)) as Record<(typeof names)[number], string>
+  const { orders, sums, counts, reminders } = topics as Record<string, string>
+  fleet.produce(
+    orders!,
+    Array.from({ length: ORDERS }, (_, id) => JSON.stringify(orderAt(id))),
+    PARTITIONS,
+  )
+  const set = Object.entries({ ...topics, rate: RATE }).flatMap(([k, v]) => ['--set', `${k}=${v}`])
+  expect((await fleet.cli('submit', jobFile, '--id', jobId, ...set)).stderr).toBe('')
+
+  // Reminders are set within the first fraction of a second, and due a second later.
+  const first = await fleet.until(jobId, 'the first epoch with records', (j) => j.finalEpoch >= 1, 30_000)
+  await fleet.kill(fleet.workers[0]!)
+  const again = await fleet.until(
+    jobId,
+    'to run again',
+    (j) => j.restarts >= 1 && j.finalEpoch > first.finalEpoch,
+    30_000,
+  )
+  await fleet.addWorker()
+  await fleet.until(jobId, 'to go on', (j) => j.finalEpoch >= again.finalEpoch + 2, 30_000)
+  await fleet.kill(fleet.workers[0]!)
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  expect(end.error).toBeNull()
+
+  const expected = expectation(ORDERS)
+  const judged = await judge(fleet, { sums: sums!, counts: counts! }, expected)
+  expect(broken(...Object.values(judged))).toEqual([])
+  const reminded = fleet.read(reminders!).map(([user]) => user)
+  expect(reminded.toSorted()).toEqual([...expected.sums.keys()].toSorted())
+  expect(await fleet.openTransactions(jobId)).toEqual([])
+})
