@@ -23,7 +23,7 @@ import { openStateStore, type LevelStateStore } from '@weir/state'
 
 const RECORDS = Number(process.env['BENCH_RECORDS'] ?? 1_000_000)
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
-const KEYS = 100_000
+const KEYS = 20_000
 const BATCH = 1_000
 const dir = await mkdtemp(join(tmpdir(), 'weir-bench-'))
 

@@ -5,10 +5,13 @@ import { expect, test } from 'vitest'
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '')
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8')
 
-test('the operator of README.md is that of 03-batches.ts', () => {
-  const [, section = ''] = read('../../../README.md').split('## Operators of your own')
+test.each([
+  ['Operators of your own', './03-batches.ts', 10],
+  ['State and timers by key', './04-card-limits.ts', 6],
+])('%s in README.md: %s', (title, file, lines) => {
+  const [, section = ''] = read('../../../README.md').split(`## ${title}`)
   const [, excerpt = ''] = /```ts\n(.*?)```/s.exec(section) ?? []
-  const whole = linesOf(read('./03-batches.ts'))
+  const whole = linesOf(read(file))
   let at = 0
   const missing = linesOf(excerpt).filter((line) => {
     const found = whole.indexOf(line, at)
@@ -16,5 +19,5 @@ test('the operator of README.md is that of 03-batches.ts', () => {
     return found < 0
   })
   expect(missing).toEqual([])
-  expect(at).toBeGreaterThan(10)
+  expect(at).toBeGreaterThan(lines)
 })
