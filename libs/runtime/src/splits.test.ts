@@ -1,4 +1,6 @@
 /** Chains per split: a job that is keyed by its source, against a recount of each split on its own. */
+import { keyedProcessOf, type Out, type ValueDescriptor } from '@weir/dataflow'
+import { operatorUid } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
 import { MemoryLogSource } from './testing/index.ts'
@@ -58,6 +60,47 @@ test.each([1, 2, 3, 100])('windows of a split depend on its records alone, in ba
     ['a', 1_010, 1],
   ])
 })
+
+// Event timers and TTL are event time of the split: the continuous scope replays them.
+test.each([1, 2, 3, 100])(
+  "timers and state with a TTL depend on a split's records alone, in batches of %i",
+  async (batchMax) => {
+    const last: ValueDescriptor<number> = { kind: 'value', ttl: { ms: 10, update: 'write' }, initial: undefined }
+    const process = keyedProcessOf({
+      state: { last },
+      timers: { later: 'event' },
+      onRecord({ state, timers, timestamp, watermark, key }, _value: unknown, out: Out<string>) {
+        out.emit(`${key} ${timestamp} after ${String(state.last.get())}, ${watermark < 0 ? 'none' : watermark}`)
+        state.last.set(timestamp)
+        timers.later.set(timestamp + 7)
+      },
+      onTimer: ({ state }, { time }, out: Out<string>) => out.emit(`at ${time}: ${String(state.last.get())}`),
+    })
+    const world = new World()
+    const job = chainOf([node.source(0), node.keyedBySource(), { uid: operatorUid('p'), ...process }, node.sink('out')])
+    const one = world.start(job, new MemoryLogSource(disordered.slice(0, 1), batchMax))
+    await one.run()
+    await one.until('input-ended')
+    await one.checkpoint(1)
+    await one.commit(1)
+    expect(committed(world, 'out')).toEqual([
+      'a 5 after undefined, none',
+      'a 12 after 5, 5',
+      'at 12: 12',
+      'a 3 after 12, 12',
+      'b 11 after undefined, 12',
+      'a 31 after undefined, 12',
+      'at 10: 31',
+      'at 18: 11',
+      'at 19: 31',
+      'a 19 after 31, 31',
+      'b 42 after undefined, 31',
+      'at 26: 19',
+      'at 38: 19',
+      'at 49: 42',
+    ])
+  },
+)
 
 test('behind a keyBy the event time of all splits counts: a slow split is not late there', async () => {
   const job = chainOf([
