@@ -1,6 +1,7 @@
 /**
- * Rows of a state that has several per key: those of a map, of a list, and timers. Such a state is called `name[]`, and a
- * row's key is made of the owner (the key of the record, which decides the key group) and of what the row has to itself:
+ * Rows of a state that has several per key: those of a map, of a list, and timers. The name of such a state has a bracket
+ * (`name[]`, `name[key].at`), and a row's key is made of the owner (the key of the record, which decides the key group) and
+ * of what the row has to itself:
  *
  *     s3:ada·s… | n2:42·n…       kind and length of the owner, the owner, kind of the rest, the rest
  *
@@ -9,7 +10,7 @@
 import type { Key } from '@weir/model'
 
 /** Does the state's name say that its keys are entry keys? */
-export const isEntries = (name: string): boolean => name.includes('[]')
+export const isEntries = (name: string): boolean => name.includes('[')
 
 /** What the entry keys of an owner begin with. */
 export function entryPrefix(owner: Key): string {

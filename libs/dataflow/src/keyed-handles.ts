@@ -81,7 +81,7 @@ export class Rows<V> {
   }
 }
 
-/** When rows were touched last, by the same keys, beside the values: a TTL can be given to a state, or taken, later. */
+/** When rows were touched last, by the same keys, beside the values: a TTL can be given to a state later. */
 class Ages {
   readonly #touched: Rows<number>
   readonly #ttl: Ttl
@@ -224,8 +224,8 @@ class Aggregating<I, A, O> extends Single<A> implements AggregatingState<I, O> {
 }
 
 /**
- * Rows: `name` → index of the next element, `name.head` → index of the first (absent: 0), `name[]` → elements. Where one in
- * the middle has expired before the first there is a gap.
+ * Rows: `name.next` → index of the next element, `name.head` → index of the first (absent: 0), `name[]` → elements. Where one
+ * in the middle has expired before the first there is a gap.
  */
 class List<T> implements ListState<T>, Handle {
   readonly #next: Rows<number>
@@ -236,7 +236,7 @@ class List<T> implements ListState<T>, Handle {
   readonly #name: string
 
   constructor(states: KeyedStates, scope: KeyScope, name: string, ttl: Ttl | null) {
-    this.#next = new Rows(states, scope, name)
+    this.#next = new Rows(states, scope, `${name}.next`)
     this.#head = new Rows(states, scope, `${name}.head`)
     this.#elements = new Rows(states, scope, `${name}[]`)
     this.#ages = agesOf(states, scope, `${name}[]`, ttl)
@@ -332,8 +332,8 @@ class List<T> implements ListState<T>, Handle {
 }
 
 /**
- * Rows: `name` → number of entries, `name[]` → values by entry, and a dense list of the entries' keys for walks:
- * `name[].at` place → key, `name[].place` key → place. Who is deleted leaves its place to the last.
+ * Rows: `name.size` → number of entries, `name[key]` → values by entry, and a dense list of the entries' keys for walks:
+ * `name[key].at` place → key, `name[key].place` key → place. Who is deleted leaves its place to the last.
  */
 class Entries<K extends Key, V> implements MapState<K, V>, Handle {
   readonly #count: Rows<number>
@@ -346,11 +346,11 @@ class Entries<K extends Key, V> implements MapState<K, V>, Handle {
   #deletions = 0
 
   constructor(states: KeyedStates, scope: KeyScope, name: string, ttl: Ttl | null) {
-    this.#count = new Rows(states, scope, name)
-    this.#values = new Rows(states, scope, `${name}[]`)
-    this.#at = new Rows(states, scope, `${name}[].at`)
-    this.#place = new Rows(states, scope, `${name}[].place`)
-    this.#ages = agesOf(states, scope, `${name}[]`, ttl)
+    this.#count = new Rows(states, scope, `${name}.size`)
+    this.#values = new Rows(states, scope, `${name}[key]`)
+    this.#at = new Rows(states, scope, `${name}[key].at`)
+    this.#place = new Rows(states, scope, `${name}[key].place`)
+    this.#ages = agesOf(states, scope, `${name}[key]`, ttl)
     this.#scope = scope
     this.#name = name
   }
@@ -487,12 +487,15 @@ function handleOf(
   }
 }
 
-/** The keyed states that hold a state's rows; `values` holds what the job put in, the others are the engine's. */
+/**
+ * The keyed states that hold a state's rows; `values` holds what the job put in, the others are the engine's. Two kinds share
+ * no name but value and aggregating: a state that becomes another kind is another state, and the old one is missed.
+ */
 export function rowsOf(name: string, { kind, ttl }: StateDescriptor): { values: string; others: readonly string[] } {
-  const values = kind === 'list' || kind === 'map' ? `${name}[]` : name
+  const values = { value: name, aggregating: name, list: `${name}[]`, map: `${name}[key]` }[kind]
   const others = {
-    ...{ value: [], aggregating: [], list: [name, `${name}.head`] },
-    map: [name, `${values}.at`, `${values}.place`],
+    ...{ value: [], aggregating: [], list: [`${name}.next`, `${name}.head`] },
+    map: [`${name}.size`, `${values}.at`, `${values}.place`],
   }[kind]
   return { values, others: ttl === null ? others : [...others, `${values}.touched`] }
 }

@@ -26,7 +26,7 @@ import { unalignedPlanOf } from './unaligned.ts'
 
 /** Names in object keys, transactional ids and consumer groups: bounded, and safe in all of them. */
 const UID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
-/** Rows of its own make the engine, with other characters: `name[]`, `name.touched`, `@event[]`. */
+/** Rows of its own make the engine, with other characters: `name[key]`, `name.touched`, `@event[]`. */
 const STATE_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/
 /** A graph somebody wrote by hand is far smaller; a loop that builds one for ever is stopped here. */
 export const GRAPH_NODES_MAX = 1_000

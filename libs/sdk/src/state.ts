@@ -14,7 +14,8 @@ import { durationMs, type Duration } from './duration.ts'
 export interface StateOptions<V> {
   /**
    * A value, an element of a list, an entry of a map is gone this long after it was touched last, in event time. Default:
-   * never. Can be given to a state, changed and taken away later: rows from before begin to age when they are written.
+   * never. Can be given to a state later, and changed: rows from before begin to age when they are written. Where it is taken
+   * away, a start from before wants its ages dropped by name.
    */
   readonly ttl?: Duration
   /** What touches: default `write`. `read-and-write` writes a row for a read, too. */

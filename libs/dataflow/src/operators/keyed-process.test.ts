@@ -13,6 +13,7 @@ import type {
 } from '../keyed-state.ts'
 import { MemoryKeyedStates } from '../memory-state.ts'
 import type { OperatorContext } from '../operator.ts'
+import { statesOf } from '../state-schema.ts'
 import { keyedProcess, keyedProcessOf, keyBy, run } from '../transform.ts'
 import { Catch, batchOf, contextOf, thrown, uid } from './fixture.ts'
 import { CLEAN_UP_ROWS_MAX, KeyedProcessOperator, PROCESSING_TIMERS_AT_ONCE } from './keyed-process.ts'
@@ -328,4 +329,22 @@ test('a transform with state and timers is tested without an engine', () => {
     'ada close 4',
     'ada close 4',
   ])
+})
+
+test("the states a plan names are those its operator has: kinds share no row's name, so one that changes is missed", () => {
+  const kinds = { value: value(write(1)), list: { ...list, ttl: write(1) }, map: { ...map, ttl: write(1) } }
+  const names = Object.values(kinds).map((s) => {
+    const node = { uid, ...keyedProcessOf({ state: { s }, timers: { t: 'event' }, onRecord: () => {} }) }
+    const planned = statesOf(node).map(({ name }) => name)
+    const used = new Set<string>()
+    const state = new MemoryKeyedStates()
+    const keyed: MemoryKeyedStates['keyed'] = (of, name) => {
+      used.add(name)
+      return state.keyed(of, name)
+    }
+    new KeyedProcessOperator(node).open(contextOf({ state: { keyed } }))
+    expect([...used].sort()).toEqual([...planned].sort())
+    return planned.filter((name) => !name.startsWith('@'))
+  })
+  expect(new Set(names.flat()).size).toBe(names.flat().length)
 })
