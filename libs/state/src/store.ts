@@ -60,6 +60,8 @@ export interface StateStoreOptions {
   readonly hotEntriesMax: number
   /** And their bytes, as they are stored. */
   readonly hotBytesMax?: number
+  /** Rows looked at for stale ones behind each snapshot; a folding looks at all. */
+  readonly lookRowsMax?: number
   /** Segments in a chain before it is folded. At four times as many, snapshots wait for the folding. */
   readonly chainLengthMax: number
   /** Bytes of the deltas over bytes of the base before a chain is folded. */
@@ -93,8 +95,7 @@ const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 const SEGMENTS_AHEAD = 4
 const CHAIN_LENGTH_HARD = 4
 export const HOT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
-/** Rows looked at for stale ones behind each snapshot; a folding looks at all. */
-const LOOK_ROWS_MAX = 10_000
+const LOOK_ROWS_MAX_DEFAULT = 10_000
 const PENDING_ENTRIES_MIN = 20_000
 /** Above, rows go into LevelDB before a restore ends: their chunks and rows would have to be in memory until they are in LevelDB. */
 const PENDING_ENTRIES_MAX = 4_000_000
@@ -526,7 +527,7 @@ export class LevelStateStore implements StateStore {
   async #lookForStale(): Promise<void> {
     const asking = this.#byNumber.filter((table) => table.looksForStale)
     const ranges = asking.flatMap((table) => this.#groupsOf(table).map((group) => ({ table, group })))
-    let rows = LOOK_ROWS_MAX
+    let rows = this.#options.lookRowsMax ?? LOOK_ROWS_MAX_DEFAULT
     for (let visited = 0; visited < ranges.length && rows > 0 && !this.#closing; visited++) {
       const { table, group } = ranges[this.#look.range % ranges.length]!
       const from = dbPrefix(group, table.number, 0)
