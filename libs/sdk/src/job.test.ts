@@ -82,6 +82,15 @@ test('an async builder is refused', () => {
   )
 })
 
+test.each([{ unaligned: true }, { alignedTimeoutMs: 0 }])(
+  'unaligned checkpoints are refused as long as no barrier overtakes: %j',
+  (checkpoint) => {
+    expect(() => job('j', { checkpoint }, () => undefined)).toThrow(
+      expect.objectContaining({ code: 'UNALIGNED_NOT_YET' }) as Error,
+    )
+  },
+)
+
 test('dead letters are a topic of a connector; codecs of that sink have no say', () => {
   const dead = kafka.sink('orders.dead', { onLost: 'fail' })
   const { settings } = job('settlement', { deadLetters: dead }, (flow) =>
