@@ -1,5 +1,5 @@
 import { entryKey, entryPrefix, stateSchema, type SegmentRef, type StateSchema } from '@weir/dataflow'
-import { keyGroupOf, keyGroupRange, operatorUid, subtask, type Key } from '@weir/model'
+import { keyGroupOf, keyGroupRange, operatorUid, splitRange, subtask, type Key } from '@weir/model'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MemoryObjects, cp, openStore } from '../fixture.ts'
@@ -176,6 +176,29 @@ test('state that is kept by split: a key in every split, or in the one that is a
   expect((await pages(reader, 1)).map(({ value }) => value)).toEqual(['in 0', 'in 1', 'in 2'])
   expect((await reader.counted())[0]!.keys).toBe(3)
   await Promise.all([a.close(), b.close()])
+})
+
+test('behind a rescale: of a segment that two subtasks go on from, each shows its own part', async () => {
+  const objects = new MemoryObjects()
+  const one = await openStore(objects, { keyGroups: splitRange(0, 1), writer: '0/1' })
+  for (const split of [0, 1]) one.keyed<string>(uid, 'acc', split).put('ada', `old ${split}`)
+  const old = await one.snapshot(cp(1))
+  await one.close()
+  const chains = await Promise.all(
+    [0, 1].map(async (i) => {
+      const store = await openStore(objects, { keyGroups: splitRange(i, 2), writer: `${i}/2` })
+      await store.restore(old.map((ref) => ({ ...ref, only: splitRange(i, 2) })))
+      store.keyed<string>(uid, 'acc', i).put('ada', `new ${i}`)
+      const chain = await store.snapshot(cp(2))
+      await store.close()
+      return chain
+    }),
+  )
+  const reader = readerOf(objects, ...chains)
+  expect((await pages(reader, 1)).map(({ split, value }) => [split, value])).toEqual([
+    [0, 'new 0'],
+    [1, 'new 1'],
+  ])
 })
 
 describe('a large state', async () => {
