@@ -213,7 +213,9 @@ class Instances {
     const made = new Instances()
     for (let i = 0; i < parallelism; i++) {
       const keyGroups = keyGroupRange(i, parallelism, 128)
-      const store = await openStore(objects, { writer: `${i}/${parallelism}`, keyGroups, chainLengthMax: 3 })
+      const pendingEntriesMin = watermark % 2 === 0 ? 0 : 20_000 // rows decoded on demand, or at once
+      const writer = `${i}/${parallelism}`
+      const store = await openStore(objects, { writer, keyGroups, chainLengthMax: 3, pendingEntriesMin })
       await store.restore(chains.length === parallelism ? chains[i]! : chains.flat())
       const operator = new KeyedProcessOperator({ uid, ...everything })
       operator.open({
