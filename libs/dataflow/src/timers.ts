@@ -1,6 +1,6 @@
 /**
  * Timers of one kind of one operator: a row per timer, and a heap of what is in the rows. The heap is rebuilt from the rows
- * when the operator opens, so timers live and move with their key group. Every timer is in memory (some 250 bytes).
+ * when the operator opens, so timers live and move with their key group. Every timer is in memory.
  *
  * The order is total, by time, then key and name: it does not depend on when a timer was set or on a restart.
  */
