@@ -412,6 +412,13 @@ test('B6: a job that is to stop ends with the epoch whose barrier stopped its so
   expect(r.effects.at(-1)).toMatchObject({ type: 'ended', ending: { state: 'STOPPED', error: null }, settled: true })
 })
 
+test('a stopped job has read what its last epoch holds, also if its slices have not told it before', () => {
+  const r = stopping().later(50)
+  r.do({ type: 'progress', slice: slice(1), recordsIn: 12, recordsOut: 0, watermark: 0 })
+  r.do(...ackBoth(1), publishedAs(1), { type: 'committed', slice: slice(0), epoch: epoch(1) })
+  expect(r.state).toMatchObject({ phase: 'stopping', recordsIn: 10 + 12 })
+})
+
 test('B6: an epoch given up on the way is tried again, with a pause in which the sources go on', () => {
   const r = stopping().later(50)
   r.said()

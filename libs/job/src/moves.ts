@@ -55,7 +55,7 @@ export const isCurrent = (state: JobState, slice: SliceId): boolean =>
   slice.attempt.generation === state.generation &&
   slice.attempt.attempt === state.attempt
 
-export function withSlice(state: JobState, subtask: Subtask, change: Partial<Slice>): JobState {
+export function withSlice<S extends JobState>(state: S, subtask: Subtask, change: Partial<Slice>): S {
   const slice = state.slices.get(subtask)
   return slice ? { ...state, slices: state.slices.with(subtask, { ...slice, ...change }) } : state
 }

@@ -1,5 +1,6 @@
 /** Every slice runs; the coordinator takes checkpoints. */
 import { allSlices, drive, fail, settle, still, withSlice } from '../moves.ts'
+import type { Subtask } from '@weir/model'
 import { DRAIN_TIMEOUT_MS, type JobEvent, type JobState, type JobStep } from '../state.ts'
 import { onFleetChange, unexpectedStop } from './deploying.ts'
 
@@ -8,14 +9,8 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
     case 'progress': {
       const { recordsIn, recordsOut, watermark } = event
       const { subtask } = event.slice
-      const before = state.slices.get(subtask)?.recordsIn ?? 0
-      const total = state.reportedIn + recordsIn - before
-      const next = withSlice({ ...state, reportedIn: total }, subtask, { recordsIn, recordsOut, watermark })
-      return drive(
-        { ...next, recordsIn: Math.max(next.recordsIn, total) },
-        { type: 'progress', recordsIn: total },
-        event,
-      )
+      const next = withSlice(withRecordsIn(state, subtask, recordsIn), subtask, { recordsOut, watermark })
+      return drive(next, { type: 'progress', recordsIn: next.reportedIn }, event)
     }
     case 'input-ended': {
       const next = withSlice(state, event.slice.subtask, { inputEnded: true })
@@ -38,8 +33,12 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
       const drains = state.stop !== null && !state.coordinator.draining
       return after(drive(state, { type: drains ? 'drain' : 'tick', now, wallClock }, event), event)
     }
-    case 'ack':
-      return after(drive(state, { type: 'ack', checkpoint: event.checkpoint, snapshot: event.snapshot }, event), event)
+    case 'ack': {
+      // A stopped job ends before its last progress is told: what its last epoch has read is in the snapshots.
+      const { checkpoint, snapshot } = event
+      const next = withRecordsIn(state, snapshot.subtask, snapshot.recordsIn)
+      return after(drive(next, { type: 'ack', checkpoint, snapshot }, event), event)
+    }
     case 'declined': {
       const { checkpoint, slice, now, failure } = event
       const { subtask } = slice
@@ -53,6 +52,18 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
     default:
       return still(state)
   }
+}
+
+/** A subtask has read `recordsIn` by now, or more. */
+function withRecordsIn<S extends Extract<JobState, { phase: 'running' }>>(
+  state: S,
+  subtask: Subtask,
+  recordsIn: number,
+): S {
+  const before = state.slices.get(subtask)?.recordsIn ?? 0
+  if (recordsIn <= before) return state
+  const reportedIn = state.reportedIn + recordsIn - before
+  return withSlice({ ...state, reportedIn, recordsIn: Math.max(state.recordsIn, reportedIn) }, subtask, { recordsIn })
 }
 
 /**
