@@ -2,12 +2,12 @@
 import { job, json, kafka, params } from '@weir/sdk'
 import type { Order } from './orders.ts'
 
-const p = params({ orders: 'orders', sums: 'sums', statuses: 'statuses', rate: Number, changed: false })
+const p = params({ orders: 'orders', sums: 'sums', statuses: 'statuses', rate: Number, changed: false, parallelism: 2 })
 const counted = (total: { count: number }): { count: number } => ({ count: total.count + 1 })
 
 export default job(
   'savepoint',
-  { parallelism: 2, checkpoint: { intervalMs: 500, minPauseMs: 100, everyRecords: null } },
+  { parallelism: p.parallelism, checkpoint: { intervalMs: 500, minPauseMs: 100, everyRecords: null } },
   (flow) => {
     const orders = flow.from(
       kafka.topic(p.orders, {

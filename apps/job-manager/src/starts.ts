@@ -108,7 +108,8 @@ export class Starts {
     const warning = `job id ${record.jobId} was used elsewhere: it must not run there any more, both would fence each other`
     const after = before === null ? (0 as Epoch) : (output?.published ?? (0 as Epoch))
     const from: JobStart = { source, dropped, notes: [...notes, ...(elsewhere ? [warning] : [])], after }
-    return { ...record, from }
+    if (point.jobId !== record.jobId) return { ...record, from }
+    return { ...record, from, highestParallelism: Math.max(record.highestParallelism ?? 0, widest(point)) }
   }
 
   /**
@@ -293,6 +294,10 @@ export class Starts {
     return { clock, signal, budgetMs: OUTAGE_MS_MAX }
   }
 }
+
+/** Subtasks whose transactional ids have been used, as far as the state tells (PROTOCOL B4). */
+const widest = ({ subtasks, parallelism }: StartPoint): number =>
+  Math.max(parallelism, ...subtasks.flatMap(({ retired = {} }) => Object.keys(retired).map((k) => Number(k) + 1)))
 
 const notEnded = (of: JobId, running: boolean): WeirError =>
   running

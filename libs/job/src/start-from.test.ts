@@ -138,10 +138,30 @@ test.each([
     plan([[orders, node.keyed('by-user'), node.reduce('sum'), sums[2]!]]),
     'OPERATOR_CHANGED sum',
   ],
-  ['another parallelism', plan([[orders, ...sums]], { parallelism: 2 }), 'PARALLELISM_CHANGED'],
   ['other key groups', plan([[orders, ...sums]], { maxParallelism: 64 }), 'MAX_PARALLELISM_CHANGED'],
 ])('refused under the same uid: %s', (_, to, problem) => {
   expect(judged(into(to))).toContain(problem)
+})
+
+test('another parallelism: the state is dealt out anew, but for the continuous scope, whose truth is in single subtasks', () => {
+  const scope = { scope: 'continuous', intervalMs: 100 } as const
+  const continuous = (parallelism: number) =>
+    plan([[orders, node.keyed('by-user'), sums[1]!, sums[2]!]], { parallelism, commit: scope })
+  expect(
+    judged(
+      into(
+        plan(
+          [
+            [orders, ...sums],
+            [orders, ...counts],
+          ],
+          { parallelism: 2 },
+        ),
+      ),
+    ),
+  ).toEqual(['parallelism is 2, the state is of 1: keys and splits are dealt out anew'])
+  const from = of(4, 40, 4, { plan: continuous(1), stopped: true })
+  expect(judged(into(continuous(2)), { from })).toEqual(['PARALLELISM_CHANGED'])
 })
 
 test('going back behind published output is refused with what would be read and written again, unless it is accepted', () => {

@@ -8,6 +8,7 @@
  *   sink        under the same job id: goes on from the sequence of the newest published epoch, whatever epoch the state is
  *               of, since markers only grow (PROTOCOL A10). Under another id ids and markers are new (A23)
  *   handles     none in either case: the old run has ended, and every transaction of it is proven
+ *   subtasks    those of the state: the first epoch is as wide as what it is made of, the attempt that restores it deals it out
  * ```
  *
  * Going back repeats output that later epochs have published already. That is said, and refused unless it is accepted.
@@ -92,10 +93,14 @@ export function judgeStart(
   }
   const { parallelism = to.plan.settings.parallelism } = to
   if (from.parallelism !== parallelism) {
-    problems.push({
-      code: 'PARALLELISM_CHANGED',
-      message: `parallelism is ${parallelism}, the state is of ${from.parallelism} subtasks: set parallelism: ${from.parallelism}`,
-    })
+    const of = `parallelism is ${parallelism}, the state is of ${from.parallelism}`
+    // Its truth is offsets that the transactions of single subtasks hold (rescale.ts).
+    if (to.plan.settings.commit.scope === 'continuous') {
+      problems.push({
+        code: 'PARALLELISM_CHANGED',
+        message: `${of}, and in the commit scope "continuous" a subtask goes on only from its own: set parallelism: ${from.parallelism}`,
+      })
+    } else notes.push(`${of}: keys and splits are dealt out anew`)
   }
   problems.push(...changed(from.plan, to.plan))
   const schemas = judgeSchemas(from.subtasks, from.plan, to.plan)
