@@ -1,6 +1,6 @@
 /**
  * One attempt of a slice with a bounded source of chunks and one Kafka sink. Recovery is the real machine; writing,
- * preparing and committing follow libs/kafka/src/sink.ts and libs/runtime/src/slice.ts at the grain of one request.
+ * preparing and committing follow libs/kafka/src/sink.ts and libs/runtime/src/participation.ts at the grain of one request.
  */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import type { SliceId } from '@weir/job'

@@ -11,7 +11,7 @@ const checkpointStore = 'libs/metadata/src/checkpoint-store.ts'
 const staged = 'libs/metadata/src/staged-output.ts'
 const arbiter = 'libs/metadata/src/arbiter.ts'
 const sink = 'libs/connectors/src/log/log-sink.ts'
-const slice = 'libs/runtime/src/slice.ts'
+const participation = 'libs/runtime/src/participation.ts'
 const gate = 'libs/runtime/src/input-gate.ts'
 const driver = 'libs/job/src/driver.ts'
 
@@ -84,9 +84,9 @@ export const fleetRules = {
       "if (sequence > 0) {\n          this.#prepared.shift()\n          continue\n        }\n        throw new WeirError(\n          { code: 'COMMIT_REFUSED'",
   }),
   refusedIsNotCommitted: rule('A15', 'a slice whose commit was refused does not report it committed', {
-    file: slice,
-    find: "this.#fail(asWeirError(error, 'COMMIT_REFUSED'))",
-    replace: "this.#deps.report({ type: 'committed', epoch })\n        void error",
+    file: participation,
+    find: "this.#scope.fail(asWeirError(error, 'COMMIT_REFUSED'))",
+    replace: "deps.report({ type: 'committed', epoch })\n        void error",
   }),
   onlyWhatIsNamed: rule('C6', 'a commit ends the named sequences and nothing behind them', {
     file: sink,
@@ -155,9 +155,9 @@ export const fleetRules = {
     replace: '      this.#retention?.ended(handle)',
   }),
   positionAtTheBarrier: rule('A20', 'the position of a source is that of its barrier', {
-    file: slice,
-    find: 'if (run.source && position) {',
-    replace: 'if (run.source) {\n          const position = run.source.reader.snapshot()',
+    file: participation,
+    find: 'const of = uid && position ? { uid, state: position, recordsIn } : null',
+    replace: 'const of = uid ? { uid, state: run.source!.reader.snapshot(), recordsIn } : null',
   }),
   aligned: rule('A20', 'what is behind a barrier waits until all channels have it', {
     file: gate,
@@ -180,13 +180,13 @@ export const fleetRules = {
         this.#blocked = this.#channels.map(() => false)`,
   }),
   giveUpUnblocks: rule('A20', 'a given-up epoch is waited for no longer', {
-    file: slice,
-    find: 'for (const run of this.#stages) run.gate?.giveUp(checkpoint)',
+    file: participation,
+    find: 'for (const run of this.#scope.stages) run.gate?.giveUp(checkpoint)',
     replace: '',
   }),
   preparedOrOver: rule('A2', 'a sink that could not prepare ends the attempt', {
-    file: slice,
-    find: "prepared.catch((error: unknown) => this.#fail(asWeirError(error, 'PREPARE_FAILED')))\n      work.push(prepared)",
+    file: participation,
+    find: "prepared.catch((error: unknown) => scope.fail(asWeirError(error, 'PREPARE_FAILED')))\n      work.push(prepared)",
     replace: `work.push(
         prepared.catch((error: unknown) => {
           void error
@@ -195,8 +195,8 @@ export const fleetRules = {
       )`,
   }),
   failedStandsStill: rule('A15', 'a failed slice stops working', {
-    file: slice,
-    find: '    this.#failed = true\n    this.#end(error)\n',
+    file: 'libs/runtime/src/slice-scope.ts',
+    find: '    this.#failed = true\n    this.end(error)\n',
     replace: '    this.#failed = true\n',
   }),
   claimBeforeDeploy: rule('A8', 'a deploy follows a fresh claim', {

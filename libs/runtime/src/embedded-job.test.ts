@@ -23,7 +23,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { elementsOf } from './dead-letters.ts'
-import { Slice, type SliceReport } from './slice.ts'
+import type { SliceReport } from './slice-ports.ts'
+import { Slice } from './slice.ts'
 import { MemoryExchange, MemoryStateStore } from './testing/index.ts'
 
 interface Order {

@@ -21,7 +21,8 @@ import {
   type Clock,
   type Key,
 } from '@weir/model'
-import { Slice, type SliceReport } from './slice.ts'
+import type { SliceReport } from './slice-ports.ts'
+import { Slice } from './slice.ts'
 import {
   MemoryBroker,
   MemoryContinuousSink,

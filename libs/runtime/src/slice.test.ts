@@ -13,7 +13,8 @@ import {
   type Subtask,
 } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
-import { Slice, type SliceReport } from './slice.ts'
+import type { SliceReport } from './slice-ports.ts'
+import { Slice } from './slice.ts'
 import { MemoryExchange, MemorySink, MemorySource, MemoryStateStore, MemoryTopic } from './testing/index.ts'
 
 interface Order {

@@ -1,0 +1,65 @@
+/** What both kinds of loop do between two elements: event time, timers, writes that are waited for, room behind. */
+import type { Cancel, Watermark } from '@weir/model'
+import { putAside } from './asides.ts'
+import type { InputGate } from './input-gate.ts'
+import type { Signal } from './signal.ts'
+import type { SliceScope } from './slice-scope.ts'
+import type { StageRun } from './stage-run.ts'
+
+/** The loops give the event loop a turn at least this often: heartbeats, fetches and acks live there. */
+export const TURN_MS = 8
+/** An idle stage looks at its timers at least this often: clocks are set forward, and waits have a longest one. */
+const TIMERS_LOOK_MS_MAX = 60_000
+
+export function advance(run: StageRun, watermark: Watermark): void {
+  if (watermark <= run.watermark) return
+  run.watermark = watermark
+  run.input.watermark(watermark)
+}
+
+/** Those of processing time. Fired between two elements: a barrier is before or behind, and their rows are in its state. */
+export function fireTimers({ deps }: SliceScope, run: StageRun): boolean {
+  let fired = false
+  for (const { timers, out } of run.timed) {
+    if (timers.nextMs > deps.clock.now()) continue
+    timers.fire(out)
+    fired = true
+  }
+  return fired
+}
+
+export function wakeForTimers({ deps }: SliceScope, { timed }: StageRun, gate: InputGate): Cancel | null {
+  let next = Number.POSITIVE_INFINITY
+  for (const { timers } of timed) next = Math.min(next, timers.nextMs)
+  if (next === Number.POSITIVE_INFINITY) return null
+  const { clock } = deps
+  return clock.after(Math.min(Math.max(next - clock.now(), 0), TIMERS_LOOK_MS_MAX), () => gate.wake())
+}
+
+/** Holds the loop while a receiver has no room; a barrier may still be injected by the caller after it. */
+export async function room(scope: SliceScope, run: StageRun, wake: Signal): Promise<void> {
+  while (!scope.over && run.outputs.some((o) => o.full)) await wake.wait()
+}
+
+/** A write the sink has not taken yet. Should the loop end before it awaits it, its failure is one of those that ended it. */
+export function awaitLater(run: StageRun, write: Promise<void> | undefined): void {
+  if (write === undefined) return
+  write.catch(() => {})
+  run.pending.push(write)
+}
+
+/** Nothing of what came before is left behind: a barrier may follow. */
+export async function drain(scope: SliceScope, run: StageRun): Promise<void> {
+  while (run.pending.length > 0 || run.refused.length > 0) {
+    const writes = run.pending
+    run.pending = []
+    if (run.refused.length > 0) writes.push(putAside(scope, run))
+    await Promise.all(writes)
+  }
+}
+
+export async function waitOr({ deps }: SliceScope, wake: Signal, ms: number): Promise<void> {
+  const cancel = deps.clock.after(ms, () => wake.notify())
+  await wake.wait()
+  cancel()
+}

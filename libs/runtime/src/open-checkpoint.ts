@@ -1,0 +1,76 @@
+/** What one checkpoint of a slice has so far: it is told when every stage has given its part. Pure. */
+import type { SubtaskSnapshot } from '@weir/checkpoint'
+import type { OperatorUid, CheckpointId } from '@weir/model'
+import type { SinkState, SourceState } from '@weir/dataflow'
+import type { StageSegments } from './recovery.ts'
+
+export interface OpenCheckpoint {
+  readonly checkpoint: CheckpointId
+  /** Stages that have not given their part. */
+  missing: number
+  sources: Record<string, SourceState>
+  sinks: Record<string, SinkState>
+  segments: StageSegments[]
+  watermarks: Record<string, number>
+  recordsIn: number
+  alignMs: number
+  syncMs: number
+  readonly startedMs: number
+  /** When the barrier reached the slice, ms since 1970. */
+  timestamp: number
+}
+
+/** Of one stage, complete: everything in it is durable. */
+export interface StagePart {
+  readonly sinks: Readonly<Record<string, SinkState>>
+  readonly segments: StageSegments | null
+  readonly watermarks: Readonly<Record<string, number>>
+  /** Of the source at its head; where the slice's sources had read so many. */
+  readonly position: { readonly uid: OperatorUid; readonly state: SourceState; readonly recordsIn: number } | null
+  readonly alignMs: number
+  readonly syncMs: number
+}
+
+export const openCheckpoint = (checkpoint: CheckpointId, stages: number, startedMs: number): OpenCheckpoint => ({
+  checkpoint,
+  missing: stages,
+  sources: {},
+  sinks: {},
+  segments: [],
+  watermarks: {},
+  recordsIn: 0,
+  alignMs: 0,
+  syncMs: 0,
+  startedMs,
+  timestamp: 0,
+})
+
+/** @returns true when it was the last part. */
+export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
+  Object.assign(open.sinks, part.sinks)
+  Object.assign(open.watermarks, part.watermarks)
+  if (part.segments) open.segments.push(part.segments)
+  if (part.position) {
+    open.sources[part.position.uid] = part.position.state
+    open.recordsIn = Math.max(open.recordsIn, part.position.recordsIn)
+  }
+  open.alignMs = Math.max(open.alignMs, part.alignMs)
+  open.syncMs = Math.max(open.syncMs, part.syncMs)
+  return --open.missing === 0
+}
+
+export function snapshotOf(
+  { checkpoint, sources, segments, sinks, watermarks, recordsIn, timestamp }: OpenCheckpoint,
+  { subtask, retired }: Pick<SubtaskSnapshot, 'subtask' | 'retired'>,
+): SubtaskSnapshot {
+  return {
+    subtask,
+    sources,
+    segments,
+    sinks,
+    watermarks,
+    recordsIn,
+    checkpoint: { epoch: checkpoint.epoch, timestamp },
+    ...(retired && { retired }),
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * The slice's part in checkpoints: barriers that are asked for, the snapshot of each stage, the ack, the commit.
+ *
+ * ```
+ * trigger ─▶ barrier injected ─▶ snapshot of each stage ─▶ ack ─▶ commit ─▶ committed
+ *                  └───────────────── give-up ──────────────┘
+ * ```
+ */
+import type { SinkState, SourceState, SplitWatermarksState } from '@weir/dataflow'
+import { asWeirError, type CheckpointId, type Epoch } from '@weir/model'
+import { addPart, openCheckpoint, snapshotOf, type OpenCheckpoint } from './open-checkpoint.ts'
+import type { StageSegments } from './recovery.ts'
+import type { SliceScope } from './slice-scope.ts'
+import { splitProgressOf } from './split-runs.ts'
+import type { StageRun } from './stage-run.ts'
+
+export class Participation {
+  readonly #scope: SliceScope
+  #open = new Map<Epoch, OpenCheckpoint>()
+  #triggers: CheckpointId[] = []
+  #lastEpoch: Epoch | null = null
+  /** Source positions of epochs that may still become final: bounded by the coordinator's one epoch in flight. */
+  #positions = new Map<Epoch, Record<string, SourceState>>()
+  #commitTurn: Promise<void> = Promise.resolve()
+
+  constructor(scope: SliceScope) {
+    this.#scope = scope
+  }
+
+  /** Barriers asked for and not yet acked, oldest first. */
+  get triggers(): readonly CheckpointId[] {
+    return this.#triggers
+  }
+
+  /** Sources stand still from this barrier on; barriers may still follow. */
+  get lastEpoch(): Epoch | null {
+    return this.#lastEpoch
+  }
+
+  /** Resolves when no commit runs. */
+  get settled(): Promise<void> {
+    return this.#commitTurn
+  }
+
+  trigger(checkpoint: CheckpointId, last: boolean): void {
+    const { deps, stages } = this.#scope
+    if (this.#scope.over) return
+    if (last) this.#lastEpoch ??= checkpoint.epoch
+    this.#open.set(checkpoint.epoch, openCheckpoint(checkpoint, stages.length, deps.clock.monotonic()))
+    this.#triggers.push(checkpoint)
+    this.#scope.wakeSources()
+  }
+
+  giveUp(checkpoint: CheckpointId): void {
+    this.#open.delete(checkpoint.epoch)
+    this.#positions.delete(checkpoint.epoch)
+    if (this.#lastEpoch === checkpoint.epoch) this.#resumeSources()
+    this.#triggers = this.#triggers.filter((c) => c.epoch !== checkpoint.epoch)
+    for (const run of this.#scope.stages) run.gate?.giveUp(checkpoint)
+    if (this.#scope.over) return
+    try {
+      this.#scope.context.giveUp(checkpoint.epoch)
+    } catch (error) {
+      this.#scope.fail(asWeirError(error, 'SLICE_FAILED'))
+    }
+  }
+
+  /** The last epoch was given up: what is read now is in the next one (PROTOCOL B6). */
+  #resumeSources(): void {
+    this.#lastEpoch = null
+    this.#scope.wakeSources()
+  }
+
+  commit(epoch: Epoch, upTo: Readonly<Record<string, number>>): void {
+    const { context, deps, retired, stages } = this.#scope
+    this.#commitTurn = this.#commitTurn.then(async () => {
+      if (this.#scope.over) return
+      try {
+        await retired.committed()
+        await Promise.all(
+          stages.flatMap((run) =>
+            run.sinks.flatMap(({ node, sink }) => {
+              const sequence = upTo[node.uid]
+              return sequence === undefined ? [] : [sink.commit(sequence)]
+            }),
+          ),
+        )
+        if (this.#scope.over) return
+        context.complete(epoch)
+        deps.report({ type: 'committed', epoch })
+        const positions = this.#positions.get(epoch)
+        for (const run of stages) {
+          const position = run.source && positions?.[run.source.node.uid]
+          if (position) run.source!.reader.committed?.(position)
+        }
+        for (const e of this.#positions.keys()) if (e <= epoch) this.#positions.delete(e)
+      } catch (error) {
+        this.#scope.fail(asWeirError(error, 'COMMIT_REFUSED'))
+      }
+    })
+  }
+
+  /**
+   * The barrier in one stage. The synchronous part fixes position, state and open transaction; the barrier goes on at
+   * once; what takes time runs behind it and ends in the ack.
+   */
+  snapshot(run: StageRun, checkpoint: CheckpointId, alignMs: number): void {
+    const scope = this.#scope
+    const open = this.#open.get(checkpoint.epoch)
+    const { clock } = scope.deps
+    const started = clock.monotonic()
+    const barrier = scope.context.barrier(checkpoint)
+    if (open) open.timestamp = barrier.timestamp
+    const work: Promise<void>[] = []
+    const parts: { sinks: Record<string, SinkState>; segments: StageSegments | null } = { sinks: {}, segments: null }
+    if (run.source) scope.audit?.barrier(run.stage.head, checkpoint)
+    if (checkpoint.epoch === this.#lastEpoch) run.timed = [] // what fires behind it would be in no epoch
+    // Prepared also when the epoch was given up meanwhile: the cut through this stage is where the barrier is (A2).
+    for (const { node, sink } of run.sinks) {
+      const preparing = sink.prepare(checkpoint)
+      const receipt = scope.audit?.newest(node.uid) // as of this barrier: the next one has another
+      const prepared = preparing.then(
+        (state) => void (parts.sinks[node.uid] = { ...state, ...(receipt && { receipt }) }),
+      )
+      // A sink that could not prepare has a transaction nobody may commit: the attempt is over, whatever the reason.
+      prepared.catch((error: unknown) => scope.fail(asWeirError(error, 'PREPARE_FAILED')))
+      work.push(prepared)
+    }
+    const { index } = run.stage
+    const stored = scope.context.snapshot(index, barrier)
+    if (stored) work.push(stored.then((chain) => void (parts.segments = { stage: index, chain })))
+    const watermarks: Record<string, number> = { [`stage-${index}`]: run.watermark }
+    const uid = run.source?.node.uid
+    const position = run.source?.reader.snapshot()
+    const { recordsIn } = scope
+    if (run.source) {
+      const splits: SplitWatermarksState = run.source.watermarks.snapshot()
+      for (const [split, watermark] of Object.entries(splits)) watermarks[`${run.source.node.uid}/${split}`] = watermark
+    }
+    if (run.continuous !== null) work.push(run.continuous.sink.barrier(checkpoint, splitProgressOf(run)))
+    for (const output of run.outputs) output.barrier(checkpoint)
+    const syncMs = clock.monotonic() - started
+    void Promise.all(work).then(
+      () => {
+        if (open === undefined || this.#open.get(checkpoint.epoch) !== open) return
+        const of = uid && position ? { uid, state: position, recordsIn } : null
+        if (addPart(open, { ...parts, watermarks, position: of, alignMs, syncMs })) this.#ack(open)
+      },
+      (thrown: unknown) => this.#snapshotFailed(checkpoint, thrown),
+    )
+  }
+
+  /** A failed upload of state is only a declined epoch: the changes are in the next snapshot. */
+  #snapshotFailed(checkpoint: CheckpointId, thrown: unknown): void {
+    const error = asWeirError(thrown, 'SNAPSHOT_FAILED')
+    if (!error.code.startsWith('OBJECT_STORE')) return this.#scope.fail(error)
+    this.#open.delete(checkpoint.epoch)
+    this.#scope.deps.report({ type: 'declined', checkpoint, error })
+  }
+
+  #ack(open: OpenCheckpoint): void {
+    const { deps, options, retired } = this.#scope
+    const { epoch } = open.checkpoint
+    this.#open.delete(epoch)
+    this.#triggers = this.#triggers.filter((c) => c.epoch > epoch)
+    this.#positions.set(epoch, open.sources)
+    deps.report({
+      type: 'ack',
+      checkpoint: open.checkpoint,
+      snapshot: snapshotOf(open, { subtask: options.subtask, retired: retired.snapshot() }),
+      alignMs: Math.round(open.alignMs),
+      syncMs: Math.round(open.syncMs),
+      asyncMs: Math.round(deps.clock.monotonic() - open.startedMs),
+    })
+  }
+}

@@ -1,0 +1,150 @@
+/** A slice is brought to the restored epoch: its sinks, its state, its sources. Nothing flows yet. */
+import type { SubtaskSnapshot } from '@weir/checkpoint'
+import {
+  Resumable,
+  SplitWatermarks,
+  operatorGroups,
+  statesOf,
+  type HandleProof,
+  type LogSourceState,
+  type Poison,
+  type RestoreContext,
+  type SegmentRef,
+  type SinkState,
+  type SourceNode,
+  type SourceReader,
+  type SourceState,
+  type StateStore,
+} from '@weir/dataflow'
+import { WATERMARK_MIN, epoch as epochOf, type Subtask } from '@weir/model'
+import { asidesOf } from './asides.ts'
+import { startContinuous } from './continuous.ts'
+import type { RetiredSinks } from './retired-sinks.ts'
+import type { SliceScope } from './slice-scope.ts'
+import { makeStageRun, type StageRun } from './stage-run.ts'
+
+/** How `SubtaskSnapshot.segments` is used: the chain of each stateful stage. */
+export interface StageSegments {
+  readonly stage: number
+  readonly chain: readonly SegmentRef[]
+}
+
+/** What a sink found out about a transaction that was open or prepared. */
+export interface SinkProof {
+  readonly sink: string
+  readonly subtask: Subtask
+  readonly proof: HandleProof
+}
+
+/** Sinks go first: a lost or unknown transaction must be found before anything else is touched. */
+export async function recoverSlice(
+  scope: SliceScope,
+  snapshot: SubtaskSnapshot | null,
+  poison: Poison,
+): Promise<readonly SinkProof[]> {
+  scope.recordsIn = snapshot?.recordsIn ?? 0
+  scope.poison = poison
+  for (const stage of scope.options.plan.stages) scope.stages.push(makeStageRun(scope, stage))
+  const { subtask } = scope.options
+  const proofs: SinkProof[] = []
+  const retired = recoverRetired(scope, snapshot)
+  await Promise.all([
+    retired,
+    ...scope.stages.flatMap((run) => [
+      recoverContinuous(scope, run),
+      ...run.sinks.map(async ({ node, sink }) => {
+        const restored = (snapshot?.sinks[node.uid] as SinkState | undefined) ?? null
+        scope.audit?.restore(node.uid, restored)
+        for (const proof of await sink.recover(restored)) proofs.push({ sink: node.uid, subtask, proof })
+      }),
+    ]),
+  ])
+  await Promise.all(scope.stages.map((run) => restoreStage(scope, run, snapshot)))
+  return [...proofs, ...(await retired)]
+}
+
+function recoverRetired(scope: SliceScope, snapshot: SubtaskSnapshot | null): ReturnType<RetiredSinks['recover']> {
+  const indices = new Map(scope.options.plan.job.graph.nodes.map((node, index) => [node, index]))
+  return scope.retired.recover(snapshot?.retired ?? {}, {
+    nodes: [...indices.keys()].filter((node) => node.kind === 'sink'),
+    createSink: (node, subtask) => {
+      const asides = asidesOf(scope, [], indices.get(node)!, node)
+      const context = { ...scope.contextOf(node.uid), subtask }
+      return scope.deps.createSink(node, context, asides && { ...asides, audit: null })
+    },
+  })
+}
+
+async function recoverContinuous(scope: SliceScope, { continuous }: StageRun): Promise<void> {
+  if (continuous === null) return
+  continuous.sink.onFailure((error) => scope.fail(error))
+  continuous.committed = await continuous.sink.recover()
+}
+
+async function restoreStage(scope: SliceScope, run: StageRun, snapshot: SubtaskSnapshot | null): Promise<void> {
+  const { index } = run.stage
+  const { checkpoint } = snapshot ?? {}
+  // Of an epoch before snapshots had their name: it is known to be one, not which.
+  const context: RestoreContext | null = snapshot && {
+    epoch: checkpoint?.epoch ?? epochOf(0),
+    checkpointTimestamp: checkpoint?.timestamp ?? 0,
+  }
+  if (run.stage.nodes.some((i) => statesOf(scope.node(i)).length > 0)) {
+    run.state = await scope.deps.openState(index, scope.contextOf(scope.node(run.stage.head).uid))
+    const stored = (snapshot?.segments as readonly StageSegments[] | undefined)?.find((s) => s.stage === index)
+    scope.context.registerStateBackend(index, run.state) // first: also one that fails is closed
+    await run.state.restore(stored?.chain ?? [])
+    await restoreOperators(scope, run, run.state, context)
+  }
+  if (run.source) {
+    const { uid } = run.source.node
+    const position = (snapshot?.sources[uid] as SourceState | undefined) ?? null
+    run.source.reader.onGap?.((gap) => scope.deps.report({ type: 'source-gap', source: uid, gap }))
+    const splits = await openSource(scope, run, run.source.reader, position, position && context)
+    const restored: Record<string, number> = {}
+    for (const split of splits) {
+      const watermark = snapshot?.watermarks[`${uid}/${split}`]
+      if (watermark !== undefined) restored[split] = watermark
+    }
+    run.source.watermarks = new SplitWatermarks({ outOfOrderMs: run.source.node.outOfOrderMs }, splits, restored)
+  }
+  run.watermark = snapshot?.watermarks[`stage-${index}`] ?? WATERMARK_MIN
+}
+
+async function restoreOperators(
+  scope: SliceScope,
+  run: StageRun,
+  state: StateStore,
+  restored: RestoreContext | null,
+): Promise<void> {
+  const { index, head, nodes } = run.stage
+  for (const i of nodes) {
+    const node = scope.node(i)
+    if (node.kind !== 'resumable') continue
+    const context = scope.contextOf(node.uid)
+    const groups = operatorGroups(scope.node(head).kind === 'source' ? 'source' : 'keyed', context)
+    const operator = new Resumable(node, { ...context, state, groups })
+    run.resumables.set(i, operator)
+    await scope.context.registerOperator(index, operator, restored)
+  }
+}
+
+/** @returns the splits it has. */
+async function openSource(
+  scope: SliceScope,
+  run: StageRun,
+  reader: SourceReader,
+  position: SourceState | null,
+  restored: RestoreContext | null,
+): Promise<readonly number[]> {
+  if (run.continuous === null) return reader.open(position, restored)
+  const head = scope.node(run.stage.head) as SourceNode
+  const { jobId, attempt } = scope.options
+  run.begins = await startContinuous({
+    ...{ jobId, generation: attempt.generation, reader, ...run.continuous },
+    topic: String(head.descriptor['topic']),
+    restored: position as LogSourceState | null,
+    context: restored,
+  })
+  return [...run.begins.keys()]
+}

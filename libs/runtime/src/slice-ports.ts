@@ -1,0 +1,60 @@
+/** What a slice is made of and with, and what it tells: everything outside (Kafka, disk, network) comes in here. */
+import type { SubtaskSnapshot } from '@weir/checkpoint'
+import type {
+  ChainedSink,
+  ContinuousSink,
+  OffsetGap,
+  Plan,
+  SinkAsides,
+  SinkNode,
+  SourceNode,
+  SourceReader,
+  StateStore,
+  SubtaskContext,
+  TwoPhaseSink,
+} from '@weir/dataflow'
+import type { AttemptId, CheckpointId, Clock, Epoch, JobId, OperatorUid, Subtask, WeirError } from '@weir/model'
+import type { ExchangePort } from './ports.ts'
+
+export interface SliceOptions {
+  readonly jobId: JobId
+  readonly attempt: AttemptId
+  readonly subtask: Subtask
+  readonly plan: Plan
+  /** Deep-freeze accumulators: on in development. */
+  readonly freeze: boolean
+}
+
+export interface SliceDeps {
+  readonly clock: Clock
+  readonly exchange: ExchangePort
+  createSource(node: SourceNode, context: SubtaskContext): SourceReader
+  /** `asides` null: nothing goes aside. */
+  createSink(node: SinkNode, context: SubtaskContext, asides: SinkAsides | null): TwoPhaseSink
+  /** All sinks behind a source in the continuous scope; `context` is the source's. */
+  createContinuousSink(source: SourceNode, sinks: readonly ChainedSink[], context: SubtaskContext): ContinuousSink
+  /** A fresh store for one stage of this slice. */
+  openState(stage: number, context: SubtaskContext): Promise<StateStore>
+  readonly report: (report: SliceReport) => void
+  /** Lets the event loop run once (setImmediate). */
+  readonly turn: () => Promise<void>
+}
+
+export type SliceReport =
+  | { readonly type: 'progress'; readonly recordsIn: number; readonly recordsOut: number; readonly watermark: number }
+  | {
+      readonly type: 'ack'
+      readonly checkpoint: CheckpointId
+      readonly snapshot: SubtaskSnapshot
+      readonly alignMs: number
+      readonly syncMs: number
+      readonly asyncMs: number
+    }
+  | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly error: WeirError }
+  | { readonly type: 'committed'; readonly epoch: Epoch }
+  /** A source goes on behind a gap. Told again by every attempt while the split has it in its state. */
+  | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }
+  /** The last one: the slice is closed. `ahead`: operators whose state had gone on from the last barrier; it is made again. */
+  | { readonly type: 'finalized'; readonly committed: Epoch | null; readonly ahead: readonly OperatorUid[] }
+  | { readonly type: 'input-ended' }
+  | { readonly type: 'failed'; readonly error: WeirError }

@@ -1,0 +1,90 @@
+/** The loop of a stage with a source at its head: barriers between two batches, then what was read, at its event time. */
+import { readBatch } from '@weir/dataflow'
+import { WATERMARK_MAX, type Epoch } from '@weir/model'
+import { sourceRefusals } from './asides.ts'
+import { TURN_MS, advance, drain, fireTimers, room, waitOr } from './flow.ts'
+import { Pace } from './pace.ts'
+import type { Participation } from './participation.ts'
+import type { SliceScope } from './slice-scope.ts'
+import { emitToSplit, endSplit, isReplaying } from './split-runs.ts'
+import type { SourceRun, StageRun } from './stage-run.ts'
+
+/** Records asked for in one poll. */
+const POLL_RECORDS_MAX = 2_000
+
+export interface SourceLoopDeps {
+  readonly scope: SliceScope
+  readonly participation: Participation
+  /** The stage will emit no more. */
+  readonly ended: () => void
+}
+
+/** Ends with the slice: also behind its input, barriers follow. */
+export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceLoopDeps): Promise<void> {
+  const { scope, participation } = deps
+  const { clock, turn } = scope.deps
+  const { node, reader } = source
+  const wake = scope.wakeOf(run.stage.index)
+  const { parallelism } = scope.options.plan.job.settings
+  const pace = node.recordsPerSecond === null ? null : new Pace(node.recordsPerSecond / parallelism, clock.monotonic())
+  const injected = new Set<Epoch>()
+  let ended = false
+  let haltedAt: Epoch | null = null
+  advance(run, source.watermarks.current)
+  let turnAt = clock.monotonic()
+  while (!scope.over) {
+    for (const checkpoint of participation.triggers) {
+      if (injected.has(checkpoint.epoch)) continue
+      injected.add(checkpoint.epoch)
+      if (checkpoint.epoch === participation.lastEpoch) haltedAt = checkpoint.epoch
+      if (injected.size > 16) injected.delete(injected.values().next().value!)
+      participation.snapshot(run, checkpoint, 0)
+    }
+    if (ended || (haltedAt !== null && haltedAt === participation.lastEpoch)) {
+      await wake.wait()
+      continue
+    }
+    if (fireTimers(scope, run)) await drain(scope, run)
+    await room(scope, run, wake)
+    // What is only read again is not paced: it holds up everybody behind it.
+    const metered = isReplaying(run) ? null : pace
+    const allowance = metered?.take(clock.monotonic(), POLL_RECORDS_MAX) ?? POLL_RECORDS_MAX
+    if (allowance === 0) {
+      await waitOr(scope, wake, metered!.waitMs(clock.monotonic()))
+      continue
+    }
+    const polled = await reader.poll(allowance)
+    if (scope.over) return
+    if (polled === 'idle') {
+      metered?.giveBack(allowance)
+      for (const output of run.outputs) output.flush()
+    } else if (polled === 'end') {
+      ended = true
+      advance(run, WATERMARK_MAX)
+      run.input.end()
+      deps.ended()
+    } else if (polled.kind === 'split-end') {
+      metered?.giveBack(allowance)
+      if (run.splits !== null) endSplit(run, polled.split)
+      advance(run, source.watermarks.end(polled.split))
+    } else {
+      const count = polled.kind === 'raw' ? polled.raw.count : polled.values.length
+      scope.audit?.read(run.stage.head, polled)
+      const batch = readBatch(node, polled, sourceRefusals(scope, run, node, polled))
+      metered?.giveBack(allowance - count)
+      scope.recordsIn += count
+      const watermark = source.watermarks.observe(polled.split, batch.timestamps)
+      if (run.splits !== null) emitToSplit(run, polled, batch)
+      else if (batch.values.length > 0) run.input.emit(batch)
+      advance(run, watermark)
+    }
+    if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
+    if (run.moved.length > 0) run.continuous?.sink.advance(run.moved.splice(0))
+    if (clock.monotonic() - turnAt >= TURN_MS) {
+      // Records may lie in half-filled frames: others work while this thread serves its sockets.
+      for (const output of run.outputs) output.flush()
+      await turn()
+      turnAt = clock.monotonic()
+    }
+  }
+}

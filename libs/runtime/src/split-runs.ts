@@ -1,0 +1,75 @@
+/** Stages whose splits have chains of their own: what is read goes into the chain of its split, at its own event time. */
+import { watermarkCuts, type SourceBatch, type SplitProgress } from '@weir/dataflow'
+import { WATERMARK_MAX, type RecordBatch } from '@weir/model'
+import { progressOf } from './continuous.ts'
+import type { SplitRun, StageRun } from './stage-run.ts'
+
+export function emitToSplit(run: StageRun, polled: SourceBatch, batch: RecordBatch): void {
+  const of = run.splits!.get(polled.split)!
+  if (run.continuous === null) return emitAtWatermarks(run, of, batch)
+  const polledOffsets = polled.kind === 'raw' ? polled.raw.offsets : polled.offsets
+  const last = polledOffsets[(polled.kind === 'raw' ? polled.raw.count : polledOffsets.length) - 1]!
+  // Where some were refused, the batch has fewer records than were polled.
+  const offsets = batch.origins?.offsets ?? polledOffsets
+  const count = batch.values.length
+  let replayed = 0
+  while (replayed < count && offsets[replayed]! < of.replayUntil) replayed++
+  if (replayed > 0) {
+    muted(run, () => emitAtWatermarks(run, of, replayed === count ? batch : sliceOf(batch, 0, replayed)))
+  }
+  if (replayed < count) emitAtWatermarks(run, of, replayed === 0 ? batch : sliceOf(batch, replayed, count))
+  of.offset = last + 1
+  run.moved.push({ split: polled.split, offset: of.offset, ended: false })
+}
+
+/** The windows that are still open fire. */
+export function endSplit(run: StageRun, split: number): void {
+  const of = run.splits!.get(split)!
+  if (of.endCommitted) muted(run, () => of.input.watermark(WATERMARK_MAX))
+  else of.input.watermark(WATERMARK_MAX)
+  of.ended = true
+  if (run.continuous !== null) run.moved.push(...splitProgressOf(run))
+}
+
+/** What is read now has been read and committed before. */
+export function isReplaying(run: StageRun): boolean {
+  if (run.splits !== null)
+    for (const { offset, replayUntil } of run.splits.values()) if (offset < replayUntil) return true
+  return false
+}
+
+export function splitProgressOf(run: StageRun): SplitProgress[] {
+  return progressOf(run.source!.reader.snapshot(), (split) => run.splits!.get(split)!.ended)
+}
+
+/** Outputs and dead letters of the call are in their topics already: it only rebuilds state. */
+function muted(run: StageRun, call: () => void): void {
+  const refused = run.refused.length
+  run.muted = true
+  call()
+  run.muted = false
+  run.refused.length = refused
+}
+
+function emitAtWatermarks(run: StageRun, of: SplitRun, batch: RecordBatch): void {
+  const { outOfOrderMs } = run.source!.node
+  const cuts = watermarkCuts(batch.timestamps, of.watermark, { outOfOrderMs, quantumMs: run.quantumMs })
+  let from = 0
+  for (const { to, watermark } of cuts) {
+    if (to > from) of.input.emit(cuts.length === 1 ? batch : sliceOf(batch, from, to))
+    if (watermark > of.watermark) of.input.watermark((of.watermark = watermark))
+    from = to
+  }
+}
+
+/** `keys` is null: in front of a source's chain no key is known. */
+const sliceOf = ({ values, timestamps, origins }: RecordBatch, from: number, to: number): RecordBatch => ({
+  keys: null,
+  values: values.slice(from, to),
+  timestamps: timestamps.slice(from, to),
+  origins: origins && {
+    places: origins.places.slice(from, to),
+    offsets: origins.offsets.slice(from, to),
+    ordinals: origins.ordinals?.slice(from, to) ?? null,
+  },
+})

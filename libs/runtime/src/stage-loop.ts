@@ -1,0 +1,53 @@
+/** The loop of a stage behind channels: one element after the other, as its gate hands them out. */
+import { passAside } from './asides.ts'
+import { TURN_MS, advance, drain, fireTimers, room, wakeForTimers } from './flow.ts'
+import type { InputGate } from './input-gate.ts'
+import type { SourceLoopDeps } from './source-loop.ts'
+import type { StageRun } from './stage-run.ts'
+
+export type StageLoopDeps = SourceLoopDeps
+
+/** Ends with the slice: also behind the end of its input, barriers follow. */
+export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopDeps): Promise<void> {
+  const { scope, participation } = deps
+  const { clock, turn } = scope.deps
+  const wake = scope.wakeOf(run.stage.index)
+  scope.signal.addEventListener('abort', () => gate.wake(), { once: true })
+  let turnAt = clock.monotonic()
+  while (!scope.over) {
+    if (fireTimers(scope, run)) await drain(scope, run)
+    const event = gate.next()
+    if (event === undefined) {
+      for (const output of run.outputs) output.flush()
+      const cancel = wakeForTimers(scope, run, gate)
+      await gate.arrival()
+      cancel?.()
+      turnAt = clock.monotonic()
+      continue
+    }
+    switch (event.type) {
+      case 'records':
+        run.input.emit(event.batch)
+        break
+      case 'watermark':
+        advance(run, event.timestamp)
+        break
+      case 'aside':
+        passAside(scope, run, event.records)
+        break
+      case 'barrier':
+        participation.snapshot(run, event.checkpoint, event.alignMs)
+        break
+      case 'end':
+        run.input.end()
+        deps.ended()
+        break
+    }
+    if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
+    await room(scope, run, wake)
+    if (clock.monotonic() - turnAt >= TURN_MS) {
+      await turn()
+      turnAt = clock.monotonic()
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/** One stage of a slice while it runs: its operators, sinks and state, and how far it has come. */
+import {
+  SplitWatermarks,
+  fanOut,
+  watermarkQuantumMs,
+  type CommittedOffset,
+  type ContinuousSink,
+  type Input,
+  type ProcessingTimers,
+  type Refusal,
+  type Resumable,
+  type SinkNode,
+  type SourceNode,
+  type SourceReader,
+  type SplitBegin,
+  type SplitProgress,
+  type Stage,
+  type StateStore,
+  type TwoPhaseSink,
+} from '@weir/dataflow'
+import { WATERMARK_MIN, type Watermark } from '@weir/model'
+import { asidesOf } from './asides.ts'
+import type { InputGate } from './input-gate.ts'
+import type { Partitioner } from './partitioner.ts'
+import type { SliceScope } from './slice-scope.ts'
+
+/** A split with a chain of its own: its operators, state and event time are a function of its records alone. */
+export interface SplitRun {
+  readonly input: Input
+  watermark: Watermark
+  /** Continuous scope: outputs of records below are committed already; the records only rebuild state. */
+  readonly replayUntil: number
+  /** Continuous scope: and so is what the end of the split puts out. */
+  readonly endCommitted: boolean
+  /** Of the next record, as far as it is known. */
+  offset: number
+  ended: boolean
+}
+
+export interface SourceRun {
+  readonly node: SourceNode
+  readonly reader: SourceReader
+  watermarks: SplitWatermarks
+}
+
+export interface StageRun {
+  readonly stage: Stage
+  /** First operator of the stage; of a stage with chains per split, what lies behind them. */
+  input: Input
+  /** Of a stage that is keyed by its source, and in the continuous scope. */
+  splits: Map<number, SplitRun> | null
+  readonly quantumMs: number | null
+  /** Continuous scope: what each split goes on from. */
+  begins: ReadonlyMap<number, SplitBegin> | null
+  readonly sinks: { readonly node: SinkNode; readonly sink: TwoPhaseSink }[]
+  /** Continuous scope, instead of `sinks`. */
+  continuous: { readonly sink: ContinuousSink; committed: ReadonlyMap<number, CommittedOffset> } | null
+  /** What reaches a sink now is committed already. */
+  muted: boolean
+  /** Continuous scope: read and processed, and told to the sink when nothing of it is left to be written. */
+  moved: SplitProgress[]
+  outputs: Partitioner[]
+  state: StateStore | null
+  /** Custom operators, by node. */
+  readonly resumables: Map<number, Resumable>
+  gate: InputGate | null
+  readonly source: SourceRun | null
+  /** Writes the sinks have not taken yet; awaited before the next element. */
+  pending: Promise<void>[]
+  /** Taken out of the flow; on their way aside before the next element. */
+  refused: Refusal[]
+  /** Operators with timers of processing time, and what each emits into. */
+  timed: { readonly timers: ProcessingTimers; readonly out: Input }[]
+  watermark: Watermark
+}
+
+/** With its reader and sinks, none of them opened. */
+export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
+  const { deps, options } = scope
+  const head = scope.node(stage.head)
+  const refused: Refusal[] = []
+  const sinkNodes = stage.nodes.flatMap((index) => {
+    const node = scope.node(index)
+    return node.kind === 'sink' ? [{ node, asides: asidesOf(scope, refused, index, node) }] : []
+  })
+  const isContinuous = options.plan.job.settings.commit.scope === 'continuous' && head.kind === 'source'
+  const continuous = isContinuous ? deps.createContinuousSink(head, sinkNodes, scope.contextOf(head.uid)) : null
+  const sinks = isContinuous
+    ? []
+    : sinkNodes.map(({ node, asides }) => {
+        return { node, sink: deps.createSink(node, scope.contextOf(node.uid), asides) }
+      })
+  const windowSizesMs = stage.nodes.flatMap((index) => {
+    const node = scope.node(index)
+    if (node.kind === 'keyedProcess') return [1] // its timers may be set to any time
+    return node.kind === 'window' ? [node.window.sizeMs] : []
+  })
+  const source =
+    head.kind === 'source'
+      ? {
+          node: head,
+          reader: deps.createSource(head, scope.contextOf(head.uid)),
+          watermarks: new SplitWatermarks({ outOfOrderMs: head.outOfOrderMs }, []),
+        }
+      : null
+  return {
+    stage,
+    input: fanOut([]),
+    splits: null,
+    begins: null,
+    quantumMs: watermarkQuantumMs(windowSizesMs),
+    sinks,
+    continuous: continuous && { sink: continuous, committed: new Map() },
+    muted: false,
+    moved: [],
+    outputs: [],
+    state: null,
+    resumables: new Map(),
+    gate: null,
+    source,
+    pending: [],
+    refused,
+    timed: [],
+    watermark: WATERMARK_MIN,
+  }
+}
