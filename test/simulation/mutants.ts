@@ -122,6 +122,11 @@ export const fleetRules = {
     find: "return { state: { ...state, phase: 'asking' }, effect: { type: 'read-control', handle: handle! } }",
     replace: 'return fence(state)',
   }),
+  silenceIsNoRefusal: rule('C8', 'an EndTxn without an answer is no refusal', {
+    file: sink,
+    find: 'if (isRefusal(error)) return false',
+    replace: 'void isRefusal\n      if (error) return false',
+  }),
   healOnlyOnce: rule('A14', 'a healing carries the marker of what it heals', {
     file: sink,
     find: '    await this.#commitMarker(handle.sequence)\n  }',

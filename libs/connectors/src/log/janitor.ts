@@ -1,7 +1,6 @@
 /** Transactions of the embedded log, seen from outside. */
 import type { ListedTransaction, TransactionJanitor, TransactionName } from '@weir/dataflow'
-import { WeirError } from '@weir/model'
-import type { TransactionalLog } from './port.ts'
+import { isRefusal, type TransactionalLog } from './port.ts'
 
 export class LogJanitor implements TransactionJanitor {
   readonly #log: Pick<TransactionalLog, 'transactions' | 'end'> & { close?(): void }
@@ -21,9 +20,7 @@ export class LogJanitor implements TransactionJanitor {
       await this.#log.end(transaction, decision === 'commit')
       return 'done'
     } catch (error) {
-      // Fenced, nothing open, or ended the other way.
-      if (error instanceof WeirError && error.code !== 'LOG_UNREACHABLE' && error.code !== 'LOG_FAILED')
-        return 'refused'
+      if (isRefusal(error)) return 'refused'
       throw error
     }
   }

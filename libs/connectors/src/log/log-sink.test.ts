@@ -1,4 +1,4 @@
-import { attempt, epoch, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import { WeirError, attempt, epoch, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
 import type { SubtaskContext } from '@weir/dataflow'
 import { twoPhaseSinkContract, type SinkHarness } from '@weir/dataflow/testing'
 import { mkdtemp, open as openFile, stat } from 'node:fs/promises'
@@ -102,6 +102,29 @@ test('a late last batch of a transaction stays in front of the next transaction'
   await Promise.all([first, second])
   await sink.commit(2)
   expect(await readAll(log, 0)).toEqual(['before the barrier', 'behind it'])
+})
+
+test('C8: an EndTxn without an answer refuses nothing: what it was to commit is not fenced', async () => {
+  const { log } = await core()
+  await log.createTopic('out', 1)
+  let away = false
+  const silent = new Proxy(log, {
+    get: (_, name: keyof TransactionalLog) => (request: never, more: never) => {
+      if (away && name === 'end') throw new WeirError({ code: 'LOG_UNREACHABLE', kind: 'restart' }, 'no answer')
+      return (log[name] as (...args: unknown[]) => unknown)(request, more)
+    },
+  })
+  const options = { topic: 'out', poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String }
+  const sink = () => new LogSink(options, { context, log: silent, clock: systemClock, staged: null })
+  const first = sink()
+  await first.recover(null)
+  await first.write({ keys: ['k'], values: ['published'], timestamps: [1] })
+  const prepared = await first.prepare({ epoch: epoch(1), ...context.attempt })
+  away = true
+  await expect(sink().recover(prepared)).rejects.toMatchObject({ code: 'LOG_UNREACHABLE' })
+  away = false
+  expect(await sink().recover(prepared)).toMatchObject([{ sequence: 1, outcome: 'committed', by: 'end-txn' }])
+  expect(await readAll(log, 0)).toEqual(['published'])
 })
 
 describe('the log after a restart', () => {

@@ -25,7 +25,7 @@ import {
   type RecordBatch,
 } from '@weir/model'
 import { Packr } from 'msgpackr'
-import type { LogRecord, ProducerIdentity, TransactionalLog } from './port.ts'
+import { isRefusal, type LogRecord, type ProducerIdentity, type TransactionalLog } from './port.ts'
 
 export interface LogSinkOptions {
   readonly topic: string
@@ -399,7 +399,7 @@ export class LogSink implements TwoPhaseSink {
       await this.#log.end(handle, true)
       return true
     } catch (error) {
-      if (error instanceof WeirError && error.kind !== 'retry') return false
+      if (isRefusal(error)) return false
       throw error
     }
   }

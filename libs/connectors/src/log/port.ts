@@ -1,4 +1,4 @@
-import type { RecordHeader } from '@weir/model'
+import { WeirError, type RecordHeader } from '@weir/model'
 
 /** The embedded transactional log as its users see it: in the same process or over gRPC. Semantics of Kafka's transactions v2. */
 export interface ProducerIdentity {
@@ -38,7 +38,7 @@ export interface OpenTransactionInfo extends ProducerIdentity {
   readonly partitions: readonly string[]
 }
 
-/** Errors are WeirErrors; `PRODUCER_FENCED` (fenced) for an epoch that is not current. */
+/** Errors are WeirErrors; `PRODUCER_FENCED` (fenced) for an epoch that is not current. Which are refusals: `isRefusal`. */
 export interface TransactionalLog {
   /** False when it was there. */
   createTopic(topic: string, partitions: number): Promise<boolean>
@@ -75,3 +75,13 @@ export interface TransactionalLog {
     readonly maxWaitMs: number
   }): Promise<{ readonly records: readonly ReadRecord[]; readonly nextOffset: number }>
 }
+
+const REFUSALS: ReadonlySet<string> = new Set([
+  'PRODUCER_FENCED',
+  'NO_TRANSACTION',
+  'TRANSACTION_COMMITTED',
+  'TRANSACTION_ABORTED',
+])
+
+/** The log has answered, and it will never do it. Any other error decides nothing: it may have been done (PROTOCOL C8). */
+export const isRefusal = (error: unknown): boolean => error instanceof WeirError && REFUSALS.has(error.code)
