@@ -6,7 +6,7 @@ import type { DeadLetter } from '@weir/dataflow'
 import type { JobView, LedgerEntry, SavepointView } from '@weir/job'
 import { jobId, type JobId } from '@weir/model'
 import type { jobs } from '@weir/proto'
-import { toServiceError, type FleetCall } from '@weir/wire'
+import { toServiceError, type JoinCall } from '@weir/wire'
 import { BUNDLE_BYTES_MAX, tooLarge, type JobManager } from './job-manager.ts'
 import type { StoredStates } from './stored-states.ts'
 
@@ -21,7 +21,7 @@ export class GrpcController {
   }
 
   @GrpcStreamCall('Fleet', 'join')
-  join(call: FleetCall): void {
+  join(call: JoinCall): void {
     this.#manager.join(call)
   }
 

@@ -4,7 +4,7 @@ import { validateSettings, type PlanSummary } from '@weir/dataflow'
 import { bundleKey, sha256 } from '@weir/metadata'
 import { WeirError, asWeirError, digest, isJobId, jobId, systemClock, systemRandom, type JobId } from '@weir/model'
 import type { JobSample, Logger, Metrics } from '@weir/telemetry'
-import { FLEET_DEFAULTS, FleetServer, checkToken, type FleetCall, type Standing } from '@weir/wire'
+import { FLEET_DEFAULTS, FleetServer, batchedCall, checkToken, type JoinCall, type Standing } from '@weir/wire'
 import type { JobManagerConfig } from './config.ts'
 import { noArbiter, type Metadata } from './metadata.ts'
 import type { StartCheck } from './starts.ts'
@@ -124,8 +124,8 @@ export class JobManager {
     await this.#metadata.close()
   }
 
-  join(call: FleetCall): void {
-    this.fleet.handle(call)
+  join(call: JoinCall): void {
+    this.fleet.handle(batchedCall(call))
   }
 
   authorize(token: string | undefined): void {

@@ -13,6 +13,7 @@ import {
   type TaskManagerId,
 } from '@weir/model'
 import { control } from '@weir/proto'
+import { batchedStream } from './batches.ts'
 import { decodeAct, decodeCommand, encodeAnswer, encodeReport, slicesOut, type SliceReportMessage } from './codec.ts'
 import { fromServiceError } from './errors.ts'
 
@@ -68,7 +69,7 @@ const CHANNEL = {
 
 const overGrpc: NonNullable<FleetClientDeps['connect']> = (address) => {
   const client = new control.FleetClient(address, ChannelCredentials.createInsecure(), CHANNEL)
-  return { stream: client.join(), close: () => client.close() }
+  return { stream: batchedStream(client.join()), close: () => client.close() }
 }
 
 type Ended = { readonly kind: 'redirect'; readonly to: string } | { readonly kind: 'broken'; readonly reason: string }

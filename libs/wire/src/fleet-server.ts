@@ -2,7 +2,6 @@
  * The job-manager's end of the fleet: one session per task-manager (control.proto). A session ends once and is never
  * resumed: a task-manager that comes back has a new id.
  */
-import type { ServerDuplexStream } from '@grpc/grpc-js'
 import type { AnswerTo, ControlLink, JanitorAnswer, JanitorRequest, SliceCommand, SliceId } from '@weir/job'
 import { WeirError, taskManagerId, type Cancel, type Clock, type Generation, type TaskManagerId } from '@weir/model'
 import { control } from '@weir/proto'
@@ -10,7 +9,16 @@ import { decodeAnswer, decodeReport, encodeCommand, encodeJanitor, slicesIn, typ
 import { toServiceError } from './errors.ts'
 import { checkToken } from './token.ts'
 
-export type FleetCall = ServerDuplexStream<control.Report, control.Command>
+/** The server's end of one Join call: reports come in, commands go out. */
+export interface FleetCall {
+  on(event: 'data', call: (report: control.Report) => void): unknown
+  on(event: 'end' | 'cancelled' | 'error' | 'close', call: () => void): unknown
+  /** Becomes the status that the client gets. */
+  emit(event: 'error', error: Error): unknown
+  write(command: control.Command): unknown
+  end(): void
+  readonly writableLength: number
+}
 
 export interface TaskManagerInfo {
   readonly id: TaskManagerId

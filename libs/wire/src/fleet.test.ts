@@ -2,11 +2,21 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { SliceCommand } from '@weir/job'
 import { defaultSettings, type DeadLetter } from '@weir/dataflow'
-import { WeirError, attempt, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
+import {
+  WeirError,
+  attempt,
+  epoch,
+  generation,
+  jobId,
+  operatorUid,
+  subtask,
+  systemClock,
+  systemRandom,
+} from '@weir/model'
 import { control } from '@weir/proto'
 import net from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import { FleetClient, FleetServer, type FleetCall, type FleetClientDeps, type Standing } from './index.ts'
+import { FleetClient, FleetServer, batchedCall, type JoinCall, type FleetClientDeps, type Standing } from './index.ts'
 
 const slice = { jobId: jobId('pay'), attempt: { generation: generation(5), attempt: attempt(1) }, subtask: subtask(0) }
 const cleanups: (() => void)[] = []
@@ -44,7 +54,7 @@ async function manager(options: { token?: string; standing?: () => Standing; int
     },
   )
   const grpc = new Server()
-  grpc.addService(control.FleetService, { join: (call: FleetCall) => server.handle(call) })
+  grpc.addService(control.FleetService, { join: (call: JoinCall) => server.handle(batchedCall(call)) })
   const port = await new Promise<number>((resolve, reject) =>
     grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (e, p) => (e ? reject(e) : resolve(p))),
   )
@@ -93,6 +103,25 @@ test('joins, takes commands, sends reports, asks to be drained', async () => {
   tm.client.drain()
   expect(await jm.events.next()).toBe('draining')
   expect(jm.server.list()[0]!.draining).toBe(true)
+})
+
+test('commands of one turn and their answers arrive one by one and in order', async () => {
+  const jm = await manager()
+  const tm = worker([jm.address])
+  await jm.events.next()
+  await tm.events.next()
+  const { id } = jm.server.list()[0]!
+  const checkpoint = { generation: generation(5), epoch: epoch(1), attempt: attempt(1) }
+  const snapshot = { subtask: subtask(0), sources: {}, segments: [], sinks: {}, watermarks: {}, recordsIn: 0 }
+  for (let i = 0; i < 300; i++) jm.server.send(id, { type: 'trigger', slice, checkpoint, last: false })
+  jm.server.send(id, { type: 'give-up', slice, checkpoint })
+  for (let i = 0; i < 300; i++) expect(await tm.events.next()).toBe('command trigger')
+  expect(await tm.events.next()).toBe('command give-up')
+  const ack = { type: 'ack', slice, checkpoint, snapshot, alignMs: 0, syncMs: 0, asyncMs: 0 } as const
+  for (let i = 0; i < 300; i++) tm.client.report(ack)
+  tm.client.report({ type: 'stopped', slice })
+  for (let i = 0; i < 300; i++) expect(await jm.events.next()).toBe('report ack')
+  expect(await jm.events.next()).toBe('report stopped')
 })
 
 test('a task-manager that goes is lost at once, and cannot be sent to', async () => {

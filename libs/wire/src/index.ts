@@ -1,6 +1,7 @@
 export { fromServiceError, toServiceError } from './errors.ts'
 export { checkToken } from './token.ts'
 export * from './codec.ts'
+export { batchedCall, type JoinCall } from './batches.ts'
 export * from './fleet-server.ts'
 export {
   FleetClient,
