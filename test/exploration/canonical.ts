@@ -65,6 +65,7 @@ class Text {
     if (job.phase === 'stopping') text += ` ${job.mode} ${job.then}`
     if (job.phase === 'settling') text += ` ${job.from}`
     text += ` | ${c.phase} ${c.attempt} ${this.#ref(c.published)} f${c.final} e${c.lastEpoch} ${c.abortsInARow}`
+    text += ` ${c.breaker.phase}${c.breaker.failures}`
     if (c.closing) text += ' closing'
     if (c.draining) text += ' draining'
     if ('checkpoint' in c) text += ` ${this.#checkpoint(c.checkpoint)}${c.last ? ' last' : ''}`

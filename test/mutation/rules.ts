@@ -74,11 +74,16 @@ export const rules = {
     find: 'if (state.closing) {\n        // The attempt is being given up',
     replace: 'if (state === null) {\n        // The attempt is being given up',
   }),
-  toleratedAborts: rule('B3', 'more epochs given up in a row than the pool can carry restart the job', {
-    file: coordinator,
-    find: 'if (abortsInARow > state.options.toleratedAborts) {',
-    replace: 'if (abortsInARow === -1) {',
-  }),
+  toleratedAborts: rule(
+    'B3',
+    'more epochs given up in a row than the pool can carry restart the job',
+    {
+      file: coordinator,
+      find: 'if (abortsInARow > state.options.toleratedAborts) {',
+      replace: 'if (abortsInARow === -1) {',
+    },
+    { file: coordinator, find: "} else if (breaker.phase === 'open') {", replace: '} else if (abortsInARow === -1) {' },
+  ),
   restartAbortsNothing: rule('A2', 'a restart aborts no transaction', {
     file: moves,
     find: "if (ending === null) return stop(state, 'leave', 'restart', times)",

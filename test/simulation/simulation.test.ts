@@ -20,7 +20,7 @@ test.each(Array.from({ length: SEEDS / AT_ONCE }, (_, i) => 1 + i * AT_ONCE))(
     expect(violations).toEqual([])
     // A simulation in which nothing happens finds nothing.
     expect(seen.epochs).toBeGreaterThan(5 * AT_ONCE)
-    expect(seen.restarts).toBeGreaterThan(AT_ONCE)
+    expect(seen.restarts).toBeGreaterThan(AT_ONCE / 2)
     expect(seen.faults).toBeGreaterThan(5 * AT_ONCE)
   },
   60_000,

@@ -66,6 +66,14 @@ export class JobDto {
       'strategy: fixed exponential failure-rate none; failures: counted by it at present; nextAt: ms since 1970, null when no restart waits',
   })
   readonly restart!: object
+  @ApiProperty({ description: 'Its checkpoints fail, or an arbiter is silent; see alerts' })
+  readonly degraded!: boolean
+  @ApiProperty({
+    type: Object,
+    description:
+      'Of its checkpoints. state: closed, open (they come less often), half-open (one is being tried); failures: given up in a row; until: ms since 1970, null when nothing waits',
+  })
+  readonly circuit!: object
   @ApiProperty({ type: Number, nullable: true }) readonly lastRecoveryMs!: number | null
   @ApiProperty({ description: 'Transactions lost at the broker and written again from staged output, in this term' })
   readonly healedTransactions!: number

@@ -500,6 +500,8 @@ function viewOf(record: JobRecord): JobView {
     finalEpoch: 0,
     restarts: 0,
     restart: { strategy: strategyOf(plan.settings.restart), failures: 0, nextAt: null },
+    degraded: false,
+    circuit: { state: 'closed', failures: 0, until: null },
     lastRecoveryMs: null,
     healedTransactions: 0,
     sinks: [],

@@ -23,6 +23,7 @@ const options: CoordinatorOptions = {
   minPauseMs: 50,
   alignTimeoutMs: 5_000,
   toleratedAborts: 1,
+  circuit: { failures: 2, pauseMsMax: 3_500 },
 }
 const cp = (n: number, a = 1): CheckpointId => ({ generation: generation(2), epoch: epoch(n), attempt: attempt(a) })
 const ref = (n: number): ManifestRef => ({
@@ -149,7 +150,58 @@ test('superseded means step down and nothing else', () => {
 
 test('more epochs given up than tolerated end the attempt', () => {
   const { types } = run([started, tick(1_000), tick(6_000), tick(7_000), tick(12_000)])
-  expect(types).toEqual(['trigger', 'give-up', 'trigger', 'give-up', 'attempt-failed'])
+  expect(types).toEqual(['trigger', 'give-up', 'trigger', 'give-up', 'circuit', 'attempt-failed'])
+})
+
+/** Two epochs were given up, the attempt has ended for it, the head is claimed anew and attempt 2 runs. */
+function afterOpening(now: number) {
+  const { state } = run([started, tick(1_000), tick(6_000), tick(7_000), tick(12_000), { type: 'suspend' }])
+  return run(
+    [{ type: 'started', attempt: attempt(2), now, wallClock: now }],
+    coordinatorFor(options, null, state.breaker),
+  )
+}
+
+test('with the circuit open the next attempt tries one epoch, later than usual', () => {
+  const { state, effects } = afterOpening(20_000)
+  expect(effects).toMatchObject([{ type: 'circuit', breaker: { phase: 'open', untilMs: 22_000 }, pauseMs: 2_000 }])
+  expect(run([{ type: 'progress', recordsIn: 1_000 }, tick(21_999)], state).types).toEqual([])
+  const trial = run([tick(22_000)], state)
+  expect(trial.effects).toMatchObject([
+    { type: 'circuit', breaker: { phase: 'half-open' } },
+    { type: 'trigger', checkpoint: { attempt: 2 } },
+  ])
+  expect(run([tick(27_000)], trial.state).effects).toMatchObject([
+    { type: 'give-up', afterMs: 5_000 },
+    { type: 'circuit', breaker: { phase: 'open', failures: 3 }, pauseMs: 3_500 },
+    {
+      type: 'attempt-failed',
+      reason: '3 checkpoints in a row were given up: the circuit is open; last: timeout, no ack within 5000 ms',
+    },
+  ])
+})
+
+test('the circuit closes when the trial is published', () => {
+  const trial = run([tick(22_000)], afterOpening(20_000).state)
+  const of = { checkpoint: cp(1, 2) }
+  const acks = [0, 1].map((i): CoordinatorEvent => ({ type: 'ack', ...of, snapshot: slice(i) }))
+  const { types, state } = run(
+    [...acks, { type: 'stored', ...of, ref: ref(1) }, { ...published(1), ...of } as CoordinatorEvent],
+    trial.state,
+  )
+  expect(types).toEqual(['write-manifest', 'publish', 'published', 'circuit', 'final'])
+  expect(state.breaker).toEqual({ phase: 'closed', failures: 0, openings: 0 })
+})
+
+test('an open circuit holds up nobody who waits for an epoch', () => {
+  const at = { now: 20_001, wallClock: 0 }
+  expect(run([{ type: 'ask', ...at }], afterOpening(20_000).state).types).toEqual(['circuit', 'trigger'])
+  expect(run([{ type: 'drain', ...at }], afterOpening(20_000).state).types).toEqual(['circuit', 'trigger'])
+})
+
+test('an epoch that is dropped since its attempt ends is no failure', () => {
+  const { state } = run([started, tick(1_000), tick(6_000), tick(7_000), { type: 'suspend' }])
+  expect(state.breaker).toMatchObject({ phase: 'closed', failures: 1 })
 })
 
 test('the job is drained only by an epoch that began after the input had ended', () => {

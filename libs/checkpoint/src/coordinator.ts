@@ -14,6 +14,7 @@
  *
  * Invariants: n + 1 is triggered only when n is final or given up, so it is never published before n is final.
  * Epoch numbers only grow. A manifest takes acks of the current attempt only (A4). Time is `now`, monotonic ms.
+ * Who keeps failing is asked less often, and always in an attempt of its own: breaker.ts.
  */
 import {
   assert,
@@ -28,6 +29,14 @@ import {
   type JobId,
   type Subtask,
 } from '@weir/model'
+import {
+  closedBreaker,
+  pauseMs,
+  stepBreaker,
+  type BreakerEvent,
+  type BreakerSettings,
+  type BreakerState,
+} from './breaker.ts'
 import type { Manifest, ManifestRef, SubtaskSnapshot } from './manifest.ts'
 import { permitFor, type CommitPermit } from './permit.ts'
 import type { PublishOutcome } from './ports.ts'
@@ -45,6 +54,8 @@ export interface CoordinatorOptions {
   readonly alignTimeoutMs: number
   /** Epochs given up in a row before the attempt is restarted: the id pools are sized for exactly this (PROTOCOL B1). */
   readonly toleratedAborts: number
+  /** After how many of them the circuit opens, and how long it pauses then. */
+  readonly circuit: Omit<BreakerSettings, 'intervalMs'>
 }
 
 export type CoordinatorPhase =
@@ -105,7 +116,10 @@ export type CoordinatorState = CoordinatorPhase & {
   readonly finalAt: number | null
   /** Highest number given to any epoch: never used again. */
   readonly lastEpoch: Epoch
+  /** In this attempt: what its pools carry. */
   readonly abortsInARow: number
+  /** Outlives attempts and claims. */
+  readonly breaker: BreakerState
   /** Somebody waits to restart: no new epoch begins. */
   readonly closing: boolean
   /** Sources are exhausted or to be stopped: trigger at once, without pauses, until an epoch that began after it is final. */
@@ -165,7 +179,11 @@ export type CoordinatorEffect =
       readonly reason: GiveUpReason
       readonly detail: string
       readonly waitingFor: readonly Subtask[]
+      /** Of the epoch; 0 = it was dropped, not given up. */
+      readonly afterMs: number
     }
+  /** The circuit has changed. `pauseMs`: from the start of the next attempt to its first trigger; 0 = no longer than usual. */
+  | { readonly type: 'circuit'; readonly breaker: BreakerState; readonly pauseMs: number }
   | { readonly type: 'write-manifest'; readonly checkpoint: CheckpointId; readonly manifest: Manifest }
   /** `again` counts earlier sends of the same manifest. */
   | { readonly type: 'publish'; readonly checkpoint: CheckpointId; readonly ref: ManifestRef; readonly again: number }
@@ -192,8 +210,15 @@ export interface CoordinatorStep {
   readonly effects: readonly CoordinatorEffect[]
 }
 
-/** @param published what the claim found: the highest published epoch over both arbiters. */
-export function coordinatorFor(options: CoordinatorOptions, published: ManifestRef | null): CoordinatorState {
+/**
+ * @param published what the claim found: the highest published epoch over both arbiters.
+ * @param breaker as an earlier attempt of the term has left it
+ */
+export function coordinatorFor(
+  options: CoordinatorOptions,
+  published: ManifestRef | null,
+  breaker: BreakerState = closedBreaker,
+): CoordinatorState {
   return {
     phase: 'suspended',
     options,
@@ -203,6 +228,7 @@ export function coordinatorFor(options: CoordinatorOptions, published: ManifestR
     finalAt: null,
     lastEpoch: (published?.epoch ?? 0) as Epoch,
     abortsInARow: 0,
+    breaker,
     closing: false,
     draining: false,
     asked: false,
@@ -248,19 +274,22 @@ export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent
 /** suspended → idle */
 function onStarted(state: CoordinatorState, event: Extract<CoordinatorEvent, { type: 'started' }>): CoordinatorStep {
   assert(state.phase === 'suspended', `attempt ${event.attempt} started while ${state.phase}`)
-  return still({
+  const { breaker, told } = turned(state, { type: 'started', now: event.now })
+  const next: CoordinatorState = {
     ...state,
     phase: 'idle',
     attempt: event.attempt,
     closing: false,
     draining: false,
     abortsInARow: 0,
+    breaker,
     // Recovery has ended and proven every handle of the restored epoch: it is final.
     final: state.published?.epoch ?? state.final,
     finalAt: state.published === null ? state.finalAt : event.wallClock,
     sinceMs: event.now,
     recordsAtStart: state.recordsIn,
-  })
+  }
+  return { state: next, effects: told }
 }
 
 /** idle → collecting, or collecting → idle (timeout) */
@@ -278,14 +307,18 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
     (options.everyRecords !== null &&
       waited >= options.minPauseMs &&
       state.recordsIn - state.recordsAtStart >= options.everyRecords)
-  if (!due) return still(state)
+  // An open circuit lets through what somebody waits for; anything else comes when its pause is over.
+  const pausing = state.breaker.phase === 'open' && event.now < (state.breaker.untilMs ?? event.now)
+  if (!due || (pausing && !state.draining && !state.asked)) return still(state)
   assert(state.attempt !== null, 'idle without an attempt')
   const epoch = (state.lastEpoch + 1) as Epoch
   const checkpoint = { generation: options.generation, epoch, attempt: state.attempt }
+  const { breaker, told } = turned(state, { type: 'triggered' })
   return {
     state: {
       ...state,
       phase: 'collecting',
+      breaker,
       lastEpoch: epoch,
       checkpoint,
       triggeredMs: event.now,
@@ -295,7 +328,7 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
       acks: SubtaskMap.empty(),
       missing: SubtaskMap.filled(options.parallelism, () => true),
     },
-    effects: [{ type: 'trigger', checkpoint, last: state.draining }],
+    effects: [...told, { type: 'trigger', checkpoint, last: state.draining }],
   }
 }
 
@@ -364,12 +397,13 @@ function onPublishAnswered(
         if (due.length > 0)
           upTo.set(slice.subtask, Object.fromEntries(due.map(([uid, s]) => [uid, lastSequence(s.handles)])))
       }
-      const published = { ...common(state), published: ref, abortsInARow: 0 }
-      const announce = { type: 'published' as const, ref, durationMs: event.now - triggeredMs }
+      const { breaker, told } = turned(state, { type: 'published' })
+      const published = { ...common(state), published: ref, abortsInARow: 0, breaker }
+      const announced = [{ type: 'published' as const, ref, durationMs: event.now - triggeredMs }, ...told]
       if (state.closing) {
         // The attempt is being given up: recovery of exactly this epoch ends its transactions.
         const step = suspended({ ...published, phase: 'suspended' })
-        return { state: step.state, effects: [announce, ...step.effects] }
+        return { state: step.state, effects: [...announced, ...step.effects] }
       }
       const committing: CoordinatorState = {
         ...published,
@@ -382,12 +416,12 @@ function onPublishAnswered(
       }
       if (upTo.size === 0) {
         const step = finalise(committing, event.now, event.wallClock)
-        return { state: step.state, effects: [announce, ...step.effects] }
+        return { state: step.state, effects: [...announced, ...step.effects] }
       }
       return {
         state: committing,
         // Published before commit: a commit of an epoch that could still be disowned would be output nobody replays.
-        effects: [announce, { type: 'commit', permit, attempt: checkpoint.attempt, upTo }],
+        effects: [...announced, { type: 'commit', permit, attempt: checkpoint.attempt, upTo }],
       }
     }
   }
@@ -431,6 +465,7 @@ function onSuspend(state: CoordinatorState): CoordinatorStep {
         reason: 'suspended',
         detail: 'the attempt ends',
         waitingFor: missing,
+        afterMs: 0,
       }
       return { state: step.state, effects: [dropped, ...step.effects] }
     }
@@ -452,6 +487,7 @@ function suspended(state: CoordinatorState): CoordinatorStep {
 function giveUp(state: CoordinatorState, reason: GiveUpReason, detail: string, now: number): CoordinatorStep {
   assert(state.phase === 'collecting' || state.phase === 'storing', `gave up while ${state.phase}`)
   const abortsInARow = state.abortsInARow + 1
+  const { breaker, told } = turned(state, { type: 'given-up' })
   const effects: CoordinatorEffect[] = [
     {
       type: 'give-up',
@@ -459,15 +495,32 @@ function giveUp(state: CoordinatorState, reason: GiveUpReason, detail: string, n
       reason,
       detail,
       waitingFor: state.phase === 'collecting' ? [...state.missing.keys()] : [],
+      afterMs: now - state.triggeredMs,
     },
+    ...told,
   ]
   if (abortsInARow > state.options.toleratedAborts) {
     effects.push({
       type: 'attempt-failed',
       reason: `${abortsInARow} checkpoints in a row were given up (tolerated: ${state.options.toleratedAborts}); last: ${reason}, ${detail}`,
     })
+  } else if (breaker.phase === 'open') {
+    effects.push({
+      type: 'attempt-failed',
+      reason: `${breaker.failures} checkpoints in a row were given up: the circuit is open; last: ${reason}, ${detail}`,
+    })
   }
-  return { state: { ...idle(state, now), abortsInARow }, effects }
+  return { state: { ...idle(state, now), abortsInARow, breaker }, effects }
+}
+
+/** The breaker after an event, and what there is to tell of it. */
+function turned({ breaker: before, options }: CoordinatorState, event: BreakerEvent) {
+  const settings = { ...options.circuit, intervalMs: options.intervalMs }
+  const breaker = stepBreaker(before, event, settings)
+  const pause = breaker.phase === 'closed' ? 0 : pauseMs(breaker, settings)
+  const changed = breaker.phase !== before.phase || (breaker.phase === 'open' && event.type === 'started')
+  const told: CoordinatorEffect[] = changed ? [{ type: 'circuit', breaker, pauseMs: pause }] : []
+  return { breaker, told }
 }
 
 const idle = (state: CoordinatorState, now: number): CoordinatorState => ({
@@ -486,6 +539,7 @@ const common = (s: CoordinatorState) => ({
   finalAt: s.finalAt,
   lastEpoch: s.lastEpoch,
   abortsInARow: s.abortsInARow,
+  breaker: s.breaker,
   closing: s.closing,
   draining: s.draining,
   asked: s.asked,

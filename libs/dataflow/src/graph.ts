@@ -145,6 +145,11 @@ export interface JobSettings {
     readonly alignedTimeoutMs: number | null
     /** Published epochs kept, the newest among them: what a start may be asked to begin from. Absent: 3. */
     readonly retained?: number
+    /**
+     * What is left out has its default. `failures`: epochs given up in a row that open the circuit, which restarts the
+     * attempt and lengthens the time to its first checkpoint; default `toleratedAborts` + 1. `pauseMsMax`: the longest such time.
+     */
+    readonly circuit?: { readonly failures?: number; readonly pauseMsMax?: number }
   }
   /**
    * What a transaction holds. `epoch`: output of one checkpoint, committed when it is published; any graph. `continuous`:

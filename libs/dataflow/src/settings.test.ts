@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { JobSettings } from './graph.ts'
 import { thrown } from './operators/fixture.ts'
 import { restartSettings, type RestartWish } from './restart.ts'
-import { defaultSettings, validateSettings } from './settings.ts'
+import { circuitOf, defaultSettings, validateSettings } from './settings.ts'
 
 const withCheckpoint = (over: Partial<JobSettings['checkpoint']>): JobSettings => ({
   ...defaultSettings,
@@ -52,6 +52,17 @@ test('a transaction timeout one millisecond below the budget is refused with all
   }
 })
 
+test('a pause of the circuit counts in the budget: the default keeps it, a longer one is refused with the numbers (B1)', () => {
+  expect(circuitOf(defaultSettings)).toEqual({ failures: 4, pauseMsMax: 600_000 })
+  expect(circuitOf({ ...defaultSettings, transactionTimeoutMs: 700_000 }).pauseMsMax).toBe(400_000)
+  const pausing = (pauseMsMax: number): JobSettings => withCheckpoint({ circuit: { failures: 2, pauseMsMax } })
+  expect(circuitOf(pausing(60_000))).toEqual({ failures: 2, pauseMsMax: 60_000 })
+  expect(() => validateSettings(pausing(600_000))).not.toThrow()
+  expect(thrown(() => validateSettings(pausing(600_001))).message).toContain(
+    'checkpoint.circuit.pauseMsMax is 600001 and must be at most 600000 = transactionTimeoutMs 900000 − alignTimeoutMs 120000 − recoveryBudgetMs 180000',
+  )
+})
+
 test('the budget scales down for short tests', () => {
   const short = withCheckpoint({ intervalMs: 200, alignTimeoutMs: 2_000, toleratedAborts: 1 })
   const settings = { ...short, transactionTimeoutMs: 10_000, recoveryBudgetMs: 5_600 }
@@ -77,6 +88,8 @@ test.each<[string, JobSettings]>([
   ['checkpoint.alignedTimeoutMs', withCheckpoint({ alignedTimeoutMs: -1 })],
   ['checkpoint.alignedTimeoutMs', withCheckpoint({ alignedTimeoutMs: defaultSettings.checkpoint.alignTimeoutMs })],
   ['checkpoint.retained', withCheckpoint({ retained: 0 })],
+  ['checkpoint.circuit.failures', withCheckpoint({ circuit: { failures: 0 } })],
+  ['checkpoint.circuit.pauseMsMax', withCheckpoint({ circuit: { pauseMsMax: 9_999 } })],
   ['commit.scope', { ...defaultSettings, commit: { scope: 'always' } as never }],
   ['commit.intervalMs', { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 19 } }],
   ['commit.intervalMs', { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 10_001 } }],

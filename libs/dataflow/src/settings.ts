@@ -33,6 +33,9 @@ export const RETAINED_MAX = 100
 export const COMMIT_INTERVAL_MS_MIN = 20
 export const COMMIT_INTERVAL_MS_MAX = 10_000
 export const COMMIT_INTERVAL_MS_DEFAULT = 100
+/** Default of `checkpoint.circuit.pauseMsMax`, where the transaction timeout leaves room for it. */
+export const CIRCUIT_PAUSE_MS_MAX = 600_000
+export const CIRCUIT_FAILURES_BOUND = 1_000
 /** Longest time any setting may name: what `setTimeout` can hold. */
 export const DURATION_MS_MAX = 2_147_483_647
 
@@ -92,6 +95,36 @@ export function validateSettings(settings: JobSettings): void {
         'of the others.',
     )
   }
+  validateCircuit(settings)
+}
+
+/** With its defaults. */
+export function circuitOf(settings: JobSettings): { readonly failures: number; readonly pauseMsMax: number } {
+  const { toleratedAborts, circuit } = settings.checkpoint
+  const { failures = toleratedAborts + 1, pauseMsMax = Math.min(CIRCUIT_PAUSE_MS_MAX, pauseRoomMs(settings)) } =
+    circuit ?? {}
+  return { failures, pauseMsMax }
+}
+
+/** What B1 leaves for the time to the first trigger of an attempt that tries one epoch only. */
+const pauseRoomMs = ({ checkpoint, transactionTimeoutMs, recoveryBudgetMs }: JobSettings): number =>
+  transactionTimeoutMs - recoveryBudgetMs - checkpoint.alignTimeoutMs
+
+function validateCircuit(settings: JobSettings): void {
+  const { checkpoint, transactionTimeoutMs, recoveryBudgetMs } = settings
+  const { failures, pauseMsMax } = checkpoint.circuit ?? {}
+  if (failures !== undefined) whole('checkpoint.circuit.failures', failures, 1, CIRCUIT_FAILURES_BOUND)
+  if (pauseMsMax === undefined) return
+  whole('checkpoint.circuit.pauseMsMax', pauseMsMax, checkpoint.intervalMs, DURATION_MS_MAX)
+  const roomMs = pauseRoomMs(settings)
+  if (pauseMsMax <= roomMs) return
+  const setting = 'checkpoint.circuit.pauseMsMax'
+  throw new WeirError(
+    { code: 'SETTINGS_INVALID', kind: 'invalid', setting, got: pauseMsMax, roomMs },
+    `${setting} is ${pauseMsMax} and must be at most ${roomMs} = transactionTimeoutMs ${transactionTimeoutMs} − ` +
+      `alignTimeoutMs ${checkpoint.alignTimeoutMs} − recoveryBudgetMs ${recoveryBudgetMs}: otherwise the broker may abort ` +
+      'what an attempt has open while its first checkpoint waits. Lower it, or raise transactionTimeoutMs.',
+  )
 }
 
 function whole(setting: string, value: unknown, min: number, max: number): void {

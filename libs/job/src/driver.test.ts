@@ -148,7 +148,7 @@ function leader(
     master.dispatch({ type: 'deployed', slice, exchangeAddress: 'x:1' })
     master.dispatch({ type: 'recovered', slice, proofs: [] })
   }
-  const ack = (n: number, chain: readonly string[] = []): void => {
+  const ack = (n: number, chain: readonly string[] = [], of = slice): void => {
     const snapshot = {
       subtask: subtask(0),
       sources: {},
@@ -157,7 +157,7 @@ function leader(
       watermarks: {},
       recordsIn: 1,
     }
-    master.dispatch({ type: 'ack', slice, checkpoint: { ...slice.attempt, epoch: epoch(n) }, snapshot })
+    master.dispatch({ type: 'ack', slice: of, checkpoint: { ...of.attempt, epoch: epoch(n) }, snapshot })
   }
   return {
     master,
@@ -269,6 +269,41 @@ test('etcd silent: the alert is raised, and cleared when etcd has been raised to
   const asked = l.reconciles()
   await l.settle(3_000)
   expect(l.reconciles()).toBe(asked)
+})
+
+test('checkpoints that keep failing: the job is degraded, and its circuit says how and until when', async () => {
+  const l = leader()
+  await l.run()
+  expect(l.master.view()).toMatchObject({ degraded: false, circuit: { state: 'closed', failures: 0, until: null } })
+  const failure = { code: 'OBJECT_STORE_UNAVAILABLE', kind: 'retry', message: 'away', facts: {} } as const
+  for (let n = 1; n <= 4; n++) {
+    await l.settle(1_050)
+    l.master.dispatch({
+      type: 'declined',
+      slice: l.slice,
+      checkpoint: { ...l.slice.attempt, epoch: epoch(n) },
+      failure,
+    })
+  }
+  expect(l.master.view()).toMatchObject({ degraded: true, circuit: { state: 'open', failures: 4, until: null } })
+  l.master.dispatch({ type: 'stopped', slice: l.slice })
+  await l.settle(1_500)
+  const slice = { ...l.slice, attempt: { ...l.slice.attempt, attempt: attempt(2) } }
+  l.master.dispatch({ type: 'deployed', slice, exchangeAddress: 'x:1' })
+  l.master.dispatch({ type: 'recovered', slice, proofs: [] })
+  expect(l.master.view()).toMatchObject({ state: 'RUNNING', circuit: { state: 'open', until: l.now() + 2_000 } })
+  expect(l.master.view().alerts).toMatchObject([
+    { code: 'CHECKPOINTS_GIVEN_UP' },
+    {
+      code: 'CHECKPOINTS_FAILING',
+      message: '4 checkpoints in a row were given up; the next one comes 2000 ms after the job runs again',
+    },
+  ])
+  await l.settle(2_050)
+  expect(l.master.view().circuit).toEqual({ state: 'half-open', failures: 4, until: null })
+  l.ack(5, [], slice)
+  await l.settle(100)
+  expect(l.master.view()).toMatchObject({ degraded: false, circuit: { state: 'closed', failures: 0 }, alerts: [] })
 })
 
 test('A8: a deploy comes right behind a won claim, also after a long wait for slots', async () => {

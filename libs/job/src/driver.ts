@@ -10,6 +10,7 @@ import {
   planDeletions,
   retentionOf,
   segmentsOf,
+  type BreakerState,
   type CheckpointStore,
   type CommitPermit,
   type EpochObjects,
@@ -149,6 +150,7 @@ export interface JobAlert {
   /**
    * `ARBITER_DEGRADED`: etcd is silent, head.json alone decides. `PUBLISH_UNANSWERED`: nothing about the job can be decided
    * until an arbiter answers. `CLAIM_WAITING`: a restart waits for the arbiters. `CHECKPOINTS_GIVEN_UP`: in a row.
+   * `CHECKPOINTS_FAILING`: so many that the circuit is not closed.
    * `SOURCE_GAP`: a source went on behind a gap in its log; `sourceGaps` has all of them.
    * `RESCALE_REVERTED`: there was no room for the wished parallelism.
    */
@@ -157,6 +159,7 @@ export interface JobAlert {
     | 'PUBLISH_UNANSWERED'
     | 'CLAIM_WAITING'
     | 'CHECKPOINTS_GIVEN_UP'
+    | 'CHECKPOINTS_FAILING'
     | 'SOURCE_GAP'
     | 'RESCALE_REVERTED'
   /** ms since 1970. */
@@ -172,6 +175,15 @@ export interface RestartView {
   readonly nextAt: number | null
 }
 
+/** Whether checkpoints are taken as the settings say: `BreakerState` in the checkpoint room has the states. */
+export interface CircuitView {
+  readonly state: BreakerState['phase']
+  /** Epochs given up since one was published. */
+  readonly failures: number
+  /** Before then no epoch is triggered unless somebody asks for one, ms since 1970; null: nothing waits. */
+  readonly until: number | null
+}
+
 export interface JobView {
   readonly jobId: JobId
   readonly name: string
@@ -185,6 +197,9 @@ export interface JobView {
   readonly finalEpoch: number
   readonly restarts: number
   readonly restart: RestartView
+  /** It works, and what protects it does not: the circuit is not closed, or an arbiter is silent. */
+  readonly degraded: boolean
+  readonly circuit: CircuitView
   readonly lastRecoveryMs: number | null
   /** Transactions that the broker had aborted after their epoch was published, and that were written again: this term. */
   readonly healedTransactions: number
@@ -352,6 +367,8 @@ export class JobMaster {
       finalEpoch: s.coordinator.final,
       restarts: s.restarts,
       restart: this.#restartView(),
+      degraded: this.#alerts.has('CHECKPOINTS_FAILING') || this.#alerts.has('ARBITER_DEGRADED'),
+      circuit: this.#circuitView(),
       lastRecoveryMs: s.lastRecoveryMs,
       healedTransactions: s.healed,
       sinks: s.outcomes,
@@ -376,6 +393,14 @@ export class JobMaster {
     const { restart, ...s } = this.#state
     const nextAt = s.phase === 'backing-off' ? clock.now() + Math.max(0, s.untilMs - clock.monotonic()) : null
     return { strategy: strategyOf(restart.settings), failures: restart.failures, nextAt }
+  }
+
+  #circuitView(): CircuitView {
+    const { clock } = this.#deps
+    const { breaker } = this.#state.coordinator
+    const untilMs = breaker.phase === 'open' ? breaker.untilMs : null
+    const until = untilMs === null ? null : clock.now() + Math.max(0, untilMs - clock.monotonic())
+    return { state: breaker.phase, failures: breaker.failures, until }
   }
 
   /** What is known of its transactions without asking a server. */
@@ -467,6 +492,8 @@ export class JobMaster {
         return this.#toAll((slice) => ({ type: 'trigger', slice, checkpoint: effect.checkpoint, last: effect.last }))
       case 'give-up':
         return this.#giveUp(effect.checkpoint, effect.reason, effect.detail, effect.waitingFor)
+      case 'circuit':
+        return this.#circuit(effect.breaker, effect.pauseMs)
       case 'write-manifest':
         return this.#store(() => this.#writeManifest(effect.checkpoint, effect.manifest))
       case 'publish':
@@ -524,6 +551,13 @@ export class JobMaster {
     if (reason !== 'suspended') this.#alert('CHECKPOINTS_GIVEN_UP', `epoch ${checkpoint.epoch}: ${reason}, ${detail}`)
     this.#publish('weir:checkpoint:given-up', { epoch: checkpoint.epoch, reason, detail, waitingFor })
     this.#toAll((slice) => ({ type: 'give-up', slice, checkpoint }))
+  }
+
+  #circuit({ phase, failures }: BreakerState, pauseMs: number): void {
+    this.#publish('weir:checkpoint:circuit', { state: phase, failures, pauseMs })
+    if (phase === 'closed') return this.#calm('CHECKPOINTS_FAILING')
+    const next = phase === 'open' ? `the next one comes ${pauseMs} ms after the job runs again` : 'one is being tried'
+    this.#alert('CHECKPOINTS_FAILING', `${failures} checkpoints in a row were given up; ${next}`)
   }
 
   async #claim(): Promise<void> {

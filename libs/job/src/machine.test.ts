@@ -281,6 +281,31 @@ test('restarts without a new final epoch are bounded', () => {
   expect(r.state.ending).toMatchObject({ state: 'FAILED', error: { code: 'RESTARTS_EXHAUSTED' } })
 })
 
+test('checkpoints that keep failing restart the job; its next attempts ask less often, until one is published', () => {
+  const r = running({
+    ...spec,
+    plan: { ...spec.plan, settings: { ...settings, restart: { attempts: 9, delayMs: 100 } } },
+  })
+  const { alignTimeoutMs, intervalMs } = settings.checkpoint
+  for (let epochs = 0; epochs < 4; epochs++) r.later(intervalMs).later(alignTimeoutMs)
+  expect(r.state).toMatchObject({ phase: 'stopping', lastError: { code: 'CHECKPOINTS_EXHAUSTED' } })
+  const again = (a: number): Run =>
+    r
+      .do({ type: 'stopped', slice: slice(0, a) }, { type: 'stopped', slice: slice(1, a) })
+      .later(100)
+      .do({ type: 'claimed', published: null, manifest: null }, ...up(a + 1))
+  again(1).said()
+  expect(r.later(2 * intervalMs - 1).said()).toEqual([])
+  expect(r.later(1).said()).toEqual(['circuit', 'trigger'])
+  expect(r.later(alignTimeoutMs).said()).toEqual(['give-up', 'circuit', 'stop-leave', 'stop-leave'])
+  again(2).said()
+  // A task-manager that is lost during the pause proves nothing: the pause begins again, as long.
+  r.do(lost)
+  again(3).said()
+  expect(r.later(4 * intervalMs - 1).said()).toEqual([])
+  expect(r.later(1).said()).toEqual(['circuit', 'trigger'])
+})
+
 test('with the strategy none the first failure ends the job, and a drain still moves it', () => {
   const none = new Run({ ...spec, plan: { ...spec.plan, settings: { ...settings, restart: { strategy: 'none' } } } })
   none.do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up(1))

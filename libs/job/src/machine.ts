@@ -1,6 +1,6 @@
 /** One job under one leader: `stepJob(state, event) → { state, effects }`. See state.ts for the picture. */
 import { coordinatorFor } from '@weir/checkpoint'
-import { NO_POISON } from '@weir/dataflow'
+import { NO_POISON, circuitOf } from '@weir/dataflow'
 import { SubtaskMap, type Attempt, type Epoch, type Generation } from '@weir/model'
 import { claim, drive, isCurrent, requestSlots, still } from './moves.ts'
 import { atWished, parallelismOf } from './rescale.ts'
@@ -31,6 +31,7 @@ export function jobFor(
     minPauseMs: checkpoint.minPauseMs,
     alignTimeoutMs: checkpoint.alignTimeoutMs,
     toleratedAborts: checkpoint.toleratedAborts,
+    circuit: circuitOf(spec.plan.settings),
   }
   return {
     phase: 'claiming',

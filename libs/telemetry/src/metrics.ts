@@ -3,6 +3,8 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 
 const CHECKPOINT_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
 
+const CIRCUIT_STATES = ['closed', 'open', 'half-open'] as const
+
 /** What a scrape asks of the process it runs in. */
 export interface JobSample {
   readonly jobId: string
@@ -13,6 +15,7 @@ export interface JobSample {
   readonly publishedEpoch: number
   readonly finalEpoch: number
   readonly alerts: readonly { readonly code: string }[]
+  readonly circuit: { readonly state: 'closed' | 'open' | 'half-open' }
   readonly sourceGaps: readonly { readonly source: string; readonly policy: string; readonly gapRecords: number }[]
   /** ms since 1970; null before the first. */
   readonly watermark: number | null
@@ -106,6 +109,12 @@ export class Metrics {
     this.#perJob('weir_job_running', '1 while the job runs', sample, (j) => (j.state === 'RUNNING' ? 1 : 0))
     this.#perJob('weir_checkpoint_published_epoch', 'Highest published epoch', sample, (j) => j.publishedEpoch)
     this.#perJob('weir_checkpoint_final_epoch', 'Highest final epoch', sample, (j) => j.finalEpoch)
+    this.#perJob(
+      'weir_checkpoint_circuit_state',
+      'Circuit of the checkpoints: 0 closed, 1 open (they come less often), 2 half-open (one is being tried)',
+      sample,
+      (j) => CIRCUIT_STATES.indexOf(j.circuit.state),
+    )
     this.#perJob(
       'weir_job_alerts',
       'Alerts of the job: degraded arbiter, epochs given up, unanswered publish, gaps of sources',

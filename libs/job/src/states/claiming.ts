@@ -7,9 +7,10 @@ import type { JobEvent, JobState, JobStep } from '../state.ts'
 export function onClaiming(state: JobState, event: JobEvent): JobStep {
   switch (event.type) {
     case 'claimed': {
-      // The store is the truth, whatever this process remembers. Numbers used in this generation stay used (PROTOCOL A1).
+      // The store is the truth, whatever this process remembers. Numbers used in this generation stay used (PROTOCOL A1),
+      // and a circuit that is open was opened for reasons a claim does not mend.
       const next = atWished(state)
-      const fresh = coordinatorFor(next.coordinator.options, event.published)
+      const fresh = coordinatorFor(next.coordinator.options, event.published, state.coordinator.breaker)
       const coordinator = {
         ...fresh,
         lastEpoch: Math.max(fresh.lastEpoch, state.coordinator.lastEpoch) as typeof fresh.lastEpoch,
