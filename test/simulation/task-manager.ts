@@ -176,7 +176,7 @@ class Slot {
         this.#fleet.triggered(command.checkpoint)
         return slice?.trigger(command.checkpoint, command.last)
       case 'give-up':
-        return slice?.giveUp(command.checkpoint)
+        return slice?.giveUp(command.checkpoint, command.timedOut)
       case 'commit':
         return slice?.commit(command.epoch, command.upTo)
       case 'stop':

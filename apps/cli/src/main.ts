@@ -17,7 +17,7 @@ const USAGE = `weir – exactly-once stream processing
   weir dev JOB.ts              run a job here, without any server
   weir submit JOB.ts           bundle and submit a job, wait until it runs
   weir jobs                    list the jobs
-  weir get JOB-ID              one job, with the reason of its last failure
+  weir get JOB-ID              one job, with the reason of its last failure and its alerts
   weir cancel JOB-ID           end a job; what is published is committed
   weir rescale JOB-ID N        go on with N subtasks, at a checkpoint taken for it
   weir start JOB-ID            a job that has ended goes on, from its newest epoch or --from
@@ -118,6 +118,8 @@ async function main(): Promise<number> {
           job.error === '' ? '' : `\n${describe(JSON.parse(job.error) as { code: string; message: string })}`
         const about = [`${job.jobId} is ${job.state}, epoch ${job.finalEpoch}, ${job.recordsIn} records${error}`]
         for (const sink of JSON.parse(job.sinks) as SinkOutcome[]) if (sink.state !== 'CLEAN') about.push(outcome(sink))
+        // Of a job-manager of an earlier version there are none.
+        for (const { code, message } of JSON.parse(job.alerts || '[]') as Alert[]) about.push(`${code}: ${message}`)
         print(job, about.join('\n'))
         return 0
       }
@@ -201,6 +203,10 @@ function parameters(pairs: readonly string[]): Record<string, string> {
   )
 }
 
+interface Alert {
+  readonly code: string
+  readonly message: string
+}
 interface SinkOutcome {
   readonly sink: string
   readonly subtask: number

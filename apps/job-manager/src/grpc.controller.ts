@@ -204,6 +204,7 @@ const view = (v: JobView): jobs.JobView => ({
   recordsIn: v.recordsIn,
   healedTransactions: v.healedTransactions,
   sinks: JSON.stringify(v.sinks),
+  alerts: JSON.stringify(v.alerts),
   error: v.error === null ? '' : JSON.stringify(v.error),
   submittedAt: v.submittedAt,
   parallelism: v.parallelism,

@@ -106,6 +106,13 @@ export class CheckpointDto {
   @ApiProperty() readonly triggeredAt!: number
   @ApiProperty({ type: Number, nullable: true }) readonly durationMs!: number | null
   @ApiProperty({ type: String, nullable: true }) readonly reason!: string | null
+  @ApiProperty({
+    type: Object,
+    isArray: true,
+    description:
+      'Of one that timed out: what each slice had waited for, the first 16: {subtask, inputs, more}; an input is {cause: barrier, stage, from, fromSubtask}, {cause: cut, stage} or {cause: snapshot}',
+  })
+  readonly late!: object[]
 }
 export class TransactionDto {
   @ApiProperty({ type: String, nullable: true, description: 'Null: of no job of this cluster' })

@@ -459,6 +459,7 @@ function levelOf(channel: string): 'debug' | 'info' | 'warn' {
   if (['weir:sink:healed', 'weir:job:alert', 'weir:source:gap'].includes(channel)) return 'warn'
   if (channel === 'weir:ledger:ended' || channel === 'weir:ledger:failed') return 'warn'
   if (channel === 'weir:savepoint:failed' || channel === 'weir:sweep:failed') return 'warn'
+  if (channel === 'weir:checkpoint:late') return 'warn'
   return channel.startsWith('weir:checkpoint') ? 'debug' : 'info'
 }
 

@@ -179,7 +179,7 @@ port.on('message', (command: SliceCommand | LinkIntroduced) => {
     case 'trigger':
       return slice?.trigger(command.checkpoint, command.last)
     case 'give-up':
-      return slice?.giveUp(command.checkpoint)
+      return slice?.giveUp(command.checkpoint, command.timedOut)
     case 'commit':
       return slice?.commit(command.epoch, command.upTo)
     case 'stop':

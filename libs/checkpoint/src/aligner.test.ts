@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { attempt, epoch, generation, type AttemptId, type CheckpointId } from '@weir/model'
 import { expect, test } from 'vitest'
-import { alignerFor, stepAligner, type AlignerEffect, type AlignerEvent, type AlignerState } from './aligner.ts'
+import {
+  alignerFor,
+  lateChannels,
+  stepAligner,
+  type AlignerEffect,
+  type AlignerEvent,
+  type AlignerState,
+} from './aligner.ts'
 
 const current: AttemptId = { generation: generation(3), attempt: attempt(1) }
 const cp = (n: number, of: AttemptId = current): CheckpointId => ({ ...of, epoch: epoch(n) })
@@ -39,7 +46,20 @@ test('A20: a barrier of another generation with the same epoch number is dropped
 test('a late barrier of a given-up epoch changes nothing', () => {
   const { effects, state } = run(2, [at(0, cp(7)), { type: 'give-up', checkpoint: cp(7) }, at(1, cp(7))])
   expect(effects).toEqual([{ type: 'block', channel: 0 }, { type: 'unblock' }])
-  expect(state).toMatchObject({ phase: 'idle', settled: 7 })
+  expect(state).toMatchObject({ phase: 'TIMEOUT', late: [1], settled: 7 })
+})
+
+test('ALIGNING ends in TRIGGERED, or in TIMEOUT, which knows the channels that were late; the next barrier begins anew', () => {
+  const giveUp: AlignerEvent = { type: 'give-up', checkpoint: cp(7) }
+  const late = (events: AlignerEvent[]) => lateChannels(run(3, events).state, cp(7))
+  expect(run(3, [at(1, cp(7))]).state.phase).toBe('ALIGNING')
+  expect(run(3, [at(1, cp(7)), at(0, cp(7)), at(2, cp(7))]).state.phase).toBe('TRIGGERED')
+  expect(late([at(1, cp(7)), giveUp])).toEqual([0, 2])
+  expect(late([giveUp])).toEqual([0, 1, 2])
+  // Already on its way to the next epoch, or done with this one.
+  expect(late([at(1, cp(7)), giveUp, at(1, cp(8))])).toEqual([])
+  expect(late([at(0, cp(8)), giveUp])).toEqual([])
+  expect(late([at(0, cp(7)), at(1, cp(7)), at(2, cp(7)), giveUp])).toEqual([])
 })
 
 test('a barrier of a newer epoch ends the alignment of an older one', () => {

@@ -6,17 +6,25 @@
  * (the coordinator gave that one up and we never heard); a barrier of a given-up or older epoch is dropped.
  *
  * ```
- * idle ──barrier──▶ aligning ──last barrier──▶ idle + [snapshot]
- *                      │ give-up / newer barrier
+ * IDLE ──barrier──▶ ALIGNING ──last barrier──▶ TRIGGERED + [snapshot]
+ *                      │ give-up
  *                      ▼
- *                    idle (or aligning on the newer one), channels unblocked
+ *                   TIMEOUT, channels unblocked: knows which of them were late
  * ```
+ *
+ * TRIGGERED and TIMEOUT are how the last alignment came out; the next barrier begins another one from any of the three.
  */
 import { sameAttempt, sameCheckpoint, type AttemptId, type CheckpointId, type Epoch } from '@weir/model'
 
 export type AlignerPhase =
-  | { readonly phase: 'idle' }
-  | { readonly phase: 'aligning'; readonly checkpoint: CheckpointId; readonly blocked: ReadonlySet<number> }
+  /** No barrier has come yet. */
+  | { readonly phase: 'IDLE' }
+  /** Waiting for the barrier on every channel that is not blocked. */
+  | { readonly phase: 'ALIGNING'; readonly checkpoint: CheckpointId; readonly blocked: ReadonlySet<number> }
+  /** Every channel had delivered it. */
+  | { readonly phase: 'TRIGGERED'; readonly checkpoint: CheckpointId }
+  /** Given up before these channels had delivered it. */
+  | { readonly phase: 'TIMEOUT'; readonly checkpoint: CheckpointId; readonly late: readonly number[] }
 
 export type AlignerState = AlignerPhase & {
   readonly attempt: AttemptId
@@ -43,11 +51,15 @@ export interface AlignerStep {
 }
 
 export const alignerFor = (attempt: AttemptId, channels: number): AlignerState => ({
-  phase: 'idle',
+  phase: 'IDLE',
   attempt,
   channels,
   settled: 0 as Epoch,
 })
+
+/** Channels that had not delivered the barrier when its epoch was given up, as long as no other one has come. */
+export const lateChannels = (state: AlignerState, checkpoint: CheckpointId): readonly number[] =>
+  state.phase === 'TIMEOUT' && sameCheckpoint(state.checkpoint, checkpoint) ? state.late : []
 
 export function stepAligner(state: AlignerState, event: AlignerEvent): AlignerStep {
   switch (event.type) {
@@ -55,36 +67,47 @@ export function stepAligner(state: AlignerState, event: AlignerEvent): AlignerSt
       return onBarrier(state, event.channel, event.checkpoint)
     case 'give-up': {
       if (!sameAttempt(event.checkpoint, state.attempt) || event.checkpoint.epoch <= state.settled) return still(state)
-      const settled = event.checkpoint.epoch
-      if (state.phase === 'idle' || state.checkpoint.epoch > settled) return still({ ...state, settled })
-      return { state: idle(state, settled), effects: [{ type: 'unblock' }] }
+      return giveUp(state, event.checkpoint)
     }
   }
 }
 
+/** ALIGNING → TIMEOUT; from the others, too: no channel had delivered it */
+function giveUp(state: AlignerState, checkpoint: CheckpointId): AlignerStep {
+  const settled = checkpoint.epoch
+  const isAligning = state.phase === 'ALIGNING'
+  if (isAligning && state.checkpoint.epoch > settled) return still({ ...state, settled })
+  const blocked = isAligning && sameCheckpoint(state.checkpoint, checkpoint) ? state.blocked : new Set()
+  const late = Array.from({ length: state.channels }, (_, channel) => channel).filter((c) => !blocked.has(c))
+  return {
+    state: { ...common(state), phase: 'TIMEOUT', checkpoint, late, settled },
+    effects: isAligning ? [{ type: 'unblock' }] : [],
+  }
+}
+
+/** → ALIGNING, or with the last one → TRIGGERED */
 function onBarrier(state: AlignerState, channel: number, checkpoint: CheckpointId): AlignerStep {
   if (!sameAttempt(checkpoint, state.attempt) || checkpoint.epoch <= state.settled) return still(state)
-  if (state.phase === 'aligning' && !sameCheckpoint(state.checkpoint, checkpoint)) {
+  if (state.phase === 'ALIGNING' && !sameCheckpoint(state.checkpoint, checkpoint)) {
     if (checkpoint.epoch < state.checkpoint.epoch) return still(state)
     // A newer epoch has begun: the one being aligned was given up, and its barriers are complete on no channel set.
-    const after = onBarrier(idle(state, state.checkpoint.epoch), channel, checkpoint)
-    return { state: after.state, effects: [{ type: 'unblock' }, ...after.effects] }
+    const timeout = giveUp(state, state.checkpoint)
+    const after = onBarrier(timeout.state, channel, checkpoint)
+    return { state: after.state, effects: [...timeout.effects, ...after.effects] }
   }
-  const blocked = new Set(state.phase === 'aligning' ? state.blocked : [])
+  const blocked = new Set(state.phase === 'ALIGNING' ? state.blocked : [])
   blocked.add(channel)
   if (blocked.size < state.channels) {
-    return { state: { ...state, phase: 'aligning', checkpoint, blocked }, effects: [{ type: 'block', channel }] }
+    return {
+      state: { ...common(state), phase: 'ALIGNING', checkpoint, blocked },
+      effects: [{ type: 'block', channel }],
+    }
   }
   return {
-    state: idle(state, checkpoint.epoch),
+    state: { ...common(state), phase: 'TRIGGERED', checkpoint, settled: checkpoint.epoch },
     effects: [{ type: 'snapshot', checkpoint }, ...(state.channels > 1 ? [{ type: 'unblock' as const }] : [])],
   }
 }
 
 const still = (state: AlignerState): AlignerStep => ({ state, effects: [] })
-const idle = (state: AlignerState, settled: Epoch): AlignerState => ({
-  phase: 'idle',
-  attempt: state.attempt,
-  channels: state.channels,
-  settled,
-})
+const common = ({ attempt, channels, settled }: AlignerState) => ({ attempt, channels, settled })

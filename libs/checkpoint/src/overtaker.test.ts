@@ -56,7 +56,7 @@ test('a due epoch overtakes as soon as one barrier is there, and has everything 
     ['complete 0'],
     ['complete 2', 'captured 7'],
   ])
-  expect(state).toMatchObject({ capturing: null, due: null, aligner: { phase: 'idle', settled: 7 } })
+  expect(state).toMatchObject({ capturing: null, due: null, aligner: { phase: 'TIMEOUT', settled: 7 } })
 })
 
 test('what becomes due in the middle of its alignment: blocked channels are complete and flow on', () => {

@@ -157,7 +157,7 @@ function align(state: OvertakerState, event: Parameters<typeof stepAligner>[1]) 
 }
 
 const reachedOf = ({ aligner }: OvertakerState, checkpoint: CheckpointId): ReadonlySet<number> =>
-  aligner.phase === 'aligning' && sameCheckpoint(aligner.checkpoint, checkpoint) ? aligner.blocked : new Set()
+  aligner.phase === 'ALIGNING' && sameCheckpoint(aligner.checkpoint, checkpoint) ? aligner.blocked : new Set()
 
 const isThere = (state: OvertakerState, checkpoint: CheckpointId): boolean =>
   reachedOf(state, checkpoint).size > 0 || [...state.arrived.values()].some((at) => sameCheckpoint(at, checkpoint))

@@ -271,6 +271,30 @@ test('etcd silent: the alert is raised, and cleared when etcd has been raised to
   expect(l.reconciles()).toBe(asked)
 })
 
+test('of an epoch that timed out the history and the alert say what each slice had waited for', async () => {
+  const l = leader()
+  await l.run()
+  await l.settle(1_050 + 120_000)
+  expect(l.commands.at(-1)).toMatchObject({ type: 'give-up', timedOut: true })
+  const checkpoint = { ...l.slice.attempt, epoch: epoch(1) }
+  const inputs = [{ cause: 'barrier', stage: 'by-key', from: 'in', fromSubtask: subtask(1) }] as const
+  const tell = (of = l.slice) =>
+    l.master.dispatch({ type: 'gave-up', slice: of, checkpoint, late: { inputs, more: 2 } })
+  tell()
+  tell({ ...l.slice, attempt: { ...l.slice.attempt, attempt: attempt(9) } })
+  expect(l.master.checkpoints().find((c) => c.epoch === 1)).toMatchObject({
+    status: 'given-up',
+    durationMs: 120_000,
+    reason: 'timeout: no ack within 120000 ms from subtasks 0',
+    late: [{ subtask: 0, inputs, more: 2 }],
+  })
+  const message =
+    'epoch 1: timeout: no ack within 120000 ms from subtasks 0; subtask 0 waited for barriers from in[1] into by-key, and 2 more'
+  expect(l.master.view().alerts).toMatchObject([{ code: 'CHECKPOINTS_GIVEN_UP', message }])
+  for (let n = 0; n < 40; n++) tell()
+  expect(l.master.checkpoints().find((c) => c.epoch === 1)!.late).toHaveLength(16)
+})
+
 test('checkpoints that keep failing: the job is degraded, and its circuit says how and until when', async () => {
   const l = leader()
   await l.run()

@@ -4,8 +4,12 @@
  */
 import {
   DELETE_KEYS_MAX,
+  LATE_SLICES_MAX,
   RETAINED_EPOCHS,
+  givenUpText,
   keptBehind,
+  lateText,
+  listed,
   orphans,
   planDeletions,
   retentionOf,
@@ -14,10 +18,10 @@ import {
   type CheckpointStore,
   type CommitPermit,
   type EpochObjects,
-  type GiveUpReason,
   type JobRecord,
   type JobStore,
   type KeptEpoch,
+  type LateSlice,
   type Manifest,
   type ManifestRef,
   type RetentionObserved,
@@ -65,7 +69,8 @@ export type SliceCommand = { readonly slice: SliceId } & (
   | { readonly type: 'recover'; readonly snapshot: SubtaskSnapshot | null; readonly poison: Poison }
   | { readonly type: 'run'; readonly peers: readonly Peer[] }
   | { readonly type: 'trigger'; readonly checkpoint: CheckpointId; readonly last: boolean }
-  | { readonly type: 'give-up'; readonly checkpoint: CheckpointId }
+  /** `timedOut`: answered by `gave-up` from whoever had not acked. */
+  | { readonly type: 'give-up'; readonly checkpoint: CheckpointId; readonly timedOut: boolean }
   /** Only made from a CommitPermit (PROTOCOL C6). */
   | {
       readonly type: 'commit'
@@ -142,8 +147,11 @@ export interface CheckpointView {
   readonly attempt: number
   status: 'in-progress' | 'published' | 'final' | 'given-up'
   readonly triggeredAt: number
+  /** To published; of a given-up one, to that. */
   durationMs: number | null
   reason: string | null
+  /** Of one that timed out: what the first `LATE_SLICES_MAX` slices said they had waited for. */
+  late: readonly LateSlice[]
 }
 
 export interface JobAlert {
@@ -333,6 +341,9 @@ export class JobMaster {
       this.#publish('weir:job:slice-finalized', { subtask: slice.subtask, committed, ahead })
     }
     if (event.type === 'source-gap' && isCurrent(this.#state, event.slice)) this.#gap(event.source, event.gap)
+    if (event.type === 'gave-up' && isCurrent(this.#state, event.slice)) {
+      this.#late(event.checkpoint, { subtask: event.slice.subtask, ...event.late })
+    }
     if (event.type === 'ack') this.#acks.set(event.slice.subtask, event.snapshot)
     if (event.type === 'claimed') {
       this.#published = event.manifest
@@ -491,7 +502,7 @@ export class JobMaster {
         this.#publish('weir:checkpoint:triggered', { epoch: effect.checkpoint.epoch })
         return this.#toAll((slice) => ({ type: 'trigger', slice, checkpoint: effect.checkpoint, last: effect.last }))
       case 'give-up':
-        return this.#giveUp(effect.checkpoint, effect.reason, effect.detail, effect.waitingFor)
+        return this.#giveUp(effect)
       case 'circuit':
         return this.#circuit(effect.breaker, effect.pauseMs)
       case 'write-manifest':
@@ -546,11 +557,25 @@ export class JobMaster {
     }
   }
 
-  #giveUp(checkpoint: CheckpointId, reason: GiveUpReason, detail: string, waitingFor: readonly Subtask[]): void {
-    this.#note(checkpoint.epoch, { status: 'given-up', reason: `${reason}: ${detail}` })
-    if (reason !== 'suspended') this.#alert('CHECKPOINTS_GIVEN_UP', `epoch ${checkpoint.epoch}: ${reason}, ${detail}`)
-    this.#publish('weir:checkpoint:given-up', { epoch: checkpoint.epoch, reason, detail, waitingFor })
-    this.#toAll((slice) => ({ type: 'give-up', slice, checkpoint }))
+  #giveUp({ checkpoint, reason, detail, waitingFor, afterMs }: Extract<JobEffect, { type: 'give-up' }>): void {
+    const { epoch } = checkpoint
+    const timedOut = reason === 'timeout'
+    const why = timedOut ? `${detail} from subtasks ${listed(waitingFor)}` : detail
+    this.#note(epoch, { status: 'given-up', durationMs: afterMs, reason: `${reason}: ${why}` })
+    if (reason !== 'suspended') this.#alert('CHECKPOINTS_GIVEN_UP', `epoch ${epoch}: ${reason}, ${why}`)
+    this.#publish('weir:checkpoint:given-up', { epoch, reason, detail, waitingFor })
+    this.#toAll((slice) => ({ type: 'give-up', slice, checkpoint, timedOut }))
+  }
+
+  #late({ epoch }: CheckpointId, late: LateSlice): void {
+    const entry = this.#history.findLast((c) => c.epoch === epoch)
+    if (entry?.status !== 'given-up' || entry.late.length >= LATE_SLICES_MAX) return
+    entry.late = [...entry.late, late]
+    const text = givenUpText(epoch, entry.durationMs ?? 0, late)
+    this.#publish('weir:checkpoint:late', { epoch, subtask: late.subtask, text })
+    const isNewest = this.#alerts.get('CHECKPOINTS_GIVEN_UP')?.message.startsWith(`epoch ${epoch}: `)
+    if (isNewest)
+      this.#alert('CHECKPOINTS_GIVEN_UP', `epoch ${epoch}: ${entry.reason}; ${entry.late.map(lateText).join('; ')}`)
   }
 
   #circuit({ phase, failures }: BreakerState, pauseMs: number): void {
@@ -870,6 +895,7 @@ export class JobMaster {
       triggeredAt: this.#deps.clock.now(),
       durationMs: null,
       reason: null,
+      late: [],
     })
     if (this.#history.length > HISTORY_MAX) this.#history.shift()
   }

@@ -19,6 +19,7 @@
 import type {
   CoordinatorEffect,
   CoordinatorState,
+  LateInputs,
   Manifest,
   ManifestRef,
   PublishOutcome,
@@ -225,6 +226,13 @@ export type JobEvent = Times &
         readonly slice: SliceId
         readonly checkpoint: CheckpointId
         readonly failure: Failure
+      }
+    /** For people, too. */
+    | {
+        readonly type: 'gave-up'
+        readonly slice: SliceId
+        readonly checkpoint: CheckpointId
+        readonly late: LateInputs
       }
     | { readonly type: 'committed'; readonly slice: SliceId; readonly epoch: Epoch }
     | { readonly type: 'stored'; readonly checkpoint: CheckpointId; readonly ref: ManifestRef }

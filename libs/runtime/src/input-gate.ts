@@ -3,7 +3,7 @@
  * `next()`. A channel that has delivered its barrier is held back; its elements wait in their channel's own queue, whose
  * length is bounded by the channel's credits.
  */
-import { alignerFor, stepAligner, type AlignerState, type AlignerEffect } from '@weir/checkpoint'
+import { alignerFor, lateChannels, stepAligner, type AlignerState, type AlignerEffect } from '@weir/checkpoint'
 import {
   WATERMARK_MAX,
   type AsideRecord,
@@ -105,6 +105,11 @@ export class InputGate {
     this.#align({ type: 'give-up', checkpoint })
   }
 
+  /** Of an epoch just given up: channels whose barrier had not been taken. */
+  late(checkpoint: CheckpointId): readonly number[] {
+    return lateChannels(this.#aligner, checkpoint)
+  }
+
   #take(channel: number, element: StreamElement): GateEvent | undefined {
     switch (element.kind) {
       case 'records':
@@ -114,7 +119,7 @@ export class InputGate {
       case 'watermark':
         return this.#advance(channel, element.timestamp)
       case 'barrier': {
-        if (this.#aligner.phase === 'idle') this.#alignStartMs = this.#nowMs()
+        if (this.#aligner.phase !== 'ALIGNING') this.#alignStartMs = this.#nowMs()
         const done = this.#align({ type: 'barrier', channel, checkpoint: element.checkpoint })
         return done === undefined
           ? undefined

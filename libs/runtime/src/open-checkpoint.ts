@@ -8,6 +8,8 @@ export interface OpenCheckpoint {
   readonly checkpoint: CheckpointId
   /** Stages that have not given their part. */
   missing: number
+  /** Stages that have taken their snapshot, whether or not it is durable. */
+  readonly cut: Set<number>
   sources: Record<string, SourceState>
   sinks: Record<string, SinkState>
   segments: StageSegments[]
@@ -34,6 +36,7 @@ export interface StagePart {
 export const openCheckpoint = (checkpoint: CheckpointId, stages: number, startedMs: number): OpenCheckpoint => ({
   checkpoint,
   missing: stages,
+  cut: new Set(),
   sources: {},
   sinks: {},
   segments: [],

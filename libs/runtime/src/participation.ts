@@ -6,8 +6,10 @@
  *                  └───────────────── give-up ──────────────┘
  * ```
  */
+import { boundedLate } from '@weir/checkpoint'
 import type { SinkState, SourceState, SplitWatermarksState } from '@weir/dataflow'
 import { asWeirError, type CheckpointId, type Epoch } from '@weir/model'
+import { lateInputsOf } from './late-inputs.ts'
 import { addPart, openCheckpoint, snapshotOf, type OpenCheckpoint } from './open-checkpoint.ts'
 import type { StageSegments } from './recovery.ts'
 import type { SliceScope } from './slice-scope.ts'
@@ -51,13 +53,18 @@ export class Participation {
     this.#scope.wakeSources()
   }
 
-  giveUp(checkpoint: CheckpointId): void {
+  giveUp(checkpoint: CheckpointId, timedOut: boolean): void {
+    const open = this.#open.get(checkpoint.epoch)
     this.#open.delete(checkpoint.epoch)
     this.#positions.delete(checkpoint.epoch)
     if (this.#lastEpoch === checkpoint.epoch) this.#resumeSources()
     this.#triggers = this.#triggers.filter((c) => c.epoch !== checkpoint.epoch)
     for (const run of this.#scope.stages) run.gate?.giveUp(checkpoint)
     if (this.#scope.over) return
+    if (timedOut && open !== undefined) {
+      const late = boundedLate(lateInputsOf(this.#scope, open))
+      this.#scope.deps.report({ type: 'gave-up', checkpoint, late })
+    }
     try {
       this.#scope.context.giveUp(checkpoint.epoch)
     } catch (error) {
@@ -111,6 +118,7 @@ export class Participation {
     const started = clock.monotonic()
     const barrier = scope.context.barrier(checkpoint)
     if (open) open.timestamp = barrier.timestamp
+    open?.cut.add(run.stage.index)
     const work: Promise<void>[] = []
     const parts: { sinks: Record<string, SinkState>; segments: StageSegments | null } = { sinks: {}, segments: null }
     if (run.source) scope.audit?.barrier(run.stage.head, checkpoint)

@@ -1,5 +1,5 @@
 /** What a slice is made of and with, and what it tells: everything outside (Kafka, disk, network) comes in here. */
-import type { SubtaskSnapshot } from '@weir/checkpoint'
+import type { LateInputs, SubtaskSnapshot } from '@weir/checkpoint'
 import type {
   ChainedSink,
   ContinuousSink,
@@ -51,6 +51,7 @@ export type SliceReport =
       readonly asyncMs: number
     }
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly error: WeirError }
+  | { readonly type: 'gave-up'; readonly checkpoint: CheckpointId; readonly late: LateInputs }
   | { readonly type: 'committed'; readonly epoch: Epoch }
   /** A source goes on behind a gap. Told again by every attempt while the split has it in its state. */
   | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }

@@ -51,6 +51,11 @@ export class SliceScope {
     return this.options.plan.job.graph.nodes[index]!
   }
 
+  /** The operator at the head of a stage. */
+  headOf(stage: number): OperatorUid {
+    return this.node(this.options.plan.stages[stage]!.head).uid
+  }
+
   contextOf(uid: OperatorUid): SubtaskContext {
     const { jobId, attempt, subtask, plan } = this.options
     const { parallelism, maxParallelism } = plan.job.settings

@@ -230,6 +230,21 @@ test('A2: the output of an epoch that is given up is committed with the next one
   check(world)
 })
 
+test('a slice that has not acked an epoch that timed out says which barriers it had waited for; one that has says nothing', async () => {
+  const fleet = new Fleet(new World(), 1)
+  await fleet.start(null, 50)
+  const checkpoint = { generation: generation(1), attempt: attempt(1), epoch: epoch(1) }
+  fleet.slices[0]!.trigger(checkpoint)
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  for (const slice of fleet.slices) slice.giveUp(checkpoint, true)
+  const told = (): unknown[] => fleet.reports.filter(({ report }) => report.type === 'gave-up')
+  const inputs = [{ cause: 'barrier', stage: 'by-user', from: 'in', fromSubtask: 1 }]
+  expect(told()).toEqual([{ from: 0, report: { type: 'gave-up', checkpoint, late: { inputs, more: 0 } } }])
+  await fleet.checkpoint(2, 1)
+  for (const slice of fleet.slices) slice.giveUp({ ...checkpoint, epoch: epoch(2) }, true)
+  expect(told()).toHaveLength(1)
+})
+
 test('B6: sources stop at the barrier of a last epoch, and go on when it is given up', async () => {
   const world = new World()
   const fleet = new Fleet(world, 1)

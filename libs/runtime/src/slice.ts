@@ -78,6 +78,9 @@ export class Slice {
       const channels = inputs.get(run.stage.index)
       if (channels) {
         run.gate = new InputGate(channels, attempt, run.watermark, () => scope.deps.clock.monotonic())
+        run.senders = run.stage.inputs.flatMap((from) =>
+          peers.map(({ subtask }) => ({ uid: scope.headOf(from), subtask })),
+        )
         this.#channels.push(...channels)
       }
       for (const o of run.stage.outputs) this.#channels.push(...outputs.get(o.stage)!)
@@ -97,9 +100,9 @@ export class Slice {
     this.#participation.trigger(checkpoint, last)
   }
 
-  /** The epoch will never be published. Its barrier is dropped; what its sinks prepared stays prepared (PROTOCOL A2). */
-  giveUp(checkpoint: CheckpointId): void {
-    this.#participation.giveUp(checkpoint)
+  /** The epoch will never be published. Its barrier is dropped; what its sinks prepared stays prepared (PROTOCOL A2). `timedOut`: says what it had waited for. */
+  giveUp(checkpoint: CheckpointId, timedOut = false): void {
+    this.#participation.giveUp(checkpoint, timedOut)
   }
 
   /** Ends exactly the named sequences. Runs beside the loops (PROTOCOL B3); commits of one slice follow each other. */

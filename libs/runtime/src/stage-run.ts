@@ -18,7 +18,7 @@ import {
   type StateStore,
   type TwoPhaseSink,
 } from '@weir/dataflow'
-import { WATERMARK_MIN, type Watermark } from '@weir/model'
+import { WATERMARK_MIN, type OperatorUid, type Subtask, type Watermark } from '@weir/model'
 import { asidesOf } from './asides.ts'
 import type { InputGate } from './input-gate.ts'
 import type { Partitioner } from './partitioner.ts'
@@ -64,6 +64,8 @@ export interface StageRun {
   /** Custom operators, by node. */
   readonly resumables: Map<number, Resumable>
   gate: InputGate | null
+  /** Who sends on the gate's channels: operator at the head of the stage, and subtask. */
+  senders: readonly { readonly uid: OperatorUid; readonly subtask: Subtask }[]
   readonly source: SourceRun | null
   /** Writes the sinks have not taken yet; awaited before the next element. */
   pending: Promise<void>[]
@@ -117,6 +119,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     state: null,
     resumables: new Map(),
     gate: null,
+    senders: [],
     source,
     pending: [],
     refused,

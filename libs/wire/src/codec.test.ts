@@ -41,7 +41,7 @@ const commands: SliceCommand[] = [
   },
   { type: 'run', slice, peers: [{ subtask: subtask(0), taskManagerId: taskManagerId('a'), exchangeAddress: 'h:1' }] },
   { type: 'trigger', slice, checkpoint, last: true },
-  { type: 'give-up', slice, checkpoint },
+  { type: 'give-up', slice, checkpoint, timedOut: true },
   { type: 'commit', slice, epoch: epoch(12), manifestDigest: 'm', upTo: { sums: 4, counts: 2 } },
   { type: 'stop', slice, mode: 'leave' },
   { type: 'stop', slice, mode: 'abort' },
@@ -58,6 +58,19 @@ const reports: SliceReportMessage[] = [
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: Number.MAX_SAFE_INTEGER },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },
   { type: 'declined', slice, checkpoint, failure },
+  {
+    type: 'gave-up',
+    slice,
+    checkpoint,
+    late: {
+      inputs: [
+        { cause: 'barrier', stage: 'by-key', from: 'orders', fromSubtask: subtask(2) },
+        { cause: 'cut', stage: 'orders' },
+        { cause: 'snapshot' },
+      ],
+      more: 3,
+    },
+  },
   { type: 'committed', slice, epoch: epoch(12) },
   {
     type: 'source-gap',

@@ -1,5 +1,5 @@
 /** Commands and reports of control.proto as the job room and the slots know them. Pure, both ways. */
-import type { SubtaskSnapshot } from '@weir/checkpoint'
+import type { LateInput, LateInputs, SubtaskSnapshot } from '@weir/checkpoint'
 import {
   NO_POISON,
   type ConnectorDescriptor,
@@ -50,6 +50,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
       readonly asyncMs: number
     }
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly failure: Failure }
+  | { readonly type: 'gave-up'; readonly checkpoint: CheckpointId; readonly late: LateInputs }
   | { readonly type: 'committed'; readonly epoch: Epoch }
   | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }
   | { readonly type: 'finalized'; readonly committed: Epoch | null; readonly ahead: readonly OperatorUid[] }
@@ -88,6 +89,16 @@ const failureIn = (f: control.Failure | undefined): Failure => ({
   facts: JSON.parse(f!.facts || '{}') as Record<string, unknown>,
 })
 
+const lateOut = (late: LateInput): control.GaveUp_Late => ({
+  cause: late.cause,
+  stage: late.cause === 'snapshot' ? '' : late.stage,
+  ...(late.cause === 'barrier' ? { from: late.from, fromSubtask: late.fromSubtask } : { from: '', fromSubtask: 0 }),
+})
+function lateIn({ cause, stage, from, fromSubtask }: control.GaveUp_Late): LateInput {
+  if (cause === 'barrier') return { cause, stage, from, fromSubtask: subtask(fromSubtask) }
+  return cause === 'cut' ? { cause, stage } : { cause: 'snapshot' }
+}
+
 export const slicesOut = (slices: readonly SliceId[]): control.SliceId[] => slices.map(sliceOut)
 export const slicesIn = (slices: readonly control.SliceId[]): SliceId[] => slices.map(sliceIn)
 
@@ -108,7 +119,7 @@ export function encodeCommand(command: SliceCommand): control.Command['body'] {
     case 'trigger':
       return { $case: 'trigger', value: { slice, checkpoint: command.checkpoint, last: command.last } }
     case 'give-up':
-      return { $case: 'giveUp', value: { slice, checkpoint: command.checkpoint } }
+      return { $case: 'giveUp', value: { slice, checkpoint: command.checkpoint, timedOut: command.timedOut } }
     case 'commit': {
       const { epoch, manifestDigest, upTo } = command
       return { $case: 'commit', value: { slice, epoch, manifestDigest, upTo } }
@@ -149,8 +160,11 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
       const checkpoint = checkpointIn(body.value.checkpoint)
       return { type: 'trigger', slice: sliceIn(body.value.slice), checkpoint, last }
     }
-    case 'giveUp':
-      return { type: 'give-up', slice: sliceIn(body.value.slice), checkpoint: checkpointIn(body.value.checkpoint) }
+    case 'giveUp': {
+      const { timedOut } = body.value
+      const checkpoint = checkpointIn(body.value.checkpoint)
+      return { type: 'give-up', slice: sliceIn(body.value.slice), checkpoint, timedOut }
+    }
     case 'commit': {
       const { manifestDigest, upTo } = body.value
       return { type: 'commit', slice: sliceIn(body.value.slice), epoch: epoch(body.value.epoch), manifestDigest, upTo }
@@ -184,6 +198,12 @@ export function encodeReport(report: SliceReportMessage): control.Report {
     case 'declined': {
       const { checkpoint, failure } = report
       return { body: { $case: 'decline', value: { slice, checkpoint, failure: failureOut(failure) } } }
+    }
+    case 'gave-up': {
+      const { checkpoint, late } = report
+      return {
+        body: { $case: 'gaveUp', value: { slice, checkpoint, late: late.inputs.map(lateOut), more: late.more } },
+      }
     }
     case 'committed':
       return { body: { $case: 'committed', value: { slice, epoch: report.epoch } } }
@@ -227,6 +247,12 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
         checkpoint: checkpointIn(body.value.checkpoint),
         failure,
       }
+    }
+    case 'gaveUp': {
+      const { late, more } = body.value
+      const checkpoint = checkpointIn(body.value.checkpoint)
+      const inputs = late.map(lateIn)
+      return { type: 'gave-up', slice: sliceIn(body.value.slice), checkpoint, late: { inputs, more } }
     }
     case 'committed':
       return { type: 'committed', slice: sliceIn(body.value.slice), epoch: epoch(body.value.epoch) }
