@@ -21,7 +21,6 @@ const foundBy: Partial<Record<AnyRule, number>> = {
   refusedIsNotCommitted: 48,
   fencedPool: 18,
   stagedBeforeAck: 12,
-  silenceIsNoRefusal: 359,
   healOnlyOnce: 25,
   markerInTransaction: 80,
   orderOfTransactions: 7,
