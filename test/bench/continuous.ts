@@ -13,6 +13,7 @@ import { KafkaConnections } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { startProcess, stopProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
+import { atMost, figure, median, say } from './lib/figures.ts'
 
 const RATE = Number(process.env['BENCH_RATE'] ?? 5_000)
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 20)
@@ -129,7 +130,7 @@ try {
       const { sorted, sent } = await measure(intervalMs, round)
       const at = (q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!
       const show = [0.5, 0.9, 0.99, 0.999].map((q) => `p${q * 100} ${at(q).toFixed(1)}`).join(', ')
-      console.error(`every ${intervalMs} ms: ${show}, highest ${sorted.at(-1)!.toFixed(1)} ms; ${sent} records`)
+      say(`every ${intervalMs} ms: ${show}, highest ${sorted.at(-1)!.toFixed(1)} ms; ${sent} records`)
       measured.get(intervalMs)!.p50.push(at(0.5))
       measured.get(intervalMs)!.p99.push(at(0.99))
     }
@@ -139,15 +140,9 @@ try {
   await kafka.close()
   await rm(dir, { recursive: true, force: true })
 }
-const median = (of: readonly number[]): number => of.toSorted((a, b) => a - b)[Math.floor(of.length / 2)]!
 const figures = GOALS.flatMap(([intervalMs, goal]) => {
   const { p50, p99 } = measured.get(intervalMs)!
-  const figure = (name: string, value: number, most: number | null): object => ({
-    name: `interval ${intervalMs} ms: ${name}`,
-    value: Number(value.toPrecision(4)),
-    goal: most,
-    holds: most === null || value <= most,
-  })
-  return [figure('p50 ms', median(p50), null), figure('p99 ms', median(p99), goal)]
+  const name = `interval ${intervalMs} ms`
+  return [figure(`${name}: p50 ms`, median(p50)), atMost(`${name}: p99 ms`, median(p99), goal)]
 })
 console.log(JSON.stringify({ bench: 'continuous', figures }))

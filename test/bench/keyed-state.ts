@@ -20,6 +20,7 @@ import {
   type Out,
 } from '@weir/sdk'
 import { openStateStore, type LevelStateStore } from '@weir/state'
+import { median, say } from './lib/figures.ts'
 
 const RECORDS = Number(process.env['BENCH_RECORDS'] ?? 1_000_000)
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
@@ -140,7 +141,6 @@ const found = new Map(Object.keys(ways).map((way) => [way, [] as number[]]))
 let serial = 0
 for (const way of found.keys()) await round(way, serial++) // warm
 for (let i = 0; i < ROUNDS; i++) for (const [way, of] of found) of.push(await round(way, serial++))
-const median = (of: readonly number[]): number => of.toSorted((a, b) => a - b)[Math.floor(of.length / 2)]!
 const reduce = median(found.get('reduce')!)
 const result = Object.fromEntries(
   [...found].map(([way, of]) => [
@@ -149,7 +149,7 @@ const result = Object.fromEntries(
   ]),
 )
 for (const [way, { recordsPerSecond, ratioToReduce }] of Object.entries(result)) {
-  console.error(`${way.padEnd(12)} ${String(recordsPerSecond).padStart(10)} records/s   ${ratioToReduce} × reduce`)
+  say(`${way.padEnd(12)} ${String(recordsPerSecond).padStart(10)} records/s   ${ratioToReduce} × reduce`)
 }
 console.log(JSON.stringify({ bench: 'keyed-state', records: RECORDS, keys: KEYS, rounds: ROUNDS, result }))
 await rm(dir, { recursive: true, force: true })

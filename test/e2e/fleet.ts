@@ -293,6 +293,7 @@ export class Fleet {
 }
 
 export interface CheckpointAnswer {
+  readonly durationMs: number
   readonly epoch: number
   readonly status: 'in-progress' | 'published' | 'final' | 'given-up'
   /** ms since 1970 */

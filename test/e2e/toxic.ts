@@ -1,5 +1,5 @@
 /**
- * A TCP proxy in front of a server: delays what clients send, or keeps it back and delivers it later, as a network does
+ * A TCP proxy in front of a server: delays what clients send, lets so many bytes through in a second, or keeps it back and delivers it later, as a network does
  * that was parted and healed. Nothing is lost or reordered within a connection, and nobody's connection is closed. What a
  * client has sent and is kept back arrives even when the client is dead by then.
  */
@@ -27,6 +27,9 @@ const OPENING_BYTES = 4_096
 export class Toxic {
   /** On its way to the server, ms; takes effect with the next bytes. */
   latencyMs = 0
+  /** What the line to the server takes, over all connections; a client that sends more has to wait. */
+  bytesPerSecond = Infinity
+  #lineFreeMs = 0
   readonly #server: Server
   readonly #connections = new Set<Connection>()
   readonly #held: { to: Socket; bytes: Buffer }[] = []
@@ -121,9 +124,22 @@ export class Toxic {
         this.#watch = null
         watch.seen()
       }
-      if (this.latencyMs === 0) this.#pass('to-server', connection, bytes)
-      else setTimeout(() => this.#pass('to-server', connection, bytes), this.latencyMs)
+      const wait = this.latencyMs + this.#lineMs(bytes.length)
+      if (wait === 0) return this.#pass('to-server', connection, bytes)
+      if (this.bytesPerSecond < Infinity) client.pause()
+      setTimeout(() => {
+        this.#pass('to-server', connection, bytes)
+        client.resume()
+      }, wait)
     })
+  }
+
+  /** Until the last of the bytes is through, ms. */
+  #lineMs(bytes: number): number {
+    if (this.bytesPerSecond === Infinity) return 0
+    const now = performance.now()
+    this.#lineFreeMs = Math.max(now, this.#lineFreeMs) + (bytes * 1_000) / this.bytesPerSecond
+    return this.#lineFreeMs - now
   }
 
   #pass(way: Way, connection: Connection, bytes: Buffer): void {

@@ -9,10 +9,13 @@ export interface TaskManagerConfig {
   readonly dataDir: string
   /** Of copies of state kept in `dataDir` for the next attempt; 0: none. */
   readonly copyBytesMax: number
+  /** Of state values that are kept in memory, by all slots together. */
+  readonly stateCacheBytes: number
   readonly logLevel: string
 }
 
 const COPY_BYTES_MAX = 2 * 1024 ** 3
+const STATE_CACHE_BYTES = 512 * 1024 ** 2
 
 /** Throws `CONFIG_INVALID` (invalid) naming the variable. */
 export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
@@ -30,19 +33,25 @@ export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
       `WEIR_SLOTS=${env['WEIR_SLOTS']}: give a whole number from 1 to 256`,
     )
   }
-  const copyBytesMax = Number(env['WEIR_LOCAL_COPY_BYTES'] ?? COPY_BYTES_MAX)
-  if (!Number.isSafeInteger(copyBytesMax) || copyBytesMax < 0) {
-    throw new WeirError(
-      { code: 'CONFIG_INVALID', kind: 'invalid', variable: 'WEIR_LOCAL_COPY_BYTES', got: env['WEIR_LOCAL_COPY_BYTES'] },
-      `WEIR_LOCAL_COPY_BYTES=${env['WEIR_LOCAL_COPY_BYTES']}: give a whole number of bytes, 0 for no copies`,
-    )
-  }
+  const copyBytesMax = bytes(env, 'WEIR_LOCAL_COPY_BYTES', COPY_BYTES_MAX, '0 for no copies')
+  const stateCacheBytes = bytes(env, 'WEIR_STATE_CACHE_BYTES', STATE_CACHE_BYTES, '0 to read every value from the disk')
   return {
     listen: listenSettings(env),
     jobManagers,
     slots,
     dataDir: env['WEIR_DATA_DIR'] ?? '.weir/task-manager',
     copyBytesMax,
+    stateCacheBytes,
     logLevel: env['WEIR_LOG_LEVEL'] ?? 'info',
   }
+}
+
+function bytes(env: NodeJS.ProcessEnv, variable: string, otherwise: number, none: string): number {
+  const got = env[variable]
+  const value = Number(got ?? otherwise)
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  throw new WeirError(
+    { code: 'CONFIG_INVALID', kind: 'invalid', variable, got },
+    `${variable}=${got}: give a whole number of bytes, ${none}`,
+  )
 }

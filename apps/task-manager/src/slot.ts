@@ -2,7 +2,7 @@
  * A slot: one worker thread that runs one slice of one job, from its deploy to its stop, and ends. User code, decoding,
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
-import { atParallelism, schemasIn, type Plan } from '@weir/dataflow'
+import { atParallelism, schemasIn, statesOf, type Plan } from '@weir/dataflow'
 import { ObjectStagedOutput, PatientUpload, openObjectStore, segmentKey } from '@weir/metadata'
 import { keyGroupRange, splitRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
@@ -31,6 +31,8 @@ export interface SlotData {
   readonly stateDir: string
   readonly dataDir: string
   readonly copyBytesMax: number
+  /** Of state values in memory: this slot's part. */
+  readonly stateCacheBytes: number
   readonly freeze: boolean
 }
 
@@ -40,8 +42,6 @@ export interface RestoredFrom {
   readonly source: 'local' | 'store'
 }
 
-/** Clean state values kept in memory per stage. */
-const HOT_ENTRIES_MAX = 200_000
 const CHAIN_LENGTH_MAX = 8
 /** Deltas together as large as their base: a restore reads at most about twice the state. */
 const CHAIN_RATIO_MAX = 1
@@ -86,6 +86,10 @@ async function deploy(command: Extract<SliceCommand, { type: 'deploy' }>): Promi
   tell(id, { type: 'deployed', exchangeAddress: exchange.address })
 }
 
+/** That keep state, at least 1. */
+const statefulStages = ({ job, stages }: Plan): number =>
+  Math.max(1, stages.filter(({ nodes }) => nodes.some((i) => statesOf(job.graph.nodes[i]!).length > 0)).length)
+
 function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
   const { settings } = plan.job
   const { jobId, attempt, subtask } = id
@@ -106,7 +110,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
                 ? splitRange(subtask, settings.parallelism)
                 : keyGroupRange(subtask, settings.parallelism, settings.maxParallelism),
             maxParallelism: settings.maxParallelism,
-            hotEntriesMax: HOT_ENTRIES_MAX,
+            hotBytesMax: Math.floor(data.stateCacheBytes / statefulStages(plan)),
             writer: `${subtask}/${settings.parallelism}`,
             chainLengthMax: CHAIN_LENGTH_MAX,
             chainRatioMax: CHAIN_RATIO_MAX,

@@ -124,7 +124,7 @@ export class TaskManager {
   }
 
   #deploy(key: string, command: SliceCommand): void {
-    const { slots, listen, dataDir, copyBytesMax } = this.#config
+    const { slots, listen, dataDir, copyBytesMax, stateCacheBytes } = this.#config
     const { slice } = command
     const busy = [...this.#slots.values()].filter((s) => !s.stopping).length
     if (busy >= slots) {
@@ -140,6 +140,7 @@ export class TaskManager {
       stateDir: join(this.#stateRoot, String(this.#serial++)),
       dataDir,
       copyBytesMax,
+      stateCacheBytes: Math.floor(stateCacheBytes / slots),
       freeze: process.env['WEIR_FREEZE'] === '1',
     }
     const worker = new Worker(new URL('./slot.js', import.meta.url), { workerData, name: key })

@@ -15,7 +15,8 @@ import {
   type Key,
 } from '@weir/model'
 import fc from 'fast-check'
-import { afterAll, expect, test } from 'vitest'
+import { ClassicLevel } from 'classic-level'
+import { afterAll, expect, test, vi } from 'vitest'
 import { openStateStore, type LevelStateStore, type StateStoreOptions } from './index.ts'
 import { unpack } from './pack.ts'
 import { openSegment } from './segment-reader.ts'
@@ -129,6 +130,46 @@ test('a failed upload loses nothing: the next snapshot holds its changes', async
   await Promise.all([a.close(), b.close()])
 })
 
+test('an epoch does not wait for the disk; where that fails, the epoch stands and the next one is refused', async () => {
+  const objects = new Objects()
+  const a = await open(objects)
+  const s = a.keyed(uid, 'acc')
+  s.put('a', 1)
+  await a.snapshot(cp(1))
+  s.put('b', 2)
+  const full = { length: 0, put: () => {}, write: () => Promise.reject(new Error('the disk is full')) }
+  const batch = vi.spyOn(ClassicLevel.prototype, 'batch').mockReturnValueOnce(full as never)
+  const chain = await a.snapshot(cp(2))
+  s.put('c', 3)
+  await expect(a.snapshot(cp(3))).rejects.toMatchObject({ code: 'STATE_UNWRITABLE', kind: 'restart' })
+  await expect(a.snapshot(cp(4))).rejects.toMatchObject({ code: 'STATE_UNWRITABLE' })
+  batch.mockRestore()
+  expect(['a', 'b', 'c'].map((k) => s.get(k))).toEqual([1, 2, 3])
+  const b = await open(objects)
+  await b.restore(chain)
+  expect(['a', 'b', 'c'].map((k) => b.keyed(uid, 'acc').get(k))).toEqual([1, 2, undefined])
+  await Promise.all([a.close(), b.close()])
+})
+
+test('while all values fit in memory, a key that is not there costs no look at the disk', async () => {
+  const look = vi.spyOn(ClassicLevel.prototype, 'getSync')
+  const a = await open(new Objects(), undefined, 100)
+  const s = a.keyed(uid, 'acc')
+  for (let i = 0; i < 40; i++) s.put(i, i)
+  await a.snapshot(cp(1))
+  await a.folded()
+  expect([s.get(0), s.get(40)]).toEqual([0, undefined])
+  expect(look).not.toHaveBeenCalled()
+  // Evicted since: both are asked for.
+  for (let i = 100; i < 300; i++) s.put(i, i)
+  await a.snapshot(cp(2))
+  await a.folded()
+  expect([s.get(0), s.get(40)]).toEqual([0, undefined])
+  expect(look).toHaveBeenCalledTimes(2)
+  look.mockRestore()
+  await a.close()
+})
+
 test('only the key groups of the slice are restored', async () => {
   const objects = new Objects()
   const a = await open(objects)
@@ -212,7 +253,10 @@ test('a long chain is folded behind the next snapshots, which are not held up an
   release()
   await a.folded()
   const chain = await snapshot(8)
-  expect(kinds(chain)).toEqual(['base -4-folded', ...[5, 6, 7, 8].map((n) => `delta ${n}-written`)])
+  // Of 4, or once more of 7, where the first folding was done in time.
+  const [, folded] = /^base -([47])-folded$/.exec(kinds(chain)[0]!)!
+  const behind = [5, 6, 7, 8].filter((n) => n > Number(folded))
+  expect(kinds(chain).slice(1)).toEqual(behind.map((n) => `delta ${n}-written`))
   const b = await open(objects)
   await b.restore(chain)
   expect(b.keyed(uid, 'acc').get('k3')).toBe(36)

@@ -17,6 +17,7 @@ import { zstdDecompressSync } from 'node:zlib'
 import type { ObjectStore } from '@weir/checkpoint'
 import { ownerOfEntry, type KeyedState, type SegmentRef, type StateStore, type StoredSchema } from '@weir/dataflow'
 import {
+  asWeirError,
   inRange,
   intersection,
   keyGroupOf,
@@ -57,7 +58,7 @@ export interface StateStoreOptions {
   /** Which subtask of how many: versions are counted by it. */
   readonly writer: string
   /** Clean values kept in memory over all states; changed ones and windows are kept besides. */
-  readonly hotEntriesMax: number
+  readonly hotEntriesMax?: number
   /** And their bytes, as they are stored. */
   readonly hotBytesMax?: number
   /** Rows looked at for stale ones behind each snapshot; a folding looks at all. */
@@ -89,6 +90,9 @@ export interface StateStoreDeps {
 type Db = ClassicLevel<string, Uint8Array>
 /** Rows written to, or read from, LevelDB in one call; between two the slot does other work. */
 const ROWS_AT_ONCE = 1_000
+/** Of a snapshot's rows, ms at a stretch. */
+const SLICE_MS = 4
+const ROWS_PER_LOOK = 100
 /** LevelDB's memory before it writes a table. Its content is scratch and compressed in the segments. */
 const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 /** Segments of a chain opened before their turn. */
@@ -124,6 +128,8 @@ export class LevelStateStore implements StateStore {
   readonly #migrations: Migrations
   /** An upload failed, or values were migrated: LevelDB is ahead of the chain, so the next segment is a base. */
   #baseNeeded = false
+  /** LevelDB lacks changes that a layer in memory has: nothing is stored from it any more. */
+  #broken: { readonly error: unknown } | null = null
   #turn: Promise<unknown> = Promise.resolve()
   /** Restored, and not in LevelDB yet. */
   #pending: PendingGroups | null = null
@@ -139,7 +145,7 @@ export class LevelStateStore implements StateStore {
   constructor(options: StateStoreOptions, deps: StateStoreDeps & { db: Db }) {
     this.#options = options
     this.#deps = deps
-    const { hotEntriesMax: entriesMax, hotBytesMax: bytesMax = HOT_BYTES_MAX_DEFAULT } = options
+    const { hotEntriesMax: entriesMax = Infinity, hotBytesMax: bytesMax = HOT_BYTES_MAX_DEFAULT } = options
     this.#budget = new HotBudget({ entriesMax, bytesMax }, () => {
       for (const table of this.#byNumber) table.rotate()
     })
@@ -274,7 +280,9 @@ export class LevelStateStore implements StateStore {
       const id = stateId(uid, name, split)
       const schema = index.schemas?.[i] ?? null
       this.#migrations.found(id, schema && { name: schema[0], version: schema[1] }, ref.key)
-      return this.#table(id)
+      const table = this.#table(id)
+      table.incomplete()
+      return table
     })
     if (this.#pending !== null) return this.#keepPending(this.#pending, segment, tables)
     const { db } = this.#deps
@@ -337,6 +345,7 @@ export class LevelStateStore implements StateStore {
       const id = stateId(operatorUid, name, split)
       this.#migrations.found(id, null, ref.key)
       const table = this.#table(id)
+      table.incomplete()
       const at = dbKey(group, table.number, namespace, key)
       if (namespace !== 0) table.restored(key, namespace, value)
       if (value === undefined) batch.del(at)
@@ -357,15 +366,16 @@ export class LevelStateStore implements StateStore {
 
   snapshot(checkpoint: CheckpointId): Promise<readonly SegmentRef[]> {
     // The synchronous part: as many pointer swaps as there are states, whatever their size.
-    const layers: [Table<unknown>, Layer][] = []
+    const layers: ChangedLayer[] = []
     for (const table of this.#tables.values()) {
       if (table.dirty.size === 0) continue
       layers.push([table, table.dirty])
       table.frozen.push(table.dirty)
       table.dirty = new Map()
     }
-    const stored = this.#turn.then(() => this.#store(checkpoint, layers))
-    this.#turn = stored.then(() => this.#lookForStale()).catch(() => {})
+    const packed = this.#turn.then(() => this.#packed(layers))
+    const stored = packed.then((rows) => this.#store(checkpoint, layers, rows))
+    this.#turn = this.#follow(checkpoint, layers, packed, stored).catch(() => {}) // thrown to the next snapshot
     return stored
   }
 
@@ -374,8 +384,9 @@ export class LevelStateStore implements StateStore {
     return new Set(dirty.map(({ id }) => stateNames(id)[0] as OperatorUid))
   }
 
-  /** Resolves when nothing is being folded any more. */
+  /** Resolves when the last snapshot has left nothing to do: LevelDB has its rows, nothing is being folded any more. */
   async folded(): Promise<void> {
+    await this.#turn
     await this.#folding
   }
 
@@ -387,14 +398,58 @@ export class LevelStateStore implements StateStore {
     await this.#deps.db.close()
   }
 
-  async #store(checkpoint: CheckpointId, layers: readonly [Table<unknown>, Layer][]): Promise<readonly SegmentRef[]> {
+  /** Behind a snapshot, whatever became of it: LevelDB takes the rows, the chain is folded when it is long. */
+  async #follow(
+    checkpoint: CheckpointId,
+    layers: readonly ChangedLayer[],
+    packed: Promise<ChangedRows>,
+    stored: Promise<unknown>,
+  ): Promise<void> {
+    const there = await stored.then(
+      () => true,
+      () => false,
+    )
+    if (this.#closing) return
+    await this.#flush(layers, await packed)
+    if (there) this.#foldWhenDue(checkpoint)
+    await this.#lookForStale()
+  }
+
+  /** The layers as they are stored. */
+  async #packed(layers: readonly ChangedLayer[]): Promise<ChangedRows> {
+    if (this.#broken !== null) throw this.#broken.error
+    const groups = new Map<number, ChangedRow[]>()
+    const pace = new Pace()
+    for (const [table, layer] of layers) {
+      for (const [namespace, keys] of layer) {
+        for (const [key, change] of keys) {
+          const group = this.#groupOf(table, key)
+          const value = valueOf(change)
+          const row = { table, namespace, key, packed: value === undefined ? null : this.#pack(value), change }
+          const rows = groups.get(group)
+          if (rows === undefined) groups.set(group, [row])
+          else rows.push(row)
+          if (pace.due()) await yieldTurn()
+        }
+      }
+    }
+    return new Map([...groups].sort(([a], [b]) => a - b))
+  }
+
+  /** A delta is stored from memory, before LevelDB has its rows: an epoch does not wait for the disk. */
+  async #store(
+    checkpoint: CheckpointId,
+    layers: readonly ChangedLayer[],
+    rows: ChangedRows,
+  ): Promise<readonly SegmentRef[]> {
     if (layers.length === 0 && !this.#baseNeeded) return this.#chain
     const base = this.#baseNeeded || this.#chain.length === 0
     this.#baseNeeded = true // until the segment is there
-    const rows = await this.#flush(layers, !base)
-    if (base) await this.#settled
-    if (base && this.#pending !== null) throw new Error('the store closes')
-    if (!base) await this.#room()
+    if (base) {
+      await this.#flush(layers, rows)
+      await this.#settled
+      if (this.#pending !== null) throw new Error('the store closes')
+    } else await this.#room()
     const uids = new Set(layers.map(([table]) => stateNames(table.id)[0]))
     const { writer } = this.#options
     const from = new Map(this.#versions.of(writer))
@@ -406,41 +461,45 @@ export class LevelStateStore implements StateStore {
     this.#baseNeeded = false
     this.#chain = base ? [ref] : [...this.#chain, ref]
     await this.#deps.copies?.retain(this.#chain)
-    this.#foldWhenDue(checkpoint)
     return this.#chain
   }
 
-  /** Writes the layers to LevelDB. Answers their rows by key group; none for a base, which is read from there. */
-  async #flush(layers: readonly [Table<unknown>, Layer][], answer: boolean): Promise<Map<number, DeltaRow[]>> {
-    const groups = new Map<number, DeltaRow[]>()
-    const { db } = this.#deps
-    let batch = db.batch()
-    for (const [table, layer] of layers) {
-      for (const [namespace, keys] of layer) {
-        for (const [key, change] of keys) {
-          const group = this.#groupOf(table, key)
-          if (this.#pending?.has(group)) await this.#settleGroup(group) // else it would overwrite what is newer
-          const value = valueOf(change)
-          const packed = value === undefined ? null : pack(value)
+  /** Writes the rows of the layers to LevelDB, once. */
+  async #flush(layers: readonly ChangedLayer[], groups: ChangedRows): Promise<void> {
+    if (layers.every(([table, layer]) => !table.frozen.includes(layer))) return
+    try {
+      const { db } = this.#deps
+      let batch = db.batch()
+      for (const [group, rows] of groups) {
+        if (this.#pending?.has(group)) await this.#settleGroup(group) // else it would overwrite what is newer
+        for (const { table, namespace, key, packed, change } of rows) {
           const at = dbKey(group, table.number, namespace, key)
           if (packed === null) batch.del(at)
           else batch.put(at, packed)
-          if (namespace === 0) table.settle(key, value, packed?.length ?? 0)
-          if (answer) {
-            const row: DeltaRow = { id: table.id, namespace, key, packed, change }
-            const rows = groups.get(group)
-            if (rows === undefined) groups.set(group, [row])
-            else rows.push(row)
-          }
+          if (namespace === 0) table.settle(key, valueOf(change), packed?.length ?? 0)
           if (batch.length < ROWS_AT_ONCE) continue
           await batch.write()
           batch = db.batch()
         }
       }
+      await batch.write()
+    } catch (error) {
+      throw this.#failed(asWeirError(error, 'STATE_UNWRITABLE', 'restart'))
     }
-    await batch.write()
     for (const [table, layer] of layers) table.flushed(layer)
-    return groups
+  }
+
+  #pack(value: unknown): Uint8Array {
+    try {
+      return pack(value)
+    } catch (error) {
+      throw this.#failed(error)
+    }
+  }
+
+  #failed(error: unknown): unknown {
+    this.#broken ??= { error }
+    return error
   }
 
   async #write(
@@ -593,8 +652,9 @@ function mayPend(segments: readonly SegmentRef[], entriesMin: number): boolean {
   return segments.every(({ index }) => index !== undefined)
 }
 
-interface DeltaRow {
-  readonly id: string
+/** What has become of a key. */
+interface ChangedRow {
+  readonly table: Table<unknown>
   readonly namespace: number
   readonly key: Key
   /** Null: deleted. */
@@ -602,16 +662,33 @@ interface DeltaRow {
   readonly change: unknown
 }
 
-async function delta(writer: SegmentWriter, groups: ReadonlyMap<number, readonly DeltaRow[]>): Promise<void> {
-  let unyielded = 0
-  for (const [group, rows] of [...groups].sort(([a], [b]) => a - b)) {
-    for (const { id, namespace, key, packed, change } of rows) {
+async function delta(writer: SegmentWriter, groups: ChangedRows): Promise<void> {
+  const pace = new Pace()
+  for (const [group, rows] of groups) {
+    for (const { table, namespace, key, packed, change } of rows) {
       const [op, value] =
         packed === null ? DELETION : change instanceof Changed ? difference(change, packed) : ([VALUE, packed] as const)
       if (op === null) continue // it is what it was
-      if (writer.add(group, id, namespace, key, op, value)) await writer.flush()
-      if (++unyielded % ROWS_AT_ONCE === 0) await yieldTurn()
+      if (writer.add(group, table.id, namespace, key, op, value)) await writer.flush()
+      if (pace.due()) await yieldTurn()
     }
+  }
+}
+
+/** By key group, in their order. */
+type ChangedRows = ReadonlyMap<number, readonly ChangedRow[]>
+type ChangedLayer = readonly [Table<unknown>, Layer]
+
+/** Rows are looked at in slices of time: between two the slot does other work. */
+class Pace {
+  #rows = 0
+  #until = performance.now() + SLICE_MS
+
+  /** After each row: is the slice over? */
+  due(): boolean {
+    if (++this.#rows % ROWS_PER_LOOK !== 0 || performance.now() < this.#until) return false
+    this.#until = performance.now() + SLICE_MS
+    return true
   }
 }
 

@@ -47,6 +47,8 @@ export class Table<V> implements KeyedState<V> {
   /** Two generations. (Taking the oldest key out of one Map costs a walk over all deleted ones before it.) */
   #hot = new Map<Key, V>()
   #cooling = new Map<Key, V>()
+  /** Every value there is, is in memory: a key that is not here is nowhere. */
+  #complete = true
   #staleBefore = Number.NEGATIVE_INFINITY
   /** Keys of stale values that were met and not asked for yet. */
   #found: Key[] = []
@@ -76,7 +78,7 @@ export class Table<V> implements KeyedState<V> {
     if (changed !== undefined) return valueOf(changed) as V | undefined
     const before = this.#inMemory(key)
     if (before !== undefined) return before === DELETED ? undefined : (before as V)
-    const stored = this.#read(key)
+    const stored = this.#complete ? undefined : this.#read(key)
     if (stored === undefined) return undefined
     const value = this.#frozen(unpack(stored) as V)
     this.#keep(key, value, stored.length)
@@ -144,8 +146,14 @@ export class Table<V> implements KeyedState<V> {
     else this.#keep(key, value as V, bytes)
   }
 
+  /** The database has values that are not in memory. */
+  incomplete(): void {
+    this.#complete = false
+  }
+
   /** The older generation goes, the newer one becomes it. */
   rotate(): void {
+    if (this.#cooling.size > 0) this.#complete = false
     this.#cooling = this.#hot
     this.#hot = new Map()
   }
