@@ -168,10 +168,13 @@ export class Fleet {
     return rows.map(([, key, value]) => [key, JSON.parse(value)])
   }
 
-  /** Follows a topic with `read_committed`; `next` is when (performance.now) a record came after the given time. */
-  follow(topic: string): { next(after: number): Promise<number> } {
+  /** Follows a topic; `next` is when (performance.now) a record came after the given time. */
+  follow(
+    topic: string,
+    isolation: 'read_committed' | 'read_uncommitted' = 'read_committed',
+  ): { next(after: number): Promise<number> } {
     const args = ['-b', this.servers.kafka, '-C', '-t', topic, '-q', '-u', '-o', 'beginning']
-    const child = spawn('kcat', [...args, '-X', 'isolation.level=read_committed', '-f', '%p\n'])
+    const child = spawn('kcat', [...args, '-X', `isolation.level=${isolation}`, '-f', '%p\n'])
     this.#readers.push(child)
     const arrivals: number[] = []
     const lines = createInterface({ input: child.stdout }).on('line', () => arrivals.push(performance.now()))
@@ -208,6 +211,8 @@ export class Fleet {
       publishedEpoch: 0,
       finalEpoch: 0,
       restarts: 0,
+      regionRestarts: 0,
+      recovering: [],
       healedTransactions: 0,
       alerts: [],
       sourceGaps: [],
@@ -307,6 +312,8 @@ export interface JobAnswer {
   readonly publishedEpoch: number
   readonly finalEpoch: number
   readonly restarts: number
+  readonly regionRestarts: number
+  readonly recovering: readonly number[]
   readonly healedTransactions: number
   readonly alerts: readonly { readonly code: string; readonly message: string }[]
   readonly sourceGaps: readonly {
@@ -322,7 +329,12 @@ export interface JobAnswer {
     readonly facts: Readonly<Record<string, unknown>>
   } | null
   readonly sinks: readonly { readonly sink: string; readonly subtask: number; readonly state: string }[]
-  readonly slices: readonly { readonly taskManagerId: string }[]
+  readonly slices: readonly {
+    readonly subtask: number
+    readonly attempt: number
+    readonly taskManagerId: string
+    readonly recordsIn: number
+  }[]
 }
 
 export interface TransactionAnswer {

@@ -137,6 +137,7 @@ export const specFor = ({ sinks }: Bounds): JobSpec => ({
         toleratedAborts: TOLERATED_ABORTS,
       },
       restart: { attempts: Number.MAX_SAFE_INTEGER, delayMs: 0 },
+      failover: 'full',
     },
     nodes: [],
     edges: [],

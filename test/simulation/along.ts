@@ -2,7 +2,7 @@
  * Judges that look on while it happens: what they see is gone, or made good, when the job has ended.
  *
  *   Order   the transactions of a sink subtask are committed one by one in the order of their sequences (PROTOCOL A10)
- *   Final   an epoch is published when all output of the one below it is committed (A15)
+ *   Final   an epoch is published when all output of the one below it is committed, and called final when its own is (A15)
  *   Staged  published output that is not committed yet is there to be healed from (A16, A22)
  */
 import type { Head, Manifest, ManifestRef } from '@weir/checkpoint'
@@ -22,6 +22,7 @@ export class Onlooker {
   readonly #published = new Map<string, readonly Due[]>()
   /** By group: the highest sequence that is committed. */
   readonly #committed = new Map<string, number>()
+  readonly #ofEpoch = new Map<number, readonly Due[]>()
 
   constructor(fleet: Fleet) {
     this.#fleet = fleet
@@ -33,6 +34,7 @@ export class Onlooker {
       if (manifest !== null) this.#publish(manifest)
     }
     fleet.s3.onDelete = (key) => this.#delete(key)
+    fleet.onFinal = (epoch) => this.#final(epoch)
   }
 
   commit({ transactionalId, pid, epoch, marks }: TransactionRecord): void {
@@ -52,6 +54,7 @@ export class Onlooker {
     const manifest = JSON.parse(Buffer.from(object.bytes).toString('utf8')) as Manifest
     const due = dueOf(manifest)
     this.#published.set(ref.digest, due)
+    this.#ofEpoch.set(ref.epoch, due)
     const below = manifest.parentDigest === null ? [] : (this.#published.get(manifest.parentDigest) ?? [])
     for (const { group, sequence } of below.filter((d) => this.#isOpen(d)))
       this.#found('Final', `epoch ${ref.epoch} is published and ${group} ${sequence} of the one below is not committed`)
@@ -59,6 +62,11 @@ export class Onlooker {
       for (const key of staged)
         if (this.#fleet.s3.get(key) === null)
           this.#found('Staged', `${group} ${sequence} is published without its staged output ${key}`)
+  }
+
+  #final(epoch: number): void {
+    for (const { group, sequence } of (this.#ofEpoch.get(epoch) ?? []).filter((d) => this.#isOpen(d)))
+      this.#found('Final', `epoch ${epoch} is called final and ${group} ${sequence} of it is not committed`)
   }
 
   #delete(key: string): void {

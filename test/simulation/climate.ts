@@ -4,14 +4,18 @@
  * steps of one sort: dice that are fair to all kinds hardly ever throw the same three times.
  */
 import { defaultSettings, type JobSettings } from '@weir/dataflow'
-import { PARALLELISM } from './job.ts'
+import { PARALLELISM, type Shape } from './job.ts'
 import type { Weather } from './network.ts'
 import { Chance } from './world.ts'
 
 export type FaultKind = 'crash' | 'freeze' | 'partition' | 'outage' | 'jump' | 'expire' | 'depose' | 'restore'
 
+/** Seeds from here on run a job of several pipeline regions; every fourth is otherwise like the seed so many below. */
+export const REGIONS_FROM = 1_000_000
+
 export interface Climate {
-  readonly name: 'mixed' | 'registers' | 'transactions' | 'barriers'
+  readonly shape: Shape
+  readonly name: 'mixed' | 'registers' | 'transactions' | 'barriers' | 'regions'
   readonly settings: JobSettings
   readonly records: number
   readonly recordsPerSecond: number
@@ -36,6 +40,49 @@ export interface Climate {
 }
 
 export function climateOf(seed: number): Climate {
+  if (seed < REGIONS_FROM) return climateOfExchange(seed)
+  const climate = climateOfExchange(seed - REGIONS_FROM)
+  const c = new Chance(seed, 6)
+  const parallelism = c.pick([2, 3, 4])
+  // Half of a short budget is the deadline of a failover: some are in time, some are not.
+  const recoveryBudgetMs = c.pick([3_000, 8_000])
+  const transactionTimeoutMs = climate.settings.transactionTimeoutMs + recoveryBudgetMs - 3_000
+  const settings = { ...climate.settings, parallelism, recoveryBudgetMs, transactionTimeoutMs }
+  if (seed % 4 === 0) return { ...climate, shape: 'regions', settings }
+  const intervalMs = c.pick([100, 200, 400])
+  const checkpoint = { ...settings.checkpoint, intervalMs: Math.min(intervalMs, settings.checkpoint.intervalMs) }
+  // The other half of them: a publish is late, or its answer lost, and slices fail meanwhile.
+  const isAtPublish = c.is(0.5)
+  // Task-managers fail one by one, with time to come back: around the steps of an epoch and of a recovery.
+  return {
+    ...climate,
+    name: 'regions',
+    shape: 'regions',
+    settings: { ...settings, checkpoint },
+    everyMs: isAtPublish ? 20_000 : c.pick([1_000, 2_000, 4_000]),
+    weights: {
+      crash: c.pick([1, 3]),
+      freeze: c.pick([0, 1, 2]),
+      partition: c.pick([0, 1]),
+      outage: c.pick([0, 0, 1]),
+      expire: c.pick([0, 1]),
+      depose: c.pick([0, 0, 0.3]),
+      restore: 0,
+      jump: 0.001,
+    },
+    victims: c.pick([['worker'], ['worker'], ['worker', 'worker', 'worker', 'leader']]),
+    outages: ['s3', 'etcd', 'kafka'],
+    lieInWait: isAtPublish ? c.pick([0.05, 0.1, 0.2]) : c.pick([0, 0.01, 0.03]),
+    storm: isAtPublish
+      ? {
+          host: c.pick(['s3', 's3', 'etcd']),
+          weather: { ...climate.weather, slow: 0.1, slowMs: [50, 2_500], lost: 0.1 },
+        }
+      : null,
+  }
+}
+
+function climateOfExchange(seed: number): Climate {
   const c = new Chance(seed, 3)
   const name = (['mixed', 'registers', 'transactions', 'barriers'] as const)[seed % 4]!
   const weather: Weather = {
@@ -56,7 +103,15 @@ export function climateOf(seed: number): Climate {
   const untilMs = c.between(5_000, 20_000)
   const recordsPerSecond = c.pick([10, 15, 25])
   const records = Math.max(40, Math.round((untilMs / 1_000) * recordsPerSecond * c.between(0.4, 1)))
-  const common = { name, untilMs, recordsPerSecond, records, weather, firstProducerEpoch: 0 }
+  const common = {
+    shape: 'exchange' as const,
+    name,
+    untilMs,
+    recordsPerSecond,
+    records,
+    weather,
+    firstProducerEpoch: 0,
+  }
   switch (name) {
     case 'mixed':
       return {

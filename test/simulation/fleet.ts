@@ -28,6 +28,9 @@ export class Fleet {
   readonly jobManagerHosts: string[]
   /** Healing transactions that were committed. */
   healed = 0
+  regionRestarts = 0
+  /** Hears of every epoch that a leader calls final. */
+  onFinal: (epoch: number) => void = () => {}
   readonly #attemptOf = new Map<string, number>()
   #serial = 0
   #recordText = ''

@@ -85,8 +85,11 @@ export class JobManagerProcess {
         random: this.#jitter,
         log: { debug: () => {}, info: () => {}, warn: () => {} } as never,
         metrics: {
-          observe: (channel: string, message: unknown) =>
-            world.trace(`${process.name} g${leadership.generation} ${channel} ${JSON.stringify(message)}`),
+          observe: (channel: string, message: Readonly<Record<string, unknown>>) => {
+            if (channel === 'weir:job:region-restarted') this.#fleet.regionRestarts++
+            if (channel === 'weir:checkpoint:final') this.#fleet.onFinal(Number(message['epoch']))
+            world.trace(`${process.name} g${leadership.generation} ${channel} ${JSON.stringify(message)}`)
+          },
         },
         stores: {
           jobs: new EtcdJobStore(scope),

@@ -1,4 +1,4 @@
-/** The job every simulation runs, and what its output must be: numbered records, keyed sums, two subtasks. */
+/** The job a simulation runs, and what its output must be: numbered records, keyed sums. */
 import { createHash } from 'node:crypto'
 import { planJob, type JobDefinition, type JobSettings, type Plan } from '@weir/dataflow'
 import { operatorUid } from '@weir/model'
@@ -7,6 +7,12 @@ export const IN = 'in'
 export const OUT = 'out'
 export const PARALLELISM = 2
 export const KEYS = 5
+
+/**
+ * `exchange`: a keyBy between source and sum, so the slices are one pipeline region. `regions`: the topic is partitioned by key
+ * already, and each slice is a region of its own.
+ */
+export type Shape = 'exchange' | 'regions'
 
 export interface Numbered {
   readonly id: number
@@ -20,7 +26,10 @@ export interface Sum {
   readonly id: number
 }
 
-export const recordAt = (id: number): Numbered => ({ id, key: `k${(id * 7) % KEYS}` })
+const keyOf = (id: number): number => (id * 7) % KEYS
+export const recordAt = (id: number): Numbered => ({ id, key: `k${keyOf(id)}` })
+export const partitionOf = (id: number, shape: Shape, parallelism: number): number =>
+  (shape === 'regions' ? keyOf(id) : id) % parallelism
 
 const text = (buffer: Buffer, start: number, end: number): unknown => JSON.parse(buffer.toString('utf8', start, end))
 
@@ -29,6 +38,7 @@ export function jobOf(
   settings: JobSettings,
   recordsPerSecond: number,
   onLost: 'heal' | 'fail' = 'heal',
+  shape: Shape = 'exchange',
 ): { plan: Plan; graphHash: string } {
   const job: JobDefinition = {
     kind: 'weir.job',
@@ -46,7 +56,11 @@ export function jobOf(
           outOfOrderMs: 0,
           recordsPerSecond,
         },
-        { kind: 'keyBy', uid: operatorUid('by-key'), key: (v) => (v as Numbered).key },
+        {
+          kind: shape === 'regions' ? 'keyedBySource' : 'keyBy',
+          uid: operatorUid('by-key'),
+          key: (v) => (v as Numbered).key,
+        },
         {
           kind: 'reduce',
           uid: operatorUid('sum'),

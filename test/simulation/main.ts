@@ -46,7 +46,7 @@ async function mutations(seeds: number, only: readonly string[] | null): Promise
   for (const name of names) {
     const mutants = allRules[name]
     const { hole, rule } = mutants[0]!
-    const { seed, violation } = await hunt(mutants, seeds)
+    const { seed, violation } = await hunt(name, seeds)
     if (seed === null) missed++
     const found = seed === null ? `NOT FOUND within ${seeds} seeds` : `seed ${seed}: ${violation!.slice(0, 140)}`
     console.log(`${hole.padEnd(4)} ${name} (${rule}): ${found}`)
@@ -56,8 +56,16 @@ async function mutations(seeds: number, only: readonly string[] | null): Promise
 }
 
 function add(totals: Record<string, number>, result: SimulationResult): void {
-  const { events, simulatedMs, epochs, restarts, healed } = result
-  for (const [name, n] of Object.entries({ events, simulatedMs, epochs, restarts, healed, ...result.faults }))
+  const { events, simulatedMs, epochs, restarts, regionRestarts, healed } = result
+  for (const [name, n] of Object.entries({
+    events,
+    simulatedMs,
+    epochs,
+    restarts,
+    regionRestarts,
+    healed,
+    ...result.faults,
+  }))
     totals[name] = (totals[name] ?? 0) + n
 }
 

@@ -219,5 +219,33 @@ export const fleetRules = {
   }),
 } as const
 
-export const allRules = { ...rules, ...fleetRules }
+const failover = 'libs/job/src/failover.ts'
+const coordinator = 'libs/checkpoint/src/coordinator.ts'
+
+/** Of jobs with several pipeline regions: hunted where those are (`REGIONS_FROM`). */
+export const regionRules = {
+  regionSettlesFirst: rule('A4', 'a region chooses what it restores when no publish waits for its answer', {
+    file: failover,
+    find: "  if (state.coordinator.phase === 'publishing') return step // sent: wait (A3, A4)\n",
+    replace: '',
+  }),
+  droppedWithThem: rule('A4', 'an epoch that was not sent is dropped when slices leave', {
+    file: coordinator,
+    find: "if (state.phase !== 'collecting' && state.phase !== 'storing') return still({ ...state, away })",
+    replace: 'if (state) return still({ ...state, away })',
+  }),
+  provenTogether: rule('A15', 'an epoch is final when the recovery of who is away has proven its part', {
+    file: coordinator,
+    find: 'missing: SubtaskMap.from([...upTo.keys()].map((subtask) => [subtask, true])),',
+    replace:
+      'missing: SubtaskMap.from([...upTo.keys()].filter((s) => !state.away.has(s)).map((subtask) => [subtask, true])),',
+  }),
+  othersCommit: rule('A2', 'who works on commits its part of an epoch that others are away from', {
+    file: coordinator,
+    find: 'const here = new Map([...upTo].filter(([subtask]) => !state.away.has(subtask)))',
+    replace: 'const here = new Map([...upTo].filter(() => state.away.size === 0))',
+  }),
+} as const
+
+export const allRules = { ...rules, ...fleetRules, ...regionRules }
 export type AnyRule = keyof typeof allRules

@@ -7,7 +7,7 @@ import { climateOf } from './climate.ts'
 import { RESTORED } from './etcd.ts'
 import { Faults } from './faults.ts'
 import { Fleet } from './fleet.ts'
-import { IN, OUT, PARALLELISM, jobOf, recordAt, type Sum } from './job.ts'
+import { IN, OUT, jobOf, partitionOf, recordAt, type Sum } from './job.ts'
 import { LATE_FENCE, sizeOf, type TransactionRecord } from './kafka.ts'
 import { World } from './world.ts'
 
@@ -21,6 +21,8 @@ export interface SimulationResult {
   readonly simulatedMs: number
   readonly epochs: number
   readonly restarts: number
+  /** Restarts of some slices while the others went on. */
+  readonly regionRestarts: number
   readonly healed: number
   readonly climate: string
   readonly faults: Readonly<Record<string, number>>
@@ -38,19 +40,22 @@ const AFTERMATH_MS = 10_000
 export async function simulate(seed: number, options: { trace?: boolean } = {}): Promise<SimulationResult> {
   const world = new World(seed, options.trace ?? false)
   const climate = climateOf(seed)
+  const { shape, ...weather } = climate
   const { records } = climate
-  world.trace(JSON.stringify(climate))
-  const { plan, graphHash } = jobOf(climate.settings, climate.recordsPerSecond)
+  const { parallelism } = climate.settings
+  world.trace(JSON.stringify(weather))
+  const { plan, graphHash } = jobOf(climate.settings, climate.recordsPerSecond, 'heal', shape)
   const fleet = new Fleet(world, plan, graphHash, { managers: 2, workers: 3 })
   const faults = new Faults(fleet, climate)
   const { kafka } = fleet
   kafka.firstEpoch = climate.firstProducerEpoch
-  kafka.createTopic(IN, PARALLELISM)
+  kafka.createTopic(IN, parallelism)
   kafka.createTopic(OUT, 3)
   for (let id = 0; id < records; id++) {
     const { key } = recordAt(id)
     const value = Buffer.from(JSON.stringify(recordAt(id)))
-    kafka.feed(IN, id % PARALLELISM, [{ key: Buffer.from(key), value, timestamp: 1_750_000_000_000 + id }])
+    const partition = partitionOf(id, shape, parallelism)
+    kafka.feed(IN, partition, [{ key: Buffer.from(key), value, timestamp: 1_750_000_000_000 + id }])
   }
   const onlooker = new Onlooker(fleet)
   kafka.onCommit = (transaction) => {
@@ -78,6 +83,7 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
     simulatedMs: Math.round(world.now),
     epochs: published.length,
     restarts: new Set(published.map((p) => attemptOf(p.value))).size,
+    regionRestarts: fleet.regionRestarts,
     healed: fleet.healed,
     climate: climate.name,
     faults: Object.fromEntries([...faults.counts].sort()),

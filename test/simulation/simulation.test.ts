@@ -1,27 +1,43 @@
 /** The whole fleet under faults, seed by seed; `npm run sim -- --seeds 2000` goes further. */
 import { expect, test } from 'vitest'
+import { REGIONS_FROM } from './climate.ts'
 import { replay, simulate } from './simulate.ts'
 
 const SEEDS = 300
 const AT_ONCE = 50
+const blocks = (from: number): number[] => Array.from({ length: SEEDS / AT_ONCE }, (_, i) => from + 1 + i * AT_ONCE)
 
-test.each(Array.from({ length: SEEDS / AT_ONCE }, (_, i) => 1 + i * AT_ONCE))(
+async function nothingBroken(from: number): Promise<{ epochs: number; restarts: number; regionRestarts: number }> {
+  const seen = { epochs: 0, restarts: 0, regionRestarts: 0, faults: 0 }
+  const violations: string[] = []
+  for (let seed = from; seed < from + AT_ONCE; seed++) {
+    const result = await simulate(seed)
+    violations.push(...result.violations.map((text) => `${text} (${replay(seed)})`))
+    seen.epochs += result.epochs
+    seen.restarts += result.restarts
+    seen.regionRestarts += result.regionRestarts
+    seen.faults += Object.values(result.faults).reduce((sum, n) => sum + n, 0)
+  }
+  expect(violations).toEqual([])
+  // A simulation in which nothing happens finds nothing.
+  expect(seen.epochs).toBeGreaterThan(5 * AT_ONCE)
+  expect(seen.restarts).toBeGreaterThan(AT_ONCE / 2)
+  expect(seen.faults).toBeGreaterThan(5 * AT_ONCE)
+  return seen
+}
+
+test.each(blocks(0))(
   `seeds from %i, ${AT_ONCE} of them: nothing lost, doubled or swapped, nobody stuck, every job ends`,
   async (from) => {
-    const seen = { epochs: 0, restarts: 0, faults: 0 }
-    const violations: string[] = []
-    for (let seed = from; seed < from + AT_ONCE; seed++) {
-      const result = await simulate(seed)
-      violations.push(...result.violations.map((text) => `${text} (${replay(seed)})`))
-      seen.epochs += result.epochs
-      seen.restarts += result.restarts
-      seen.faults += Object.values(result.faults).reduce((sum, n) => sum + n, 0)
-    }
-    expect(violations).toEqual([])
-    // A simulation in which nothing happens finds nothing.
-    expect(seen.epochs).toBeGreaterThan(5 * AT_ONCE)
-    expect(seen.restarts).toBeGreaterThan(AT_ONCE / 2)
-    expect(seen.faults).toBeGreaterThan(5 * AT_ONCE)
+    expect((await nothingBroken(from)).regionRestarts).toBe(0)
+  },
+  60_000,
+)
+
+test.each(blocks(REGIONS_FROM))(
+  `seeds from %i, ${AT_ONCE} of them: nor while some slices restart and the others go on`,
+  async (from) => {
+    expect((await nothingBroken(from)).regionRestarts).toBeGreaterThan(AT_ONCE / 10)
   },
   60_000,
 )

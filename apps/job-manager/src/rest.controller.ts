@@ -59,7 +59,10 @@ export class JobDto {
   readonly rescalingTo!: number | null
   @ApiProperty({ description: 'Highest published epoch; 0 = none' }) readonly publishedEpoch!: number
   @ApiProperty({ description: 'Highest epoch whose output is committed' }) readonly finalEpoch!: number
-  @ApiProperty() readonly restarts!: number
+  @ApiProperty({ description: 'Of all slices' }) readonly restarts!: number
+  @ApiProperty({ description: 'Of some slices, while the others went on' }) readonly regionRestarts!: number
+  @ApiProperty({ type: Number, isArray: true, description: 'Slices that are away while the others run' })
+  readonly recovering!: readonly number[]
   @ApiProperty({
     type: Object,
     description:

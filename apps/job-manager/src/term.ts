@@ -19,15 +19,7 @@ import {
   type SinkOutcome,
   type UsedNumbers,
 } from '@weir/job'
-import {
-  WeirError,
-  asWeirError,
-  sameAttempt,
-  type Clock,
-  type JobId,
-  type Random,
-  type TaskManagerId,
-} from '@weir/model'
+import { WeirError, asWeirError, type Clock, type JobId, type Random, type TaskManagerId } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
 import { LEASE_SECONDS_MAX } from './config.ts'
@@ -371,9 +363,8 @@ export class Term {
   alive(id: TaskManagerId, slices: readonly SliceId[]): void {
     for (const slice of slices) {
       if (slice.attempt.generation > this.generation) continue // a later leader's: not ours to judge
-      const attempt = this.#masters.get(slice.jobId)?.attempt
-      const current = attempt !== undefined && sameAttempt(attempt, slice.attempt)
-      if (!current) this.#deps.fleet.send(id, { type: 'stop', slice, mode: 'leave' })
+      if (!this.#masters.get(slice.jobId)?.isCurrent(slice))
+        this.#deps.fleet.send(id, { type: 'stop', slice, mode: 'leave' })
     }
   }
 
@@ -500,6 +491,8 @@ function viewOf(record: JobRecord): JobView {
     publishedEpoch: 0,
     finalEpoch: 0,
     restarts: 0,
+    regionRestarts: 0,
+    recovering: [],
     restart: { strategy: strategyOf(plan.settings.restart), failures: 0, nextAt: null },
     degraded: false,
     circuit: { state: 'closed', failures: 0, until: null },

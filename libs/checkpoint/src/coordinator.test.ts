@@ -211,6 +211,25 @@ test('the job is drained only by an epoch that began after the input had ended',
   expect(run([tick(1_501), ack(2, 0), ack(2, 1), stored(2), published(2)], first.state).types.at(-1)).toBe('drained')
 })
 
+const left: CoordinatorEvent = { type: 'left', subtasks: [subtask(1)], now: 1_100 }
+const returned: CoordinatorEvent = { type: 'returned', now: 1_700, wallClock: 1_700 }
+
+test('A4: slices that leave drop the epoch that was not sent; its number is not used again, and no trigger is without them', () => {
+  const { types, state } = run([started, tick(1_000), ack(1, 0, [1]), left, tick(9_000), ack(1, 1), stored(1)])
+  expect(types).toEqual(['trigger', 'give-up'])
+  expect(state).toMatchObject({ phase: 'idle', abortsInARow: 1, breaker: { failures: 0 } })
+  expect(run([returned, tick(9_001)], state).effects).toMatchObject([{ type: 'trigger', checkpoint: { epoch: 2 } }])
+})
+
+test('A4, A15: of an epoch that was sent who is there commits; it is final when who has left has proven its part', () => {
+  const sent = [started, tick(1_000), ack(1, 0, [1]), ack(1, 1, [1]), stored(1), left, published(1)]
+  const { state, effects } = run(sent)
+  expect(effects.flatMap((e) => (e.type === 'commit' ? [...e.upTo.keys()] : []))).toEqual([0])
+  expect(run([committed(1, 0), returned], state).types).toEqual(['final'])
+  expect(run([returned, committed(1, 0)], state).types).toEqual(['final'])
+  expect(run([committed(1, 0), tick(9_000)], state).types).toEqual([])
+})
+
 test('whatever the order of events: no commit without a publish, epochs grow, n + 1 begins after n is settled', () => {
   const n = fc.integer({ min: 1, max: 4 })
   const i = fc.nat(1)
@@ -223,10 +242,19 @@ test('whatever the order of events: no commit without a publish, epochs grow, n 
     fc.tuple(n, i).map(([e, s]) => committed(e, s)),
     n.map((e): CoordinatorEvent => ({ type: 'store-failed', checkpoint: cp(e), reason: '', now: 1 })),
     fc.constant<CoordinatorEvent>({ type: 'suspend' }),
+    fc.constantFrom(left, returned),
   )
   fc.assert(
     fc.property(fc.array(event, { maxLength: 60 }), (events) => {
       const { effects } = run([started, ...events])
+      events.reduce(
+        (before, event) => {
+          const { state, types } = run([event], before)
+          if (before.away.size > 0) expect(types).not.toContain('trigger')
+          return state
+        },
+        run([started]).state,
+      )
       let open: number | null = null
       let last = 0
       const done = new Set<number>()

@@ -12,6 +12,10 @@
  *     └── suspend: not sent → the epoch is dropped for good; sent → the suspension waits for the answer (A3, A4)
  * ```
  *
+ * Slices that have `left` while the others work on close the epoch in flight by the same rule. Nothing is triggered until they
+ * have `returned`; one that is being committed is final when the others have committed their part and the recovery of these
+ * has proven theirs.
+ *
  * Invariants: n + 1 is triggered only when n is final or given up, so it is never published before n is final.
  * Epoch numbers only grow. A manifest takes acks of the current attempt only (A4). Time is `now`, monotonic ms.
  * Who keeps failing is asked less often, and always in an attempt of its own: breaker.ts.
@@ -122,6 +126,8 @@ export type CoordinatorState = CoordinatorPhase & {
   readonly breaker: BreakerState
   /** Somebody waits to restart: no new epoch begins. */
   readonly closing: boolean
+  /** Left, and not returned: what they had in an epoch is proven by their recovery, not by a commit. */
+  readonly away: SubtaskMap<true>
   /** Sources are exhausted or to be stopped: trigger at once, without pauses, until an epoch that began after it is final. */
   readonly draining: boolean
   /** Somebody waits for an epoch: the next one is triggered without the interval. */
@@ -162,6 +168,10 @@ export type CoordinatorEvent =
     }
   /** The attempt is over or about to be: close the epoch in flight (PROTOCOL A4). Answered by `suspended`, perhaps later. */
   | { readonly type: 'suspend' }
+  /** Slices are gone while the others work on: close the epoch in flight. Once no publish waits for its answer, they may restore `published`. */
+  | { readonly type: 'left'; readonly subtasks: readonly Subtask[]; readonly now: number }
+  /** All of them are back from `published`, with their part of its transactions proven. */
+  | { readonly type: 'returned'; readonly now: number; readonly wallClock: number }
   /** Every source is exhausted, or the job is to stop with everything it has read in a final epoch. */
   | { readonly type: 'drain'; readonly now: number; readonly wallClock: number }
   /** Somebody wants an epoch that is triggered from now on. */
@@ -230,6 +240,7 @@ export function coordinatorFor(
     abortsInARow: 0,
     breaker,
     closing: false,
+    away: SubtaskMap.empty(),
     draining: false,
     asked: false,
     recordsIn: 0,
@@ -264,6 +275,10 @@ export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent
       return onCommitted(state, event)
     case 'suspend':
       return onSuspend(state)
+    case 'left':
+      return onLeft(state, event)
+    case 'returned':
+      return onReturned(state, event)
     case 'drain':
       return onTick({ ...state, draining: true }, event)
     case 'ask':
@@ -298,7 +313,7 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
   if (state.phase === 'collecting' && event.now - state.triggeredMs >= options.alignTimeoutMs) {
     return giveUp(state, 'timeout', `no ack within ${options.alignTimeoutMs} ms`, event.now)
   }
-  if (state.phase !== 'idle' || state.closing) return still(state)
+  if (state.phase !== 'idle' || state.closing || state.away.size > 0) return still(state)
   const waited = event.now - state.sinceMs
   const due =
     // Between two attempts to drain the sources go on: an epoch that was given up has let them (PROTOCOL B6).
@@ -418,10 +433,11 @@ function onPublishAnswered(
         const step = finalise(committing, event.now, event.wallClock)
         return { state: step.state, effects: [...announced, ...step.effects] }
       }
+      const here = new Map([...upTo].filter(([subtask]) => !state.away.has(subtask)))
       return {
         state: committing,
         // Published before commit: a commit of an epoch that could still be disowned would be output nobody replays.
-        effects: [...announced, { type: 'commit', permit, attempt: checkpoint.attempt, upTo }],
+        effects: [...announced, { type: 'commit', permit, attempt: checkpoint.attempt, upTo: here }],
       }
     }
   }
@@ -457,17 +473,8 @@ function onSuspend(state: CoordinatorState): CoordinatorStep {
       return still({ ...state, closing: true }) // sent: wait (A3, A4)
     case 'collecting':
     case 'storing': {
-      const missing = state.phase === 'collecting' ? [...state.missing.keys()] : []
       const step = suspended({ ...state, phase: 'suspended' })
-      const dropped: CoordinatorEffect = {
-        type: 'give-up',
-        checkpoint: state.checkpoint,
-        reason: 'suspended',
-        detail: 'the attempt ends',
-        waitingFor: missing,
-        afterMs: 0,
-      }
-      return { state: step.state, effects: [dropped, ...step.effects] }
+      return { state: step.state, effects: [dropped(state, 'the attempt ends'), ...step.effects] }
     }
     case 'idle':
     case 'committing':
@@ -476,9 +483,42 @@ function onSuspend(state: CoordinatorState): CoordinatorStep {
   }
 }
 
-function suspended(state: CoordinatorState): CoordinatorStep {
+/** Not because it failed: that says nothing about checkpoints. */
+const dropped = (
+  state: Extract<CoordinatorState, { phase: 'collecting' | 'storing' }>,
+  detail: string,
+): CoordinatorEffect => ({
+  type: 'give-up',
+  checkpoint: state.checkpoint,
+  reason: 'suspended',
+  detail,
+  waitingFor: state.phase === 'collecting' ? [...state.missing.keys()] : [],
+  afterMs: 0,
+})
+
+/** collecting | storing → idle: its handles stay prepared and count as those of any epoch given up; else the phase stays */
+function onLeft(state: CoordinatorState, event: Extract<CoordinatorEvent, { type: 'left' }>): CoordinatorStep {
+  const away = event.subtasks.reduce((left, subtask) => left.with(subtask, true), state.away)
+  if (state.phase !== 'collecting' && state.phase !== 'storing') return still({ ...state, away })
   return {
-    state: { ...common(state), phase: 'suspended', attempt: null, closing: false, draining: false },
+    state: { ...idle(state, event.now), abortsInARow: state.abortsInARow + 1, away },
+    effects: [dropped(state, `slices ${event.subtasks.join(', ')} restart`)],
+  }
+}
+
+/** committing → idle (final) where nobody else is waited for */
+function onReturned(state: CoordinatorState, event: Extract<CoordinatorEvent, { type: 'returned' }>): CoordinatorStep {
+  const back = { ...state, away: SubtaskMap.empty<true>() }
+  if (back.phase !== 'committing') return still(back)
+  const missing = [...state.away.keys()].reduce((left, subtask) => left.without(subtask), back.missing)
+  if (missing.size > 0) return still({ ...back, missing })
+  return finalise({ ...back, missing }, event.now, event.wallClock)
+}
+
+function suspended(state: CoordinatorState): CoordinatorStep {
+  const over = { attempt: null, closing: false, away: SubtaskMap.empty<true>(), draining: false }
+  return {
+    state: { ...common(state), ...over, phase: 'suspended' },
     effects: [{ type: 'suspended', restore: state.published }],
   }
 }
@@ -541,6 +581,7 @@ const common = (s: CoordinatorState) => ({
   abortsInARow: s.abortsInARow,
   breaker: s.breaker,
   closing: s.closing,
+  away: s.away,
   draining: s.draining,
   asked: s.asked,
   recordsIn: s.recordsIn,

@@ -161,6 +161,11 @@ export interface JobSettings {
   readonly recoveryBudgetMs: number
   readonly restart: RestartSettings
   /**
+   * What a failure restarts. `region`: the slices that exchange records with the failed one, while the others go on; in a
+   * graph with a keyBy that is all of them. `full`: every slice. Absent: `region`.
+   */
+  readonly failover?: 'region' | 'full'
+  /**
    * Who decides that an epoch is published: `etcd` = etcd and head.json in the object store, the latter alone while etcd is
    * silent; `s3` = head.json alone. Fixed for the life of a job.
    */

@@ -74,6 +74,7 @@ export function validateSettings(settings: JobSettings): void {
   whole('recoveryBudgetMs', recoveryBudgetMs, 0, DURATION_MS_MAX)
   validateRestart(restart)
 
+  oneOf('failover', settings.failover ?? 'region', ['region', 'full'])
   oneOf('arbiter', settings.arbiter, ['etcd', 's3'])
   if (settings.metadata !== undefined) {
     oneOf('metadata.primary', settings.metadata.primary, ['etcd'])

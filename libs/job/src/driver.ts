@@ -31,7 +31,6 @@ import { gapText, strategyOf, type OffsetGap, type Poison, type RestartStrategy 
 import {
   asWeirError,
   type Attempt,
-  type AttemptId,
   type CheckpointId,
   type Clock,
   type Random,
@@ -44,10 +43,11 @@ import {
 } from '@weir/model'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { isDamage, withOffer } from './damage.ts'
+import { isFailingOver } from './failover.ts'
 import { SourceGaps, type SourceGap } from './gaps.ts'
 import { poolsOf, type LedgerFacts, type SinkOutcome, type Standing } from './ledger.ts'
 import { jobFor, stepJob } from './machine.ts'
-import { isCurrent } from './moves.ts'
+import { isCurrent, sliceOf } from './moves.ts'
 import { subtasksOf } from './rescale.ts'
 import { Savepoints, type SavepointView } from './savepoints.ts'
 import {
@@ -91,6 +91,12 @@ export interface ControlLink {
 export interface SlotBroker {
   /** Answers, perhaps much later, through `granted`; a new request of the same job replaces the old one. */
   request(jobId: JobId, count: number, granted: (assignment: ReadonlyMap<Subtask, TaskManagerId>) => void): void
+  /** New ones for these subtasks, whose old ones are given back; the others keep theirs. Answers as `request`. */
+  replace(
+    jobId: JobId,
+    subtasks: readonly Subtask[],
+    granted: (assignment: ReadonlyMap<Subtask, TaskManagerId>) => void,
+  ): void
   /** Gives back what the job holds or waits for. */
   release(jobId: JobId): void
   /** For the message of a job that waits. */
@@ -203,7 +209,12 @@ export interface JobView {
   readonly rescalingTo: number | null
   readonly publishedEpoch: number
   readonly finalEpoch: number
+  /** Of all slices. */
   readonly restarts: number
+  /** Of some slices, while the others went on. */
+  readonly regionRestarts: number
+  /** Slices that are away while the others run; empty: all are there. */
+  readonly recovering: readonly number[]
   readonly restart: RestartView
   /** It works, and what protects it does not: the circuit is not closed, or an arbiter is silent. */
   readonly degraded: boolean
@@ -222,6 +233,8 @@ export interface JobView {
   readonly error: Failure | null
   readonly slices: readonly {
     subtask: number
+    /** In which it was deployed. */
+    attempt: number
     taskManagerId: string
     status: string
     recordsIn: number
@@ -299,9 +312,9 @@ export class JobMaster {
     return this.#state.spec
   }
 
-  /** What every slice of the job that is alive belongs to. */
-  get attempt(): AttemptId {
-    return { generation: this.#state.generation, attempt: this.#state.attempt }
+  /** A slice that is alive and not current is to stop. */
+  isCurrent(slice: SliceId): boolean {
+    return isCurrent(this.#state, slice)
   }
 
   /** Resolves with its record when the job has ended for good; null: another leader records it. */
@@ -347,7 +360,8 @@ export class JobMaster {
     if (event.type === 'ack') this.#acks.set(event.slice.subtask, event.snapshot)
     if (event.type === 'claimed') {
       this.#published = event.manifest
-      this.#acks.clear()
+      const away = isFailingOver(this.#state) ? this.#state.failover.subtasks : [...this.#acks.keys()]
+      for (const subtask of away) this.#acks.delete(subtask)
     }
     const after = jobStateName(this.#state)
     if (after !== before) this.#publish('weir:job:state', { state: after, previous: before })
@@ -357,13 +371,16 @@ export class JobMaster {
 
   view(): JobView {
     const s = this.#state
+    const failover = isFailingOver(s) ? s.failover : null
+    const regionsWait = failover?.step.at === 'placing' ? failover.subtasks.length : 0
+    const needed = s.phase === 'placing' ? s.spec.plan.settings.parallelism : regionsWait
     const waiting: Failure | null =
-      s.phase === 'placing'
+      needed > 0
         ? {
             code: 'WAITING_FOR_SLOTS',
             kind: 'retry',
-            message: `needs ${s.spec.plan.settings.parallelism} slots, ${this.#deps.slots.free()} are free; start more task-managers or cancel a job`,
-            facts: { needed: s.spec.plan.settings.parallelism, free: this.#deps.slots.free() },
+            message: `needs ${needed} slots, ${this.#deps.slots.free()} are free; start more task-managers or cancel a job`,
+            facts: { needed, free: this.#deps.slots.free() },
           }
         : null
     return {
@@ -377,6 +394,8 @@ export class JobMaster {
       publishedEpoch: s.coordinator.published?.epoch ?? 0,
       finalEpoch: s.coordinator.final,
       restarts: s.restarts,
+      regionRestarts: s.regionRestarts,
+      recovering: failover?.subtasks ?? [],
       restart: this.#restartView(),
       degraded: this.#alerts.has('CHECKPOINTS_FAILING') || this.#alerts.has('ARBITER_DEGRADED'),
       circuit: this.#circuitView(),
@@ -388,21 +407,26 @@ export class JobMaster {
       recordsIn: s.recordsIn,
       submittedAt: this.#options.submittedAt,
       error: this.#endError ?? s.ending?.error ?? waiting ?? s.lastError,
-      slices: [...s.slices.values()].map(({ subtask, taskManagerId, status, recordsIn, recordsOut, watermark }) => ({
-        subtask,
-        taskManagerId,
-        status,
-        recordsIn,
-        recordsOut,
-        watermark,
-      })),
+      slices: [...s.slices.values()].map(
+        ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark }) => ({
+          subtask,
+          attempt,
+          taskManagerId,
+          status,
+          recordsIn,
+          recordsOut,
+          watermark,
+        }),
+      ),
     }
   }
 
   #restartView(): RestartView {
     const { clock } = this.#deps
     const { restart, ...s } = this.#state
-    const nextAt = s.phase === 'backing-off' ? clock.now() + Math.max(0, s.untilMs - clock.monotonic()) : null
+    const step = s.phase === 'running' ? s.failover?.step : null
+    const untilMs = s.phase === 'backing-off' ? s.untilMs : step?.at === 'backing-off' ? step.untilMs : null
+    const nextAt = untilMs === null ? null : clock.now() + Math.max(0, untilMs - clock.monotonic())
     return { strategy: strategyOf(restart.settings), failures: restart.failures, nextAt }
   }
 
@@ -482,6 +506,10 @@ export class JobMaster {
         return this.#deps.slots.request(spec.jobId, effect.count, (assignment) =>
           this.dispatch({ type: 'placed', assignment }),
         )
+      case 'replace-slots':
+        return this.#deps.slots.replace(spec.jobId, effect.subtasks, (assignment) =>
+          this.dispatch({ type: 'placed', assignment }),
+        )
       case 'release-slots':
         return this.#deps.slots.release(spec.jobId)
       case 'deploy': {
@@ -528,6 +556,14 @@ export class JobMaster {
           reason: effect.reason,
           recoveryMs: effect.recoveryMs,
         })
+      case 'region-failed': {
+        const { subtasks, reason } = effect
+        return this.#publish('weir:job:region-failed', { subtasks, reason })
+      }
+      case 'region-restarted': {
+        const { subtasks, attempt, reason, recoveryMs } = effect
+        return this.#publish('weir:job:region-restarted', { subtasks, attempt, reason, recoveryMs })
+      }
       case 'rescaled': {
         const { from, to, durationMs } = effect
         this.#calm('RESCALE_REVERTED')
@@ -872,7 +908,7 @@ export class JobMaster {
   }
 
   #slice(subtask: Subtask): SliceId {
-    return { jobId: this.jobId, attempt: this.attempt, subtask }
+    return sliceOf(this.#state, subtask)
   }
 
   #toAll(command: (slice: SliceId) => SliceCommand): void {

@@ -44,6 +44,7 @@ export function jobFor(
     stop: null,
     lastError: null,
     restarts: 0,
+    regionRestarts: 0,
     restart: restartFor(spec.plan.settings.restart),
     failedAtMs: null,
     lastRecoveryMs: null,

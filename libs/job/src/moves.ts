@@ -1,9 +1,9 @@
 /** Moves shared by several phases. Each returns a whole step. */
 import { stepCoordinator, type CoordinatorEvent } from '@weir/checkpoint'
 import { learned } from '@weir/dataflow'
-import { SubtaskMap, type Attempt, type AttemptId, type Subtask } from '@weir/model'
+import { SubtaskMap, sameAttempt, type Attempt, type AttemptId, type Subtask, type TaskManagerId } from '@weir/model'
 import { preparingSinks, unsettled } from './ledger.ts'
-import { stepRestart } from './restart.ts'
+import { stepRestart, type RestartState } from './restart.ts'
 import { subtasksOf } from './rescale.ts'
 import {
   DEPLOY_TIMEOUT_MS,
@@ -29,6 +29,7 @@ export const common = (s: JobState) => ({
   stop: s.stop,
   lastError: s.lastError,
   restarts: s.restarts,
+  regionRestarts: s.regionRestarts,
   restart: s.restart,
   failedAtMs: s.failedAtMs,
   lastRecoveryMs: s.lastRecoveryMs,
@@ -42,18 +43,25 @@ export const common = (s: JobState) => ({
 
 export const still = (state: JobState): JobStep => ({ state, effects: [] })
 
-export const attemptOf = (state: JobState): AttemptId => ({ generation: state.generation, attempt: state.attempt })
+/** Of one slice: those of a region that has failed over have a later one than the others. */
+const attemptOf = (state: JobState, subtask: Subtask): AttemptId => ({
+  generation: state.generation,
+  attempt: state.slices.get(subtask)?.attempt ?? state.attempt,
+})
 
 export const sliceOf = (state: JobState, subtask: Subtask): SliceId => ({
   jobId: state.spec.jobId,
-  attempt: attemptOf(state),
+  attempt: attemptOf(state, subtask),
   subtask,
 })
 
 export const isCurrent = (state: JobState, slice: SliceId): boolean =>
-  slice.jobId === state.spec.jobId &&
-  slice.attempt.generation === state.generation &&
-  slice.attempt.attempt === state.attempt
+  slice.jobId === state.spec.jobId && sameAttempt(slice.attempt, attemptOf(state, slice.subtask))
+
+export const assignedTo = (subtask: Subtask, taskManagerId: TaskManagerId, attempt: Attempt): Slice => ({
+  ...{ subtask, attempt, taskManagerId, status: 'assigned', exchangeAddress: null },
+  ...{ inputEnded: false, recordsIn: 0, recordsOut: 0, watermark: Number.MIN_SAFE_INTEGER },
+})
 
 export function withSlice<S extends JobState>(state: S, subtask: Subtask, change: Partial<Slice>): S {
   const slice = state.slices.get(subtask)
@@ -62,16 +70,16 @@ export function withSlice<S extends JobState>(state: S, subtask: Subtask, change
 
 export const allSlices = (state: JobState, is: (slice: Slice) => boolean): boolean => state.slices.every(is)
 
-/** Marks every slice of a lost task-manager unreachable; says whether there was one. */
-export function loseTaskManager(state: JobState, id: string): { state: JobState; hit: boolean } {
-  let hit = false
+/** Marks every slice of a lost task-manager unreachable; `hit`: those that were not. */
+export function loseTaskManager<S extends JobState>(state: S, id: string): { state: S; hit: readonly Subtask[] } {
+  const hit: Subtask[] = []
   let { slices } = state
   for (const [subtask, slice] of slices) {
     if (slice.taskManagerId !== id || slice.status === 'gone') continue
-    hit = true
+    hit.push(subtask)
     slices = slices.with(subtask, { ...slice, status: 'gone' })
   }
-  return hit ? { state: { ...state, slices }, hit } : { state, hit }
+  return hit.length > 0 ? { state: { ...state, slices }, hit } : { state, hit }
 }
 
 export const lostFailure = (id: string, reason: string): Failure => ({
@@ -100,21 +108,7 @@ export function deploy(
   now: number,
 ): JobStep {
   const attempt = (state.attempt + 1) as Attempt
-  const slices = SubtaskMap.from(
-    [...assignment].map(([subtask, taskManagerId]): [Subtask, Slice] => [
-      subtask,
-      {
-        subtask,
-        taskManagerId,
-        status: 'assigned',
-        exchangeAddress: null,
-        inputEnded: false,
-        recordsIn: 0,
-        recordsOut: 0,
-        watermark: Number.MIN_SAFE_INTEGER,
-      },
-    ]),
-  )
+  const slices = SubtaskMap.from([...assignment].map(([subtask, id]) => [subtask, assignedTo(subtask, id, attempt)]))
   const next: JobState = {
     ...common(state),
     phase: 'deploying',
@@ -133,25 +127,29 @@ export function deploy(
   }
 }
 
+type SettlesFrom = Extract<JobState, { phase: 'settling' }>['from']
+
 /**
  * → settling: the attempt is over, for a restart or for good. The coordinator closes the epoch in flight first: until
  * it says `suspended`, no epoch may be chosen for a restore and nothing may be aborted (PROTOCOL A4).
  */
-export function settle(state: JobState, from: 'deploying' | 'recovering' | 'running', times: Times): JobStep {
+export function settle(state: JobState, from: SettlesFrom, times: Times): JobStep {
   const settling: JobState = { ...common(state), phase: 'settling', from }
   return drive(settling, { type: 'suspend' }, times)
 }
 
-/** The attempt failed: note why, decide between restart and failure, settle. A planned move is never one too many. */
+/** The strategy's count with one failure more; a planned move is never one too many. */
+export const counted = (state: JobState, { now, random }: Times, planned = false): RestartState =>
+  stepRestart(state.restart, planned ? { type: 'moved' } : { type: 'failed', now, random })
+
+/** The attempt failed: note why, decide between restart and failure, settle. */
 export function fail(
   state: JobState,
-  from: 'deploying' | 'recovering' | 'running',
+  from: SettlesFrom,
   failure: Failure,
   times: Times,
-  planned = false,
+  restart: RestartState = counted(state, times),
 ): JobStep {
-  const { now, random } = times
-  const restart = stepRestart(state.restart, planned ? { type: 'moved' } : { type: 'failed', now, random })
   let ending = state.ending
   if (ending === null && failure.kind === 'invalid') ending = { state: 'FAILED', error: failure }
   else if (ending === null && restart.exhausted !== null) {
@@ -170,14 +168,19 @@ export function fail(
       ...state,
       ending,
       restart,
-      lastError: shown(failure),
+      ...noted(state, failure),
       failedAtMs: state.failedAtMs ?? times.now,
-      poison: learned(state.poison, failure),
     },
     from,
     times,
   )
 }
+
+/** What is remembered of a failure. */
+export const noted = (state: JobState, failure: Failure): Pick<JobState, 'lastError' | 'poison'> => ({
+  lastError: shown(failure),
+  poison: learned(state.poison, failure),
+})
 
 /** For people: how many records are suspected, not which. */
 function shown(failure: Failure): Failure {
@@ -193,8 +196,11 @@ export function stopAll(state: JobState, times: Times): JobStep {
   const reachable = state.slices.size > 0 && allSlices(state, (s) => s.status !== 'gone')
   const from = state.phase === 'settling' ? state.from : 'running'
   if (from === 'running' && settled && reachable) return stop(state, 'abort', 'end', times)
-  // Recovery itself failed: its verdict stands, nothing more is touched.
-  if (from !== 'running' && (state.lastError?.kind === 'invalid' || state.restart.exhausted !== null))
+  // Recovery itself failed: its verdict stands, nothing more is touched. (That of one region goes round and is found again.)
+  if (
+    (from === 'deploying' || from === 'recovering') &&
+    (state.lastError?.kind === 'invalid' || state.restart.exhausted !== null)
+  )
     return stop(state, 'leave', 'end', times)
   return stop(state, 'leave', 'restart', times)
 }

@@ -5,10 +5,16 @@ import { EMPTY_SLOTS, freeSlots, giveBack, joined, place, take, withdrawn, type 
 
 type Assignment = ReadonlyMap<Subtask, TaskManagerId>
 
+interface Wanted {
+  /** A whole job of so many, or these of a job that keeps the slots of its others. */
+  readonly of: number | readonly Subtask[]
+  readonly granted: (assignment: Assignment) => void
+}
+
 export class FleetSlots implements SlotBroker {
   #table: SlotTable = EMPTY_SLOTS
   #held = new Map<JobId, Assignment>()
-  #waiting = new Map<JobId, { count: number; granted: (assignment: Assignment) => void }>()
+  #waiting = new Map<JobId, Wanted>()
   #scheduled = false
   /** Named by a process for all its lives. */
   readonly #pods = new Map<TaskManagerId, string>()
@@ -29,7 +35,12 @@ export class FleetSlots implements SlotBroker {
 
   /** A job that holds slots may be given the same again: nobody comes between. */
   request(jobId: JobId, count: number, granted: (assignment: Assignment) => void): void {
-    this.#waiting.set(jobId, { count, granted })
+    this.#waiting.set(jobId, { of: count, granted })
+    this.#schedule()
+  }
+
+  replace(jobId: JobId, subtasks: readonly Subtask[], granted: (assignment: Assignment) => void): void {
+    this.#waiting.set(jobId, { of: subtasks, granted })
     this.#schedule()
   }
 
@@ -71,19 +82,41 @@ export class FleetSlots implements SlotBroker {
     this.#scheduled = true
     queueMicrotask(() => {
       this.#scheduled = false
-      for (const [jobId, { count, granted }] of this.#waiting) {
-        const table = this.#without(jobId)
-        const assignment = place(table, count, (subtask) => this.#home(jobId, subtask, count))
+      for (const [jobId, { of, granted }] of this.#waiting) {
+        const assignment = typeof of === 'number' ? this.#placeAll(jobId, of) : this.#placeSome(jobId, of)
         if (assignment === null) continue // a smaller job behind it may fit
         this.#waiting.delete(jobId)
-        this.#homes.set(
-          jobId,
-          Array.from({ length: count }, (_, i) => this.#pods.get(assignment.get(i as Subtask)!)),
-        )
-        this.#held.set(jobId, assignment)
-        this.#table = take(table, assignment)
         granted(assignment)
       }
     })
+  }
+
+  #placeAll(jobId: JobId, count: number): Assignment | null {
+    const table = this.#without(jobId)
+    const assignment = place(table, count, (subtask) => this.#home(jobId, subtask, count))
+    if (assignment === null) return null
+    this.#take(jobId, table, assignment, assignment)
+    return assignment
+  }
+
+  #placeSome(jobId: JobId, subtasks: readonly Subtask[]): Assignment | null {
+    const held = this.#held.get(jobId) ?? new Map<Subtask, TaskManagerId>()
+    const kept = new Map([...held].filter(([subtask]) => !subtasks.includes(subtask)))
+    const table = take(this.#without(jobId), kept)
+    const placed = place(table, subtasks.length, (i) => this.#home(jobId, subtasks[i]!, held.size))
+    if (placed === null) return null
+    const assignment = new Map(subtasks.map((subtask, i) => [subtask, placed.get(i as Subtask)!]))
+    const all = new Map([...kept, ...assignment].sort(([a], [b]) => a - b))
+    this.#take(jobId, table, assignment, all)
+    return assignment
+  }
+
+  #take(jobId: JobId, table: SlotTable, assignment: Assignment, all: Assignment): void {
+    this.#homes.set(
+      jobId,
+      Array.from({ length: all.size }, (_, i) => this.#pods.get(all.get(i as Subtask)!)),
+    )
+    this.#held.set(jobId, all)
+    this.#table = take(table, assignment)
   }
 }

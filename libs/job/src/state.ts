@@ -15,6 +15,8 @@
  * A job that is to end (cancelled, failed) while a published epoch is not final goes round once more: claim → deploy →
  * recover commits what is published and fences every pool, and then stops instead of running. So ending is no special
  * case of recovery, and no published output is ever aborted.
+ *
+ * A failure in one of several pipeline regions stays in `running`: failover.ts has that picture.
  */
 import type {
   CoordinatorEffect,
@@ -41,6 +43,7 @@ import type {
   TaskManagerId,
 } from '@weir/model'
 
+import type { Failover } from './failover.ts'
 import type { SinkOutcome } from './ledger.ts'
 import type { RestartState } from './restart.ts'
 import type { RescaleWish, Rescaling } from './rescale.ts'
@@ -84,6 +87,8 @@ export interface Ending {
 /** Where a slice of the current attempt is and how far it has come. */
 export interface Slice {
   readonly subtask: Subtask
+  /** In which it was deployed: of a region that has failed over a later one than of the others. */
+  readonly attempt: Attempt
   readonly taskManagerId: TaskManagerId
   /** `gone`: its task-manager is lost or it has stopped; nothing can reach it. `failed`: stopped working, but still answers. */
   readonly status: 'assigned' | 'deployed' | 'recovered' | 'running' | 'failed' | 'gone'
@@ -112,9 +117,16 @@ export type JobPhase =
   | { readonly phase: 'recovering'; readonly deadlineMs: number }
   /** `drainUntilMs`: a job that is to end stays until it is drained, at most until then; 0 = it does not. */
   /** `reportedIn`: sum of the slices' `recordsIn`, kept so that a report costs the same in a job of any size. */
-  | { readonly phase: 'running'; readonly reportedIn: number; readonly drainUntilMs: number }
+  /** `failover`: regions on their way back. `rejoinedAt`: the epoch the last of them came back from; null: none of the attempt has. */
+  | {
+      readonly phase: 'running'
+      readonly reportedIn: number
+      readonly drainUntilMs: number
+      readonly failover: Failover | null
+      readonly rejoinedAt: number | null
+    }
   /** Waiting for the coordinator to close the epoch in flight. */
-  | { readonly phase: 'settling'; readonly from: 'deploying' | 'recovering' | 'running' }
+  | { readonly phase: 'settling'; readonly from: 'deploying' | 'recovering' | 'running' | 'failing-over' }
   /** Waiting for every reachable slice to say Stopped. */
   | {
       readonly phase: 'stopping'
@@ -139,6 +151,8 @@ export type JobState = JobPhase & {
   /** Why the last restart happened, or what the job waits for. */
   readonly lastError: Failure | null
   readonly restarts: number
+  /** Of regions, while the others went on. */
+  readonly regionRestarts: number
   readonly restart: RestartState
   /** Monotonic ms of the failure being recovered from; null when running undisturbed. */
   readonly failedAtMs: number | null
@@ -243,6 +257,8 @@ export type JobEvent = Times &
 export type JobEffect =
   | { readonly type: 'claim' }
   | { readonly type: 'request-slots'; readonly count: number }
+  /** New ones for these; the others keep theirs. */
+  | { readonly type: 'replace-slots'; readonly subtasks: readonly Subtask[] }
   | { readonly type: 'release-slots' }
   | { readonly type: 'deploy'; readonly to: TaskManagerId; readonly slice: SliceId }
   | {
@@ -255,6 +271,14 @@ export type JobEffect =
   | { readonly type: 'run'; readonly to: TaskManagerId; readonly slice: SliceId; readonly peers: readonly Peer[] }
   | { readonly type: 'stop'; readonly to: TaskManagerId; readonly slice: SliceId; readonly mode: 'leave' | 'abort' }
   | { readonly type: 'restarted'; readonly attempt: Attempt; readonly reason: string; readonly recoveryMs: number }
+  | { readonly type: 'region-failed'; readonly subtasks: readonly Subtask[]; readonly reason: string }
+  | {
+      readonly type: 'region-restarted'
+      readonly subtasks: readonly Subtask[]
+      readonly attempt: Attempt
+      readonly reason: string
+      readonly recoveryMs: number
+    }
   | { readonly type: 'rescaled'; readonly from: number; readonly to: number; readonly durationMs: number }
   | { readonly type: 'rescale-reverted'; readonly parallelism: number; readonly failure: Failure }
   /** LOST is never silent: one per healed transaction. */

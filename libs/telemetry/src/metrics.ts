@@ -12,6 +12,7 @@ export interface JobSample {
   readonly recordsIn: number
   readonly recordsOut: number
   readonly restarts: number
+  readonly regionRestarts: number
   readonly publishedEpoch: number
   readonly finalEpoch: number
   readonly alerts: readonly { readonly code: string }[]
@@ -67,7 +68,7 @@ export class Metrics {
     })
     this.#recoverySeconds = new Histogram({
       name: 'weir_recovery_duration_seconds',
-      help: 'From the failure to all slices running again',
+      help: 'From the failure to all slices running again, also where only some were away',
       labelNames: ['job'],
       buckets: CHECKPOINT_SECONDS,
       registers,
@@ -97,6 +98,7 @@ export class Metrics {
       case 'weir:savepoint:failed':
         return this.#savepoints.inc({ job, outcome: 'failed' })
       case 'weir:job:restarted':
+      case 'weir:job:region-restarted':
         return this.#recoverySeconds.observe({ job }, Number(message['recoveryMs']) / 1_000)
     }
   }
@@ -106,6 +108,12 @@ export class Metrics {
     this.#perJob('weir_records_in_total', 'Records read by the sources', sample, (j) => j.recordsIn)
     this.#perJob('weir_records_out_total', 'Records handed to the sinks', sample, (j) => j.recordsOut)
     this.#perJob('weir_job_restarts_total', 'Restarts of the job in this term', sample, (j) => j.restarts)
+    this.#perJob(
+      'weir_job_region_restarts_total',
+      'Restarts of some slices of the job in this term, while the others went on',
+      sample,
+      (j) => j.regionRestarts,
+    )
     this.#perJob('weir_job_running', '1 while the job runs', sample, (j) => (j.state === 'RUNNING' ? 1 : 0))
     this.#perJob('weir_checkpoint_published_epoch', 'Highest published epoch', sample, (j) => j.publishedEpoch)
     this.#perJob('weir_checkpoint_final_epoch', 'Highest final epoch', sample, (j) => j.finalEpoch)

@@ -4,6 +4,7 @@ import { preparingSinks, unsettled } from '../ledger.ts'
 import {
   allSlices,
   common,
+  counted,
   fail,
   lostFailure,
   loseTaskManager,
@@ -13,7 +14,15 @@ import {
   withSlice,
 } from '../moves.ts'
 import { subtasksOf, targetOf } from '../rescale.ts'
-import { DEPLOY_TIMEOUT_MS, RECOVER_TIMEOUT_MS, type JobEvent, type JobState, type JobStep } from '../state.ts'
+import type { Subtask, TaskManagerId } from '@weir/model'
+import {
+  DEPLOY_TIMEOUT_MS,
+  RECOVER_TIMEOUT_MS,
+  type Failure,
+  type JobEvent,
+  type JobState,
+  type JobStep,
+} from '../state.ts'
 
 export function onDeploying(state: Extract<JobState, { phase: 'deploying' }>, event: JobEvent): JobStep {
   switch (event.type) {
@@ -72,24 +81,24 @@ export const unexpectedStop = (event: Extract<JobEvent, { type: 'stopped' }>) =>
 export function onFleetChange(
   state: JobState,
   event: Extract<JobEvent, { type: 'task-manager-lost' | 'task-manager-draining' }>,
-  from: 'deploying' | 'recovering' | 'running',
+  from: 'deploying' | 'recovering',
 ): JobStep {
+  const { taskManagerId } = event
   if (event.type === 'task-manager-lost') {
-    const { state: next, hit } = loseTaskManager(state, event.taskManagerId)
-    return hit ? fail(next, from, lostFailure(event.taskManagerId, event.reason), event) : still(state)
+    const { state: next, hit } = loseTaskManager(state, taskManagerId)
+    return hit.length === 0 ? still(state) : fail(next, from, lostFailure(taskManagerId, event.reason), event)
   }
-  const here = [...state.slices.values()].some((s) => s.taskManagerId === event.taskManagerId && s.status !== 'gone')
-  if (!here) return still(state)
-  return fail(
-    state,
-    from,
-    {
-      code: 'TASK_MANAGER_DRAINING',
-      kind: 'restart',
-      message: `task-manager ${event.taskManagerId} is being drained; the job moves`,
-      facts: {},
-    },
-    event,
-    true,
-  )
+  if (slicesAt(state, taskManagerId).length === 0) return still(state)
+  return fail(state, from, drainingFailure(taskManagerId), event, counted(state, event, true))
 }
+
+/** Those that can be reached there. */
+export const slicesAt = ({ slices }: JobState, id: TaskManagerId): readonly Subtask[] =>
+  [...slices.values()].filter((s) => s.taskManagerId === id && s.status !== 'gone').map((s) => s.subtask)
+
+export const drainingFailure = (id: TaskManagerId): Failure => ({
+  code: 'TASK_MANAGER_DRAINING',
+  kind: 'restart',
+  message: `task-manager ${id} is being drained; the job moves`,
+  facts: {},
+})

@@ -13,35 +13,12 @@ import { onFleetChange, timeout, unexpectedStop } from './deploying.ts'
 export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, event: JobEvent): JobStep {
   switch (event.type) {
     case 'recovered': {
-      const { subtask } = event.slice
-      const healed = event.proofs.filter((proof) => proof.by === 'heal')
-      const proven = preparingSinks(state.spec.plan).flatMap((sink) =>
-        caredBy(state.spec, subtask).map((k) =>
-          outcomeOf(
-            sink,
-            k,
-            publishedEpoch(state),
-            event.proofs.filter((proof) => proof.sink === sink && proof.subtask === k),
-          ),
-        ),
-      )
-      const next = {
-        ...withSlice(state, subtask, { status: 'recovered' }),
-        healed: state.healed + healed.length,
-        outcomes: proven.reduce(withOutcome, state.outcomes),
-      }
+      const { state: next, effects: told } = recovered(state, event)
       const step = allSlices(next, (s) => s.status === 'recovered') ? start(next, event) : still(next)
-      const told = healed.map((proof): JobEffect => ({
-        ...{ type: 'healed', sink: proof.sink, sequence: proof.sequence, subtask: proof.subtask as Subtask },
-      }))
       return { state: step.state, effects: [...told, ...step.effects] }
     }
-    case 'slice-failed': {
-      const verdict = verdictOf(event.failure, publishedEpoch(state))
-      const outcomes = verdict === null ? state.outcomes : withOutcome(state.outcomes, verdict)
-      const failed = { ...withSlice(state, event.slice.subtask, { status: 'failed' }), outcomes }
-      return fail(failed, 'recovering', event.failure, event)
-    }
+    case 'slice-failed':
+      return fail(notRecovered(state, event), 'recovering', event.failure, event)
     case 'stopped':
       return fail(withSlice(state, event.slice.subtask, { status: 'gone' }), 'recovering', unexpectedStop(event), event)
     case 'task-manager-lost':
@@ -59,11 +36,47 @@ export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, 
   }
 }
 
+/** A slice has recovered: what its proofs say of its sinks. */
+export function recovered<S extends JobState>(
+  state: S,
+  event: Extract<JobEvent, { type: 'recovered' }>,
+): { readonly state: S; readonly effects: readonly JobEffect[] } {
+  const { subtask } = event.slice
+  const healed = event.proofs.filter((proof) => proof.by === 'heal')
+  const proven = preparingSinks(state.spec.plan).flatMap((sink) =>
+    caredBy(state.spec, subtask).map((k) =>
+      outcomeOf(
+        sink,
+        k,
+        publishedEpoch(state),
+        event.proofs.filter((proof) => proof.sink === sink && proof.subtask === k),
+      ),
+    ),
+  )
+  const next = {
+    ...withSlice(state, subtask, { status: 'recovered' }),
+    healed: state.healed + healed.length,
+    outcomes: proven.reduce(withOutcome, state.outcomes),
+  }
+  const effects = healed.map((proof): JobEffect => ({
+    ...{ type: 'healed', sink: proof.sink, sequence: proof.sequence, subtask: proof.subtask as Subtask },
+  }))
+  return { state: next, effects }
+}
+
+/** A slice could not recover: with the verdict of the sink that could not. */
+export function notRecovered<S extends JobState>(state: S, event: Extract<JobEvent, { type: 'slice-failed' }>): S {
+  const verdict = verdictOf(event.failure, publishedEpoch(state))
+  const outcomes = verdict === null ? state.outcomes : withOutcome(state.outcomes, verdict)
+  return { ...withSlice(state, event.slice.subtask, { status: 'failed' }), outcomes }
+}
+
 /** recovering → running; or, for a job that is to end, → settling: what was published is final now. */
 function start(state: JobState, event: JobEvent): JobStep {
   const slices = SubtaskMap.from([...state.slices].map(([i, s]) => [i, { ...s, status: 'running' as const }]))
   const reportedIn = slices.values().reduce((sum, s) => sum + s.recordsIn, 0)
-  const running: JobState = { ...common(state), phase: 'running', slices, reportedIn, drainUntilMs: 0 }
+  const undisturbed = { drainUntilMs: 0, failover: null, rejoinedAt: null }
+  const running: JobState = { ...common(state), phase: 'running', slices, reportedIn, ...undisturbed }
   const { now, wallClock } = event
   const started = drive(running, { type: 'started', attempt: state.attempt, now, wallClock }, event)
   if (state.ending !== null) {

@@ -1,10 +1,17 @@
 /** Every slice runs; the coordinator takes checkpoints. */
-import { allSlices, drive, fail, settle, still, withSlice } from '../moves.ts'
+import { failRegions, isFailingOver, onFailover, onSettled } from '../failover.ts'
+import { allSlices, drive, lostFailure, loseTaskManager, settle, still, withSlice } from '../moves.ts'
 import type { Subtask } from '@weir/model'
 import { DRAIN_TIMEOUT_MS, type JobEvent, type JobState, type JobStep } from '../state.ts'
-import { onFleetChange, unexpectedStop } from './deploying.ts'
+import { drainingFailure, slicesAt, unexpectedStop } from './deploying.ts'
 
-export function onRunning(state: Extract<JobState, { phase: 'running' }>, event: JobEvent): JobStep {
+type Running = Extract<JobState, { phase: 'running' }>
+
+export const onRunning = (state: Running, event: JobEvent): JobStep =>
+  (isFailingOver(state) ? onFailover(state, event) : null) ?? onUndisturbed(state, event)
+
+/** Also of the regions that are, while others restart. */
+function onUndisturbed(state: Running, event: JobEvent): JobStep {
   switch (event.type) {
     case 'progress': {
       const { recordsIn, recordsOut, watermark } = event
@@ -17,13 +24,24 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
       if (!allSlices(next, (s) => s.inputEnded)) return still(next)
       return drive(next, { type: 'drain', now: event.now, wallClock: event.wallClock }, event)
     }
-    case 'slice-failed':
-      return fail(withSlice(state, event.slice.subtask, { status: 'failed' }), 'running', event.failure, event)
-    case 'stopped':
-      return fail(withSlice(state, event.slice.subtask, { status: 'gone' }), 'running', unexpectedStop(event), event)
-    case 'task-manager-lost':
-    case 'task-manager-draining':
-      return onFleetChange(state, event, 'running')
+    case 'slice-failed': {
+      const { slice, failure } = event
+      return failRegions(withSlice(state, slice.subtask, { status: 'failed' }), [slice.subtask], failure, event)
+    }
+    case 'stopped': {
+      const { subtask } = event.slice
+      return failRegions(withSlice(state, subtask, { status: 'gone' }), [subtask], unexpectedStop(event), event)
+    }
+    case 'task-manager-lost': {
+      const { taskManagerId, reason } = event
+      const { state: next, hit } = loseTaskManager(state, taskManagerId)
+      return hit.length === 0 ? still(state) : failRegions(next, hit, lostFailure(taskManagerId, reason), event)
+    }
+    case 'task-manager-draining': {
+      const here = slicesAt(state, event.taskManagerId)
+      const failure = drainingFailure(event.taskManagerId)
+      return here.length === 0 ? still(state) : failRegions(state, here, failure, event, true)
+    }
     case 'cancel':
       return cancel(state, event)
     case 'ask':
@@ -46,7 +64,9 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
     }
     case 'committed': {
       const { epoch, slice, now, wallClock } = event
-      const { attempt, subtask } = slice
+      // Of which attempt it is has been looked at; epochs are named by the one that all slices began together.
+      const attempt = { ...slice.attempt, attempt: state.coordinator.attempt ?? slice.attempt.attempt }
+      const { subtask } = slice
       return after(drive(state, { type: 'committed', attempt, epoch, subtask, now, wallClock }, event), event)
     }
     default:
@@ -55,11 +75,7 @@ export function onRunning(state: Extract<JobState, { phase: 'running' }>, event:
 }
 
 /** A subtask has read `recordsIn` by now, or more. */
-function withRecordsIn<S extends Extract<JobState, { phase: 'running' }>>(
-  state: S,
-  subtask: Subtask,
-  recordsIn: number,
-): S {
+function withRecordsIn(state: Running, subtask: Subtask, recordsIn: number): Running {
   const before = state.slices.get(subtask)?.recordsIn ?? 0
   if (recordsIn <= before) return state
   const reportedIn = state.reportedIn + recordsIn - before
@@ -70,7 +86,7 @@ function withRecordsIn<S extends Extract<JobState, { phase: 'running' }>>(
  * In the continuous scope a checkpoint is behind the committed output; a job that stops on purpose is drained first, so that
  * it ends with the state that goes with its output (PROTOCOL A18).
  */
-function cancel(state: Extract<JobState, { phase: 'running' }>, event: JobEvent): JobStep {
+function cancel(state: Running, event: JobEvent): JobStep {
   if (state.ending !== null) return still(state)
   const cancelled: JobState = { ...state, ending: { state: 'CANCELLED', error: null } }
   const { now, wallClock } = event
@@ -81,8 +97,14 @@ function cancel(state: Extract<JobState, { phase: 'running' }>, event: JobEvent)
   )
 }
 
-/** What every step in `running` ends with: a cancelled job leaves as soon as nothing published waits for its commit. */
-export const after = (step: JobStep, event: JobEvent): JobStep => endWhenSettled(step.state, step.effects, event)
+/**
+ * What every step in `running` ends with: a cancelled job leaves as soon as nothing published waits for its commit, and
+ * regions go on as soon as no publish waits for its answer.
+ */
+export function after(step: JobStep, event: JobEvent): JobStep {
+  const next = onSettled(step, event)
+  return endWhenSettled(next.state, next.effects, event)
+}
 
 function endWhenSettled(state: JobState, effects: JobStep['effects'], event: JobEvent): JobStep {
   if (state.phase !== 'running' || state.ending === null) return { state, effects }
