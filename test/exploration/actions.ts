@@ -5,6 +5,7 @@
 import type { JobSpec } from '@weir/job'
 import { sameAttempt } from '@weir/model'
 import {
+  attemptOf,
   canGoOn,
   canReconcile,
   elect,
@@ -87,7 +88,8 @@ function* jobManager(world: World, at: number, manager: JobManager): Generator<A
     if (world.leader === generation) yield free(`the lease of jm${at} expires`, (w) => void (w.leader = null))
   }
   if (manager.recording && !manager.away) yield free(`jm${at}: records the end`, (w) => recordEnd(w, at))
-  if (job.phase === 'running' && job.coordinator.phase === 'idle' && !job.coordinator.closing)
+  const { coordinator } = job
+  if (job.phase === 'running' && coordinator.phase === 'idle' && !coordinator.closing && coordinator.away.size === 0)
     yield free(`jm${at}: triggers the next epoch`, (w) => send(w, generation, { type: 'tick' }))
 }
 
@@ -107,7 +109,7 @@ function* jobManagerFaults(world: World, at: number, manager: JobManager): Gener
     if (slice.status === 'gone') continue
     const { subtask } = slice
     yield fault(`jm${at} takes the task-manager of sink${subtask} for lost`, (w) => {
-      const task = w.tasks[subtask]!.find((t) => isOf(t, manager))
+      const task = w.tasks[subtask]!.find((t) => isOf(t, subtask, manager))
       if (task) disconnect(w, sliceOf(subtask, task))
       send(w, generation, { type: 'task-manager-lost', taskManagerId: machineOf(subtask), reason: 'silent' })
     })
@@ -125,8 +127,8 @@ const fault = (label: string, apply: (world: World) => void): Action => ({
   apply,
 })
 
-const isOf = (task: Task, { generation, job }: JobManager): boolean =>
-  sameAttempt(task.attempt, { generation, attempt: job.attempt })
+const isOf = (task: Task, subtask: number, { job }: JobManager): boolean =>
+  sameAttempt(task.attempt, attemptOf(job, subtask))
 
 /** After every action: messages arrive, and attempts that can do nothing any more are forgotten. */
 export function conclude(world: World): void {
@@ -139,7 +141,7 @@ export function conclude(world: World): void {
 
 /** Nobody tells it anything any more, and Kafka refuses all it could do by itself. */
 function isInert(world: World, subtask: number, task: Task): boolean {
-  const led = task.connected && world.managers.some((manager) => manager && isOf(task, manager))
+  const led = task.connected && world.managers.some((manager) => manager && isOf(task, subtask, manager))
   if (led || task.aborting) return false
   if (task.phase === 'recovering') return false
   if (task.phase !== 'running') return true

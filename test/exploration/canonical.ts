@@ -60,13 +60,19 @@ class Text {
   #manager({ generation, job, arbiter, calls, asking, away, watching, recording }: JobManager): string {
     const { coordinator: c } = job
     let text = `J${this.#generation(generation)} ${job.phase} a${job.attempt}`
-    for (const s of job.slices.values()) text += ` ${s.status}${s.inputEnded ? '!' : ''}`
+    for (const s of job.slices.values()) text += ` ${s.status}${s.inputEnded ? '!' : ''}${job.attempt - s.attempt}`
     if (job.ending) text += ` >${job.ending.state}`
     if (job.phase === 'stopping') text += ` ${job.mode} ${job.then}`
     if (job.phase === 'settling') text += ` ${job.from}`
     text += ` | ${c.phase} ${c.attempt} ${this.#ref(c.published)} f${c.final} e${c.lastEpoch} ${c.abortsInARow}`
     text += ` ${c.breaker.phase}${c.breaker.failures}`
     if (c.closing) text += ' closing'
+    if (c.away.size > 0) text += ` left ${[...c.away.keys()]}`
+    if (job.phase === 'running') {
+      const { failover, rejoinedAt } = job
+      if (failover) text += ` failover ${failover.subtasks} ${failover.step.at}`
+      if (rejoinedAt !== null && (c.published?.epoch ?? 0) <= rejoinedAt) text += ' rejoined'
+    }
     if (c.draining) text += ' draining'
     if ('checkpoint' in c) text += ` ${this.#checkpoint(c.checkpoint)}${c.last ? ' last' : ''}`
     if (c.phase === 'collecting') for (const snapshot of c.acks.values()) text += this.#snapshot(snapshot)

@@ -5,7 +5,15 @@
  */
 import type { Manifest, ManifestRef, PublishOutcome } from '@weir/checkpoint'
 import { jobFor, stepJob, type JobEffect, type JobEvent, type JobState, type SliceId } from '@weir/job'
-import { checkpointName, digest, taskManagerId, type Generation, type Subtask, type TaskManagerId } from '@weir/model'
+import {
+  checkpointName,
+  digest,
+  taskManagerId,
+  type AttemptId,
+  type Generation,
+  type Subtask,
+  type TaskManagerId,
+} from '@weir/model'
 import { arbiterFor, stepArbiter, type ArbiterEvent, type RegisterView } from '../../libs/metadata/src/arbiter.ts'
 import { fingerprint } from './canonical.ts'
 import { ended, finalReached, published, recovered } from './properties.ts'
@@ -64,8 +72,11 @@ function step(world: World, to: Generation, event: Event, now: number): void {
   if (coordinator.final > before.coordinator.final) finalReached(world, coordinator.published, coordinator.final)
   for (const effect of next.effects) perform(world, at, effect)
   // The restart delay is over at once.
-  if (next.state.phase === 'backing-off') send(world, to, { type: 'tick' })
+  if (isBackingOff(next.state)) send(world, to, { type: 'tick' })
 }
+
+const isBackingOff = (job: JobState): boolean =>
+  job.phase === 'backing-off' || (job.phase === 'running' && job.failover?.step.at === 'backing-off')
 
 /** Every moment is 0, so that two states that differ only in their history's times are one. */
 function timeless(job: JobState): JobState {
@@ -97,6 +108,11 @@ function perform(world: World, at: number, effect: JobEffect): void {
       send(world, generation, { type: 'placed', assignment })
       return
     }
+    case 'replace-slots': {
+      const assignment = new Map(effect.subtasks.map((subtask) => [subtask, machineOf(subtask)]))
+      send(world, generation, { type: 'placed', assignment })
+      return
+    }
     case 'deploy':
       return task.deploy(world, effect.slice)
     case 'recover':
@@ -123,6 +139,8 @@ function perform(world: World, at: number, effect: JobEffect): void {
     case 'published':
     case 'final':
     case 'restarted':
+    case 'region-failed':
+    case 'region-restarted':
     case 'healed':
       return
   }
@@ -132,8 +150,14 @@ export const machineOf = (subtask: number): TaskManagerId => taskManagerId(`tm-$
 
 const sliceId = (job: JobState, subtask: Subtask): SliceId => ({
   jobId: job.spec.jobId,
-  attempt: { generation: job.generation, attempt: job.attempt },
+  attempt: attemptOf(job, subtask),
   subtask,
+})
+
+/** Of what is told to a subtask. */
+export const attemptOf = (job: JobState, subtask: number): AttemptId => ({
+  generation: job.generation,
+  attempt: job.slices.get(subtask as Subtask)?.attempt ?? job.attempt,
 })
 
 // ---- the store ------------------------------------------------------------------------------------------------------

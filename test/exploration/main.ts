@@ -11,6 +11,7 @@ const { values } = parseArgs({
     arbiter: { type: 'string', default: 'etcd' },
     max: { type: 'string', default: String(STATES_MAX) },
     safety: { type: 'boolean', default: false },
+    region: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -25,7 +26,10 @@ else searchOnce()
 function searchOnce(): void {
   const arbiter = (['etcd', 's3', 'etcd-alone'] as const).find((kind) => kind === values.arbiter)
   if (arbiter === undefined) throw new Error(`--arbiter is etcd, s3 or etcd-alone, not ${values.arbiter}`)
-  const bounds = { sinks: Number(values.sinks), chunks: Number(values.chunks), faults: Number(values.faults), arbiter }
+  const bounds = {
+    ...{ sinks: Number(values.sinks), chunks: Number(values.chunks), faults: Number(values.faults), arbiter },
+    failover: values.region ? ('region' as const) : ('full' as const),
+  }
   const from = performance.now()
   const result = explore({
     ...bounds,

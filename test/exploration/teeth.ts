@@ -5,10 +5,10 @@
  * properties notice.
  */
 import { load, type Mutant } from '../mutation/bundle.ts'
-import { rules, type RuleName } from '../mutation/rules.ts'
+import { regionRules, rules, type RuleName } from '../mutation/rules.ts'
 import { type Exploration, type ExploreOptions } from './search.ts'
 
-type Bounds = Pick<ExploreOptions, 'sinks' | 'chunks' | 'faults' | 'faultsLike'>
+type Bounds = Pick<ExploreOptions, 'sinks' | 'chunks' | 'faults' | 'faultsLike' | 'failover'>
 const within = (sinks: number, chunks: number, faults: number, faultsLike?: RegExp): Bounds => ({
   sinks,
   chunks,
@@ -41,6 +41,21 @@ const found: Readonly<Record<RuleName, Bounds>> = {
   markerFromTheBeginning: within(1, 1, 1),
   healInOrder: within(1, 2, 2, /times out|expires|crashes/),
   goneIsNotLost: within(1, 2, 2, /retention|for lost/),
+}
+
+const regions = (chunks: number, faults: number, faultsLike?: RegExp): Bounds => ({
+  ...within(2, chunks, faults, faultsLike),
+  failover: 'region',
+})
+const foundInRegions: Readonly<Record<keyof typeof regionRules, Bounds>> = {
+  regionSettlesFirst: regions(2, 2, /for lost|swap-mirror.*late|swap-register.*late/),
+  droppedWithThem: regions(1, 1, /for lost/),
+  provenTogether: regions(2, 1, /for lost/),
+  othersCommit: regions(2, 1, /for lost/),
+  regionRecovered: regions(1, 1, /for lost/),
+  othersInFlight: regions(2, 1, /for lost/),
+  inputOfAll: regions(2, 1, /for lost/),
+  currentSlice: regions(1, 1, /for lost/),
 }
 
 const modelled: readonly (Mutant & Bounds)[] = [
@@ -101,13 +116,19 @@ export const teeth: readonly Tooth[] = [
     const [{ hole, rule }] = rules[name] as readonly [Mutant]
     return { hole, rule, real: true, bounds: found[name], mutants: rules[name] }
   }),
+  ...(Object.keys(foundInRegions) as (keyof typeof regionRules)[]).map((name) => {
+    const [{ hole, rule }] = regionRules[name] as readonly [Mutant]
+    return { hole, rule, real: true, bounds: foundInRegions[name], mutants: regionRules[name] }
+  }),
   ...modelled.map((mutant) => ({ ...mutant, real: false, bounds: mutant, mutants: [mutant] })),
 ]
 
 /** Beyond it a mutant counts as not found. */
 const STATES_MAX = 200_000
 
-export async function bite({ bounds: { sinks, chunks, faults, faultsLike }, mutants }: Tooth): Promise<Exploration> {
+export async function bite({ bounds, mutants }: Tooth): Promise<Exploration> {
   const { explore } = await load<typeof import('./search.ts')>('test/exploration/search.ts', ...mutants)
-  return explore({ sinks, chunks, faults, faultsLike, arbiter: 'etcd', statesMax: STATES_MAX, safetyOnly: false })
+  const { sinks, chunks, faults, faultsLike, failover = 'full' } = bounds
+  const of = { sinks, chunks, faults, faultsLike, failover }
+  return explore({ ...of, arbiter: 'etcd', statesMax: STATES_MAX, safetyOnly: false })
 }

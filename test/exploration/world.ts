@@ -27,6 +27,8 @@ export interface Bounds {
   readonly chunks: number
   readonly faults: number
   readonly arbiter: ArbiterKind
+  /** `region`: each subtask restarts alone where it may. Absent: `full`. */
+  readonly failover?: 'region' | 'full'
 }
 
 export type StoreCall =
@@ -117,7 +119,7 @@ export type Event = JobEvent extends infer E
     : never
   : never
 
-export const specFor = ({ sinks }: Bounds): JobSpec => ({
+export const specFor = ({ sinks, failover = 'full' }: Bounds): JobSpec => ({
   jobId: jobId('j'),
   name: 'j',
   bundleDigest: digest('b'),
@@ -137,7 +139,7 @@ export const specFor = ({ sinks }: Bounds): JobSpec => ({
         toleratedAborts: TOLERATED_ABORTS,
       },
       restart: { attempts: Number.MAX_SAFE_INTEGER, delayMs: 0 },
-      failover: 'full',
+      failover,
     },
     nodes: [],
     edges: [],

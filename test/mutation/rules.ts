@@ -198,4 +198,52 @@ export const rules = {
   }),
 } as const
 
+const failover = 'libs/job/src/failover.ts'
+
+/** Of jobs with several pipeline regions. */
+export const regionRules = {
+  regionSettlesFirst: rule('A4', 'a region chooses what it restores when no publish waits for its answer', {
+    file: failover,
+    find: "  if (state.coordinator.phase === 'publishing') return step // sent: wait (A3, A4)\n",
+    replace: '',
+  }),
+  droppedWithThem: rule('A4', 'an epoch that was not sent is dropped when slices leave', {
+    file: coordinator,
+    find: "if (state.phase !== 'collecting' && state.phase !== 'storing') return still({ ...state, away })",
+    replace: 'if (state) return still({ ...state, away })',
+  }),
+  provenTogether: rule('A15', 'an epoch is final when the recovery of who is away has proven its part', {
+    file: coordinator,
+    find: 'missing: SubtaskMap.from([...upTo.keys()].map((subtask) => [subtask, true])),',
+    replace:
+      'missing: SubtaskMap.from([...upTo.keys()].filter((s) => !state.away.has(s)).map((subtask) => [subtask, true])),',
+  }),
+  othersCommit: rule('A2', 'who works on commits its part of an epoch that others are away from', {
+    file: coordinator,
+    find: 'const here = new Map([...upTo].filter(([subtask]) => !state.away.has(subtask)))',
+    replace: 'const here = new Map([...upTo].filter(() => state.away.size === 0))',
+  }),
+  regionRecovered: rule('A11', 'the sources of a region start when its sinks have resolved their handles', {
+    file: failover,
+    find: "  if (slicesAway(next).some((s) => s.status !== 'deployed')) return still(next)\n",
+    replace: `  if (slicesAway(next).some((s) => s.status !== 'deployed')) return still(next)
+  if (state) return onRecovered(stepTo(next, { at: 'recovering' }), { ...event, type: 'recovered', proofs: [] })\n`,
+  }),
+  othersInFlight: rule('B6', 'a failover does not begin while the last epoch is on its way', {
+    file: failover,
+    find: "if (coordinator.draining || ('last' in coordinator && coordinator.last)) return false\n",
+    replace: '\n',
+  }),
+  inputOfAll: rule('B6', 'a region that comes back reads to the end of its input before the job ends', {
+    file: failover,
+    find: '{ ...all.get(s)!, inputEnded: false }',
+    replace: 'all.get(s)!',
+  }),
+  currentSlice: rule('A4', 'a report counts when its slice is of the attempt it was deployed in', {
+    file: 'libs/job/src/moves.ts',
+    find: 'slice.jobId === state.spec.jobId && sameAttempt(slice.attempt, attemptOf(state, slice.subtask))',
+    replace: 'slice.jobId === state.spec.jobId && slice.attempt.generation === state.generation',
+  }),
+} as const
+
 export type RuleName = keyof typeof rules

@@ -1,7 +1,8 @@
 /** Looks for the hole that a removed rule opens: seed after seed until one is violated. */
 import { load, type Mutant } from '../mutation/bundle.ts'
 import { REGIONS_FROM } from './climate.ts'
-import { allRules, regionRules, type AnyRule } from './mutants.ts'
+import { regionRules } from '../mutation/rules.ts'
+import { allRules, type AnyRule } from './mutants.ts'
 
 export interface Catch {
   /** First seed with a violation; null: none within the bound. */

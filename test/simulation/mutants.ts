@@ -3,7 +3,7 @@
  * the pure machines are those of test/mutation/rules.ts; both are hunted here.
  */
 import type { Mutant } from '../mutation/bundle.ts'
-import { rules } from '../mutation/rules.ts'
+import { regionRules, rules } from '../mutation/rules.ts'
 
 const stores = 'libs/metadata/src/etcd-stores.ts'
 const election = 'libs/metadata/src/etcd-election.ts'
@@ -216,34 +216,6 @@ export const fleetRules = {
         const outcome = this.#state.attempt > 0
           ? ({ kind: 'claimed', published: known, headRevision: '', mirrorTag: '' } as const)
           : await checkpoints.claim()\n`,
-  }),
-} as const
-
-const failover = 'libs/job/src/failover.ts'
-const coordinator = 'libs/checkpoint/src/coordinator.ts'
-
-/** Of jobs with several pipeline regions: hunted where those are (`REGIONS_FROM`). */
-export const regionRules = {
-  regionSettlesFirst: rule('A4', 'a region chooses what it restores when no publish waits for its answer', {
-    file: failover,
-    find: "  if (state.coordinator.phase === 'publishing') return step // sent: wait (A3, A4)\n",
-    replace: '',
-  }),
-  droppedWithThem: rule('A4', 'an epoch that was not sent is dropped when slices leave', {
-    file: coordinator,
-    find: "if (state.phase !== 'collecting' && state.phase !== 'storing') return still({ ...state, away })",
-    replace: 'if (state) return still({ ...state, away })',
-  }),
-  provenTogether: rule('A15', 'an epoch is final when the recovery of who is away has proven its part', {
-    file: coordinator,
-    find: 'missing: SubtaskMap.from([...upTo.keys()].map((subtask) => [subtask, true])),',
-    replace:
-      'missing: SubtaskMap.from([...upTo.keys()].filter((s) => !state.away.has(s)).map((subtask) => [subtask, true])),',
-  }),
-  othersCommit: rule('A2', 'who works on commits its part of an epoch that others are away from', {
-    file: coordinator,
-    find: 'const here = new Map([...upTo].filter(([subtask]) => !state.away.has(subtask)))',
-    replace: 'const here = new Map([...upTo].filter(() => state.away.size === 0))',
   }),
 } as const
 

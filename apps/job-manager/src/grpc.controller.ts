@@ -201,6 +201,8 @@ const view = (v: JobView): jobs.JobView => ({
   publishedEpoch: v.publishedEpoch,
   finalEpoch: v.finalEpoch,
   restarts: v.restarts,
+  regionRestarts: v.regionRestarts,
+  recovering: [...v.recovering],
   recordsIn: v.recordsIn,
   healedTransactions: v.healedTransactions,
   sinks: JSON.stringify(v.sinks),
