@@ -11,10 +11,11 @@ import {
 } from '@weir/wire'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { TaskManagerConfig } from './config.ts'
 import { JanitorThread } from './janitor-thread.ts'
 import type { RestoredFrom, SlotData } from './slot.ts'
+import { SpareWorkers } from './spare-workers.ts'
 
 /** A slot that does not stop by itself is terminated. */
 const SLOT_STOP_TIMEOUT_MS = 15_000
@@ -36,6 +37,7 @@ export class TaskManager {
   readonly #slots = new Map<string, Slot>()
   readonly #hub = new ThreadHub()
   readonly #janitor = new JanitorThread()
+  readonly #spares: SpareWorkers
   readonly #end = new AbortController()
   readonly #client: FleetClient
   #joined: { id: string; generation: number; leader: string } | null = null
@@ -49,6 +51,7 @@ export class TaskManager {
   constructor(config: TaskManagerConfig, httpAddress: string, pod: string, log: Logger) {
     this.#config = config
     this.#log = log
+    this.#spares = new SpareWorkers(config.slots, () => this.#slotData())
     const { jobManagers, slots, listen } = config
     this.#client = new FleetClient(
       { jobManagers, slots, version: '0.1.0', httpAddress, pod, token: listen.token },
@@ -59,6 +62,7 @@ export class TaskManager {
           joined: (id, generation, leader) => {
             this.#joined = { id, generation, leader }
             log.info({ id, generation, leader }, 'joined')
+            this.#spares.begin()
           },
           command: (command) => this.#command(command),
           janitor: (request) => {
@@ -101,7 +105,7 @@ export class TaskManager {
     }
     this.#end.abort(new Error('the process stops'))
     this.#janitor.stop('the process stops')
-    await Promise.all([...this.#slots.values()].map((s) => s.worker.terminate()))
+    await Promise.all([this.#spares.end(), ...[...this.#slots.values()].map((s) => s.worker.terminate())])
   }
 
   get #stateRoot(): string {
@@ -124,7 +128,7 @@ export class TaskManager {
   }
 
   #deploy(key: string, command: SliceCommand): void {
-    const { slots, listen, dataDir, copyBytesMax, stateCacheBytes } = this.#config
+    const { slots } = this.#config
     const { slice } = command
     const busy = [...this.#slots.values()].filter((s) => !s.stopping).length
     if (busy >= slots) {
@@ -134,16 +138,7 @@ export class TaskManager {
       )
       return this.#report({ type: 'failed', slice, failure: error.toJSON() })
     }
-    const workerData: SlotData = {
-      taskManagerId: this.#joined?.id ?? '',
-      listen: { ...listen, grpcPort: 0 },
-      stateDir: join(this.#stateRoot, String(this.#serial++)),
-      dataDir,
-      copyBytesMax,
-      stateCacheBytes: Math.floor(stateCacheBytes / slots),
-      freeze: process.env['WEIR_FREEZE'] === '1',
-    }
-    const worker = new Worker(new URL('./slot.js', import.meta.url), { workerData, name: key })
+    const worker = this.#spares.take()
     const slot: Slot = { slice, worker, stopping: false }
     this.#slots.set(key, slot)
     worker.on('message', (message: SliceReportMessage | LinkRequest | RestoredFrom) => {
@@ -166,6 +161,19 @@ export class TaskManager {
     worker.postMessage(command)
   }
 
+  #slotData(): SlotData {
+    const { slots, listen, dataDir, copyBytesMax, stateCacheBytes } = this.#config
+    return {
+      taskManagerId: this.#joined?.id ?? '',
+      listen: { ...listen, grpcPort: 0 },
+      stateDir: join(this.#stateRoot, String(this.#serial++)),
+      dataDir,
+      copyBytesMax,
+      stateCacheBytes: Math.floor(stateCacheBytes / slots),
+      freeze: process.env['WEIR_FREEZE'] === '1',
+    }
+  }
+
   #stop(slot: Slot, mode: 'leave' | 'abort'): void {
     if (slot.stopping) return
     slot.stopping = true
@@ -180,6 +188,7 @@ export class TaskManager {
     this.#log.warn({ reason, slices: this.#slots.size }, 'disconnected')
     for (const slot of this.#slots.values()) this.#stop(slot, 'leave')
     this.#janitor.stop(reason)
+    void this.#spares.end() // they know the process by the name it had
   }
 
   #report(report: SliceReportMessage): void {
