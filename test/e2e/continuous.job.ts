@@ -2,12 +2,12 @@
 import { job, json, kafka, params, tumbling } from '@weir/sdk'
 import type { Order } from './orders.ts'
 
-const p = params({ orders: 'orders', sums: 'sums', counts: 'counts', rate: Number })
+const p = params({ orders: 'orders', sums: 'sums', counts: 'counts', rate: Number, parallelism: 2 })
 
 export default job(
   'continuous-orders',
   {
-    parallelism: 2,
+    parallelism: p.parallelism,
     commit: { scope: 'continuous', intervalMs: 100 },
     checkpoint: { intervalMs: 500, everyRecords: null, minPauseMs: 0 },
     restart: { attempts: 10, delayMs: 200 },

@@ -1,6 +1,7 @@
 /**
- * The continuous scope on a real fleet: a task-manager is killed, then the leader; then the last task-manager, and the
- * offsets are set back by another tool before anybody takes its part over: the job stops and says so.
+ * The continuous scope on a real fleet: a task-manager is killed, then the leader; a job goes on as another one; the last
+ * task-manager is killed, and the offsets are set back by another tool before anybody takes its part over: the job stops and
+ * says so.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { broken } from '../checkers/index.ts'
@@ -25,10 +26,12 @@ async function submitted(jobId: string): Promise<{ orders: string; sums: string;
   const partition = (line: string): number => Number(/user-(\d+)/.exec(line)![1]) % PARTITIONS
   const lines = Array.from({ length: ORDERS }, (_, id) => JSON.stringify(orderAt(id)))
   fleet.produce(orders!, lines, PARTITIONS, partition)
-  const set = Object.entries({ orders, sums, counts, rate: RATE }).flatMap(([k, v]) => ['--set', `${k}=${v}`])
-  expect((await fleet.cli('submit', jobFile, '--id', jobId, ...set)).stderr).toBe('')
-  return { orders: orders!, sums: sums!, counts: counts! }
+  const of = { orders: orders!, sums: sums!, counts: counts! }
+  expect((await fleet.cli('submit', jobFile, '--id', jobId, ...set(of))).stderr).toBe('')
+  return of
 }
+const set = (of: Record<string, string | number>): string[] =>
+  Object.entries({ rate: RATE, ...of }).flatMap(([k, v]) => ['--set', `${k}=${v}`])
 
 test('exactly once with the right state under kill -9 of a task-manager and of the leader', async () => {
   const jobId = `continuous-${fleet.run}`
@@ -49,6 +52,25 @@ test('exactly once with the right state under kill -9 of a task-manager and of t
   expect(broken(...Object.values(judged))).toEqual([])
   expect(judged.fencing.acts).toBeGreaterThan(10)
   expect(await fleet.openTransactions(jobId)).toEqual([])
+})
+
+test('stopped with a savepoint, it goes on under another id and at another parallelism: nothing lost or doubled', async () => {
+  const [jobId, other] = [`left-${fleet.run}`, `taken-${fleet.run}`]
+  const topics = await submitted(jobId)
+  await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1, 30_000)
+  expect((await fleet.cli('stop', jobId, 'cut')).stderr).toBe('')
+  expect((await fleet.job(jobId)).recordsIn).toBeLessThan(ORDERS)
+  const from = ['--from', `${jobId}/cut`]
+  const taken = await fleet.cli('submit', jobFile, '--id', other, ...from, ...set({ ...topics, parallelism: 3 }))
+  expect(taken.stderr).toBe('note: parallelism is 3, the state is of 2: keys and splits are dealt out anew\n')
+  const first = await fleet.until(other, 'its first epoch', (j) => j.finalEpoch >= 1, 30_000)
+  await fleet.kill(fleet.workers[0]!)
+  await fleet.addWorker()
+  await fleet.until(other, 'to run again', (j) => j.restarts >= 1 && j.finalEpoch > first.finalEpoch, 30_000)
+  await fleet.until(other, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const judged = await judge(fleet, topics, expectation(ORDERS))
+  expect(broken(...Object.values(judged))).toEqual([])
+  expect(await fleet.openTransactions(other)).toEqual([])
 })
 
 test('offsets set back by another tool while the job is down: it stops and names them', async () => {

@@ -43,6 +43,14 @@ test.each([
   })
 })
 
+test('state taken over from another job: output begins at c; what is committed since counts as ever', () => {
+  const takenOver = { restored: at(100), takenOver: true }
+  expect(resumeSplit(found(takenOver))).toEqual({ kind: 'begin', from: at(100) })
+  expect(resumeSplit(found({ ...takenOver, committed: committed(130, { start: at(100) }) }))).toMatchObject({
+    ...{ kind: 'replay', from: at(100), until: 130 },
+  })
+})
+
 test('no checkpoint yet: replayed from where the job began to read', () => {
   expect(resumeSplit(found({ committed: committed(55) }))).toMatchObject({ kind: 'replay', from: at(40), until: 55 })
 })

@@ -23,8 +23,11 @@ export const encodeMark = ({ job, generation, seq, start, ended }: CommitMark): 
   JSON.stringify({ job, generation, seq, start, ended })
 
 export type SplitResume =
-  /** Nothing is known of the split: it begins where the source is told to, and that place is committed first. */
-  | { readonly kind: 'begin' }
+  /**
+   * Nothing of this job's is committed: the place is committed first. It is where the source is told to begin, or
+   * (`from`) where the state is that was taken over from another job.
+   */
+  | { readonly kind: 'begin'; readonly from?: LogPosition }
   | {
       readonly kind: 'replay'
       /** c, or the split's beginning where no checkpoint has it. */
@@ -43,6 +46,8 @@ export interface SplitFound {
   readonly split: number
   /** c; null: not in the checkpoint, or there is none. */
   readonly restored: LogPosition | null
+  /** The checkpoint is another job's state, the first epoch of this one. */
+  readonly takenOver?: boolean
   /** k, read stably behind the fence of both ids; null: none. */
   readonly committed: CommittedOffset | null
 }
@@ -55,6 +60,7 @@ export function resumeSplit(found: SplitFound): SplitResume {
   const { job, generation, restored, committed } = found
   if (committed === null) {
     if (restored === null) return { kind: 'begin' }
+    if (found.takenOver) return { kind: 'begin', from: restored }
     throw refused('COMMITTED_OFFSET_MISSING', found, [
       `the checkpoint is at offset ${restored.offset}, but the group has no committed offset. Deleted, or expired`,
       '(offsets.retention.minutes, while the job was stopped)?',

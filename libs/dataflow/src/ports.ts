@@ -287,6 +287,8 @@ export interface LogPosition {
 /** The state of a source over logs, by split: what a source in the continuous scope must have. */
 export interface LogSourceState {
   readonly partitions: Readonly<Record<string, LogPosition>>
+  /** Taken over from another job: nothing can be committed under this one's id yet, and output begins here. */
+  readonly takenOver?: boolean
 }
 
 export interface CommittedOffset {

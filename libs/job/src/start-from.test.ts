@@ -202,7 +202,7 @@ test('the epoch whose output is lost is no place to go on from under the same id
   expect(judged(into(before, 'fork'), { output })).toEqual([])
 })
 
-test('A18: in the continuous scope a start needs c = k: the savepoint the job stopped with last, under its id', () => {
+test('A18: in the continuous scope a start under the same id needs c = k: the savepoint the job stopped with last', () => {
   const chain = [orders, node.keyed('k'), node.reduce('sum'), node.sink('sums', 'sums')]
   const commit = { scope: 'continuous', intervalMs: 100 } as const
   const continuous = plan([chain], { commit })
@@ -213,8 +213,24 @@ test('A18: in the continuous scope a start needs c = k: the savepoint the job st
   expect(judged(changed, { from: running })).toEqual(['CONTINUOUS_NOT_STOPPED'])
   expect(judged(into(continuous), { from: running })).toEqual([]) // the same build, as after any restart
   expect(judged(changed, { from: stopped, output: standing(5) })).toContain('CONTINUOUS_NOT_STOPPED')
-  expect(judged(into(continuous, 'other'), { from: stopped })).toEqual(['CONTINUOUS_OTHER_ID'])
   expect(judged(into(plan([chain])), { from: stopped })).toEqual(['COMMIT_SCOPE_CHANGED'])
+})
+
+test('A23: under another id the continuous scope begins where the state is, if nobody has written on from there', () => {
+  const to = (topic: string) =>
+    plan([[orders, node.keyed('k'), node.reduce('sum'), node.sink('sums', topic)]], {
+      commit: { scope: 'continuous', intervalMs: 100 },
+      parallelism: 2,
+    })
+  const running = of(4, 40, 4, { plan: to('sums'), parallelism: 2 })
+  const stopped = { ...running, stopped: true }
+  expect(judged(into(to('sums'), 'fork'), { from: stopped })).toEqual([])
+  expect(judged(into(to('sums'), 'fork'), { from: running })).toEqual(['CONTINUOUS_NOT_STOPPED'])
+  expect(judged(into(to('sums-2'), 'fork'), { from: running })).toHaveLength(1) // where it writes to
+  const first = (id: string): unknown =>
+    startingSubtasks(stopped, into(to('sums'), id), { dropped: [] }, null, (key) => key)[0]!.sources['orders']
+  expect(first('fork')).toEqual({ partitions: { 0: { offset: '40', end: null } }, takenOver: true })
+  expect(first('j')).toEqual({ partitions: { 0: { offset: '40', end: null } } })
 })
 
 test('records in flight are of one graph', () => {

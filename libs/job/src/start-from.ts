@@ -94,11 +94,11 @@ export function judgeStart(
   const { parallelism = to.plan.settings.parallelism } = to
   if (from.parallelism !== parallelism) {
     const of = `parallelism is ${parallelism}, the state is of ${from.parallelism}`
-    // Its truth is offsets that the transactions of single subtasks hold (rescale.ts).
-    if (to.plan.settings.commit.scope === 'continuous') {
+    // Its truth is offsets that the transactions of single subtasks hold (rescale.ts); under another id there are none yet.
+    if (to.plan.settings.commit.scope === 'continuous' && from.jobId === to.jobId) {
       problems.push({
         code: 'PARALLELISM_CHANGED',
-        message: `${of}, and in the commit scope "continuous" a subtask goes on only from its own: set parallelism: ${from.parallelism}`,
+        message: `${of}, and in the commit scope "continuous" a subtask goes on only from its own: set parallelism: ${from.parallelism}, or start under another id`,
       })
     } else notes.push(`${of}: keys and splits are dealt out anew`)
   }
@@ -292,13 +292,15 @@ function* scopeProblems(from: StartPoint, to: StartTarget, output: OutputStandin
       code: 'COMMIT_SCOPE_CHANGED',
       message: `the commit scope is "${is}", ${from.label} was made under "${was}": keep it, or start without --from`,
     }
-  } else if (is === 'continuous') {
-    if (from.jobId !== to.jobId) {
+  } else if (is === 'continuous' && from.jobId !== to.jobId) {
+    // Nothing is committed under the new id: output begins where the state is, and what there is behind it is the other job's.
+    if (!from.stopped && sharesTopic(from.plan, to.plan)) {
       yield {
-        code: 'CONTINUOUS_OTHER_ID',
-        message: `committed offsets of the scope "continuous" belong to job ${from.jobId}: start under that id`,
+        code: 'CONTINUOUS_NOT_STOPPED',
+        message: `in the commit scope "continuous" output of job ${from.jobId} is ahead of ${from.label}, and would be written again: start from the savepoint the job was stopped with last (\`weir stop\`), or write to other topics`,
       }
     }
+  } else if (is === 'continuous') {
     const newest = output === null || output.published === from.epoch
     const sameBuild = from.bundleDigest === to.bundleDigest && from.graphHash === to.graphHash
     if (!newest || (!from.stopped && !sameBuild)) {
@@ -377,6 +379,7 @@ export function startingSubtasks(
   keyOf: (key: string) => string,
 ): readonly SubtaskSnapshot[] {
   const own = { running: false, published: from.epoch, subtasks: from.subtasks, lost: [] }
+  const takenOver = from.jobId !== to.jobId && to.plan.settings.commit.scope === 'continuous'
   const newest = from.jobId === to.jobId ? (output ?? own) : null
   const sinks = newest === null ? new Map<number, never>() : sinksOf(from, newest)
   return from.subtasks.map(({ retired: _retired, ...subtask }) => {
@@ -384,7 +387,9 @@ export function startingSubtasks(
     return {
       ...withKeys({ ...subtask, segments: segmentsFor(subtask, from.plan, to.plan, dropped) }, keyOf),
       sources: Object.fromEntries(
-        Object.entries(subtask.sources).filter(([uid]) => find(to.plan, uid)?.kind === 'source'),
+        Object.entries(subtask.sources)
+          .filter(([uid]) => find(to.plan, uid)?.kind === 'source')
+          .map(([uid, state]) => [uid, takenOver ? { ...(state as object), takenOver } : state]),
       ),
       sinks: sinks.get(subtask.subtask) ?? {},
       watermarks: watermarksFor(subtask, from.plan, to.plan),

@@ -41,10 +41,11 @@ export async function startContinuous(of: ContinuousStart): Promise<ReadonlyMap<
     const resume = resumeSplit({
       ...{ job: jobId, generation, group: sink.group, topic, split },
       restored: stored[split] ?? null,
+      takenOver: restored?.takenOver === true,
       committed: committed.get(split) ?? null,
     })
     resumes.set(split, resume)
-    if (resume.kind === 'replay') from[split] = resume.from
+    if (resume.from !== undefined) from[split] = resume.from
   }
   const splits = await reader.open({ partitions: from }, context)
   const opened = positionsOf(reader.snapshot())
