@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { broken } from '../checkers/index.ts'
-import { Fleet, type JobAnswer } from './fleet.ts'
+import { Fleet, recoveries, type JobAnswer } from './fleet.ts'
 import { judge } from './judge.ts'
 import { expectation, orderAt } from './orders.ts'
 
@@ -38,7 +38,7 @@ test('exactly once with the right state under kill -9 of a task-manager and of t
   const topics = await submitted(jobId)
   const second = await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
   await fleet.kill(fleet.workers[0]!)
-  const again = (j: JobAnswer): boolean => j.restarts + j.regionRestarts >= 1 && j.finalEpoch > second.finalEpoch
+  const again = (j: JobAnswer): boolean => recoveries(j) >= 1 && j.finalEpoch > second.finalEpoch
   await fleet.until(jobId, 'to run again', again, 30_000)
   await fleet.addWorker()
   const before = await fleet.job(jobId)

@@ -337,6 +337,9 @@ export interface JobAnswer {
   }[]
 }
 
+/** Of all slices, or of some. */
+export const recoveries = (job: JobAnswer): number => job.restarts + job.regionRestarts
+
 export interface TransactionAnswer {
   readonly jobId: string | null
   readonly transactionalId: string

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Batch } from '../../apps/examples/src/03-batches.ts'
-import { Fleet, type JobAnswer } from './fleet.ts'
+import { Fleet, recoveries, type JobAnswer } from './fleet.ts'
 
 const ORDERS = 40_000
 const RATE = 6_000
@@ -27,7 +27,8 @@ test('every order in exactly one batch under kill -9; what was deleted unread is
   const second = await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
 
   await fleet.kill(fleet.workers[0]!)
-  await fleet.until(jobId, 'to run again', (j) => j.restarts >= 1 && j.finalEpoch > second.finalEpoch, 30_000)
+  const again = (j: JobAnswer): boolean => recoveries(j) >= 1 && j.finalEpoch > second.finalEpoch
+  await fleet.until(jobId, 'to run again', again, 30_000)
 
   while (fleet.workers.length > 0) await fleet.kill(fleet.workers[0]!)
   await fleet.truncate(orders!, PARTITIONS)
