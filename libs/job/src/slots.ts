@@ -1,6 +1,6 @@
 /** The slot table in use: hands out slots in the order they were asked for. */
 import type { JobId, Subtask, TaskManagerId } from '@weir/model'
-import type { SlotBroker } from './driver.ts'
+import type { SlotBroker } from './ports.ts'
 import { EMPTY_SLOTS, freeSlots, giveBack, joined, place, take, withdrawn, type SlotTable } from './placement.ts'
 
 type Assignment = ReadonlyMap<Subtask, TaskManagerId>

@@ -1,0 +1,53 @@
+/** The last epochs of a job, for REST and people. */
+import { LATE_SLICES_MAX, type LateSlice } from '@weir/checkpoint'
+import type { CheckpointId } from '@weir/model'
+
+/** Epochs kept; older ones are forgotten. */
+const HISTORY_MAX = 100
+
+/** What happened to one epoch: for REST and people. */
+export interface CheckpointView {
+  readonly epoch: number
+  readonly generation: number
+  readonly attempt: number
+  status: 'in-progress' | 'published' | 'final' | 'given-up'
+  readonly triggeredAt: number
+  /** To published; of a given-up one, to that. */
+  durationMs: number | null
+  reason: string | null
+  /** Of one that timed out: what the first `LATE_SLICES_MAX` slices said they had waited for. */
+  late: readonly LateSlice[]
+}
+
+export class CheckpointHistory {
+  readonly #epochs: CheckpointView[] = []
+
+  /** @param triggeredAt ms since 1970 */
+  triggered({ epoch, generation, attempt }: CheckpointId, triggeredAt: number): void {
+    const nothing = { durationMs: null, reason: null, late: [] }
+    this.#epochs.push({ epoch, generation, attempt, status: 'in-progress', triggeredAt, ...nothing })
+    if (this.#epochs.length > HISTORY_MAX) this.#epochs.shift()
+  }
+
+  note(epoch: number, change: Partial<CheckpointView>): void {
+    const entry = this.#of(epoch)
+    if (entry) Object.assign(entry, change)
+  }
+
+  /** What a slice had waited for in an epoch that timed out. Null: there is no such epoch, or enough is known of it. */
+  late(epoch: number, late: LateSlice): CheckpointView | null {
+    const entry = this.#of(epoch)
+    if (entry?.status !== 'given-up' || entry.late.length >= LATE_SLICES_MAX) return null
+    entry.late = [...entry.late, late]
+    return entry
+  }
+
+  /** Newest first. */
+  list(): readonly CheckpointView[] {
+    return [...this.#epochs].reverse()
+  }
+
+  #of(epoch: number): CheckpointView | undefined {
+    return this.#epochs.findLast((c) => c.epoch === epoch)
+  }
+}
