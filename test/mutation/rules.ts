@@ -224,7 +224,7 @@ export const regionRules = {
     replace: 'const here = new Map([...upTo].filter(() => state.away.size === 0))',
   }),
   regionRecovered: rule('A11', 'the sources of a region start when its sinks have resolved their handles', {
-    file: failover,
+    file: 'libs/job/src/states/failing-over.ts',
     find: "  if (slicesAway(next).some((s) => s.status !== 'deployed')) return still(next)\n",
     replace: `  if (slicesAway(next).some((s) => s.status !== 'deployed')) return still(next)
   if (state) return onRecovered(stepTo(next, { at: 'recovering' }), { ...event, type: 'recovered', proofs: [] })\n`,

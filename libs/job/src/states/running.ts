@@ -1,9 +1,10 @@
 /** Every slice runs; the coordinator takes checkpoints. */
-import { failRegions, isFailingOver, onFailover, onSettled } from '../failover.ts'
+import { failRegions, isFailingOver, onSettled } from '../failover.ts'
 import { allSlices, drive, lostFailure, loseTaskManager, settle, still, withSlice } from '../moves.ts'
 import type { Subtask } from '@weir/model'
 import { DRAIN_TIMEOUT_MS, type JobEvent, type JobState, type JobStep } from '../state.ts'
 import { drainingFailure, slicesAt, unexpectedStop } from './deploying.ts'
+import { onFailover } from './failing-over.ts'
 
 type Running = Extract<JobState, { phase: 'running' }>
 
