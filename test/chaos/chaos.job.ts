@@ -1,6 +1,6 @@
 /** The main job with a checkpoint every 400 ms; what a scenario wants to vary is a parameter. */
-import { job, json, kafka, params, tumbling } from '@weir/sdk'
-import type { Order } from '../e2e/orders.ts'
+import { job, params } from '@weir/sdk'
+import { paidOrders, sumsAndCounts } from '../e2e/order-parts.ts'
 
 const p = params({
   orders: 'orders',
@@ -30,26 +30,9 @@ export default job(
     transactionTimeoutMs: p.transactionTimeoutMs,
     recoveryBudgetMs: p.recoveryBudgetMs,
   },
-  (flow) => {
-    const paid = flow
-      .from(
-        kafka.topic(p.orders, {
-          value: json<Order>(),
-          timestamp: (order) => order.ts,
-          outOfOrder: '1s',
-          until: p.bounded ? 'latest' : 'none',
-          recordsPerSecond: p.rate,
-        }),
-        'orders',
-      )
-      .filter((order) => order.status === 'PAID', 'paid')
-      .keyBy((order) => order.user, 'by-user')
-    paid
-      .reduce('balance', { sum: 0, count: 0 }, (total, order) => ({
-        sum: total.sum + order.amountMinor,
-        count: total.count + 1,
-      }))
-      .to(kafka.sink(p.sums), 'sums')
-    paid.window(tumbling('10s')).count('per-10s').to(kafka.sink(p.counts), 'counts')
-  },
+  (flow) =>
+    sumsAndCounts(
+      paidOrders(flow, p).keyBy((order) => order.user, 'by-user'),
+      p,
+    ),
 )

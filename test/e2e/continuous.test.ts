@@ -12,7 +12,7 @@ import { expectation, orderAt } from './orders.ts'
 const ORDERS = 60_000
 const RATE = 5_000
 const PARTITIONS = 4
-const jobFile = new URL('./continuous.job.ts', import.meta.url).pathname
+const jobFile = new URL('./by-source.job.ts', import.meta.url).pathname
 const fleet = new Fleet()
 beforeAll(() => fleet.start({ managers: 2, workers: 2 }))
 afterAll(() => fleet.stop())
@@ -31,7 +31,7 @@ async function submitted(jobId: string): Promise<{ orders: string; sums: string;
   return of
 }
 const set = (of: Record<string, string | number>): string[] =>
-  Object.entries({ rate: RATE, ...of }).flatMap(([k, v]) => ['--set', `${k}=${v}`])
+  Object.entries({ rate: RATE, scope: 'continuous', parallelism: 2, ...of }).flatMap(([k, v]) => ['--set', `${k}=${v}`])
 
 test('exactly once with the right state under kill -9 of a task-manager and of the leader', async () => {
   const jobId = `continuous-${fleet.run}`

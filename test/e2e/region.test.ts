@@ -12,7 +12,7 @@ const ORDERS = 60_000
 const RATE = 5_000
 const PARTITIONS = 4
 const SLOTS = { WEIR_SLOTS: '2' }
-const jobFile = new URL('./region.job.ts', import.meta.url).pathname
+const jobFile = new URL('./by-source.job.ts', import.meta.url).pathname
 const fleet = new Fleet()
 beforeAll(async () => {
   await fleet.start({ managers: 1, workers: 0 })
