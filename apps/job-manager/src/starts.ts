@@ -4,7 +4,7 @@
  * so that the next leader can make it too; the run owns copies of all it was started from.
  */
 import type {
-  KeptEpoch,
+  PublishedEpoch,
   JobRecord,
   LeaderStores,
   Manifest,
@@ -158,7 +158,7 @@ export class Starts {
     record: JobRecord,
     { source, dropped }: JobStart,
     checkpoint: CheckpointId,
-    published: KeptEpoch | null,
+    published: PublishedEpoch | null,
   ): Promise<Manifest> {
     const { point, objects, folder } = await this.#load(source)
     const plan = record.plan as PlanSummary

@@ -6,7 +6,7 @@
  *
  * Staged output goes when every transaction of the job is proven and none can come any more: its ledger is closed.
  */
-import { sweepable, type JobRecord, type KeptEpoch, type LeaderStores, type Leadership } from '@weir/checkpoint'
+import { keptOf, sweepable, type JobRecord, type KeptEpoch, type LeaderStores, type Leadership } from '@weir/checkpoint'
 import type { PlanSummary } from '@weir/dataflow'
 import type { SinkOutcome } from '@weir/job'
 import { eachOf, stagedOfJob } from '@weir/metadata'
@@ -87,7 +87,7 @@ export class Sweeper {
       const store = stores.checkpoints(jobId, (job.record.plan as PlanSummary).settings.arbiter)
       const kept = await Promise.all(
         (job.record.ended!.kept ?? []).map(async (ref): Promise<KeptEpoch> => {
-          return { ref, manifest: await store.readManifest(ref).catch(invalidAsNull) }
+          return keptOf({ ref, manifest: await store.readManifest(ref).catch(invalidAsNull) })
         }),
       )
       const listed = await epochs.list()

@@ -6,6 +6,7 @@ import {
   DELETIONS_MAX,
   RETAINED_EPOCHS,
   keptBehind,
+  keptOf,
   namesOf,
   orphans,
   planDeletions,
@@ -54,13 +55,15 @@ const refOf = (m: Manifest): ManifestRef => ({
 /** Publishes one epoch after the other, as a leader does. */
 class Line {
   kept: KeptEpoch[] = []
+  newest: Manifest | null = null
   retained = RETAINED_EPOCHS
   readonly pinned = new Set<Epoch>()
   publishedMs: { epoch: Epoch; ms: number }[] = []
   publish(m: Manifest, now: number, found: readonly string[] = [], deleted: ReadonlySet<string> = new Set()): void {
     const { kept, pinned, retained } = this
     const retention = retentionOf({ manifest: m, kept, retained, pinned, deleted, orphans: found })
-    this.kept = [...keptBehind({ ref: refOf(m), manifest: { ...m, retention } }, kept)]
+    this.kept = [...keptBehind(keptOf({ ref: refOf(m), manifest: { ...m, retention } }), kept)]
+    this.newest = { ...m, retention }
     this.publishedMs.push({ epoch: m.epoch, ms: now })
   }
   see(now: number, change: Partial<RetentionObserved> = {}): RetentionObserved {
@@ -70,7 +73,7 @@ class Line {
     return { jobId: job, generation: ref.generation, head, kept, publishedMs, now, leaseTtlMs: TTL, ...change }
   }
   get listed(): unknown {
-    return this.kept[0]!.manifest!.retention!.unreferenced
+    return this.kept[0]!.retention!.unreferenced
   }
 }
 /** Epoch 4 has dropped epoch 1, whose base 1 was folded into `4-folded` meanwhile. */
@@ -159,7 +162,7 @@ test('orphans: uploads of attempts before the one that has published; never what
     ...[key(5, 1, 4), refOf(manifest(1, [])).key, 'jobs/j/head.json'],
   ]
   expect(orphans(line.see(0), listed)).toEqual([key(2, 1, 1), key(3, 1, 2, 'manifest.json'), key(3, 0, 9)])
-  const unreadable = line.kept.map((k, i) => (i === 1 ? { ...k, manifest: null } : k))
+  const unreadable = line.kept.map((k, i) => (i === 1 ? { ...k, names: null } : k))
   expect(orphans(line.see(0, { kept: unreadable }), listed)).toEqual([])
 })
 
@@ -194,8 +197,7 @@ test('whatever happens, nothing is deleted that a kept or later epoch names, and
           objects.delete(k)
           deleted.add(k)
         }
-        for (const { ref, manifest: m } of line.kept)
-          for (const k of [ref.key, ...namesOf(m!)]) expect(objects).toContain(k)
+        for (const { ref, names } of line.kept) for (const k of [ref.key, ...names!]) expect(objects).toContain(k)
       }
       const epochOf = (fold: number): Manifest => {
         n++
@@ -213,7 +215,7 @@ test('whatever happens, nothing is deleted that a kept or later epoch names, and
         const m = epochOf(fold)
         line.publish(m, now, found, deleted)
         objects.add(refOf(m).key)
-        published.push(line.kept[0]!.manifest!)
+        published.push(line.newest!)
         found = []
         remove(planDeletions(line.see(now)))
         found = orphans(line.see(now), [...objects])
@@ -234,7 +236,7 @@ test('whatever happens, nothing is deleted that a kept or later epoch names, and
           restart()
           const stored = published.slice(-RETAINED_EPOCHS).reverse()
           line = new Line()
-          line.kept = stored.map((m) => ({ ref: refOf(m), manifest: m }))
+          line.kept = stored.map((m) => keptOf({ ref: refOf(m), manifest: m }))
           line.publishedMs = stored.slice(0, 1).map((m) => ({ epoch: m.epoch, ms: now }))
           found = []
           deleted.clear()
@@ -249,8 +251,8 @@ test('whatever happens, nothing is deleted that a kept or later epoch names, and
         publish(0)
         now += 3 * TTL
       }
-      const kept = line.kept.flatMap(({ ref, manifest: m }) => [ref.key, ...namesOf(m!)])
-      const due = line.kept[0]!.manifest!.retention!.unreferenced.map(({ key: k }) => k)
+      const kept = line.kept.flatMap(({ ref, names }) => [ref.key, ...names!])
+      const due = line.kept[0]!.retention!.unreferenced.map(({ key: k }) => k)
       const own = (k: string): boolean => k.includes(`-g${g}-`)
       expect([...objects].filter((k) => !kept.includes(k) && !due.includes(k) && !own(k))).toEqual([])
       expect(due.length).toBeLessThan(12)
@@ -263,11 +265,11 @@ test('A22: records in flight are named, kept and listed like segments of state',
   const line = new Line()
   const flying = key(1, 1, 1, 'in-flight-0.bin')
   line.publish(withInFlight(manifest(1, [key(1)]), flying), 0)
-  expect([...namesOf(line.kept[0]!.manifest!)]).toEqual([key(1), flying])
+  expect([...line.kept[0]!.names!]).toEqual([key(1), flying])
   for (let n = 2; n <= RETAINED_EPOCHS; n++) line.publish(manifest(n, [key(1)]), n)
   expect(line.listed).toEqual([])
   line.publish(manifest(RETAINED_EPOCHS + 1, [key(1)]), RETAINED_EPOCHS + 1)
-  expect(line.kept[0]!.manifest!.retention!.unreferenced.map((entry) => entry.key)).toContain(flying)
+  expect(line.kept[0]!.retention!.unreferenced.map((entry) => entry.key)).toContain(flying)
 })
 
 test('A22: of an ended job never a key of a later generation, nor anything while the head is not where its record says', () => {

@@ -32,14 +32,27 @@ export interface Retention {
 /** What is kept once `published` is: those its retention names. */
 export const keptBehind = (published: KeptEpoch, before: readonly KeptEpoch[]): readonly KeptEpoch[] => [
   published,
-  ...before.filter(({ ref }) => published.manifest?.retention?.epochs.some((of) => sameManifest(of, ref))),
+  ...before.filter(({ ref }) => published.retention?.epochs.some((of) => sameManifest(of, ref))),
 ]
 
-/** A published epoch. Its manifest is null when it could not be read: then nobody knows what it names. */
-export interface KeptEpoch {
+/** A published epoch. Its manifest is null when it could not be read. */
+export interface PublishedEpoch {
   readonly ref: ManifestRef
   readonly manifest: Manifest | null
 }
+
+/** What counts of it while it is kept: a manifest of 10,000 subtasks is large, and several are. */
+export interface KeptEpoch {
+  readonly ref: ManifestRef
+  /** Keys that its manifest names. Null: it could not be read, so nobody knows. */
+  readonly names: ReadonlySet<string> | null
+  readonly retention: Retention | null
+}
+export const keptOf = ({ ref, manifest }: PublishedEpoch): KeptEpoch => ({
+  ref,
+  names: manifest && namesOf(manifest),
+  retention: manifest?.retention ?? null,
+})
 
 /** How the segments of a subtask stand in the manifest, as far as everybody must know it. */
 export interface StoredSegment {
@@ -54,15 +67,9 @@ export const segmentsOf = (snapshot: SubtaskSnapshot): readonly StoredSegment[] 
   ...(snapshot.inFlight ?? []),
 ]
 
-/** A manifest never changes, and is asked several times while it is kept. */
-const namesKnown = new WeakMap<Manifest['subtasks'], ReadonlySet<string>>()
-
 export function namesOf({ subtasks }: Manifest): ReadonlySet<string> {
-  const known = namesKnown.get(subtasks)
-  if (known !== undefined) return known
   const names = new Set<string>()
   for (const subtask of subtasks) for (const { key } of segmentsOf(subtask)) names.add(key)
-  namesKnown.set(subtasks, names)
   return names
 }
 
@@ -84,12 +91,11 @@ export interface NextManifest {
 export function retentionOf({ manifest, kept, retained, pinned, deleted, orphans }: NextManifest): Retention {
   const epochs = kept.filter(({ ref }, i) => i < retained - 1 || pinned.has(ref.epoch))
   const since = manifest.epoch
-  const listed = new Map((kept[0]?.manifest?.retention?.unreferenced ?? []).map((entry) => [entry.key, entry]))
-  const known = epochs.every((epoch) => epoch.manifest !== null)
-  const names = named([...epochs, { manifest }])
+  const listed = new Map((kept[0]?.retention?.unreferenced ?? []).map((entry) => [entry.key, entry]))
+  const known = epochs.every((epoch) => epoch.names !== null)
+  const names = named([...epochs, { names: namesOf(manifest) }])
   for (const dropped of known ? kept.filter((epoch) => !epochs.includes(epoch)) : []) {
-    for (const key of [dropped.ref.key, ...(dropped.manifest === null ? [] : namesOf(dropped.manifest))])
-      if (!listed.has(key)) listed.set(key, { key, since })
+    for (const key of [dropped.ref.key, ...(dropped.names ?? [])]) if (!listed.has(key)) listed.set(key, { key, since })
   }
   if (known) for (const key of orphans) if (!listed.has(key)) listed.set(key, { key, since })
   const unreferenced = [...listed.values()].filter(({ key }) => !names.has(key) && !deleted.has(key))
@@ -113,9 +119,9 @@ export interface RetentionObserved {
 export function planDeletions(observed: RetentionObserved): string[] {
   const { kept, publishedMs, now, leaseTtlMs } = observed
   const newest = kept[0]
-  if (newest?.manifest?.retention === undefined || !owns(observed)) return []
+  if (newest === undefined || newest.retention === null || !owns(observed)) return []
   const names = named(kept)
-  return newest.manifest.retention.unreferenced
+  return newest.retention.unreferenced
     .filter(({ since }) => {
       const listed = publishedMs.find(({ epoch }) => epoch >= since)
       return newest.ref.epoch > since && listed !== undefined && now - listed.ms >= 2 * leaseTtlMs
@@ -133,9 +139,9 @@ export function orphans(observed: RetentionObserved, listed: readonly string[]):
   const { jobId, kept } = observed
   const newest = kept[0]
   // Of an epoch whose manifest cannot be read nobody knows what it names.
-  if (newest === undefined || !kept.every(({ manifest }) => manifest !== null) || !owns(observed)) return []
+  if (newest === undefined || !kept.every(({ names }) => names !== null) || !owns(observed)) return []
   const names = named(kept)
-  const already = new Set(newest.manifest!.retention?.unreferenced.map(({ key }) => key))
+  const already = new Set(newest.retention?.unreferenced.map(({ key }) => key))
   const { generation, attempt } = newest.ref
   return listed
     .filter((key) => {
@@ -156,7 +162,7 @@ export function sweepable(
   listed: readonly string[],
 ): string[] {
   const { jobId, generation, kept, head } = of
-  if (!kept.every(({ manifest }) => manifest !== null)) return []
+  if (!kept.every(({ names }) => names !== null)) return []
   if ((head?.generation ?? 0) > generation) return []
   if (head !== null && !sameManifest(head.manifest, kept[0]?.ref ?? null)) return []
   const names = named(kept)
@@ -178,12 +184,11 @@ function mayBeInFlight(key: string, { jobId, generation, head }: RetentionObserv
 }
 
 /** Whether it is a segment or manifest of the epochs. */
-function named(epochs: readonly { readonly ref?: ManifestRef; readonly manifest: Manifest | null }[]): {
+function named(epochs: readonly (Pick<KeptEpoch, 'names'> & { readonly ref?: ManifestRef })[]): {
   has(key: string): boolean
 } {
   const refs = new Set(epochs.map(({ ref }) => ref?.key))
-  const names = epochs.flatMap(({ manifest }) => (manifest === null ? [] : [namesOf(manifest)]))
-  return { has: (key) => refs.has(key) || names.some((of) => of.has(key)) }
+  return { has: (key) => refs.has(key) || epochs.some(({ names }) => names?.has(key) ?? false) }
 }
 
 function checkpointOf(jobId: JobId, key: string): { epoch: number; generation: number; attempt: number } | null {

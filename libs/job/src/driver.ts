@@ -9,7 +9,7 @@ import {
   type BreakerState,
   type CommitPermit,
   type JobRecord,
-  type KeptEpoch,
+  type PublishedEpoch,
   type LateSlice,
   type Manifest,
   type ManifestRef,
@@ -227,7 +227,7 @@ export class JobMaster {
   }
 
   /** What is published, as far as it is known here. */
-  published(): KeptEpoch | null {
+  published(): PublishedEpoch | null {
     return this.#kept.newest
   }
 

@@ -6,6 +6,7 @@ import {
   DELETE_KEYS_MAX,
   RETAINED_EPOCHS,
   keptBehind,
+  keptOf,
   orphans,
   planDeletions,
   retentionOf,
@@ -15,6 +16,7 @@ import {
   type KeptEpoch,
   type Manifest,
   type ManifestRef,
+  type PublishedEpoch,
   type Retention,
   type RetentionObserved,
 } from '@weir/checkpoint'
@@ -42,6 +44,7 @@ export interface KeptEpochsDeps {
 export class KeptEpochs {
   readonly #options: KeptEpochsOptions
   readonly #deps: KeptEpochsDeps
+  #newest: PublishedEpoch | null = null
   /** Newest first; with the one that the next manifest drops. */
   #kept: readonly KeptEpoch[] = []
   /** Since when this leader knows epochs to be published, monotonic ms. */
@@ -60,8 +63,8 @@ export class KeptEpochs {
   }
 
   /** The published one, as far as it is known here. */
-  get newest(): KeptEpoch | null {
-    return this.#kept[0] ?? null
+  get newest(): PublishedEpoch | null {
+    return this.#newest
   }
 
   /** Newest first. */
@@ -71,12 +74,13 @@ export class KeptEpochs {
 
   /** Found by a claim, and not read yet. */
   found(ref: ManifestRef): void {
-    if (this.newest?.ref.digest !== ref.digest) this.#kept = [{ ref, manifest: null }]
+    if (this.#newest?.ref.digest !== ref.digest) this.#set({ ref, manifest: null }, [])
   }
 
   /** What a first epoch is published behind. */
-  async beginBehind(before: KeptEpoch | null): Promise<void> {
-    this.#kept = before === null ? [] : [before, ...(await this.#olderThan(before))]
+  async beginBehind(before: PublishedEpoch | null): Promise<void> {
+    const older = before === null ? [] : await this.#olderThan(before)
+    this.#set(before, older)
   }
 
   /** Of a manifest that is about to be written. */
@@ -91,21 +95,22 @@ export class KeptEpochs {
     if (ref === null || manifest === null) return
     const { clock, inTurn } = this.#deps
     // Again by this leader: it knows more than the manifest says.
-    if (this.newest?.ref.digest === ref.digest && this.newest.manifest !== null) return
-    this.#kept = [{ ref, manifest }]
+    if (this.#newest?.ref.digest === ref.digest && this.#newest.manifest !== null) return
+    this.#set({ ref, manifest }, [])
     this.#deleted.clear()
     this.#publishedMs = [{ epoch: ref.epoch, ms: clock.monotonic() }]
     this.#orphans = []
     // Before the next manifest is written, and not in the way of the recovery.
     inTurn(async () => {
       const older = await this.#olderThan({ ref, manifest })
-      if (this.newest?.ref.digest === ref.digest) this.#kept = [{ ref, manifest }, ...older]
+      if (this.#newest?.ref.digest === ref.digest) this.#set({ ref, manifest }, older)
     })
   }
 
-  published(epoch: KeptEpoch): void {
+  published(epoch: PublishedEpoch): void {
     const { clock } = this.#deps
-    this.#kept = keptBehind(epoch, this.#kept)
+    this.#newest = epoch
+    this.#kept = keptBehind(keptOf(epoch), this.#kept)
     const listed = epoch.manifest?.retention?.unreferenced ?? []
     const keys = new Set(listed.map(({ key }) => key))
     this.#deleted = new Set([...this.#deleted].filter((key) => keys.has(key)))
@@ -119,8 +124,8 @@ export class KeptEpochs {
 
   /** Before the end is recorded: of a newest one that cannot be read, what is behind it. */
   async complete(): Promise<void> {
-    const { newest } = this
-    if (newest?.manifest === null) this.#kept = [newest, ...(await this.#olderThan(newest))]
+    const newest = this.#newest
+    if (newest?.manifest === null) this.#set(newest, await this.#olderThan(newest))
   }
 
   /** The newest kept epoch that is whole, the one being restored apart: for people to choose, never taken. */
@@ -138,12 +143,17 @@ export class KeptEpochs {
     return null
   }
 
+  #set(newest: PublishedEpoch | null, older: readonly KeptEpoch[]): void {
+    this.#newest = newest
+    this.#kept = newest === null ? [] : [keptOf(newest), ...older]
+  }
+
   /** What is kept behind an epoch, as its manifest says; of one that cannot be read, as its parent's does. */
-  async #olderThan({ ref, manifest }: KeptEpoch): Promise<readonly KeptEpoch[]> {
+  async #olderThan({ ref, manifest }: PublishedEpoch): Promise<readonly KeptEpoch[]> {
     const { checkpoints } = this.#deps
     if (manifest !== null) {
       const older = (manifest.retention?.epochs ?? []).map(async (of): Promise<KeptEpoch> => {
-        return { ref: of, manifest: await checkpoints.readManifest(of).catch(() => null) }
+        return keptOf({ ref: of, manifest: await checkpoints.readManifest(of).catch(() => null) })
       })
       return Promise.all(older)
     }
@@ -151,15 +161,15 @@ export class KeptEpochs {
     const found = await checkpoints.readManifest({ ...ref, epoch: ref.parentEpoch, ...ref.parent }).catch(() => null)
     if (found === null) return []
     const { epoch, generation, attempt, parentEpoch } = found
-    const parent: KeptEpoch = { ref: { epoch, generation, attempt, parentEpoch, ...ref.parent }, manifest: found }
-    return [parent, ...(await this.#olderThan(parent))]
+    const parent = { ref: { epoch, generation, attempt, parentEpoch, ...ref.parent }, manifest: found }
+    return [keptOf(parent), ...(await this.#olderThan(parent))]
   }
 
   async #collect(): Promise<void> {
     const { epochs, clock, isClosed } = this.#deps
     if (this.#collecting || isClosed()) return
     this.#collecting = true
-    const attempt = this.newest!.ref.attempt
+    const attempt = this.#newest!.ref.attempt
     const listing = this.#orphansOf === attempt ? null : await epochs.list()
     // Last of all what may have changed meanwhile.
     const head = await epochs.head()

@@ -3,7 +3,7 @@ import type {
   CheckpointStore,
   EpochObjects,
   JobStore,
-  KeptEpoch,
+  PublishedEpoch,
   Manifest,
   SavepointStore,
   SubtaskSnapshot,
@@ -72,7 +72,7 @@ export interface Beginning {
    * Copies what the epoch needs under keys of `checkpoint`. Harmless to repeat. `published`: what stands under the id.
    * Throws what cannot be mended (invalid), or kind `retry`.
    */
-  make(checkpoint: CheckpointId, published: KeptEpoch | null): Promise<Manifest>
+  make(checkpoint: CheckpointId, published: PublishedEpoch | null): Promise<Manifest>
 }
 
 export interface JobMasterDeps {

@@ -6,7 +6,7 @@
 import {
   savepointName,
   savepointOf,
-  type KeptEpoch,
+  type PublishedEpoch,
   type Manifest,
   type SavepointOrigin,
   type SavepointStore,
@@ -104,7 +104,7 @@ export class Savepoints {
   }
 
   /** An epoch is final. */
-  final({ manifest }: KeptEpoch): void {
+  final({ manifest }: PublishedEpoch): void {
     if (manifest === null) return
     for (const wish of this.#wishes.values()) {
       const { state, epoch } = wish.view
