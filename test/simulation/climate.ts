@@ -40,7 +40,7 @@ export interface Climate {
 }
 
 export function climateOf(seed: number): Climate {
-  if (seed < REGIONS_FROM) return climateOfExchange(seed)
+  if (seed < REGIONS_FROM) return overtaking(climateOfExchange(seed), new Chance(seed, 6))
   const climate = climateOfExchange(seed - REGIONS_FROM)
   const c = new Chance(seed, 6)
   const parallelism = c.pick([2, 3, 4])
@@ -80,6 +80,14 @@ export function climateOf(seed: number): Climate {
         }
       : null,
   }
+}
+
+/** Whether barriers overtake is drawn apart: other seeds stay what they were, also those about registers and transactions. */
+function overtaking(climate: Climate, c: Chance): Climate {
+  if (!['mixed', 'barriers'].includes(climate.name) || !c.is(0.25)) return climate
+  const { settings } = climate
+  const checkpoint = { ...settings.checkpoint, unaligned: true, alignedTimeoutMs: c.pick([0, 0, 5, 50, 100]) }
+  return { ...climate, settings: { ...settings, checkpoint } }
 }
 
 function climateOfExchange(seed: number): Climate {

@@ -23,6 +23,8 @@ export class Fleet {
   readonly plan: Plan
   /** What the processes draw from: nonces. */
   readonly random: Chance
+  /** Of stages whose barriers may overtake. */
+  readonly slowness: Chance
   readonly jobManagers: (JobManagerProcess | null)[] = []
   readonly taskManagers: (TaskManagerProcess | null)[] = []
   readonly jobManagerHosts: string[]
@@ -44,6 +46,7 @@ export class Fleet {
     this.kafka = new SimKafka(world)
     this.plan = plan
     this.random = new Chance(world.seed, 2)
+    this.slowness = new Chance(world.seed, 7)
     const record: JobRecord = {
       jobId: JOB,
       name: 'sums',

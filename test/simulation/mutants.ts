@@ -13,6 +13,7 @@ const arbiter = 'libs/metadata/src/arbiter.ts'
 const sink = 'libs/connectors/src/log/log-sink.ts'
 const participation = 'libs/runtime/src/participation.ts'
 const gate = 'libs/runtime/src/input-gate.ts'
+const cut = 'libs/runtime/src/stage-cut.ts'
 const driver = 'libs/job/src/driver.ts'
 
 const rule = (hole: string, rule: string, ...edits: Omit<Mutant, 'hole' | 'rule'>[]): readonly Mutant[] =>
@@ -171,18 +172,29 @@ export const fleetRules = {
   }),
   heldInOrder: rule('A20', 'what was held back comes before what has arrived since', {
     file: gate,
-    find: `        this.#held.forEach((elements, channel) => {
-          for (const element of elements) this.#ready.push({ channel, element })
-        })
+    find: `        this.#held.forEach((elements) => this.#ready.push(...elements))
         this.#held = this.#channels.map(() => [])
         this.#blocked = this.#channels.map(() => false)
         this.#ready.push(...later)`,
     replace: `        this.#ready.push(...later)
-        this.#held.forEach((elements, channel) => {
-          for (const element of elements) this.#ready.push({ channel, element })
-        })
+        this.#held.forEach((elements) => this.#ready.push(...elements))
         this.#held = this.#channels.map(() => [])
         this.#blocked = this.#channels.map(() => false)`,
+  }),
+  overtakenIsStored: rule('B9', 'what a barrier overtakes in front of a stage is in its epoch', {
+    file: cut,
+    find: "{ side: 'received' as const, flight: received ?? null }",
+    replace: "{ side: 'received' as const, flight: received === undefined ? null : null }",
+  }),
+  bothSidesOfTheCut: rule('B9', 'what a barrier overtakes on the way out of a stage is in its epoch', {
+    file: cut,
+    find: "{ side: 'unsent' as const, flight: this.#unsent }",
+    replace: "{ side: 'unsent' as const, flight: null }",
+  }),
+  capturedUntilTheBarrier: rule('B9', 'what arrives before the last barrier of an epoch that overtook is in it', {
+    file: gate,
+    find: 'if (this.#capturing.has(channel) && !isBarrier) this.#captured(entry)',
+    replace: '',
   }),
   giveUpUnblocks: rule('A20', 'a given-up epoch is waited for no longer', {
     file: participation,
@@ -195,7 +207,7 @@ export const fleetRules = {
     replace: `work.push(
         prepared.catch((error: unknown) => {
           void error
-          parts.sinks[node.uid] = { sequence: 0, handles: [] }
+          sinks[node.uid] = { sequence: 0, handles: [] }
         }),
       )`,
   }),

@@ -4,7 +4,7 @@
  */
 import { poolSize, type SinkAsides, type SinkNode, type SubtaskContext } from '@weir/dataflow'
 import { LogSink, LogSource } from '@weir/connectors'
-import { ObjectStagedOutput, putPatiently, segmentKey } from '@weir/metadata'
+import { InFlightObjects, ObjectStagedOutput, putPatiently, segmentKey } from '@weir/metadata'
 import { WeirError, asWeirError, type CheckpointId } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { FleetClient, type SliceCommand, type SliceId, type SliceReportMessage } from '@weir/wire'
@@ -129,12 +129,23 @@ interface MainThread {
   exited(clean: boolean): void
 }
 
+/** With barriers that overtake there must be something to be overtaken. */
+function slowed(sink: LogSink, wait: () => Promise<void>): LogSink {
+  const write = sink.write.bind(sink)
+  sink.write = (batch) => {
+    const room = write(batch)
+    return Promise.all([room, wait()]).then(() => undefined)
+  }
+  return sink
+}
+
 /** A worker thread with one slice in it, from its deploy to its stop: what apps/task-manager/src/slot.ts does. */
 class Slot {
   readonly #fleet: Fleet
   readonly #thread: Process
   readonly #main: MainThread
   #slice: Slice | null = null
+  readonly #ended = new AbortController()
   #failed = false
   #turn: Promise<void> = Promise.resolve()
 
@@ -224,6 +235,9 @@ class Slot {
           const put = (key: string, bytes: Uint8Array) => putPatiently(objects, key, bytes, { clock, signal, budgetMs })
           return Promise.resolve(new SimStateStore(objects, put, keyOf))
         },
+        inFlight: new InFlightObjects({ jobId, subtask }, objects, {
+          ...{ clock, signal: this.#ended.signal, budgetMs: plan.job.settings.checkpoint.alignTimeoutMs },
+        }),
         report: (report) => this.#reported(id, report),
         turn: () => clock.sleep(0.01),
       },
@@ -231,7 +245,8 @@ class Slot {
   }
 
   #sink(node: SinkNode, context: SubtaskContext, asides: SinkAsides | null, objects: SimObjectStore): LogSink {
-    const { settings } = this.#fleet.plan.job
+    const { plan, slowness } = this.#fleet
+    const { settings } = plan.job
     const { transactionTimeoutMs, checkpoint } = settings
     const { clock } = this.#thread
     const log = new SimLogClient(this.#thread, this.#fleet.network, this.#fleet.kafka)
@@ -245,7 +260,8 @@ class Slot {
     }
     const heals = node.descriptor['onLost'] !== 'fail'
     const staged = heals ? new ObjectStagedOutput(context, { objects, clock, codec: PLAIN }) : null
-    return new LogSink(options, { context, log, clock, staged })
+    const sink = new LogSink(options, { context, log, clock, staged })
+    return plan.unaligned === null ? sink : slowed(sink, () => clock.sleep(slowness.between(0, 150)))
   }
 
   #reported(id: SliceId, report: SliceReport): void {
@@ -260,6 +276,7 @@ class Slot {
   }
 
   async #stop(id: SliceId, mode: 'leave' | 'abort'): Promise<void> {
+    this.#ended.abort()
     await this.#slice?.stop(mode)
     this.#tell(id, { type: 'stopped' })
     this.#exit(true)

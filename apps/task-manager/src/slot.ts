@@ -3,7 +3,7 @@
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
 import { atParallelism, schemasIn, statesOf, type Plan } from '@weir/dataflow'
-import { ObjectStagedOutput, PatientUpload, openObjectStore, segmentKey } from '@weir/metadata'
+import { InFlightObjects, ObjectStagedOutput, PatientUpload, openObjectStore, segmentKey } from '@weir/metadata'
 import { keyGroupRange, splitRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { LocalCopies, dropCopies, openStateStore } from '@weir/state'
@@ -63,6 +63,8 @@ const adapters = new Adapters(
 const threads = new ThreadExchange((request) => port.postMessage(request))
 
 let running: { readonly id: SliceId; readonly slice: Slice; readonly exchange: GrpcExchange } | null = null
+/** The slot stops: nothing is waited for any more. */
+const ended = new AbortController()
 let failed = false
 /** Commands of one slice follow each other; those that must not wait (trigger, commit, …) are not put in here. */
 let turn: Promise<void> = Promise.resolve()
@@ -134,6 +136,10 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
             restoredFrom: (source) => port.postMessage({ kind: 'restored-from', source } satisfies RestoredFrom),
           },
         ),
+      inFlight: new InFlightObjects({ jobId, subtask }, objects, {
+        ...{ clock: systemClock, signal: ended.signal },
+        budgetMs: settings.checkpoint.alignTimeoutMs,
+      }),
       report: (report) => reported(id, report),
       turn: () => new Promise((resolve) => setImmediate(resolve)),
     },
@@ -152,6 +158,7 @@ function reported(id: SliceId, report: SliceReport): void {
 }
 
 async function stop(id: SliceId, mode: 'leave' | 'abort'): Promise<void> {
+  ended.abort()
   await running?.slice.stop(mode)
   await running?.exchange.close()
   await adapters.close()

@@ -159,6 +159,10 @@ function align(state: OvertakerState, event: Parameters<typeof stepAligner>[1]) 
 const reachedOf = ({ aligner }: OvertakerState, checkpoint: CheckpointId): ReadonlySet<number> =>
   aligner.phase === 'ALIGNING' && sameCheckpoint(aligner.checkpoint, checkpoint) ? aligner.blocked : new Set()
 
+/** On some channel, and it is neither snapshotted nor given up. */
+export const hasArrived = (state: OvertakerState, checkpoint: CheckpointId): boolean =>
+  !isSettled(state, checkpoint) && isThere(state, checkpoint)
+
 const isThere = (state: OvertakerState, checkpoint: CheckpointId): boolean =>
   reachedOf(state, checkpoint).size > 0 || [...state.arrived.values()].some((at) => sameCheckpoint(at, checkpoint))
 

@@ -2,8 +2,8 @@
  * Ports of the checkpoint room. A CheckpointStore belongs to one leader in one generation; it is made when leadership
  * is won and thrown away when it ends.
  */
-import type { Digest, Generation, JobId } from '@weir/model'
-import type { Manifest, ManifestRef } from './manifest.ts'
+import type { CheckpointId, Digest, Generation, JobId } from '@weir/model'
+import type { InFlightRef, Manifest, ManifestRef } from './manifest.ts'
 import type { Published } from './permit.ts'
 import type { StoredSegment } from './retention.ts'
 import type { SavepointStore } from './savepoint.ts'
@@ -54,6 +54,24 @@ export interface ObjectStore {
 }
 /** S3's own limit. */
 export const DELETE_KEYS_MAX = 1_000
+
+/** Records in flight of one stage at a barrier that has overtaken them. */
+export interface InFlightPart {
+  readonly stage: number
+  readonly side: 'received' | 'unsent'
+}
+
+/** Of one slice: objects beside the segments of its state, named and counted like them. */
+export interface InFlightStore {
+  /** Durable when it resolves. Throws as `ObjectStore.put` when the store stays away. */
+  write(
+    checkpoint: CheckpointId,
+    part: InFlightPart,
+    bytes: Uint8Array,
+  ): Promise<Pick<InFlightRef, 'key' | 'bytes' | 'sha256'>>
+  /** Throws `SEGMENT_MISSING`, `SEGMENT_CORRUPT` (invalid). */
+  read(ref: InFlightRef): Promise<Uint8Array>
+}
 
 // ---- leadership -----------------------------------------------------------------------------------------------------
 

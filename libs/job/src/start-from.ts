@@ -129,7 +129,7 @@ export function judgeStart(
   if (from.subtasks.some(({ inFlight = [] }) => inFlight.length > 0) && shapeOf(from.plan) !== shapeOf(to.plan)) {
     problems.push({
       code: 'IN_FLIGHT_RECORDS',
-      message: `${from.label} holds records in flight between operators, and the graph has changed: take a savepoint while barriers do not overtake`,
+      message: `${from.label} holds records in flight between operators, and the graph has changed: stop the job with a savepoint ("weir stop"), whose barriers are aligned, and start from that`,
     })
   }
   problems.push(...scopeProblems(from, to, output))

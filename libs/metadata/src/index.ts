@@ -11,6 +11,7 @@ export { EtcdHeadRegister, EtcdJobStore, type TermScope } from './etcd-stores.ts
 export { openEmbeddedMetadata, type EmbeddedMetadata } from './embedded.ts'
 export { ObjectStagedOutput, type PartCodec, type StagedScope } from './staged-output.ts'
 export { patiently, putPatiently, type Patience } from './patient-put.ts'
+export { InFlightObjects, type InFlightObjectsOptions } from './in-flight-objects.ts'
 export { PatientUpload } from './patient-upload.ts'
 export { openElsewhere, openObjectStore, openS3 } from './settings.ts'
 export { JobSavepoints, eachOf, encodeSavepoint, readSavepoint } from './savepoints.ts'

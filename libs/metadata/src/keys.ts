@@ -2,6 +2,7 @@
  * Where everything of a job lies in the object store. No key is another key's folder, so every S3 (and a plain file
  * system) can hold them. Keys of an epoch name generation and attempt: two leaders never write one key.
  */
+import type { InFlightPart } from '@weir/checkpoint'
 import {
   checkpointName,
   type AttemptId,
@@ -25,6 +26,8 @@ export const segmentKey = (
   stage: number,
   kind: 'written' | 'folded' = 'written',
 ): string => `${epochPrefix(job, checkpoint)}/state-${subtask}-${stage}${kind === 'folded' ? '-folded' : ''}.seg`
+export const inFlightKey = (job: JobId, checkpoint: CheckpointId, subtask: number, part: InFlightPart): string =>
+  `${epochPrefix(job, checkpoint)}/in-flight-${subtask}-${part.stage}-${part.side}.bin`
 export const savepointsPrefix = (job: JobId): string => `jobs/${job}/savepoints/`
 /** Ends in `/`. One folder per savepoint ever made: a late deletion cannot hit another one of the same name. */
 export const savepointFolder = (job: JobId, name: string, checkpoint: CheckpointId): string =>

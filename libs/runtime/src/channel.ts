@@ -2,7 +2,7 @@
  * One direction between two stages of two slices: elements in order, credits against overrun. In one thread elements
  * are passed by reference; between threads and processes they travel as frames over a link.
  */
-import type { StreamElement } from '@weir/model'
+import { barrier, sameCheckpoint, type CheckpointId, type StreamElement } from '@weir/model'
 import { decodeFrame, encodeFrame } from './frame.ts'
 import type { InboundLink, OutboundLink } from './ports.ts'
 
@@ -14,26 +14,80 @@ export interface OutputChannel {
   send(element: StreamElement): void
   /** Elements that wait for credit. */
   readonly waiting: number
+  /** What waits in front of this barrier; null: the barrier is on its way, or was never sent. */
+  inFrontOf(checkpoint: CheckpointId): readonly StreamElement[] | null
+  /** The barrier goes in front of what waits. Barriers of older epochs that wait there are dropped: nobody needs them. */
+  overtake(checkpoint: CheckpointId): void
+  /** One listener, called when a barrier is on its way. */
+  onBarrier(call: (checkpoint: CheckpointId) => void): void
   close(): void
 }
 
 export interface InputChannel {
-  /** One listener; called in order. */
-  onElement(call: (element: StreamElement) => void): void
+  /** One listener; called in order. `frame`: as it came, of a remote channel. It is not changed and may be kept. */
+  onElement(call: (element: StreamElement, frame: Uint8Array | null) => void): void
   /** One element was consumed: the sender may send one more. */
   consumed(): void
   close(): void
 }
 
+export interface ChannelOptions {
+  /**
+   * Barriers may overtake on this edge: one more credit is theirs alone, given back when they arrive, and the receiver
+   * consumes none for them.
+   */
+  readonly overtaking: boolean
+}
+
+/** Elements that wait for credit, in order. */
+class Waiting {
+  #elements: StreamElement[] = []
+
+  get length(): number {
+    return this.#elements.length
+  }
+
+  get first(): StreamElement | undefined {
+    return this.#elements[0]
+  }
+
+  push(element: StreamElement): void {
+    this.#elements.push(element)
+  }
+
+  shift(): StreamElement | undefined {
+    return this.#elements.shift()
+  }
+
+  inFrontOf(checkpoint: CheckpointId): readonly StreamElement[] | null {
+    const at = this.#elements.findIndex((e) => e.kind === 'barrier' && sameCheckpoint(e.checkpoint, checkpoint))
+    return at < 0 ? null : this.#elements.slice(0, at)
+  }
+
+  overtake(checkpoint: CheckpointId): void {
+    const overtaken = this.inFrontOf(checkpoint)
+    if (overtaken === null) return
+    const behind = this.#elements.slice(overtaken.length + 1)
+    this.#elements = [barrier(checkpoint), ...overtaken.filter((e) => e.kind !== 'barrier'), ...behind]
+  }
+
+  clear(): void {
+    this.#elements = []
+  }
+}
+
 /** Both ends of a channel inside one thread. */
 export class LocalChannel implements OutputChannel, InputChannel {
-  #call: (element: StreamElement) => void = () => {}
+  #call: (element: StreamElement, frame: null) => void = () => {}
+  #onBarrier: (checkpoint: CheckpointId) => void = () => {}
   #inFlight = 0
-  #queue: StreamElement[] = []
+  readonly #queue = new Waiting()
   readonly #onRoom: () => void
+  readonly #overtaking: boolean
 
-  constructor(onRoom: () => void) {
+  constructor(onRoom: () => void, { overtaking }: ChannelOptions) {
     this.#onRoom = onRoom
+    this.#overtaking = overtaking
   }
 
   get waiting(): number {
@@ -41,39 +95,72 @@ export class LocalChannel implements OutputChannel, InputChannel {
   }
 
   send(element: StreamElement): void {
-    if (this.#inFlight >= CHANNEL_CREDITS) this.#queue.push(element)
-    else {
-      this.#inFlight++
-      this.#call(element)
-    }
+    if (this.#queue.length > 0 || !this.#mayGo(element)) this.#queue.push(element)
+    else this.#deliver(element)
   }
 
-  onElement(call: (element: StreamElement) => void): void {
+  inFrontOf(checkpoint: CheckpointId): readonly StreamElement[] | null {
+    return this.#queue.inFrontOf(checkpoint)
+  }
+
+  overtake(checkpoint: CheckpointId): void {
+    this.#queue.overtake(checkpoint)
+    this.#flow()
+  }
+
+  onBarrier(call: (checkpoint: CheckpointId) => void): void {
+    this.#onBarrier = call
+  }
+
+  onElement(call: (element: StreamElement, frame: null) => void): void {
     this.#call = call
   }
 
   consumed(): void {
-    const next = this.#queue.shift()
-    if (next === undefined) this.#inFlight--
-    else this.#call(next)
+    this.#inFlight--
+    this.#flow()
     if (this.#queue.length === 0) this.#onRoom()
   }
 
   close(): void {
-    this.#queue = []
+    this.#queue.clear()
     this.#call = () => {}
+  }
+
+  #flow(): void {
+    for (let next = this.#queue.first; next !== undefined && this.#mayGo(next); next = this.#queue.first) {
+      this.#queue.shift()
+      this.#deliver(next)
+    }
+  }
+
+  #deliver(element: StreamElement): void {
+    if (!this.#isFree(element)) this.#inFlight++
+    this.#call(element, null)
+    if (element.kind === 'barrier') this.#onBarrier(element.checkpoint)
+  }
+
+  #mayGo(element: StreamElement): boolean {
+    return this.#isFree(element) || this.#inFlight < CHANNEL_CREDITS
+  }
+
+  #isFree({ kind }: StreamElement): boolean {
+    return this.#overtaking && kind === 'barrier'
   }
 }
 
 export class RemoteOutput implements OutputChannel {
   readonly #link: OutboundLink
+  readonly #overtaking: boolean
   #sequence = 0
-  #queue: StreamElement[] = []
+  readonly #queue = new Waiting()
+  #onBarrier: (checkpoint: CheckpointId) => void = () => {}
 
-  constructor(link: OutboundLink, onRoom: () => void) {
+  constructor(link: OutboundLink, onRoom: () => void, { overtaking }: ChannelOptions) {
     this.#link = link
+    this.#overtaking = overtaking
     link.onCredit(() => {
-      while (this.#queue.length > 0 && link.credits > 0) this.#transmit(this.#queue.shift()!)
+      this.#flow()
       if (this.#queue.length === 0) onRoom()
     })
   }
@@ -83,31 +170,63 @@ export class RemoteOutput implements OutputChannel {
   }
 
   send(element: StreamElement): void {
-    if (this.#queue.length > 0 || this.#link.credits === 0) this.#queue.push(element)
+    if (this.#queue.length > 0 || !this.#mayGo(element)) this.#queue.push(element)
     else this.#transmit(element)
+  }
+
+  inFrontOf(checkpoint: CheckpointId): readonly StreamElement[] | null {
+    return this.#queue.inFrontOf(checkpoint)
+  }
+
+  overtake(checkpoint: CheckpointId): void {
+    this.#queue.overtake(checkpoint)
+    this.#flow()
+  }
+
+  onBarrier(call: (checkpoint: CheckpointId) => void): void {
+    this.#onBarrier = call
+  }
+
+  close(): void {
+    this.#queue.clear()
+    this.#link.close()
+  }
+
+  #flow(): void {
+    for (let next = this.#queue.first; next !== undefined && this.#mayGo(next); next = this.#queue.first) {
+      this.#queue.shift()
+      this.#transmit(next)
+    }
   }
 
   #transmit(element: StreamElement): void {
     this.#link.send(encodeFrame(this.#sequence++, element))
+    if (element.kind === 'barrier') this.#onBarrier(element.checkpoint)
   }
 
-  close(): void {
-    this.#queue = []
-    this.#link.close()
+  #mayGo({ kind }: StreamElement): boolean {
+    const kept = this.#overtaking && kind !== 'barrier' ? 1 : 0
+    return this.#link.credits > kept
   }
 }
 
 export class RemoteInput implements InputChannel {
   readonly #link: InboundLink
+  readonly #overtaking: boolean
   #sequence = 0
 
-  constructor(link: InboundLink) {
+  constructor(link: InboundLink, { overtaking }: ChannelOptions) {
     this.#link = link
+    this.#overtaking = overtaking
   }
 
-  onElement(call: (element: StreamElement) => void): void {
-    this.#link.onFrame((frame) => call(decodeFrame(frame, this.#sequence++)))
-    this.#link.grant(CHANNEL_CREDITS)
+  onElement(call: (element: StreamElement, frame: Uint8Array) => void): void {
+    this.#link.onFrame((frame) => {
+      const element = decodeFrame(frame, this.#sequence++)
+      if (this.#overtaking && element.kind === 'barrier') this.#link.grant(1)
+      call(element, frame)
+    })
+    this.#link.grant(CHANNEL_CREDITS + (this.#overtaking ? 1 : 0))
   }
 
   consumed(): void {

@@ -25,7 +25,7 @@ import { afterEach, expect, test } from 'vitest'
 import { elementsOf } from './dead-letters.ts'
 import type { SliceReport } from './slice-ports.ts'
 import { Slice } from './slice.ts'
-import { MemoryExchange, MemoryStateStore } from './testing/index.ts'
+import { MemoryExchange, MemoryInFlightStore, MemoryStateStore } from './testing/index.ts'
 
 interface Order {
   readonly id: number
@@ -48,28 +48,32 @@ const sums: Codec<Sum> = {
 }
 
 const settings = { parallelism: 2, deadLetters: logs.sink('dead'), audit: true }
-const orders = job('orders', settings, (flow) => {
-  const byUser = flow
-    .from(logs.topic('in', { value: json<Order>(), until: 'latest' }), 'orders')
-    .filter((order) => failAt('filter', order).user !== 'nobody', 'somebody')
-    .map((order) => failAt('map', order), 'checked')
-    .flatMap((order) => (order.bad === 'second' ? [{ ...order, bad: '' }, order] : [failAt('flatMap', order)]), 'parts')
-    .map((order) => failAt('second', order), 'second')
-    .keyBy((order) => (order.bad === 'key' ? Number.NaN : order.user), 'by-user')
-  byUser
-    .reduce('sum', { count: 0, last: { id: -1, user: '' } } as Sum, ({ count }, last) => {
-      return { count: count + 1, last: failAt('reduce', last) }
-    })
-    .to(logs.sink('out', { value: sums }), 'sums')
-  byUser
-    .window(tumbling('1s'))
-    .reduce('perSecond', 0, (n, order) => (failAt('window', order) ? n + 1 : n))
-    .map((window) => {
-      if (window.start === 1_000) throw new RangeError('bad at result')
-      return window
-    }, 'results')
-    .to(logs.sink('counts'))
-})
+const ordersWith = (unaligned: boolean) =>
+  job('orders', { ...settings, checkpoint: { unaligned } }, (flow) => {
+    const byUser = flow
+      .from(logs.topic('in', { value: json<Order>(), until: 'latest' }), 'orders')
+      .filter((order) => failAt('filter', order).user !== 'nobody', 'somebody')
+      .map((order) => failAt('map', order), 'checked')
+      .flatMap(
+        (order) => (order.bad === 'second' ? [{ ...order, bad: '' }, order] : [failAt('flatMap', order)]),
+        'parts',
+      )
+      .map((order) => failAt('second', order), 'second')
+      .keyBy((order) => (order.bad === 'key' ? Number.NaN : order.user), 'by-user')
+    byUser
+      .reduce('sum', { count: 0, last: { id: -1, user: '' } } as Sum, ({ count }, last) => {
+        return { count: count + 1, last: failAt('reduce', last) }
+      })
+      .to(logs.sink('out', { value: sums }), 'sums')
+    byUser
+      .window(tumbling('1s'))
+      .reduce('perSecond', 0, (n, order) => (failAt('window', order) ? n + 1 : n))
+      .map((window) => {
+        if (window.start === 1_000) throw new RangeError('bad at result')
+        return window
+      }, 'results')
+      .to(logs.sink('counts'))
+  })
 
 /** Where a record fails → operator and error code of its dead letter. */
 const PLACES: Record<string, [operator: string, code: string]> = {
@@ -101,6 +105,7 @@ afterEach(async () => {
 
 class World {
   readonly objects = new Map<string, string>()
+  readonly flights = new Map<string, Uint8Array>()
   readonly log: EmbeddedLog
 
   private constructor(log: EmbeddedLog) {
@@ -160,10 +165,10 @@ class Fleet {
   #look = (): void => {}
   limit = Number.POSITIVE_INFINITY
 
-  constructor(world: World, n: number) {
+  constructor(world: World, n: number, unaligned = false) {
     this.#attempt = n
     const exchange = new MemoryExchange()
-    const plan = planJob(orders)
+    const plan = planJob(ordersWith(unaligned))
     const { log } = world
     this.#slices = [0, 1].map((i) => {
       const run = { generation: generation(1), attempt: attempt(n) }
@@ -183,6 +188,7 @@ class Fleet {
           },
           createContinuousSink: () => expect.unreachable(),
           openState: (stage) => Promise.resolve(new MemoryStateStore(world.objects, `slice-${i}-stage-${stage}`)),
+          inFlight: new MemoryInFlightStore(world.flights, String(i)),
           report: (report) => {
             this.#reports.push({ from: i, report })
             this.#look()
@@ -347,22 +353,24 @@ test('every record that fails is one dead letter, as it was read; its neighbours
   await checkReceipts(world)
 })
 
-for (const cut of [3, 40, 77]) {
-  test(`killed after ${cut} records per split, behind a published epoch: still every dead letter once`, async () => {
+test.each([3, 40, 77].flatMap((cut) => [false, true].map((unaligned) => ({ cut, unaligned }))))(
+  'killed after $cut records per split, behind a published epoch (unaligned: $unaligned): still every dead letter once',
+  async ({ cut, unaligned }) => {
     const world = await World.open()
-    const first = new Fleet(world, 1)
+    const first = new Fleet(world, 1, unaligned)
     first.limit = cut
     await first.start(null)
     const snapshots = await first.checkpoint(1)
     first.limit = cut + 20 // dead letters behind the barrier, never published
-    const second = new Fleet(world, 2)
-    await second.start(snapshots)
+    const second = new Fleet(world, 2, unaligned)
+    const inFlight = snapshots.flatMap((snapshot) => snapshot.inFlight ?? [])
+    await second.start(snapshots.map((snapshot) => ({ ...snapshot, inFlight })))
     await second.both('input-ended')
     await second.commit(2, await second.checkpoint(2))
     await check(world)
     await checkReceipts(world)
-  })
-}
+  },
+)
 
 test('asides travel in elements of a bounded size; a larger record travels alone', () => {
   const record = (mebibytes: number): AsideRecord => ({

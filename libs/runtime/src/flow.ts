@@ -36,9 +36,12 @@ export function wakeForTimers({ deps }: SliceScope, { timed }: StageRun, gate: I
   return clock.after(Math.min(Math.max(next - clock.now(), 0), TIMERS_LOOK_MS_MAX), () => gate.wake())
 }
 
-/** Holds the loop while a receiver has no room; a barrier may still be injected by the caller after it. */
-export async function room(scope: SliceScope, run: StageRun, wake: Signal): Promise<void> {
-  while (!scope.over && run.outputs.some((o) => o.full)) await wake.wait()
+/** Holds the loop while a receiver has no room. `meanwhile`: barriers that need not wait for it; called on every wake. */
+export async function room(scope: SliceScope, run: StageRun, wake: Signal, meanwhile?: () => void): Promise<void> {
+  while (!scope.over && run.outputs.some((o) => o.full)) {
+    meanwhile?.()
+    await wake.wait()
+  }
 }
 
 /** A write the sink has not taken yet. Should the loop end before it awaits it, its failure is one of those that ended it. */

@@ -74,6 +74,12 @@ export function decodeFrame(frame: Uint8Array, expectedSequence: number): Stream
       `frame ${sequence} arrived where ${expectedSequence} was expected: the link lost or repeated data`,
     )
   }
+  return decodeElement(frame)
+}
+
+/** Of a frame whose place among others is known already. */
+export function decodeElement(frame: Uint8Array): StreamElement {
+  const v = view(frame)
   switch (frame[4]) {
     case RECORDS: {
       const [keys, values, timestamps, places, offsets, ordinals] = packr.unpack(frame.subarray(HEADER_BYTES)) as [

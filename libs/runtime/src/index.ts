@@ -1,6 +1,7 @@
 export * from './ports.ts'
 export * from './frame.ts'
 export * from './channel.ts'
+export * from './gate-event.ts'
 export * from './input-gate.ts'
 export * from './partitioner.ts'
 export * from './pace.ts'

@@ -24,11 +24,11 @@ function gate(channels: number) {
   const push: ((e: StreamElement) => void)[] = []
   const consumed = Array.from({ length: channels }, () => 0)
   const inputs = consumed.map((_, i): InputChannel => ({
-    onElement: (call) => void (push[i] = call),
+    onElement: (call) => void (push[i] = (e) => call(e, null)),
     consumed: () => void consumed[i]!++,
     close: () => {},
   }))
-  const g = new InputGate(inputs, id, WATERMARK_MIN, () => 0)
+  const g = new InputGate(inputs, { attempt: id, restored: WATERMARK_MIN, overtaking: null, inFlight: [] }, () => 0)
   const drain = (): string[] => {
     const out: string[] = []
     for (let e = g.next(); e !== undefined; e = g.next()) {

@@ -1,6 +1,13 @@
 /** The channels of one slice: to and from every slice of the job, for every edge between two stages. */
 import { asWeirError, type Subtask } from '@weir/model'
-import { LocalChannel, RemoteInput, RemoteOutput, type InputChannel, type OutputChannel } from './channel.ts'
+import {
+  LocalChannel,
+  RemoteInput,
+  RemoteOutput,
+  type ChannelOptions,
+  type InputChannel,
+  type OutputChannel,
+} from './channel.ts'
 import type { LinkId, PeerAddress } from './ports.ts'
 import type { SliceScope } from './slice-scope.ts'
 
@@ -18,6 +25,7 @@ export async function openChannels(scope: SliceScope, peers: readonly PeerAddres
   const link = (from: Subtask, to: Subtask, stage: number): LinkId => {
     return { jobId: options.jobId, attempt: options.attempt, from, to, stage }
   }
+  const optionsOf = (stage: number): ChannelOptions => ({ overtaking: options.plan.unaligned?.stages[stage] ?? false })
   const broken = (error: Error): void => scope.fail(asWeirError(error, 'EXCHANGE_BROKEN'))
   const inputs = new Map<number, InputChannel[]>()
   const local = new Map<number, LocalChannel>()
@@ -31,7 +39,7 @@ export async function openChannels(scope: SliceScope, peers: readonly PeerAddres
       for (const peer of peers) {
         const slot = channels.length
         if (peer.subtask === options.subtask) {
-          const channel = new LocalChannel(() => scope.wakeOf(from).notify())
+          const channel = new LocalChannel(() => scope.wakeOf(from).notify(), optionsOf(stage.index))
           local.set(stage.index, channel)
           channels.push(channel)
           continue
@@ -41,7 +49,7 @@ export async function openChannels(scope: SliceScope, peers: readonly PeerAddres
         opening.push(
           deps.exchange.accept(id, peer, scope.signal).then((inbound) => {
             inbound.onBroken(broken)
-            channels[slot] = new RemoteInput(inbound)
+            channels[slot] = new RemoteInput(inbound, optionsOf(stage.index))
           }),
         )
       }
@@ -61,7 +69,8 @@ export async function openChannels(scope: SliceScope, peers: readonly PeerAddres
         opening.push(
           deps.exchange.connect(id, peer, scope.signal).then((outbound) => {
             outbound.onBroken(broken)
-            channels[peer.subtask] = new RemoteOutput(outbound, () => scope.wakeOf(stage.index).notify())
+            const onRoom = (): void => scope.wakeOf(stage.index).notify()
+            channels[peer.subtask] = new RemoteOutput(outbound, onRoom, optionsOf(output.stage))
           }),
         )
       }

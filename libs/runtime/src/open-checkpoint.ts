@@ -1,5 +1,5 @@
 /** What one checkpoint of a slice has so far: it is told when every stage has given its part. Pure. */
-import type { SubtaskSnapshot } from '@weir/checkpoint'
+import type { InFlightRef, SubtaskSnapshot } from '@weir/checkpoint'
 import type { OperatorUid, CheckpointId } from '@weir/model'
 import type { SinkState, SourceState } from '@weir/dataflow'
 import type { StageSegments } from './recovery.ts'
@@ -13,6 +13,7 @@ export interface OpenCheckpoint {
   sources: Record<string, SourceState>
   sinks: Record<string, SinkState>
   segments: StageSegments[]
+  inFlight: InFlightRef[]
   watermarks: Record<string, number>
   recordsIn: number
   alignMs: number
@@ -26,6 +27,7 @@ export interface OpenCheckpoint {
 export interface StagePart {
   readonly sinks: Readonly<Record<string, SinkState>>
   readonly segments: StageSegments | null
+  readonly inFlight: readonly InFlightRef[]
   readonly watermarks: Readonly<Record<string, number>>
   /** Of the source at its head; where the slice's sources had read so many. */
   readonly position: { readonly uid: OperatorUid; readonly state: SourceState; readonly recordsIn: number } | null
@@ -40,6 +42,7 @@ export const openCheckpoint = (checkpoint: CheckpointId, stages: number, started
   sources: {},
   sinks: {},
   segments: [],
+  inFlight: [],
   watermarks: {},
   recordsIn: 0,
   alignMs: 0,
@@ -53,6 +56,7 @@ export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
   Object.assign(open.sinks, part.sinks)
   Object.assign(open.watermarks, part.watermarks)
   if (part.segments) open.segments.push(part.segments)
+  open.inFlight.push(...part.inFlight)
   if (part.position) {
     open.sources[part.position.uid] = part.position.state
     open.recordsIn = Math.max(open.recordsIn, part.position.recordsIn)
@@ -63,7 +67,7 @@ export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
 }
 
 export function snapshotOf(
-  { checkpoint, sources, segments, sinks, watermarks, recordsIn, timestamp }: OpenCheckpoint,
+  { checkpoint, sources, segments, sinks, watermarks, recordsIn, timestamp, inFlight }: OpenCheckpoint,
   { subtask, retired }: Pick<SubtaskSnapshot, 'subtask' | 'retired'>,
 ): SubtaskSnapshot {
   return {
@@ -74,6 +78,7 @@ export function snapshotOf(
     watermarks,
     recordsIn,
     checkpoint: { epoch: checkpoint.epoch, timestamp },
+    ...(inFlight.length > 0 && { inFlight }),
     ...(retired && { retired }),
   }
 }

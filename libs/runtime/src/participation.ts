@@ -3,12 +3,15 @@
  *
  * ```
  * trigger ─▶ barrier injected ─▶ snapshot of each stage ─▶ ack ─▶ commit ─▶ committed
- *                  └───────────────── give-up ──────────────┘
+ *     │            └───────────────── give-up ──────────────┘
+ *     └─ after `unaligned.afterMs`: due, barriers overtake (never those of the last epoch)
  * ```
  */
-import { boundedLate } from '@weir/checkpoint'
+import { boundedLate, type InFlightRef } from '@weir/checkpoint'
 import type { SinkState, SourceState, SplitWatermarksState } from '@weir/dataflow'
-import { asWeirError, type CheckpointId, type Epoch } from '@weir/model'
+import { asWeirError, sameCheckpoint, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
+import type { Capture } from './capture.ts'
+import { StageCut } from './stage-cut.ts'
 import { lateInputsOf } from './late-inputs.ts'
 import { addPart, openCheckpoint, snapshotOf, type OpenCheckpoint } from './open-checkpoint.ts'
 import type { StageSegments } from './recovery.ts'
@@ -16,17 +19,29 @@ import type { SliceScope } from './slice-scope.ts'
 import { splitProgressOf } from './split-runs.ts'
 import type { StageRun } from './stage-run.ts'
 
+/** How the barrier came to a stage. `overtaken` null: in its turn. */
+export interface StageBarrier {
+  readonly alignMs: number
+  readonly overtaken: Capture | null
+}
+
 export class Participation {
   readonly #scope: SliceScope
   #open = new Map<Epoch, OpenCheckpoint>()
   #triggers: CheckpointId[] = []
   #lastEpoch: Epoch | null = null
+  /** The newest epoch whose barriers need not wait for their turn. */
+  #due: CheckpointId | null = null
+  #cancelDue: Cancel = () => {}
+  /** Of the newest epoch, by stage: where its barrier may overtake. */
+  #cuts = new Map<number, { readonly checkpoint: CheckpointId; readonly cut: StageCut }>()
   /** Source positions of epochs that may still become final: bounded by the coordinator's one epoch in flight. */
   #positions = new Map<Epoch, Record<string, SourceState>>()
   #commitTurn: Promise<void> = Promise.resolve()
 
   constructor(scope: SliceScope) {
     this.#scope = scope
+    scope.signal.addEventListener('abort', () => this.#cancelDue(), { once: true })
   }
 
   /** Barriers asked for and not yet acked, oldest first. */
@@ -51,12 +66,39 @@ export class Participation {
     this.#open.set(checkpoint.epoch, openCheckpoint(checkpoint, stages.length, deps.clock.monotonic()))
     this.#triggers.push(checkpoint)
     this.#scope.wakeSources()
+    const { unaligned } = this.#scope.options.plan
+    if (unaligned === null || last) return
+    this.#cancelDue()
+    this.#cancelDue = deps.clock.after(unaligned.afterMs, () => this.#becomesDue(checkpoint))
+  }
+
+  /** A barrier of this epoch is on its way to some receiver. */
+  barrierSent(stage: number, checkpoint: CheckpointId): void {
+    const of = this.#cuts.get(stage)
+    if (of !== undefined && sameCheckpoint(of.checkpoint, checkpoint)) of.cut.barrierSent()
+  }
+
+  #becomesDue(checkpoint: CheckpointId): void {
+    if (this.#scope.over || !this.#open.has(checkpoint.epoch)) return
+    this.#due = checkpoint
+    this.#overtakeBehindSources(checkpoint)
+    for (const of of this.#cuts.values()) if (sameCheckpoint(of.checkpoint, checkpoint)) of.cut.overtake()
+  }
+
+  /** A receipt in a sink here names what the sources here have read: their barriers come first. */
+  #overtakeBehindSources(checkpoint: CheckpointId): void {
+    const { stages } = this.#scope
+    const open = this.#open.get(checkpoint.epoch)
+    if (open === undefined || this.#due === null || !sameCheckpoint(this.#due, checkpoint)) return
+    if (!stages.every((run) => run.source === null || open.cut.has(run.stage.index))) return
+    for (const run of stages) run.gate?.due(checkpoint)
   }
 
   giveUp(checkpoint: CheckpointId, timedOut: boolean): void {
     const open = this.#open.get(checkpoint.epoch)
     this.#open.delete(checkpoint.epoch)
     this.#positions.delete(checkpoint.epoch)
+    if (this.#open.size === 0) this.#cancelDue()
     if (this.#lastEpoch === checkpoint.epoch) this.#resumeSources()
     this.#triggers = this.#triggers.filter((c) => c.epoch !== checkpoint.epoch)
     for (const run of this.#scope.stages) run.gate?.giveUp(checkpoint)
@@ -111,32 +153,34 @@ export class Participation {
    * The barrier in one stage. The synchronous part fixes position, state and open transaction; the barrier goes on at
    * once; what takes time runs behind it and ends in the ack.
    */
-  snapshot(run: StageRun, checkpoint: CheckpointId, alignMs: number): void {
+  snapshot(run: StageRun, checkpoint: CheckpointId, { alignMs, overtaken }: StageBarrier): void {
     const scope = this.#scope
     const open = this.#open.get(checkpoint.epoch)
     const { clock } = scope.deps
     const started = clock.monotonic()
     const barrier = scope.context.barrier(checkpoint)
     if (open) open.timestamp = barrier.timestamp
-    open?.cut.add(run.stage.index)
+    const { index } = run.stage
+    const isCut = (): void => void open?.cut.add(index)
+    if (overtaken === null) isCut()
+    else overtaken.whole.then(isCut, () => {}) // its failure ends the snapshot below
     const work: Promise<void>[] = []
-    const parts: { sinks: Record<string, SinkState>; segments: StageSegments | null } = { sinks: {}, segments: null }
+    const sinks: Record<string, SinkState> = {}
+    let segments: StageSegments | null = null
+    let inFlight: readonly InFlightRef[] = []
     if (run.source) scope.audit?.barrier(run.stage.head, checkpoint)
     if (checkpoint.epoch === this.#lastEpoch) run.timed = [] // what fires behind it would be in no epoch
     // Prepared also when the epoch was given up meanwhile: the cut through this stage is where the barrier is (A2).
     for (const { node, sink } of run.sinks) {
       const preparing = sink.prepare(checkpoint)
       const receipt = scope.audit?.newest(node.uid) // as of this barrier: the next one has another
-      const prepared = preparing.then(
-        (state) => void (parts.sinks[node.uid] = { ...state, ...(receipt && { receipt }) }),
-      )
+      const prepared = preparing.then((state) => void (sinks[node.uid] = { ...state, ...(receipt && { receipt }) }))
       // A sink that could not prepare has a transaction nobody may commit: the attempt is over, whatever the reason.
       prepared.catch((error: unknown) => scope.fail(asWeirError(error, 'PREPARE_FAILED')))
       work.push(prepared)
     }
-    const { index } = run.stage
     const stored = scope.context.snapshot(index, barrier)
-    if (stored) work.push(stored.then((chain) => void (parts.segments = { stage: index, chain })))
+    if (stored) work.push(stored.then((chain) => void (segments = { stage: index, chain })))
     const watermarks: Record<string, number> = { [`stage-${index}`]: run.watermark }
     const uid = run.source?.node.uid
     const position = run.source?.reader.snapshot()
@@ -147,21 +191,38 @@ export class Participation {
     }
     if (run.continuous !== null) work.push(run.continuous.sink.barrier(checkpoint, splitProgressOf(run)))
     for (const output of run.outputs) output.barrier(checkpoint)
+    if (scope.options.plan.unaligned !== null) {
+      const cut = this.#cut(run, checkpoint, overtaken)
+      const isNeeded = (): boolean => open !== undefined && this.#open.get(checkpoint.epoch) === open
+      work.push(cut.stored(scope.deps.inFlight!, isNeeded).then((refs) => void (inFlight = refs)))
+    }
+    if (run.source) this.#overtakeBehindSources(checkpoint)
     const syncMs = clock.monotonic() - started
     void Promise.all(work).then(
       () => {
         if (open === undefined || this.#open.get(checkpoint.epoch) !== open) return
         const of = uid && position ? { uid, state: position, recordsIn } : null
-        if (addPart(open, { ...parts, watermarks, position: of, alignMs, syncMs })) this.#ack(open)
+        if (addPart(open, { sinks, segments, inFlight, watermarks, position: of, alignMs, syncMs })) this.#ack(open)
       },
       (thrown: unknown) => this.#snapshotFailed(checkpoint, thrown),
     )
   }
 
+  #cut({ stage, outputs }: StageRun, checkpoint: CheckpointId, overtaken: Capture | null): StageCut {
+    const { inFlightBytesMax: bytesMax, options } = this.#scope
+    const { parallelism } = options.plan.job.settings
+    const facts = { checkpoint, stage: stage.index, subtask: options.subtask, parallelism, bytesMax }
+    const cut = new StageCut({ ...facts, outputs, overtaken })
+    this.#cuts.set(stage.index, { checkpoint, cut })
+    if (this.#due !== null && sameCheckpoint(this.#due, checkpoint)) cut.overtake()
+    return cut
+  }
+
   /** A failed upload of state is only a declined epoch: the changes are in the next snapshot. */
   #snapshotFailed(checkpoint: CheckpointId, thrown: unknown): void {
     const error = asWeirError(thrown, 'SNAPSHOT_FAILED')
-    if (!error.code.startsWith('OBJECT_STORE')) return this.#scope.fail(error)
+    const isOnlyDeclined = error.code.startsWith('OBJECT_STORE') || error.code === 'IN_FLIGHT_TOO_LARGE'
+    if (!isOnlyDeclined) return this.#scope.fail(error)
     this.#open.delete(checkpoint.epoch)
     this.#scope.deps.report({ type: 'declined', checkpoint, error })
   }

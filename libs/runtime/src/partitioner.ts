@@ -15,6 +15,8 @@ import {
   type KeyGroup,
   type Origins,
   type RecordBatch,
+  type StreamElement,
+  type Subtask,
   type Watermark,
 } from '@weir/model'
 import type { OutputChannel } from './channel.ts'
@@ -31,14 +33,26 @@ interface Buffer {
 const empty = (): Buffer => ({ keys: [], values: [], timestamps: [] })
 const noOrigins = (ordinals: boolean): Origins => ({ places: [], offsets: [], ordinals: ordinals ? [] : null })
 
+export interface PartitionerOptions {
+  /** The receiving stage. */
+  readonly stage: number
+  readonly maxParallelism: number
+  /** Barriers may overtake on this edge. */
+  readonly overtaking: boolean
+}
+
 export class Partitioner {
+  readonly stage: number
+  readonly overtaking: boolean
   readonly #channels: readonly OutputChannel[]
   readonly #maxParallelism: number
   #buffers: Buffer[]
   /** Key group → channel, computed once. */
   readonly #owner: Uint16Array
 
-  constructor(channels: readonly OutputChannel[], maxParallelism: number) {
+  constructor(channels: readonly OutputChannel[], { stage, maxParallelism, overtaking }: PartitionerOptions) {
+    this.stage = stage
+    this.overtaking = overtaking
     this.#channels = channels
     this.#maxParallelism = maxParallelism
     this.#buffers = channels.map(empty)
@@ -86,6 +100,25 @@ export class Partitioner {
   barrier(checkpoint: CheckpointId): void {
     this.flush()
     for (const channel of this.#channels) channel.send(barrier(checkpoint))
+  }
+
+  /** What waits in front of the barrier, by receiver; one that has it on its way is left out. */
+  inFrontOf(checkpoint: CheckpointId): ReadonlyMap<Subtask, readonly StreamElement[]> {
+    const waiting = new Map<Subtask, readonly StreamElement[]>()
+    this.#channels.forEach((channel, to) => {
+      const elements = channel.inFrontOf(checkpoint)
+      if (elements !== null) waiting.set(to as Subtask, elements)
+    })
+    return waiting
+  }
+
+  overtake(checkpoint: CheckpointId): void {
+    for (const channel of this.#channels) channel.overtake(checkpoint)
+  }
+
+  /** One listener, called for every receiver whose barrier is on its way. */
+  onBarrier(call: (checkpoint: CheckpointId) => void): void {
+    for (const channel of this.#channels) channel.onBarrier(call)
   }
 
   /** To the given channel: they need no other place than one that leads to a sink. Never behind a later barrier. */

@@ -1,5 +1,5 @@
 /** A slice is brought to the restored epoch: its sinks, its state, its sources. Nothing flows yet. */
-import type { SubtaskSnapshot } from '@weir/checkpoint'
+import type { InFlightRef, SubtaskSnapshot } from '@weir/checkpoint'
 import {
   Resumable,
   SplitWatermarks,
@@ -16,9 +16,11 @@ import {
   type SourceState,
   type StateStore,
 } from '@weir/dataflow'
-import { WATERMARK_MIN, epoch as epochOf, type Subtask } from '@weir/model'
+import { WATERMARK_MIN, assert, epoch as epochOf, type Subtask } from '@weir/model'
 import { asidesOf } from './asides.ts'
 import { startContinuous } from './continuous.ts'
+import { decodeFlight } from './flight.ts'
+import { elementsInFlight } from './restored-flight.ts'
 import type { RetiredSinks } from './retired-sinks.ts'
 import type { SliceScope } from './slice-scope.ts'
 import { makeStageRun, type StageRun } from './stage-run.ts'
@@ -60,6 +62,7 @@ export async function recoverSlice(
     ]),
   ])
   await Promise.all(scope.stages.map((run) => restoreStage(scope, run, snapshot)))
+  if (snapshot?.inFlight) await restoreInFlight(scope, snapshot.inFlight)
   return [...proofs, ...(await retired)]
 }
 
@@ -127,6 +130,15 @@ async function restoreOperators(
     run.resumables.set(i, operator)
     await scope.context.registerOperator(index, operator, restored)
   }
+}
+
+async function restoreInFlight({ deps, options, stages }: SliceScope, refs: readonly InFlightRef[]): Promise<void> {
+  const { inFlight } = deps
+  assert(inFlight !== undefined, 'the epoch has records in flight, and the slice has no store for them')
+  const flights = await Promise.all(refs.map(async (ref) => ({ ref, streams: decodeFlight(await inFlight.read(ref)) })))
+  const { parallelism, maxParallelism } = options.plan.job.settings
+  const elements = elementsInFlight(flights, { subtask: options.subtask, parallelism, maxParallelism })
+  for (const run of stages) run.inFlight = elements.get(run.stage.index) ?? []
 }
 
 /** @returns the splits it has. */

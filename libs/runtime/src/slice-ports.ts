@@ -1,5 +1,5 @@
 /** What a slice is made of and with, and what it tells: everything outside (Kafka, disk, network) comes in here. */
-import type { LateInputs, SubtaskSnapshot } from '@weir/checkpoint'
+import type { InFlightStore, LateInputs, SubtaskSnapshot } from '@weir/checkpoint'
 import type {
   ChainedSink,
   ContinuousSink,
@@ -23,6 +23,8 @@ export interface SliceOptions {
   readonly plan: Plan
   /** Deep-freeze accumulators: on in development. */
   readonly freeze: boolean
+  /** Of one stage, on one side of its cut: a barrier that would overtake more waits for its turn. Absent: 32 MiB. */
+  readonly inFlightBytesMax?: number
 }
 
 export interface SliceDeps {
@@ -35,6 +37,8 @@ export interface SliceDeps {
   createContinuousSink(source: SourceNode, sinks: readonly ChainedSink[], context: SubtaskContext): ContinuousSink
   /** A fresh store for one stage of this slice. */
   openState(stage: number, context: SubtaskContext): Promise<StateStore>
+  /** Only needed where barriers may overtake, or have. */
+  readonly inFlight?: InFlightStore
   readonly report: (report: SliceReport) => void
   /** Lets the event loop run once (setImmediate). */
   readonly turn: () => Promise<void>

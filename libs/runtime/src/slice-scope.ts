@@ -8,6 +8,8 @@ import type { SliceDeps, SliceOptions } from './slice-ports.ts'
 import type { StageRun } from './stage-run.ts'
 import { StreamContext } from './stream-context.ts'
 
+const IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024
+
 export class SliceScope {
   readonly options: SliceOptions
   readonly deps: SliceDeps
@@ -41,6 +43,10 @@ export class SliceScope {
   /** Aborted when the slice is over. */
   get signal(): AbortSignal {
     return this.#abort.signal
+  }
+
+  get inFlightBytesMax(): number {
+    return this.options.inFlightBytesMax ?? IN_FLIGHT_BYTES_MAX
   }
 
   get maxParallelism(): number {

@@ -19,10 +19,11 @@
  * slow about a snapshot (uploads, flushes) runs behind it.
  */
 import { NO_POISON, type Poison } from '@weir/dataflow'
-import { WeirError, asWeirError, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
+import { WATERMARK_MIN, WeirError, asWeirError, subtask, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { buildChains } from './chains.ts'
 import type { InputChannel, OutputChannel } from './channel.ts'
+import type { OvertakingGate } from './gate-event.ts'
 import { InputGate } from './input-gate.ts'
 import { openChannels } from './links.ts'
 import { Participation } from './participation.ts'
@@ -33,6 +34,7 @@ import type { SliceDeps, SliceOptions } from './slice-ports.ts'
 import { SliceScope } from './slice-scope.ts'
 import { sourceLoop } from './source-loop.ts'
 import { stageLoop } from './stage-loop.ts'
+import type { StageRun } from './stage-run.ts'
 import type { StreamContext } from './stream-context.ts'
 
 const PROGRESS_INTERVAL_MS = 100
@@ -72,20 +74,19 @@ export class Slice {
     const scope = this.#scope
     const { inputs, outputs } = await openChannels(scope, peers)
     if (scope.over) return
-    const { attempt } = scope.options
     for (const run of scope.stages) {
-      run.outputs = run.stage.outputs.map((o) => new Partitioner(outputs.get(o.stage)!, scope.maxParallelism))
-      const channels = inputs.get(run.stage.index)
+      const { stage } = run
+      run.outputs = stage.outputs.map((o) => this.#partitioner(run, o.stage, outputs.get(o.stage)!))
+      const channels = inputs.get(stage.index)
       if (channels) {
-        run.gate = new InputGate(channels, attempt, run.watermark, () => scope.deps.clock.monotonic())
-        run.senders = run.stage.inputs.flatMap((from) =>
-          peers.map(({ subtask }) => ({ uid: scope.headOf(from), subtask })),
-        )
+        run.gate = this.#gate(run, channels)
+        run.senders = stage.inputs.flatMap((from) => peers.map(({ subtask }) => ({ uid: scope.headOf(from), subtask })))
         this.#channels.push(...channels)
       }
-      for (const o of run.stage.outputs) this.#channels.push(...outputs.get(o.stage)!)
+      for (const o of stage.outputs) this.#channels.push(...outputs.get(o.stage)!)
       buildChains(scope, run)
     }
+    this.#tellRestoredWatermarks()
     scope.context.start()
     const deps = { scope, participation: this.#participation, ended: () => this.#stageEnded() }
     for (const run of scope.stages) {
@@ -130,6 +131,44 @@ export class Slice {
         run.source?.reader.close(),
       ]),
     ])
+  }
+
+  /** Receivers begin where *they* had come to, which may be behind what this side had told them in front of its barrier. */
+  #tellRestoredWatermarks(): void {
+    const { options, stages } = this.#scope
+    const hasOvertaken = stages.some(({ inFlight }) => inFlight.length > 0)
+    if (options.plan.unaligned === null && !hasOvertaken) return
+    for (const { outputs, watermark } of stages)
+      if (watermark > WATERMARK_MIN) for (const output of outputs) output.watermark(watermark)
+  }
+
+  #partitioner({ stage: from }: StageRun, stage: number, channels: readonly OutputChannel[]): Partitioner {
+    const { maxParallelism } = this.#scope
+    const overtaking = this.#mayOvertake(stage)
+    const partitioner = new Partitioner(channels, { stage, maxParallelism, overtaking })
+    if (overtaking) partitioner.onBarrier((checkpoint) => this.#participation.barrierSent(from.index, checkpoint))
+    return partitioner
+  }
+
+  #gate({ stage, watermark, inFlight }: StageRun, channels: readonly InputChannel[]): InputGate {
+    const { deps, options } = this.#scope
+    const overtaking: OvertakingGate = {
+      bytesMax: this.#scope.inFlightBytesMax,
+      nameOf: (channel) => ({ stage: stage.index, from: subtask(channel), to: options.subtask }),
+      onOvertaken: () => this.#scope.wakeOf(stage.index).notify(),
+    }
+    return new InputGate(
+      channels,
+      {
+        ...{ attempt: options.attempt, restored: watermark, inFlight },
+        overtaking: this.#mayOvertake(stage.index) ? overtaking : null,
+      },
+      () => deps.clock.monotonic(),
+    )
+  }
+
+  #mayOvertake(stage: number): boolean {
+    return this.#scope.options.plan.unaligned?.stages[stage] ?? false
   }
 
   #stageEnded(): void {

@@ -32,20 +32,26 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
   let haltedAt: Epoch | null = null
   advance(run, source.watermarks.current)
   let turnAt = clock.monotonic()
-  while (!scope.over) {
+  const inject = (): void => {
     for (const checkpoint of participation.triggers) {
       if (injected.has(checkpoint.epoch)) continue
       injected.add(checkpoint.epoch)
       if (checkpoint.epoch === participation.lastEpoch) haltedAt = checkpoint.epoch
       if (injected.size > 16) injected.delete(injected.values().next().value!)
-      participation.snapshot(run, checkpoint, 0)
+      participation.snapshot(run, checkpoint, { alignMs: 0, overtaken: null })
     }
-    if (ended || (haltedAt !== null && haltedAt === participation.lastEpoch)) {
+  }
+  const isHalted = (): boolean => haltedAt !== null && haltedAt === participation.lastEpoch
+  const meanwhile = run.outputs.some(({ overtaking }) => overtaking) ? inject : undefined
+  while (!scope.over) {
+    inject()
+    if (ended || isHalted()) {
       await wake.wait()
       continue
     }
     if (fireTimers(scope, run)) await drain(scope, run)
-    await room(scope, run, wake)
+    await room(scope, run, wake, meanwhile)
+    if (isHalted()) continue
     // What is only read again is not paced: it holds up everybody behind it.
     const metered = isReplaying(run) ? null : pace
     const allowance = metered?.take(clock.monotonic(), POLL_RECORDS_MAX) ?? POLL_RECORDS_MAX

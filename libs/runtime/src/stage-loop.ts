@@ -1,6 +1,7 @@
 /** The loop of a stage behind channels: one element after the other, as its gate hands them out. */
 import { passAside } from './asides.ts'
 import { TURN_MS, advance, drain, fireTimers, room, wakeForTimers } from './flow.ts'
+import type { GateBarrier } from './gate-event.ts'
 import type { InputGate } from './input-gate.ts'
 import type { SourceLoopDeps } from './source-loop.ts'
 import type { StageRun } from './stage-run.ts'
@@ -13,6 +14,12 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
   const { clock, turn } = scope.deps
   const wake = scope.wakeOf(run.stage.index)
   scope.signal.addEventListener('abort', () => gate.wake(), { once: true })
+  const snapshot = (event: GateBarrier): void =>
+    participation.snapshot(run, event.checkpoint, { alignMs: event.alignMs, overtaken: event.overtaken })
+  const overtake = (): void => {
+    const event = gate.overtakenBarrier()
+    if (event !== undefined) snapshot(event)
+  }
   let turnAt = clock.monotonic()
   while (!scope.over) {
     if (fireTimers(scope, run)) await drain(scope, run)
@@ -36,7 +43,7 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
         passAside(scope, run, event.records)
         break
       case 'barrier':
-        participation.snapshot(run, event.checkpoint, event.alignMs)
+        snapshot(event)
         break
       case 'end':
         run.input.end()
@@ -44,7 +51,7 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
         break
     }
     if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
-    await room(scope, run, wake)
+    await room(scope, run, wake, overtake)
     if (clock.monotonic() - turnAt >= TURN_MS) {
       await turn()
       turnAt = clock.monotonic()

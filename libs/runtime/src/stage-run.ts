@@ -22,6 +22,7 @@ import { WATERMARK_MIN, type OperatorUid, type Subtask, type Watermark } from '@
 import { asidesOf } from './asides.ts'
 import type { InputGate } from './input-gate.ts'
 import type { Partitioner } from './partitioner.ts'
+import type { InFlightElement } from './restored-flight.ts'
 import type { SliceScope } from './slice-scope.ts'
 
 /** A split with a chain of its own: its operators, state and event time are a function of its records alone. */
@@ -66,6 +67,8 @@ export interface StageRun {
   gate: InputGate | null
   /** Who sends on the gate's channels: operator at the head of the stage, and subtask. */
   senders: readonly { readonly uid: OperatorUid; readonly subtask: Subtask }[]
+  /** Of the restored epoch: what the gate hands out first. */
+  inFlight: readonly InFlightElement[]
   readonly source: SourceRun | null
   /** Writes the sinks have not taken yet; awaited before the next element. */
   pending: Promise<void>[]
@@ -120,6 +123,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     resumables: new Map(),
     gate: null,
     senders: [],
+    inFlight: [],
     source,
     pending: [],
     refused,

@@ -82,14 +82,13 @@ test('an async builder is refused', () => {
   )
 })
 
-test.each([{ unaligned: true }, { alignedTimeoutMs: 0 }])(
-  'unaligned checkpoints are refused as long as no barrier overtakes: %j',
-  (checkpoint) => {
-    expect(() => job('j', { checkpoint }, () => undefined)).toThrow(
-      expect.objectContaining({ code: 'UNALIGNED_NOT_YET' }) as Error,
-    )
-  },
-)
+test('unaligned checkpoints are asked for by name, or by the time an alignment may take', () => {
+  const of = (checkpoint: { unaligned?: boolean; alignedTimeoutMs?: number }) =>
+    job('j', { checkpoint }, () => undefined).settings.checkpoint
+  expect(of({})).toMatchObject({ unaligned: false, alignedTimeoutMs: null })
+  expect(of({ unaligned: true })).toMatchObject({ unaligned: true, alignedTimeoutMs: null })
+  expect(of({ alignedTimeoutMs: 500 })).toMatchObject({ unaligned: false, alignedTimeoutMs: 500 })
+})
 
 test('dead letters are a topic of a connector; codecs of that sink have no say', () => {
   const dead = kafka.sink('orders.dead', { onLost: 'fail' })

@@ -136,7 +136,6 @@ export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flo
       `the builder of job "${name}" is async; a graph must be the same on every machine: build it synchronously`,
     )
   }
-  refuseUnaligned(name, settings.checkpoint)
   return {
     kind: 'weir.job',
     version: 1,
@@ -159,15 +158,6 @@ export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flo
     },
     graph: { nodes: graph.nodes, edges: graph.edges },
   }
-}
-
-/** The plan knows where barriers may overtake records, the runtime does not do it yet: nobody shall believe that it does. */
-function refuseUnaligned(name: string, checkpoint: Settings['checkpoint']): void {
-  if (checkpoint?.unaligned !== true && (checkpoint?.alignedTimeoutMs ?? null) === null) return
-  throw new WeirError(
-    { code: 'UNALIGNED_NOT_YET', kind: 'invalid', job: name },
-    `job "${name}" asks for unaligned checkpoints; this build aligns every barrier: leave out checkpoint.unaligned and checkpoint.alignedTimeoutMs`,
-  )
 }
 
 const topicOf = ({ connector, topic }: ConnectorDescriptor): ConnectorDescriptor => ({ connector, topic })

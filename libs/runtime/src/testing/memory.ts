@@ -1,4 +1,5 @@
 /** In-memory ends for slices: a source over an array, a two-phase sink, a state store and links inside one thread. */
+import type { InFlightPart, InFlightRef, InFlightStore } from '@weir/checkpoint'
 import {
   EMPTY_SINK_STATE,
   MemoryKeyedState,
@@ -15,6 +16,7 @@ import {
 } from '@weir/dataflow'
 import {
   WeirError,
+  keyGroupOf,
   type AsideRecord,
   type CheckpointId,
   type Key,
@@ -159,6 +161,9 @@ export class MemorySink implements TwoPhaseSink {
   }
 }
 
+/** As in the default settings. */
+const EVERY_GROUP = { from: 0, to: 128 }
+
 /** Snapshots are deep copies kept in `objects`, named by their reference. */
 export class MemoryStateStore implements StateStore {
   readonly #objects: Map<string, string>
@@ -171,11 +176,14 @@ export class MemoryStateStore implements StateStore {
   }
 
   restore(segments: readonly SegmentRef[]): Promise<void> {
-    for (const { key } of segments) {
+    for (const { key, only = EVERY_GROUP } of segments) {
       for (const [id, entries] of JSON.parse(this.#objects.get(key)!) as [string, [Key, number, unknown][]][]) {
         const [uid, name, split] = JSON.parse(id) as [OperatorUid, string, number?]
         const state = this.keyed(uid, name, split)
-        for (const [k, namespace, value] of entries) state.put(k, value, namespace)
+        for (const [k, namespace, value] of entries) {
+          const group = split ?? keyGroupOf(k, EVERY_GROUP.to)
+          if (group >= only.from && group < only.to) state.put(k, value, namespace)
+        }
       }
     }
     return Promise.resolve()
@@ -208,11 +216,35 @@ export class MemoryStateStore implements StateStore {
     ])
     const key = `${this.#name}-${checkpoint.epoch}-${checkpoint.attempt}`
     this.#objects.set(key, JSON.stringify(all))
-    return Promise.resolve([{ key, bytes: 0, entries: 0, sha256: '', kind: 'base', keyGroups: { from: 0, to: 128 } }])
+    return Promise.resolve([{ key, bytes: 0, entries: 0, sha256: '', kind: 'base', keyGroups: EVERY_GROUP }])
   }
 
   close(): Promise<void> {
     return Promise.resolve()
+  }
+}
+
+/** Of one slice; `objects` outlives it. */
+export class MemoryInFlightStore implements InFlightStore {
+  readonly #objects: Map<string, Uint8Array>
+  readonly #name: string
+  readonly #delay: () => Promise<void>
+
+  constructor(objects: Map<string, Uint8Array>, name: string, delay: () => Promise<void> = () => Promise.resolve()) {
+    this.#objects = objects
+    this.#name = name
+    this.#delay = delay
+  }
+
+  async write(checkpoint: CheckpointId, { stage, side }: InFlightPart, bytes: Uint8Array) {
+    const key = `${this.#name}-${checkpoint.epoch}-${checkpoint.attempt}-${stage}-${side}`
+    await this.#delay()
+    this.#objects.set(key, bytes)
+    return { key, bytes: bytes.byteLength, sha256: '' }
+  }
+
+  read({ key }: InFlightRef): Promise<Uint8Array> {
+    return Promise.resolve(this.#objects.get(key)!)
   }
 }
 

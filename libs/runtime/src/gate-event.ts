@@ -1,0 +1,39 @@
+/** What the gate of a stage is told, and what it hands out. */
+import type { AsideRecord, AttemptId, CheckpointId, RecordBatch, Watermark } from '@weir/model'
+import type { Capture } from './capture.ts'
+import type { StreamName } from './flight.ts'
+import type { InFlightElement } from './restored-flight.ts'
+
+export type GateEvent =
+  | { readonly type: 'records'; readonly batch: RecordBatch }
+  /** The minimum over all channels has grown. */
+  | { readonly type: 'watermark'; readonly timestamp: Watermark }
+  /** Nothing behind this barrier has been handed out. `overtaken` null: all in front of it has. */
+  | {
+      readonly type: 'barrier'
+      readonly checkpoint: CheckpointId
+      readonly alignMs: number
+      readonly overtaken: Capture | null
+    }
+  | { readonly type: 'aside'; readonly records: readonly AsideRecord[] }
+  /** Every channel has ended. Barriers may still follow. */
+  | { readonly type: 'end' }
+
+export interface OvertakingGate {
+  /** Bytes that a barrier may overtake here: with more it waits for its turn. */
+  readonly bytesMax: number
+  readonly nameOf: (channel: number) => StreamName
+  /** Called when an overtaking barrier waits to be handed out. */
+  readonly onOvertaken: () => void
+}
+
+export interface GateOptions {
+  readonly attempt: AttemptId
+  readonly restored: Watermark
+  /** Null: every barrier waits for its turn. */
+  readonly overtaking: OvertakingGate | null
+  /** Of the epoch that is restored: comes before everything that arrives. */
+  readonly inFlight: readonly InFlightElement[]
+}
+
+export type GateBarrier = GateEvent & { readonly type: 'barrier' }
