@@ -66,8 +66,14 @@ test('stopped with a savepoint, it goes on under another id and at another paral
   const first = await fleet.until(other, 'its first epoch', (j) => j.finalEpoch >= 1, 30_000)
   await fleet.kill(fleet.workers[0]!)
   await fleet.addWorker()
-  await fleet.until(other, 'to run again', (j) => j.restarts >= 1 && j.finalEpoch > first.finalEpoch, 30_000)
-  await fleet.until(other, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  await fleet.until(
+    other,
+    'to run again',
+    (j) => j.restarts + j.regionRestarts >= 1 && j.finalEpoch > first.finalEpoch,
+    30_000,
+  )
+  const end = await fleet.until(other, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  expect(end.recordsIn).toBe(ORDERS)
   const judged = await judge(fleet, topics, expectation(ORDERS))
   expect(broken(...Object.values(judged))).toEqual([])
   expect(await fleet.openTransactions(other)).toEqual([])
