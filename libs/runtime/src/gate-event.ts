@@ -1,8 +1,7 @@
 /** What the gate of a stage is told, and what it hands out. */
-import type { AsideRecord, AttemptId, CheckpointId, RecordBatch, Watermark } from '@weir/model'
+import type { AsideRecord, AttemptId, CheckpointId, RecordBatch, StreamElement, Watermark } from '@weir/model'
 import type { Capture } from './capture.ts'
 import type { StreamName } from './flight.ts'
-import type { InFlightElement } from './restored-flight.ts'
 
 export type GateEvent =
   | { readonly type: 'records'; readonly batch: RecordBatch }
@@ -33,7 +32,7 @@ export interface GateOptions {
   /** Null: every barrier waits for its turn. */
   readonly overtaking: OvertakingGate | null
   /** Of the epoch that is restored: comes before everything that arrives. */
-  readonly inFlight: readonly InFlightElement[]
+  readonly inFlight: readonly { readonly channel: number; readonly element: StreamElement }[]
 }
 
 export type GateBarrier = GateEvent & { readonly type: 'barrier' }

@@ -274,7 +274,7 @@ test('records in flight are dealt out by key in a job of another size; the order
     [1, 11, 21],
   ])
   const same = elementsInFlight(flights, { subtask: subtask(0), parallelism: 2, maxParallelism: 128 })
-  expect(same.get(1)!.map(({ channel, element }) => `${channel}:${word(element)}`)).toEqual(['1:6', '1:w99'])
+  expect(same.get(1)!.map(({ from, element }) => `${from}:${word(element)}`)).toEqual(['1:6', '1:w99'])
 })
 
 test('what user code does to a value afterwards is not in the object', () => {

@@ -8,8 +8,8 @@ import { keyGroupOf, ownerOf, type RecordBatch, type StreamElement, type Subtask
 import type { StoredFlight } from './flight.ts'
 
 export interface InFlightElement {
-  /** By the subtask that sends on it. */
-  readonly channel: number
+  /** Whose channel it is in: who sent it, or who tells on in its place at another parallelism. */
+  readonly from: Subtask
   readonly element: StreamElement
 }
 
@@ -33,7 +33,7 @@ export function elementsInFlight(
       const taken = own ? stream.elements : stream.elements.flatMap((element) => ownPart(element, ref, target))
       const into = elements.get(stream.stage) ?? []
       elements.set(stream.stage, into)
-      for (const element of taken) into.push({ channel: stream.from % target.parallelism, element })
+      for (const element of taken) into.push({ from: (stream.from % target.parallelism) as Subtask, element })
     }
   }
   return elements

@@ -19,7 +19,15 @@
  * slow about a snapshot (uploads, flushes) runs behind it.
  */
 import { NO_POISON, type Poison } from '@weir/dataflow'
-import { WATERMARK_MIN, WeirError, asWeirError, subtask, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
+import {
+  WATERMARK_MIN,
+  WeirError,
+  asWeirError,
+  type Cancel,
+  type CheckpointId,
+  type Epoch,
+  type Subtask,
+} from '@weir/model'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { buildChains } from './chains.ts'
 import type { InputChannel, OutputChannel } from './channel.ts'
@@ -79,8 +87,8 @@ export class Slice {
       run.outputs = stage.outputs.map((o) => this.#partitioner(run, o.stage, outputs.get(o.stage)!))
       const channels = inputs.get(stage.index)
       if (channels) {
-        run.gate = this.#gate(run, channels)
         run.senders = stage.inputs.flatMap((from) => peers.map(({ subtask }) => ({ uid: scope.headOf(from), subtask })))
+        run.gate = this.#gate(run, channels)
         this.#channels.push(...channels)
       }
       for (const o of stage.outputs) this.#channels.push(...outputs.get(o.stage)!)
@@ -150,17 +158,20 @@ export class Slice {
     return partitioner
   }
 
-  #gate({ stage, watermark, inFlight }: StageRun, channels: readonly InputChannel[]): InputGate {
+  #gate({ stage, watermark, inFlight, senders }: StageRun, channels: readonly InputChannel[]): InputGate {
     const { deps, options } = this.#scope
     const overtaking: OvertakingGate = {
       bytesMax: this.#scope.inFlightBytesMax,
-      nameOf: (channel) => ({ stage: stage.index, from: subtask(channel), to: options.subtask }),
+      nameOf: (channel) => ({ stage: stage.index, from: senders[channel]!.subtask, to: options.subtask }),
       onOvertaken: () => this.#scope.wakeOf(stage.index).notify(),
     }
+    // Channels are in the order of the peers, whatever that is in this attempt.
+    const channelOf = (from: Subtask): number => senders.findIndex((sender) => sender.subtask === from)
+    const inChannels = inFlight.map(({ from, element }) => ({ channel: channelOf(from), element }))
     return new InputGate(
       channels,
       {
-        ...{ attempt: options.attempt, restored: watermark, inFlight },
+        ...{ attempt: options.attempt, restored: watermark, inFlight: inChannels },
         overtaking: this.#mayOvertake(stage.index) ? overtaking : null,
       },
       () => deps.clock.monotonic(),
