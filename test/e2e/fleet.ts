@@ -306,6 +306,13 @@ export interface CheckpointAnswer {
   readonly status: 'in-progress' | 'published' | 'final' | 'given-up'
   /** ms since 1970 */
   readonly triggeredAt: number
+  readonly cut: {
+    readonly mode: string
+    readonly time?: number
+    readonly idle: readonly string[]
+    readonly passed: readonly string[]
+  }
+  readonly late: readonly { readonly subtask: number; readonly inputs: readonly unknown[] }[]
 }
 
 export interface JobAnswer {
@@ -319,6 +326,8 @@ export interface JobAnswer {
   readonly recovering: readonly number[]
   readonly healedTransactions: number
   readonly alerts: readonly { readonly code: string; readonly message: string }[]
+  readonly degraded?: boolean
+  readonly circuit?: { readonly state: string; readonly failures: number; readonly until: number | null }
   readonly sourceGaps: readonly {
     readonly source: string
     readonly partition: number

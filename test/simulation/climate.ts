@@ -13,6 +13,9 @@ export type FaultKind = 'crash' | 'freeze' | 'partition' | 'outage' | 'jump' | '
 /** Seeds from here on run a job of several pipeline regions; every fourth is otherwise like the seed so many below. */
 export const REGIONS_FROM = 1_000_000
 
+/** Seeds from here on run the job of the seed so many below, in epochs that are cut at an event time. */
+export const WATERMARK_FROM = 2_000_000
+
 export interface Climate {
   readonly shape: Shape
   readonly name: 'mixed' | 'registers' | 'transactions' | 'barriers' | 'regions'
@@ -40,6 +43,16 @@ export interface Climate {
 }
 
 export function climateOf(seed: number): Climate {
+  if (seed >= WATERMARK_FROM) {
+    const climate = climateOfExchange(seed - WATERMARK_FROM)
+    const { checkpoint } = climate.settings
+    // So far ahead that some epochs come in time, some do not, and some are taken at their barriers.
+    const cutBoundMs = new Chance(seed, 7).pick([1, 3]) * checkpoint.alignTimeoutMs + 500
+    return {
+      ...climate,
+      settings: { ...climate.settings, checkpoint: { ...checkpoint, mode: 'watermark', cutBoundMs } },
+    }
+  }
   if (seed < REGIONS_FROM) return overtaking(climateOfExchange(seed), new Chance(seed, 6))
   const climate = climateOfExchange(seed - REGIONS_FROM)
   const c = new Chance(seed, 6)

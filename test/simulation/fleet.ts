@@ -31,6 +31,7 @@ export class Fleet {
   /** Healing transactions that were committed. */
   healed = 0
   regionRestarts = 0
+  cuts = 0
   /** Hears of every epoch that a leader calls final. */
   onFinal: (epoch: number) => void = () => {}
   readonly #attemptOf = new Map<string, number>()

@@ -86,6 +86,7 @@ export class JobManagerProcess {
         log: { debug: () => {}, info: () => {}, warn: () => {} } as never,
         metrics: {
           observe: (channel: string, message: Readonly<Record<string, unknown>>) => {
+            if (channel === 'weir:checkpoint:published' && message['cut'] !== undefined) this.#fleet.cuts++
             if (channel === 'weir:job:region-restarted') this.#fleet.regionRestarts++
             if (channel === 'weir:checkpoint:final') this.#fleet.onFinal(Number(message['epoch']))
             world.trace(`${process.name} g${leadership.generation} ${channel} ${JSON.stringify(message)}`)

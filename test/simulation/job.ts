@@ -7,6 +7,8 @@ export const IN = 'in'
 export const OUT = 'out'
 export const PARALLELISM = 2
 export const KEYS = 5
+/** Of event time, from record to record. */
+const STEP_MS = 50
 
 /**
  * `exchange`: a keyBy between source and sum, so the slices are one pipeline region. `regions`: the topic is partitioned by key
@@ -52,7 +54,7 @@ export function jobOf(
           uid: operatorUid('in'),
           descriptor: { connector: 'log', topic: IN, until: 'latest' },
           decode: text,
-          timestamp: null,
+          timestamp: settings.checkpoint.mode === 'watermark' ? (v) => (v as Numbered).id * STEP_MS : null,
           outOfOrderMs: 0,
           recordsPerSecond,
         },

@@ -56,11 +56,12 @@ async function mutations(seeds: number, only: readonly string[] | null): Promise
 }
 
 function add(totals: Record<string, number>, result: SimulationResult): void {
-  const { events, simulatedMs, epochs, restarts, regionRestarts, healed } = result
+  const { events, simulatedMs, epochs, cuts, restarts, regionRestarts, healed } = result
   for (const [name, n] of Object.entries({
     events,
     simulatedMs,
     epochs,
+    cuts,
     restarts,
     regionRestarts,
     healed,

@@ -23,6 +23,8 @@ export interface SimulationResult {
   readonly restarts: number
   /** Restarts of some slices while the others went on. */
   readonly regionRestarts: number
+  /** Published epochs that are cut at an event time. */
+  readonly cuts: number
   readonly healed: number
   readonly climate: string
   readonly faults: Readonly<Record<string, number>>
@@ -84,6 +86,7 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
     epochs: published.length,
     restarts: new Set(published.map((p) => attemptOf(p.value))).size,
     regionRestarts: fleet.regionRestarts,
+    cuts: fleet.cuts,
     healed: fleet.healed,
     climate: climate.name,
     faults: Object.fromEntries([...faults.counts].sort()),

@@ -1,19 +1,20 @@
 /** The whole fleet under faults, seed by seed; `npm run sim -- --seeds 2000` goes further. */
 import { expect, test } from 'vitest'
-import { REGIONS_FROM } from './climate.ts'
+import { REGIONS_FROM, WATERMARK_FROM } from './climate.ts'
 import { replay, simulate } from './simulate.ts'
 
 const SEEDS = 300
 const AT_ONCE = 50
 const blocks = (from: number): number[] => Array.from({ length: SEEDS / AT_ONCE }, (_, i) => from + 1 + i * AT_ONCE)
 
-async function nothingBroken(from: number): Promise<{ epochs: number; restarts: number; regionRestarts: number }> {
-  const seen = { epochs: 0, restarts: 0, regionRestarts: 0, faults: 0 }
+async function nothingBroken(from: number): Promise<Record<'epochs' | 'cuts' | 'restarts' | 'regionRestarts', number>> {
+  const seen = { epochs: 0, cuts: 0, restarts: 0, regionRestarts: 0, faults: 0 }
   const violations: string[] = []
   for (let seed = from; seed < from + AT_ONCE; seed++) {
     const result = await simulate(seed)
     violations.push(...result.violations.map((text) => `${text} (${replay(seed)})`))
     seen.epochs += result.epochs
+    seen.cuts += result.cuts
     seen.restarts += result.restarts
     seen.regionRestarts += result.regionRestarts
     seen.faults += Object.values(result.faults).reduce((sum, n) => sum + n, 0)
@@ -38,6 +39,14 @@ test.each(blocks(REGIONS_FROM))(
   `seeds from %i, ${AT_ONCE} of them: nor while some slices restart and the others go on`,
   async (from) => {
     expect((await nothingBroken(from)).regionRestarts).toBeGreaterThan(AT_ONCE / 10)
+  },
+  60_000,
+)
+
+test.each(blocks(WATERMARK_FROM).slice(0, 2))(
+  `seeds from %i, ${AT_ONCE} of them: nor in epochs that are cut at an event time`,
+  async (from) => {
+    expect((await nothingBroken(from)).cuts).toBeGreaterThan(AT_ONCE)
   },
   60_000,
 )

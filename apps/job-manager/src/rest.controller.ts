@@ -111,6 +111,12 @@ export class CheckpointDto {
   @ApiProperty({ type: String, nullable: true }) readonly reason!: string | null
   @ApiProperty({
     type: Object,
+    description:
+      'mode: watermark with its event time, or barrier with why (null: nothing else was asked for); idle, passed: splits that were not cut at the time, source/split',
+  })
+  readonly cut!: object
+  @ApiProperty({
+    type: Object,
     isArray: true,
     description:
       'Of one that timed out: what each slice had waited for, the first 16: {subtask, inputs, more}; an input is {cause: barrier, stage, from, fromSubtask}, {cause: cut, stage} or {cause: snapshot}',

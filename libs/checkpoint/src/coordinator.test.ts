@@ -24,6 +24,7 @@ const options: CoordinatorOptions = {
   alignTimeoutMs: 5_000,
   toleratedAborts: 1,
   circuit: { failures: 2, pauseMsMax: 3_500 },
+  cutBoundMs: null,
 }
 const cp = (n: number, a = 1): CheckpointId => ({ generation: generation(2), epoch: epoch(n), attempt: attempt(a) })
 const ref = (n: number): ManifestRef => ({
@@ -151,6 +152,36 @@ test('superseded means step down and nothing else', () => {
 test('more epochs given up than tolerated end the attempt', () => {
   const { types } = run([started, tick(1_000), tick(6_000), tick(7_000), tick(12_000)])
   expect(types).toEqual(['trigger', 'give-up', 'trigger', 'give-up', 'circuit', 'attempt-failed'])
+})
+
+test('in watermark mode the trigger and the manifest name the event time, or the trigger says why there is none', () => {
+  const fresh = coordinatorFor({ ...options, cutBoundMs: 500 }, null)
+  const at = (i: number, low: number, now: number, high = low): CoordinatorEvent => ({
+    ...{ type: 'progress', recordsIn: 0, source: { subtask: subtask(i), reach: { low, high }, now } },
+  })
+  const cut = run([started, at(0, 100, 1), at(1, 300, 2), tick(1_000)], fresh)
+  expect(cut.effects).toMatchObject([{ type: 'trigger', cut: { mode: 'watermark', time: 301 } }])
+  expect(run([ack(1, 0), ack(1, 1)], cut.state).effects).toMatchObject([{ manifest: { cut: { time: 301 } } }])
+  const spread = run([started, at(0, 100, 1), at(1, 900, 2), tick(1_000)], fresh)
+  expect(spread.effects).toMatchObject([{ type: 'trigger', cut: { mode: 'barrier' } }])
+  const [stored] = run([ack(1, 0), ack(1, 1)], spread.state).effects as unknown as [{ manifest: object }]
+  expect(stored.manifest).not.toHaveProperty('cut')
+  const idle = { subtask: subtask(1), reach: null, now: 3 }
+  const without: CoordinatorEvent = { type: 'progress', recordsIn: 0, source: idle }
+  expect(run([started, at(0, 100, 1), at(1, 900, 2), without, tick(1_000)], fresh).effects).toMatchObject([
+    { cut: { mode: 'watermark', time: 101 } },
+  ])
+  // B2: whom nobody comes to in time is not asked for by the trial of an open circuit.
+  const opened = coordinatorFor({ ...options, cutBoundMs: 500 }, null, {
+    phase: 'open',
+    untilMs: null,
+    failures: 2,
+    openings: 1,
+  })
+  const trial = run([started, at(0, 100, 1), tick(2_000)], opened)
+  expect(trial.effects.at(-1)).toMatchObject({ type: 'trigger', cut: { mode: 'barrier' } })
+  const drain: CoordinatorEvent = { type: 'drain', now: 5, wallClock: 5 }
+  expect(run([started, at(0, 100, 1), drain], fresh).effects).toMatchObject([{ last: true, cut: { mode: 'barrier' } }])
 })
 
 /** Two epochs were given up, the attempt has ended for it, the head is claimed anew and attempt 2 runs. */

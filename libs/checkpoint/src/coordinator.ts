@@ -41,6 +41,7 @@ import {
   type BreakerSettings,
   type BreakerState,
 } from './breaker.ts'
+import { PLAIN_CUT, chooseCut, observeReach, type Cut, type SourceProgress, type SourceReach } from './cut.ts'
 import type { Manifest, ManifestRef, SubtaskSnapshot } from './manifest.ts'
 import { permitFor, type CommitPermit } from './permit.ts'
 import type { PublishOutcome } from './ports.ts'
@@ -60,6 +61,8 @@ export interface CoordinatorOptions {
   readonly toleratedAborts: number
   /** After how many of them the circuit opens, and how long it pauses then. */
   readonly circuit: Omit<BreakerSettings, 'intervalMs'>
+  /** Epochs are cut at an event time, at most so far ahead of the slowest source (cut.ts); null: wherever the barriers fall. */
+  readonly cutBoundMs: number | null
 }
 
 export type CoordinatorPhase =
@@ -76,6 +79,7 @@ export type CoordinatorPhase =
       readonly triggeredAt: number
       /** Triggered to drain: when it is final, nothing that was read is outside of it. */
       readonly last: boolean
+      readonly cut: Cut
       readonly acks: SubtaskMap<SubtaskSnapshot>
       readonly missing: SubtaskMap<true>
     }
@@ -133,6 +137,8 @@ export type CoordinatorState = CoordinatorPhase & {
   /** Somebody waits for an epoch: the next one is triggered without the interval. */
   readonly asked: boolean
   readonly recordsIn: number
+  /** How far subtasks with active sources are; kept only where epochs are cut at an event time. */
+  readonly sources: SubtaskMap<SourceProgress>
 }
 
 export type CoordinatorEvent =
@@ -140,7 +146,12 @@ export type CoordinatorEvent =
   | { readonly type: 'started'; readonly attempt: Attempt; readonly now: number; readonly wallClock: number }
   | { readonly type: 'tick'; readonly now: number; readonly wallClock: number }
   /** Total records read by all sources since the job began. */
-  | { readonly type: 'progress'; readonly recordsIn: number }
+  | {
+      readonly type: 'progress'
+      readonly recordsIn: number
+      /** Of one subtask; `reach` null: no source of it is active. */
+      readonly source?: { readonly subtask: Subtask; readonly reach: SourceReach | null; readonly now: number }
+    }
   | { readonly type: 'ack'; readonly checkpoint: CheckpointId; readonly snapshot: SubtaskSnapshot }
   | {
       readonly type: 'declined'
@@ -181,7 +192,7 @@ export type GiveUpReason = 'timeout' | 'declined' | 'store-failed' | 'suspended'
 
 export type CoordinatorEffect =
   /** `last`: sources stop behind this barrier, so the epoch holds everything that was ever read. */
-  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId; readonly last: boolean }
+  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId; readonly last: boolean; readonly cut: Cut }
   /** Aligners drop the barrier; *no transaction is aborted* (PROTOCOL A2). */
   | {
       readonly type: 'give-up'
@@ -244,6 +255,7 @@ export function coordinatorFor(
     draining: false,
     asked: false,
     recordsIn: 0,
+    sources: SubtaskMap.empty(),
   }
 }
 
@@ -254,7 +266,7 @@ export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent
     case 'tick':
       return onTick(state, event)
     case 'progress':
-      return still({ ...state, recordsIn: Math.max(state.recordsIn, event.recordsIn) })
+      return still({ ...withReach(state, event.source), recordsIn: Math.max(state.recordsIn, event.recordsIn) })
     case 'ack':
       return onAck(state, event)
     case 'declined':
@@ -298,6 +310,7 @@ function onStarted(state: CoordinatorState, event: Extract<CoordinatorEvent, { t
     draining: false,
     abortsInARow: 0,
     breaker,
+    sources: SubtaskMap.empty(),
     // Recovery has ended and proven every handle of the restored epoch: it is final.
     final: state.published?.epoch ?? state.final,
     finalAt: state.published === null ? state.finalAt : event.wallClock,
@@ -329,6 +342,7 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
   const epoch = (state.lastEpoch + 1) as Epoch
   const checkpoint = { generation: options.generation, epoch, attempt: state.attempt }
   const { breaker, told } = turned(state, { type: 'triggered' })
+  const cut = cutOf(state)
   return {
     state: {
       ...state,
@@ -339,11 +353,12 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
       triggeredMs: event.now,
       triggeredAt: event.wallClock,
       last: state.draining,
+      cut,
       asked: false,
       acks: SubtaskMap.empty(),
       missing: SubtaskMap.filled(options.parallelism, () => true),
     },
-    effects: [...told, { type: 'trigger', checkpoint, last: state.draining }],
+    effects: [...told, { type: 'trigger', checkpoint, last: state.draining, cut }],
   }
 }
 
@@ -370,6 +385,7 @@ function onAck(state: CoordinatorState, event: Extract<CoordinatorEvent, { type:
     maxParallelism: options.maxParallelism,
     triggeredAt: state.triggeredAt,
     lastCommittedAt: state.finalAt,
+    ...(state.cut.mode === 'watermark' && { cut: { time: state.cut.time } }),
     subtasks: [...acks.values()],
   }
   return {
@@ -585,7 +601,26 @@ const common = (s: CoordinatorState) => ({
   draining: s.draining,
   asked: s.asked,
   recordsIn: s.recordsIn,
+  sources: s.sources,
 })
+
+function cutOf({ options, draining, breaker, sources }: CoordinatorState): Cut {
+  if (options.cutBoundMs === null) return PLAIN_CUT
+  if (draining) return { mode: 'barrier', why: 'the sources stop at this barrier' }
+  // Sources that do not come to T must not keep the job from ever publishing anything (B2).
+  if (breaker.phase !== 'closed') return { mode: 'barrier', why: 'the circuit is open, and nobody is to be waited for' }
+  return chooseCut(sources.values(), options.cutBoundMs)
+}
+
+function withReach(
+  state: CoordinatorState,
+  of: Extract<CoordinatorEvent, { type: 'progress' }>['source'],
+): CoordinatorState {
+  if (of === undefined || state.options.cutBoundMs === null) return state
+  const { subtask, reach, now } = of
+  if (reach === null) return { ...state, sources: state.sources.without(subtask) }
+  return { ...state, sources: state.sources.with(subtask, observeReach(state.sources.get(subtask), reach, now)) }
+}
 
 const lastSequence = (handles: readonly { readonly sequence: number }[]): number =>
   handles[handles.length - 1]!.sequence

@@ -20,6 +20,8 @@ export interface SubtaskSnapshot {
   readonly recordsIn: number
   /** Which snapshot it is; `timestamp`: when its barrier reached the slice, ms since 1970. Absent: of an older version. */
   readonly checkpoint?: { readonly epoch: Epoch; readonly timestamp: number }
+  /** Only of an epoch that is cut at an event time: splits, `source/split`, that were not cut there (`Manifest.cut`). */
+  readonly cut?: CutSplits
   /** Only of an epoch whose barriers have overtaken records here; to restore one, see `inFlightFor`. */
   readonly inFlight?: readonly InFlightRef[]
   /**
@@ -27,6 +29,14 @@ export interface SubtaskSnapshot {
    * and fences their ids too, and a subtask that comes back goes on from its sequence (PROTOCOL B4).
    */
   readonly retired?: RetiredSinks
+}
+
+/** What these bring later from before the cut is behind it. */
+export interface CutSplits {
+  /** Had nothing, and were not waited for. */
+  readonly idle: readonly string[]
+  /** Were past the time when the trigger came. */
+  readonly passed: readonly string[]
 }
 
 /** Records that a barrier has overtaken in one slice: an object, named and counted like a segment of state. */
@@ -66,6 +76,8 @@ export interface Manifest {
   readonly triggeredAt: number
   /** Wall clock at which the parent became final: the seed's "last committed timestamp"; null for the first. */
   readonly lastCommittedAt: number | null
+  /** Every source was cut in front of its first record with which its watermark comes to `time`. Absent: in `barrier` mode. */
+  readonly cut?: { readonly time: number }
   readonly subtasks: readonly SubtaskSnapshot[]
   /** Absent: nothing but this epoch is known to be kept, nothing to be deleted. */
   readonly retention?: Retention

@@ -114,18 +114,18 @@ export class PaymentsSource implements SourceReader {
     return Promise.resolve(this.#splits.map((s) => s.id))
   }
 
-  async poll(maxRecords: number): Promise<SourcePoll> {
+  async poll(maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll> {
     const end = this.#options.recordsPerSplit ?? Number.MAX_SAFE_INTEGER
     const n = this.#splits.length
     for (let i = 0; i < n; i++) {
       const split = this.#splits[(this.#turn + i) % n]!
-      if (split.ended) continue
+      if (split.ended || held?.has(split.id)) continue
       this.#turn = (this.#turn + i + 1) % n
       if (split.next < end) return this.#make(split, Math.min(end, split.next + maxRecords))
       split.ended = true
       return { kind: 'split-end', split: split.id }
     }
-    if (this.#options.recordsPerSplit !== null) return 'end'
+    if (this.#splits.every((split) => split.ended) && this.#options.recordsPerSplit !== null) return 'end'
     await this.#clock.sleep(IDLE_MS, this.#context.signal)
     return 'idle'
   }
@@ -143,8 +143,8 @@ export class PaymentsSource implements SourceReader {
     return { kind: 'values', split: split.id, values, timestamps, offsets }
   }
 
-  snapshot(): SourceState {
-    return Object.fromEntries(this.#splits.map((s) => [s.id, s.next]))
+  snapshot(from?: ReadonlyMap<number, number>): SourceState {
+    return Object.fromEntries(this.#splits.map((s) => [s.id, from?.get(s.id) ?? s.next]))
   }
 
   close(): Promise<void> {

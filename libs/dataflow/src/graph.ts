@@ -139,6 +139,13 @@ export interface JobSettings {
     readonly minPauseMs: number
     readonly alignTimeoutMs: number
     readonly toleratedAborts: number
+    /**
+     * Where the sources are cut. `barrier`, the default: wherever a barrier falls. `watermark`: all at one event time, so that an
+     * epoch holds what happened before it; an epoch for which no such time can be had is taken as `barrier`, and says so.
+     */
+    readonly mode?: 'barrier' | 'watermark'
+    /** Of mode `watermark`: how far ahead of the slowest source that time may be, in event time; default `alignTimeoutMs` / 2. */
+    readonly cutBoundMs?: number
     /** Barriers overtake records on keyed edges at once; what they overtake is stored with the epoch. */
     readonly unaligned: boolean
     /** Barriers are aligned, and overtake when that takes longer; 0 = at once; null = never, unless `unaligned`. */

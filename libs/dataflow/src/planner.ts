@@ -23,6 +23,7 @@ import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan
 import { validateSettings } from './settings.ts'
 import { plannedStates, statesOf } from './state-schema.ts'
 import { unalignedPlanOf } from './unaligned.ts'
+import { checkWatermarkMode } from './watermark-mode.ts'
 
 /** Names in object keys, transactional ids and consumer groups: bounded, and safe in all of them. */
 const UID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
@@ -34,7 +35,7 @@ export const GRAPH_NODES_MAX = 1_000
 /**
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
- * `GRAPH_KEYED_BY_SOURCE`, `CONTINUOUS_SCOPE_REFUSED`, `GRAPH_NODE_INVALID`, `STATE_SCHEMA_INVALID`, `DEAD_LETTERS_INVALID`,
+ * `GRAPH_KEYED_BY_SOURCE`, `CONTINUOUS_SCOPE_REFUSED`, `WATERMARK_MODE_REFUSED`, `GRAPH_NODE_INVALID`, `STATE_SCHEMA_INVALID`, `DEAD_LETTERS_INVALID`,
  * `AUDIT_INVALID`, `UNALIGNED_REFUSED`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
@@ -50,6 +51,7 @@ export function planJob(job: JobDefinition): Plan {
   checkEnds(nodes, links)
   checkState(nodes, links)
   if (job.settings.commit.scope === 'continuous') checkContinuousScope(nodes)
+  checkWatermarkMode(job)
 
   const { stages, stageOf } = cut(nodes, links)
   for (const stage of stages) checkPerSplit(nodes, stage)

@@ -94,10 +94,13 @@ export interface SourceReader {
   open(restored: SourceState | null, context?: RestoreContext | null): Promise<readonly number[]>
   /** Called once, before `open`. Told of every move over a gap, also of those in the restored position (`OffsetPolicy`). */
   onGap?(call: (gap: OffsetGap) => void): void
-  /** At most `maxRecords` records of one split. Takes turns between splits. */
-  poll(maxRecords: number): Promise<SourcePoll>
-  /** The position just behind the last record handed out by `poll`. Synchronous: it is part of the barrier. */
-  snapshot(): SourceState
+  /** At most `maxRecords` records of one split, none of `held`. Takes turns between splits. */
+  poll(maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll>
+  /**
+   * The position just behind the last record handed out by `poll`. Synchronous: it is part of the barrier.
+   * @param from splits whose records from this offset on count as not handed out
+   */
+  snapshot(from?: ReadonlyMap<number, number>): SourceState
   /**
    * Records as they lie in the topic, any split of it, for the given offsets in ascending order; null where one is not
    * there any more. Beside `poll`. Absent: records cannot be read again.

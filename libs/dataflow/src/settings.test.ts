@@ -89,6 +89,8 @@ test.each<[string, JobSettings]>([
   ['checkpoint.alignedTimeoutMs', withCheckpoint({ alignedTimeoutMs: -1 })],
   ['checkpoint.alignedTimeoutMs', withCheckpoint({ alignedTimeoutMs: defaultSettings.checkpoint.alignTimeoutMs })],
   ['checkpoint.retained', withCheckpoint({ retained: 0 })],
+  ['checkpoint.mode', withCheckpoint({ mode: 'time' as never })],
+  ['checkpoint.cutBoundMs', withCheckpoint({ mode: 'watermark', cutBoundMs: 0 })],
   ['checkpoint.circuit.failures', withCheckpoint({ circuit: { failures: 0 } })],
   ['checkpoint.circuit.pauseMsMax', withCheckpoint({ circuit: { pauseMsMax: 9_999 } })],
   ['commit.scope', { ...defaultSettings, commit: { scope: 'always' } as never }],

@@ -56,6 +56,8 @@ export function validateSettings(settings: JobSettings): void {
   whole('checkpoint.minPauseMs', checkpoint.minPauseMs, 0, DURATION_MS_MAX)
   whole('checkpoint.alignTimeoutMs', checkpoint.alignTimeoutMs, 1, DURATION_MS_MAX)
   whole('checkpoint.toleratedAborts', checkpoint.toleratedAborts, 0, 100)
+  oneOf('checkpoint.mode', checkpoint.mode ?? 'barrier', ['barrier', 'watermark'])
+  if (checkpoint.cutBoundMs !== undefined) whole('checkpoint.cutBoundMs', checkpoint.cutBoundMs, 1, DURATION_MS_MAX)
   oneOf('checkpoint.unaligned', checkpoint.unaligned, [true, false])
   if (checkpoint.alignedTimeoutMs !== null) {
     whole('checkpoint.alignedTimeoutMs', checkpoint.alignedTimeoutMs, 0, checkpoint.alignTimeoutMs - 1)
@@ -97,6 +99,12 @@ export function validateSettings(settings: JobSettings): void {
     )
   }
   validateCircuit(settings)
+}
+
+/** Mode `watermark`: how far the cut may be ahead of the slowest source; null in mode `barrier`. */
+export function cutBoundMsOf({ checkpoint }: JobSettings): number | null {
+  if (checkpoint.mode !== 'watermark') return null
+  return checkpoint.cutBoundMs ?? Math.ceil(checkpoint.alignTimeoutMs / 2)
 }
 
 /** With its defaults. */

@@ -270,9 +270,15 @@ export class JobMaster {
       case 'stop':
         return this.#send(effect.to, { type: 'stop', slice: effect.slice, mode: effect.mode })
       case 'trigger':
-        this.#history.triggered(effect.checkpoint, this.#deps.clock.now())
+        this.#history.triggered(effect.checkpoint, effect.cut, this.#deps.clock.now())
         this.#publish('weir:checkpoint:triggered', { epoch: effect.checkpoint.epoch })
-        return this.#toAll((slice) => ({ type: 'trigger', slice, checkpoint: effect.checkpoint, last: effect.last }))
+        return this.#toAll((slice) => ({
+          type: 'trigger',
+          slice,
+          checkpoint: effect.checkpoint,
+          last: effect.last,
+          cut: effect.cut,
+        }))
       case 'give-up':
         return this.#giveUp(effect)
       case 'circuit':
@@ -286,7 +292,12 @@ export class JobMaster {
         this.#kept.published({ ref: effect.ref, manifest: this.#stored })
         this.#alerts.calm('CHECKPOINTS_GIVEN_UP')
         this.#history.note(effect.ref.epoch, { status: 'published', durationMs: effect.durationMs })
-        return this.#publish('weir:checkpoint:published', { epoch: effect.ref.epoch, durationMs: effect.durationMs })
+        this.#history.cut(effect.ref.epoch, this.#stored)
+        return this.#publish('weir:checkpoint:published', {
+          epoch: effect.ref.epoch,
+          durationMs: effect.durationMs,
+          ...(this.#stored?.cut && { cut: this.#stored.cut }),
+        })
       case 'commit':
         return this.#commit(effect.permit, effect.upTo)
       case 'final':

@@ -1,5 +1,5 @@
 /** The last epochs of a job, for REST and people. */
-import { LATE_SLICES_MAX, type LateSlice } from '@weir/checkpoint'
+import { LATE_SLICES_MAX, type Cut, type CutSplits, type LateSlice, type Manifest } from '@weir/checkpoint'
 import type { CheckpointId } from '@weir/model'
 
 /** Epochs kept; older ones are forgotten. */
@@ -15,6 +15,8 @@ export interface CheckpointView {
   /** To published; of a given-up one, to that. */
   durationMs: number | null
   reason: string | null
+  /** At which event time, or why at none; splits, `source/split`, that were not cut there, as its manifest says. */
+  cut: Cut & CutSplits
   /** Of one that timed out: what the first `LATE_SLICES_MAX` slices said they had waited for. */
   late: readonly LateSlice[]
 }
@@ -23,8 +25,8 @@ export class CheckpointHistory {
   readonly #epochs: CheckpointView[] = []
 
   /** @param triggeredAt ms since 1970 */
-  triggered({ epoch, generation, attempt }: CheckpointId, triggeredAt: number): void {
-    const nothing = { durationMs: null, reason: null, late: [] }
+  triggered({ epoch, generation, attempt }: CheckpointId, cut: Cut, triggeredAt: number): void {
+    const nothing = { durationMs: null, reason: null, late: [], cut: { ...cut, idle: [], passed: [] } }
     this.#epochs.push({ epoch, generation, attempt, status: 'in-progress', triggeredAt, ...nothing })
     if (this.#epochs.length > HISTORY_MAX) this.#epochs.shift()
   }
@@ -32,6 +34,14 @@ export class CheckpointHistory {
   note(epoch: number, change: Partial<CheckpointView>): void {
     const entry = this.#of(epoch)
     if (entry) Object.assign(entry, change)
+  }
+
+  /** Where a published epoch was cut. */
+  cut(epoch: number, manifest: Manifest | null): void {
+    const entry = this.#of(epoch)
+    if (entry === undefined || manifest?.cut === undefined) return
+    const of = (name: keyof CutSplits): string[] => manifest.subtasks.flatMap(({ cut }) => cut?.[name] ?? [])
+    entry.cut = { ...entry.cut, idle: of('idle'), passed: of('passed') }
   }
 
   /** What a slice had waited for in an epoch that timed out. Null: there is no such epoch, or enough is known of it. */

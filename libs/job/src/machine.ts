@@ -1,6 +1,6 @@
 /** One job under one leader: `stepJob(state, event) → { state, effects }`. See state.ts for the picture. */
 import { coordinatorFor } from '@weir/checkpoint'
-import { NO_POISON, circuitOf } from '@weir/dataflow'
+import { NO_POISON, circuitOf, cutBoundMsOf } from '@weir/dataflow'
 import { SubtaskMap, type Attempt, type Epoch, type Generation } from '@weir/model'
 import { claim, drive, isCurrent, requestSlots, still } from './moves.ts'
 import { atWished, parallelismOf } from './rescale.ts'
@@ -32,6 +32,7 @@ export function jobFor(
     alignTimeoutMs: checkpoint.alignTimeoutMs,
     toleratedAborts: checkpoint.toleratedAborts,
     circuit: circuitOf(spec.plan.settings),
+    cutBoundMs: cutBoundMsOf(spec.plan.settings),
   }
   return {
     phase: 'claiming',

@@ -1,6 +1,7 @@
 /** What a JobMaster asks of the world: the streams to task-managers, slots, stores. */
 import type {
   CheckpointStore,
+  Cut,
   EpochObjects,
   JobStore,
   PublishedEpoch,
@@ -17,7 +18,7 @@ export type SliceCommand = { readonly slice: SliceId } & (
   | { readonly type: 'deploy'; readonly bundleDigest: string; readonly graphHash: string; readonly parallelism: number }
   | { readonly type: 'recover'; readonly snapshot: SubtaskSnapshot | null; readonly poison: Poison }
   | { readonly type: 'run'; readonly peers: readonly Peer[] }
-  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId; readonly last: boolean }
+  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId; readonly last: boolean; readonly cut: Cut }
   /** `timedOut`: answered by `gave-up` from whoever had not acked. */
   | { readonly type: 'give-up'; readonly checkpoint: CheckpointId; readonly timedOut: boolean }
   /** Only made from a CommitPermit (PROTOCOL C6). */

@@ -25,6 +25,7 @@ import type {
   Manifest,
   ManifestRef,
   PublishOutcome,
+  SourceReach,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
 import type { OffsetGap, PlanSummary, Poison } from '@weir/dataflow'
@@ -215,6 +216,8 @@ export type JobEvent = Times &
         readonly recordsIn: number
         readonly recordsOut: number
         readonly watermark: number
+        /** Of its active sources; null: none is. Only where epochs are cut at an event time. */
+        readonly reach?: SourceReach | null
       }
     | { readonly type: 'input-ended'; readonly slice: SliceId }
     /** The next two change nothing about the job: they are for people. */

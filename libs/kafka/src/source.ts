@@ -8,6 +8,7 @@ import {
   OffsetValidationHook,
   RestoreHooks,
   placeOffset,
+  rawOf,
   recordAt,
   type LogRange,
   type OffsetGap,
@@ -181,11 +182,11 @@ export class KafkaSource implements SourceReader {
     this.#tell(gap)
   }
 
-  async poll(maxRecords: number): Promise<SourcePoll> {
+  async poll(maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll> {
     for (let waited = false; ; waited = true) {
       if (this.#failure !== null) throw this.#failure as Error
       this.#fetchAhead()
-      const found = this.#take(maxRecords)
+      const found = this.#take(maxRecords, held)
       if (found) return found
       if (this.#partitions.every((p) => p.ended)) {
         if (this.#options.until === 'latest') return 'end'
@@ -193,7 +194,9 @@ export class KafkaSource implements SourceReader {
         return 'idle'
       }
       if (waited) return 'idle'
-      await Promise.race([this.#fetching, this.#clock.sleep(FETCH_WAIT_MS, this.#context.signal)])
+      // Nothing is fetched while what is held fills the buffer.
+      const pause = this.#clock.sleep(FETCH_WAIT_MS, this.#context.signal)
+      await (this.#fetching === null ? pause : Promise.race([this.#fetching, pause]))
     }
   }
 
@@ -234,12 +237,13 @@ export class KafkaSource implements SourceReader {
     return offsets.map((offset) => found.get(offset) ?? null)
   }
 
-  snapshot(): SourceState {
+  snapshot(from?: ReadonlyMap<number, number>): SourceState {
     return {
       partitions: Object.fromEntries(
         this.#partitions.map((p): [number, Stored] => {
           const end = p.end === null ? null : String(p.end)
-          return [p.id, { offset: String(p.position), end, ...(p.gaps.length > 0 && { gaps: p.gaps }) }]
+          const offset = String(from?.get(p.id) ?? p.position)
+          return [p.id, { offset, end, ...(p.gaps.length > 0 && { gaps: p.gaps }) }]
         }),
       ),
     }
@@ -251,10 +255,11 @@ export class KafkaSource implements SourceReader {
   }
 
   /** Partitions take turns, so that one full of records does not starve the others. */
-  #take(maxRecords: number): SourcePoll | undefined {
+  #take(maxRecords: number, held?: ReadonlySet<number>): SourcePoll | undefined {
     const n = this.#partitions.length
     for (let i = 0; i < n; i++) {
       const p = this.#partitions[(this.#turn + i) % n]!
+      if (held?.has(p.id)) continue
       const chunk = p.chunks[0]
       if (chunk === undefined) {
         // Nothing buffered: everything up to fetchFrom has been handed out or was not for readers (markers, aborted).
@@ -275,7 +280,7 @@ export class KafkaSource implements SourceReader {
         p.bufferedBytes -= chunk.bytes
       }
       p.position = BigInt(raw.offsets[to - 1]!) + 1n
-      return { kind: 'raw', split: p.id, raw: from === 0 && to === raw.count ? raw : slice(raw, from, to) }
+      return { kind: 'raw', split: p.id, raw: from === 0 && to === raw.count ? raw : rawOf(raw, from, to) }
     }
     return undefined
   }
@@ -381,22 +386,8 @@ export class KafkaSource implements SourceReader {
   }
 }
 
-function slice(raw: RawRecords, from: number, to: number): RawRecords {
-  return {
-    buffer: raw.buffer,
-    count: to - from,
-    keyStart: raw.keyStart.subarray(from, to),
-    keyEnd: raw.keyEnd.subarray(from, to),
-    valueStart: raw.valueStart.subarray(from, to),
-    valueEnd: raw.valueEnd.subarray(from, to),
-    timestamps: raw.timestamps.subarray(from, to),
-    offsets: raw.offsets.subarray(from, to),
-    ...(raw.headers && { headers: raw.headers }),
-  }
-}
-
 function below(raw: RawRecords, end: number): RawRecords {
   let count = raw.count
   while (count > 0 && raw.offsets[count - 1]! >= end) count--
-  return count === raw.count ? raw : slice(raw, 0, count)
+  return count === raw.count ? raw : rawOf(raw, 0, count)
 }

@@ -3,6 +3,7 @@ import type { InFlightRef, SubtaskSnapshot } from '@weir/checkpoint'
 import type { OperatorUid, CheckpointId } from '@weir/model'
 import type { SinkState, SourceState } from '@weir/dataflow'
 import type { StageSegments } from './recovery.ts'
+import type { CutExceptions } from './source-cut.ts'
 
 export interface OpenCheckpoint {
   readonly checkpoint: CheckpointId
@@ -10,6 +11,8 @@ export interface OpenCheckpoint {
   missing: number
   /** Stages that have taken their snapshot, whether or not it is durable. */
   readonly cut: Set<number>
+  /** Splits that were not cut at the event time; null: at none. */
+  exceptions: { readonly idle: string[]; readonly passed: string[] } | null
   sources: Record<string, SourceState>
   sinks: Record<string, SinkState>
   segments: StageSegments[]
@@ -39,6 +42,7 @@ export const openCheckpoint = (checkpoint: CheckpointId, stages: number, started
   checkpoint,
   missing: stages,
   cut: new Set(),
+  exceptions: null,
   sources: {},
   sinks: {},
   segments: [],
@@ -50,6 +54,12 @@ export const openCheckpoint = (checkpoint: CheckpointId, stages: number, started
   startedMs,
   timestamp: 0,
 })
+
+export function addExceptions(open: OpenCheckpoint, source: OperatorUid, { idle, passed }: CutExceptions): void {
+  open.exceptions ??= { idle: [], passed: [] }
+  open.exceptions.idle.push(...idle.map((split) => `${source}/${split}`))
+  open.exceptions.passed.push(...passed.map((split) => `${source}/${split}`))
+}
 
 /** @returns true when it was the last part. */
 export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
@@ -67,7 +77,7 @@ export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
 }
 
 export function snapshotOf(
-  { checkpoint, sources, segments, sinks, watermarks, recordsIn, timestamp, inFlight }: OpenCheckpoint,
+  { checkpoint, sources, segments, sinks, watermarks, recordsIn, timestamp, inFlight, exceptions }: OpenCheckpoint,
   { subtask, retired }: Pick<SubtaskSnapshot, 'subtask' | 'retired'>,
 ): SubtaskSnapshot {
   return {
@@ -79,6 +89,7 @@ export function snapshotOf(
     recordsIn,
     checkpoint: { epoch: checkpoint.epoch, timestamp },
     ...(inFlight.length > 0 && { inFlight }),
+    ...(exceptions && { cut: exceptions }),
     ...(retired && { retired }),
   }
 }

@@ -7,13 +7,14 @@
  *     └─ after `unaligned.afterMs`: due, barriers overtake (never those of the last epoch)
  * ```
  */
-import { boundedLate, type InFlightRef } from '@weir/checkpoint'
+import { boundedLate, type Cut, type InFlightRef } from '@weir/checkpoint'
 import type { SinkState, SourceState, SplitWatermarksState } from '@weir/dataflow'
 import { asWeirError, sameCheckpoint, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
 import type { Capture } from './capture.ts'
 import { StageCut } from './stage-cut.ts'
 import { lateInputsOf } from './late-inputs.ts'
-import { addPart, openCheckpoint, snapshotOf, type OpenCheckpoint } from './open-checkpoint.ts'
+import { addExceptions, addPart, openCheckpoint, snapshotOf, type OpenCheckpoint } from './open-checkpoint.ts'
+import type { CutExceptions } from './source-cut.ts'
 import type { StageSegments } from './recovery.ts'
 import type { SliceScope } from './slice-scope.ts'
 import { splitProgressOf } from './split-runs.ts'
@@ -23,12 +24,20 @@ import type { StageRun } from './stage-run.ts'
 export interface StageBarrier {
   readonly alignMs: number
   readonly overtaken: Capture | null
+  /** Of a source that was cut at an event time. */
+  readonly exceptions?: CutExceptions
+}
+
+/** A barrier that is asked for, and where it is to fall. */
+export interface Trigger {
+  readonly checkpoint: CheckpointId
+  readonly cut: Cut
 }
 
 export class Participation {
   readonly #scope: SliceScope
   #open = new Map<Epoch, OpenCheckpoint>()
-  #triggers: CheckpointId[] = []
+  #triggers: Trigger[] = []
   #lastEpoch: Epoch | null = null
   /** The newest epoch whose barriers need not wait for their turn. */
   #due: CheckpointId | null = null
@@ -44,8 +53,8 @@ export class Participation {
     scope.signal.addEventListener('abort', () => this.#cancelDue(), { once: true })
   }
 
-  /** Barriers asked for and not yet acked, oldest first. */
-  get triggers(): readonly CheckpointId[] {
+  /** Asked for and not yet acked, oldest first. */
+  get triggers(): readonly Trigger[] {
     return this.#triggers
   }
 
@@ -59,12 +68,12 @@ export class Participation {
     return this.#commitTurn
   }
 
-  trigger(checkpoint: CheckpointId, last: boolean): void {
+  trigger(checkpoint: CheckpointId, last: boolean, cut: Cut): void {
     const { deps, stages } = this.#scope
     if (this.#scope.over) return
     if (last) this.#lastEpoch ??= checkpoint.epoch
     this.#open.set(checkpoint.epoch, openCheckpoint(checkpoint, stages.length, deps.clock.monotonic()))
-    this.#triggers.push(checkpoint)
+    this.#triggers.push({ checkpoint, cut })
     this.#scope.wakeSources()
     const { unaligned } = this.#scope.options.plan
     if (unaligned === null || last) return
@@ -100,8 +109,11 @@ export class Participation {
     this.#positions.delete(checkpoint.epoch)
     if (this.#open.size === 0) this.#cancelDue()
     if (this.#lastEpoch === checkpoint.epoch) this.#resumeSources()
-    this.#triggers = this.#triggers.filter((c) => c.epoch !== checkpoint.epoch)
-    for (const run of this.#scope.stages) run.gate?.giveUp(checkpoint)
+    this.#triggers = this.#triggers.filter((t) => t.checkpoint.epoch !== checkpoint.epoch)
+    for (const run of this.#scope.stages) {
+      run.gate?.giveUp(checkpoint)
+      run.source?.cutting?.giveUp(checkpoint)
+    }
     if (this.#scope.over) return
     if (timedOut && open !== undefined) {
       const late = boundedLate(lateInputsOf(this.#scope, open))
@@ -153,7 +165,7 @@ export class Participation {
    * The barrier in one stage. The synchronous part fixes position, state and open transaction; the barrier goes on at
    * once; what takes time runs behind it and ends in the ack.
    */
-  snapshot(run: StageRun, checkpoint: CheckpointId, { alignMs, overtaken }: StageBarrier): void {
+  snapshot(run: StageRun, checkpoint: CheckpointId, { alignMs, overtaken, exceptions }: StageBarrier): void {
     const scope = this.#scope
     const open = this.#open.get(checkpoint.epoch)
     const { clock } = scope.deps
@@ -164,6 +176,7 @@ export class Participation {
     const isCut = (): void => void open?.cut.add(index)
     if (overtaken === null) isCut()
     else overtaken.whole.then(isCut, () => {}) // its failure ends the snapshot below
+    if (open && run.source && exceptions) addExceptions(open, run.source.node.uid, exceptions)
     const work: Promise<void>[] = []
     const sinks: Record<string, SinkState> = {}
     let segments: StageSegments | null = null
@@ -231,7 +244,7 @@ export class Participation {
     const { deps, options, retired } = this.#scope
     const { epoch } = open.checkpoint
     this.#open.delete(epoch)
-    this.#triggers = this.#triggers.filter((c) => c.epoch > epoch)
+    this.#triggers = this.#triggers.filter((t) => t.checkpoint.epoch > epoch)
     this.#positions.set(epoch, open.sources)
     deps.report({
       type: 'ack',

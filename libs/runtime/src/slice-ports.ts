@@ -1,5 +1,5 @@
 /** What a slice is made of and with, and what it tells: everything outside (Kafka, disk, network) comes in here. */
-import type { InFlightStore, LateInputs, SubtaskSnapshot } from '@weir/checkpoint'
+import type { InFlightStore, LateInputs, SourceReach, SubtaskSnapshot } from '@weir/checkpoint'
 import type {
   ChainedSink,
   ContinuousSink,
@@ -45,7 +45,13 @@ export interface SliceDeps {
 }
 
 export type SliceReport =
-  | { readonly type: 'progress'; readonly recordsIn: number; readonly recordsOut: number; readonly watermark: number }
+  | {
+      readonly type: 'progress'
+      readonly recordsIn: number
+      readonly recordsOut: number
+      readonly watermark: number
+      readonly reach?: SourceReach | null
+    }
   | {
       readonly type: 'ack'
       readonly checkpoint: CheckpointId

@@ -28,7 +28,8 @@ import {
   type Epoch,
   type Subtask,
 } from '@weir/model'
-import type { SubtaskSnapshot } from '@weir/checkpoint'
+import { PLAIN_CUT, type Cut, type SubtaskSnapshot } from '@weir/checkpoint'
+import { reachOf } from './cutting-reader.ts'
 import { buildChains } from './chains.ts'
 import type { InputChannel, OutputChannel } from './channel.ts'
 import type { OvertakingGate } from './gate-event.ts'
@@ -104,9 +105,9 @@ export class Slice {
     this.#reportProgress()
   }
 
-  /** The barrier of a new epoch: injected by every source loop between two batches. `last`: and nothing behind it. */
-  trigger(checkpoint: CheckpointId, last = false): void {
-    this.#participation.trigger(checkpoint, last)
+  /** The barrier of a new epoch: injected by every source loop between two batches. `last`: and nothing behind it. `cut`: in front of which record. */
+  trigger(checkpoint: CheckpointId, last = false, cut: Cut = PLAIN_CUT): void {
+    this.#participation.trigger(checkpoint, last, cut)
   }
 
   /** The epoch will never be published. Its barrier is dropped; what its sinks prepared stays prepared (PROTOCOL A2). `timedOut`: says what it had waited for. */
@@ -205,6 +206,7 @@ export class Slice {
   #progress(): void {
     const { deps, recordsIn, recordsOut, stages } = this.#scope
     const watermark = Math.min(...stages.map((run) => run.watermark))
-    deps.report({ type: 'progress', recordsIn, recordsOut, watermark })
+    const reach = reachOf(stages)
+    deps.report({ type: 'progress', recordsIn, recordsOut, watermark, ...(reach !== undefined && { reach }) })
   }
 }

@@ -23,7 +23,7 @@ export interface SourceLoopDeps {
 export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceLoopDeps): Promise<void> {
   const { scope, participation } = deps
   const { clock, turn } = scope.deps
-  const { node, reader } = source
+  const { node, reader, cutting } = source
   const wake = scope.wakeOf(run.stage.index)
   const { parallelism } = scope.options.plan.job.settings
   const pace = node.recordsPerSecond === null ? null : new Pace(node.recordsPerSecond / parallelism, clock.monotonic())
@@ -33,12 +33,18 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
   advance(run, source.watermarks.current)
   let turnAt = clock.monotonic()
   const inject = (): void => {
-    for (const checkpoint of participation.triggers) {
+    for (const { checkpoint, cut } of participation.triggers) {
       if (injected.has(checkpoint.epoch)) continue
       injected.add(checkpoint.epoch)
       if (checkpoint.epoch === participation.lastEpoch) haltedAt = checkpoint.epoch
       if (injected.size > 16) injected.delete(injected.values().next().value!)
-      participation.snapshot(run, checkpoint, { alignMs: 0, overtaken: null })
+      if (cut.mode === 'watermark' && cutting) cutting.ask({ checkpoint, time: cut.time })
+      else participation.snapshot(run, checkpoint, { alignMs: 0, overtaken: null })
+    }
+    const due = cutting?.due
+    if (due) {
+      participation.snapshot(run, due.checkpoint, { alignMs: 0, overtaken: null, exceptions: due })
+      cutting!.injected()
     }
   }
   const isHalted = (): boolean => haltedAt !== null && haltedAt === participation.lastEpoch

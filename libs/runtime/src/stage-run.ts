@@ -14,12 +14,14 @@ import {
   type SourceReader,
   type SplitBegin,
   type SplitProgress,
+  type SplitWatermarksState,
   type Stage,
   type StateStore,
   type TwoPhaseSink,
 } from '@weir/dataflow'
 import { WATERMARK_MIN, type OperatorUid, type Subtask, type Watermark } from '@weir/model'
 import { asidesOf } from './asides.ts'
+import { CuttingReader } from './cutting-reader.ts'
 import type { InputGate } from './input-gate.ts'
 import type { Partitioner } from './partitioner.ts'
 import type { InFlightElement } from './restored-flight.ts'
@@ -41,6 +43,8 @@ export interface SplitRun {
 export interface SourceRun {
   readonly node: SourceNode
   readonly reader: SourceReader
+  /** The reader again, where epochs are cut at an event time. */
+  readonly cutting: CuttingReader | null
   watermarks: SplitWatermarks
 }
 
@@ -100,14 +104,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     if (node.kind === 'keyedProcess') return [1] // its timers may be set to any time
     return node.kind === 'window' ? [node.window.sizeMs] : []
   })
-  const source =
-    head.kind === 'source'
-      ? {
-          node: head,
-          reader: deps.createSource(head, scope.contextOf(head.uid)),
-          watermarks: new SplitWatermarks({ outOfOrderMs: head.outOfOrderMs }, []),
-        }
-      : null
+  const source = head.kind === 'source' ? makeSourceRun(scope, head) : null
   return {
     stage,
     input: fanOut([]),
@@ -130,4 +127,20 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     timed: [],
     watermark: WATERMARK_MIN,
   }
+}
+
+function makeSourceRun(scope: SliceScope, node: SourceNode): SourceRun {
+  const { deps, options } = scope
+  const plain = deps.createSource(node, scope.contextOf(node.uid))
+  const watermarks = (): SplitWatermarksState => run.watermarks.snapshot()
+  const isCut = options.plan.job.settings.checkpoint.mode === 'watermark'
+  const cutting = isCut ? new CuttingReader(node, plain, { clock: deps.clock, watermarks }) : null
+  const { outOfOrderMs } = node
+  const run: SourceRun = {
+    node,
+    reader: cutting ?? plain,
+    cutting,
+    watermarks: new SplitWatermarks({ outOfOrderMs }, []),
+  }
+  return run
 }

@@ -40,7 +40,8 @@ const commands: SliceCommand[] = [
     poison: { suspects: [origin], poisoned: [origin, { ...origin, ordinal: '1.2' }] },
   },
   { type: 'run', slice, peers: [{ subtask: subtask(0), taskManagerId: taskManagerId('a'), exchangeAddress: 'h:1' }] },
-  { type: 'trigger', slice, checkpoint, last: true },
+  { type: 'trigger', slice, checkpoint, last: true, cut: { mode: 'barrier', why: null } },
+  { type: 'trigger', slice, checkpoint, last: false, cut: { mode: 'watermark', time: -5 } },
   { type: 'give-up', slice, checkpoint, timedOut: true },
   { type: 'commit', slice, epoch: epoch(12), manifestDigest: 'm', upTo: { sums: 4, counts: 2 } },
   { type: 'stop', slice, mode: 'leave' },
@@ -56,6 +57,8 @@ const reports: SliceReportMessage[] = [
   { type: 'recovered', slice, proofs: [{ sink: 'sums', subtask: 3, sequence: 4, by: 'marker' }] },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: Number.MIN_SAFE_INTEGER },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: Number.MAX_SAFE_INTEGER },
+  { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3, reach: { low: -1, high: 2 } },
+  { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3, reach: null },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },
   { type: 'declined', slice, checkpoint, failure },
   {

@@ -1,5 +1,5 @@
 /** Commands and reports of control.proto as the job room and the slots know them. Pure, both ways. */
-import type { LateInput, LateInputs, SubtaskSnapshot } from '@weir/checkpoint'
+import { PLAIN_CUT, type LateInput, type LateInputs, type SourceReach, type SubtaskSnapshot } from '@weir/checkpoint'
 import {
   NO_POISON,
   type ConnectorDescriptor,
@@ -40,7 +40,13 @@ interface SliceProof {
 export type SliceReportMessage = { readonly slice: SliceId } & (
   | { readonly type: 'deployed'; readonly exchangeAddress: string }
   | { readonly type: 'recovered'; readonly proofs: readonly SliceProof[] }
-  | { readonly type: 'progress'; readonly recordsIn: number; readonly recordsOut: number; readonly watermark: number }
+  | {
+      readonly type: 'progress'
+      readonly recordsIn: number
+      readonly recordsOut: number
+      readonly watermark: number
+      readonly reach?: SourceReach | null
+    }
   | {
       readonly type: 'ack'
       readonly checkpoint: CheckpointId
@@ -116,8 +122,13 @@ export function encodeCommand(command: SliceCommand): control.Command['body'] {
       }
     case 'run':
       return { $case: 'run', value: { slice, peers: [...command.peers] } }
-    case 'trigger':
-      return { $case: 'trigger', value: { slice, checkpoint: command.checkpoint, last: command.last } }
+    case 'trigger': {
+      const { checkpoint, last, cut } = command
+      return {
+        $case: 'trigger',
+        value: { slice, checkpoint, last, ...(cut.mode === 'watermark' && { cutTime: cut.time }) },
+      }
+    }
     case 'give-up':
       return { $case: 'giveUp', value: { slice, checkpoint: command.checkpoint, timedOut: command.timedOut } }
     case 'commit': {
@@ -156,9 +167,10 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
       return { type: 'run', slice: sliceIn(body.value.slice), peers }
     }
     case 'trigger': {
-      const { last } = body.value
+      const { last, cutTime: time } = body.value
       const checkpoint = checkpointIn(body.value.checkpoint)
-      return { type: 'trigger', slice: sliceIn(body.value.slice), checkpoint, last }
+      const cut = time === undefined ? PLAIN_CUT : { mode: 'watermark' as const, time }
+      return { type: 'trigger', slice: sliceIn(body.value.slice), checkpoint, last, cut }
     }
     case 'giveUp': {
       const { timedOut } = body.value
@@ -186,8 +198,10 @@ export function encodeReport(report: SliceReportMessage): control.Report {
     case 'recovered':
       return { body: { $case: 'recovered', value: { slice, proofs: [...report.proofs] } } }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark } = report
-      return { body: { $case: 'progress', value: { slice, recordsIn, recordsOut, watermark, stateEntries: 0 } } }
+      const { recordsIn, recordsOut, watermark, reach } = report
+      const told = reach === undefined ? undefined : { active: reach ?? undefined }
+      const value = { slice, recordsIn, recordsOut, watermark, stateEntries: 0, reach: told }
+      return { body: { $case: 'progress', value } }
     }
     case 'ack': {
       const { checkpoint, snapshot, alignMs, syncMs, asyncMs } = report
@@ -230,8 +244,9 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'recovered':
       return { type: 'recovered', slice: sliceIn(body.value.slice), proofs: body.value.proofs }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark } = body.value
-      return { type: 'progress', slice: sliceIn(body.value.slice), recordsIn, recordsOut, watermark }
+      const { recordsIn, recordsOut, watermark, reach } = body.value
+      const progress = { recordsIn, recordsOut, watermark, ...(reach && { reach: reach.active ?? null }) }
+      return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }
     case 'ack': {
       const { alignMs, syncMs, asyncMs } = body.value

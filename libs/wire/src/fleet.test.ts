@@ -113,7 +113,8 @@ test('commands of one turn and their answers arrive one by one and in order', as
   const { id } = jm.server.list()[0]!
   const checkpoint = { generation: generation(5), epoch: epoch(1), attempt: attempt(1) }
   const snapshot = { subtask: subtask(0), sources: {}, segments: [], sinks: {}, watermarks: {}, recordsIn: 0 }
-  for (let i = 0; i < 300; i++) jm.server.send(id, { type: 'trigger', slice, checkpoint, last: false })
+  for (let i = 0; i < 300; i++)
+    jm.server.send(id, { type: 'trigger', slice, checkpoint, last: false, cut: { mode: 'barrier', why: null } })
   jm.server.send(id, { type: 'give-up', slice, checkpoint, timedOut: false })
   for (let i = 0; i < 300; i++) expect(await tm.events.next()).toBe('command trigger')
   expect(await tm.events.next()).toBe('command give-up')

@@ -52,11 +52,11 @@ export class LogSource implements SourceReader {
     return this.#partitions.map((p) => p.id)
   }
 
-  async poll(maxRecords: number): Promise<SourcePoll> {
+  async poll(maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll> {
     const n = this.#partitions.length
     for (let i = 0; i < n; i++) {
       const p = this.#partitions[(this.#turn + i) % n]!
-      if (p.ended) continue
+      if (p.ended || held?.has(p.id)) continue
       if (p.end !== null && p.position >= p.end) {
         p.ended = true
         return { kind: 'split-end', split: p.id }
@@ -91,8 +91,10 @@ export class LogSource implements SourceReader {
     return offsets.map((offset) => found.get(offset) ?? null)
   }
 
-  snapshot(): SourceState {
-    return Object.fromEntries(this.#partitions.map((p) => [p.id, { offset: p.position, end: p.end }]))
+  snapshot(from?: ReadonlyMap<number, number>): SourceState {
+    return Object.fromEntries(
+      this.#partitions.map((p) => [p.id, { offset: from?.get(p.id) ?? p.position, end: p.end }]),
+    )
   }
 
   close(): Promise<void> {

@@ -15,10 +15,11 @@ export const onRunning = (state: Running, event: JobEvent): JobStep =>
 function onUndisturbed(state: Running, event: JobEvent): JobStep {
   switch (event.type) {
     case 'progress': {
-      const { recordsIn, recordsOut, watermark } = event
+      const { recordsIn, recordsOut, watermark, reach, now } = event
       const { subtask } = event.slice
+      const source = reach === undefined ? {} : { source: { subtask, reach, now } }
       const next = withSlice(withRecordsIn(state, subtask, recordsIn), subtask, { recordsOut, watermark })
-      return drive(next, { type: 'progress', recordsIn: next.reportedIn }, event)
+      return drive(next, { type: 'progress', recordsIn: next.reportedIn, ...source }, event)
     }
     case 'input-ended': {
       const next = withSlice(state, event.slice.subtask, { inputEnded: true })

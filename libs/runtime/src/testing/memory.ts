@@ -44,10 +44,12 @@ export class MemorySource implements SourceReader {
     return Promise.resolve([this.#split])
   }
 
-  poll(maxRecords: number): Promise<SourcePoll> {
-    const to = Math.min(this.#values.length, this.#at + Math.min(maxRecords, 3), this.limit)
+  poll(maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll> {
+    const isHeld = held?.has(this.#split) ?? false
+    const to = Math.min(this.#values.length, this.#at + Math.min(maxRecords, 3), isHeld ? this.#at : this.limit)
     if (to <= this.#at) {
-      if (this.#at < this.#values.length) return new Promise((resolve) => setTimeout(() => resolve('idle'), 1))
+      if (isHeld || this.#at < this.#values.length)
+        return new Promise((resolve) => setTimeout(() => resolve('idle'), 1))
       if (this.#splitEnded) return Promise.resolve('end')
       this.#splitEnded = true
       return Promise.resolve({ kind: 'split-end', split: this.#split })
@@ -65,8 +67,8 @@ export class MemorySource implements SourceReader {
     })
   }
 
-  snapshot(): SourceState {
-    return { at: this.#at }
+  snapshot(from?: ReadonlyMap<number, number>): SourceState {
+    return { at: from?.get(this.#split) ?? this.#at }
   }
 
   close(): Promise<void> {

@@ -1,0 +1,130 @@
+/**
+ * Checkpoints that are cut at an event time, on a real fleet: two partitions whose event time runs at different speeds. At every
+ * epoch the state holds what happened before its T and nothing else, also when a process is killed; an outside reader sees
+ * every output once. And a source that is too slow: the epoch times out, says for whom it had waited, and the circuit opens.
+ */
+import { systemClock } from '@weir/model'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Fleet } from './fleet.ts'
+import type { Tick } from './watermark.job.ts'
+
+const jobFile = new URL('./watermark.job.ts', import.meta.url).pathname
+const START = 1_700_000_000_000
+const PARTITIONS = 2
+const fleet = new Fleet()
+beforeAll(() => fleet.start({ managers: 1, workers: 2 }))
+afterAll(() => fleet.stop())
+
+const lineOf = (tick: Tick): string => JSON.stringify(tick)
+function produce(topic: string, ticks: readonly Tick[]): void {
+  fleet.produce(topic, ticks.map(lineOf), PARTITIONS, (line) => Number((JSON.parse(line) as Tick).partition.slice(1)))
+}
+const submit = async (jobId: string, values: Record<string, unknown>): Promise<void> => {
+  const set = Object.entries(values).flatMap(([name, value]) => ['--set', `${name}=${String(value)}`])
+  expect((await fleet.cli('submit', jobFile, '--id', jobId, ...set)).stderr).toBe('')
+}
+
+/** ms of event time between two records of a partition. */
+const STEPS = [10, 25]
+const PER_PARTITION = 20_000
+const RATE = 2_000
+
+test('every epoch holds exactly what happened before its T; exactly once under kill -9', async () => {
+  const jobId = `watermark-${fleet.run}`
+  const { ticks, seen } = (await fleet.topics(['ticks', 'seen'], PARTITIONS)) as { ticks: string; seen: string }
+  const timesOf = (p: number): number[] => Array.from({ length: PER_PARTITION }, (_, i) => START + i * STEPS[p]!)
+  produce(
+    ticks,
+    STEPS.flatMap((_, p) => timesOf(p).map((ts) => ({ partition: `p${p}`, ts }))),
+  )
+  await submit(jobId, { ticks, seen, rate: RATE, cutBoundMs: 120_000 })
+  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  await fleet.kill(fleet.workers[0]!)
+  await fleet.addWorker()
+  const all = await fleet.until(jobId, 'all to be read', (j) => j.recordsIn === STEPS.length * PER_PARTITION, 60_000)
+  await fleet.until(jobId, 'two epochs behind it', (j) => j.finalEpoch >= all.publishedEpoch + 2, 20_000)
+
+  const cuts = (await fleet.checkpoints(jobId)).filter((c) => c.status === 'final' && c.cut.mode === 'watermark')
+  expect(cuts.length, JSON.stringify(await fleet.checkpoints(jobId))).toBeGreaterThanOrEqual(3)
+  let exact = 0
+  for (const { epoch, cut } of cuts) {
+    for (const [p] of STEPS.entries()) {
+      if ([...cut.idle, ...cut.passed].includes(`ticks/${p}`)) continue
+      const got = await fleet.cli(
+        'state',
+        'get',
+        jobId,
+        'count',
+        'accumulator',
+        `p${p}`,
+        '--at',
+        String(epoch),
+        '--json',
+      )
+      expect(got.stderr).toBe('')
+      const { entries } = JSON.parse(got.stdout) as { entries: { value: { count: number } }[] }
+      const before = timesOf(p).filter((ts) => ts < cut.time!).length
+      expect([epoch, p, entries[0]?.value.count], JSON.stringify(cuts.map((c) => [c.epoch, c.cut]))).toEqual([
+        epoch,
+        p,
+        before,
+      ])
+      exact++
+    }
+  }
+  expect(exact).toBeGreaterThanOrEqual(4)
+
+  expect((await fleet.cli('cancel', jobId)).stderr).toBe('')
+  await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED', 20_000)
+  const counts = fleet.read(seen).map(([key, value]) => `${key} ${(value as { count: number }).count}`)
+  const expected = STEPS.flatMap((_, p) => timesOf(p).map((_ts, i) => `p${p} ${i + 1}`))
+  expect(counts.toSorted()).toEqual(expected.toSorted())
+  expect(await fleet.openTransactions(jobId)).toEqual([])
+})
+
+test('B2: a source that does not come to T makes the epoch time out; it is named, the circuit opens, and closes when it comes', async () => {
+  const jobId = `slow-${fleet.run}`
+  const { slow, out } = (await fleet.topics(['slow', 'out'], PARTITIONS)) as { slow: string; out: string }
+  const AHEAD_MS = 1_000_000
+  let n = 0
+  let late = 0
+  /** Both have records all the time; the event time of the second hardly moves. */
+  const trickle = (): void => {
+    n++
+    produce(slow, [
+      { partition: 'p0', ts: START + AHEAD_MS + n },
+      { partition: 'p1', ts: START + late + n },
+    ])
+  }
+  trickle()
+  const bounds = { alignTimeoutMs: 1_500, toleratedAborts: 1, cutBoundMs: 2 * AHEAD_MS }
+  await submit(jobId, { ticks: slow, seen: out, rate: RATE, ...bounds })
+  const until = async (what: string, test: () => Promise<boolean>): Promise<void> => {
+    for (const deadline = performance.now() + 40_000; !(await test());) {
+      if (performance.now() > deadline) throw new Error(`waited for ${what}: ${JSON.stringify(await fleet.job(jobId))}`)
+      trickle()
+      await systemClock.sleep(100)
+    }
+  }
+  await until('an open circuit', async () => (await fleet.job(jobId)).circuit?.state === 'open')
+  const job = await fleet.job(jobId)
+  expect(job.degraded).toBe(true)
+  expect(job.alerts.map((a) => a.code)).toContain('CHECKPOINTS_FAILING')
+  const givenUp = (await fleet.checkpoints(jobId)).filter((c) => c.status === 'given-up' && c.late.length > 0)
+  const inputs = givenUp.flatMap((c) => c.late.flatMap((of) => of.inputs))
+  expect(inputs).toContainEqual({ cause: 'barrier', stage: 'by-partition', from: 'ticks', fromSubtask: 1 })
+  expect(inputs).toContainEqual({ cause: 'cut', stage: 'ticks' })
+
+  // Its trial waits for no event time: output goes on. From now on the sources meet.
+  late = AHEAD_MS
+  const [newest] = await fleet.checkpoints(jobId)
+  await until('a closed circuit, and an epoch that is cut at an event time', async () => {
+    const { circuit } = await fleet.job(jobId)
+    const cut = (await fleet.checkpoints(jobId)).find((c) => c.status === 'final' && c.cut.mode === 'watermark')
+    return circuit?.state === 'closed' && (cut?.epoch ?? 0) > newest!.epoch
+  })
+  expect((await fleet.job(jobId)).alerts.map((a) => a.code)).not.toContain('CHECKPOINTS_FAILING')
+  expect((await fleet.cli('cancel', jobId)).stderr).toBe('')
+  await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED', 20_000)
+  expect(await fleet.openTransactions(jobId)).toEqual([])
+})
