@@ -23,10 +23,11 @@ export async function takeSavepoint(
   const name = needed(of.name, 'NAME')
   const asked = await client.takeSavepoint(jobId, name, of.stop)
   for (let view = asked; of.wait; await new Promise((resolve) => setTimeout(resolve, POLL_MS))) {
-    view = (await client.listSavepoints(jobId)).find((s) => s.name === name) ?? view
-    if (view.state === 'FAILED') throw failure(view.error)
+    // The job first: of one that is over, the list is the last word.
     const job = of.stop ? await client.get(jobId) : null
     const over = job !== null && ['STOPPED', 'FAILED', 'CANCELLED', 'FINISHED'].includes(job.state)
+    view = (await client.listSavepoints(jobId)).find((s) => s.name === name) ?? view
+    if (view.state === 'FAILED') throw failure(view.error)
     if (view.state === 'COMPLETE' && (job === null || job.state === 'STOPPED')) {
       print(view, `${jobId}${job === null ? '' : ' is STOPPED,'} savepoint ${line(view)}`)
       return 0
