@@ -13,6 +13,7 @@ import { KafkaConnections } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { startProcess, stopProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
+import { clusterEnv } from './lib/cluster.ts'
 import { atMost, figure, median, say } from './lib/figures.ts'
 
 const RATE = Number(process.env['BENCH_RATE'] ?? 5_000)
@@ -46,17 +47,7 @@ async function measure(intervalMs: number, round: number): Promise<Latencies> {
   await admin.createTopics({
     topics: [orders, sums].map((topic) => ({ topic, numPartitions: 4, replicationFactor: 1 })),
   })
-  const { url, accessKey, secretKey, bucket } = stack.s3
-  const env = {
-    WEIR_S3_ENDPOINT: url,
-    WEIR_S3_BUCKET: bucket,
-    WEIR_S3_ACCESS_KEY: accessKey,
-    WEIR_S3_SECRET_KEY: secretKey,
-    WEIR_S3_PREFIX: `${name}/`,
-    WEIR_ETCD: stack.etcd,
-    WEIR_CLUSTER: name,
-    WEIR_KAFKA_BROKERS: stack.kafka,
-  }
+  const env = clusterEnv(name)
   const manager = await startProcess('job-manager', env)
   const worker = await startProcess('task-manager', {
     ...env,

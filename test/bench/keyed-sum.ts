@@ -10,6 +10,7 @@ import { KafkaConnections } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { startProcess, stopProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
+import { clusterEnv } from './lib/cluster.ts'
 import { atMost, figure, median, say } from './lib/figures.ts'
 import { order } from './lib/orders.ts'
 
@@ -44,17 +45,7 @@ function loop(orders: string, sums: string, name: string): Round {
 }
 
 async function engine(orders: string, sums: string, name: string): Promise<Round> {
-  const { url, accessKey, secretKey, bucket } = stack.s3
-  const env = {
-    WEIR_S3_ENDPOINT: url,
-    WEIR_S3_BUCKET: bucket,
-    WEIR_S3_ACCESS_KEY: accessKey,
-    WEIR_S3_SECRET_KEY: secretKey,
-    WEIR_S3_PREFIX: `${name}/`,
-    WEIR_ETCD: stack.etcd,
-    WEIR_CLUSTER: name,
-    WEIR_KAFKA_BROKERS: stack.kafka,
-  }
+  const env = clusterEnv(name)
   const manager = await startProcess('job-manager', env)
   const worker = await startProcess('task-manager', {
     ...env,

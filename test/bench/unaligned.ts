@@ -11,6 +11,7 @@ import { KafkaConnections } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { startProcess, stopProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
+import { clusterEnv } from './lib/cluster.ts'
 import { figure, median, say } from './lib/figures.ts'
 
 const RECORDS = Number(process.env['BENCH_RECORDS'] ?? 400_000)
@@ -32,17 +33,7 @@ const orders = `orders-${run}`
 
 /** Durations of the epochs that became final while input was left, ms. */
 async function measure(alignedTimeoutMs: number, name: string): Promise<number[]> {
-  const { url, accessKey, secretKey, bucket } = stack.s3
-  const env = {
-    WEIR_S3_ENDPOINT: url,
-    WEIR_S3_BUCKET: bucket,
-    WEIR_S3_ACCESS_KEY: accessKey,
-    WEIR_S3_SECRET_KEY: secretKey,
-    WEIR_S3_PREFIX: `${name}/`,
-    WEIR_ETCD: stack.etcd,
-    WEIR_CLUSTER: name,
-    WEIR_KAFKA_BROKERS: stack.kafka,
-  }
+  const env = clusterEnv(name)
   const sums = `sums-${name}`
   await admin.createTopics({ topics: [{ topic: sums, numPartitions: PARTITIONS, replicationFactor: 1 }] })
   const manager = await startProcess('job-manager', env)

@@ -1,12 +1,11 @@
 /**
- * Worker threads that have loaded their modules and wait for a slice: a restart and a rescale do not wait for that, which
- * takes about half a second of one core each, several at once.
+ * Worker threads that have loaded their modules and wait for a slice: a restart and a rescale do not wait for that.
  */
 import { systemClock, type Cancel } from '@weir/model'
 import { Worker } from 'node:worker_threads'
 import type { SlotData } from './slot.ts'
 
-/** Each has about 40 MiB. */
+/** More would hold memory for the rare restart of many slices at once. */
 const SPARES_MAX = 2
 /** After the last one was taken: what is being deployed comes first. */
 const REFILL_AFTER_MS = 2_000
