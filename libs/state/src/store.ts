@@ -4,8 +4,9 @@
  *   put ─▶ dirty ──barrier (a pointer swap)──▶ frozen ──asynchronously──▶ LevelDB + segment in the object store
  *   get ◀─ dirty, else frozen (newest first), else hot, else LevelDB
  *
- * LevelDB is written by snapshots only, one after the other: while one is being stored it holds exactly the state of its
- * barrier, which is what a base segment is read from. It is scratch: wiped at every open, never restored from (PROTOCOL A21).
+ * LevelDB is written by snapshots only, one after the other. A delta is stored from memory, and LevelDB has its rows before the
+ * next snapshot: then it holds exactly the state of a barrier, which is what a base segment is read from. It is scratch: wiped
+ * at every open, never restored from (PROTOCOL A21).
  * A large restore fills it behind the running job (`pending.ts`).
  *
  * A chain of segments is a base and the deltas after it. One that has grown too long is *folded*: a new base is read from a
@@ -28,27 +29,26 @@ import {
 } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { ChainVersions } from './chain-versions.ts'
+import { Pace, delta, type ChangedLayer, type ChangedRow, type ChangedRows } from './changed-rows.ts'
 import { HotBudget } from './hot-budget.ts'
 import type { LocalCopies } from './local-copies.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
 import { pack, stateId, stateNames, unpack } from './pack.ts'
 import { PendingGroups, type VerifiedChunk } from './pending.ts'
+import { dbKey, dbPrefix, parsedKey } from './row-key.ts'
 import { excludedBy, openSegment, readWhole, type OpenSegment } from './segment-reader.ts'
 import { decodeSegment1 } from './segment-1.ts'
 import {
   DELETE,
-  MINUS,
-  PLUS,
   SegmentWriter,
   VALUE,
   decodeRows,
   sum,
-  type Op,
   type Row,
   type SegmentUpload,
   type Versions,
 } from './segment.ts'
-import { Changed, Table, valueOf, type Layer } from './table.ts'
+import { Table, valueOf } from './table.ts'
 
 export interface StateStoreOptions {
   /** Wiped at open. */
@@ -90,9 +90,6 @@ export interface StateStoreDeps {
 type Db = ClassicLevel<string, Uint8Array>
 /** Rows written to, or read from, LevelDB in one call; between two the slot does other work. */
 const ROWS_AT_ONCE = 1_000
-/** Of a snapshot's rows, ms at a stretch. */
-const SLICE_MS = 4
-const ROWS_PER_LOOK = 100
 /** LevelDB's memory before it writes a table. Its content is scratch and compressed in the segments. */
 const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 /** Segments of a chain opened before their turn. */
@@ -650,78 +647,4 @@ function mayPend(segments: readonly SegmentRef[], entriesMin: number): boolean {
   const bytes = segments.reduce((all, ref) => all + ref.bytes, 0)
   if (entries < entriesMin || entries > PENDING_ENTRIES_MAX || bytes > PENDING_BYTES_MAX) return false
   return segments.every(({ index }) => index !== undefined)
-}
-
-/** What has become of a key. */
-interface ChangedRow {
-  readonly table: Table<unknown>
-  readonly namespace: number
-  readonly key: Key
-  /** Null: deleted. */
-  readonly packed: Uint8Array | null
-  readonly change: unknown
-}
-
-async function delta(writer: SegmentWriter, groups: ChangedRows): Promise<void> {
-  const pace = new Pace()
-  for (const [group, rows] of groups) {
-    for (const { table, namespace, key, packed, change } of rows) {
-      const [op, value] =
-        packed === null ? DELETION : change instanceof Changed ? difference(change, packed) : ([VALUE, packed] as const)
-      if (op === null) continue // it is what it was
-      if (writer.add(group, table.id, namespace, key, op, value)) await writer.flush()
-      if (pace.due()) await yieldTurn()
-    }
-  }
-}
-
-/** By key group, in their order. */
-type ChangedRows = ReadonlyMap<number, readonly ChangedRow[]>
-type ChangedLayer = readonly [Table<unknown>, Layer]
-
-/** Rows are looked at in slices of time: between two the slot does other work. */
-class Pace {
-  #rows = 0
-  #until = performance.now() + SLICE_MS
-
-  /** After each row: is the slice over? */
-  due(): boolean {
-    if (++this.#rows % ROWS_PER_LOOK !== 0 || performance.now() < this.#until) return false
-    this.#until = performance.now() + SLICE_MS
-    return true
-  }
-}
-
-const NOTHING = new Uint8Array()
-const DELETION = [DELETE, NOTHING] as const
-
-function difference({ value, before }: Changed, packed: Uint8Array): readonly [Op | null, Uint8Array] {
-  if (value === before) return [null, NOTHING]
-  const plus = value > before
-  const by = typeof value === 'bigint' ? value - (before as bigint) : value - (before as number)
-  // The difference of two safe integers need not be one.
-  if (typeof by === 'number' && !Number.isSafeInteger(by)) return [VALUE, packed]
-  return plus ? [PLUS, pack(by)] : [MINUS, pack(-by)]
-}
-
-/**
- * Sorted by key group: 8 hex digits, table number, `:`, namespace, `:`, key as JSON: `1` and `"1"` stay different keys, and
- * halves of surrogate pairs survive.
- */
-const dbKey = (group: number, table: number, namespace: number, key: Key): string =>
-  dbPrefix(group, table, namespace) + (typeof key === 'string' ? JSON.stringify(key) : String(key))
-
-const dbPrefix = (group: number, table: number, namespace: number): string =>
-  `${group.toString(16).padStart(8, '0')}${table}:${namespace}:`
-
-function parsedKey(at: string): { group: number; table: number; namespace: number; key: Key } {
-  const first = at.indexOf(':', 8)
-  const second = at.indexOf(':', first + 1)
-  const text = at.slice(second + 1)
-  return {
-    group: parseInt(at.slice(0, 8), 16),
-    table: Number(at.slice(8, first)),
-    namespace: Number(at.slice(first + 1, second)),
-    key: text.startsWith('"') ? (JSON.parse(text) as string) : Number(text),
-  }
 }
