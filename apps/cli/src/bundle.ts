@@ -1,7 +1,7 @@
 /** A job file becomes one self-contained module, named by its digest. */
 import { planJob, type JobDefinition, type Plan } from '@weir/dataflow'
 import { WeirError, digest, type Digest } from '@weir/model'
-import { build, type Message } from 'esbuild'
+import { build, type BuildOptions, type Message } from 'esbuild'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -15,6 +15,12 @@ export interface Bundle {
   readonly graphHash: string
   readonly plan: Plan
 }
+
+/** For what esbuild leaves as `require`: Node's own modules, in CommonJS packages. */
+const REQUIRE =
+  "import { createRequire as __weirCreateRequire } from 'node:module'; const require = __weirCreateRequire(import.meta.url);"
+/** In esbuild's stand-in for `require`, there only where something calls it. Only then is the name free in the bundle. */
+const CALLS_REQUIRE = 'Dynamic require of'
 
 const sha256 = (data: Uint8Array | string): string => createHash('sha256').update(data).digest('hex')
 
@@ -35,7 +41,7 @@ export async function bundleJob(file: string, params: Readonly<Record<string, st
 
 async function compile(entry: string, params: Readonly<Record<string, string>>): Promise<Uint8Array> {
   try {
-    const result = await build({
+    const options = {
       entryPoints: [entry],
       bundle: true,
       write: false,
@@ -48,8 +54,10 @@ async function compile(entry: string, params: Readonly<Record<string, string>>):
       keepNames: true,
       define: { __WEIR_PARAMS__: JSON.stringify(params) },
       conditions: ['@weir/source'],
-    })
-    return result.outputFiles[0]!.contents
+    } satisfies BuildOptions & { write: false }
+    const [output] = (await build(options)).outputFiles
+    if (!output!.text.includes(CALLS_REQUIRE)) return output!.contents
+    return (await build({ ...options, banner: { js: REQUIRE } })).outputFiles[0]!.contents
   } catch (cause) {
     const { errors = [] } = cause as { errors?: Message[] }
     const first = errors[0]

@@ -1,7 +1,8 @@
 /** Connectors as descriptors: plain data and codecs. The task-manager binds the adapter. */
 import { OFFSET_POLICIES, type ConnectorDescriptor, type Decode, type Encode, type OffsetPolicy } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
-import { encodeJson, type Codec } from './codec.ts'
+import type { Codec } from './codecs/codec.ts'
+import { encodeJson } from './codecs/json.ts'
 import { durationMs, type Duration } from './duration.ts'
 
 export interface Source<T> {

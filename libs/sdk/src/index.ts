@@ -47,7 +47,11 @@ export {
   type WindowedStream,
 } from './job.ts'
 export { aggregatingState, listState, mapState, valueState, type StateOptions } from './state.ts'
-export { json, type Codec, type Schema } from './codec.ts'
+export type { Codec } from './codecs/codec.ts'
+export { json, type Schema } from './codecs/json.ts'
+export { avro } from './codecs/avro.ts'
+export type { AvroOptions, AvroSchema } from './codecs/avro-type.ts'
+export { messageType, protobuf } from './codecs/protobuf.ts'
 export {
   datagen,
   kafka,

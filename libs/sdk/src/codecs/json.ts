@@ -1,7 +1,11 @@
-/** JSON values, checked by any Standard Schema validator (zod, valibot, arktype); see standardschema.dev. */
-import type { Decode } from '@weir/dataflow'
+/**
+ * JSON values, checked by any Standard Schema validator (zod, valibot, arktype); see standardschema.dev.
+ * JSON.parse rounds whole numbers beyond ±2^53 − 1, as JSON's peers do: a schema such as `z.int()` refuses them; what has to
+ * be exact travels as a string, or by Avro or Protobuf.
+ */
 import { isUtf8 } from 'node:buffer'
 import { WeirError } from '@weir/model'
+import { decodeFailed, encodeFailed, messageOf, type Codec } from './codec.ts'
 
 /** The part of Standard Schema that is used. */
 export interface Schema<T> {
@@ -18,14 +22,6 @@ type SchemaResult<T> =
       }[]
     }
 
-export interface Codec<T> {
-  readonly decode: Decode
-  /** Null is a tombstone. */
-  readonly encode: (value: T) => string | null
-  /** Only for the compiler. */
-  readonly type?: T
-}
-
 /**
  * Reading throws `DECODE_FAILED` (invalid) for bytes that are not UTF-8, bad JSON and values the schema refuses, naming
  * the first issue. Writing throws `ENCODE_FAILED` (invalid) for what JSON cannot hold; null becomes a tombstone.
@@ -37,21 +33,32 @@ export function json<T = unknown>(schema?: Schema<T>): Codec<T> {
       try {
         const text = buffer.toString('utf8', start, end)
         // Broken bytes would be read as U+FFFD without a word; the exact check is paid only where one stands.
-        if (text.includes('\ufffd') && !isUtf8(buffer.subarray(start, end))) throw failed('not UTF-8')
+        if (text.includes('\ufffd') && !isUtf8(buffer.subarray(start, end))) throw decodeFailed('not UTF-8')
         value = JSON.parse(text)
       } catch (cause) {
-        throw cause instanceof WeirError ? cause : failed(`not JSON: ${(cause as Error).message}`, cause)
+        throw cause instanceof WeirError ? cause : decodeFailed(`not JSON: ${messageOf(cause)}`, cause)
       }
-      if (schema === undefined) return value
-      const result = schema['~standard'].validate(value)
-      if (result instanceof Promise) throw failed('the schema validates asynchronously; use a synchronous one')
-      if (result.issues === undefined) return result.value
-      const [issue] = result.issues
-      const path = issue?.path?.map((p) => String(typeof p === 'object' ? p.key : p)).join('.')
-      throw failed(`${path ? `${path}: ` : ''}${issue?.message ?? 'refused by the schema'}`)
+      return schema === undefined ? value : validated(schema, value)
     },
     encode: encodeJson,
   }
+}
+
+function validated<T>(schema: Schema<T>, value: unknown): T {
+  let result: SchemaResult<T> | Promise<SchemaResult<T>>
+  try {
+    result = schema['~standard'].validate(value)
+  } catch (cause) {
+    throw decodeFailed(`the schema's validation threw: ${messageOf(cause)}`, cause)
+  }
+  if (result instanceof Promise) {
+    result.catch(() => undefined) // nobody waits for it
+    throw decodeFailed('the schema validates asynchronously; use a synchronous one')
+  }
+  if (result.issues === undefined) return result.value
+  const [issue] = result.issues
+  const path = issue?.path?.map((p) => String(typeof p === 'object' ? p.key : p)).join('.')
+  throw decodeFailed(`${path ? `${path}: ` : ''}${issue?.message ?? 'refused by the schema'}`)
 }
 
 /** JSON text of a value; null (a tombstone) for null. Throws `ENCODE_FAILED` (invalid). */
@@ -61,7 +68,7 @@ export function encodeJson(value: unknown): string | null {
   try {
     text = JSON.stringify(value)
   } catch (cause) {
-    throw unwritable((cause as Error).message, cause)
+    throw unwritable(messageOf(cause), cause)
   }
   // JSON.stringify answers undefined for these, and a sink would write a tombstone nobody asked for.
   if (text === undefined) throw unwritable(`it is ${typeof value}`)
@@ -69,11 +76,4 @@ export function encodeJson(value: unknown): string | null {
 }
 
 const unwritable = (why: string, cause?: unknown): WeirError =>
-  new WeirError(
-    { code: 'ENCODE_FAILED', kind: 'invalid' },
-    `the value cannot be written as JSON: ${why}. Map it before the sink, e.g. a bigint to a string.`,
-    { cause },
-  )
-
-const failed = (why: string, cause?: unknown): WeirError =>
-  new WeirError({ code: 'DECODE_FAILED', kind: 'invalid' }, `the record cannot be decoded: ${why}`, { cause })
+  encodeFailed('JSON', why, 'Map it before the sink, e.g. a bigint to a string.', cause)

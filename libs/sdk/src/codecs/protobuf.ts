@@ -1,0 +1,69 @@
+/** Protobuf messages, as buf and protoc-gen-es describe them, or a FileDescriptorSet does (`buf build -o types.binpb`). */
+import { WeirError } from '@weir/model'
+import {
+  createFileRegistry,
+  fromBinary,
+  isMessage,
+  toBinary,
+  type DescMessage,
+  type FileRegistry,
+  type MessageShape,
+} from '@bufbuild/protobuf'
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
+import { decoding, encodeFailed, messageOf, type Codec } from './codec.ts'
+
+/**
+ * 64-bit integers are bigints (or strings, where the type says so) and exact. Reading throws `DECODE_FAILED` (invalid) for
+ * bytes that are cut off or no message; fields the type does not know are kept. Writing throws `ENCODE_FAILED` (invalid)
+ * naming the field; null becomes a tombstone.
+ */
+export function protobuf<D extends DescMessage>(type: D): Codec<MessageShape<D>> {
+  return {
+    decode: (buffer, start, end) => readProtobuf(type, buffer, start, end),
+    encode: (value) => (value === null ? null : writeProtobuf(type, value)),
+  }
+}
+
+export function readProtobuf<D extends DescMessage>(
+  type: D,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): MessageShape<D> {
+  // A copy: fields of bytes, and those that are not known, are views into what they are read from.
+  const bytes = new Uint8Array(buffer.subarray(start, end))
+  return decoding(`a message ${type.typeName}`, () => fromBinary(type, bytes))
+}
+
+export function writeProtobuf<D extends DescMessage>(type: D, value: MessageShape<D>): Uint8Array {
+  const remedy = `Make it with create(${type.name}Schema, …).`
+  if (!isMessage(value, type)) throw encodeFailed('Protobuf', `it is no message ${type.typeName}`, remedy)
+  try {
+    return toBinary(type, value)
+  } catch (cause) {
+    throw encodeFailed('Protobuf', messageOf(cause), remedy, cause)
+  }
+}
+
+/**
+ * A message of a FileDescriptorSet, for types that are not generated. Its values are untyped.
+ * Throws `SCHEMA_INVALID` (invalid) where the set is none, or has no such message.
+ */
+export function messageType(fileDescriptorSet: Uint8Array, typeName: string): DescMessage {
+  let registry: FileRegistry
+  try {
+    registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, fileDescriptorSet))
+  } catch (cause) {
+    throw schemaInvalid(`no FileDescriptorSet: ${messageOf(cause)}`, typeName, cause)
+  }
+  const message = registry.getMessage(typeName)
+  if (message !== undefined) return message
+  const known = [...registry].filter(({ kind }) => kind === 'message').map((type) => type.typeName)
+  throw schemaInvalid(
+    `the FileDescriptorSet has no message ${typeName}; it has: ${known.join(', ') || 'none'}`,
+    typeName,
+  )
+}
+
+const schemaInvalid = (text: string, typeName: string, cause?: unknown): WeirError =>
+  new WeirError({ code: 'SCHEMA_INVALID', kind: 'invalid', typeName }, text, { cause })
