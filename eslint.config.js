@@ -1,32 +1,37 @@
 import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
-import { io, pure, rooms } from './tools/lint/layers.js'
+import { entries, io, pure, rooms } from './tools/lint/layers.js'
 
 const all = Object.keys(rooms)
 
-/** One entry per room: the rooms it must not import, Nest outside apps/, and I/O in the pure rooms. */
-const layers = all
-  .filter((room) => room !== 'proto')
-  .map((room) => {
-    const forbidden = all.filter((other) => other !== room && !rooms[room].includes(other))
-    const patterns = [
-      {
-        group: forbidden.flatMap((r) => [`@weir/${r}`, `@weir/${r}/*`]),
-        message: `${room} may import only: ${rooms[room].join(', ') || 'nothing'} (ARCHITECTURE.md, layers)`,
-      },
-      { group: ['@nestjs/*'], message: 'Nest lives in apps/ only' },
-    ]
-    if (room !== 'kafka')
-      patterns.push({ group: ['kafkajs', 'kafkajs/*'], message: 'kafkajs lives in libs/kafka only' })
-    if (pure.includes(room)) patterns.push({ group: io, message: 'a pure room does no I/O: put it behind a port' })
-    return {
-      files: [`libs/${room}/src/**/*.ts`],
-      ignores: ['**/*.test.ts'],
-      rules: {
-        'no-restricted-imports': ['error', { patterns }],
-      },
-    }
-  })
+/** The rooms it must not import, Nest outside apps/, and I/O in the pure rooms. `place`: a room, or an entry of one. */
+const layerOf = (place, allowed) => {
+  const [room, entry] = place.split('/')
+  const forbidden = all.filter((other) => other !== room && !allowed.includes(other))
+  const patterns = [
+    {
+      group: forbidden.flatMap((r) => [`@weir/${r}`, `@weir/${r}/*`]),
+      message: `${place} may import only: ${allowed.join(', ') || 'nothing'} (ARCHITECTURE.md, layers)`,
+    },
+    { group: ['@nestjs/*'], message: 'Nest lives in apps/ only' },
+  ]
+  if (room !== 'kafka') patterns.push({ group: ['kafkajs', 'kafkajs/*'], message: 'kafkajs lives in libs/kafka only' })
+  if (pure.includes(room)) patterns.push({ group: io, message: 'a pure room does no I/O: put it behind a port' })
+  const higher = Object.keys(entries).flatMap((name) =>
+    name.split('/')[0] === room ? [`./${name.split('/')[1]}/*`] : [],
+  )
+  if (entry === undefined && higher.length > 0)
+    patterns.push({ group: higher, message: 'this entry stands above the rest of its room (tools/lint/layers.js)' })
+  return {
+    files: [`libs/${room}/src/${entry === undefined ? '' : `${entry}/`}**/*.ts`],
+    ignores: ['**/*.test.ts'],
+    rules: { 'no-restricted-imports': ['error', { patterns }] },
+  }
+}
+const layers = [
+  ...all.filter((room) => room !== 'proto').map((room) => layerOf(room, rooms[room])),
+  ...Object.entries(entries).map(([entry, allowed]) => layerOf(entry, allowed)),
+]
 
 export default tseslint.config(
   { ignores: ['**/node_modules', '**/dist', 'proto/gen', '.weir', '.nx', 'coverage'] },

@@ -1,7 +1,7 @@
 /** The layer rule bites: a forbidden import of every kind is an error, an allowed one is not. */
 import { ESLint } from 'eslint'
 import { describe, expect, test } from 'vitest'
-import { io, pure, rooms } from './layers.js'
+import { entries, io, pure, rooms } from './layers.js'
 
 const root = new URL('../../', import.meta.url).pathname
 // Rules that need types would read the whole project for each text.
@@ -15,7 +15,9 @@ const eslint = new ESLint({
   ],
 })
 const restricted = async (room: string, text: string): Promise<boolean> => {
-  const [result] = await eslint.lintText(text, { filePath: `${root}libs/${room}/src/example.ts` })
+  const [name, entry = '.'] = room.split('/')
+  const filePath = `${root}libs/${name}/src/${entry}/example.ts`
+  const [result] = await eslint.lintText(text, { filePath })
   return result!.messages.some((m) => m.ruleId?.startsWith('no-restricted'))
 }
 const importing = (name: string): string => `import * as x from '${name}'\nexport default x\n`
@@ -34,6 +36,22 @@ describe.each(libs)('%s', (room) => {
 
   test('knows no Nest', async () => {
     expect(await restricted(room, importing('@nestjs/common'))).toBe(true)
+  })
+})
+
+describe.each(Object.entries(entries))('%s', (entry, allowed) => {
+  const [room = '', folder] = entry.split('/')
+  test('imports what its layer allows and nothing else', async () => {
+    for (const other of libs.filter((r) => r !== room)) {
+      expect({ other, restricted: await restricted(entry, importing(`@weir/${other}`)) }).toEqual({
+        other,
+        restricted: !allowed.includes(other),
+      })
+    }
+  })
+
+  test('is not drawn into the rest of its room', async () => {
+    expect(await restricted(room, importing(`./${folder}/index.ts`))).toBe(true)
   })
 })
 

@@ -31,7 +31,7 @@ const LIMIT_MINOR = 1_000_000
 const BURST = { payments: 5, withinMs: 2_000 }
 const QUIET_MS = 60_000
 
-type Decision =
+export type Decision =
   | { kind: 'approved' | 'over-limit' | 'burst'; user: string; id: string; spent: number }
   | { kind: 'quiet'; user: string; payments: number; days: readonly string[] }
 
@@ -71,6 +71,8 @@ function ring({ key, state }: Context, timer: FiredTimer<'newDay' | 'quiet'>, ou
   out.emit({ kind: 'quiet', user: String(key), payments, days: [...state.days.keys()].sort() })
 }
 
+export const limits = { state, timers, onRecord: decide, onTimer: ring }
+
 export default job(
   'card-limits',
   {
@@ -87,7 +89,7 @@ export default job(
       )
       .filter((payment) => payment.status === 'PAID', 'paid')
       .keyBy((payment) => payment.user, 'by-user')
-      .process('limits', { state, timers, onRecord: decide, onTimer: ring })
+      .process('limits', limits)
       .to(log.sink(p.decisions), 'decisions')
   },
 )

@@ -8,6 +8,7 @@ const read = (path: string): string => readFileSync(new URL(path, import.meta.ur
 test.each([
   ['Operators of your own', './03-batches.ts', 10],
   ['State and timers by key', './04-card-limits.ts', 6],
+  ['Tests of your jobs', './01-orders.test.ts', 10],
 ])('%s in README.md: %s', (title, file, lines) => {
   const [, section = ''] = read('../../../README.md').split(`## ${title}`)
   const [, excerpt = ''] = /```ts\n(.*?)```/s.exec(section) ?? []

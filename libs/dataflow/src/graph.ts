@@ -31,6 +31,8 @@ export interface SourceNode {
   readonly outOfOrderMs: number
   /** Upper bound over all subtasks together; null = none. */
   readonly recordsPerSecond: number | null
+  /** The other direction of `decode`: how a test writes what the source is to read. Absent: as JSON. */
+  readonly encode?: Encode | undefined
 }
 export interface FilterNode {
   readonly kind: 'filter'
@@ -104,6 +106,8 @@ export interface SinkNode {
   /** Bytes of a record's key; the default writes strings and numbers as text. */
   readonly encodeKey: Encode
   readonly encodeValue: Encode
+  /** The other direction of `encodeValue`: how a test reads what the sink has written. Absent: as JSON. */
+  readonly decode?: Decode | undefined
 }
 
 export type GraphNode =

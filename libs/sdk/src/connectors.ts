@@ -8,6 +8,8 @@ import { durationMs, type Duration } from './duration.ts'
 export interface Source<T> {
   readonly descriptor: ConnectorDescriptor
   readonly decode: Decode | null
+  /** For tests, which write what is read here. */
+  readonly encode?: (value: T) => string | Uint8Array | null
   readonly timestamp: ((value: T) => number) | null
   readonly outOfOrderMs: number
   readonly recordsPerSecond: number | null
@@ -18,6 +20,8 @@ export interface Sink<T> {
   readonly descriptor: ConnectorDescriptor
   readonly encodeKey: Encode
   readonly encodeValue: (value: T) => string | Uint8Array | null
+  /** For tests, which read what is written here. */
+  readonly decode?: Decode | undefined
 }
 
 export interface TopicOptions<T> {
@@ -69,6 +73,7 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
   return {
     descriptor,
     decode: value.decode,
+    encode: value.encode,
     timestamp,
     outOfOrderMs: outOfOrder === undefined ? (outOfOrderMs ?? 0) : durationMs(outOfOrder),
     recordsPerSecond,
@@ -89,6 +94,7 @@ function topicSink<T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>):
     descriptor: onLost === 'heal' ? descriptor : { ...descriptor, onLost },
     encodeKey: key ?? ((k) => (k === null ? null : String(k))),
     encodeValue: value?.encode ?? encodeJson,
+    decode: value?.decode,
   }
 }
 

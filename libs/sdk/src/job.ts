@@ -8,6 +8,7 @@ import {
   restartSettings,
   keyedProcessOf,
   type ConnectorDescriptor,
+  type Encode,
   type FoldOptions,
   type GraphNode,
   type JobDefinition,
@@ -177,7 +178,8 @@ class GraphBuilder {
 
   from<T>(source: Source<T>, uid?: string): Stream<T> {
     const timestamp = source.timestamp as ((value: unknown) => number) | null
-    return this.#stream(this.#add(null, { kind: 'source', ...source, timestamp }, uid))
+    const encode = source.encode as Encode | undefined
+    return this.#stream(this.#add(null, { kind: 'source', ...source, timestamp, encode }, uid))
   }
 
   #add(from: number | null, draft: Draft, uid: string | undefined): number {

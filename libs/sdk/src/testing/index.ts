@@ -1,1 +1,10 @@
-export {}
+/** For the tests of a job: `testJob` runs it, the others stand in for what is around a part of it. */
+export { testJob, TestJob, type TestJobOptions } from './test-job.ts'
+export type { TestClock } from './clock.ts'
+export type { DeadLetter } from './dead-letters.ts'
+export type { FeedOptions } from './fed-topic.ts'
+export type { Output } from './outputs.ts'
+export { Catch } from './catch.ts'
+export { MemoryState } from './memory-state.ts'
+export { Probe } from './probe.ts'
+export { testProcess, ProcessUnderTest, type Emitted } from './test-process.ts'

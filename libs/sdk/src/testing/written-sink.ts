@@ -1,0 +1,105 @@
+/** Writes into `WrittenTopics` with the sink's own codec, in two phases like every sink. */
+import {
+  EMPTY_SINK_STATE,
+  type HandleProof,
+  type PreparedHandle,
+  type SinkAsides,
+  type SinkNode,
+  type SinkState,
+  type SubtaskContext,
+  type TwoPhaseSink,
+} from '@weir/dataflow'
+import { asWeirError, type AsideRecord, type RecordBatch } from '@weir/model'
+import type { Transaction, WrittenTopics } from './written-topics.ts'
+
+export interface WrittenSinkDeps {
+  readonly topics: WrittenTopics
+  readonly context: SubtaskContext
+  readonly asides: SinkAsides | null
+}
+
+export class WrittenSink implements TwoPhaseSink {
+  readonly #node: SinkNode
+  readonly #topic: string
+  readonly #topics: WrittenTopics
+  readonly #asides: SinkAsides | null
+  readonly #owner: string
+  #open: Transaction | null = null
+  #records = 0
+  #sequence = 0
+  #handles: readonly PreparedHandle[] = []
+
+  constructor(node: SinkNode, { topics, context, asides }: WrittenSinkDeps) {
+    this.#node = node
+    this.#topic = outputOf(node)
+    this.#topics = topics
+    this.#asides = asides
+    this.#owner = `${node.uid}/${context.subtask}`
+  }
+
+  get pending(): { open: boolean; prepared: number } {
+    return { open: this.#open !== null, prepared: this.#handles.length }
+  }
+
+  recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
+    const { sequence, handles } = restored ?? EMPTY_SINK_STATE
+    this.#sequence = sequence
+    this.#topics.resolve(this.#owner, new Set(handles.map((handle) => handle.sequence)))
+    return Promise.resolve(
+      handles.map((handle) => ({ sequence: handle.sequence, outcome: 'committed', by: 'end-txn' })),
+    )
+  }
+
+  write(batch: RecordBatch): undefined {
+    const { keys, values, timestamps } = batch
+    for (let i = 0; i < values.length; i++) {
+      try {
+        const key = keys === null ? null : bytesOf(this.#node.encodeKey(keys[i]!))
+        const value = bytesOf(this.#node.encodeValue(values[i]))
+        this.#append(this.#topic, { key, value, timestamp: timestamps[i]!, headers: [] })
+      } catch (error) {
+        if (this.#asides === null) throw error
+        this.#asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
+      }
+    }
+  }
+
+  writeAside(records: readonly AsideRecord[]): undefined {
+    for (const record of records) this.#append(record.topic, record)
+  }
+
+  prepare(): Promise<SinkState> {
+    if (this.#open !== null) {
+      this.#open.state = 'prepared'
+      this.#sequence = this.#open.sequence
+      const place = { transactionalId: this.#owner, producerId: '0', producerEpoch: 0, firstOffsets: {} }
+      this.#handles = [...this.#handles, { ...place, sequence: this.#sequence, records: this.#records }]
+      this.#open = null
+      this.#records = 0
+    }
+    return Promise.resolve({ sequence: this.#sequence, handles: this.#handles })
+  }
+
+  commit(upTo: number): Promise<void> {
+    this.#topics.commit(this.#owner, upTo)
+    this.#handles = this.#handles.filter(({ sequence }) => sequence > upTo)
+    return Promise.resolve()
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  #append(topic: string, record: AsideRecord | Parameters<WrittenTopics['append']>[1]): void {
+    this.#open ??= this.#topics.begin(this.#owner, this.#sequence + 1)
+    this.#records++
+    this.#topics.append(topic, record, this.#open)
+  }
+}
+
+/** Its topic; of a sink without one, its uid. */
+export const outputOf = ({ descriptor, uid }: Pick<SinkNode, 'descriptor' | 'uid'>): string =>
+  typeof descriptor['topic'] === 'string' ? descriptor['topic'] : uid
+
+const bytesOf = (encoded: string | Uint8Array | null): Uint8Array | null =>
+  typeof encoded === 'string' ? Buffer.from(encoded) : encoded
