@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 const resolve = { conditions: ['@weir/source', 'node', 'import', 'default'] }
 const ssr = { resolve: { conditions: ['@weir/source', 'node', 'import', 'default'] } }
-const servers = '{kafka,etcd,s3,redis,stack,fleet}'
+const servers = '{kafka,etcd,s3,redis,postgres,stack,fleet}'
 
 // Tiers by name: `*.test.ts` beside the source needs nothing; `*.kafka.test.ts` needs what its name says and fails,
 // telling how to start it, when it is missing.

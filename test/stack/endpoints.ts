@@ -15,6 +15,8 @@ export interface StackEndpoints {
   readonly s3: { readonly url: string; readonly accessKey: string; readonly secretKey: string; readonly bucket: string }
   /** host:port */
   readonly redis: string
+  /** A connection string, with its password; absent in a stack that was started before there was one. */
+  readonly postgres?: string
 }
 
 const file = fileURLToPath(new URL('../../.weir/stack.json', import.meta.url))
@@ -36,4 +38,13 @@ export function brokersByProtocol(): readonly (readonly [protocol: 'v1' | 'v2', 
     ['v2', kafka],
     ['v1', kafkaV1],
   ]
+}
+
+/** A connection string of a superuser; `wal_level` is logical. */
+export function postgresUrl(): string {
+  const { postgres } = stackEndpoints()
+  if (postgres === undefined) {
+    throw new Error('The running stack has no PostgreSQL. Start what is missing with: npm run stack -- up')
+  }
+  return postgres
 }

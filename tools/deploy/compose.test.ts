@@ -63,9 +63,11 @@ test('the stack of the tests: loopback only, the same versions, a port for each 
     (parse(readFileSync(new URL(file, root), 'utf8'), { merge: true }) as { services: Record<string, Service> })
       .services
   const stack = read('deploy/stack/compose.yml')
-  expect(Object.keys(stack).sort()).toEqual(['etcd', 'kafka', 'kafka-v1', 'redis', 's3'])
+  expect(Object.keys(stack).sort()).toEqual(['etcd', 'kafka', 'kafka-v1', 'postgres', 'redis', 's3'])
   for (const [name, service] of Object.entries(stack)) {
-    expect(service.image).toBe(compose.services[name.replace('-v1', '')]!.image)
+    // The fleet itself needs no PostgreSQL: jobs name theirs.
+    if (name !== 'postgres') expect(service.image).toBe(compose.services[name.replace('-v1', '')]!.image)
+    expect(service.image).toMatch(/:v?\d/)
     expect(service.ports).toEqual([expect.stringMatching(/^127\.0\.0\.1:\$\{[A-Z0-9_]+_PORT:\?\}:/)])
   }
 })

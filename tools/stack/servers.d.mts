@@ -1,11 +1,11 @@
 /** Types of servers.mjs for tests. */
 import type { ChildProcess } from 'node:child_process'
 
-export type ServerName = 'kafka' | 'kafkaV1' | 'etcd' | 's3' | 'redis'
+export type ServerName = 'kafka' | 'kafkaV1' | 'etcd' | 's3' | 'redis' | 'postgres'
 export interface Launch {
   readonly command: string
   readonly args: readonly string[]
-  /** host:port, or what S3 needs. */
+  /** host:port, a URL, or what S3 needs. */
   readonly endpoint: unknown
   ready(): boolean | Promise<boolean>
 }
@@ -22,4 +22,4 @@ export function launchServer(
 ): Promise<ChildProcess>
 export function freePorts(n: number): Promise<number[]>
 /** Installs Debian packages unless `command probe` runs; ends the process, saying what is missing, where it cannot. */
-export function need(command: string, probe: string, packages: readonly string[]): void
+export function need(command: string | (() => string), probe: string, packages: readonly string[]): void

@@ -16,6 +16,7 @@ import net from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { postgresBin, preparePostgres } from './postgres.mjs'
 
 const KAFKA = '4.3.1'
 const LOG4J = '2.25.4'
@@ -41,9 +42,10 @@ const has = (command, ...args) => {
   }
 }
 
-/** Installs Debian packages where this user may, else says what to install. */
+/** Installs Debian packages where this user may, else says what to install. @param command a function: where it is by now */
 export function need(command, probe, packages) {
-  if (has(command, probe)) return
+  const found = () => has(typeof command === 'function' ? command() : command, probe)
+  if (found()) return
   const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n']
   const apt = (...args) => {
     const [program, ...rest] = [...sudo, 'env', 'RUNLEVEL=1', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...args]
@@ -56,8 +58,8 @@ export function need(command, probe, packages) {
   } catch {
     // the check below says what is missing
   }
-  if (!has(command, probe)) {
-    say(`"${command}" is missing. Install it: apt-get install ${packages.join(' ')}`)
+  if (!found()) {
+    say(`"${packages.join('", "')}" is missing. Install it: apt-get install ${packages.join(' ')}`)
     process.exit(1)
   }
 }
@@ -178,7 +180,8 @@ function tcpAnswers(port, send, expected) {
 
 // ---- the servers ----------------------------------------------------------------------------------------------------
 // install: fetch what is missing. prepare(dir, log) chooses ports, empties its data folder in `dir`, writes its
-// configuration there → { command, args, endpoint, ready() }: what `launchServer` takes, any number of times.
+// configuration there → { command, args, endpoint, ready() }: what `launchServer` takes, any number of times. `as`: the
+// user it runs as; `stopSignal`: where SIGTERM is not the one.
 
 /** A broker on its own. `format`: more arguments for formatting; `jvm`: for running. */
 const kafka = (name, { format, jvm }) => ({
@@ -305,6 +308,10 @@ export const servers = {
       }
     },
   },
+  postgres: {
+    install: () => need(() => join(postgresBin() ?? '', 'initdb'), '--version', ['postgresql']),
+    prepare: async (dir) => preparePostgres(dir, (await freePorts(1))[0]),
+  },
 }
 
 // ---- running one ----------------------------------------------------------------------------------------------------
@@ -317,7 +324,7 @@ export const servers = {
  * @param started told the process at once, before it is ready
  */
 export async function launchServer(name, launch, log, started = () => {}) {
-  const child = spawn(launch.command, launch.args, { detached: true, stdio: ['ignore', log, log] })
+  const child = spawn(launch.command, launch.args, { detached: true, stdio: ['ignore', log, log], ...launch.as })
   child.on('error', (error) => say(`${name}: ${error.message}`))
   child.unref()
   started(child)

@@ -1,10 +1,11 @@
-// npm run stack -- up|down|status: the real servers (Kafka, etcd, S3, Redis) as local processes on loopback, on free
+// npm run stack -- up|down|status: the real servers (Kafka, etcd, S3, Redis, PostgreSQL) as local processes on loopback, on free
 // ports. Installed once per user (cache), started once per checkout (.weir/stack), stopped by the pids they were started
 // with. Plain JavaScript, Node 20.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { POSTGRES_LOGIN } from './postgres.mjs'
 import {
   READY_TIMEOUT_MS,
   S3_KEYS,
@@ -43,8 +44,9 @@ async function start(name) {
   const log = openSync(logFile, 'w')
   const launch = await servers[name].prepare(dir, log)
   const { endpoint } = launch
+  const { stopSignal } = launch
   const recorded = ({ pid }) =>
-    writeFileSync(recordFile(name), JSON.stringify({ endpoint, pid, start: startTime(pid) }))
+    writeFileSync(recordFile(name), JSON.stringify({ endpoint, pid, start: startTime(pid), stopSignal }))
   const child = await launchServer(name, launch, log, recorded).catch((error) => {
     throw new Error(`${error.message}; see ${logFile}`)
   })
@@ -54,7 +56,7 @@ async function start(name) {
 async function stop(name) {
   const record = running(name)
   if (record) {
-    process.kill(record.pid, 'SIGTERM')
+    process.kill(record.pid, record.stopSignal ?? 'SIGTERM')
     for (let waited = 0; running(name) && waited < STOP_TIMEOUT_MS; waited += 50) await sleep(50)
     if (running(name)) process.kill(record.pid, 'SIGKILL')
     say(`${name} (pid ${record.pid}) stopped`)
@@ -87,8 +89,15 @@ const compose = (env, ...args) =>
 
 /** False: it could not be done (no images, say); then processes are started. */
 async function startContainers() {
-  const [kafka, kafkaV1, etcd, s3, redis] = await freePorts(5)
-  const ports = { KAFKA_PORT: kafka, KAFKA_V1_PORT: kafkaV1, ETCD_PORT: etcd, S3_PORT: s3, REDIS_PORT: redis }
+  const [kafka, kafkaV1, etcd, s3, redis, postgres] = await freePorts(6)
+  const ports = {
+    KAFKA_PORT: kafka,
+    KAFKA_V1_PORT: kafkaV1,
+    ETCD_PORT: etcd,
+    S3_PORT: s3,
+    REDIS_PORT: redis,
+    POSTGRES_PORT: postgres,
+  }
   const env = { PROJECT: `weir-stack-${kafka}` }
   for (const [name, port] of Object.entries(ports)) env[name] = String(port)
   mkdirSync(dir, { recursive: true })
@@ -103,12 +112,14 @@ async function startContainers() {
     }
     return false
   }
+  const { user, password, database } = POSTGRES_LOGIN
   const endpoints = {
     kafka: `127.0.0.1:${kafka}`,
     kafkaV1: `127.0.0.1:${kafkaV1}`,
     etcd: `127.0.0.1:${etcd}`,
     s3: { url: `http://127.0.0.1:${s3}`, ...S3_KEYS },
     redis: `127.0.0.1:${redis}`,
+    postgres: `postgres://${user}:${password}@127.0.0.1:${postgres}/${database}`,
   }
   writeFileSync(containersFile, JSON.stringify({ env, endpoints }))
   need('kcat', '-V', ['kcat'])

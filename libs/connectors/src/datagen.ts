@@ -84,6 +84,12 @@ const invalid = (option: string, got: unknown, rule: string): WeirError =>
     `datagen: ${option} is ${JSON.stringify(got)}; it ${rule}. Make the descriptor with datagen.payments()`,
   )
 
+const impossible = (split: number, position: unknown): WeirError =>
+  new WeirError(
+    { code: 'POSITION_INVALID', kind: 'invalid', connector: 'datagen', split, position },
+    `datagen: ${JSON.stringify(position)} is no position of split ${split}; it must be a whole number, at least 0. The state was not written by this source: start it without, or under another uid`,
+  )
+
 interface Split {
   readonly id: number
   next: number
@@ -109,7 +115,9 @@ export class PaymentsSource implements SourceReader {
     const { subtask, parallelism } = this.#context
     this.#splits = []
     for (let id: number = subtask; id < this.#options.splits; id += parallelism) {
-      this.#splits.push({ id, next: Number(restored?.[id] ?? 0), ended: false })
+      const next = restored?.[id] ?? 0
+      if (!Number.isSafeInteger(next) || (next as number) < 0) return Promise.reject(impossible(id, next))
+      this.#splits.push({ id, next: next as number, ended: false })
     }
     return Promise.resolve(this.#splits.map((s) => s.id))
   }

@@ -9,7 +9,7 @@ import { settled } from './testing/settled.ts'
 
 const OPEN = ['Ongoing', 'PrepareCommit', 'PrepareAbort']
 
-describe.each(brokersByProtocol())('kafka, transactions %s', (_, broker) => {
+describe.each(brokersByProtocol())('kafka, transactions %s', (protocol, broker) => {
   const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-contract' }, { clock: systemClock })
   const admin = kafka.admin()
   beforeAll(() => admin.connect())
@@ -53,6 +53,7 @@ describe.each(brokersByProtocol())('kafka, transactions %s', (_, broker) => {
     return {
       sink: ({ staged, ...options }) =>
         new KafkaSink({ topic, encodeKey: String, ...options }, { context, kafka, clock: systemClock, staged }),
+      zombiesDisturb: protocol === 'v1',
       aside,
       missing: `${topic}-missing`,
       committed: () => read(topic, '%s\n'),

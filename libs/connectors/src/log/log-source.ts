@@ -1,6 +1,6 @@
 /** Reads a topic of the embedded log; the position is state of the job. */
 import type { RawRecords, SourcePoll, SourceReader, SourceState, SubtaskContext } from '@weir/dataflow'
-import type { Clock, TopicRecord } from '@weir/model'
+import { WeirError, type Clock, type TopicRecord } from '@weir/model'
 import type { ReadRecord, TransactionalLog } from './port.ts'
 
 export interface LogSourceOptions {
@@ -36,9 +36,10 @@ export class LogSource implements SourceReader {
     this.#clock = deps.clock
   }
 
+  /** Throws `OFFSET_OUT_OF_RANGE` (invalid). */
   async open(restored: SourceState | null): Promise<readonly number[]> {
     const { topic, startFrom, until } = this.#options
-    const { stableOffsets } = await this.#log.describe(topic)
+    const { stableOffsets, endOffsets } = await this.#log.describe(topic)
     const { subtask, parallelism } = this.#context
     const known = (restored ?? {}) as Record<string, { offset: number; end: number | null }>
     this.#partitions = stableOffsets.flatMap((stable, id) => {
@@ -47,6 +48,8 @@ export class LogSource implements SourceReader {
         offset: startFrom === 'earliest' ? 0 : stable,
         end: until === 'latest' ? stable : null,
       }
+      const last = endOffsets[id]!
+      if (!(at.offset >= 0 && at.offset <= last)) throw outOfRange(topic, id, at.offset, last)
       return [{ id, position: at.offset, end: at.end, ended: false }]
     })
     return this.#partitions.map((p) => p.id)
@@ -101,6 +104,12 @@ export class LogSource implements SourceReader {
     return Promise.resolve()
   }
 }
+
+const outOfRange = (topic: string, partition: number, offset: number, logEnd: number): WeirError =>
+  new WeirError(
+    { code: 'OFFSET_OUT_OF_RANGE', kind: 'invalid', topic, partition, offset, logEnd },
+    `the position ${offset} is not in ${topic}-${partition}, whose log ends at ${logEnd}: the state is of another log (its folder was removed or replaced). Bring the folder back, or start the job under another id`,
+  )
 
 function rawOf(records: readonly ReadRecord[]): RawRecords {
   const count = records.length

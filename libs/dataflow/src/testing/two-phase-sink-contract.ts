@@ -1,10 +1,11 @@
 /**
- * What every two-phase sink must do, whatever is behind it. Run by the embedded log and by Kafka. A sink that passes may
- * be trusted with a published epoch.
+ * What a sink of a transactional log must do beyond `exactlyOnceSinkContract`, which is run with it: transactions that
+ * expire are healed, ids come from a pool, records for other topics travel along. Run by the embedded log and by Kafka.
  */
 import { attempt, epoch, generation, type AsideRecord, type CheckpointId } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
 import type { SinkAsides, SinkAudit, SinkState, StagedOutput, TwoPhaseSink } from '../ports.ts'
+import { exactlyOnceSinkContract } from './exactly-once-sink-contract.ts'
 import { MemoryStagedOutput } from './memory-staged-output.ts'
 
 export interface SinkHarness {
@@ -28,12 +29,26 @@ export interface SinkHarness {
   openTransactions(): Promise<number>
   /** Resolves when transactions with the given timeout are surely expired. */
   expire(timeoutMs: number): Promise<void>
+  /** See `ExactlyOnceSinkHarness`. */
+  readonly zombiesDisturb?: boolean
 }
 
 const checkpoint = (n: number): CheckpointId => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
 const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
 
 export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
+  exactlyOnceSinkContract(async () => {
+    const harness = await make()
+    const defaults = { poolSize: 12, transactionTimeoutMs: 60_000, staged: null }
+    return {
+      sink: (options) => harness.sink({ ...defaults, ...options }),
+      committed: () => harness.committed(),
+      leftovers: () => harness.openTransactions(),
+      tells: { fenced: true, regression: true },
+      zombiesDisturb: harness.zombiesDisturb ?? false,
+    }
+  })
+
   const opened: TwoPhaseSink[] = []
   afterEach(async () => {
     for (const sink of opened.splice(0)) await sink.close('abort').catch(() => undefined)
@@ -74,46 +89,6 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     expect(await harness.openTransactions()).toBe(0)
   })
 
-  test('a transaction without records makes no handle', async () => {
-    const harness = await make()
-    const sink = await started(harness)
-    expect(await prepared(sink, 1)).toEqual({ sequence: 0, handles: [] })
-    expect(await harness.openTransactions()).toBe(0)
-  })
-
-  test('what is written behind the barrier is in the next transaction', async () => {
-    const harness = await make()
-    const sink = await started(harness)
-    await write(sink, 'one')
-    const first = sink.prepare(checkpoint(1))
-    await write(sink, 'two')
-    await first
-    await sink.commit(1)
-    expect(await harness.committed()).toEqual(['one'])
-    expect(await prepared(sink, 2)).toMatchObject({ sequence: 2, handles: [{ sequence: 2 }] })
-    await sink.commit(2)
-    expect((await harness.committed()).sort()).toEqual(['one', 'two'])
-  })
-
-  test('the handle of a given-up epoch stays, and is committed with the next (A2)', async () => {
-    const harness = await make()
-    const sink = await started(harness)
-    await write(sink, 'given up')
-    await prepared(sink, 1)
-    await write(sink, 'next')
-    expect((await prepared(sink, 2)).handles.map((h) => h.sequence)).toEqual([1, 2])
-    await sink.commit(2)
-    expect((await harness.committed()).sort()).toEqual(['given up', 'next'])
-  })
-
-  test('what was not prepared is not committed (C6)', async () => {
-    const harness = await make()
-    const sink = await started(harness)
-    await write(sink, 'a')
-    await expect(sink.commit(1)).rejects.toMatchObject({ code: 'SEQUENCE_NOT_PREPARED' })
-    expect(await harness.committed()).toEqual([])
-  })
-
   test('another instance commits the stored handles; doing it again changes nothing', async () => {
     const harness = await make()
     const sink = await started(harness)
@@ -149,16 +124,6 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     ).rejects.toThrow()
     expect(await harness.committed()).toEqual(['published'])
     expect(await harness.openTransactions()).toBe(0)
-  })
-
-  test('a zombie that has prepared cannot commit what was not published', async () => {
-    const harness = await make()
-    const zombie = await started(harness)
-    await write(zombie, 'unpublished')
-    await prepared(zombie, 1)
-    await started(harness, null)
-    await expect(zombie.commit(1)).rejects.toMatchObject({ code: 'COMMIT_REFUSED', kind: 'restart' })
-    expect(await harness.committed()).toEqual([])
   })
 
   /** Two published and never committed, both expired at the server. */
@@ -243,19 +208,6 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
       facts: { sequence: 1, records: 1 },
     })
     expect(await harness.committed()).toEqual([])
-  })
-
-  test('older metadata than output is found out (EPOCH_REGRESSION)', async () => {
-    const harness = await make()
-    const sink = await started(harness)
-    await write(sink, 'a')
-    const older = await prepared(sink, 1)
-    await sink.commit(1)
-    await write(sink, 'b')
-    await prepared(sink, 2)
-    await sink.commit(2)
-    await expect(fresh(harness).recover(older)).rejects.toMatchObject({ code: 'EPOCH_REGRESSION', kind: 'invalid' })
-    expect((await harness.committed()).sort()).toEqual(['a', 'b'])
   })
 
   test('an exhausted pool waits inside write and goes on after a commit (B3)', async () => {
@@ -375,30 +327,6 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     const state = await prepared(sink, 1)
     await harness.expire(1_000)
     await expect(fresh(harness, { asides }).recover(state)).rejects.toMatchObject({ code: 'TRANSACTION_LOST' })
-  })
-
-  test('a record that cannot be encoded is refused; its neighbours are written', async () => {
-    const harness = await make()
-    const refused: [unknown, string][] = []
-    const encodeValue = (value: unknown): string => {
-      if (String(value).startsWith('bad')) throw new TypeError('cannot be written')
-      return String(value)
-    }
-    const sink = fresh(harness, { asides: refusing(harness, refused), encodeValue })
-    await sink.recover(null)
-    await write(sink, 'bad')
-    expect(await prepared(sink, 1)).toEqual({ sequence: 0, handles: [] })
-    await writeInOrder(sink, 'a', 'bad too', 'b')
-    expect(refused).toEqual([
-      ['bad', 'ENCODE_FAILED'],
-      ['bad too', 'ENCODE_FAILED'],
-    ])
-    expect(await prepared(sink, 2)).toMatchObject({ handles: [{ records: 2 }] })
-    await sink.commit(1)
-    expect(await harness.committed()).toEqual(['a', 'b'])
-    const strict = fresh(harness, { encodeValue })
-    await strict.recover(await prepared(sink, 3))
-    expect(() => strict.write({ keys: null, values: ['bad'], timestamps: [1] })).toThrow('cannot be written')
   })
 
   test('an exhausted pool waits inside writeAside too', async () => {
