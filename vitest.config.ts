@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-const resolve = { conditions: ['@weir/source', 'node', 'import', 'default'] }
-const ssr = { resolve: { conditions: ['@weir/source', 'node', 'import', 'default'] } }
+const resolve = { conditions: ['@weir/source', 'node'] }
+const ssr = { resolve: { conditions: ['@weir/source', 'node'] } }
 const servers = '{kafka,etcd,s3,redis,postgres,stack,fleet}'
 
 // Tiers by name: `*.test.ts` beside the source needs nothing; `*.kafka.test.ts` needs what its name says and fails,

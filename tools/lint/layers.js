@@ -23,4 +23,4 @@ export const entries = {
 }
 /** Rooms without I/O, clock or randomness. */
 export const pure = ['model', 'dataflow', 'checkpoint', 'job']
-export const io = ['node:*', 'kafkajs', 'kafkajs/*', 'etcd3', '@grpc/*', '@aws-sdk/*', 'classic-level', 'ioredis']
+export const io = ['node:*', 'kafkajs', 'kafkajs/*', 'etcd3', '@grpc/*', '@aws-sdk/*', 'classic-level', 'ioredis', 'pg']

@@ -15,7 +15,19 @@ import {
   type Topics,
   type TwoPhaseSink,
 } from '@weir/dataflow'
-import { LogClient, LogJanitor, LogSink, LogSource, LogTopics, PaymentsSource, paymentsOptions } from '@weir/connectors'
+import {
+  LogClient,
+  LogJanitor,
+  LogSink,
+  LogSource,
+  LogTopics,
+  NothingOpen,
+  PaymentsSource,
+  PostgresDestination,
+  StagedSink,
+  paymentsOptions,
+  postgresSinkOptions,
+} from '@weir/connectors'
 import { KafkaConnections, KafkaContinuousSink, KafkaJanitor, KafkaSink, KafkaSource, KafkaTopics } from '@weir/kafka'
 import { WeirError, assert, attempt, generation, type Clock } from '@weir/model'
 import type { SinkToSettle } from '@weir/wire'
@@ -30,6 +42,9 @@ export interface AdapterOptions {
   readonly log: string | null
   readonly staged: (context: SubtaskContext) => StagedOutput
 }
+
+/** Connectors whose output is staged until its epoch is published. */
+const STAGED = ['postgres']
 
 /** An attempt that comes behind every one the job had: its job has ended. */
 const AFTER_ALL = { generation: generation(Number.MAX_SAFE_INTEGER), attempt: attempt(1) }
@@ -68,9 +83,13 @@ export class Adapters {
     }
   }
 
-  /** Throws as `source`. */
+  /** Throws as `source`; `SECRET_MISSING` (invalid). */
   sink(node: SinkNode, context: SubtaskContext, settings: JobSettings, asides: SinkAsides | null): TwoPhaseSink {
     const { descriptor, encodeKey, encodeValue } = node
+    if (descriptor.connector === 'postgres') {
+      const destination = new PostgresDestination(postgresSinkOptions(descriptor), context)
+      return new StagedSink({ context, clock: this.#clock, staged: this.#options.staged(context), destination, asides })
+    }
     const { transactionTimeoutMs, checkpoint } = settings
     const topic = String(descriptor['topic'])
     const size = poolSize(checkpoint.toleratedAborts)
@@ -102,6 +121,7 @@ export class Adapters {
       janitors.set('kafka', new KafkaJanitor(kafka, signal))
     }
     if (log !== null) janitors.set('log', new LogJanitor(new LogClient(log)))
+    for (const connector of STAGED) janitors.set(connector, new NothingOpen())
     return janitors
   }
 
@@ -195,5 +215,5 @@ export class Adapters {
 export const unknownConnector = (connector: string, uid: string): WeirError =>
   new WeirError(
     { code: 'CONNECTOR_UNKNOWN', kind: 'invalid', connector, uid },
-    `"${uid}" uses connector "${connector}", which this task-manager does not have. It has: kafka, log, datagen.`,
+    `"${uid}" uses connector "${connector}", which this task-manager does not have. It has: kafka, log, datagen, postgres.`,
   )

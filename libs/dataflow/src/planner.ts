@@ -269,11 +269,16 @@ function cut(nodes: readonly GraphNode[], links: Links): { stages: readonly Stag
   return { stages, stageOf }
 }
 
+/** Connectors whose sinks can write to other topics in the same transaction. */
+const LOGS: ReadonlySet<string> = new Set(['kafka', 'log'])
+
 /** A receipt is in the transaction it speaks of, so every sink must be able to write it. */
 function audited({ settings, graph: { nodes } }: JobDefinition, { inputs }: Links): AuditPlan {
   const { connector, topic } = settings.audit!
   const invalid = (text: string): WeirError =>
     refused('AUDIT_INVALID', { connector, topic }, [`receipts to "${String(topic)}": ${text}`])
+  if (!LOGS.has(connector))
+    throw invalid(`${connector} keeps none: receipts go to a topic, and every sink must write to its log.`)
   if (typeof topic !== 'string' || topic === '') throw invalid('name a topic, e.g. kafka.sink("orders.receipts").')
   if (settings.commit.scope === 'continuous') {
     throw invalid('the commit scope "continuous" writes none yet: use the scope "epoch".')

@@ -66,3 +66,4 @@ export {
 } from './connectors.ts'
 export { params, type ParamDefaults, type Params } from './params.ts'
 export { durationMs, type Duration } from './duration.ts'
+export { postgres, type PostgresSinkOptions } from './postgres.ts'

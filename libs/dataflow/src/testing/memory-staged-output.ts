@@ -36,7 +36,9 @@ export class MemoryStagedOutput implements StagedOutput {
     return Promise.resolve()
   }
 
-  sweep(): Promise<void> {
+  /** All of it is of one attempt. */
+  sweep(of: 'earlier-attempts' | 'this-attempt'): Promise<void> {
+    if (of === 'this-attempt') this.stored.clear()
     return Promise.resolve()
   }
 }
