@@ -216,7 +216,8 @@ export class JobManager {
     return (this.#term?.list() ?? []).map((view) => {
       const watermark = Math.min(...view.slices.map((s) => s.watermark))
       const recordsOut = view.slices.reduce((sum, s) => sum + s.recordsOut, 0)
-      return { ...view, recordsOut, watermark: Number.isFinite(watermark) && watermark > 0 ? watermark : null }
+      const splits = view.slices.flatMap((s) => s.splits)
+      return { ...view, recordsOut, splits, watermark: Number.isFinite(watermark) && watermark > 0 ? watermark : null }
     })
   }
 }

@@ -16,6 +16,8 @@ export interface SubtaskSnapshot {
   readonly sinks: Readonly<Record<string, SinkSnapshot>>
   /** Watermark each source subtask and input channel had at the barrier: it restarts from there. */
   readonly watermarks: Readonly<Record<string, number>>
+  /** State of watermarks that a job computes itself, `source/split`. Absent: there is none. */
+  readonly watermarkFolds?: Readonly<Record<string, unknown>>
   /** Records read by this slice's sources since the job began. */
   readonly recordsIn: number
   /** Which snapshot it is; `timestamp`: when its barrier reached the slice, ms since 1970. Absent: of an older version. */

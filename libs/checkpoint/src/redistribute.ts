@@ -77,6 +77,7 @@ function moved(manifest: Manifest, subtask: Subtask, to: RedistributionTarget): 
     segments: segmentsFor(manifest, subtask, to),
     sinks: Object.fromEntries(states.filter((of): of is [string, SinkSnapshot] => of[1] !== undefined)),
     watermarks: watermarksOf(subtasks),
+    ...foldsOf(subtasks),
     recordsIn: subtask === 0 ? read - share * (to.parallelism - 1) : share,
     ...(checkpoint && { checkpoint }),
   }
@@ -114,6 +115,12 @@ function watermarksOf(subtasks: readonly SubtaskSnapshot[]): Record<string, numb
   for (const { watermarks } of subtasks)
     for (const [of, watermark] of Object.entries(watermarks)) lowest[of] = Math.min(lowest[of] ?? watermark, watermark)
   return lowest
+}
+
+/** By split, and each split is of one subtask: every subtask is given all. */
+function foldsOf(subtasks: readonly SubtaskSnapshot[]): Pick<SubtaskSnapshot, 'watermarkFolds'> {
+  const watermarkFolds = Object.assign({}, ...subtasks.map((subtask) => subtask.watermarkFolds)) as Json
+  return Object.keys(watermarkFolds).length > 0 ? { watermarkFolds } : {}
 }
 
 /** Null: nobody is retired into this subtask's care. */

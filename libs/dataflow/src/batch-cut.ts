@@ -3,22 +3,28 @@ import type { Watermark } from '@weir/model'
 import { readBatch } from './operators/source.ts'
 import type { SourceNode } from './graph.ts'
 import type { RawRecords, SourceBatch } from './ports.ts'
+import type { WatermarkFold } from './watermark-fold.ts'
 
 /**
  * Index of the first record with which the watermark of its split comes to `time`; their number when none does. A record
  * that cannot be read moves no watermark. Decoders run, and will run again.
+ * @param fold as it stands in front of the batch; it is left as it is
  */
 export function firstReaching(
   node: Pick<SourceNode, 'uid' | 'decode' | 'timestamp' | 'outOfOrderMs'>,
   batch: SourceBatch,
   time: Watermark,
+  fold: WatermarkFold | null = null,
 ): number {
   const count = countOf(batch)
   const unreadable = new Set<number>()
-  const { timestamps } = readBatch(node, batch, { place: 0, refuse: (index) => void unreadable.add(index) })
+  const ahead = fold && fold.copy()
+  const { timestamps } = readBatch(node, batch, { place: 0, refuse: (index) => void unreadable.add(index) }, ahead)
   for (let i = 0, read = 0; i < count; i++) {
     if (unreadable.has(i)) continue
-    if (timestamps[read++]! - node.outOfOrderMs >= time) return i
+    const reached = ahead === null ? timestamps[read]! - node.outOfOrderMs : ahead.reached[read]!
+    if (reached >= time) return i
+    read++
   }
   return count
 }

@@ -60,6 +60,13 @@ export function checkContinuousScope(nodes: readonly GraphNode[]): void {
     }
   }
   for (const node of nodes) {
+    if (node.kind === 'source' && (node.idleAfterMs || node.alignWithinMs)) {
+      throw refused(
+        node,
+        'source',
+        'idleAfter and alignWithin are about partitions that wait for each other, and here each has its own event time: leave them out.',
+      )
+    }
     const policy = node.kind === 'source' ? (node.descriptor['outOfRange'] ?? 'fail') : 'fail'
     if (policy !== 'fail') {
       throw refused(

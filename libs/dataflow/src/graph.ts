@@ -6,6 +6,7 @@ import type { Key, OperatorUid } from '@weir/model'
 import type { ResumableOperator } from './resumable.ts'
 import type { RestartSettings } from './restart.ts'
 import type { StateSchema } from './state-schema.ts'
+import type { CustomWatermarks } from './watermark-fold.ts'
 import type { FiredTimer, KeyedContext, Out, StateDescriptors, TimerKinds } from './keyed-state.ts'
 
 /** Configuration of a connector: JSON. `connector` picks the adapter (`kafka`, `datagen`, `log`). */
@@ -27,8 +28,13 @@ export interface SourceNode {
   readonly decode: Decode | null
   /** Event time of a value, ms; null = the log's own timestamp. */
   readonly timestamp: ((value: unknown) => number) | null
-  /** Watermark = highest timestamp seen − this. */
+  /** Watermark = highest timestamp seen − this, unless the job has `watermarks` of its own. */
   readonly outOfOrderMs: number
+  readonly watermarks?: CustomWatermarks<unknown, unknown> | null | undefined
+  /** Without records for so long a split no longer holds the others' event time back; absent: it does until it ends. */
+  readonly idleAfterMs?: number | null | undefined
+  /** A split whose watermark is further ahead of the slowest is not read until that comes up; absent: all are read. */
+  readonly alignWithinMs?: number | null | undefined
   /** Upper bound over all subtasks together; null = none. */
   readonly recordsPerSecond: number | null
   /** The other direction of `decode`: how a test writes what the source is to read. Absent: as JSON. */

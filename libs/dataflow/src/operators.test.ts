@@ -124,11 +124,11 @@ test('windows over any in-order watermarks equal counting by hand', () => {
 })
 
 test('the watermark of a subtask is the minimum over its splits and never goes back', () => {
-  const w = new SplitWatermarks({ outOfOrderMs: 5 }, [0, 1])
+  const w = new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs: 5 }, [0, 1])
   expect(w.observe(0, [100])).toBe(WATERMARK_MIN)
   expect(w.observe(1, [50])).toBe(45)
   expect(w.observe(1, [20])).toBe(45)
   expect(w.end(1)).toBe(95)
-  expect(new SplitWatermarks({ outOfOrderMs: 5 }, [0, 1], w.snapshot()).current).toBe(95)
-  expect(new SplitWatermarks({ outOfOrderMs: 5 }, []).current).toBe(WATERMARK_MAX)
+  expect(new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs: 5 }, [0, 1], w.snapshot()).current).toBe(95)
+  expect(new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs: 5 }, []).current).toBe(WATERMARK_MAX)
 })

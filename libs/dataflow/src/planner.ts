@@ -18,6 +18,7 @@ import type {
   KeyedProcessNode,
   LogicalGraph,
   NodeKind,
+  SourceNode,
 } from './graph.ts'
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
@@ -121,6 +122,7 @@ function checkNode(node: GraphNode): void {
     if (!(Number.isSafeInteger(node.outOfOrderMs) && node.outOfOrderMs >= 0)) {
       throw invalid(`outOfOrderMs is ${node.outOfOrderMs}; it must be a whole number of milliseconds, 0 or more.`)
     }
+    checkSourceTime(node, invalid)
     const rate = node.recordsPerSecond
     if (rate !== null && !(Number.isFinite(rate) && rate > 0)) {
       throw invalid(`recordsPerSecond is ${rate}; it must be a number above 0, or null for no limit.`)
@@ -135,6 +137,19 @@ function checkNode(node: GraphNode): void {
         'A-Z, a-z, 0-9, ".", "_", "-" for its name and a whole number above 0 for its first version.',
       ])
     }
+  }
+}
+
+/** Shorter, a poll that waits for its server would make a split idle. */
+const IDLE_AFTER_MS_MIN = 100
+
+function checkSourceTime(node: SourceNode, invalid: (text: string) => WeirError): void {
+  const { idleAfterMs: idle = null, alignWithinMs: align = null } = node
+  if (idle !== null && !(Number.isFinite(idle) && idle >= IDLE_AFTER_MS_MIN)) {
+    throw invalid(`idleAfter is ${idle} ms; it must be ${IDLE_AFTER_MS_MIN} ms or more.`)
+  }
+  if (align !== null && !(Number.isFinite(align) && align > 0)) {
+    throw invalid(`alignWithin is ${align} ms; it must be above 0.`)
   }
 }
 
@@ -357,6 +372,10 @@ function configOf(node: GraphNode): unknown {
         decodes: node.decode !== null,
         ownTimestamp: node.timestamp !== null,
         outOfOrderMs: node.outOfOrderMs,
+        // Named where they are there: jobs without them keep their hash.
+        ...(node.watermarks && { watermarks: { initial: plain(node.watermarks.initial) } }),
+        ...(node.idleAfterMs && { idleAfterMs: node.idleAfterMs }),
+        ...(node.alignWithinMs && { alignWithinMs: node.alignWithinMs }),
         recordsPerSecond: node.recordsPerSecond,
       }
     case 'filter':

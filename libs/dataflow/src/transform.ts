@@ -194,7 +194,7 @@ export function run<A, B>(transform: Transform<A, B>, inputs: readonly A[], opti
     })
     return link(operator, next)
   }, sink)
-  const watermarks = new SplitWatermarks({ outOfOrderMs: options.outOfOrderMs ?? 0 }, [0])
+  const watermarks = new SplitWatermarks({ uid: operatorUid('run'), outOfOrderMs: options.outOfOrderMs ?? 0 }, [0])
   for (const [i, value] of inputs.entries()) {
     const timestamp = options.timestamp === undefined ? i : options.timestamp(value, i)
     if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, operatorUid('run'), i)

@@ -1,39 +1,43 @@
-import { WATERMARK_MAX, WATERMARK_MIN } from '@weir/model'
+import { WATERMARK_MAX, WATERMARK_MIN, operatorUid } from '@weir/model'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { SplitWatermarks, watermarkCuts, watermarkQuantumMs } from './watermarks.ts'
 
 test('the watermark is the highest time seen minus the allowed disorder, over the slowest split', () => {
-  const marks = new SplitWatermarks({ outOfOrderMs: 5 }, [0, 1])
+  const marks = new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs: 5 }, [0, 1])
   expect(marks.observe(0, [100, 90])).toBe(WATERMARK_MIN) // split 1 may still begin with older records
   expect(marks.observe(1, [50])).toBe(45)
   expect(marks.observe(1, [200])).toBe(95)
 })
 
 test('an older record moves nothing back', () => {
-  const marks = new SplitWatermarks({ outOfOrderMs: 0 }, [7])
+  const marks = new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs: 0 }, [7])
   marks.observe(7, [100])
   expect(marks.observe(7, [3])).toBe(100)
   expect(marks.observe(7, [])).toBe(100)
 })
 
 test('a split that has ended holds nobody back; when all have ended the watermark is the last one', () => {
-  const marks = new SplitWatermarks({ outOfOrderMs: 0 }, [0, 1])
+  const marks = new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs: 0 }, [0, 1])
   marks.observe(0, [100])
   expect(marks.end(1)).toBe(100)
   expect(marks.end(0)).toBe(WATERMARK_MAX)
 })
 
 test('a subtask without splits holds nobody back', () => {
-  expect(new SplitWatermarks({ outOfOrderMs: 0 }, []).current).toBe(WATERMARK_MAX)
+  expect(new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs: 0 }, []).current).toBe(WATERMARK_MAX)
 })
 
 test('a restored tracker stands where the old one stood, an ended split stays ended', () => {
-  const marks = new SplitWatermarks({ outOfOrderMs: 5 }, [0, 1, 2])
+  const marks = new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs: 5 }, [0, 1, 2])
   marks.observe(0, [100])
   marks.observe(1, [70])
   marks.end(2)
-  const restored = new SplitWatermarks({ outOfOrderMs: 5 }, [0, 1, 2], JSON.parse(JSON.stringify(marks.snapshot())))
+  const restored = new SplitWatermarks(
+    { uid: operatorUid('in'), outOfOrderMs: 5 },
+    [0, 1, 2],
+    JSON.parse(JSON.stringify(marks.snapshot())),
+  )
   expect(restored.current).toBe(65)
   expect(restored.snapshot()).toEqual(marks.snapshot())
   expect(restored.observe(1, [60])).toBe(65)
@@ -46,7 +50,7 @@ test('agrees with a model that keeps every timestamp, and never goes back', () =
       const splits = Array.from({ length: count }, (_, i) => i)
       const seen = splits.map(() => [] as number[])
       const ended = splits.map(() => false)
-      let marks = new SplitWatermarks({ outOfOrderMs }, splits)
+      let marks = new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs }, splits)
       let last = marks.current
       for (const { split: s, seen: timestamps, end } of steps) {
         const split = s % count
@@ -63,7 +67,7 @@ test('agrees with a model that keeps every timestamp, and never goes back', () =
         expect(marks.current).toBe(Math.min(...each))
         expect(marks.current).toBeGreaterThanOrEqual(last)
         last = marks.current
-        marks = new SplitWatermarks({ outOfOrderMs }, splits, marks.snapshot())
+        marks = new SplitWatermarks({ uid: operatorUid('in'), outOfOrderMs }, splits, marks.snapshot())
       }
     }),
   )

@@ -1,74 +1,97 @@
 /**
  * The watermark of one source subtask: how far event time has come over all splits it reads.
  *
- *     per split:   highest timestamp seen − outOfOrderMs        (WATERMARK_MAX once the split has ended)
- *     together:    the minimum over the splits                   (WATERMARK_MAX when there are none)
+ *     per split:   highest timestamp seen − outOfOrderMs, or what the job's own fold says   (WATERMARK_MAX once it has ended)
+ *     together:    the lowest of those that are active (`merged-watermark.ts`)
  *
- * A split without records yet holds the minimum at WATERMARK_MIN: its first record may be the oldest of all.
- * Neither value ever goes back. No clock here: an idle split holds the others back until it ends.
+ * A split without records yet holds the others at WATERMARK_MIN: its first record may be the oldest of all. No value ever
+ * goes back. No clock here: who is idle is told (`split-activity.ts`).
  */
 import { WATERMARK_MAX, WATERMARK_MIN } from '@weir/model'
 import type { Watermark } from '@weir/model'
+import type { SourceNode } from './graph.ts'
+import { MergedWatermark } from './merged-watermark.ts'
+import { foldAt, type WatermarkFold } from './watermark-fold.ts'
 
 /** JSON: split → its watermark. Stands in the snapshot of the slice. */
 export type SplitWatermarksState = Readonly<Record<string, Watermark>>
+/** JSON: split → state of the job's own fold. */
+export type WatermarkFoldsState = Readonly<Record<string, unknown>>
+
+/** What a source's watermarks are made of. */
+export type WatermarkNode = Pick<SourceNode, 'uid' | 'outOfOrderMs' | 'watermarks'>
 
 export class SplitWatermarks {
   readonly #outOfOrderMs: number
-  readonly #splits = new Map<number, Watermark>()
-  #current: Watermark
+  readonly #splits: MergedWatermark
+  readonly #folds = new Map<number, WatermarkFold>()
 
   /** `restored` is the state of the barrier; splits that are not in it begin at WATERMARK_MIN. */
   constructor(
-    options: { readonly outOfOrderMs: number },
+    node: WatermarkNode,
     splits: readonly number[],
     restored: SplitWatermarksState | null = null,
+    folds: WatermarkFoldsState | null = null,
   ) {
-    this.#outOfOrderMs = options.outOfOrderMs
-    for (const split of splits) this.#splits.set(split, restored?.[split] ?? WATERMARK_MIN)
-    this.#current = this.#minimum()
+    this.#outOfOrderMs = node.outOfOrderMs
+    this.#splits = new MergedWatermark(splits.map((split) => [split, restored?.[split] ?? WATERMARK_MIN]))
+    const { uid, watermarks } = node
+    if (!watermarks) return
+    for (const split of splits) {
+      const at = { state: folds?.[split], watermark: this.#splits.of(split) }
+      this.#folds.set(split, foldAt(uid, watermarks, at))
+    }
   }
 
   /** The watermark of the subtask. */
   get current(): Watermark {
-    return this.#current
+    return this.#splits.current
   }
 
-  /** A batch of records was read from a split. Answers the subtask's watermark. */
+  /** None of its splits is active, and not all have ended. */
+  get isIdle(): boolean {
+    return this.#splits.isIdle
+  }
+
+  isIdleSplit(split: number): boolean {
+    return this.#splits.isIdleInput(split)
+  }
+
+  /** The job's own; null: watermarks follow the highest timestamp. */
+  foldOf(split: number): WatermarkFold | null {
+    return this.#folds.get(split) ?? null
+  }
+
+  /** A batch of records was read from a split, which is active. Answers the subtask's watermark. */
   observe(split: number, timestamps: readonly number[]): Watermark {
-    const before = this.#of(split)
+    const fold = this.#folds.get(split)
+    if (fold !== undefined) return this.#splits.advance(split, fold.reached.at(-1) ?? WATERMARK_MIN)
     let highest = WATERMARK_MIN
     for (const timestamp of timestamps) if (timestamp > highest) highest = timestamp
-    const after = highest - this.#outOfOrderMs
-    return after > before ? this.#advance(split, before, after) : this.#current
+    return this.#splits.advance(split, highest - this.#outOfOrderMs)
+  }
+
+  /** The split holds the others back no longer, until it has records again. */
+  idle(split: number): Watermark {
+    return this.#splits.idle(split)
   }
 
   /** The split has no more records and no longer holds the others back. */
   end(split: number): Watermark {
-    return this.#advance(split, this.#of(split), WATERMARK_MAX)
+    return this.#splits.advance(split, WATERMARK_MAX)
+  }
+
+  entries(): IterableIterator<[split: number, watermark: Watermark]> {
+    return this.#splits.entries()
   }
 
   snapshot(): SplitWatermarksState {
-    return Object.fromEntries(this.#splits)
+    return Object.fromEntries(this.#splits.entries())
   }
 
-  #of(split: number): Watermark {
-    const watermark = this.#splits.get(split)
-    if (watermark === undefined) throw new Error(`internal: split ${split} is not one of ${[...this.#splits.keys()]}`)
-    return watermark
-  }
-
-  #advance(split: number, before: Watermark, after: Watermark): Watermark {
-    this.#splits.set(split, after)
-    // Only the split that was the slowest can move the minimum.
-    if (before === this.#current) this.#current = this.#minimum()
-    return this.#current
-  }
-
-  #minimum(): Watermark {
-    let minimum: Watermark = WATERMARK_MAX
-    for (const watermark of this.#splits.values()) if (watermark < minimum) minimum = watermark
-    return minimum
+  /** Throws `WATERMARK_INVALID` (invalid): a state that JSON cannot hold. */
+  snapshotFolds(): WatermarkFoldsState {
+    return Object.fromEntries([...this.#folds].map(([split, fold]) => [split, fold.snapshot()]))
   }
 }
 
@@ -84,7 +107,8 @@ export interface WatermarkCut {
  * so that windows fire behind the very record that ends them, however the records were batched: what a split's chain
  * puts out is a function of its records alone (PROTOCOL A18). The last cut is the end of the batch.
  *
- * @param quantumMs null: nothing in the chain looks at event time, one cut.
+ * @param of `quantumMs` null: nothing in the chain looks at event time, one cut. `outOfOrderMs` 0 where `timestamps` are the
+ * watermarks that the job's own fold has come to.
  */
 export function watermarkCuts(
   timestamps: readonly number[],

@@ -28,7 +28,7 @@ import type {
   SourceReach,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { OffsetGap, PlanSummary, Poison } from '@weir/dataflow'
+import type { OffsetGap, PlanSummary, Poison, SplitTime } from '@weir/dataflow'
 import type {
   Attempt,
   AttemptId,
@@ -98,6 +98,8 @@ export interface Slice {
   readonly recordsIn: number
   readonly recordsOut: number
   readonly watermark: number
+  /** As they were told last. */
+  readonly splits: readonly SplitTime[]
 }
 
 export type JobPhase =
@@ -218,6 +220,7 @@ export type JobEvent = Times &
         readonly watermark: number
         /** Of its active sources; null: none is. Only where epochs are cut at an event time. */
         readonly reach?: SourceReach | null
+        readonly splits?: readonly SplitTime[]
       }
     | { readonly type: 'input-ended'; readonly slice: SliceId }
     /** The next two change nothing about the job: they are for people. */

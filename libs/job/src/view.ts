@@ -1,6 +1,6 @@
 /** A job as REST and people see it. */
 import type { BreakerState } from '@weir/checkpoint'
-import { strategyOf, type RestartStrategy } from '@weir/dataflow'
+import { strategyOf, type RestartStrategy, type SplitTime } from '@weir/dataflow'
 import type { JobId } from '@weir/model'
 import type { JobAlert } from './alerts.ts'
 import { isFailingOver } from './failover.ts'
@@ -67,6 +67,8 @@ export interface JobView {
     recordsIn: number
     recordsOut: number
     watermark: number
+    /** Event time of the splits it reads. */
+    splits: readonly SplitTime[]
   }[]
 }
 
@@ -112,7 +114,7 @@ export function viewOf(s: JobState, seen: Seen): JobView {
     submittedAt,
     error: seen.endError ?? s.ending?.error ?? waitingForSlots(s, seen) ?? s.lastError,
     slices: [...s.slices.values()].map(
-      ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark }) => ({
+      ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark, splits }) => ({
         subtask,
         attempt,
         taskManagerId,
@@ -120,6 +122,7 @@ export function viewOf(s: JobState, seen: Seen): JobView {
         recordsIn,
         recordsOut,
         watermark,
+        splits,
       }),
     ),
   }

@@ -1,6 +1,6 @@
 /**
- * What travels through a channel, in order: batches of records, watermarks, barriers, records for other topics (dead
- * letters) and the end of bounded input.
+ * What travels through a channel, in order: batches of records, watermarks, idleness, barriers, records for other topics
+ * (dead letters) and the end of bounded input.
  * Records travel as parallel arrays, not as objects: one batch of 1,000 records is four allocations, not 1,000.
  */
 import type { CheckpointId } from './ids.ts'
@@ -60,6 +60,8 @@ export interface AsideRecord extends TopicRecord {
 export type StreamElement =
   | { readonly kind: 'records'; readonly batch: RecordBatch }
   | { readonly kind: 'watermark'; readonly timestamp: Watermark }
+  /** Nothing may come for long: this input holds nobody's event time back until its next watermark. */
+  | { readonly kind: 'idle' }
   | { readonly kind: 'barrier'; readonly checkpoint: CheckpointId }
   | { readonly kind: 'aside'; readonly records: readonly AsideRecord[] }
   /** Bounded input is exhausted. Barriers may still follow: the last epoch commits the last output. */
@@ -67,6 +69,7 @@ export type StreamElement =
 
 export const records = (batch: RecordBatch): StreamElement => ({ kind: 'records', batch })
 export const watermark = (timestamp: Watermark): StreamElement => ({ kind: 'watermark', timestamp })
+export const IDLE: StreamElement = { kind: 'idle' }
 export const barrier = (checkpoint: CheckpointId): StreamElement => ({ kind: 'barrier', checkpoint })
 export const aside = (of: readonly AsideRecord[]): StreamElement => ({ kind: 'aside', records: of })
 export const END: StreamElement = { kind: 'end' }

@@ -52,7 +52,16 @@ async function reading(splits: readonly (readonly number[])[]) {
   const clock = new ManualClock()
   const source = new Splits(splits)
   const watermarks: Record<string, number> = Object.fromEntries(splits.map((_, i) => [i, Number.MIN_SAFE_INTEGER]))
-  const reader = new CuttingReader(node, source, { clock, watermarks: () => watermarks })
+  const reader = new CuttingReader(node, source, {
+    clock,
+    watermarks: () => ({
+      entries: () =>
+        Object.entries(watermarks)
+          .map(([split, at]) => [Number(split), at] as [number, number])
+          .values(),
+      foldOf: () => null,
+    }),
+  })
   await reader.open(null)
   const read: number[][] = splits.map(() => [])
   const poll = async (): Promise<SourcePoll> => {

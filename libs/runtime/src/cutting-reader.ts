@@ -3,7 +3,7 @@
  * The tail of the batch in which a split comes to the cut is kept and handed out afterwards; positions are in front of it.
  */
 import { batchOf, countOf, firstReaching, offsetAt, type SourceBatch, type SourceNode } from '@weir/dataflow'
-import type { OffsetGap, RestoreContext, SourcePoll, SourceReader, SourceState } from '@weir/dataflow'
+import type { OffsetGap, RestoreContext, SourcePoll, SourceReader, SourceState, SplitWatermarks } from '@weir/dataflow'
 import type { SourceReach } from '@weir/checkpoint'
 import { WATERMARK_MAX, type CheckpointId, type Clock, type TopicRecord, type Watermark } from '@weir/model'
 import {
@@ -21,7 +21,7 @@ export const SPLIT_IDLE_MS = 1_000
 export interface CuttingReaderDeps {
   readonly clock: Clock
   /** Of every split, as of the last batch handed out. */
-  readonly watermarks: () => Readonly<Record<string, Watermark>>
+  readonly watermarks: () => Pick<SplitWatermarks, 'entries' | 'foldOf'>
 }
 
 export class CuttingReader implements SourceReader {
@@ -77,11 +77,17 @@ export class CuttingReader implements SourceReader {
     return { low: Math.min(...watermarks), high: Math.max(...watermarks) }
   }
 
-  async poll(maxRecords: number): Promise<SourcePoll> {
-    const polled = this.#tail() ?? (await this.#reader.poll(maxRecords, this.#held))
+  /** @param ahead splits that are held for their event time: what they have may come before the cut */
+  async poll(maxRecords: number, ahead: ReadonlySet<number> = NONE): Promise<SourcePoll> {
+    const held = ahead.size === 0 ? this.held : new Set([...this.held, ...ahead])
+    const polled = this.#tail(held) ?? (await this.#reader.poll(maxRecords, held))
     if (polled === 'end') return polled
     const now = this.#deps.clock.monotonic()
     if (polled === 'idle') {
+      if (this.#isWaitingFor(ahead)) {
+        this.#nothingSinceMs = null
+        return polled
+      }
       this.#nothingSinceMs ??= now
       if (now - this.#nothingSinceMs >= SPLIT_IDLE_MS) this.#step({ type: 'idle' })
       return polled
@@ -103,7 +109,7 @@ export class CuttingReader implements SourceReader {
   #until(batch: SourceBatch): SourcePoll {
     const cut = this.#cut
     if (cut.phase === 'open') return batch
-    const at = firstReaching(this.#node, batch, cut.time)
+    const at = firstReaching(this.#node, batch, cut.time, this.#deps.watermarks().foldOf(batch.split))
     const count = countOf(batch)
     if (at === count) return batch
     this.#tails.push(batchOf(batch, at, count))
@@ -112,19 +118,24 @@ export class CuttingReader implements SourceReader {
   }
 
   /** The first of those that are not held any more. */
-  #tail(): SourceBatch | undefined {
-    const held = this.#held
+  #tail(held: ReadonlySet<number>): SourceBatch | undefined {
     const at = this.#tails.findIndex(({ split }) => !held.has(split))
     return at < 0 ? undefined : this.#tails.splice(at, 1)[0]
   }
 
-  get #held(): ReadonlySet<number> {
+  /** Have come to the cut. */
+  get held(): ReadonlySet<number> {
     return this.#cut.phase === 'open' ? NONE : this.#cut.held
   }
 
-  #running(): [number, Watermark][] {
-    const all = Object.entries(this.#deps.watermarks()).map(([split, of]): [number, Watermark] => [Number(split), of])
-    return all.filter(([, watermark]) => watermark < WATERMARK_MAX)
+  #isWaitingFor(splits: ReadonlySet<number>): boolean {
+    if (this.#cut.phase === 'open') return false
+    for (const split of splits) if (this.#cut.pending.has(split)) return true
+    return false
+  }
+
+  #running(): (readonly [number, Watermark])[] {
+    return [...this.#deps.watermarks().entries()].filter(([, watermark]) => watermark < WATERMARK_MAX)
   }
 
   #step(event: SourceCutEvent): void {

@@ -17,6 +17,16 @@ export function advance(run: StageRun, watermark: Watermark): void {
   run.input.watermark(watermark)
 }
 
+/** Tells the stages behind; active again, they hear how far this one is. */
+export function tellIdle(run: StageRun, isIdle: boolean): void {
+  if (run.isIdle === isIdle) return
+  run.isIdle = isIdle
+  for (const output of run.outputs) {
+    if (isIdle) output.idle()
+    else output.watermark(run.watermark)
+  }
+}
+
 /** Those of processing time. Fired between two elements: a barrier is before or behind, and their rows are in its state. */
 export function fireTimers({ deps }: SliceScope, run: StageRun): boolean {
   let fired = false

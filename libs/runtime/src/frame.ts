@@ -8,6 +8,7 @@
  *   kind 3 barrier    f64le generation · f64le epoch · f64le attempt
  *   kind 4 end        –
  *   kind 5 aside      msgpack of the records
+ *   kind 6 idle       –
  *
  * The sequence counts frames of one link from 0: a gap or a repeat breaks the link instead of the result.
  */
@@ -28,6 +29,7 @@ const WATERMARK = 2
 const BARRIER = 3
 const END_OF_INPUT = 4
 const ASIDE = 5
+const IDLE_INPUT = 6
 
 const packr = new Packr({ useRecords: true, moreTypes: true })
 
@@ -59,6 +61,8 @@ export function encodeFrame(sequence: number, element: StreamElement): Uint8Arra
     }
     case 'end':
       return header(sequence, END_OF_INPUT, 0)
+    case 'idle':
+      return header(sequence, IDLE_INPUT, 0)
     case 'aside':
       return packed(sequence, ASIDE, element.records)
   }
@@ -107,6 +111,8 @@ export function decodeElement(frame: Uint8Array): StreamElement {
       }
     case END_OF_INPUT:
       return { kind: 'end' }
+    case IDLE_INPUT:
+      return { kind: 'idle' }
     case ASIDE:
       return { kind: 'aside', records: packr.unpack(frame.subarray(HEADER_BYTES)) as AsideRecord[] }
     default:

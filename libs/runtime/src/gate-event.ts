@@ -5,8 +5,10 @@ import type { StreamName } from './flight.ts'
 
 export type GateEvent =
   | { readonly type: 'records'; readonly batch: RecordBatch }
-  /** The minimum over all channels has grown. */
+  /** The minimum over the active channels has grown. */
   | { readonly type: 'watermark'; readonly timestamp: Watermark }
+  /** No channel is active (or one is again): who comes behind need not wait for this stage's event time (or must again). */
+  | { readonly type: 'idle'; readonly isIdle: boolean }
   /** Nothing behind this barrier has been handed out. `overtaken` null: all in front of it has. */
   | {
       readonly type: 'barrier'

@@ -1,4 +1,6 @@
 import {
+  IDLE,
+  WATERMARK_MAX,
   WATERMARK_MIN,
   attempt,
   barrier,
@@ -39,7 +41,11 @@ function gate(channels: number) {
             ? `w${e.timestamp}`
             : e.type === 'barrier'
               ? `|${e.checkpoint.epoch}`
-              : 'end',
+              : e.type === 'idle'
+                ? e.isIdle
+                  ? 'idle'
+                  : 'active'
+                : 'end',
       )
     }
     return out
@@ -87,8 +93,33 @@ test('the watermark is the minimum over the channels; an ended one no longer cou
   expect(drain().at(-1)).toBe('end')
 })
 
+test('an idle channel holds nobody back until its next watermark; when none is active the stage behind hears of it', () => {
+  const { push, drain } = gate(2)
+  push[0]!(watermark(10))
+  push[1]!(IDLE)
+  expect(drain()).toEqual(['w10'])
+  push[0]!(IDLE)
+  expect(drain()).toEqual(['idle'])
+  push[1]!(watermark(20))
+  expect(drain()).toEqual(['active', 'w20'])
+  push[0]!(watermark(15)) // behind what 1 has led to: late, and it holds the others again
+  push[1]!(watermark(30))
+  expect(drain()).toEqual([])
+  push[0]!(watermark(25))
+  expect(drain()).toEqual(['w25'])
+})
+
+test('an idle channel keeps the end from coming, and its own end lets it come', () => {
+  const { push, drain } = gate(2)
+  push[0]!(IDLE)
+  push[1]!(END)
+  expect(drain()).toEqual(['idle'])
+  push[0]!(END)
+  expect(drain()).toEqual(['active', `w${WATERMARK_MAX}`, 'end'])
+})
+
 test('frames carry every kind of element, and a gap in their numbers is an error', () => {
-  for (const e of [rec(2 ** 40), watermark(-5), barrier(cp(3)), END])
+  for (const e of [rec(2 ** 40), watermark(-5), barrier(cp(3)), IDLE, END])
     expect(decodeFrame(encodeFrame(4, e), 4)).toEqual(e)
   expect(() => decodeFrame(encodeFrame(4, END), 3)).toThrow(
     expect.objectContaining({ code: 'EXCHANGE_OUT_OF_ORDER' }) as Error,

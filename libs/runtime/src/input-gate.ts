@@ -14,6 +14,7 @@ import {
   type OvertakerEffect,
   type OvertakerState,
 } from '@weir/checkpoint'
+import { MergedWatermark } from '@weir/dataflow'
 import { WATERMARK_MAX, sameCheckpoint, type CheckpointId, type StreamElement, type Watermark } from '@weir/model'
 import { Capture } from './capture.ts'
 import type { InputChannel } from './channel.ts'
@@ -44,11 +45,12 @@ export class InputGate {
   /** Behind a barrier, per channel. */
   #held: Entry[][]
   #blocked: boolean[]
-  #watermarks: Watermark[]
-  #watermark: Watermark
+  readonly #watermarks: MergedWatermark
+  /** As it was handed out. */
+  #isIdle = false
   #ended = 0
-  /** The second of two events that one element made. */
-  #following: GateEvent | undefined
+  /** What one element made beside the event that was handed out. */
+  #following: GateEvent[] = []
   /** A barrier that has overtaken everything here. */
   #overtaken: GateBarrier | undefined
   #due: CheckpointId | null = null
@@ -70,19 +72,18 @@ export class InputGate {
     this.#state = overtakerFor(attempt, channels.length)
     this.#held = channels.map(() => [])
     this.#blocked = channels.map(() => false)
-    this.#watermarks = channels.map(() => restored)
-    this.#watermark = restored
+    this.#watermarks = new MergedWatermark(channels.map((_, i) => [i, restored]))
     for (const { channel, element } of inFlight) this.#ready.push({ channel, element, frame: null, credited: false })
     channels.forEach((channel, i) => channel.onElement((element, frame) => this.#arrive(i, element, frame)))
   }
 
   get watermark(): Watermark {
-    return this.#watermark
+    return this.#watermarks.current
   }
 
   /** Resolves when `next()` may have something, or the signal is aborted. */
   arrival(): Promise<void> {
-    return this.#following !== undefined || this.#overtaken !== undefined || this.#readyHead < this.#ready.length
+    return this.#following.length > 0 || this.#overtaken !== undefined || this.#readyHead < this.#ready.length
       ? Promise.resolve()
       : this.#arrived.wait()
   }
@@ -93,11 +94,8 @@ export class InputGate {
 
   /** Undefined when nothing is there now. */
   next(): GateEvent | undefined {
-    const following = this.#following
-    if (following !== undefined) {
-      this.#following = undefined
-      return following
-    }
+    const following = this.#following.shift()
+    if (following !== undefined) return following
     const overtaken = this.overtakenBarrier()
     if (overtaken !== undefined) return overtaken
     while (this.#readyHead < this.#ready.length) {
@@ -197,7 +195,9 @@ export class InputGate {
       case 'aside':
         return { type: 'aside', records: element.records }
       case 'watermark':
-        return this.#advance(channel, element.timestamp)
+        return this.#merged(() => this.#watermarks.advance(channel, element.timestamp))
+      case 'idle':
+        return this.#merged(() => this.#watermarks.idle(channel))
       case 'barrier': {
         if (this.#state.aligner.phase !== 'ALIGNING') this.#alignStartMs = this.#nowMs()
         const done = this.#step({ type: 'reached', channel, checkpoint: element.checkpoint })
@@ -207,23 +207,25 @@ export class InputGate {
       }
       case 'end': {
         // An ended channel no longer holds the watermark back; the others may be further on already.
-        const advanced = this.#advance(channel, WATERMARK_MAX)
+        const advanced = this.#merged(() => this.#watermarks.advance(channel, WATERMARK_MAX))
         const all = ++this.#ended === this.#channels.length
         if (!all) return advanced
-        if (advanced === undefined) return { type: 'end' }
-        this.#following = { type: 'end' }
-        return advanced
+        this.#following.push({ type: 'end' })
+        return advanced ?? this.#following.shift()
       }
     }
   }
 
-  #advance(channel: number, timestamp: Watermark): GateEvent | undefined {
-    if (timestamp <= this.#watermarks[channel]!) return undefined
-    this.#watermarks[channel] = timestamp
-    const lowest = Math.min(...this.#watermarks)
-    if (lowest <= this.#watermark) return undefined
-    this.#watermark = lowest
-    return { type: 'watermark', timestamp: lowest }
+  /** What a change of the channels' event times means for what lies behind. Active again comes before its watermark. */
+  #merged(change: () => Watermark): GateEvent | undefined {
+    const before = this.#watermarks.current
+    const timestamp = change()
+    const { isIdle } = this.#watermarks
+    const advanced: GateEvent[] = timestamp > before ? [{ type: 'watermark', timestamp }] : []
+    if (isIdle === this.#isIdle) return advanced[0]
+    this.#isIdle = isIdle
+    this.#following.push(...advanced)
+    return { type: 'idle', isIdle }
   }
 
   /** Of the epoch that overtakes: its barrier is taken out where it is there, those of older epochs mean nothing. */

@@ -18,6 +18,7 @@ export interface OpenCheckpoint {
   segments: StageSegments[]
   inFlight: InFlightRef[]
   watermarks: Record<string, number>
+  watermarkFolds: Record<string, unknown>
   recordsIn: number
   alignMs: number
   syncMs: number
@@ -32,6 +33,7 @@ export interface StagePart {
   readonly segments: StageSegments | null
   readonly inFlight: readonly InFlightRef[]
   readonly watermarks: Readonly<Record<string, number>>
+  readonly watermarkFolds: Readonly<Record<string, unknown>>
   /** Of the source at its head; where the slice's sources had read so many. */
   readonly position: { readonly uid: OperatorUid; readonly state: SourceState; readonly recordsIn: number } | null
   readonly alignMs: number
@@ -48,6 +50,7 @@ export const openCheckpoint = (checkpoint: CheckpointId, stages: number, started
   segments: [],
   inFlight: [],
   watermarks: {},
+  watermarkFolds: {},
   recordsIn: 0,
   alignMs: 0,
   syncMs: 0,
@@ -65,6 +68,7 @@ export function addExceptions(open: OpenCheckpoint, source: OperatorUid, { idle,
 export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
   Object.assign(open.sinks, part.sinks)
   Object.assign(open.watermarks, part.watermarks)
+  Object.assign(open.watermarkFolds, part.watermarkFolds)
   if (part.segments) open.segments.push(part.segments)
   open.inFlight.push(...part.inFlight)
   if (part.position) {
@@ -77,15 +81,18 @@ export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
 }
 
 export function snapshotOf(
-  { checkpoint, sources, segments, sinks, watermarks, recordsIn, timestamp, inFlight, exceptions }: OpenCheckpoint,
+  open: OpenCheckpoint,
   { subtask, retired }: Pick<SubtaskSnapshot, 'subtask' | 'retired'>,
 ): SubtaskSnapshot {
+  const { checkpoint, sources, segments, sinks, watermarks, watermarkFolds, recordsIn, timestamp } = open
+  const { inFlight, exceptions } = open
   return {
     subtask,
     sources,
     segments,
     sinks,
     watermarks,
+    ...(Object.keys(watermarkFolds).length > 0 && { watermarkFolds }),
     recordsIn,
     checkpoint: { epoch: checkpoint.epoch, timestamp },
     ...(inFlight.length > 0 && { inFlight }),

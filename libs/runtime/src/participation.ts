@@ -194,13 +194,16 @@ export class Participation {
     }
     const stored = scope.context.snapshot(index, barrier)
     if (stored) work.push(stored.then((chain) => void (segments = { stage: index, chain })))
+    const watermarkFolds: Record<string, unknown> = {}
     const watermarks: Record<string, number> = { [`stage-${index}`]: run.watermark }
     const uid = run.source?.node.uid
     const position = run.source?.reader.snapshot()
     const { recordsIn } = scope
     if (run.source) {
       const splits: SplitWatermarksState = run.source.watermarks.snapshot()
-      for (const [split, watermark] of Object.entries(splits)) watermarks[`${run.source.node.uid}/${split}`] = watermark
+      for (const [split, watermark] of Object.entries(splits)) watermarks[`${uid!}/${split}`] = watermark
+      const folds = run.source.watermarks.snapshotFolds()
+      for (const [split, state] of Object.entries(folds)) watermarkFolds[`${uid!}/${split}`] = state
     }
     if (run.continuous !== null) work.push(run.continuous.sink.barrier(checkpoint, splitProgressOf(run)))
     for (const output of run.outputs) output.barrier(checkpoint)
@@ -215,7 +218,8 @@ export class Participation {
       () => {
         if (open === undefined || this.#open.get(checkpoint.epoch) !== open) return
         const of = uid && position ? { uid, state: position, recordsIn } : null
-        if (addPart(open, { sinks, segments, inFlight, watermarks, position: of, alignMs, syncMs })) this.#ack(open)
+        if (addPart(open, { sinks, segments, inFlight, watermarks, watermarkFolds, position: of, alignMs, syncMs }))
+          this.#ack(open)
       },
       (thrown: unknown) => this.#snapshotFailed(checkpoint, thrown),
     )

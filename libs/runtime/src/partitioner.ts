@@ -4,6 +4,7 @@
  */
 import {
   END,
+  IDLE,
   aside,
   barrier,
   hashKey,
@@ -95,6 +96,12 @@ export class Partitioner {
   watermark(timestamp: Watermark): void {
     this.flush()
     for (const channel of this.#channels) channel.send(watermark(timestamp))
+  }
+
+  /** Until the next watermark nobody waits for this side's event time. */
+  idle(): void {
+    this.flush()
+    for (const channel of this.#channels) channel.send(IDLE)
   }
 
   barrier(checkpoint: CheckpointId): void {

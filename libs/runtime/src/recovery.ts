@@ -23,6 +23,7 @@ import { decodeFlight } from './flight.ts'
 import { elementsInFlight } from './restored-flight.ts'
 import type { RetiredSinks } from './retired-sinks.ts'
 import type { SliceScope } from './slice-scope.ts'
+import { timingOf } from './split-timing.ts'
 import { makeStageRun, type StageRun } from './stage-run.ts'
 
 /** How `SubtaskSnapshot.segments` is used: the chain of each stateful stage. */
@@ -109,7 +110,12 @@ async function restoreStage(scope: SliceScope, run: StageRun, snapshot: SubtaskS
       const watermark = snapshot?.watermarks[`${uid}/${split}`]
       if (watermark !== undefined) restored[split] = watermark
     }
-    run.source.watermarks = new SplitWatermarks({ outOfOrderMs: run.source.node.outOfOrderMs }, splits, restored)
+    const prefix = `${uid}/`
+    const folds = Object.entries(snapshot?.watermarkFolds ?? {})
+      .filter(([of]) => of.startsWith(prefix))
+      .map(([of, state]) => [of.slice(prefix.length), state] as const)
+    run.source.watermarks = new SplitWatermarks(run.source.node, splits, restored, Object.fromEntries(folds))
+    run.source.timing = timingOf(run.source, scope.deps.clock)
   }
   run.watermark = snapshot?.watermarks[`stage-${index}`] ?? WATERMARK_MIN
 }

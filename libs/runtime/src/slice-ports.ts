@@ -9,6 +9,7 @@ import type {
   SinkNode,
   SourceNode,
   SourceReader,
+  SplitTime,
   StateStore,
   SubtaskContext,
   TwoPhaseSink,
@@ -51,6 +52,8 @@ export type SliceReport =
       readonly recordsOut: number
       readonly watermark: number
       readonly reach?: SourceReach | null
+      /** Once a second. Absent: as they were told last. */
+      readonly splits?: readonly SplitTime[]
     }
   | {
       readonly type: 'ack'

@@ -42,11 +42,14 @@ import { recoverSlice, type SinkProof } from './recovery.ts'
 import type { SliceDeps, SliceOptions } from './slice-ports.ts'
 import { SliceScope } from './slice-scope.ts'
 import { sourceLoop } from './source-loop.ts'
+import { splitTimesOf } from './split-timing.ts'
 import { stageLoop } from './stage-loop.ts'
 import type { StageRun } from './stage-run.ts'
 import type { StreamContext } from './stream-context.ts'
 
 const PROGRESS_INTERVAL_MS = 100
+/** Of so many reports one tells of every split. */
+const SPLITS_TOLD_EVERY = 10
 /** How long `stop` waits for loops that are inside user code or an adapter's wait. */
 const STOP_WAIT_MS = 5_000
 
@@ -57,6 +60,7 @@ export class Slice {
   #channels: (OutputChannel | InputChannel)[] = []
   #endedStages = 0
   #stopped = false
+  #progressTold = 0
   #cancelProgress: Cancel = () => {}
 
   constructor(options: SliceOptions, deps: SliceDeps) {
@@ -207,6 +211,8 @@ export class Slice {
     const { deps, recordsIn, recordsOut, stages } = this.#scope
     const watermark = Math.min(...stages.map((run) => run.watermark))
     const reach = reachOf(stages)
-    deps.report({ type: 'progress', recordsIn, recordsOut, watermark, ...(reach !== undefined && { reach }) })
+    const splits = this.#progressTold++ % SPLITS_TOLD_EVERY === 0 ? splitTimesOf(stages) : undefined
+    const more = { ...(reach !== undefined && { reach }), ...(splits && { splits }) }
+    deps.report({ type: 'progress', recordsIn, recordsOut, watermark, ...more })
   }
 }

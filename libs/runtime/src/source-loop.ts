@@ -2,7 +2,7 @@
 import { readBatch } from '@weir/dataflow'
 import { WATERMARK_MAX, type Epoch } from '@weir/model'
 import { sourceRefusals } from './asides.ts'
-import { TURN_MS, advance, drain, fireTimers, room, waitOr } from './flow.ts'
+import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './flow.ts'
 import { Pace } from './pace.ts'
 import type { Participation } from './participation.ts'
 import type { SliceScope } from './slice-scope.ts'
@@ -23,7 +23,7 @@ export interface SourceLoopDeps {
 export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceLoopDeps): Promise<void> {
   const { scope, participation } = deps
   const { clock, turn } = scope.deps
-  const { node, reader, cutting } = source
+  const { node, reader, cutting, timing } = source
   const wake = scope.wakeOf(run.stage.index)
   const { parallelism } = scope.options.plan.job.settings
   const pace = node.recordsPerSecond === null ? null : new Pace(node.recordsPerSecond / parallelism, clock.monotonic())
@@ -65,13 +65,16 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       await waitOr(scope, wake, metered!.waitMs(clock.monotonic()))
       continue
     }
-    const polled = await reader.poll(allowance)
+    const polled = await reader.poll(allowance, timing?.held())
     if (scope.over) return
+    timing?.polled(polled)
     if (polled === 'idle') {
       metered?.giveBack(allowance)
       for (const output of run.outputs) output.flush()
+      advance(run, source.watermarks.current)
     } else if (polled === 'end') {
       ended = true
+      tellIdle(run, false)
       advance(run, WATERMARK_MAX)
       run.input.end()
       deps.ended()
@@ -82,14 +85,17 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     } else {
       const count = polled.kind === 'raw' ? polled.raw.count : polled.values.length
       scope.audit?.read(run.stage.head, polled)
-      const batch = readBatch(node, polled, sourceRefusals(scope, run, node, polled))
+      const fold = source.watermarks.foldOf(polled.split)
+      const batch = readBatch(node, polled, sourceRefusals(scope, run, node, polled), fold)
       metered?.giveBack(allowance - count)
       scope.recordsIn += count
       const watermark = source.watermarks.observe(polled.split, batch.timestamps)
+      if (run.isIdle) tellIdle(run, false)
       if (run.splits !== null) emitToSplit(run, polled, batch)
       else if (batch.values.length > 0) run.input.emit(batch)
       advance(run, watermark)
     }
+    if (timing !== null) tellIdle(run, source.watermarks.isIdle)
     if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
     if (run.moved.length > 0) run.continuous?.sink.advance(run.moved.splice(0))
     if (clock.monotonic() - turnAt >= TURN_MS) {

@@ -6,7 +6,10 @@ import type { SplitRun, StageRun } from './stage-run.ts'
 
 export function emitToSplit(run: StageRun, polled: SourceBatch, batch: RecordBatch): void {
   const of = run.splits!.get(polled.split)!
-  if (run.continuous === null) return emitAtWatermarks(run, of, batch)
+  const { outOfOrderMs } = run.source!.node
+  const fold = run.source!.watermarks.foldOf(polled.split)
+  const reached = fold === null ? { at: batch.timestamps, outOfOrderMs } : { at: fold.reached, outOfOrderMs: 0 }
+  if (run.continuous === null) return emitAtWatermarks(run, of, batch, reached)
   const polledOffsets = polled.kind === 'raw' ? polled.raw.offsets : polled.offsets
   const last = polledOffsets[(polled.kind === 'raw' ? polled.raw.count : polledOffsets.length) - 1]!
   // Where some were refused, the batch has fewer records than were polled.
@@ -14,10 +17,12 @@ export function emitToSplit(run: StageRun, polled: SourceBatch, batch: RecordBat
   const count = batch.values.length
   let replayed = 0
   while (replayed < count && offsets[replayed]! < of.replayUntil) replayed++
-  if (replayed > 0) {
-    muted(run, () => emitAtWatermarks(run, of, replayed === count ? batch : sliceOf(batch, 0, replayed)))
+  const part = (from: number, to: number): void => {
+    if (from === 0 && to === count) return emitAtWatermarks(run, of, batch, reached)
+    emitAtWatermarks(run, of, sliceOf(batch, from, to), { ...reached, at: reached.at.slice(from, to) })
   }
-  if (replayed < count) emitAtWatermarks(run, of, replayed === 0 ? batch : sliceOf(batch, replayed, count))
+  if (replayed > 0) muted(run, () => part(0, replayed))
+  if (replayed < count) part(replayed, count)
   of.offset = last + 1
   run.moved.push({ split: polled.split, offset: of.offset, ended: false })
 }
@@ -51,9 +56,14 @@ function muted(run: StageRun, call: () => void): void {
   run.refused.length = refused
 }
 
-function emitAtWatermarks(run: StageRun, of: SplitRun, batch: RecordBatch): void {
-  const { outOfOrderMs } = run.source!.node
-  const cuts = watermarkCuts(batch.timestamps, of.watermark, { outOfOrderMs, quantumMs: run.quantumMs })
+/** Event time behind each record, before it is set back. */
+interface Reached {
+  readonly at: readonly number[]
+  readonly outOfOrderMs: number
+}
+
+function emitAtWatermarks(run: StageRun, of: SplitRun, batch: RecordBatch, { at, outOfOrderMs }: Reached): void {
+  const cuts = watermarkCuts(at, of.watermark, { outOfOrderMs, quantumMs: run.quantumMs })
   let from = 0
   for (const { to, watermark } of cuts) {
     if (to > from) of.input.emit(cuts.length === 1 ? batch : sliceOf(batch, from, to))

@@ -1,6 +1,6 @@
 /** The loop of a stage behind channels: one element after the other, as its gate hands them out. */
 import { passAside } from './asides.ts'
-import { TURN_MS, advance, drain, fireTimers, room, wakeForTimers } from './flow.ts'
+import { TURN_MS, advance, drain, fireTimers, room, tellIdle, wakeForTimers } from './flow.ts'
 import type { GateBarrier } from './gate-event.ts'
 import type { InputGate } from './input-gate.ts'
 import type { SourceLoopDeps } from './source-loop.ts'
@@ -38,6 +38,9 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
         break
       case 'watermark':
         advance(run, event.timestamp)
+        break
+      case 'idle':
+        tellIdle(run, event.isIdle)
         break
       case 'aside':
         passAside(scope, run, event.records)

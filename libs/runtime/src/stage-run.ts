@@ -14,7 +14,6 @@ import {
   type SourceReader,
   type SplitBegin,
   type SplitProgress,
-  type SplitWatermarksState,
   type Stage,
   type StateStore,
   type TwoPhaseSink,
@@ -26,6 +25,7 @@ import type { InputGate } from './input-gate.ts'
 import type { Partitioner } from './partitioner.ts'
 import type { InFlightElement } from './restored-flight.ts'
 import type { SliceScope } from './slice-scope.ts'
+import type { SplitTiming } from './split-timing.ts'
 
 /** A split with a chain of its own: its operators, state and event time are a function of its records alone. */
 export interface SplitRun {
@@ -46,6 +46,8 @@ export interface SourceRun {
   /** The reader again, where epochs are cut at an event time. */
   readonly cutting: CuttingReader | null
   watermarks: SplitWatermarks
+  /** Of a source that looks for idle splits, or aligns them. */
+  timing: SplitTiming | null
 }
 
 export interface StageRun {
@@ -81,6 +83,8 @@ export interface StageRun {
   /** Operators with timers of processing time, and what each emits into. */
   timed: { readonly timers: ProcessingTimers; readonly out: Input }[]
   watermark: Watermark
+  /** Nobody behind waits for its event time. */
+  isIdle: boolean
 }
 
 /** With its reader and sinks, none of them opened. */
@@ -126,21 +130,21 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     refused,
     timed: [],
     watermark: WATERMARK_MIN,
+    isIdle: false,
   }
 }
 
 function makeSourceRun(scope: SliceScope, node: SourceNode): SourceRun {
   const { deps, options } = scope
   const plain = deps.createSource(node, scope.contextOf(node.uid))
-  const watermarks = (): SplitWatermarksState => run.watermarks.snapshot()
   const isCut = options.plan.job.settings.checkpoint.mode === 'watermark'
-  const cutting = isCut ? new CuttingReader(node, plain, { clock: deps.clock, watermarks }) : null
-  const { outOfOrderMs } = node
+  const cutting = isCut ? new CuttingReader(node, plain, { clock: deps.clock, watermarks: () => run.watermarks }) : null
   const run: SourceRun = {
     node,
     reader: cutting ?? plain,
     cutting,
-    watermarks: new SplitWatermarks({ outOfOrderMs }, []),
+    watermarks: new SplitWatermarks(node, []),
+    timing: null,
   }
   return run
 }

@@ -1,9 +1,17 @@
 /** Connectors as descriptors: plain data and codecs. The task-manager binds the adapter. */
-import { OFFSET_POLICIES, type ConnectorDescriptor, type Decode, type Encode, type OffsetPolicy } from '@weir/dataflow'
+import {
+  OFFSET_POLICIES,
+  type ConnectorDescriptor,
+  type CustomWatermarks,
+  type Decode,
+  type Encode,
+  type OffsetPolicy,
+} from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import type { Codec } from './codecs/codec.ts'
 import { encodeJson } from './codecs/json.ts'
 import { durationMs, type Duration } from './duration.ts'
+import type { WatermarkStrategy } from './watermarks.ts'
 
 export interface Source<T> {
   readonly descriptor: ConnectorDescriptor
@@ -12,6 +20,9 @@ export interface Source<T> {
   readonly encode?: (value: T) => string | Uint8Array | null
   readonly timestamp: ((value: T) => number) | null
   readonly outOfOrderMs: number
+  readonly watermarks?: CustomWatermarks<T, unknown> | null
+  readonly idleAfterMs?: number | null
+  readonly alignWithinMs?: number | null
   readonly recordsPerSecond: number | null
   /** Name in the graph, unless `flow.from` gives another. */
   readonly uid?: string
@@ -32,6 +43,21 @@ export interface TopicOptions<T> {
   readonly outOfOrder?: Duration
   /** The same as a number of ms; give one of the two. */
   readonly outOfOrderMs?: number
+  /** Instead of `outOfOrder`: `boundedOutOfOrderness('5s')`, `monotonous()`, `customWatermarks({ … })`. */
+  readonly watermarks?: WatermarkStrategy<T>
+  /**
+   * A partition that has had no record for so long (of time in which it was read) no longer holds the event time of the others
+   * back; `weir_source_idle_splits` counts such. When it has records again it counts again, and those from before what event
+   * time has come to meanwhile are late. An outage of the source that lasts longer looks the same. Not before '100ms'.
+   * Default: a partition without records is waited for until it ends.
+   */
+  readonly idleAfter?: Duration
+  /**
+   * A partition that is further ahead of the slowest than this, in event time, is not read until the slowest comes up: state
+   * that waits for the slow ones (windows, joins) stays bounded when a backlog is read. Among the partitions that one subtask
+   * reads; a lead may be longer by what one read has. Who has had no records for `idleAfter`, or a second, is not waited for.
+   */
+  readonly alignWithin?: Duration
   readonly startFrom?: 'earliest' | 'latest'
   /** `latest`: bounded, the job finishes at the end the topic had at its first start. */
   readonly until?: 'none' | 'latest'
@@ -63,11 +89,12 @@ export interface SinkOptions<T> {
 
 /** What topics have in common, whoever keeps them. */
 function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T>): Source<T> {
-  const { value, timestamp = null, outOfOrder, outOfOrderMs, recordsPerSecond = null, uid } = options
-  if (outOfOrder !== undefined && outOfOrderMs !== undefined) {
+  const { value, timestamp = null, outOfOrder, outOfOrderMs, watermarks, recordsPerSecond = null, uid } = options
+  const { idleAfter, alignWithin } = options
+  if ([outOfOrder, outOfOrderMs, watermarks].filter((given) => given !== undefined).length > 1) {
     throw new WeirError(
       { code: 'OPTION_INVALID', kind: 'invalid', option: 'outOfOrder', topic: descriptor['topic'] },
-      `topic "${String(descriptor['topic'])}": outOfOrder and outOfOrderMs are the same setting; give one of them`,
+      `topic "${String(descriptor['topic'])}": outOfOrder, outOfOrderMs and watermarks are the same setting; give one of them`,
     )
   }
   return {
@@ -75,7 +102,10 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
     decode: value.decode,
     encode: value.encode,
     timestamp,
-    outOfOrderMs: outOfOrder === undefined ? (outOfOrderMs ?? 0) : durationMs(outOfOrder),
+    outOfOrderMs: watermarks?.outOfOrderMs ?? (outOfOrder === undefined ? (outOfOrderMs ?? 0) : durationMs(outOfOrder)),
+    ...(watermarks?.custom && { watermarks: watermarks.custom }),
+    ...(idleAfter !== undefined && { idleAfterMs: durationMs(idleAfter) }),
+    ...(alignWithin !== undefined && { alignWithinMs: durationMs(alignWithin) }),
     recordsPerSecond,
     uid,
   }

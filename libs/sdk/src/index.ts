@@ -34,6 +34,7 @@ export {
   type Transform,
   type ValueState,
   type WindowResult,
+  type CustomWatermarks,
 } from '@weir/dataflow'
 export {
   job,
@@ -65,5 +66,6 @@ export {
   type TopicOptions,
 } from './connectors.ts'
 export { params, type ParamDefaults, type Params } from './params.ts'
+export { boundedOutOfOrderness, customWatermarks, monotonous, type WatermarkStrategy } from './watermarks.ts'
 export { durationMs, type Duration } from './duration.ts'
 export { postgres, type PostgresSinkOptions } from './postgres.ts'

@@ -8,6 +8,7 @@ import {
   restartSettings,
   keyedProcessOf,
   type ConnectorDescriptor,
+  type CustomWatermarks,
   type Encode,
   type FoldOptions,
   type GraphNode,
@@ -178,8 +179,9 @@ class GraphBuilder {
 
   from<T>(source: Source<T>, uid?: string): Stream<T> {
     const timestamp = source.timestamp as ((value: unknown) => number) | null
+    const watermarks = source.watermarks as CustomWatermarks<unknown, unknown> | null | undefined
     const encode = source.encode as Encode | undefined
-    return this.#stream(this.#add(null, { kind: 'source', ...source, timestamp, encode }, uid))
+    return this.#stream(this.#add(null, { kind: 'source', ...source, timestamp, watermarks, encode }, uid))
   }
 
   #add(from: number | null, draft: Draft, uid: string | undefined): number {

@@ -20,6 +20,12 @@ export interface JobSample {
   readonly sourceGaps: readonly { readonly source: string; readonly policy: string; readonly gapRecords: number }[]
   /** ms since 1970; null before the first. */
   readonly watermark: number | null
+  readonly splits: readonly {
+    readonly source: string
+    readonly split: number
+    readonly watermark: number
+    readonly state: string
+  }[]
 }
 
 export class Metrics {
@@ -133,6 +139,7 @@ export class Metrics {
       j.alerts.some((a) => a.code === 'ARBITER_DEGRADED') ? 1 : 0,
     )
     this.#sourceGaps(sample)
+    this.#splits(sample)
     this.#perJob('weir_watermark_seconds', 'Lowest watermark of the job', sample, (j) =>
       j.watermark === null ? Number.NaN : j.watermark / 1_000,
     )
@@ -148,6 +155,48 @@ export class Metrics {
         this.reset()
         for (const { jobId: job, sourceGaps } of sample())
           for (const { source, policy, gapRecords } of sourceGaps) this.inc({ job, source, policy }, gapRecords)
+      },
+    })
+  }
+
+  /** Splits that have not ended; before its first record a split has no event time. */
+  #splits(sample: () => readonly JobSample[]): void {
+    this.#perSplit(
+      'weir_source_split_watermark_seconds',
+      "Event time of a source's partition",
+      sample,
+      ({ watermark }) => (watermark > 0 ? watermark / 1_000 : Number.NaN),
+    )
+    this.#perJob(
+      'weir_source_idle_splits',
+      'Partitions without records for so long that event time goes on without them',
+      sample,
+      ({ splits }) => splits.filter(({ state }) => state === 'idle').length,
+    )
+    this.#perJob(
+      'weir_source_ahead_splits',
+      'Partitions that are not read until others come up to them',
+      sample,
+      ({ splits }) => splits.filter(({ state }) => state === 'ahead').length,
+    )
+  }
+
+  #perSplit(
+    name: string,
+    help: string,
+    sample: () => readonly JobSample[],
+    value: (split: JobSample['splits'][number]) => number,
+  ): void {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['job', 'source', 'split'],
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const { jobId: job, splits } of sample())
+          for (const of of splits)
+            if (of.state !== 'ended') this.set({ job, source: of.source, split: String(of.split) }, value(of))
       },
     })
   }

@@ -11,6 +11,7 @@ import {
   type Poison,
   type Replay,
   type SinkState,
+  type SplitTime,
 } from '@weir/dataflow'
 import type { Failure, JanitorAnswer, JanitorRequest, JobEvent, SliceCommand, SliceId } from '@weir/job'
 import {
@@ -46,6 +47,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
       readonly recordsOut: number
       readonly watermark: number
       readonly reach?: SourceReach | null
+      readonly splits?: readonly SplitTime[]
     }
   | {
       readonly type: 'ack'
@@ -198,9 +200,10 @@ export function encodeReport(report: SliceReportMessage): control.Report {
     case 'recovered':
       return { body: { $case: 'recovered', value: { slice, proofs: [...report.proofs] } } }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach } = report
+      const { recordsIn, recordsOut, watermark, reach, splits } = report
       const told = reach === undefined ? undefined : { active: reach ?? undefined }
-      const value = { slice, recordsIn, recordsOut, watermark, stateEntries: 0, reach: told }
+      const times = splits && { splits: [...splits] }
+      const value = { slice, recordsIn, recordsOut, watermark, stateEntries: 0, reach: told, times }
       return { body: { $case: 'progress', value } }
     }
     case 'ack': {
@@ -244,8 +247,9 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'recovered':
       return { type: 'recovered', slice: sliceIn(body.value.slice), proofs: body.value.proofs }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach } = body.value
-      const progress = { recordsIn, recordsOut, watermark, ...(reach && { reach: reach.active ?? null }) }
+      const { recordsIn, recordsOut, watermark, reach, times } = body.value
+      const splits = times && { splits: times.splits as unknown as readonly SplitTime[] }
+      const progress = { recordsIn, recordsOut, watermark, ...(reach && { reach: reach.active ?? null }), ...splits }
       return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }
     case 'ack': {

@@ -7,6 +7,7 @@ import type { RecordBatch } from '@weir/model'
 import type { Decode, SourceNode } from '../graph.ts'
 import type { RawRecords, SourceBatch } from '../ports.ts'
 import { isThenable, isTimestamp, timestampInvalid } from '../user-code.ts'
+import type { WatermarkFold } from '../watermark-fold.ts'
 
 type Node = Pick<SourceNode, 'uid' | 'decode' | 'timestamp'>
 
@@ -21,9 +22,15 @@ export interface SourceRefusals {
 /**
  * The batch of a poll; its arrays belong to the caller. A record that cannot be read is refused; where nobody takes it,
  * this throws WeirError, kind `invalid`: `DECODE_FAILED` (also for a record without a value), `TIMESTAMP_INVALID`,
- * `OPERATOR_FAILED` (the timestamp function). `SOURCE_WITHOUT_DECODER` is thrown always.
+ * `OPERATOR_FAILED` (the timestamp function), and as `WatermarkFold.next`. `SOURCE_WITHOUT_DECODER` is thrown always.
+ * @param fold the split's own watermarks: goes along, record by record
  */
-export function readBatch(node: Node, source: SourceBatch, refusals: SourceRefusals | null = null): RecordBatch {
+export function readBatch(
+  node: Node,
+  source: SourceBatch,
+  refusals: SourceRefusals | null = null,
+  fold: WatermarkFold | null = null,
+): RecordBatch {
   const { timestamps: logTimes, offsets } = source.kind === 'raw' ? source.raw : source
   const count = source.kind === 'raw' ? source.raw.count : source.values.length
   const valueAt = source.kind === 'raw' ? decoding(node, source.raw) : (i: number): unknown => source.values[i]
@@ -31,6 +38,7 @@ export function readBatch(node: Node, source: SourceBatch, refusals: SourceRefus
   const values: unknown[] = []
   const timestamps: number[] = []
   const origins = refusals && { places: [] as number[], offsets: [] as number[], ordinals: null }
+  if (fold !== null) fold.reached = []
   for (let i = 0; i < count; i++) {
     let decoded = false
     try {
@@ -40,6 +48,7 @@ export function readBatch(node: Node, source: SourceBatch, refusals: SourceRefus
         decoded = true
         const timestamp: unknown = timestampOf === null ? logTimes[i] : timestampOf(value)
         if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, node.uid, i)
+        fold?.next(value, timestamp)
         values.push(value)
         timestamps.push(timestamp)
         if (origins === null) continue

@@ -15,10 +15,13 @@ export const onRunning = (state: Running, event: JobEvent): JobStep =>
 function onUndisturbed(state: Running, event: JobEvent): JobStep {
   switch (event.type) {
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, now } = event
+      const { recordsIn, recordsOut, watermark, reach, splits, now } = event
       const { subtask } = event.slice
       const source = reach === undefined ? {} : { source: { subtask, reach, now } }
-      const next = withSlice(withRecordsIn(state, subtask, recordsIn), subtask, { recordsOut, watermark })
+      const next = withSlice(withRecordsIn(state, subtask, recordsIn), subtask, {
+        ...{ recordsOut, watermark },
+        ...(splits && { splits }),
+      })
       return drive(next, { type: 'progress', recordsIn: next.reportedIn, ...source }, event)
     }
     case 'input-ended': {

@@ -158,11 +158,12 @@ export class ChanceSource implements SourceReader {
     return Promise.resolve(this.#own)
   }
 
-  async poll(): Promise<SourcePoll> {
+  async poll(_maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll> {
     if (this.#world.is(0.3)) await this.#clock.sleep(this.#world.whole(0, 10))
     if (this.#world.is(0.1)) return 'idle'
     if (this.#ended.size === this.#own.length) return 'end'
-    const open = this.#own.filter((split) => !this.#ended.has(split))
+    const open = this.#own.filter((split) => !this.#ended.has(split) && !held?.has(split))
+    if (open.length === 0) return 'idle'
     const split = open[this.#world.whole(0, open.length - 1)]!
     const from = this.#at.get(split)!
     const taken = this.#splits[split]!.slice(from, from + this.#world.whole(1, this.#batchMax))

@@ -29,10 +29,11 @@ export class MemoryLogSource implements SourceReader {
     return Promise.resolve([...this.#splits.keys()])
   }
 
-  poll(maxRecords: number): Promise<SourcePoll> {
+  poll(maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll> {
     const n = this.#splits.length
     for (let i = 0; i < n; i++) {
       const split = (this.#turn + i) % n
+      if (held?.has(split)) continue
       const all = this.#splits[split]!
       const from = this.#at[split]!
       const to = Math.min(all.length, from + Math.min(maxRecords, this.#batchMax), this.limit)

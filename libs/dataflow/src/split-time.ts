@@ -1,0 +1,14 @@
+/** Event time of one split, as its slice tells. JSON. */
+import type { OperatorUid, Watermark } from '@weir/model'
+
+export interface SplitTime {
+  readonly source: OperatorUid
+  readonly split: number
+  /** ms since 1970; WATERMARK_MIN before its first record, WATERMARK_MAX once it has ended. */
+  readonly watermark: Watermark
+  /** `idle`: without records for so long that nobody waits for it; `ahead`: not read until the others come up. */
+  readonly state: 'active' | 'idle' | 'ahead' | 'ended'
+}
+
+/** Splits one slice tells of: those that are furthest behind. */
+export const SPLIT_TIMES_MAX = 256
