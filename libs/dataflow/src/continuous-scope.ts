@@ -21,6 +21,7 @@ const REFUSED: Readonly<Record<Exclude<NodeKind, 'keyedProcess'>, Refusal | null
   keyedBySource: null,
   reduce: null,
   window: null,
+  sideOutput: null,
   sink: null,
   resumable: {
     reason: 'not-deterministic',

@@ -8,6 +8,7 @@ import type { RestartSettings } from './restart.ts'
 import type { StateSchema } from './state-schema.ts'
 import type { CustomWatermarks } from './watermark-fold.ts'
 import type { FiredTimer, KeyedContext, Out, StateDescriptors, TimerKinds } from './keyed-state.ts'
+import type { SideOutputs } from './side-output.ts'
 
 /** Configuration of a connector: JSON. `connector` picks the adapter (`kafka`, `datagen`, `log`). */
 export interface ConnectorDescriptor {
@@ -71,9 +72,17 @@ export interface KeyedBySourceNode {
 export interface ResumableNode {
   readonly kind: 'resumable'
   readonly uid: OperatorUid
-  readonly create: () => ResumableOperator<unknown, unknown, unknown>
+  readonly create: () => ResumableOperator<unknown, unknown, unknown, SideOutputs>
   /** Of the pieces of its state. */
   readonly schema?: StateSchema<unknown> | undefined
+  /** Names of its side outputs; absent: it has none. */
+  readonly sides?: readonly string[] | undefined
+}
+/** Takes a side output of the operator it comes behind (`side-output.ts`). */
+export interface SideOutputNode {
+  readonly kind: 'sideOutput'
+  readonly uid: OperatorUid
+  readonly side: string
 }
 /** Emits the new accumulator for every record. */
 export interface ReduceNode {
@@ -101,9 +110,16 @@ export interface KeyedProcessNode {
   readonly uid: OperatorUid
   readonly state: StateDescriptors
   readonly timers: TimerKinds
-  readonly onRecord: (context: KeyedContext<StateDescriptors, TimerKinds>, value: unknown, out: Out<unknown>) => void
+  /** Names of its side outputs; absent: it has none. */
+  readonly sides?: readonly string[] | undefined
+  readonly onRecord: (
+    context: KeyedContext<StateDescriptors, TimerKinds, SideOutputs>,
+    value: unknown,
+    out: Out<unknown>,
+  ) => void
   readonly onTimer:
-    ((context: KeyedContext<StateDescriptors, TimerKinds>, timer: FiredTimer, out: Out<unknown>) => void) | null
+    | ((context: KeyedContext<StateDescriptors, TimerKinds, SideOutputs>, timer: FiredTimer, out: Out<unknown>) => void)
+    | null
 }
 export interface SinkNode {
   readonly kind: 'sink'
@@ -124,6 +140,7 @@ export type GraphNode =
   | KeyByNode
   | KeyedBySourceNode
   | ResumableNode
+  | SideOutputNode
   | ReduceNode
   | WindowNode
   | KeyedProcessNode

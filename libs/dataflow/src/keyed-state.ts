@@ -15,6 +15,7 @@
  * rows are deleted by and by (a value that is expired by the *watermark* can be seen by nobody, so when is of no matter).
  */
 import type { Key } from '@weir/model'
+import type { SideOutputs, SideTypes } from './side-output.ts'
 import type { StateSchema } from './state-schema.ts'
 
 /** What lets a value live on: writing it only, or reading it too. */
@@ -175,8 +176,11 @@ export interface Out<R> {
   emit(value: R, timestamp?: number): void
 }
 
+/** Side outputs by name. */
+export type OutsOf<O extends SideOutputs> = { readonly [N in keyof O]: Out<SideTypes<O>[N]> }
+
 /** One object for the life of the operator: read it during the call, do not keep it. */
-export interface KeyedContext<S extends StateDescriptors, M extends TimerKinds> {
+export interface KeyedContext<S extends StateDescriptors, M extends TimerKinds, O extends SideOutputs = None> {
   readonly key: Key
   /** Event time of the record or event timer at hand, ms; at a processing timer, how far event time has come. */
   readonly timestamp: number
@@ -184,12 +188,16 @@ export interface KeyedContext<S extends StateDescriptors, M extends TimerKinds> 
   readonly watermark: number
   readonly state: StatesOf<S>
   readonly timers: TimersOf<M>
+  /** `sides.suspicious.emit(payment)`; of a side output that nobody takes it goes nowhere. */
+  readonly sides: OutsOf<O>
 }
 
-export interface KeyedProcess<T, R, S extends StateDescriptors, M extends TimerKinds> {
+export interface KeyedProcess<T, R, S extends StateDescriptors, M extends TimerKinds, O extends SideOutputs = None> {
   readonly state?: S
   readonly timers?: M
-  onRecord(context: KeyedContext<S, M>, value: T, out: Out<R>): void
+  /** Other ways out, `{ suspicious: sideOutput<Payment>() }`: taken with `stream.sideOutput('suspicious')`. */
+  readonly sides?: O
+  onRecord(context: KeyedContext<S, M, O>, value: T, out: Out<R>): void
   /** In the order of times; the timer is gone already. Event timers set here must lie later (`TIMER_NOT_LATER`). */
-  onTimer?(context: KeyedContext<S, M>, timer: FiredTimer<keyof M>, out: Out<R>): void
+  onTimer?(context: KeyedContext<S, M, O>, timer: FiredTimer<keyof M>, out: Out<R>): void
 }

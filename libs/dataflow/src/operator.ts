@@ -18,6 +18,7 @@
  */
 import type { Clock, Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
 import type { KeyedState, Refuse } from './ports.ts'
+import type { SideCollectors } from './side-output.ts'
 
 /** What an operator emits into: the next operator, an exchange or a sink. */
 export interface Collector {
@@ -34,7 +35,7 @@ export interface KeyedStates {
 
 /** Counted by operators, read by the runtime for metrics and progress. One object per operator instance. */
 export interface OperatorCounters {
-  /** Records dropped since their window had already fired. */
+  /** Records that came when their window was gone. */
   lateRecords: number
 }
 
@@ -52,6 +53,8 @@ export interface OperatorContext {
    */
   readonly watermark: Watermark
   readonly counters: OperatorCounters
+  /** Side outputs that are taken; absent: none is. Their watermark and end are the caller's to forward. */
+  readonly sides?: SideCollectors
   /** Takes a record on which user code fails; the operator goes on with the next. In a job without dead letters it throws. */
   readonly refuse: Refuse
   /** Deep-freeze accumulators before they are stored: on in development and tests, off where every cycle counts. */

@@ -22,6 +22,7 @@ import type {
 } from './graph.ts'
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
+import { checkSideOutputs } from './side-output.ts'
 import { plannedStates, statesOf } from './state-schema.ts'
 import { unalignedPlanOf } from './unaligned.ts'
 import { checkWatermarkMode } from './watermark-mode.ts'
@@ -36,7 +37,7 @@ export const GRAPH_NODES_MAX = 1_000
 /**
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
- * `GRAPH_KEYED_BY_SOURCE`, `CONTINUOUS_SCOPE_REFUSED`, `WATERMARK_MODE_REFUSED`, `GRAPH_NODE_INVALID`, `STATE_SCHEMA_INVALID`, `DEAD_LETTERS_INVALID`,
+ * `GRAPH_KEYED_BY_SOURCE`, `GRAPH_SIDE_OUTPUT`, `CONTINUOUS_SCOPE_REFUSED`, `WATERMARK_MODE_REFUSED`, `GRAPH_NODE_INVALID`, `STATE_SCHEMA_INVALID`, `DEAD_LETTERS_INVALID`,
  * `AUDIT_INVALID`, `UNALIGNED_REFUSED`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
@@ -51,6 +52,7 @@ export function planJob(job: JobDefinition): Plan {
   const links = checkEdges(job.graph)
   checkEnds(nodes, links)
   checkState(nodes, links)
+  checkSideOutputs(nodes, links.inputs)
   if (job.settings.commit.scope === 'continuous') checkContinuousScope(nodes)
   checkWatermarkMode(job)
 
@@ -383,8 +385,11 @@ function configOf(node: GraphNode): unknown {
     case 'flatMap':
     case 'keyBy':
     case 'keyedBySource':
-    case 'resumable':
       return {}
+    case 'resumable':
+      return { ...(node.sides && { sides: node.sides }) }
+    case 'sideOutput':
+      return { side: node.side }
     case 'reduce':
       return { initial: plain(node.initial) }
     case 'window':
@@ -397,6 +402,7 @@ function configOf(node: GraphNode): unknown {
         }),
         timers: node.timers,
         onTimer: node.onTimer !== null,
+        ...(node.sides && { sides: node.sides }),
       }
     case 'sink':
       return { descriptor: node.descriptor }

@@ -15,7 +15,9 @@
  * pieces ([a, b, c]: one may go elsewhere), state that may not in one, and `restoreState` must be able to merge.
  */
 import type { CheckpointId, Epoch, Key, Subtask } from '@weir/model'
+import type { None, OutsOf } from './keyed-state.ts'
 import type { RestoreHooks } from './restore-hooks.ts'
+import type { SideOutputs } from './side-output.ts'
 
 export interface PrepareContext {
   readonly uid: string
@@ -42,13 +44,15 @@ export interface SnapshotContext {
 }
 
 /** Valid during the call it is given to. */
-export interface ExecuteContext<B> {
+export interface ExecuteContext<B, O extends SideOutputs = None> {
   /** Event time of the record, ms; at the end of the input, that of the last record. */
   readonly timestamp: number
   /** Of the record, behind a keyBy; null elsewhere. The outputs of the record have it too. */
   readonly key: Key | null
   /** @param timestamp event time of the output, ms; default: that of the record. Below the watermark it is late. */
   readonly emit: (value: B, timestamp?: number) => void
+  /** As they were named with the operator: `sides.rejected.emit(order)`; of one that nobody takes it goes nowhere. */
+  readonly sides: OutsOf<O>
 }
 
 /**
@@ -58,14 +62,14 @@ export interface ExecuteContext<B> {
  * A throw of `execute` takes the record out of the flow with what it had emitted (a dead letter, or the end of the job);
  * the operator's fields stay as they are: throw before changing them. A throw anywhere else ends the attempt.
  */
-export interface ResumableOperator<A, B, S = never> {
+export interface ResumableOperator<A, B, S = never, O extends SideOutputs = None> {
   /** Filled by the constructor. */
   readonly hooks?: RestoreHooks
   /** Once, first: initialises the operator as on a fresh start. */
   prepare(context: PrepareContext): void | Promise<void>
-  execute(value: A, context: ExecuteContext<B>): void
+  execute(value: A, context: ExecuteContext<B, O>): void
   /** Bounded input is exhausted; emits what is still kept. A barrier follows. */
-  finish?(context: ExecuteContext<B>): void
+  finish?(context: ExecuteContext<B, O>): void
   /**
    * Every piece there is. Asked at a barrier if a record came since the last one, and once more at the end, also
    * outside of a checkpoint (`final`): that answer is never restored. Pieces that equal what is stored are not stored again.

@@ -17,6 +17,7 @@ import { MemoryKeyedStates } from './memory-state.ts'
 import type { WindowResult } from './operator.ts'
 import { operatorFor } from './operators/index.ts'
 import type { OperatorNode } from './operators/index.ts'
+import { sidesOf, type SideCollectors, type SideOutputs } from './side-output.ts'
 import type { StateSchema } from './state-schema.ts'
 import { isTimestamp, refuseNone, timestampInvalid } from './user-code.ts'
 import { SplitWatermarks } from './watermarks.ts'
@@ -118,21 +119,30 @@ export const windowCount = <K extends Key, A>(window: TumblingSpec): Transform<K
   one({ kind: 'window', uid: null, window, aggregate: { initial: 0, add: count }, aggregateName: 'count' })
 
 /** User code with state and timers by key. `uid` names its state. */
-export const keyedProcess = <K extends Key, A, B, S extends StateDescriptors = None, M extends TimerKinds = None>(
+export const keyedProcess = <
+  K extends Key,
+  A,
+  B,
+  S extends StateDescriptors = None,
+  M extends TimerKinds = None,
+  O extends SideOutputs = None,
+>(
   uid: string,
-  process: KeyedProcess<A, B, S, M>,
+  process: KeyedProcess<A, B, S, M, O>,
 ): Transform<Keyed<K, A>, B> => one({ uid, ...keyedProcessOf(process) })
 
 /** The plain part of a node. */
-export const keyedProcessOf = <A, B, S extends StateDescriptors, M extends TimerKinds>({
+export const keyedProcessOf = <A, B, S extends StateDescriptors, M extends TimerKinds, O extends SideOutputs>({
   state,
   timers,
+  sides,
   onRecord,
   onTimer,
-}: KeyedProcess<A, B, S, M>): Omit<KeyedProcessNode, 'uid'> => ({
+}: KeyedProcess<A, B, S, M, O>): Omit<KeyedProcessNode, 'uid'> => ({
   kind: 'keyedProcess',
   state: state ?? {},
   timers: timers ?? {},
+  ...(sides && { sides: Object.keys(sides) }),
   onRecord: onRecord as unknown as KeyedProcessNode['onRecord'],
   onTimer: (onTimer ?? null) as unknown as KeyedProcessNode['onTimer'],
 })
@@ -149,6 +159,8 @@ export interface RunOptions<A> {
   readonly timestamp?: (value: A, index: number) => number
   /** As at a source; default 0. */
   readonly outOfOrderMs?: number
+  /** Told what goes into side outputs; `uid` is the operator's. */
+  readonly side?: (name: string, value: unknown, uid: string) => void
 }
 
 /**
@@ -175,6 +187,7 @@ export function run<A, B>(transform: Transform<A, B>, inputs: readonly A[], opti
       state,
       watermark: WATERMARK_MIN,
       counters: { lateRecords: 0 },
+      ...(options.side && { sides: told(node, options.side) }),
       refuse: refuseNone,
       freeze: true,
       clock: { now: () => nowMs },
@@ -209,3 +222,13 @@ export function run<A, B>(transform: Transform<A, B>, inputs: readonly A[], opti
   input.end()
   return outputs
 }
+
+const told = (node: OperatorNode, side: NonNullable<RunOptions<never>['side']>): SideCollectors =>
+  new Map(
+    sidesOf(node).map((name) => {
+      const emit = ({ values }: RecordBatch): void => {
+        for (const value of values) side(name, value, node.uid)
+      }
+      return [name, { emit, watermark: () => {} }]
+    }),
+  )

@@ -3,6 +3,7 @@ import {
   chain,
   fanOut,
   operatorFor,
+  withSides,
   type Input,
   type KeyedStates,
   type Operator,
@@ -75,8 +76,8 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): Input {
   const { edges } = scope.options.plan.job.graph
   const inStage = new Set(run.stage.nodes)
   const build = (index: number): Input => {
-    const after = edges.filter(([from]) => from === index)
-    return fanOut(after.map(([, to]) => entryTo(scope, run, place, to, inStage, build)))
+    const after = edges.flatMap(([from, to]) => (from === index && scope.node(to).kind !== 'sideOutput' ? [to] : []))
+    return fanOut(after.map((to) => entryTo(scope, run, place, to, inStage, build)))
   }
   return build(run.stage.head)
 }
@@ -95,6 +96,7 @@ function entryTo(
   const output = run.stage.outputs.findIndex((o) => o.keyBy === index)
   assert(output >= 0 || inStage.has(index), `node ${node.uid} is not in stage ${run.stage.index}`)
   assert(node.kind !== 'source', 'an edge leads into a source')
+  const sides = sideInputs(scope, index, build)
   const operator: Operator = run.resumables.get(index) ?? operatorFor(node as OperatorNode)
   operator.open({
     uid: node.uid,
@@ -104,13 +106,25 @@ function entryTo(
     state: place.state,
     watermark: place.watermark,
     counters: { lateRecords: 0 },
+    sides,
     clock: scope.deps.clock,
     refuse: refuseAt(scope, run.refused, index),
     freeze: scope.options.freeze,
   })
-  const next = output >= 0 ? place.output(run.outputs[output]!) : build(index)
+  const next = withSides(output >= 0 ? place.output(run.outputs[output]!) : build(index), sides)
   if (operator.processing) run.timed.push({ timers: operator.processing, out: next })
   return chain([operator], next)
+}
+
+/** By name; what two take goes to both. */
+function sideInputs(scope: SliceScope, index: number, build: (index: number) => Input): Map<string, Input> {
+  const taken = new Map<string, Input[]>()
+  for (const [from, to] of scope.options.plan.job.graph.edges) {
+    const taker = from === index ? scope.node(to) : null
+    if (taker?.kind !== 'sideOutput') continue
+    taken.set(taker.side, [...(taken.get(taker.side) ?? []), build(to)])
+  }
+  return new Map([...taken].map(([side, inputs]) => [side, fanOut(inputs)]))
 }
 
 function sinkInput(scope: SliceScope, run: StageRun, node: SinkNode): Input {

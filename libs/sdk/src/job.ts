@@ -19,6 +19,8 @@ import {
   type ResumableOperator,
   type KeyedProcess,
   type None,
+  type SideOutputs,
+  type SideTypes,
   type StateDescriptors,
   type Sync,
   type TimerKinds,
@@ -60,7 +62,11 @@ export interface Stream<T> {
    * A custom operator with state of its own, one instance per subtask; `uid` names its state. The contract, with what becomes
    * of the state on a rescale, is `ResumableOperator`. What it emits is not keyed.
    */
-  process<R, S>(uid: string, create: () => ResumableOperator<T, R, S>, options?: FoldOptions<NoInfer<S>>): Stream<R>
+  process<R, S, O extends SideOutputs = None>(
+    uid: string,
+    create: () => ResumableOperator<T, R, S, NoInfer<O>>,
+    options?: FoldOptions<NoInfer<S>> & WithSides<O>,
+  ): SidedStream<R, SideTypes<O>>
   /** What follows runs where the key lives. */
   keyBy(key: (value: T) => Key, uid?: string): KeyedStream<T>
   /**
@@ -71,6 +77,20 @@ export interface Stream<T> {
   /** Goes on with a transform composed by `andThen`. */
   apply<R>(transform: Transform<T, R>): Applied<R>
   to(sink: Sink<T>, uid?: string): void
+}
+
+/** Side outputs of an operator, `sides: { rejected: sideOutput<Order>() }`. */
+export interface WithSides<O extends SideOutputs> {
+  readonly sides?: O
+}
+
+/** The output of an operator with side outputs; `O` says what they carry, by name. */
+export interface SidedStream<T, O> extends Stream<T> {
+  /**
+   * What the operator puts into a side output. It has the operator's keys and watermark; records keep their event time. The output
+   * itself may lead nowhere then. `uid`: default `<operator>.<name>`.
+   */
+  sideOutput<N extends keyof O & string>(name: N, uid?: string): Stream<O[N]>
 }
 
 /** Behind a transform that ends in a keyBy or keyedBySource the stream is keyed. */
@@ -91,29 +111,34 @@ export interface KeyedStream<T> {
    *     .process('limits', {
    *       state: { spent: valueState({ initial: 0, ttl: '1d' }) },
    *       timers: { reminder: 'event' },
-   *       onRecord({ state, timers, timestamp }, payment, out: Out<Alert>) { … },
+   *       sides: { large: sideOutput<Payment>() },
+   *       onRecord({ state, timers, timestamp, sides }, payment, out: Out<Alert>) { … },
    *       onTimer({ state, key }, timer, out) { … },
    *     })
    *
    * What a record that throws has changed and emitted is taken back; it goes where dead letters go.
    */
-  process<R, S extends StateDescriptors = None, M extends TimerKinds = None>(
+  process<R, S extends StateDescriptors = None, M extends TimerKinds = None, O extends SideOutputs = None>(
     uid: string,
-    process: KeyedProcess<T, R, S, M>,
-  ): Stream<R>
+    process: KeyedProcess<T, R, S, M, O>,
+  ): SidedStream<R, SideTypes<O>>
   /** Goes on with a transform that begins with a fold or a window. */
   apply<K extends Key, R>(transform: Transform<Keyed<K, T>, R>): Applied<R>
 }
 
 export interface WindowedStream<T> {
-  /** One result per key and window, when the watermark passes its end. */
-  count(uid?: string): Stream<WindowResult<number>>
+  /** One result per key and window, when the watermark passes its end. Records that come later are in the side output `late`. */
+  count(uid?: string): SidedStream<WindowResult<number>, Late<T>>
   reduce<A>(
     uid: string,
     initial: A,
     reduce: (accumulator: A, value: T) => A,
     options?: FoldOptions<NoInfer<A>>,
-  ): Stream<WindowResult<A>>
+  ): SidedStream<WindowResult<A>, Late<T>>
+}
+/** Records that came when their window was gone, as they came. */
+export interface Late<T> {
+  readonly late: T
 }
 
 export interface Tumbling {
@@ -201,9 +226,10 @@ class GraphBuilder {
         this.#stream(this.#add(at, { kind: 'flatMap', flatMap: flatMap as Fn<Iterable<unknown>> }, uid)),
       apply: (transform) => this.#apply(at, transform),
       process: (uid, create, options = {}) => {
-        const { schema } = options as FoldOptions<unknown>
-        const made = create as unknown as () => ResumableOperator<unknown, unknown, unknown>
-        return this.#stream(this.#add(at, { kind: 'resumable', create: made, schema }, uid))
+        const { schema, sides } = options as FoldOptions<unknown> & WithSides<SideOutputs>
+        const made = create as unknown as () => ResumableOperator<unknown, unknown, unknown, SideOutputs>
+        const draft = { kind: 'resumable', create: made, schema, ...(sides && { sides: Object.keys(sides) }) } as const
+        return this.#sided(this.#add(at, draft, uid))
       },
       keyBy: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyBy', key: key as Fn<Key> }, uid)),
       keyedBySource: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyedBySource', key: key as Fn<Key> }, uid)),
@@ -211,6 +237,17 @@ class GraphBuilder {
         this.#add(at, { kind: 'sink', ...sink, encodeValue: sink.encodeValue as Fn<string | Uint8Array | null> }, uid)
       },
     }
+  }
+
+  #sided<T, O>(at: number): SidedStream<T, O> {
+    return { ...this.#stream<T>(at), sideOutput: (side, uid) => this.#stream(this.#side(at, side, uid)) }
+  }
+
+  /** Asked for twice it is one node, unless it is given a name of its own. */
+  #side(at: number, side: string, uid: string | undefined): number {
+    const name = uid ?? `${this.nodes[at]!.uid}.${side}`
+    const taken = this.edges.find(([from, to]) => from === at && this.nodes[to]!.uid === name)
+    return taken?.[1] ?? this.#add(at, { kind: 'sideOutput', side }, name)
   }
 
   #apply<A, R>(at: number, transform: Transform<A, R>): Applied<R> {
@@ -229,10 +266,10 @@ class GraphBuilder {
       apply: (transform) => this.#apply(at, transform),
       reduce: (uid, initial, reduce, options) =>
         this.#stream(this.#add(at, { kind: 'reduce', initial, reduce: reduce as Fold, ...options }, uid)),
-      process: (uid, process) => this.#stream(this.#add(at, keyedProcessOf(process), uid)),
+      process: (uid, process) => this.#sided(this.#add(at, keyedProcessOf(process), uid)),
       window: (window) => ({
         count: (uid) =>
-          this.#stream(
+          this.#sided(
             this.#add(
               at,
               {
@@ -245,7 +282,7 @@ class GraphBuilder {
             ),
           ),
         reduce: (uid, initial, reduce, options) =>
-          this.#stream(
+          this.#sided(
             this.#add(
               at,
               {

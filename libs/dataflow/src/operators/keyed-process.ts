@@ -8,14 +8,14 @@
  * - Processing timers are fired by the runtime between two batches; they are rows of state, so a barrier is before or behind.
  */
 import { WATERMARK_MAX, WATERMARK_MIN, WeirError } from '@weir/model'
-import type { Key, OperatorUid, Origins, RecordBatch, Watermark } from '@weir/model'
+import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import type { KeyedProcessNode } from '../graph.ts'
 import { KeyScope, handlesOf, type Handle } from '../keyed-handles.ts'
 import type {
   EventTimer,
   FiredTimer,
   KeyedContext,
-  Out,
+  OutsOf,
   ProcessingTimer,
   StateDescriptors,
   StatesOf,
@@ -26,9 +26,11 @@ import type {
 import { keysOf } from '../operator.ts'
 import type { Collector, Operator, OperatorContext, ProcessingTimers } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
+import type { SideOutputs } from '../side-output.ts'
 import { Timers, timerKindsOf } from '../timers.ts'
 import { UndoLog } from '../undo-log.ts'
-import { isThenable, isTimestamp, operatorFailed, refuseNone, returnedPromise, timestampInvalid } from '../user-code.ts'
+import { isThenable, isTimestamp, operatorFailed, refuseNone, returnedPromise } from '../user-code.ts'
+import { Outputs } from './outputs.ts'
 
 /** Outputs are handed on in batches of about this many records. */
 export const PROCESS_BATCH_RECORDS_MAX = 1_000
@@ -37,15 +39,8 @@ export const PROCESSING_TIMERS_AT_ONCE = 1_000
 /** Expired rows deleted per batch and watermark, of each state. */
 export const CLEAN_UP_ROWS_MAX = 256
 
-interface OutputBatch {
-  readonly keys: Key[]
-  readonly values: unknown[]
-  readonly timestamps: number[]
-  readonly origins: (Origins & { readonly ordinals: string[] }) | undefined
-}
-
 export class KeyedProcessOperator implements Operator {
-  readonly #node: Pick<KeyedProcessNode, 'state' | 'timers' | 'onRecord' | 'onTimer'>
+  readonly #node: Pick<KeyedProcessNode, 'state' | 'timers' | 'sides' | 'onRecord' | 'onTimer'>
   #uid: OperatorUid
   #refuse: Refuse = refuseNone
   #scope!: KeyScope
@@ -60,7 +55,7 @@ export class KeyedProcessOperator implements Operator {
   #ended = false
   processing?: ProcessingTimers
 
-  constructor(node: Pick<KeyedProcessNode, 'uid' | 'state' | 'timers' | 'onRecord' | 'onTimer'>) {
+  constructor(node: Pick<KeyedProcessNode, 'uid' | 'state' | 'timers' | 'sides' | 'onRecord' | 'onTimer'>) {
     this.#uid = node.uid
     this.#node = node
   }
@@ -78,9 +73,9 @@ export class KeyedProcessOperator implements Operator {
     for (const kind of timerKindsOf(this.#node.timers)) {
       this.#timers[kind] = new Timers(context.state, this.#scope, kind)
     }
-    this.#context = new Context(this.#scope, state, this.#timerHandles())
+    this.#outputs = new Outputs(this.#uid, this.#node.sides, context.sides)
+    this.#context = new Context(this.#scope, state, this.#timerHandles(), this.#outputs.sides)
     this.#context.watermark = context.watermark
-    this.#outputs = new Outputs(this.#uid)
     const { processing } = this.#timers
     if (processing === null) return
     const nextMs = (): number => (this.#ended ? Number.POSITIVE_INFINITY : processing.nextMs)
@@ -99,6 +94,7 @@ export class KeyedProcessOperator implements Operator {
     const context = this.#context
     const scope = this.#scope
     const outputs = this.#outputs
+    const { main } = outputs
     const watermark = this.#watermark
     const count = values.length
     outputs.begin(batch.origins)
@@ -110,7 +106,7 @@ export class KeyedProcessOperator implements Operator {
           scope.timeMs = timestamp > watermark ? timestamp : watermark
           context.timestamp = timestamp
           outputs.of(scope.key, timestamp, i)
-          const answer: unknown = onRecord(context, values[i], outputs)
+          const answer: unknown = onRecord(context, values[i], main)
           if (answer !== undefined && isThenable(answer)) throw returnedPromise(this.#uid, batch, i)
           this.#settle()
         }
@@ -172,7 +168,7 @@ export class KeyedProcessOperator implements Operator {
     this.#context.fired = timer
     this.#outputs.of(key, timestamp, 0)
     try {
-      const answer: unknown = onTimer(this.#context, timer, this.#outputs)
+      const answer: unknown = onTimer(this.#context, timer, this.#outputs.main)
       const batch = (): RecordBatch => ({ keys: [key], values: [timer], timestamps: [timestamp] })
       if (answer !== undefined && isThenable(answer)) throw returnedPromise(this.#uid, batch(), 0)
       this.#settle()
@@ -237,93 +233,32 @@ export class KeyedProcessOperator implements Operator {
   }
 }
 
-class Context implements KeyedContext<StateDescriptors, TimerKinds> {
+class Context implements KeyedContext<StateDescriptors, TimerKinds, SideOutputs> {
   readonly #scope: KeyScope
   readonly state: StatesOf<StateDescriptors>
   readonly timers: TimersOf<TimerKinds>
+  readonly sides: OutsOf<SideOutputs>
   timestamp = 0
   watermark: Watermark = WATERMARK_MIN
   /** The timer at hand. */
   fired: FiredTimer | null = null
 
-  constructor(scope: KeyScope, state: StatesOf<StateDescriptors>, timers: TimersOf<TimerKinds>) {
+  constructor(
+    scope: KeyScope,
+    state: StatesOf<StateDescriptors>,
+    timers: TimersOf<TimerKinds>,
+    sides: OutsOf<SideOutputs>,
+  ) {
     this.#scope = scope
     this.state = state
     this.timers = timers
+    this.sides = sides
   }
 
   get key(): Key {
     return this.#scope.key
   }
 }
-
-/** What records and timers put out, until it is flushed: on keys and, but for timers, with origins. */
-class Outputs implements Out<unknown> {
-  readonly #uid: OperatorUid
-  #batch: OutputBatch = emptyBatch(undefined)
-  #from: Origins | undefined
-  #key: Key = ''
-  #timestamp = 0
-  #index = 0
-  /** Outputs before those of the record at hand. */
-  #before = 0
-
-  constructor(uid: OperatorUid) {
-    this.#uid = uid
-  }
-
-  get length(): number {
-    return this.#batch.values.length
-  }
-
-  begin(origins: Origins | undefined): void {
-    this.#from = origins
-    this.#batch = emptyBatch(origins)
-  }
-
-  of(key: Key, timestamp: number, index: number): void {
-    this.#key = key
-    this.#timestamp = timestamp
-    this.#index = index
-    this.#before = this.#batch.values.length
-  }
-
-  emit(value: unknown, timestamp: number = this.#timestamp): void {
-    if (isThenable(value)) throw new TypeError('a promise was emitted; operators are synchronous')
-    if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, this.#index)
-    const { keys, values, timestamps, origins } = this.#batch
-    if (origins !== undefined) {
-      const { places, offsets, ordinals } = this.#from!
-      const ordinal = values.length - this.#before
-      origins.places.push(places[this.#index]!)
-      origins.offsets.push(offsets[this.#index]!)
-      origins.ordinals.push(ordinals === null ? String(ordinal) : `${ordinals[this.#index]}.${ordinal}`)
-    }
-    keys.push(this.#key)
-    values.push(value)
-    timestamps.push(timestamp)
-  }
-
-  takeBack(): void {
-    const { keys, values, timestamps, origins } = this.#batch
-    keys.length = values.length = timestamps.length = this.#before
-    if (origins !== undefined) origins.places.length = origins.offsets.length = origins.ordinals.length = this.#before
-  }
-
-  flush(out: Collector): void {
-    const batch = this.#batch
-    if (batch.values.length === 0) return
-    this.#batch = emptyBatch(this.#from)
-    out.emit(batch)
-  }
-}
-
-const emptyBatch = (origins: Origins | undefined): OutputBatch => ({
-  keys: [],
-  values: [],
-  timestamps: [],
-  origins: origins && { places: [], offsets: [], ordinals: [] },
-})
 
 const notLater = (operatorUid: OperatorUid, name: string, fired: FiredTimer): WeirError =>
   new WeirError(

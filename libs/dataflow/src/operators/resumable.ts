@@ -3,14 +3,16 @@
  * out over the key groups its subtask owns, so that a rescale, which moves groups, moves them too.
  */
 import { WATERMARK_MAX, WeirError, asWeirError, keyGroupRange } from '@weir/model'
-import type { Key, OperatorUid, Origins, RecordBatch, Subtask, Watermark } from '@weir/model'
+import type { Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
 import type { ResumableNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
 import type { KeyedState, Refuse, StateStore } from '../ports.ts'
 import type { ExecuteContext, ResumableOperator, RestoreContext, SnapshotContext } from '../resumable.ts'
 import { sameValue } from '../same-value.ts'
-import { isThenable, isTimestamp, operatorFailed, refuseNone, returnedPromise, timestampInvalid } from '../user-code.ts'
-import { pushOrigin } from './flat-map.ts'
+import type { OutsOf } from '../keyed-state.ts'
+import type { SideOutputs } from '../side-output.ts'
+import { isThenable, operatorFailed, refuseNone, returnedPromise } from '../user-code.ts'
+import { Outputs } from './outputs.ts'
 
 /** Outputs are handed on in batches of about this many records, however many one call emits. */
 export const RESUMABLE_BATCH_RECORDS_MAX = 1_000
@@ -48,7 +50,10 @@ interface HookState {
 
 export class Resumable implements Operator {
   readonly uid: OperatorUid
-  readonly #operator: ResumableOperator<unknown, unknown, unknown>
+  readonly #operator: ResumableOperator<unknown, unknown, unknown, SideOutputs>
+  readonly #sides: readonly string[] | undefined
+  #outputs!: Outputs
+  #context!: Context
   readonly #place: ResumablePlace
   /** As stored: group → pieces, of which piece i is number ⌊i / groups⌋ of group i mod groups. */
   #stored = new Map<number, unknown[]>()
@@ -63,6 +68,7 @@ export class Resumable implements Operator {
     this.uid = node.uid
     this.#place = place
     this.#operator = node.create()
+    this.#sides = node.sides
     const missing = METHODS.filter((name) => typeof this.#operator?.[name] !== 'function')
     if (missing.length > 0) {
       throw new WeirError(
@@ -93,6 +99,8 @@ export class Resumable implements Operator {
 
   open(context: OperatorContext): void {
     this.#refuse = context.refuse
+    this.#outputs = new Outputs(this.uid, this.#sides, context.sides)
+    this.#context = new Context(this.#outputs)
   }
 
   onBatch(batch: RecordBatch, out: Collector): void {
@@ -135,31 +143,33 @@ export class Resumable implements Operator {
   #finish(out: Collector): void {
     if (this.#operator.finish === undefined) return
     this.#dirty = true
-    const outputs = new Outputs(this.uid, { latest: this.#latest, keyed: false, traced: false })
+    this.#outputs.begin(undefined, false)
+    this.#outputs.of(null, this.#latest, 0)
     try {
-      this.#operator.finish(outputs)
+      this.#operator.finish(this.#context)
     } catch (error) {
       throw failed(error, this.uid, 'finish')
     }
-    if (outputs.values.length > 0) out.emit(outputs.batch())
+    this.#outputs.flush(out)
   }
 
-  /** Emits one output batch made of the records from `from` on; answers the first record that is not in it. */
+  /** Emits one output batch (and one per side output) made of the records from `from` on; answers the first record that is not in it. */
   #fill(batch: RecordBatch, from: number, out: Collector): number {
-    const traced = batch.origins !== undefined
-    const outputs = new Outputs(this.uid, { latest: 0, keyed: batch.keys !== null, traced })
+    const outputs = this.#outputs
+    const { keys, timestamps } = batch
+    outputs.begin(batch.origins, keys !== null)
     let i = from
-    for (; i < batch.values.length && outputs.values.length < RESUMABLE_BATCH_RECORDS_MAX; i++) {
-      const mark = outputs.begin(batch, i)
+    for (; i < batch.values.length && outputs.length < RESUMABLE_BATCH_RECORDS_MAX; i++) {
+      outputs.of(keys === null ? null : keys[i]!, timestamps[i]!, i)
       try {
-        const answer: unknown = this.#operator.execute(batch.values[i], outputs)
+        const answer: unknown = this.#operator.execute(batch.values[i], this.#context)
         if (isThenable(answer)) throw returnedPromise(this.uid, batch, i)
       } catch (error) {
-        outputs.truncate(mark)
+        outputs.takeBack()
         this.#refuse(batch, i, operatorFailed(error, this.uid, batch, i))
       }
     }
-    if (outputs.values.length > 0) out.emit(outputs.batch())
+    outputs.flush(out)
     return i
   }
 
@@ -258,58 +268,25 @@ export class Resumable implements Operator {
   }
 }
 
-/** What the calls of one batch emit. It is the context they see. */
-class Outputs implements ExecuteContext<unknown> {
-  readonly #uid: OperatorUid
-  readonly #latest: number
-  readonly #keys: Key[] | null
-  readonly values: unknown[] = []
-  readonly #timestamps: number[] = []
-  readonly #origins: Origins | undefined
-  #batch: RecordBatch | null = null
-  #at = 0
-  #before = 0
+/** What the calls see. */
+class Context implements ExecuteContext<unknown, SideOutputs> {
+  readonly #outputs: Outputs
+  readonly sides: OutsOf<SideOutputs>
 
-  constructor(uid: OperatorUid, { latest, keyed, traced }: { latest: number; keyed: boolean; traced: boolean }) {
-    this.#uid = uid
-    this.#latest = latest
-    this.#keys = keyed ? [] : null
-    this.#origins = traced ? { places: [], offsets: [], ordinals: [] } : undefined
+  constructor(outputs: Outputs) {
+    this.#outputs = outputs
+    this.sides = outputs.sides
   }
 
   get timestamp(): number {
-    return this.#batch?.timestamps[this.#at] ?? this.#latest
+    return this.#outputs.timestamp
   }
 
   get key(): Key | null {
-    return this.#batch?.keys?.[this.#at] ?? null
+    return this.#outputs.key
   }
 
-  readonly emit = (value: unknown, timestamp: number = this.timestamp): void => {
-    if (isThenable(value)) throw new TypeError('a promise was emitted; await is not possible here')
-    if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, this.#at)
-    this.values.push(value)
-    this.#timestamps.push(timestamp)
-    this.#keys?.push(this.#batch!.keys![this.#at]!)
-    if (this.#origins) pushOrigin(this.#origins, this.#batch!.origins!, this.#at, this.values.length - this.#before - 1)
-  }
-
-  begin(batch: RecordBatch, at: number): number {
-    this.#batch = batch
-    this.#at = at
-    return (this.#before = this.values.length)
-  }
-
-  truncate(length: number): void {
-    this.values.length = this.#timestamps.length = length
-    if (this.#keys) this.#keys.length = length
-    if (this.#origins)
-      this.#origins.places.length = this.#origins.offsets.length = this.#origins.ordinals!.length = length
-  }
-
-  batch(): RecordBatch {
-    return { keys: this.#keys, values: this.values, timestamps: this.#timestamps, origins: this.#origins }
-  }
+  readonly emit = (value: unknown, timestamp?: number): void => this.#outputs.main.emit(value, timestamp)
 }
 
 function failed(error: unknown, operatorUid: OperatorUid, method: string): WeirError {

@@ -58,6 +58,19 @@ test('an out-of-order record counts as long as its window is open; then it is la
   expect(counters.lateRecords).toBe(1)
 })
 
+test('late records are in the side output, as they came', () => {
+  const late = new Catch()
+  const window = countOf(10, { sides: new Map([['late', late]]) })
+  window.onBatch(batchOf(['a', 'x', 15]))
+  window.onWatermark(12, new Catch())
+  window.onBatch(batchOf(['a', 'y', 3], ['a', 'x', 16], ['b', 'z', 9]))
+  expect(late.seen).toEqual([
+    ['a', 'y', 3],
+    ['b', 'z', 9],
+  ])
+  expect(late.batches).toEqual([2])
+})
+
 test('after a restore the open windows fire, and a window that had fired stays fired', () => {
   const state = new MemoryKeyedStates()
   const before = countOf(10, { state })

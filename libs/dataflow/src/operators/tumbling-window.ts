@@ -4,7 +4,8 @@
  * A window [start, end) fires when the watermark reaches `end`: a watermark w says that every event with a time
  * *smaller* than w has been seen, so at w = end − 1 an event at end − 1 may still come. Firing emits one
  * `{ start, end, value }` per key with event time `end − 1`, windows in time order, keys in the state's order
- * (their first record's, until a restore), and then forgets the window. A record whose window has fired is late: counted, dropped.
+ * (their first record's, until a restore), and then forgets the window. A record whose window has fired is late:
+ * counted, and out of the flow but for the side output `late`.
  *
  * The window's end is the state's namespace: it is never 0, which means "no namespace" (the first window of 1970
  * starts at 0).
@@ -13,7 +14,7 @@ import { WATERMARK_MIN } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import type { WindowNode } from '../graph.ts'
 import { keysOf } from '../operator.ts'
-import type { Collector, Operator, OperatorContext, OperatorCounters, WindowResult } from '../operator.ts'
+import type { Collector, Operator, OperatorContext, WindowResult } from '../operator.ts'
 import type { KeyedState, Refuse } from '../ports.ts'
 import {
   deepFreeze,
@@ -24,6 +25,7 @@ import {
   returnedPromise,
   timestampInvalid,
 } from '../user-code.ts'
+import { LateRecords } from './late-records.ts'
 
 export const WINDOW_STATE = 'window'
 /** A fired window with more keys leaves in several batches. */
@@ -36,7 +38,7 @@ export class TumblingWindow implements Operator {
   #uid: OperatorUid
   #refuse: Refuse = refuseNone
   #state!: KeyedState<unknown>
-  #counters!: OperatorCounters
+  #late!: LateRecords
   #freeze = false
   #watermark: Watermark = WATERMARK_MIN
   /** No window in state ends before this: most watermarks fire nothing and need no look at the state. */
@@ -53,7 +55,7 @@ export class TumblingWindow implements Operator {
     this.#uid = context.uid
     this.#refuse = context.refuse
     this.#state = context.state.keyed(context.uid, WINDOW_STATE)
-    this.#counters = context.counters
+    this.#late = new LateRecords(context)
     this.#freeze = context.freeze
     this.#watermark = context.watermark
   }
@@ -72,7 +74,7 @@ export class TumblingWindow implements Operator {
           if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, i)
           const end = timestamp - (timestamp % size) + size
           if (end <= this.#watermark) {
-            this.#counters.lateRecords++
+            this.#late.add(batch, i)
             continue
           }
           const key = keys[i]!
@@ -88,6 +90,7 @@ export class TumblingWindow implements Operator {
         this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
       }
     }
+    this.#late.flush()
   }
 
   onWatermark(timestamp: Watermark, out: Collector): void {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { listState, valueState, type KeyedProcess, type Out } from '../index.ts'
+import { listState, sideOutput, valueState, type KeyedProcess, type Out } from '../index.ts'
 import { Catch, MemoryState, testProcess } from './index.ts'
 
 const state = { sum: valueState({ initial: 0 }), recent: listState<number>({ ttl: '1m' }) }
@@ -38,6 +38,19 @@ test('a process alone: records, both kinds of timers, state', () => {
   expect(p.state('ada').sum.get()).toBe(5)
 })
 
+test('what it puts into a side output is seen apart', () => {
+  const p = testProcess({
+    sides: { odd: sideOutput<number>() },
+    onRecord: ({ sides }, n: number, out: Out<number>) => (n % 2 === 1 ? sides.odd.emit(n) : out.emit(n)),
+  })
+  p.record('ada', 1, 0)
+  p.record('ada', 2, 5)
+  expect(p.emitted).toEqual([{ key: 'ada', value: 2, timestamp: 5 }])
+  expect(p.side('odd')).toEqual([{ key: 'ada', value: 1, timestamp: 0 }])
+  // @ts-expect-error there is no such side output
+  void ((): unknown => p.side('even'))
+})
+
 test('what it throws has the code of a job', () => {
   expect(() => testProcess(sums).record('ada', -1, 0)).toThrow(expect.objectContaining({ code: 'OPERATOR_FAILED' }))
 })
@@ -53,6 +66,7 @@ test('its functions alone: states of a key, and what they emit', () => {
     watermark: 0,
     state: memory.of('ada'),
     timers: { flush: none, remind: none },
+    sides: {},
   }
   sums.onRecord(context, 3, out)
   expect(out.caught).toEqual(['5 3'])

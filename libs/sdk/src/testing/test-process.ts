@@ -6,6 +6,8 @@ import {
   type Collector,
   type KeyedProcess,
   type None,
+  type SideOutputs,
+  type SideTypes,
   type StateDescriptors,
   type StatesOf,
   type TimerKinds,
@@ -29,24 +31,31 @@ export interface Emitted<R> {
  *
  * @param startMs where the clock of processing timers stands at the beginning
  */
-export const testProcess = <T, R, S extends StateDescriptors = None, M extends TimerKinds = None>(
-  process: KeyedProcess<T, R, S, M>,
+export const testProcess = <
+  T,
+  R,
+  S extends StateDescriptors = None,
+  M extends TimerKinds = None,
+  O extends SideOutputs = None,
+>(
+  process: KeyedProcess<T, R, S, M, O>,
   startMs = 0,
-): ProcessUnderTest<T, R, S> => new ProcessUnderTest<T, R, S>(process as KeyedProcess<T, R, S, TimerKinds>, startMs)
+): ProcessUnderTest<T, R, S, O> =>
+  new ProcessUnderTest<T, R, S, O>(process as KeyedProcess<T, R, S, TimerKinds, O>, startMs)
 
-export class ProcessUnderTest<T, R, S extends StateDescriptors> {
+export class ProcessUnderTest<T, R, S extends StateDescriptors, O extends SideOutputs = None> {
   readonly emitted: Emitted<R>[] = []
+  readonly #sides = new Map<string, { readonly emitted: Emitted<unknown>[]; readonly collector: Collector }>()
   readonly #memory: MemoryState<S>
   readonly #operator: KeyedProcessOperator
   #nowMs: number
-  readonly #out: Collector = {
-    emit: ({ keys, values, timestamps }) => {
-      values.forEach((value, i) => this.emitted.push({ key: keys![i]!, value: value as R, timestamp: timestamps[i]! }))
-    },
-    watermark: () => {},
-  }
+  readonly #out = into(this.emitted)
 
-  constructor(process: KeyedProcess<T, R, S, TimerKinds>, startMs: number) {
+  constructor(process: KeyedProcess<T, R, S, TimerKinds, O>, startMs: number) {
+    for (const name of Object.keys(process.sides ?? {})) {
+      const emitted: Emitted<unknown>[] = []
+      this.#sides.set(name, { emitted, collector: into(emitted) })
+    }
     this.#nowMs = startMs
     this.#memory = new MemoryState(process.state ?? ({} as S))
     this.#operator = new KeyedProcessOperator({ uid: PROCESS_UID, ...keyedProcessOf(process) })
@@ -54,6 +63,7 @@ export class ProcessUnderTest<T, R, S extends StateDescriptors> {
       ...{ uid: PROCESS_UID, subtask: subtask(0), parallelism: 1, maxParallelism: 1, state: this.#memory.rows },
       ...{ watermark: WATERMARK_MIN, counters: { lateRecords: 0 }, refuse: refuseNone, freeze: true },
       clock: { now: () => this.#nowMs },
+      sides: new Map([...this.#sides].map(([name, { collector }]) => [name, collector])),
     })
   }
 
@@ -75,8 +85,20 @@ export class ProcessUnderTest<T, R, S extends StateDescriptors> {
     while (processing !== undefined && processing.nextMs <= this.#nowMs) processing.fire(this.#out)
   }
 
+  /** What is in a side output. */
+  side<N extends keyof O & string>(name: N): readonly Emitted<SideTypes<O>[N]>[] {
+    return this.#sides.get(name)!.emitted as Emitted<SideTypes<O>[N]>[]
+  }
+
   /** Of one key, as it is now. */
   state(key: Key): StatesOf<S> {
     return this.#memory.of(key)
   }
 }
+
+const into = (emitted: Emitted<unknown>[]): Collector => ({
+  emit: ({ keys, values, timestamps }) => {
+    for (const [i, value] of values.entries()) emitted.push({ key: keys![i]!, value, timestamp: timestamps[i]! })
+  },
+  watermark: () => {},
+})

@@ -1,0 +1,166 @@
+/**
+ * What user code puts out, through an operator's output and its side outputs, until it is flushed: with the key and origin of
+ * the record at hand, and its event time unless another is given. What a record that fails has put out is taken back.
+ */
+import type { Key, OperatorUid, Origins, RecordBatch } from '@weir/model'
+import type { Out } from '../keyed-state.ts'
+import type { Collector } from '../operator.ts'
+import { NO_SIDES, type SideCollectors } from '../side-output.ts'
+import { isThenable, isTimestamp, timestampInvalid } from '../user-code.ts'
+
+interface OutputBatch {
+  readonly keys: Key[] | null
+  readonly values: unknown[]
+  readonly timestamps: number[]
+  readonly origins: (Origins & { readonly ordinals: string[] }) | undefined
+}
+
+/** The record or timer at hand. */
+class Moment {
+  readonly uid: OperatorUid
+  origins: Origins | undefined
+  keyed = true
+  key: Key | null = null
+  timestamp = 0
+  index = 0
+  /** Outputs of it so far, through all ways out: they are numbered together, so that each has a name of its own. */
+  ordinal = 0
+  /** Outputs that are not flushed. */
+  pending = 0
+
+  constructor(uid: OperatorUid) {
+    this.uid = uid
+  }
+}
+
+class Output implements Out<unknown> {
+  readonly #at: Moment
+  #batch: OutputBatch
+  /** Outputs before those of the record at hand. */
+  #before = 0
+
+  constructor(at: Moment) {
+    this.#at = at
+    this.#batch = emptyBatch(at)
+  }
+
+  mark(): void {
+    this.#before = this.#batch.values.length
+  }
+
+  emit(value: unknown, timestamp: number = this.#at.timestamp): void {
+    const at = this.#at
+    if (isThenable(value)) throw new TypeError('a promise was emitted; operators are synchronous')
+    if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, at.uid, at.index)
+    const { keys, values, timestamps, origins } = this.#batch
+    if (origins !== undefined) {
+      const { places, offsets, ordinals } = at.origins!
+      origins.places.push(places[at.index]!)
+      origins.offsets.push(offsets[at.index]!)
+      origins.ordinals.push(ordinals === null ? String(at.ordinal) : `${ordinals[at.index]}.${at.ordinal}`)
+    }
+    keys?.push(at.key!)
+    values.push(value)
+    timestamps.push(timestamp)
+    at.ordinal++
+    at.pending++
+  }
+
+  takeBack(): void {
+    const { keys, values, timestamps, origins } = this.#batch
+    this.#at.pending -= values.length - this.#before
+    values.length = timestamps.length = this.#before
+    if (keys !== null) keys.length = this.#before
+    if (origins !== undefined) origins.places.length = origins.offsets.length = origins.ordinals.length = this.#before
+  }
+
+  /** A new batch; what was in the one before, if anything. */
+  next(): RecordBatch | null {
+    const batch = this.#batch
+    this.#batch = emptyBatch(this.#at)
+    this.#before = 0
+    return batch.values.length === 0 ? null : batch
+  }
+}
+
+export class Outputs {
+  readonly #at: Moment
+  readonly #sides: readonly { readonly output: Output; readonly collector: Collector }[]
+  readonly #main: Output
+  readonly main: Out<unknown>
+  /** By name; one that nobody takes leads nowhere. */
+  readonly sides: Readonly<Record<string, Out<unknown>>>
+
+  /** @param names of the side outputs the operator has */
+  constructor(uid: OperatorUid, names: readonly string[] = [], taken: SideCollectors = NO_SIDES) {
+    const at = (this.#at = new Moment(uid))
+    this.main = this.#main = new Output(at)
+    const sides: { output: Output; collector: Collector }[] = []
+    const outs = names.map((name): [string, Out<unknown>] => {
+      const collector = taken.get(name)
+      if (collector === undefined) return [name, NOWHERE]
+      const output = new Output(at)
+      sides.push({ output, collector })
+      return [name, output]
+    })
+    this.#sides = sides
+    this.sides = Object.freeze(Object.fromEntries(outs))
+  }
+
+  get length(): number {
+    return this.#at.pending
+  }
+  get key(): Key | null {
+    return this.#at.key
+  }
+  get timestamp(): number {
+    return this.#at.timestamp
+  }
+
+  /** What comes next is of a batch with these origins. Everything before is flushed. */
+  begin(origins: Origins | undefined, keyed = true): void {
+    const at = this.#at
+    at.origins = origins
+    at.keyed = keyed
+    at.pending = 0
+    this.#main.next()
+    for (const { output } of this.#sides) output.next()
+  }
+
+  /** What comes next is of this record of the batch. */
+  of(key: Key | null, timestamp: number, index: number): void {
+    const at = this.#at
+    at.key = key
+    at.timestamp = timestamp
+    at.index = index
+    at.ordinal = 0
+    this.#main.mark()
+    if (this.#sides.length > 0) for (const { output } of this.#sides) output.mark()
+  }
+
+  /** Those of the record at hand. */
+  takeBack(): void {
+    this.#main.takeBack()
+    for (const { output } of this.#sides) output.takeBack()
+  }
+
+  flush(out: Collector): void {
+    if (this.#at.pending === 0) return
+    this.#at.pending = 0
+    const batch = this.#main.next()
+    if (batch !== null) out.emit(batch)
+    for (const { output, collector } of this.#sides) {
+      const aside = output.next()
+      if (aside !== null) collector.emit(aside)
+    }
+  }
+}
+
+const NOWHERE: Out<unknown> = Object.freeze({ emit: () => {} })
+
+const emptyBatch = ({ keyed, origins }: Moment): OutputBatch => ({
+  keys: keyed ? [] : null,
+  values: [],
+  timestamps: [],
+  origins: origins && { places: [], offsets: [], ordinals: [] },
+})
