@@ -93,7 +93,7 @@ export class FedSource implements SourceReader {
     for (let i = 0; i < this.#splits.length; i++) {
       const split = this.#splits[(this.#turn + i) % this.#splits.length]!
       const from = this.#offsets.get(split)!
-      const entries = topic.partitions[split]!.slice(from, from + maxRecords)
+      const entries = topic.read(split, from, maxRecords)
       if (entries.length === 0) continue
       this.#turn += i + 1
       this.#offsets.set(split, from + entries.length)

@@ -27,14 +27,21 @@ export type FedEntry =
   /** Event time has come so far: the test says so, no record does. */
   | { readonly kind: 'time'; readonly timeMs: number }
 
+/**
+ * Handed out in the portions it was fed in, also behind a restart: event time goes on behind a portion, so what is late is so
+ * in every run.
+ */
 export class FedTopic {
   readonly partitions: readonly FedEntry[][]
   /** No more will be fed. */
   ended = false
   #turn = 0
+  /** By partition: where portions end, exclusive, ascending. */
+  readonly #ends: number[][]
 
   constructor(partitions: number) {
     this.partitions = Array.from({ length: partitions }, () => [])
+    this.#ends = this.partitions.map(() => [])
   }
 
   append(entry: FedEntry, partition: number | undefined): void {
@@ -44,6 +51,19 @@ export class FedTopic {
 
   timePassed(timeMs: number): void {
     for (const partition of this.partitions) partition.push({ kind: 'time', timeMs })
+  }
+
+  /** What was appended since the last call is one. */
+  portion(): void {
+    this.partitions.forEach((entries, i) => {
+      if (entries.length > (this.#ends[i]!.at(-1) ?? 0)) this.#ends[i]!.push(entries.length)
+    })
+  }
+
+  /** Of one portion; empty: there is no more yet. */
+  read(partition: number, from: number, max: number): readonly FedEntry[] {
+    const end = this.#ends[partition]!.find((at) => at > from) ?? from
+    return this.partitions[partition]!.slice(from, Math.min(end, from + max))
   }
 }
 

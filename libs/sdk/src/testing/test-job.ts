@@ -81,8 +81,9 @@ export class TestJob {
   }
 
   /**
-   * Appends to a topic and lets the job run. Values are written by the source's codec and read by it again; bytes
-   * (`Uint8Array`) and `null` are put there as they are. Throws what the job failed with; `restart` goes on from there.
+   * Appends to a topic and lets the job run; event time goes on behind the last of the values, then and in every restart. Values
+   * are written by the source's codec and read by it again; bytes (`Uint8Array`) and `null` are put there as they are. Throws
+   * what the job failed with; `restart` goes on from there.
    */
   feed<T>(name: string, values: Iterable<T>, options: FeedOptions<NoInfer<T>> = {}): Promise<void> {
     return this.#inTurn(async () => {
@@ -92,6 +93,7 @@ export class TestJob {
       let index = 0
       for (const value of values)
         topic.append(entryOf(source, value, { options, index: index++, nowMs: this.#clock.now() }), options.partition)
+      topic.portion()
       await attempt.settled()
     })
   }
@@ -101,7 +103,11 @@ export class TestJob {
     return this.#inTurn(async () => {
       const attempt = await this.#running()
       const only = name === undefined ? null : topicOf(sourceNamed(this.#job, name))
-      for (const [topic, fed] of this.#fed) if (only === null || topic === only) fed.timePassed(ms)
+      for (const [topic, fed] of this.#fed) {
+        if (only !== null && topic !== only) continue
+        fed.timePassed(ms)
+        fed.portion()
+      }
       await attempt.settled()
     })
   }

@@ -1,0 +1,11 @@
+import { q0 } from './q0.ts'
+import { q1 } from './q1.ts'
+import { q2 } from './q2.ts'
+import { q3 } from './q3.ts'
+import { q4 } from './q4.ts'
+import { q6 } from './q6.ts'
+import { q7 } from './q7.ts'
+import { q12 } from './q12.ts'
+
+export const queries = { q0, q1, q2, q3, q4, q6, q7, q12 }
+export type QueryName = keyof typeof queries
