@@ -5,8 +5,21 @@ import { closeSync, openSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { launchServer, servers, type KafkaSettings, type Launch, type ServerName } from '../../tools/stack/servers.mjs'
+import {
+  launchServer,
+  onDemand,
+  servers,
+  type KafkaSettings,
+  type Launch,
+  type OnDemandName,
+  type ServerName,
+} from '../../tools/stack/servers.mjs'
 import type { StackEndpoints } from './endpoints.ts'
+
+/** Of a registry: its URL. */
+type Endpoints = StackEndpoints & Readonly<Record<OnDemandName, string>>
+type Name = ServerName | OnDemandName
+const all = { ...servers, ...onDemand }
 
 /** A broker that was killed is let in again when its old session is over, by default only after 9 s. */
 const SHORT_SESSION = ['broker.session.timeout.ms=3000', 'broker.heartbeat.interval.ms=500']
@@ -14,7 +27,7 @@ const SHORT_SESSION = ['broker.session.timeout.ms=3000', 'broker.heartbeat.inter
 /** By default a signal ends a process without its 'exit'. */
 const endByExit = (): void => process.exit(1)
 
-export class PrivateServer<N extends ServerName = ServerName> {
+export class PrivateServer<N extends Name = Name> {
   readonly name: N
   readonly #dir: string
   readonly #log: number
@@ -34,11 +47,11 @@ export class PrivateServer<N extends ServerName = ServerName> {
    *
    * @param settings of Kafka
    */
-  static async start<N extends ServerName>(name: N, settings: KafkaSettings = () => []): Promise<PrivateServer<N>> {
-    servers[name].install()
+  static async start<N extends Name>(name: N, settings: KafkaSettings = () => []): Promise<PrivateServer<N>> {
+    all[name].install()
     const dir = await mkdtemp(join(tmpdir(), `weir-${name}-`))
     const log = openSync(join(dir, 'log'), 'a')
-    const launch = await servers[name].prepare(dir, log, (ports) => [...SHORT_SESSION, ...settings(ports)])
+    const launch = await all[name].prepare(dir, log, (ports) => [...SHORT_SESSION, ...settings(ports)])
     const server = new PrivateServer(name, dir, log, launch)
     // A runner that ends, or is ended, leaves no server behind.
     process.once('exit', server.#killNow)
@@ -48,8 +61,8 @@ export class PrivateServer<N extends ServerName = ServerName> {
     return server
   }
 
-  get endpoint(): StackEndpoints[N] {
-    return this.#launch.endpoint as StackEndpoints[N]
+  get endpoint(): Endpoints[N] {
+    return this.#launch.endpoint as Endpoints[N]
   }
 
   get up(): boolean {

@@ -14,6 +14,10 @@ export type KafkaSettings = (ports: { readonly port: number; readonly controller
 export const servers: Readonly<
   Record<ServerName, { install(): void; prepare(dir: string, log: number, settings?: KafkaSettings): Promise<Launch> }>
 >
+export type OnDemandName = 'registry'
+export const onDemand: Readonly<Record<OnDemandName, (typeof servers)[ServerName]>>
+/** PYTHONPATH of Confluent's own client; installs it once. */
+export function confluentPython(): string
 export function launchServer(
   name: string,
   launch: Launch,

@@ -20,6 +20,8 @@ import { postgresBin, preparePostgres } from './postgres.mjs'
 
 const KAFKA = '4.3.1'
 const LOG4J = '2.25.4'
+const REGISTRY = '3.0.9'
+const CONFLUENT_PYTHON = '2.16.1'
 const ETCD = 'v3.7.3'
 const VERSITYGW = 'v1.8.0'
 const CLUSTER_ID = 'V0VJUi1URVNULVNUQUNLLQ'
@@ -312,6 +314,58 @@ export const servers = {
     install: () => need(() => join(postgresBin() ?? '', 'initdb'), '--version', ['postgresql']),
     prepare: async (dir) => preparePostgres(dir, (await freePorts(1))[0]),
   },
+}
+
+/** Started by the tests that need them only; no part of `npm run stack`. */
+export const onDemand = {
+  /** Apicurio Registry: Confluent's REST protocol under /apis/ccompat/v7, its data in memory. */
+  registry: {
+    install() {
+      need('java', '-version', ['openjdk-17-jre-headless'])
+      const home = join(cache, 'registry', REGISTRY)
+      if (existsSync(join(home, '.ok'))) return
+      need('mvn', '-v', ['maven'])
+      say(`fetching Apicurio Registry ${REGISTRY}`)
+      mkdirSync(home, { recursive: true })
+      const artifact = `io.apicurio:apicurio-registry-app:${REGISTRY}:tar.gz:all`
+      const args = ['-q', '-B', 'dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${home}`]
+      execFileSync('mvn', args, { cwd: home, stdio: ['ignore', 2, 2] })
+      const archive = readdirSync(home).find((name) => name.endsWith('.tar.gz'))
+      execFileSync('tar', ['xzf', archive], { cwd: home })
+      rmSync(join(home, archive))
+      writeFileSync(join(home, '.ok'), '')
+    },
+    async prepare(dir) {
+      const [port] = await freePorts(1)
+      const home = join(cache, 'registry', REGISTRY)
+      const runner = readdirSync(home).find((name) => name.endsWith('-runner.jar'))
+      const quarkus = [
+        '-Dquarkus.http.host=127.0.0.1',
+        `-Dquarkus.http.port=${port}`,
+        `-Djava.io.tmpdir=${emptyFolder(dir, 'tmp')}`,
+      ]
+      const endpoint = `http://127.0.0.1:${port}/apis/ccompat/v7`
+      return {
+        command: 'java',
+        args: ['-Xmx320m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', ...quarkus, '-jar', join(home, runner)],
+        endpoint,
+        ready: () => answers(`${endpoint}/subjects`),
+      }
+    },
+  },
+}
+
+/** @returns what PYTHONPATH has to be for Confluent's own client, installed once */
+export function confluentPython() {
+  const home = join(cache, 'python', `confluent-kafka-${CONFLUENT_PYTHON}`)
+  if (existsSync(join(home, '.ok'))) return home
+  need('python3', '--version', ['python3'])
+  need('pip3', '--version', ['python3-pip'])
+  say(`installing confluent-kafka ${CONFLUENT_PYTHON}`)
+  const packages = [`confluent-kafka[avro,protobuf,schemaregistry]==${CONFLUENT_PYTHON}`]
+  execFileSync('pip3', ['install', '-q', '--target', home, ...packages], { stdio: ['ignore', 2, 'ignore'] })
+  writeFileSync(join(home, '.ok'), '')
+  return home
 }
 
 // ---- running one ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ import {
   type ChainedSink,
   type ContinuousSink,
   type JobSettings,
+  type RegistrySettings,
+  type SchemaRegistry,
   type TransactionJanitor,
   type SinkAsides,
   type SinkNode,
@@ -16,6 +18,7 @@ import {
   type TwoPhaseSink,
 } from '@weir/dataflow'
 import {
+  HttpSchemaRegistry,
   LogClient,
   LogJanitor,
   LogSink,
@@ -85,7 +88,7 @@ export class Adapters {
 
   /** Throws as `source`; `SECRET_MISSING` (invalid). */
   sink(node: SinkNode, context: SubtaskContext, settings: JobSettings, asides: SinkAsides | null): TwoPhaseSink {
-    const { descriptor, encodeKey, encodeValue } = node
+    const { descriptor, encodeKey, encodeValue, encodeHeaders } = node
     if (descriptor.connector === 'postgres') {
       const destination = new PostgresDestination(postgresSinkOptions(descriptor), context)
       return new StagedSink({ context, clock: this.#clock, staged: this.#options.staged(context), destination, asides })
@@ -99,6 +102,7 @@ export class Adapters {
       transactionTimeoutMs,
       encodeKey,
       encodeValue,
+      encodeHeaders,
       asides,
     }
     const staged = descriptor['onLost'] === 'fail' ? null : this.#options.staged(context)
@@ -110,6 +114,11 @@ export class Adapters {
       default:
         throw unknownConnector(descriptor.connector, node.uid)
     }
+  }
+
+  /** Credentials stand in the environment of this process. */
+  schemaRegistry(settings: RegistrySettings, signal: AbortSignal): SchemaRegistry {
+    return new HttpSchemaRegistry(settings, { clock: this.#clock, signal, env: process.env })
   }
 
   /** By connector: of every server this task-manager knows. `signal` ends their waits; they live until then. */
@@ -171,8 +180,8 @@ export class Adapters {
     assert(commit.scope === 'continuous', `${source.uid} is not in the continuous scope`)
     const options = {
       sourceTopic: String(source.descriptor['topic']),
-      sinks: sinks.map(({ node: { uid, descriptor, encodeKey, encodeValue }, asides }) => {
-        return { uid, topic: String(descriptor['topic']), encodeKey, encodeValue, asides }
+      sinks: sinks.map(({ node: { uid, descriptor, encodeKey, encodeValue, encodeHeaders }, asides }) => {
+        return { uid, topic: String(descriptor['topic']), encodeKey, encodeValue, encodeHeaders, asides }
       }),
       intervalMs: commit.intervalMs,
       transactionTimeoutMs: Math.min(transactionTimeoutMs, CONTINUOUS_TRANSACTION_TIMEOUT_MS),

@@ -103,6 +103,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
       createSource: (node, context) => adapters.source(node, context),
       createSink: (node, context, asides) => adapters.sink(node, context, settings, asides),
       createContinuousSink: (source, sinks, context) => adapters.continuousSink(source, sinks, context, settings),
+      schemaRegistry: (settings, signal) => adapters.schemaRegistry(settings, signal),
       openState: (stage, { signal }) =>
         openStateStore(
           {

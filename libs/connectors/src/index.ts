@@ -1,3 +1,4 @@
+export { HttpSchemaRegistry } from './registry/http-registry.ts'
 export { PaymentsSource, payment, paymentsOptions, type Payment, type PaymentsOptions } from './datagen.ts'
 export type { LogRecord, ReadRecord, TransactionalLog } from './log/port.ts'
 export { FileStorage, type LogStorage } from './log/storage.ts'

@@ -2,7 +2,9 @@
  * The logical graph: what a job file describes. Nodes hold plain configuration (hashed, sent, shown) beside functions
  * (only in the bundle). A graph is immutable; `edges` go from lower to higher index, so node order is topological.
  */
-import type { Key, OperatorUid } from '@weir/model'
+import type { Key, OperatorUid, RecordHeader } from '@weir/model'
+import type { OpenDecoding, OpenEncoding } from './codec-port.ts'
+import type { EncodeHeaders, OutputRecord } from './output-record.ts'
 import type { ResumableOperator } from './resumable.ts'
 import type { RestartSettings } from './restart.ts'
 import type { StateSchema } from './state-schema.ts'
@@ -16,10 +18,13 @@ export interface ConnectorDescriptor {
   readonly [option: string]: unknown
 }
 
-/** Turns `buffer[start, end)` into a value; throws on bad input. Must not keep the buffer. */
-export type Decode = (buffer: Buffer, start: number, end: number) => unknown
-/** Turns a value into bytes (or a string, written as UTF-8); null = tombstone. */
-export type Encode = (value: unknown) => Uint8Array | string | null
+/**
+ * Turns `buffer[start, end)` into a value; throws on bad input. Must not keep the buffer.
+ * `headers`: of the record, read from the buffer when they are asked for.
+ */
+export type Decode = (buffer: Buffer, start: number, end: number, headers?: () => readonly RecordHeader[]) => unknown
+/** Turns a value into bytes (or a string, written as UTF-8); null = tombstone. Of a sink's value, `record` is there. */
+export type Encode = (value: unknown, record?: OutputRecord) => Uint8Array | string | null
 
 export interface SourceNode {
   readonly kind: 'source'
@@ -27,6 +32,8 @@ export interface SourceNode {
   readonly descriptor: ConnectorDescriptor
   /** Null for sources that make objects themselves. */
   readonly decode: Decode | null
+  /** Makes the decoder that is used instead, once per slice. */
+  readonly openDecoder?: OpenDecoding | undefined
   /** Event time of a value, ms; null = the log's own timestamp. */
   readonly timestamp: ((value: unknown) => number) | null
   /** Watermark = highest timestamp seen − this, unless the job has `watermarks` of its own. */
@@ -130,6 +137,9 @@ export interface SinkNode {
   readonly encodeValue: Encode
   /** The other direction of `encodeValue`: how a test reads what the sink has written. Absent: as JSON. */
   readonly decode?: Decode | undefined
+  readonly encodeHeaders?: EncodeHeaders | undefined
+  /** Makes the encoders of value and headers that are used instead, once per slice. */
+  readonly openEncoder?: OpenEncoding | undefined
 }
 
 export type GraphNode =

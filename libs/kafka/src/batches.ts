@@ -35,11 +35,12 @@ export class Batches {
     return this.#records
   }
 
-  add(topic: string, { partition, key, value, bytes, origin, suspect }: EncodedRecord, timestamp: number): void {
+  add(topic: string, record: EncodedRecord, timestamp: number): void {
+    const { partition, key, value, headers, bytes, origin, suspect } = record
     // A suspect travels alone: refused, it is the one.
     const filling = this.#at({ topic, partition }, suspect ? Number.POSITIVE_INFINITY : bytes)
     const { builder, suspects } = filling
-    builder.append(key, value, timestamp)
+    builder.append(key, value, timestamp, headers)
     this.#records++
     if (origin === null) return
     suspects.push(origin)

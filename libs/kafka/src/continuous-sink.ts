@@ -15,6 +15,7 @@ import {
   type CommittedOffset,
   type ContinuousSink,
   type Encode,
+  type EncodeHeaders,
   type SinkAsides,
   type SplitBegin,
   type SplitCommit,
@@ -43,6 +44,7 @@ export interface ChainedTopic {
   readonly topic: string
   readonly encodeKey: Encode
   readonly encodeValue: Encode
+  readonly encodeHeaders?: EncodeHeaders | undefined
   readonly asides: SinkAsides | null
 }
 

@@ -1,12 +1,20 @@
 /**
- * From a batch to the records of one topic: bytes of key and value, and the partition, as Kafka's own clients choose it.
+ * From a batch to the records of one topic: bytes of key and value, headers, and the partition, as Kafka's own clients choose it.
  * What cannot be encoded, or what the topic would refuse, goes aside before it is sent (PROTOCOL B7).
  */
-import type { Encode, SinkAsides, SinkOrigin } from '@weir/dataflow'
-import { WeirError, asWeirError, type Clock, type RecordBatch } from '@weir/model'
+import {
+  NO_HEADERS,
+  OutputView,
+  recordHeaders,
+  type Encode,
+  type EncodeHeaders,
+  type SinkAsides,
+  type SinkOrigin,
+} from '@weir/dataflow'
+import { WeirError, asWeirError, type Clock, type RecordBatch, type RecordHeader } from '@weir/model'
 import { murmur2 } from './murmur2.ts'
 import { refusal, type TopicLimits } from './topic-limits.ts'
-import { batchBytesOf, recordBytesAtMost } from './wire/records.ts'
+import { batchBytesOf, headerBytesAtMost, recordBytesAtMost } from './wire/records.ts'
 
 /** Encoded keys remembered with their partition. */
 const KEY_CACHE_MAX = 50_000
@@ -15,6 +23,7 @@ export interface RecordEncoderOptions {
   readonly topic: string
   readonly encodeKey: Encode
   readonly encodeValue: Encode
+  readonly encodeHeaders?: EncodeHeaders | undefined
   /** Null: nobody takes a record aside, it ends the attempt. */
   readonly asides: SinkAsides | null
 }
@@ -23,6 +32,7 @@ export interface EncodedRecord {
   readonly partition: number
   readonly key: Uint8Array | null
   readonly value: Uint8Array | string | null
+  readonly headers: readonly RecordHeader[]
   /** In a batch, at most. */
   readonly bytes: number
   /** Where it was read; null where nobody has to know. */
@@ -42,6 +52,7 @@ export class RecordEncoder {
   readonly #limits: TopicLimits | null
   readonly #clock: Clock
   readonly #keys = new Map<unknown, CachedKey>()
+  readonly #output = new OutputView()
   #sticky = 0
 
   /** @param of `limits` null: not asked for, since nobody would take what does not fit. */
@@ -62,7 +73,7 @@ export class RecordEncoder {
 
   /** Null: it was taken aside. */
   encode(batch: RecordBatch, i: number): EncodedRecord | null {
-    const { asides, encodeValue, topic } = this.#options
+    const { asides, encodeValue, encodeHeaders, topic } = this.#options
     const known = asides?.known ?? null
     const verdict = known === null || known.empty ? undefined : known.of(batch, i)
     if (verdict === 'poisoned') {
@@ -71,25 +82,31 @@ export class RecordEncoder {
     }
     let key: CachedKey
     let value: Uint8Array | string | null
+    let headers = NO_HEADERS
     try {
       key = this.#keyOf(batch.keys === null ? null : batch.keys[i]!)
-      value = encodeValue(batch.values[i])
+      const output = this.#output.at(batch, i)
+      value = encodeValue(batch.values[i], output)
+      if (encodeHeaders !== undefined) headers = recordHeaders(encodeHeaders(batch.values[i], output))
     } catch (error) {
       if (asides === null) throw error
       asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
       return null
     }
-    const bytes = recordBytesAtMost(key.bytes, value)
+    const headerBytes = headers === NO_HEADERS ? 0 : headerBytesAtMost(headers)
+    const bytes = recordBytesAtMost(key.bytes, value) + headerBytes
     const origin = known === null ? null : known.originOf(batch, i)
-    const record = { partition: key.partition, key: key.bytes, value, bytes, origin, suspect: verdict === 'suspect' }
+    const suspect = verdict === 'suspect'
+    const record = { partition: key.partition, key: key.bytes, value, headers, bytes, origin, suspect }
     return this.#limits === null || this.#fits(this.#limits, batch, i, record) ? record : null
   }
 
   /** False: the topic would refuse it, and it was taken aside. */
-  #fits(limits: TopicLimits, batch: RecordBatch, i: number, { key, value, bytes }: EncodedRecord): boolean {
+  #fits(limits: TopicLimits, batch: RecordBatch, i: number, encoded: EncodedRecord): boolean {
+    const { key, value, headers, bytes } = encoded
     const small = bytes < limits.batchBytesMax / 2
     const record = {
-      bytes: small ? 0 : batchBytesOf(key, value),
+      bytes: small ? 0 : batchBytesOf(key, value, headers),
       timestamp: batch.timestamps[i]!,
       hasKey: key !== null,
     }

@@ -14,6 +14,7 @@ import {
   StagedRetention,
   recoverSink,
   type Encode,
+  type EncodeHeaders,
   type HandleProof,
   type PreparedHandle,
   type SinkAsides,
@@ -40,6 +41,7 @@ export interface KafkaSinkOptions {
   readonly transactionTimeoutMs: number
   readonly encodeKey: Encode
   readonly encodeValue: Encode
+  readonly encodeHeaders?: EncodeHeaders | undefined
   /** Null: nothing goes aside, and a record that cannot be written ends the attempt. */
   readonly asides?: SinkAsides | null
 }
@@ -123,8 +125,8 @@ export class KafkaSink implements TwoPhaseSink {
     const { topic } = this.#options
     const { length: partitions } = await this.#kafka.partitions(topic)
     const limits = this.#asides && (await this.#askLimits(topic, this.#asides.topics))
-    const { encodeKey, encodeValue } = this.#options
-    const encoding = { topic, encodeKey, encodeValue, asides: this.#asides }
+    const { encodeKey, encodeValue, encodeHeaders } = this.#options
+    const encoding = { topic, encodeKey, encodeValue, encodeHeaders, asides: this.#asides }
     this.#encoder = new RecordEncoder(encoding, { partitions, limits, clock: this.#clock })
     this.#protocol = await this.#kafka.transactionProtocol()
     const onLost = this.#staged === null ? 'fail' : 'heal'
@@ -354,7 +356,8 @@ export class KafkaSink implements TwoPhaseSink {
         continue
       }
       const value = typeof record.value === 'string' ? Buffer.from(record.value) : record.value
-      audit.add(topic, record.partition, { key: record.key, value, timestamp, headers: [] })
+      const { partition, key, headers } = record
+      audit.add(topic, partition, { key, value, timestamp, headers })
       batches.add(topic, { ...record, value }, timestamp)
     }
     this.#encoder!.turn()

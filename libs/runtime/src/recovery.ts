@@ -63,6 +63,8 @@ export async function recoverSlice(
     ]),
   ])
   await Promise.all(scope.stages.map((run) => restoreStage(scope, run, snapshot)))
+  const encoders = scope.stages.flatMap((run) => run.encoders)
+  if (encoders.length > 0) await Promise.all(encoders.map((encoder) => encoder.open()))
   if (snapshot?.inFlight) await restoreInFlight(scope, snapshot.inFlight)
   return [...proofs, ...(await retired)]
 }

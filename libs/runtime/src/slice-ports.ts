@@ -5,6 +5,8 @@ import type {
   ContinuousSink,
   OffsetGap,
   Plan,
+  RegistrySettings,
+  SchemaRegistry,
   SinkAsides,
   SinkNode,
   SourceNode,
@@ -38,6 +40,8 @@ export interface SliceDeps {
   createContinuousSink(source: SourceNode, sinks: readonly ChainedSink[], context: SubtaskContext): ContinuousSink
   /** A fresh store for one stage of this slice. */
   openState(stage: number, context: SubtaskContext): Promise<StateStore>
+  /** Only needed where a codec reads schemas from one. `signal`: of the attempt. */
+  schemaRegistry?(this: void, settings: RegistrySettings, signal: AbortSignal): SchemaRegistry
   /** Only needed where barriers may overtake, or have. */
   readonly inFlight?: InFlightStore
   readonly report: (report: SliceReport) => void

@@ -20,6 +20,7 @@ import {
 } from '@weir/dataflow'
 import { WATERMARK_MIN, type OperatorUid, type Subtask, type Watermark } from '@weir/model'
 import { asidesOf } from './asides.ts'
+import { LateEncoder, PreparedReader, codecContext } from './codecs.ts'
 import { CuttingReader } from './cutting-reader.ts'
 import type { InputGate } from './input-gate.ts'
 import type { Partitioner } from './partitioner.ts'
@@ -60,6 +61,8 @@ export interface StageRun {
   /** Continuous scope: what each split goes on from. */
   begins: ReadonlyMap<number, SplitBegin> | null
   readonly sinks: { readonly node: SinkNode; readonly sink: TwoPhaseSink }[]
+  /** Of sinks whose codec has to be opened. */
+  readonly encoders: readonly LateEncoder[]
   /** Continuous scope, instead of `sinks`. */
   continuous: { readonly sink: ContinuousSink; committed: ReadonlyMap<number, CommittedOffset> } | null
   /** What reaches a sink now is committed already. */
@@ -92,16 +95,25 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
   const { deps, options } = scope
   const head = scope.node(stage.head)
   const refused: Refusal[] = []
+  const encoders: LateEncoder[] = []
   const sinkNodes = stage.nodes.flatMap((index) => {
     const node = scope.node(index)
-    return node.kind === 'sink' ? [{ node, asides: asidesOf(scope, refused, index, node) }] : []
+    return node.kind === 'sink'
+      ? [{ node, opened: openedSink(scope, node, encoders), asides: asidesOf(scope, refused, index, node) }]
+      : []
   })
   const isContinuous = options.plan.job.settings.commit.scope === 'continuous' && head.kind === 'source'
-  const continuous = isContinuous ? deps.createContinuousSink(head, sinkNodes, scope.contextOf(head.uid)) : null
+  const continuous = isContinuous
+    ? deps.createContinuousSink(
+        head,
+        sinkNodes.map(({ opened, asides }) => ({ node: opened, asides })),
+        scope.contextOf(head.uid),
+      )
+    : null
   const sinks = isContinuous
     ? []
-    : sinkNodes.map(({ node, asides }) => {
-        return { node, sink: deps.createSink(node, scope.contextOf(node.uid), asides) }
+    : sinkNodes.map(({ node, opened, asides }) => {
+        return { node, sink: deps.createSink(opened, scope.contextOf(node.uid), asides) }
       })
   const windowSizesMs = stage.nodes.flatMap((index) => {
     const node = scope.node(index)
@@ -116,6 +128,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     begins: null,
     quantumMs: watermarkQuantumMs(windowSizesMs),
     sinks,
+    encoders,
     continuous: continuous && { sink: continuous, committed: new Map() },
     muted: false,
     moved: [],
@@ -134,9 +147,22 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
   }
 }
 
-function makeSourceRun(scope: SliceScope, node: SourceNode): SourceRun {
+function openedSink(scope: SliceScope, node: SinkNode, encoders: LateEncoder[]): SinkNode {
+  const { openEncoder } = node
+  if (openEncoder === undefined) return node
+  const late = new LateEncoder(node, () => openEncoder(codecContext(scope, node)))
+  encoders.push(late)
+  return late.node
+}
+
+function makeSourceRun(scope: SliceScope, declared: SourceNode): SourceRun {
   const { deps, options } = scope
-  const plain = deps.createSource(node, scope.contextOf(node.uid))
+  const { openDecoder } = declared
+  const reader = deps.createSource(declared, scope.contextOf(declared.uid))
+  const prepared = openDecoder
+    ? new PreparedReader(declared, reader, () => openDecoder(codecContext(scope, declared)))
+    : null
+  const [node, plain] = prepared === null ? [declared, reader] : [prepared.node, prepared]
   const isCut = options.plan.job.settings.checkpoint.mode === 'watermark'
   const cutting = isCut ? new CuttingReader(node, plain, { clock: deps.clock, watermarks: () => run.watermarks }) : null
   const run: SourceRun = {

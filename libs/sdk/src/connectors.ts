@@ -5,7 +5,12 @@ import {
   type CustomWatermarks,
   type Decode,
   type Encode,
+  type EncodeHeaders,
   type OffsetPolicy,
+  type OpenDecoding,
+  type OpenEncoding,
+  type OutputRecord,
+  type SinkHeader,
 } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import type { Codec } from './codecs/codec.ts'
@@ -17,7 +22,8 @@ export interface Source<T> {
   readonly descriptor: ConnectorDescriptor
   readonly decode: Decode | null
   /** For tests, which write what is read here. */
-  readonly encode?: (value: T) => string | Uint8Array | null
+  readonly encode?: (value: never) => string | Uint8Array | null
+  readonly openDecoder?: OpenDecoding | undefined
   readonly timestamp: ((value: T) => number) | null
   readonly outOfOrderMs: number
   readonly watermarks?: CustomWatermarks<T, unknown> | null
@@ -30,13 +36,16 @@ export interface Source<T> {
 export interface Sink<T> {
   readonly descriptor: ConnectorDescriptor
   readonly encodeKey: Encode
-  readonly encodeValue: (value: T) => string | Uint8Array | null
+  readonly encodeValue: (value: T, record?: OutputRecord) => string | Uint8Array | null
   /** For tests, which read what is written here. */
   readonly decode?: Decode | undefined
+  readonly encodeHeaders?: EncodeHeaders | undefined
+  readonly openEncoder?: OpenEncoding | undefined
+  readonly origins?: boolean | undefined
 }
 
 export interface TopicOptions<T> {
-  readonly value: Codec<T>
+  readonly value: Codec<T, never>
   /** Event time in ms; default: the record's own timestamp. */
   readonly timestamp?: (value: T) => number
   /** Watermark = highest timestamp − this. Default 0. */
@@ -78,7 +87,9 @@ export interface KafkaTopicOptions<T> extends TopicOptions<T> {
 export interface SinkOptions<T> {
   /** Bytes of a record's key; default: its text. Null: no key. */
   readonly key?: Encode
-  readonly value?: Codec<T>
+  readonly value?: Codec<unknown, T>
+  /** Written with every record, behind those the codec itself writes. Text as UTF-8. */
+  readonly headers?: (value: T, record: OutputRecord) => readonly SinkHeader[]
   /**
    * When the broker aborts output of a published epoch (nobody ended its transaction inside `transactionTimeoutMs`).
    * `heal` (default): it is written again from a copy in the object store, exactly once and in order. `fail`: no copy is
@@ -101,6 +112,7 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
     descriptor,
     decode: value.decode,
     encode: value.encode,
+    openDecoder: value.openDecoder,
     timestamp,
     outOfOrderMs: watermarks?.outOfOrderMs ?? (outOfOrder === undefined ? (outOfOrderMs ?? 0) : durationMs(outOfOrder)),
     ...(watermarks?.custom && { watermarks: watermarks.custom }),
@@ -113,7 +125,7 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
 
 /** Keys as text, values by the codec, JSON where none is given. */
 function topicSink<T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>): Sink<T> {
-  const { key, value, onLost = 'heal' } = options
+  const { key, value, headers, onLost = 'heal' } = options
   if (onLost !== 'heal' && onLost !== 'fail') {
     throw new WeirError(
       { code: 'OPTION_INVALID', kind: 'invalid', option: 'onLost', topic: descriptor['topic'], value: onLost },
@@ -125,7 +137,22 @@ function topicSink<T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>):
     encodeKey: key ?? ((k) => (k === null ? null : String(k))),
     encodeValue: value?.encode ?? encodeJson,
     decode: value?.decode,
+    encodeHeaders: bothHeaders(value?.headers, headers),
+    openEncoder:
+      value?.openEncoder &&
+      (async (context) => {
+        const { encode, headers: own } = await value.openEncoder!(context)
+        return { encode, headers: bothHeaders(own, headers) }
+      }),
+    origins: value?.origins,
   }
+}
+
+type Headers<T> = ((value: T, record: OutputRecord) => readonly SinkHeader[]) | undefined
+
+function bothHeaders<T>(codec: Headers<T>, sink: Headers<T>): EncodeHeaders | undefined {
+  if (codec === undefined || sink === undefined) return (codec ?? sink) as EncodeHeaders | undefined
+  return (value, record) => [...codec(value as T, record), ...sink(value as T, record)]
 }
 
 export const kafka = {

@@ -17,6 +17,9 @@ export {
   type FoldOptions,
   type Keyed,
   type OffsetPolicy,
+  type OutputRecord,
+  type RegistrySettings,
+  type SinkHeader,
   type PrepareContext,
   type RestoreContext,
   type RestoreHook,
@@ -55,10 +58,15 @@ export {
 } from './job.ts'
 export { aggregatingState, listState, mapState, valueState, type StateOptions } from './state.ts'
 export type { Codec } from './codecs/codec.ts'
+export { headerText, withHeaders, type WithHeaders, type WithSinkHeaders } from './codecs/headers.ts'
 export { json, type Schema } from './codecs/json.ts'
 export { avro } from './codecs/avro.ts'
 export type { AvroOptions, AvroSchema } from './codecs/avro-type.ts'
 export { messageType, protobuf } from './codecs/protobuf.ts'
+export { env, schemaRegistry, type RegistryCodecs } from './codecs/registry/registry.ts'
+export type { RegistryAvroOptions } from './codecs/registry/avro.ts'
+export type { RegistryJsonOptions } from './codecs/registry/json.ts'
+export type { SubjectNameStrategy, WriterOptions } from './codecs/registry/writer.ts'
 export {
   datagen,
   kafka,

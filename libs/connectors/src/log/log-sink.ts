@@ -1,9 +1,13 @@
 /** The two-phase sink of the embedded log: the protocol of the Kafka sink, without Kafka. */
 import {
   EMPTY_SINK_STATE,
+  NO_HEADERS,
+  OutputView,
   StagedRetention,
+  recordHeaders,
   recoverSink,
   type Encode,
+  type EncodeHeaders,
   type HandleProof,
   type PreparedHandle,
   type SinkAsides,
@@ -34,6 +38,7 @@ export interface LogSinkOptions {
   readonly transactionTimeoutMs: number
   readonly encodeKey: Encode
   readonly encodeValue: Encode
+  readonly encodeHeaders?: EncodeHeaders | undefined
   /** Null: nothing goes aside, and a record that cannot be encoded ends the attempt. */
   readonly asides?: SinkAsides | null
 }
@@ -90,6 +95,7 @@ export class LogSink implements TwoPhaseSink {
   readonly #asides: SinkAsides | null
   /** Partitions of the sink's own topic and of those of its asides. */
   readonly #partitionCounts = new Map<string, number>()
+  readonly #output = new OutputView()
   #pool: PooledId[] = []
   #open: OpenTransaction | null = null
   #prepared: PreparedHandle[] = []
@@ -156,7 +162,7 @@ export class LogSink implements TwoPhaseSink {
       const record = this.#encode(batch, i)
       if (record === null) continue
       const partition = this.#partitionOf(batch.keys === null ? null : batch.keys[i]!, open.records)
-      this.#asides?.audit?.add(topic, partition, { ...record, headers: [] })
+      this.#asides?.audit?.add(topic, partition, { ...record, headers: record.headers ?? NO_HEADERS })
       this.#append(open, topic, partition, record)
     }
     return this.#written(open)
@@ -181,17 +187,20 @@ export class LogSink implements TwoPhaseSink {
   }
 
   /** Null: it cannot be encoded and was refused. */
-  #encode({ keys, values, timestamps, origins }: RecordBatch, i: number): LogRecord | null {
-    const { encodeKey, encodeValue } = this.#options
+  #encode(batch: RecordBatch, i: number): LogRecord | null {
+    const { encodeKey, encodeValue, encodeHeaders } = this.#options
+    const { keys, values, timestamps } = batch
     try {
+      const output = this.#output.at(batch, i)
       return {
         key: keys === null ? null : bytesOf(encodeKey(keys[i]!)),
-        value: bytesOf(encodeValue(values[i])),
+        value: bytesOf(encodeValue(values[i], output)),
         timestamp: timestamps[i]!,
+        ...(encodeHeaders !== undefined && { headers: recordHeaders(encodeHeaders(values[i], output)) }),
       }
     } catch (error) {
       if (this.#asides === null) throw error
-      this.#asides.refuse({ keys, values, timestamps, origins }, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
+      this.#asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
       return null
     }
   }

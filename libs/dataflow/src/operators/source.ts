@@ -3,8 +3,9 @@
  * times. Errors name split and offset, so that the record can be found in the log.
  */
 import { WeirError, asWeirError } from '@weir/model'
-import type { RecordBatch } from '@weir/model'
+import type { RecordBatch, RecordHeader } from '@weir/model'
 import type { Decode, SourceNode } from '../graph.ts'
+import { NO_HEADERS } from '../output-record.ts'
 import type { RawRecords, SourceBatch } from '../ports.ts'
 import { isThenable, isTimestamp, timestampInvalid } from '../user-code.ts'
 import type { WatermarkFold } from '../watermark-fold.ts'
@@ -70,17 +71,21 @@ export function readBatch(
   return origins === null ? { keys: null, values, timestamps } : { keys: null, values, timestamps, origins }
 }
 
-function decoding({ uid, decode }: Node, { buffer, valueStart, valueEnd }: RawRecords): (index: number) => unknown {
+function decoding({ uid, decode }: Node, raw: RawRecords): (index: number) => unknown {
+  const { buffer, valueStart, valueEnd } = raw
   if (decode === null) {
     throw new WeirError(
       { code: 'SOURCE_WITHOUT_DECODER', kind: 'invalid', operatorUid: uid },
       `source "${uid}" reads bytes and has no decoder. Give it a value codec, e.g. { value: json() }.`,
     )
   }
+  let at = 0
+  const headers = (): readonly RecordHeader[] => raw.headers?.(raw, at) ?? NO_HEADERS
   return (i) => {
     const start = valueStart[i]!
     if (start < 0) throw withoutValue()
-    const value = (decode as Decode)(buffer, start, valueEnd[i]!)
+    at = i
+    const value = (decode as Decode)(buffer, start, valueEnd[i]!, headers)
     if (isThenable(value)) throw new TypeError('the decoder returned a promise; decoders are synchronous')
     return value
   }

@@ -8,7 +8,7 @@
  */
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { crc32c } from '@node-rs/crc32'
-import type { RawRecords } from '@weir/dataflow'
+import { NO_HEADERS, type RawRecords } from '@weir/dataflow'
 import { WeirError, type RecordHeader } from '@weir/model'
 import { uncompressSync as lz4Frame } from './lz4.ts'
 import { snappyJava } from './snappy.ts'
@@ -128,9 +128,10 @@ export const recordBytesAtMost = (key: Uint8Array | null, value: Bytes): number 
   40 + (key?.length ?? 0) + (value === null ? 0 : typeof value === 'string' ? 3 * value.length : value.length)
 export const headerBytesAtMost = (headers: readonly RecordHeader[]): number =>
   headers.reduce((n, [name, of]) => n + 3 * name.length + (of?.length ?? 0) + 10, 0)
-/** A batch with this record alone, to within 40 bytes. */
-export const batchBytesOf = (key: Uint8Array | null, value: Bytes): number =>
+/** A batch with this record alone, to within 40 bytes and what names of headers may be shorter. */
+export const batchBytesOf = (key: Uint8Array | null, value: Bytes, headers: readonly RecordHeader[]): number =>
   HEADER +
+  headerBytesAtMost(headers) +
   recordBytesAtMost(key, typeof value === 'string' ? null : value) +
   (typeof value === 'string' ? Buffer.byteLength(value) : 0)
 
@@ -160,7 +161,6 @@ export class StoredBatch implements UnstampedBatch {
   }
 }
 
-const NO_HEADERS: readonly RecordHeader[] = []
 const NO_HEADER_BYTES = Uint8Array.of(0)
 
 /** varint count · (varint length · name · varint length or −1 · value)* */

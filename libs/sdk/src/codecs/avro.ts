@@ -11,5 +11,6 @@ export function avro<T = unknown>(schema: AvroSchema, options: AvroOptions = {})
   return {
     decode: (buffer, start, end) => readAvro(type, buffer.subarray(start, end)),
     encode: (value) => (value === null ? null : writeAvro(type, value)),
+    contentType: 'application/avro',
   }
 }

@@ -41,6 +41,7 @@ export function json<T = unknown>(schema?: Schema<T>): Codec<T> {
       return schema === undefined ? value : validated(schema, value)
     },
     encode: encodeJson,
+    contentType: 'application/json',
   }
 }
 

@@ -21,6 +21,7 @@ export function protobuf<D extends DescMessage>(type: D): Codec<MessageShape<D>>
   return {
     decode: (buffer, start, end) => readProtobuf(type, buffer, start, end),
     encode: (value) => (value === null ? null : writeProtobuf(type, value)),
+    contentType: 'application/protobuf',
   }
 }
 

@@ -1,0 +1,65 @@
+/** What a sink knows of a record beside its value, and the headers it is written with. */
+import { WeirError, type Key, type RecordBatch, type RecordHeader } from '@weir/model'
+
+/** Valid inside the call it is given to. */
+export interface OutputRecord {
+  readonly key: Key | null
+  /** Event time, ms since 1970. */
+  readonly timestamp: number
+  /** Where it was read: source and split in one number (`placeOf`), and offset. Null: the job has made it, or does not carry origins. */
+  readonly origin: { readonly place: number; readonly offset: number; readonly ordinal: string | null } | null
+}
+
+/** Text is written as UTF-8. */
+export type SinkHeader = readonly [name: string, value: string | Uint8Array | null]
+export type EncodeHeaders = (value: unknown, record: OutputRecord) => readonly SinkHeader[]
+
+export const NO_HEADERS: readonly RecordHeader[] = []
+
+/** One per sink, moved from record to record: nothing is made for each. */
+export class OutputView implements OutputRecord {
+  #batch: RecordBatch = { keys: null, values: [], timestamps: [] }
+  #index = 0
+
+  at(batch: RecordBatch, index: number): this {
+    this.#batch = batch
+    this.#index = index
+    return this
+  }
+
+  get key(): Key | null {
+    return this.#batch.keys === null ? null : this.#batch.keys[this.#index]!
+  }
+
+  get timestamp(): number {
+    return this.#batch.timestamps[this.#index]!
+  }
+
+  get origin(): OutputRecord['origin'] {
+    const { origins } = this.#batch
+    if (origins === undefined) return null
+    const ordinal = origins.ordinals === null ? null : origins.ordinals[this.#index]!
+    return { place: origins.places[this.#index]!, offset: origins.offsets[this.#index]!, ordinal }
+  }
+}
+
+/** As they are written. Throws `ENCODE_FAILED` (invalid) for what is no header. */
+export function recordHeaders(headers: readonly SinkHeader[]): readonly RecordHeader[] {
+  if (!Array.isArray(headers)) throw badHeader('give an array of [name, value]')
+  return headers.length === 0 ? NO_HEADERS : headers.map(recordHeader)
+}
+
+function recordHeader(header: SinkHeader): RecordHeader {
+  if (!Array.isArray(header)) throw badHeader('give each as [name, value]')
+  const [name, value] = header
+  if (typeof name !== 'string' || !name.isWellFormed()) throw badHeader('a name is a well-formed string')
+  if (typeof value === 'string') {
+    if (!value.isWellFormed()) throw badHeader(`"${name}" is a string with half a surrogate pair`)
+    return [name, Buffer.from(value)]
+  }
+  if (value === null || value instanceof Uint8Array) return [name, value]
+  throw badHeader(`"${name}" is ${typeof value}; a value is a string, bytes or null`)
+}
+
+const badHeader = (why: string): WeirError =>
+  new WeirError({ code: 'ENCODE_FAILED', kind: 'invalid' }, `the headers of a record cannot be written: ${why}`)
