@@ -4,7 +4,7 @@
  * steps of one sort: dice that are fair to all kinds hardly ever throw the same three times.
  */
 import { defaultSettings, type JobSettings } from '@weir/dataflow'
-import { PARALLELISM, type Shape } from './job.ts'
+import { PARALLELISM, TWO_SOURCES, type Shape } from './job.ts'
 import type { Weather } from './network.ts'
 import { Chance } from './world.ts'
 
@@ -15,6 +15,9 @@ export const REGIONS_FROM = 1_000_000
 
 /** Seeds from here on run the job of the seed so many below, in epochs that are cut at an event time. */
 export const WATERMARK_FROM = 2_000_000
+
+/** Seeds from here on are otherwise like the seed so many below, with two sources. */
+export const TWO_SOURCES_FROM = 3_000_000
 
 export interface Climate {
   readonly shape: Shape
@@ -43,6 +46,12 @@ export interface Climate {
 }
 
 export function climateOf(seed: number): Climate {
+  if (seed >= TWO_SOURCES_FROM) {
+    const climate = climateOfExchange(seed - TWO_SOURCES_FROM)
+    const shape = new Chance(seed, 8).pick([...TWO_SOURCES])
+    const joined = { ...climate, shape }
+    return shape === 'forward' ? joined : overtaking(joined, new Chance(seed, 6))
+  }
   if (seed >= WATERMARK_FROM) {
     const climate = climateOfExchange(seed - WATERMARK_FROM)
     const { checkpoint } = climate.settings

@@ -14,7 +14,7 @@ export class Switchboard {
 }
 
 const keyOf = (id: LinkId): string =>
-  `${id.jobId}/${id.attempt.generation}/${id.attempt.attempt}/${id.from}>${id.to}#${id.stage}`
+  `${id.jobId}/${id.attempt.generation}/${id.attempt.attempt}/${id.from}>${id.to}#${id.stage}.${id.input}`
 
 export class SimExchange implements ExchangePort {
   readonly address: string

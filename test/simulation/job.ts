@@ -1,9 +1,19 @@
 /** The job a simulation runs, and what its output must be: numbered records, keyed sums. */
 import { createHash } from 'node:crypto'
-import { planJob, type JobDefinition, type JobSettings, type Plan } from '@weir/dataflow'
+import {
+  planJob,
+  type ExecuteContext,
+  type GraphNode,
+  type JobDefinition,
+  type JobSettings,
+  type Plan,
+  type ResumableOperator,
+} from '@weir/dataflow'
 import { operatorUid } from '@weir/model'
 
 export const IN = 'in'
+/** The second source's topic, in shapes with two. */
+export const MORE = 'more'
 export const OUT = 'out'
 export const PARALLELISM = 2
 export const KEYS = 5
@@ -12,9 +22,13 @@ const STEP_MS = 50
 
 /**
  * `exchange`: a keyBy between source and sum, so the slices are one pipeline region. `regions`: the topic is partitioned by key
- * already, and each slice is a region of its own.
+ * already, and each slice is a region of its own. The others have two sources, each with every other record: `union` merges them in
+ * front of the keyBy, `forward` in a stage of its own, which only then leads to the keyBy.
  */
-export type Shape = 'exchange' | 'regions'
+export type Shape = 'exchange' | 'regions' | TwoSources
+export type TwoSources = (typeof TWO_SOURCES)[number]
+export const TWO_SOURCES = ['union', 'forward'] as const
+const hasTwo = (shape: Shape): shape is TwoSources => TWO_SOURCES.includes(shape as TwoSources)
 
 export interface Numbered {
   readonly id: number
@@ -30,8 +44,33 @@ export interface Sum {
 
 const keyOf = (id: number): number => (id * 7) % KEYS
 export const recordAt = (id: number): Numbered => ({ id, key: `k${keyOf(id)}` })
-export const partitionOf = (id: number, shape: Shape, parallelism: number): number =>
-  (shape === 'regions' ? keyOf(id) : id) % parallelism
+export const topicsOf = (shape: Shape): readonly string[] => (hasTwo(shape) ? [IN, MORE] : [IN])
+/** Where a record is fed. */
+export function placeOf(id: number, shape: Shape, parallelism: number): { topic: string; partition: number } {
+  const topics = topicsOf(shape)
+  const nth = Math.floor(id / topics.length)
+  return { topic: topics[id % topics.length]!, partition: (shape === 'regions' ? keyOf(id) : nth) % parallelism }
+}
+
+const added = ({ count, sum }: Sum, { id, key }: Numbered): Sum => ({ key, count: count + 1, sum: sum + id, id })
+
+/** Lets everything through, once. */
+class Seen implements ResumableOperator<unknown, unknown, unknown> {
+  readonly #ids = new Set<number>()
+  prepare(): void {}
+  execute(value: unknown, out: ExecuteContext<unknown>): void {
+    const { id } = value as Numbered
+    if (this.#ids.has(id)) throw new Error(`record ${id} came twice`)
+    this.#ids.add(id)
+    out.emit(value)
+  }
+  snapshotState(): unknown[] {
+    return [...this.#ids]
+  }
+  restoreState(ids: readonly unknown[]): void {
+    for (const id of ids) this.#ids.add(id as number)
+  }
+}
 
 const text = (buffer: Buffer, start: number, end: number): unknown => JSON.parse(buffer.toString('utf8', start, end))
 
@@ -42,51 +81,48 @@ export function jobOf(
   onLost: 'heal' | 'fail' = 'heal',
   shape: Shape = 'exchange',
 ): { plan: Plan; graphHash: string } {
+  const source = (topic: string): GraphNode => ({
+    kind: 'source',
+    uid: operatorUid(topic),
+    descriptor: { connector: 'log', topic, until: 'latest' },
+    decode: text,
+    timestamp: settings.checkpoint.mode === 'watermark' ? (v) => (v as Numbered).id * STEP_MS : null,
+    outOfOrderMs: 0,
+    recordsPerSecond: recordsPerSecond / topicsOf(shape).length,
+  })
+  const keyed: GraphNode = {
+    kind: shape === 'regions' ? 'keyedBySource' : 'keyBy',
+    uid: operatorUid('by-key'),
+    key: (v) => (v as Numbered).key,
+  }
+  const rest: readonly GraphNode[] = [
+    {
+      kind: 'reduce',
+      uid: operatorUid('sum'),
+      initial: { key: '', count: 0, sum: 0, id: -1 } satisfies Sum,
+      reduce: (a, v) => added(a as Sum, v as Numbered),
+    },
+    {
+      kind: 'sink',
+      uid: operatorUid('out'),
+      descriptor: { connector: 'log', topic: OUT, onLost },
+      encodeKey: String,
+      encodeValue: (v) => JSON.stringify(v),
+    },
+  ]
+  const union: GraphNode = { kind: 'union', uid: operatorUid('both') }
+  const same: GraphNode = { kind: 'resumable', uid: operatorUid('seen'), create: () => new Seen() }
+  const sources = topicsOf(shape).map(source)
+  const between = hasTwo(shape) ? [union, ...(shape === 'forward' ? [same] : [])] : []
+  const nodes = [...sources, ...between, keyed, ...rest]
+  const edges = nodes.slice(sources.length).map((_, i) => [sources.length - 1 + i, sources.length + i] as const)
+  const joins = sources.slice(1).map((_, i) => [i, sources.length] as const)
   const job: JobDefinition = {
     kind: 'weir.job',
     version: 1,
     name: 'sums',
     settings,
-    graph: {
-      nodes: [
-        {
-          kind: 'source',
-          uid: operatorUid('in'),
-          descriptor: { connector: 'log', topic: IN, until: 'latest' },
-          decode: text,
-          timestamp: settings.checkpoint.mode === 'watermark' ? (v) => (v as Numbered).id * STEP_MS : null,
-          outOfOrderMs: 0,
-          recordsPerSecond,
-        },
-        {
-          kind: shape === 'regions' ? 'keyedBySource' : 'keyBy',
-          uid: operatorUid('by-key'),
-          key: (v) => (v as Numbered).key,
-        },
-        {
-          kind: 'reduce',
-          uid: operatorUid('sum'),
-          initial: { key: '', count: 0, sum: 0, id: -1 } satisfies Sum,
-          reduce: (a, v) => {
-            const { count, sum } = a as Sum
-            const { id, key } = v as Numbered
-            return { key, count: count + 1, sum: sum + id, id } satisfies Sum
-          },
-        },
-        {
-          kind: 'sink',
-          uid: operatorUid('out'),
-          descriptor: { connector: 'log', topic: OUT, onLost },
-          encodeKey: String,
-          encodeValue: (v) => JSON.stringify(v),
-        },
-      ],
-      edges: [
-        [0, 1],
-        [1, 2],
-        [2, 3],
-      ],
-    },
+    graph: { nodes, edges: [...edges, ...joins] },
   }
   const plan = planJob(job)
   return { plan, graphHash: createHash('sha256').update(plan.canonical).digest('hex') }

@@ -7,7 +7,7 @@ import { climateOf } from './climate.ts'
 import { RESTORED } from './etcd.ts'
 import { Faults } from './faults.ts'
 import { Fleet } from './fleet.ts'
-import { IN, OUT, jobOf, partitionOf, recordAt, type Sum } from './job.ts'
+import { OUT, jobOf, placeOf, recordAt, topicsOf, type Sum } from './job.ts'
 import { LATE_FENCE, sizeOf, type TransactionRecord } from './kafka.ts'
 import { World } from './world.ts'
 
@@ -51,13 +51,13 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
   const faults = new Faults(fleet, climate)
   const { kafka } = fleet
   kafka.firstEpoch = climate.firstProducerEpoch
-  kafka.createTopic(IN, parallelism)
+  for (const topic of topicsOf(shape)) kafka.createTopic(topic, parallelism)
   kafka.createTopic(OUT, 3)
   for (let id = 0; id < records; id++) {
     const { key } = recordAt(id)
     const value = Buffer.from(JSON.stringify(recordAt(id)))
-    const partition = partitionOf(id, shape, parallelism)
-    kafka.feed(IN, partition, [{ key: Buffer.from(key), value, timestamp: 1_750_000_000_000 + id }])
+    const { topic, partition } = placeOf(id, shape, parallelism)
+    kafka.feed(topic, partition, [{ key: Buffer.from(key), value, timestamp: 1_750_000_000_000 + id }])
   }
   const onlooker = new Onlooker(fleet)
   kafka.onCommit = (transaction) => {
@@ -140,9 +140,15 @@ function judge(fleet: Fleet, records: number): void {
     fencing.accepted({ act: 'publish', arbiter, jobId: 'sums', epoch, generation, manifest: digest })
   }
   let etcd = 'etcd'
-  for (const { key, value } of fleet.etcd.history) {
+  const inS3 = new Set(fleet.s3.heads.map(({ body }) => (JSON.parse(body) as Head).manifest?.digest))
+  const lastRestore = fleet.etcd.history.findLastIndex(({ key }) => key === RESTORED)
+  for (const [i, { key, value }] of fleet.etcd.history.entries()) {
     if (key === RESTORED) etcd += "'" // an earlier state, by an act of its owner: a register of its own
-    if (key.includes('/heads/')) publish(etcd, JSON.parse(value) as ManifestRef)
+    if (!key.includes('/heads/')) continue
+    const ref = JSON.parse(value) as ManifestRef
+    // What only an etcd had that was then restored may have been lost with it: it was never published.
+    if (i < lastRestore && !inS3.has(ref.digest)) continue
+    publish(etcd, ref)
   }
   for (const { body } of fleet.s3.heads) {
     const { manifest } = JSON.parse(body) as Head

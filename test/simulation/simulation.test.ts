@@ -1,6 +1,6 @@
 /** The whole fleet under faults, seed by seed; `npm run sim -- --seeds 2000` goes further. */
 import { expect, test } from 'vitest'
-import { REGIONS_FROM, WATERMARK_FROM } from './climate.ts'
+import { REGIONS_FROM, TWO_SOURCES_FROM, WATERMARK_FROM } from './climate.ts'
 import { replay, simulate } from './simulate.ts'
 
 const SEEDS = 300
@@ -47,6 +47,14 @@ test.each(blocks(WATERMARK_FROM).slice(0, 2))(
   `seeds from %i, ${AT_ONCE} of them: nor in epochs that are cut at an event time`,
   async (from) => {
     expect((await nothingBroken(from)).cuts).toBeGreaterThan(AT_ONCE)
+  },
+  60_000,
+)
+
+test.each(blocks(TWO_SOURCES_FROM).slice(0, 2))(
+  `seeds from %i, ${AT_ONCE} of them: nor of two sources that are joined`,
+  async (from) => {
+    await nothingBroken(from)
   },
   60_000,
 )

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { chain, fanOut } from './chain.ts'
+import { chain, fanIn, fanOut } from './chain.ts'
 import type { Input } from './chain.ts'
 import { Catch, batchOf, contextOf, uid } from './operators/fixture.ts'
 import { Filter } from './operators/filter.ts'
@@ -38,4 +38,17 @@ test('branches do not see what another one does to its arrays', () => {
   input.end()
   expect(first.seen).toEqual([['b', 2, 2], 'watermark 3', 'end'])
   expect(second.seen).toEqual([['a', 1, 1], ['c', 3, 3], 'watermark 3', 'end'])
+})
+
+test('of streams that come together the slowest tells the time, and the last one the end', () => {
+  const out = new CatchInput()
+  const [first, second] = fanIn(2, out) as [Input, Input]
+  first.watermark(5)
+  first.emit(batchOf(['a', 1, 6]))
+  second.watermark(3)
+  second.emit(batchOf(['b', 2, 4]))
+  second.watermark(9)
+  first.end()
+  second.end()
+  expect(out.seen).toEqual([['a', 1, 6], 'watermark 3', ['b', 2, 4], 'watermark 5', 'end'])
 })

@@ -2,7 +2,7 @@
  * Joins operators by plain calls. `Input` is a Collector that can also be told the end: what the runtime drives, one
  * per stage; the far end is whatever Inputs the runtime puts there (exchange, sink).
  */
-import type { RecordBatch, Watermark } from '@weir/model'
+import { WATERMARK_MIN, type RecordBatch, type Watermark } from '@weir/model'
 import type { Collector, Operator } from './operator.ts'
 
 export interface Input extends Collector {
@@ -42,6 +42,28 @@ export function fanOut(branches: readonly Input[]): Input {
       for (const branch of branches) branch.end()
     },
   }
+}
+
+/**
+ * Several streams into one, each with an Input of its own: event time is that of the slowest, and the end that of the last.
+ * What an input has told before is told again by whoever drives it: all begin at `WATERMARK_MIN`.
+ */
+export function fanIn(count: number, next: Input): readonly Input[] {
+  if (count === 1) return [next]
+  const watermarks = Array.from({ length: count }, () => WATERMARK_MIN)
+  let lowest = WATERMARK_MIN
+  let open = count
+  return watermarks.map((_, i) => ({
+    emit: (batch: RecordBatch) => next.emit(batch),
+    watermark(timestamp: Watermark): void {
+      watermarks[i] = timestamp
+      const now = Math.min(...watermarks)
+      if (now > lowest) next.watermark((lowest = now))
+    },
+    end(): void {
+      if (--open === 0) next.end()
+    },
+  }))
 }
 
 const copyOf = ({ keys, values, timestamps, origins }: RecordBatch): RecordBatch => ({

@@ -23,9 +23,17 @@ const REFUSED: Readonly<Record<Exclude<NodeKind, 'keyedProcess'>, Refusal | null
   window: null,
   sideOutput: null,
   sink: null,
+  connect: {
+    reason: 'shuffle',
+    text: 'its two streams are brought together by key, from several tasks. Make two jobs of it.',
+  },
   resumable: {
     reason: 'not-deterministic',
     text: 'its state is of all partitions of its subtask together, so records read again would not rebuild it.',
+  },
+  union: {
+    reason: 'not-deterministic',
+    text: 'it merges its inputs in the order in which batches come, so records read again would come out of it in another. Make two jobs of it.',
   },
   keyBy: {
     reason: 'shuffle',

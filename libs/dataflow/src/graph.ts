@@ -63,6 +63,11 @@ export interface FlatMapNode {
   readonly uid: OperatorUid
   readonly flatMap: (value: unknown) => Iterable<unknown>
 }
+/** Several streams of one type as one, in no order but that of each. */
+export interface UnionNode {
+  readonly kind: 'union'
+  readonly uid: OperatorUid
+}
 /** An exchange: what follows runs where the key lives. */
 export interface KeyByNode {
   readonly kind: 'keyBy'
@@ -128,6 +133,31 @@ export interface KeyedProcessNode {
     | ((context: KeyedContext<StateDescriptors, TimerKinds, SideOutputs>, timer: FiredTimer, out: Out<unknown>) => void)
     | null
 }
+/** Two keyed streams at one key: user code, or a join made of it. Its first input is the left one. */
+export interface ConnectNode {
+  readonly kind: 'connect'
+  readonly uid: OperatorUid
+  /** Plain data, shown and hashed: state is kept by another one only under another uid. */
+  readonly of: ConnectKind
+  readonly state: StateDescriptors
+  readonly timers: TimerKinds
+  readonly sides?: readonly string[] | undefined
+  readonly onLeft: KeyedProcessNode['onRecord']
+  readonly onRight: KeyedProcessNode['onRecord']
+  readonly onTimer: KeyedProcessNode['onTimer']
+}
+export type ConnectKind =
+  | { readonly type: 'process' }
+  /** left + lower ≤ right ≤ left + upper, in event time. */
+  | { readonly type: 'interval-join'; readonly lowerMs: number; readonly upperMs: number }
+  | { readonly type: 'window-join'; readonly window: JoinWindow; readonly keeps: JoinKeeps }
+/** Windows of `sizeMs` that begin every `slideMs`; tumbling: both are the same. */
+export interface JoinWindow {
+  readonly sizeMs: number
+  readonly slideMs: number
+}
+/** Of which sides records without a partner come out, too: none, the left one, both. */
+export type JoinKeeps = 'inner' | 'left' | 'full'
 export interface SinkNode {
   readonly kind: 'sink'
   readonly uid: OperatorUid
@@ -147,6 +177,7 @@ export type GraphNode =
   | FilterNode
   | MapNode
   | FlatMapNode
+  | UnionNode
   | KeyByNode
   | KeyedBySourceNode
   | ResumableNode
@@ -154,6 +185,7 @@ export type GraphNode =
   | ReduceNode
   | WindowNode
   | KeyedProcessNode
+  | ConnectNode
   | SinkNode
 export type NodeKind = GraphNode['kind']
 

@@ -201,3 +201,14 @@ export interface KeyedProcess<T, R, S extends StateDescriptors, M extends TimerK
   /** In the order of times; the timer is gone already. Event timers set here must lie later (`TIMER_NOT_LATER`). */
   onTimer?(context: KeyedContext<S, M, O>, timer: FiredTimer<keyof M>, out: Out<R>): void
 }
+
+/** Two keyed streams that share state and timers by key. Their records come in no order but that of each stream. */
+export interface KeyedConnect<A, B, R, S extends StateDescriptors, M extends TimerKinds, O extends SideOutputs = None> {
+  readonly state?: S
+  readonly timers?: M
+  readonly sides?: O
+  onLeft(context: KeyedContext<S, M, O>, value: A, out: Out<R>): void
+  onRight(context: KeyedContext<S, M, O>, value: B, out: Out<R>): void
+  /** As of `KeyedProcess`. */
+  onTimer?(context: KeyedContext<S, M, O>, timer: FiredTimer<keyof M>, out: Out<R>): void
+}

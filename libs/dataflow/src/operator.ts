@@ -88,6 +88,11 @@ export interface Operator {
   readonly processing?: ProcessingTimers
 }
 
+/** `onBatch` gets the left records, this the right ones; watermarks and the end are of both. */
+export interface TwoInputOperator extends Operator {
+  onRight(batch: RecordBatch, out: Collector): void
+}
+
 /** The caller's duty: `fire` between two calls of the operator, once the clock has reached `nextMs`, until the input ends. */
 export interface ProcessingTimers {
   /** Wall clock, ms since 1970; `Infinity`: none is set. */

@@ -1,26 +1,48 @@
 /**
- * The plan: a logical graph cut into stages at every keyBy, and the part of it that is plain data (what the client
- * sends, the job-manager places and everybody hashes). Client and task-manager plan on their own and must agree.
+ * The plan: a logical graph cut into stages wherever records leave a slice's chain (`stages.ts`), and the part of it that is plain
+ * data (what the client sends, the job-manager places and everybody hashes). Client and task-manager plan on their own and must agree.
  */
 import type { JobDefinition, JobSettings, LogicalGraph } from './graph.ts'
 import type { PlannedState } from './state-schema.ts'
 import type { UnalignedPlan } from './unaligned.ts'
 
+/** To the slice where the key lives, or to the same slice. */
+export type Route = 'keyed' | 'forward'
+
+/** Records that come into a stage from another one. */
+export interface StageInput {
+  /** Which one sends. */
+  readonly stage: number
+  readonly route: Route
+  /** Which operand of the operator at the head of the stage they are: 0, but for the right one of two. */
+  readonly operand: number
+}
+
+/** Records that leave a stage. */
+export interface StageOutput {
+  /** The node at which they leave: a keyBy, whose keys are computed here (for each stage that wants them), or a union of several stages. */
+  readonly node: number
+  /** Which one receives. */
+  readonly stage: number
+  /** Index in the `inputs` of that stage. */
+  readonly input: number
+}
+
 /** Nodes between two exchanges, run as plain calls in one task. Indices are into the graph's nodes. */
 export interface Stage {
   readonly index: number
-  /** The source node, or the keyBy node whose exchange feeds this stage. */
+  /** The source node, or the node at which the records of this stage have left others (a keyBy, a union of several stages), or a connect. */
   readonly head: number
   /**
    * Every node executed in this stage, in topological order: from the source on in a source's stage (it is the first),
-   * from behind the keyBy on in the others. A keyBy is in no stage's `nodes`: it stands in the `outputs` of the stage
-   * that computes its keys and is the `head` of the stage it feeds.
+   * from behind the head on in the others. A keyBy is in no stage's `nodes`: it stands in the `outputs` of the stages
+   * that compute its keys and is the `head` of the stage it feeds. From a union of several stages to a keyBy all is in each
+   * of those.
    */
   readonly nodes: readonly number[]
-  /** keyBy nodes at which records leave this stage, each feeding exactly one later stage. */
-  readonly outputs: readonly { readonly keyBy: number; readonly stage: number }[]
-  /** Stages whose records come in; empty for a source. */
-  readonly inputs: readonly number[]
+  readonly outputs: readonly StageOutput[]
+  /** Empty for a source. */
+  readonly inputs: readonly StageInput[]
 }
 
 /** What is sent with a submit: no functions in it. JSON. */
@@ -39,6 +61,8 @@ export interface PlanSummary {
   }[]
   readonly edges: LogicalGraph['edges']
   readonly stages: number
+  /** How many of them are fed by the same slice alone. Absent: none. */
+  readonly forwarded?: number
   readonly sources: readonly string[]
   readonly sinks: readonly string[]
 }

@@ -80,10 +80,12 @@ const settlement = (): JobDefinition =>
     ],
   )
 
+const keyed = (stage: number) => ({ stage, route: 'keyed', operand: 0 })
+
 test('the graph is cut at the keyBy: two stages, one exchange for both branches', () => {
   expect(planJob(settlement()).stages).toEqual([
-    { index: 0, head: 0, nodes: [0, 1], outputs: [{ keyBy: 2, stage: 1 }], inputs: [] },
-    { index: 1, head: 2, nodes: [3, 4, 5, 6], outputs: [], inputs: [0] },
+    { index: 0, head: 0, nodes: [0, 1], outputs: [{ node: 2, stage: 1, input: 0 }], inputs: [] },
+    { index: 1, head: 2, nodes: [3, 4, 5, 6], outputs: [], inputs: [keyed(0)] },
   ])
 })
 
@@ -109,11 +111,11 @@ test('two sources and a keyBy behind a keyBy are stages of their own', () => {
     ],
   )
   expect(planJob(job).stages).toEqual([
-    { index: 0, head: 0, nodes: [0], outputs: [{ keyBy: 1, stage: 1 }], inputs: [] },
-    { index: 1, head: 1, nodes: [], outputs: [{ keyBy: 2, stage: 2 }], inputs: [0] },
-    { index: 2, head: 2, nodes: [3], outputs: [], inputs: [1] },
-    { index: 3, head: 4, nodes: [4, 5], outputs: [{ keyBy: 6, stage: 4 }], inputs: [] },
-    { index: 4, head: 6, nodes: [7], outputs: [], inputs: [3] },
+    { index: 0, head: 0, nodes: [0], outputs: [{ node: 1, stage: 1, input: 0 }], inputs: [] },
+    { index: 1, head: 1, nodes: [], outputs: [{ node: 2, stage: 2, input: 0 }], inputs: [keyed(0)] },
+    { index: 2, head: 2, nodes: [3], outputs: [], inputs: [keyed(1)] },
+    { index: 3, head: 4, nodes: [4, 5], outputs: [{ node: 6, stage: 4, input: 0 }], inputs: [] },
+    { index: 4, head: 6, nodes: [7], outputs: [], inputs: [keyed(3)] },
   ])
 })
 

@@ -5,13 +5,14 @@
  *     orders ─ filter ─▶ keyBy ─▶ reduce ─▶ sink            stage 0: orders, filter   → keyBy
  *                             └─▶ window ─▶ sink            stage 1: reduce, sink, window, sink
  *
- * A stage begins at a source or behind a keyBy and ends at sinks and keyBys. Nothing else moves records between tasks; a
- * keyedBySource stays in its source's stage.
+ * A stage begins at a source or behind a keyBy and ends at sinks and keyBys; what operators with several inputs do is in `stages.ts`.
+ * Nothing else moves records between tasks; a keyedBySource stays in its source's stage.
  */
 import { WeirError, isJobId } from '@weir/model'
 import { canonicalJson, plain } from './canonical.ts'
 import { checkContinuousScope } from './continuous-scope.ts'
 import type {
+  ConnectNode,
   ConnectorDescriptor,
   GraphNode,
   JobDefinition,
@@ -23,6 +24,7 @@ import type {
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
 import { checkSideOutputs } from './side-output.ts'
+import { cutStages, forwarded, type Links } from './stages.ts'
 import { plannedStates, statesOf } from './state-schema.ts'
 import { unalignedPlanOf } from './unaligned.ts'
 import { checkWatermarkMode } from './watermark-mode.ts'
@@ -33,6 +35,8 @@ const UID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 const STATE_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/
 /** A graph somebody wrote by hand is far smaller; a loop that builds one for ever is stopped here. */
 export const GRAPH_NODES_MAX = 1_000
+/** Farther apart in event time records are not joined. */
+const JOIN_BOUND_MS_MAX = 10 * 366 * 86_400_000
 
 /**
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
@@ -51,16 +55,17 @@ export function planJob(job: JobDefinition): Plan {
   checkNodes(nodes)
   const links = checkEdges(job.graph)
   checkEnds(nodes, links)
-  checkState(nodes, links)
+  const { stages, stageOf } = cutStages(nodes, links)
+  checkState(nodes, links, stages, stageOf)
   checkSideOutputs(nodes, links.inputs)
   if (job.settings.commit.scope === 'continuous') checkContinuousScope(nodes)
   checkWatermarkMode(job)
 
-  const { stages, stageOf } = cut(nodes, links)
   for (const stage of stages) checkPerSplit(nodes, stage)
   const deadLetters = job.settings.deadLetters && routed(job.settings.deadLetters, nodes, links, stages)
   const audit = job.settings.audit && audited(job, links)
   const unaligned = unalignedPlanOf(job, stages)
+  const forwards = forwarded(stages)
   const summary: PlanSummary = {
     version: 1,
     name: job.name,
@@ -72,6 +77,7 @@ export function planJob(job: JobDefinition): Plan {
     }),
     edges,
     stages: stages.length,
+    ...(forwards > 0 && { forwarded: forwards }),
     sources: nodes.filter((node) => node.kind === 'source').map((node) => node.uid),
     sinks: nodes.filter((node) => node.kind === 'sink').map((node) => node.uid),
   }
@@ -80,12 +86,6 @@ export function planJob(job: JobDefinition): Plan {
 
 /** The part of a job's plan that is sent and hashed. Throws as `planJob` does. */
 export const planSummaryOf = (job: JobDefinition): PlanSummary => planJob(job).summary
-
-/** Neighbours of each node, by index. */
-interface Links {
-  readonly inputs: readonly (readonly number[])[]
-  readonly outputs: readonly (readonly number[])[]
-}
 
 function checkNodes(nodes: readonly GraphNode[]): void {
   if (nodes.length > GRAPH_NODES_MAX) {
@@ -119,7 +119,8 @@ function checkNode(node: GraphNode): void {
   if (node.kind === 'window' && !(Number.isSafeInteger(node.window.sizeMs) && node.window.sizeMs > 0)) {
     throw invalid(`the window's size is ${node.window.sizeMs} ms; it must be a whole number above 0.`)
   }
-  if (node.kind === 'keyedProcess') checkKeyedProcess(node, invalid)
+  if (node.kind === 'keyedProcess' || node.kind === 'connect') checkKeyedProcess(node, invalid)
+  if (node.kind === 'connect') checkJoin(node, invalid)
   if (node.kind === 'source') {
     if (!(Number.isSafeInteger(node.outOfOrderMs) && node.outOfOrderMs >= 0)) {
       throw invalid(`outOfOrderMs is ${node.outOfOrderMs}; it must be a whole number of milliseconds, 0 or more.`)
@@ -155,7 +156,7 @@ function checkSourceTime(node: SourceNode, invalid: (text: string) => WeirError)
   }
 }
 
-function checkKeyedProcess(node: KeyedProcessNode, invalid: (text: string) => WeirError): void {
+function checkKeyedProcess(node: KeyedProcessNode | ConnectNode, invalid: (text: string) => WeirError): void {
   for (const name of [...Object.keys(node.state), ...Object.keys(node.timers)]) {
     if (!STATE_NAME.test(name)) {
       throw invalid(
@@ -170,6 +171,20 @@ function checkKeyedProcess(node: KeyedProcessNode, invalid: (text: string) => We
   }
   if (Object.keys(node.timers).length > 0 && node.onTimer === null) {
     throw invalid('it has timers and no onTimer: nobody would hear them.')
+  }
+}
+
+function checkJoin({ of }: ConnectNode, invalid: (text: string) => WeirError): void {
+  if (of.type === 'interval-join') {
+    const { lowerMs, upperMs } = of
+    if (![lowerMs, upperMs].every((ms) => Number.isSafeInteger(ms) && Math.abs(ms) <= JOIN_BOUND_MS_MAX))
+      throw invalid(`its bounds are ${lowerMs} and ${upperMs} ms; each must be a whole number of at most 10 years.`)
+    if (lowerMs > upperMs) throw invalid(`its lower bound, ${lowerMs} ms, is above the upper one, ${upperMs} ms.`)
+  }
+  if (of.type === 'window-join') {
+    const { sizeMs, slideMs } = of.window
+    if (![sizeMs, slideMs].every((ms) => Number.isSafeInteger(ms) && ms > 0))
+      throw invalid(`its window's size is ${sizeMs} ms, its slide ${slideMs} ms; both must be whole numbers above 0.`)
   }
 }
 
@@ -190,15 +205,33 @@ function checkEdges({ nodes, edges }: LogicalGraph): Links {
     inputs[to]!.push(from)
   }
   for (const [i, node] of nodes.entries()) {
-    const expected = node.kind === 'source' ? 0 : 1
-    if (inputs[i]!.length !== expected) {
-      throw refused('GRAPH_INPUTS', { uid: node.uid, kind: node.kind, inputs: inputs[i]!.length, expected }, [
-        `${node.kind} "${node.uid}" has ${inputs[i]!.length} inputs, expected ${expected}: a source has none, everything`,
-        'else exactly one.',
+    const { length } = inputs[i]!
+    const expected = node.kind === 'source' ? 0 : node.kind === 'union' || node.kind === 'connect' ? 2 : 1
+    if (node.kind === 'union' ? length < expected : length !== expected) {
+      throw refused('GRAPH_INPUTS', { uid: node.uid, kind: node.kind, inputs: length, expected }, [
+        `${node.kind} "${node.uid}" has ${length} inputs, expected ${expected}: a source has none, a union two or more,`,
+        'a connect or join two, everything else exactly one. Put a union in front of it.',
       ])
     }
+    if (node.kind === 'connect')
+      checkOperands(
+        node,
+        inputs[i]!.map((input) => nodes[input]!),
+      )
   }
   return { inputs, outputs }
+}
+
+/** Both streams must come to where the key lives. */
+function checkOperands({ uid }: ConnectNode, operands: readonly GraphNode[]): void {
+  for (const { kind, uid: operand } of operands) {
+    if (kind === 'keyBy') continue
+    const code = kind === 'keyedBySource' ? 'GRAPH_KEYED_BY_SOURCE' : 'GRAPH_UNKEYED_STATE'
+    throw refused(code, { uid, operand, kind }, [
+      `connect or join "${uid}" has the ${kind} "${operand}" for an input; both must be a keyBy, which brings equal keys to one`,
+      'place: write .keyBy(…) there.',
+    ])
+  }
 }
 
 function checkEnds(nodes: readonly GraphNode[], links: Links): void {
@@ -221,17 +254,23 @@ function checkEnds(nodes: readonly GraphNode[], links: Links): void {
   }
 }
 
-function checkState(nodes: readonly GraphNode[], links: Links): void {
+function checkState(
+  nodes: readonly GraphNode[],
+  links: Links,
+  stages: readonly Stage[],
+  stageOf: readonly number[],
+): void {
   const keyed: boolean[] = []
   for (const [i, node] of nodes.entries()) {
     const input = links.inputs[i]![0]
     const before = input !== undefined && keyed[input]!
-    // What a custom operator emits may be of many records: it is not keyed.
-    keyed[i] = node.kind === 'keyBy' || node.kind === 'keyedBySource' || (before && node.kind !== 'resumable')
-    if (node.kind === 'keyedBySource' && shuffled(nodes, links, i)) {
+    // What a custom operator or a union emits may be of many records: it is not keyed.
+    const passesKeys = node.kind !== 'resumable' && node.kind !== 'union'
+    keyed[i] = node.kind === 'keyBy' || node.kind === 'keyedBySource' || (before && passesKeys)
+    if (node.kind === 'keyedBySource' && stages[stageOf[i]!]!.inputs.length > 0) {
       throw refused('GRAPH_KEYED_BY_SOURCE', { uid: node.uid }, [
-        `keyedBySource "${node.uid}" comes behind a keyBy, which has taken the records away from their partition: write`,
-        '.keyBy(…) here, or move the keyedBySource before it.',
+        `keyedBySource "${node.uid}" comes behind a keyBy or a union of several sources, which have taken the records away from`,
+        'their partition: write .keyBy(…) here, or move the keyedBySource before it.',
       ])
     }
     if (['reduce', 'window', 'keyedProcess'].includes(node.kind) && !keyed[i]) {
@@ -251,39 +290,6 @@ function checkPerSplit(nodes: readonly GraphNode[], stage: Stage): void {
     `operator "${own.uid}" has one state for all partitions of its subtask, and keyedBySource "${perSplit.uid}" keeps`,
     'everything of its stage per partition: write .keyBy(…) there, or make two jobs of it.',
   ])
-}
-
-/** Is there an exchange somewhere before the node? */
-function shuffled(nodes: readonly GraphNode[], links: Links, of: number): boolean {
-  for (let at: number | undefined = of; at !== undefined; at = links.inputs[at]![0])
-    if (nodes[at]!.kind === 'keyBy') return true
-  return false
-}
-
-/** Stage numbers in node order of their heads; a node's stage is its input's, but behind a keyBy and at a source. */
-function cut(nodes: readonly GraphNode[], links: Links): { stages: readonly Stage[]; stageOf: readonly number[] } {
-  const stageOf: number[] = []
-  const stages: {
-    index: number
-    head: number
-    nodes: number[]
-    outputs: { keyBy: number; stage: number }[]
-    inputs: number[]
-  }[] = []
-  for (const [i, node] of nodes.entries()) {
-    const input = links.inputs[i]![0]
-    if (node.kind === 'source' || node.kind === 'keyBy') {
-      const index = stages.length
-      const from = input === undefined ? [] : [stageOf[input]!]
-      stages.push({ index, head: i, nodes: node.kind === 'source' ? [i] : [], outputs: [], inputs: from })
-      for (const stage of from) stages[stage]!.outputs.push({ keyBy: i, stage: index })
-      stageOf[i] = index
-    } else {
-      stageOf[i] = stageOf[input!]!
-      stages[stageOf[i]]!.nodes.push(i)
-    }
-  }
-  return { stages, stageOf }
 }
 
 /** Connectors whose sinks can write to other topics in the same transaction. */
@@ -311,14 +317,22 @@ function audited({ settings, graph: { nodes } }: JobDefinition, { inputs }: Link
       throw invalid(`${kind} "${uid}" uses this topic too; give receipts one of their own.`)
     }
   }
-  const sourcesOf = (node: number): number[] =>
-    inputs[node]!.length === 0 ? [node] : [...new Set(inputs[node]!.flatMap(sourcesOf))]
+  const sources: (readonly number[])[] = []
+  for (const [i, from] of inputs.entries())
+    sources[i] = from.length === 0 ? [i] : [...new Set(from.flatMap((input) => sources[input]!))]
   const sinks = [...nodes.keys()].filter((i) => nodes[i]!.kind === 'sink')
-  return { topic, sources: new Map(sinks.map((i) => [i, sourcesOf(i)])) }
+  return { topic, sources: new Map(sinks.map((i) => [i, sources[i]!])) }
 }
 
 /** Kinds whose outputs are not one to one with single records. */
-const MANY_TO_MANY: ReadonlySet<NodeKind> = new Set(['flatMap', 'reduce', 'window', 'resumable', 'keyedProcess'])
+const MANY_TO_MANY: ReadonlySet<NodeKind> = new Set([
+  'flatMap',
+  'reduce',
+  'window',
+  'resumable',
+  'keyedProcess',
+  'connect',
+])
 
 /** Dead letters travel in a transaction of a sink of their connector, so every stage must lead to one. */
 function routed(
@@ -355,12 +369,11 @@ function routed(
   // Stateless, one to one and with one way only from the source on.
   const whole: boolean[] = []
   for (const [i, node] of nodes.entries()) {
-    const from = inputs[i]![0]
     const passes = (input: number): boolean => {
       const { kind } = nodes[input]!
       return whole[input]! && outputs[input]!.length === 1 && !MANY_TO_MANY.has(kind)
     }
-    whole[i] = node.kind === 'source' ? typeof node.descriptor['topic'] === 'string' : passes(from!)
+    whole[i] = node.kind === 'source' ? typeof node.descriptor['topic'] === 'string' : inputs[i]!.every(passes)
   }
   return { topic, routes: found, whole }
 }
@@ -383,6 +396,7 @@ function configOf(node: GraphNode): unknown {
     case 'filter':
     case 'map':
     case 'flatMap':
+    case 'union':
     case 'keyBy':
     case 'keyedBySource':
       return {}
@@ -395,19 +409,23 @@ function configOf(node: GraphNode): unknown {
     case 'window':
       return { window: node.window, aggregate: node.aggregateName, initial: plain(node.aggregate.initial) }
     case 'keyedProcess':
-      return {
-        state: Object.entries(node.state).map(([name, of]) => {
-          const initial = of.kind === 'value' || of.kind === 'aggregating' ? plain(of.initial) : null
-          return { name, kind: of.kind, ttl: of.ttl, initial }
-        }),
-        timers: node.timers,
-        onTimer: node.onTimer !== null,
-        ...(node.sides && { sides: node.sides }),
-      }
+      return keptOf(node)
+    case 'connect':
+      return node.of.type === 'process' ? { of: node.of, ...keptOf(node) } : { of: node.of }
     case 'sink':
       return { descriptor: node.descriptor }
   }
 }
+
+const keptOf = ({ state, timers, onTimer, sides }: KeyedProcessNode | ConnectNode): Record<string, unknown> => ({
+  state: Object.entries(state).map(([name, of]) => {
+    const initial = of.kind === 'value' || of.kind === 'aggregating' ? plain(of.initial) : null
+    return { name, kind: of.kind, ttl: of.ttl, initial }
+  }),
+  timers,
+  onTimer: onTimer !== null,
+  ...(sides && { sides }),
+})
 
 const refused = (code: string, facts: Record<string, unknown>, text: readonly string[]): WeirError =>
   new WeirError({ ...facts, code, kind: 'invalid' }, text.join(' '))

@@ -45,6 +45,7 @@ export function sidesOf(node: GraphNode): readonly string[] {
   switch (node.kind) {
     case 'window':
       return [LATE]
+    case 'connect':
     case 'keyedProcess':
     case 'resumable':
       return node.sides ?? []

@@ -88,6 +88,7 @@ export function statesOf(node: GraphNode): readonly StateDeclaration[] {
         { name: OPERATOR_STATE, schema: node.schema ?? null },
         { name: OPERATOR_HOOKS_STATE, schema: null },
       ]
+    case 'connect':
     case 'keyedProcess':
       return [
         ...Object.entries(node.state).flatMap(([name, descriptor]) => {

@@ -21,19 +21,31 @@ export function unalignedPlanOf({ settings, graph }: JobDefinition, stages: read
   if (settings.commit.scope === 'continuous') {
     throw refused('scope', 'commit scope "continuous" has no keyed edges, so there is nothing to overtake.')
   }
-  const overtaking = stages.map(({ head, inputs }) => {
-    const after = graph.edges.filter(([from]) => from === head).map(([, to]) => graph.nodes[to]!.kind)
-    return inputs.length > 0 && !after.includes('sink')
-  })
+  const forward = stages.find(({ inputs }) => inputs.some(({ route }) => route === 'forward'))
+  if (forward !== undefined) {
+    const { uid } = graph.nodes[forward.head]!
+    throw refused(
+      'union',
+      `union "${uid}" of several sources has a stage of its own, in which barriers are always aligned: what waits there would hold up all others. Let only filter, map and flatMap stand between it and a keyBy.`,
+    )
+  }
+  /** Nodes with a sink right behind them; a union between the two is no operator. */
+  const intoSink = new Set<number>()
+  for (const [from, to] of graph.edges.toSorted(([, a], [, b]) => b - a)) {
+    const { kind } = graph.nodes[to]!
+    if (kind === 'sink' || (kind === 'union' && intoSink.has(to))) intoSink.add(from)
+  }
+  const keyed = stages.filter(({ inputs }) => inputs.length > 0)
+  const overtaking = stages.map((stage) => keyed.includes(stage) && !intoSink.has(stage.head))
   if (overtaking.includes(true)) return { afterMs, stages: overtaking }
-  const [edge] = stages.filter(({ inputs }) => inputs.length > 0)
+  const [edge] = keyed
   if (edge === undefined)
     throw refused('no-keyed-edge', 'the job has no keyBy, so there is no edge it could be used on.')
   const { uid } = graph.nodes[edge.head]!
   throw refused('edge-into-sink', `keyBy "${uid}" leads straight into a sink, where barriers are always aligned.`)
 }
 
-const refused = (reason: 'scope' | 'no-keyed-edge' | 'edge-into-sink', why: string): WeirError =>
+const refused = (reason: 'scope' | 'no-keyed-edge' | 'edge-into-sink' | 'union', why: string): WeirError =>
   new WeirError(
     { code: 'UNALIGNED_REFUSED', kind: 'invalid', reason },
     `unaligned checkpoints are asked for, and ${why} Leave out checkpoint.unaligned and checkpoint.alignedTimeoutMs.`,

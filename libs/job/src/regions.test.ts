@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { regionsHit, regionsOf } from './regions.ts'
 
-/** Sources with a chain each: `f` a filter, `k` a keyBy, a sink behind them. */
-function planOf(chains: readonly (readonly ('f' | 'k')[])[], parallelism: number): Plan {
+/** Sources with a chain each: `f` a filter, `k` a keyBy, a sink behind them; `joined`: all lead into one more sink. */
+function planOf(chains: readonly (readonly ('f' | 'k')[])[], parallelism: number, joined = false): Plan {
   const nodes: GraphNode[] = []
   const edges: [number, number][] = []
   const encode = { encodeKey: () => null, encodeValue: () => null }
@@ -25,6 +25,12 @@ function planOf(chains: readonly (readonly ('f' | 'k')[])[], parallelism: number
     )
     add({ kind: 'sink', uid: uid('out'), descriptor, ...encode }, true)
   })
+  if (joined && chains.length > 1) {
+    const ends = nodes.flatMap(({ kind }, i) => (kind === 'sink' ? [i - 1] : []))
+    add({ kind: 'union', uid: operatorUid('all') }, false)
+    for (const end of ends) edges.push([end, nodes.length - 1])
+    add({ kind: 'sink', uid: operatorUid('out'), descriptor: { connector: 'log', topic: 't' }, ...encode }, true)
+  }
   const settings = { ...defaultSettings, parallelism }
   return planJob({ kind: 'weir.job', version: 1, name: 'j', settings, graph: { nodes, edges } })
 }
@@ -34,7 +40,9 @@ function painted({ stages, job }: Plan): number[][] {
   const { parallelism } = job.settings
   const all = Array.from({ length: parallelism }, (_, i) => i)
   const channels = stages.flatMap(({ inputs }) =>
-    inputs.flatMap(() => all.flatMap((from) => all.map((to) => [from, to] as const))),
+    inputs.flatMap(({ route }) =>
+      all.flatMap((from) => (route === 'forward' ? [from] : all).map((to) => [from, to] as const)),
+    ),
   )
   const colours = [...all]
   for (let changed = true; changed;) {
@@ -51,6 +59,7 @@ function painted({ stages, job }: Plan): number[][] {
 test('slices that no exchange joins are regions of their own; one keyBy anywhere makes one region', () => {
   expect(regionsOf(planOf([['f']], 3).summary)).toEqual([[0], [1], [2]])
   expect(regionsOf(planOf([['f'], []], 3).summary)).toEqual([[0], [1], [2]])
+  expect(regionsOf(planOf([['f'], []], 3, true).summary)).toEqual([[0], [1], [2]])
   expect(regionsOf(planOf([['f'], ['f', 'k', 'f']], 3).summary)).toEqual([[0, 1, 2]])
 })
 
@@ -60,12 +69,18 @@ test('regions are what the channels of the plan join', () => {
     maxLength: 3,
   })
   fc.assert(
-    fc.property(chains, fc.integer({ min: 1, max: 5 }), fc.array(fc.nat(4)), (of, parallelism, some) => {
-      const plan = planOf(of, parallelism)
-      expect(regionsOf(plan.summary)).toEqual(painted(plan))
-      const hit = some.filter((i) => i < parallelism)
-      const expected = painted(plan).filter((region) => region.some((i) => hit.includes(i)))
-      expect(regionsHit(plan.summary, hit.map(subtask))).toEqual(expected.flat())
-    }),
+    fc.property(
+      chains,
+      fc.integer({ min: 1, max: 5 }),
+      fc.array(fc.nat(4)),
+      fc.boolean(),
+      (of, parallelism, some, joined) => {
+        const plan = planOf(of, parallelism, joined)
+        expect(regionsOf(plan.summary)).toEqual(painted(plan))
+        const hit = some.filter((i) => i < parallelism)
+        const expected = painted(plan).filter((region) => region.some((i) => hit.includes(i)))
+        expect(regionsHit(plan.summary, hit.map(subtask))).toEqual(expected.flat())
+      },
+    ),
   )
 })

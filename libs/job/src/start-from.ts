@@ -168,8 +168,14 @@ type Node = PlanSummary['nodes'][number]
 const find = (plan: PlanSummary, uid: string): Node | undefined => plan.nodes.find((node) => node.uid === uid)
 /** Names of the states a node keeps by key. */
 const statesOf = (node: Node): readonly string[] => (node.states ?? []).map(({ name }) => name)
-const headOf = (plan: PlanSummary, node: Node): Node | undefined =>
-  plan.nodes.find(({ stage, kind }) => stage === node.stage && (kind === 'source' || kind === 'keyBy'))
+/** Of a stage. */
+const headOf = (plan: PlanSummary, stage: number): Node | undefined => {
+  const there = plan.nodes.filter((node) => node.stage === stage)
+  return (
+    there.find(({ kind }) => kind === 'source' || kind === 'keyBy') ??
+    there.find(({ kind }) => kind === 'union' || kind === 'connect')
+  )
+}
 const topicOf = (node: Node): { readonly connector: string; readonly topic: string | null } => {
   const { descriptor } = node.config as { readonly descriptor: { readonly connector: string; readonly topic?: string } }
   return { connector: descriptor.connector, topic: descriptor.topic ?? null }
@@ -231,7 +237,7 @@ function* changed(before: PlanSummary, now: PlanSummary): Generator<StartProblem
       yield {
         code: 'OPERATOR_CHANGED',
         uid,
-        message: `window "${uid}" is ${is} and was ${was} when its open windows were stored: ${another}`,
+        message: `${node.kind} "${uid}" is ${is} and was ${was} when its state was stored: ${another}`,
       }
     }
     const [keyedThen, keyedNow] = [keyedBy(before, old), keyedBy(now, node)]
@@ -246,6 +252,7 @@ function* changed(before: PlanSummary, now: PlanSummary): Generator<StartProblem
 }
 
 function windowOf({ kind, config }: Node): string | null {
+  if (kind === 'connect') return JSON.stringify((config as { readonly of: object }).of)
   if (kind !== 'window') return null
   const { window, aggregate } = config as { readonly window: object; readonly aggregate: string }
   return `${JSON.stringify(window)} ${aggregate}`
@@ -253,7 +260,7 @@ function windowOf({ kind, config }: Node): string | null {
 
 /** Where state is keyed by its source, a split is the key group. */
 function keyedBy(plan: PlanSummary, node: Node): string {
-  const head = headOf(plan, node)
+  const head = headOf(plan, node.stage)
   return head?.kind === 'source' ? `by the splits of "${head.uid}"` : 'by key'
 }
 
@@ -458,8 +465,6 @@ function sinksOf(
 
 /** Of a stage by the uid of its head; of splits by that of their source. */
 function watermarksFor({ watermarks }: SubtaskSnapshot, before: PlanSummary, now: PlanSummary): Record<string, number> {
-  const headOfStage = (plan: PlanSummary, stage: number): string | undefined =>
-    plan.nodes.find((node) => node.stage === stage && (node.kind === 'source' || node.kind === 'keyBy'))?.uid
   const found: Record<string, number> = {}
   for (const [place, watermark] of Object.entries(watermarks)) {
     const [, index] = /^stage-(\d+)$/.exec(place) ?? []
@@ -467,9 +472,9 @@ function watermarksFor({ watermarks }: SubtaskSnapshot, before: PlanSummary, now
       found[place] = watermark
       continue
     }
-    const head = headOfStage(before, Number(index))
+    const head = headOf(before, Number(index))?.uid
     const stage = head === undefined ? undefined : find(now, head)?.stage
-    if (stage !== undefined && headOfStage(now, stage) === head) found[`stage-${stage}`] = watermark
+    if (stage !== undefined && headOf(now, stage)?.uid === head) found[`stage-${stage}`] = watermark
   }
   return found
 }

@@ -1,8 +1,10 @@
-/** The operators of a stage as one call tree: from its head down to sinks and partitioners. */
+/** The operators of a stage as one call tree: from its head down to sinks and outlets. */
 import {
   chain,
+  fanIn,
   fanOut,
   operatorFor,
+  twoInputOperatorFor,
   withSides,
   type Input,
   type KeyedStates,
@@ -14,7 +16,7 @@ import {
 import { WeirError, assert, type OperatorUid, type RecordBatch, type Watermark } from '@weir/model'
 import { refuseAt } from './asides.ts'
 import { awaitLater } from './flow.ts'
-import type { Partitioner } from './partitioner.ts'
+import type { Outlet } from './outlet.ts'
 import type { SliceScope } from './slice-scope.ts'
 import type { StageRun } from './stage-run.ts'
 
@@ -22,7 +24,7 @@ import type { StageRun } from './stage-run.ts'
 interface ChainPlace {
   readonly state: KeyedStates
   readonly watermark: Watermark
-  readonly output: (partitioner: Partitioner) => Input
+  readonly output: (outlet: Outlet) => Input
 }
 
 /** Operators are opened on the restored state; `run.outputs` must be there. */
@@ -31,29 +33,31 @@ export function buildChains(scope: SliceScope, run: StageRun): void {
   const keyedBySource = run.stage.nodes.some((i) => scope.node(i).kind === 'keyedBySource')
   if (keyedBySource || run.continuous !== null) return buildSplitChains(scope, run, state)
   const { watermark } = run
-  run.input = chainOf(scope, run, {
+  const operands = chainOf(scope, run, {
     state,
     watermark,
-    output: (partitioner) => ({
-      emit: (batch) => partitioner.write(batch),
-      watermark: (timestamp) => partitioner.watermark(timestamp),
-      end: () => partitioner.end(),
+    output: (outlet) => ({
+      emit: (batch) => outlet.write(batch),
+      watermark: (timestamp) => outlet.watermark(timestamp),
+      end: () => outlet.end(),
     }),
   })
+  run.input = operands[0]!
+  run.operands = operands
 }
 
 function buildSplitChains(scope: SliceScope, run: StageRun, state: Pick<StateStore, 'keyed'>): void {
   run.splits = new Map()
   for (const [split, watermark] of Object.entries(run.source!.watermarks.snapshot())) {
-    const input = chainOf(scope, run, {
+    const [input] = chainOf(scope, run, {
       state: { keyed: (uid, name) => state.keyed(uid, name, Number(split)) },
       watermark,
-      output: (partitioner) => ({ emit: (batch) => partitioner.write(batch), watermark: () => {}, end: () => {} }),
+      output: (outlet) => ({ emit: (batch) => outlet.write(batch), watermark: () => {}, end: () => {} }),
     })
     const resume = run.begins?.get(Number(split))?.resume
     const replay = resume?.kind === 'replay' ? resume : null
     run.splits.set(Number(split), {
-      ...{ input, watermark, ended: false },
+      ...{ input: input!, watermark, ended: false },
       offset: Number(replay?.from.offset ?? 0),
       replayUntil: replay?.until ?? 0,
       endCommitted: replay?.mark.ended ?? false,
@@ -72,59 +76,81 @@ function buildSplitChains(scope: SliceScope, run: StageRun, state: Pick<StateSto
   }
 }
 
-function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): Input {
+/** By operand; watermarks and the end go to the first. */
+function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly Input[] {
   const { edges } = scope.options.plan.job.graph
-  const inStage = new Set(run.stage.nodes)
-  const build = (index: number): Input => {
-    const after = edges.flatMap(([from, to]) => (from === index && scope.node(to).kind !== 'sideOutput' ? [to] : []))
-    return fanOut(after.map((to) => entryTo(scope, run, place, to, inStage, build)))
-  }
-  return build(run.stage.head)
-}
+  const { head, nodes } = run.stage
+  const here = new Set([head, ...nodes])
+  /** By union: the inputs no edge has been given yet. */
+  const merged = new Map<number, Input[]>()
 
-/** What an edge leads to: a partitioner (keyBy), a sink or an operator with everything behind it. */
-function entryTo(
-  scope: SliceScope,
-  run: StageRun,
-  place: ChainPlace,
-  index: number,
-  inStage: ReadonlySet<number>,
-  build: (index: number) => Input,
-): Input {
-  const node = scope.node(index)
-  if (node.kind === 'sink') return sinkInput(scope, run, node)
-  const output = run.stage.outputs.findIndex((o) => o.keyBy === index)
-  assert(output >= 0 || inStage.has(index), `node ${node.uid} is not in stage ${run.stage.index}`)
-  assert(node.kind !== 'source', 'an edge leads into a source')
-  const sides = sideInputs(scope, index, build)
-  const operator: Operator = run.resumables.get(index) ?? operatorFor(node as OperatorNode)
-  operator.open({
-    uid: node.uid,
-    subtask: scope.options.subtask,
-    parallelism: scope.options.plan.job.settings.parallelism,
-    maxParallelism: scope.maxParallelism,
-    state: place.state,
-    watermark: place.watermark,
-    counters: { lateRecords: 0 },
-    sides,
-    clock: scope.deps.clock,
-    refuse: refuseAt(scope, run.refused, index),
-    freeze: scope.options.freeze,
-  })
-  const next = withSides(output >= 0 ? place.output(run.outputs[output]!) : build(index), sides)
-  if (operator.processing) run.timed.push({ timers: operator.processing, out: next })
-  return chain([operator], next)
-}
+  const after = (index: number): number[] => edges.flatMap(([from, to]) => (from === index ? [to] : []))
+  const isSide = (index: number): boolean => scope.node(index).kind === 'sideOutput'
 
-/** By name; what two take goes to both. */
-function sideInputs(scope: SliceScope, index: number, build: (index: number) => Input): Map<string, Input> {
-  const taken = new Map<string, Input[]>()
-  for (const [from, to] of scope.options.plan.job.graph.edges) {
-    const taker = from === index ? scope.node(to) : null
-    if (taker?.kind !== 'sideOutput') continue
-    taken.set(taker.side, [...(taken.get(taker.side) ?? []), build(to)])
+  /** But a connect behind a keyBy at the head: it gets its records from the stages that compute the keys. */
+  const behind = (index: number): Input => {
+    const isElsewhere = (to: number): boolean => index === head && to !== head && scope.node(to).kind === 'connect'
+    return fanOut(after(index).flatMap((to) => (isSide(to) || isElsewhere(to) ? [] : [entryTo(to)])))
   }
-  return new Map([...taken].map(([side, inputs]) => [side, fanOut(inputs)]))
+
+  /** Of one of the edges that lead into a union: each has its own. */
+  const mergedInto = (union: number, next: () => Input): Input => {
+    let free = merged.get(union)
+    if (free === undefined) {
+      const count = edges.filter(([from, to]) => to === union && here.has(from)).length
+      merged.set(union, (free = [...fanIn(count, next())]))
+    }
+    return free.shift()!
+  }
+
+  /** What an edge leads to: a sink, a union, or an operator with everything behind it; from where records leave, the outlets. */
+  const entryTo = (index: number): Input => {
+    const node = scope.node(index)
+    if (node.kind === 'sink') return sinkInput(scope, run, node)
+    const outlets = run.outputs.filter((_, i) => run.stage.outputs[i]!.node === index)
+    const next = (): Input => (outlets.length > 0 ? fanOut(outlets.map(place.output)) : behind(index))
+    assert(outlets.length > 0 || here.has(index), `node ${node.uid} is not in stage ${run.stage.index}`)
+    assert(node.kind !== 'source', 'an edge leads into a source')
+    if (node.kind === 'union') return mergedInto(index, next)
+    return linked(run.resumables.get(index) ?? operatorFor(node as OperatorNode), index, next)[0]
+  }
+
+  /** Opened, with its output and its side outputs; and what it emits into. */
+  const linked = (operator: Operator, index: number, output: () => Input): [Input, Input] => {
+    const sides = sidesTaken(index)
+    operator.open({
+      uid: scope.node(index).uid,
+      subtask: scope.options.subtask,
+      parallelism: scope.options.plan.job.settings.parallelism,
+      maxParallelism: scope.maxParallelism,
+      state: place.state,
+      watermark: place.watermark,
+      counters: { lateRecords: 0 },
+      sides,
+      clock: scope.deps.clock,
+      refuse: refuseAt(scope, run.refused, index),
+      freeze: scope.options.freeze,
+    })
+    const next = withSides(output(), sides)
+    if (operator.processing) run.timed.push({ timers: operator.processing, out: next })
+    return [chain([operator], next), next]
+  }
+
+  /** By name; what two take goes to both. */
+  const sidesTaken = (index: number): Map<string, Input> => {
+    const taken = new Map<string, Input[]>()
+    for (const to of after(index)) {
+      const taker = scope.node(to)
+      if (taker.kind === 'sideOutput') taken.set(taker.side, [...(taken.get(taker.side) ?? []), behind(to)])
+    }
+    return new Map([...taken].map(([side, inputs]) => [side, fanOut(inputs)]))
+  }
+
+  const first = scope.node(head)
+  if (first.kind !== 'connect') return [behind(head)]
+  const operator = twoInputOperatorFor(first)
+  const [left, next] = linked(operator, head, () => behind(head))
+  return [left, { ...left, emit: (batch) => operator.onRight(batch, next) }]
 }
 
 function sinkInput(scope: SliceScope, run: StageRun, node: SinkNode): Input {

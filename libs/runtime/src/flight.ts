@@ -2,7 +2,7 @@
  * Records in flight at a barrier that overtakes, as an object beside the segments of state:
  *
  *   u8 version (1) · u32le length of the header · header · frames
- *   header  JSON { "streams": [{ "stage", "from", "to", "frames": n }, …] }
+ *   header  JSON { "streams": [{ "stage", "input", "from", "to", "frames": n }, …] }; without `input` it is 0
  *   frames  of the streams one after the other, each u32le length · frame (`frame.ts`; its sequence means nothing here)
  *
  * Elements are encoded when they are taken: what user code does to a value afterwards is not in the object.
@@ -16,8 +16,9 @@ const PREFIX_BYTES = 5
 
 /** One direction of one exchange edge. */
 export interface StreamName {
-  /** The receiving one. */
+  /** The receiving one, and which of its inputs. */
   readonly stage: number
+  readonly input: number
   readonly from: Subtask
   readonly to: Subtask
 }
@@ -61,7 +62,7 @@ export class Flight {
     if (this.#bytes + bytes.byteLength > this.#bytesMax) return false
     this.#bytes += bytes.byteLength
     this.#records += recordsOf(element)
-    const key = `${name.stage}/${name.from}/${name.to}`
+    const key = `${name.stage}.${name.input}/${name.from}/${name.to}`
     const stream = this.#streams.get(key)
     if (stream === undefined) this.#streams.set(key, { name, frames: [bytes] })
     else stream.frames.push(bytes)
@@ -99,10 +100,11 @@ export function decodeFlight(object: Uint8Array): readonly StoredStream[] {
   const view = new DataView(object.buffer, object.byteOffset, object.byteLength)
   const headerBytes = view.getUint32(1, true)
   const header = new TextDecoder().decode(object.subarray(PREFIX_BYTES, PREFIX_BYTES + headerBytes))
-  const { streams } = JSON.parse(header) as { streams: readonly (StreamName & { readonly frames: number })[] }
+  type Named = Omit<StreamName, 'input'> & { readonly input?: number; readonly frames: number }
+  const { streams } = JSON.parse(header) as { streams: readonly Named[] }
   let at = PREFIX_BYTES + headerBytes
-  return streams.map(({ frames, ...name }) => ({
-    ...name,
+  return streams.map(({ frames, input = 0, ...name }) => ({
+    ...{ ...name, input },
     elements: Array.from({ length: frames }, () => {
       const bytes = view.getUint32(at, true)
       const frame = object.subarray(at + 4, at + 4 + bytes)

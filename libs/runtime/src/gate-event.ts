@@ -4,7 +4,8 @@ import type { Capture } from './capture.ts'
 import type { StreamName } from './flight.ts'
 
 export type GateEvent =
-  | { readonly type: 'records'; readonly batch: RecordBatch }
+  /** `operand`: of the operator at the head of the stage (`StageInput`). */
+  | { readonly type: 'records'; readonly batch: RecordBatch; readonly operand: number }
   /** The minimum over the active channels has grown. */
   | { readonly type: 'watermark'; readonly timestamp: Watermark }
   /** No channel is active (or one is again): who comes behind need not wait for this stage's event time (or must again). */
@@ -31,6 +32,8 @@ export interface OvertakingGate {
 export interface GateOptions {
   readonly attempt: AttemptId
   readonly restored: Watermark
+  /** By channel. Absent: 0 for all. */
+  readonly operands?: readonly number[]
   /** Null: every barrier waits for its turn. */
   readonly overtaking: OvertakingGate | null
   /** Of the epoch that is restored: comes before everything that arrives. */

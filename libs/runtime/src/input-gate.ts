@@ -35,6 +35,7 @@ export class InputGate {
   readonly #channels: readonly InputChannel[]
   readonly #nowMs: () => number
   readonly #overtaking: OvertakingGate | null
+  readonly #operands: readonly number[]
   #state: OvertakerState
   #alignStartMs = 0
   /** When the first barrier of this epoch arrived. */
@@ -65,8 +66,9 @@ export class InputGate {
   readonly #arrived = new Signal()
 
   constructor(channels: readonly InputChannel[], options: GateOptions, nowMs: () => number) {
-    const { attempt, restored, overtaking, inFlight } = options
+    const { attempt, restored, overtaking, inFlight, operands = channels.map(() => 0) } = options
     this.#channels = channels
+    this.#operands = operands
     this.#nowMs = nowMs
     this.#overtaking = overtaking
     this.#state = overtakerFor(attempt, channels.length)
@@ -191,7 +193,7 @@ export class InputGate {
   #take(channel: number, element: StreamElement): GateEvent | undefined {
     switch (element.kind) {
       case 'records':
-        return { type: 'records', batch: element.batch }
+        return { type: 'records', batch: element.batch, operand: this.#operands[channel]! }
       case 'aside':
         return { type: 'aside', records: element.records }
       case 'watermark':

@@ -1,4 +1,4 @@
-/** The channels of one slice: to and from every slice of the job, for every edge between two stages. */
+/** The channels of one slice, for every edge between two stages: to and from every slice of the job, or to itself alone. */
 import { asWeirError, type Subtask } from '@weir/model'
 import {
   LocalChannel,
@@ -8,74 +8,81 @@ import {
   type InputChannel,
   type OutputChannel,
 } from './channel.ts'
+import type { Route } from '@weir/dataflow'
 import type { LinkId, PeerAddress } from './ports.ts'
 import type { SliceScope } from './slice-scope.ts'
 
 export interface SliceChannels {
   /** By receiving stage; within one, edge by edge in the order of its inputs. */
   readonly inputs: ReadonlyMap<number, readonly InputChannel[]>
-  /** By receiving stage and subtask. */
-  readonly outputs: ReadonlyMap<number, readonly OutputChannel[]>
+  /** By sending stage and output; within one, by receiving subtask. */
+  readonly outputs: readonly (readonly (readonly OutputChannel[])[])[]
 }
+
+/** Slices at the other end of an edge, in the order of its channels. */
+export const endsOf = (
+  route: Route,
+  own: Subtask,
+  peers: readonly PeerAddress[],
+): readonly Pick<PeerAddress, 'subtask'>[] => (route === 'forward' ? [{ subtask: own }] : peers)
 
 /** Resolves when all are open. A link that breaks later fails the slice. */
 export async function openChannels(scope: SliceScope, peers: readonly PeerAddress[]): Promise<SliceChannels> {
   const { deps, options } = scope
   const { stages } = options.plan
-  const link = (from: Subtask, to: Subtask, stage: number): LinkId => {
-    return { jobId: options.jobId, attempt: options.attempt, from, to, stage }
+  const linkId = (from: Subtask, to: Subtask, stage: number, input: number): LinkId => {
+    return { jobId: options.jobId, attempt: options.attempt, from, to, stage, input }
   }
   const optionsOf = (stage: number): ChannelOptions => ({ overtaking: options.plan.unaligned?.stages[stage] ?? false })
   const broken = (error: Error): void => scope.fail(asWeirError(error, 'EXCHANGE_BROKEN'))
   const inputs = new Map<number, InputChannel[]>()
-  const local = new Map<number, LocalChannel>()
+  const local = new Map<string, LocalChannel>()
+  const localOf = (stage: number, input: number): string => `${stage}/${input}`
+  const others = peers.filter(({ subtask }) => subtask !== options.subtask)
   const opening: Promise<void>[] = []
-  for (const stage of stages) {
-    if (stage.inputs.length > 0) inputs.set(stage.index, [])
-  }
-  for (const stage of stages) {
-    for (const from of stage.inputs) {
-      const channels = inputs.get(stage.index)!
-      for (const peer of peers) {
+  for (const { index, inputs: from } of stages) {
+    const channels: InputChannel[] = []
+    if (from.length > 0) inputs.set(index, channels)
+    for (const [input, { stage, route }] of from.entries()) {
+      for (const end of endsOf(route, options.subtask, peers)) {
         const slot = channels.length
-        if (peer.subtask === options.subtask) {
-          const channel = new LocalChannel(() => scope.wakeOf(from).notify(), optionsOf(stage.index))
-          local.set(stage.index, channel)
+        if (end.subtask === options.subtask) {
+          const channel = new LocalChannel(() => scope.wakeOf(stage).notify(), optionsOf(index))
+          local.set(localOf(index, input), channel)
           channels.push(channel)
           continue
         }
         channels.push(null as unknown as InputChannel)
-        const id = link(peer.subtask, options.subtask, stage.index)
+        const peer = others.find(({ subtask }) => subtask === end.subtask)!
+        const id = linkId(peer.subtask, options.subtask, index, input)
         opening.push(
           deps.exchange.accept(id, peer, scope.signal).then((inbound) => {
             inbound.onBroken(broken)
-            channels[slot] = new RemoteInput(inbound, optionsOf(stage.index))
+            channels[slot] = new RemoteInput(inbound, optionsOf(index))
           }),
         )
       }
     }
   }
-  const outputs = new Map<number, OutputChannel[]>()
-  for (const stage of stages) {
-    for (const output of stage.outputs) {
+  const outputs = stages.map(({ index: from, outputs: edges }) =>
+    edges.map(({ stage, input }) => {
       const channels: OutputChannel[] = []
-      outputs.set(output.stage, channels)
-      for (const peer of peers) {
-        if (peer.subtask === options.subtask) {
-          channels[peer.subtask] = local.get(output.stage)!
-          continue
-        }
-        const id = link(options.subtask, peer.subtask, output.stage)
+      const own = local.get(localOf(stage, input))!
+      if (stages[stage]!.inputs[input]!.route === 'forward') return [own]
+      channels[options.subtask] = own
+      for (const peer of others) {
+        const id = linkId(options.subtask, peer.subtask, stage, input)
         opening.push(
           deps.exchange.connect(id, peer, scope.signal).then((outbound) => {
             outbound.onBroken(broken)
-            const onRoom = (): void => scope.wakeOf(stage.index).notify()
-            channels[peer.subtask] = new RemoteOutput(outbound, onRoom, optionsOf(output.stage))
+            const onRoom = (): void => scope.wakeOf(from).notify()
+            channels[peer.subtask] = new RemoteOutput(outbound, onRoom, optionsOf(stage))
           }),
         )
       }
-    }
-  }
+      return channels
+    }),
+  )
   await Promise.all(opening)
   return { inputs, outputs }
 }

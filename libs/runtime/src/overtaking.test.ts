@@ -26,7 +26,7 @@ import { MemoryExchange } from './testing/index.ts'
 const id = { generation: generation(1), attempt: attempt(1) }
 const cp = (n: number) => ({ ...id, epoch: epoch(n) })
 const rec = (v: number): StreamElement => records({ keys: ['k'], values: [v], timestamps: [0] })
-const name = (from: number, to = 0, stage = 1) => ({ stage, from: subtask(from), to: subtask(to) })
+const name = (from: number, to = 0, stage = 1) => ({ stage, input: 0, from: subtask(from), to: subtask(to) })
 
 const word = (element: StreamElement): string =>
   element.kind === 'records'
@@ -167,7 +167,7 @@ describe('a channel on which barriers may overtake', () => {
 
   test('between threads: one credit is kept for it, also for the next one; an older barrier that waits is dropped', async () => {
     const exchange = new MemoryExchange()
-    const link = { jobId: 'j' as never, attempt: id, from: subtask(0), to: subtask(1), stage: 1 }
+    const link = { jobId: 'j' as never, attempt: id, from: subtask(0), to: subtask(1), stage: 1, input: 0 }
     const heard: string[] = []
     const input = new RemoteInput(await exchange.accept(link), overtaking)
     const output = new RemoteOutput(await exchange.connect(link), () => {}, overtaking)
@@ -215,7 +215,7 @@ describe('the cut of a stage', () => {
   function fullOutput() {
     const channel = new LocalChannel(() => {}, { overtaking: true })
     for (let i = 0; i < CHANNEL_CREDITS + 2; i++) channel.send(rec(i))
-    const output = new Partitioner([channel], { stage: 1, maxParallelism: 8, overtaking: true })
+    const output = new Partitioner([channel], { stage: 1, input: 0, maxParallelism: 8, overtaking: true })
     output.barrier(cp(1))
     return { channel, output }
   }

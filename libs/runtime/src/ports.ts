@@ -12,6 +12,8 @@ export interface LinkId {
   readonly to: Subtask
   /** Index of the receiving stage. */
   readonly stage: number
+  /** Which of its inputs: two stages may send to it. */
+  readonly input: number
 }
 
 /**

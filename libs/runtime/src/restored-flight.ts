@@ -10,6 +10,7 @@ import type { StoredFlight } from './flight.ts'
 export interface InFlightElement {
   /** Whose channel it is in: who sent it, or who tells on in its place at another parallelism. */
   readonly from: Subtask
+  readonly input: number
   readonly element: StreamElement
 }
 
@@ -33,7 +34,8 @@ export function elementsInFlight(
       const taken = own ? stream.elements : stream.elements.flatMap((element) => ownPart(element, ref, target))
       const into = elements.get(stream.stage) ?? []
       elements.set(stream.stage, into)
-      for (const element of taken) into.push({ from: (stream.from % target.parallelism) as Subtask, element })
+      const from = (stream.from % target.parallelism) as Subtask
+      for (const element of taken) into.push({ from, input: stream.input, element })
     }
   }
   return elements

@@ -18,23 +18,16 @@
  * same way: injected between two batches of the source loop, aligned at the gate, snapshotted, sent on at once; what is
  * slow about a snapshot (uploads, flushes) runs behind it.
  */
-import { NO_POISON, type Poison } from '@weir/dataflow'
-import {
-  WATERMARK_MIN,
-  WeirError,
-  asWeirError,
-  type Cancel,
-  type CheckpointId,
-  type Epoch,
-  type Subtask,
-} from '@weir/model'
+import { NO_POISON, type Poison, type StageOutput } from '@weir/dataflow'
+import { WATERMARK_MIN, WeirError, asWeirError, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
 import { PLAIN_CUT, type Cut, type SubtaskSnapshot } from '@weir/checkpoint'
 import { reachOf } from './cutting-reader.ts'
 import { buildChains } from './chains.ts'
 import type { InputChannel, OutputChannel } from './channel.ts'
 import type { OvertakingGate } from './gate-event.ts'
 import { InputGate } from './input-gate.ts'
-import { openChannels } from './links.ts'
+import { endsOf, openChannels } from './links.ts'
+import { Forward, type Outlet } from './outlet.ts'
 import { Participation } from './participation.ts'
 import { Partitioner } from './partitioner.ts'
 import type { PeerAddress } from './ports.ts'
@@ -44,7 +37,8 @@ import { SliceScope } from './slice-scope.ts'
 import { sourceLoop } from './source-loop.ts'
 import { splitTimesOf } from './split-timing.ts'
 import { stageLoop } from './stage-loop.ts'
-import type { StageRun } from './stage-run.ts'
+import type { InFlightElement } from './restored-flight.ts'
+import type { Sender, StageRun } from './stage-run.ts'
 import type { StreamContext } from './stream-context.ts'
 
 const PROGRESS_INTERVAL_MS = 100
@@ -89,14 +83,15 @@ export class Slice {
     if (scope.over) return
     for (const run of scope.stages) {
       const { stage } = run
-      run.outputs = stage.outputs.map((o) => this.#partitioner(run, o.stage, outputs.get(o.stage)!))
+      const channelsOut = outputs[stage.index]!
+      run.outputs = stage.outputs.map((output, i) => this.#outlet(run, output, channelsOut[i]!))
       const channels = inputs.get(stage.index)
       if (channels) {
-        run.senders = stage.inputs.flatMap((from) => peers.map(({ subtask }) => ({ uid: scope.headOf(from), subtask })))
+        run.senders = this.#sendersTo(run, peers)
         run.gate = this.#gate(run, channels)
         this.#channels.push(...channels)
       }
-      for (const o of stage.outputs) this.#channels.push(...outputs.get(o.stage)!)
+      this.#channels.push(...channelsOut.flat())
       buildChains(scope, run)
     }
     this.#tellRestoredWatermarks()
@@ -150,33 +145,55 @@ export class Slice {
   #tellRestoredWatermarks(): void {
     const { options, stages } = this.#scope
     const hasOvertaken = stages.some(({ inFlight }) => inFlight.length > 0)
-    if (options.plan.unaligned === null && !hasOvertaken) return
+    // Of two stages that send, one may be ahead and stand still: without it the receiver would wait at the other's time.
+    const haveMerged = stages.some(({ stage }) => stage.inputs.length > 1)
+    if (options.plan.unaligned === null && !hasOvertaken && !haveMerged) return
     for (const { outputs, watermark } of stages)
       if (watermark > WATERMARK_MIN) for (const output of outputs) output.watermark(watermark)
   }
 
-  #partitioner({ stage: from }: StageRun, stage: number, channels: readonly OutputChannel[]): Partitioner {
-    const { maxParallelism } = this.#scope
+  #outlet({ stage: from }: StageRun, { stage, input }: StageOutput, channels: readonly OutputChannel[]): Outlet {
+    const { maxParallelism, options } = this.#scope
+    const { route } = options.plan.stages[stage]!.inputs[input]!
+    if (route === 'forward') return new Forward(channels[0]!, { stage, input })
     const overtaking = this.#mayOvertake(stage)
-    const partitioner = new Partitioner(channels, { stage, maxParallelism, overtaking })
+    const partitioner = new Partitioner(channels, { stage, input, maxParallelism, overtaking })
     if (overtaking) partitioner.onBarrier((checkpoint) => this.#participation.barrierSent(from.index, checkpoint))
     return partitioner
+  }
+
+  #sendersTo({ stage }: StageRun, peers: readonly PeerAddress[]): readonly Sender[] {
+    const { options } = this.#scope
+    return stage.inputs.flatMap(({ stage: from, route, operand }, input) =>
+      endsOf(route, options.subtask, peers).map(({ subtask }) => {
+        return { uid: this.#scope.headOf(from), subtask, input, operand }
+      }),
+    )
   }
 
   #gate({ stage, watermark, inFlight, senders }: StageRun, channels: readonly InputChannel[]): InputGate {
     const { deps, options } = this.#scope
     const overtaking: OvertakingGate = {
       bytesMax: this.#scope.inFlightBytesMax,
-      nameOf: (channel) => ({ stage: stage.index, from: senders[channel]!.subtask, to: options.subtask }),
+      nameOf: (channel) => {
+        const { input, subtask: from } = senders[channel]!
+        return { stage: stage.index, input, from, to: options.subtask }
+      },
       onOvertaken: () => this.#scope.wakeOf(stage.index).notify(),
     }
     // Channels are in the order of the peers, whatever that is in this attempt.
-    const channelOf = (from: Subtask): number => senders.findIndex((sender) => sender.subtask === from)
-    const inChannels = inFlight.map(({ from, element }) => ({ channel: channelOf(from), element }))
+    const channelOf = ({ from, input }: InFlightElement): number =>
+      senders.findIndex((sender) => sender.subtask === from && sender.input === input)
+    const inChannels = inFlight.map((of) => ({ channel: channelOf(of), element: of.element }))
     return new InputGate(
       channels,
       {
-        ...{ attempt: options.attempt, restored: watermark, inFlight: inChannels },
+        ...{
+          attempt: options.attempt,
+          restored: watermark,
+          inFlight: inChannels,
+          operands: senders.map(({ operand }) => operand),
+        },
         overtaking: this.#mayOvertake(stage.index) ? overtaking : null,
       },
       () => deps.clock.monotonic(),

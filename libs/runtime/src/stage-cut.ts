@@ -6,7 +6,7 @@ import type { InFlightRef, InFlightStore } from '@weir/checkpoint'
 import { type CheckpointId, type Subtask } from '@weir/model'
 import type { Capture } from './capture.ts'
 import { Flight } from './flight.ts'
-import type { Partitioner } from './partitioner.ts'
+import type { Outlet } from './outlet.ts'
 
 export interface StageCutOptions {
   readonly checkpoint: CheckpointId
@@ -14,7 +14,7 @@ export interface StageCutOptions {
   readonly subtask: Subtask
   readonly parallelism: number
   /** What the stage sends on; the barrier is in them already. */
-  readonly outputs: readonly Partitioner[]
+  readonly outputs: readonly Outlet[]
   /** More than that is not overtaken. */
   readonly bytesMax: number
   /** Null: what is in front of the barrier has been processed. */
@@ -23,7 +23,7 @@ export interface StageCutOptions {
 
 export class StageCut {
   readonly #options: StageCutOptions
-  readonly #outputs: readonly Partitioner[]
+  readonly #outputs: readonly Outlet[]
   /** Null: nothing was overtaken. */
   #unsent: Flight | null = null
   #hasOvertaken = false
@@ -46,7 +46,9 @@ export class StageCut {
     const { checkpoint, subtask } = this.#options
     const waiting = this.#outputs.flatMap((output) =>
       [...output.inFrontOf(checkpoint)].flatMap(([to, elements]) =>
-        elements.map((element) => ({ name: { stage: output.stage, from: subtask, to }, element })),
+        elements.map((element) => {
+          return { name: { stage: output.stage, input: output.input, from: subtask, to }, element }
+        }),
       ),
     )
     const trial = new Flight(this.#options.bytesMax)

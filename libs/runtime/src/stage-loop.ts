@@ -34,7 +34,7 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
     }
     switch (event.type) {
       case 'records':
-        run.input.emit(event.batch)
+        run.operands[event.operand]!.emit(event.batch)
         break
       case 'watermark':
         advance(run, event.timestamp)

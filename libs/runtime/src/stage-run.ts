@@ -23,7 +23,7 @@ import { asidesOf } from './asides.ts'
 import { LateEncoder, PreparedReader, codecContext } from './codecs.ts'
 import { CuttingReader } from './cutting-reader.ts'
 import type { InputGate } from './input-gate.ts'
-import type { Partitioner } from './partitioner.ts'
+import type { Outlet } from './outlet.ts'
 import type { InFlightElement } from './restored-flight.ts'
 import type { SliceScope } from './slice-scope.ts'
 import type { SplitTiming } from './split-timing.ts'
@@ -51,10 +51,22 @@ export interface SourceRun {
   timing: SplitTiming | null
 }
 
+/** Who sends on a channel. */
+export interface Sender {
+  /** Operator at the head of the sending stage. */
+  readonly uid: OperatorUid
+  readonly subtask: Subtask
+  /** Which input of the receiving stage it is, and which operand. */
+  readonly input: number
+  readonly operand: number
+}
+
 export interface StageRun {
   readonly stage: Stage
   /** First operator of the stage; of a stage with chains per split, what lies behind them. */
   input: Input
+  /** Where the records of each operand go (`StageInput`): to `input`, and to the right of an operator with two. */
+  operands: readonly Pick<Input, 'emit'>[]
   /** Of a stage that is keyed by its source, and in the continuous scope. */
   splits: Map<number, SplitRun> | null
   readonly quantumMs: number | null
@@ -69,13 +81,13 @@ export interface StageRun {
   muted: boolean
   /** Continuous scope: read and processed, and told to the sink when nothing of it is left to be written. */
   moved: SplitProgress[]
-  outputs: Partitioner[]
+  outputs: Outlet[]
   state: StateStore | null
   /** Custom operators, by node. */
   readonly resumables: Map<number, Resumable>
   gate: InputGate | null
-  /** Who sends on the gate's channels: operator at the head of the stage, and subtask. */
-  senders: readonly { readonly uid: OperatorUid; readonly subtask: Subtask }[]
+  /** By channel of the gate. */
+  senders: readonly Sender[]
   /** Of the restored epoch: what the gate hands out first. */
   inFlight: readonly InFlightElement[]
   readonly source: SourceRun | null
@@ -117,13 +129,14 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
       })
   const windowSizesMs = stage.nodes.flatMap((index) => {
     const node = scope.node(index)
-    if (node.kind === 'keyedProcess') return [1] // its timers may be set to any time
+    if (node.kind === 'keyedProcess' || node.kind === 'connect') return [1] // its timers may be set to any time
     return node.kind === 'window' ? [node.window.sizeMs] : []
   })
   const source = head.kind === 'source' ? makeSourceRun(scope, head) : null
   return {
     stage,
     input: fanOut([]),
+    operands: [],
     splits: null,
     begins: null,
     quantumMs: watermarkQuantumMs(windowSizesMs),

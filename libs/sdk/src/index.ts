@@ -29,6 +29,7 @@ export {
   type AggregatingState,
   type EventTimer,
   type FiredTimer,
+  type KeyedConnect,
   type KeyedContext,
   type KeyedProcess,
   type ListState,
@@ -40,6 +41,7 @@ export {
   type ProcessingTimer,
   type Transform,
   type ValueState,
+  type WindowBounds,
   type WindowResult,
   type CustomWatermarks,
 } from '@weir/dataflow'
@@ -48,6 +50,7 @@ export {
   type Applied,
   tumbling,
   type Flow,
+  type KeyKind,
   type KeyedStream,
   type Late,
   type Settings,
@@ -56,6 +59,14 @@ export {
   type Tumbling,
   type WindowedStream,
 } from './job.ts'
+export type {
+  ConnectedStreams,
+  IntervalBounds,
+  IntervalJoin,
+  JoinableWindow,
+  JoinedStreams,
+  WindowedJoin,
+} from './joins.ts'
 export { aggregatingState, listState, mapState, valueState, type StateOptions } from './state.ts'
 export type { Codec } from './codecs/codec.ts'
 export { headerText, withHeaders, type WithHeaders, type WithSinkHeaders } from './codecs/headers.ts'

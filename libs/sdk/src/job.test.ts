@@ -17,7 +17,7 @@ const settlement = job('settlement', { parallelism: 4, checkpoint: { intervalMs:
     .from(kafka.topic('orders', { value: json(Order), timestamp: (o) => o.ts, outOfOrder: '5s' }))
     .filter((o) => o.status === 'PAID')
   const byUser = paid.keyBy((o) => o.user)
-  expectTypeOf(byUser).toEqualTypeOf<KeyedStream<Order>>()
+  expectTypeOf(byUser).toEqualTypeOf<KeyedStream<Order, string>>()
   byUser
     .reduce('balance', { sum: 0, count: 0 }, (acc, o) => ({ sum: acc.sum + o.amountMinor, count: acc.count + 1 }))
     .to(kafka.sink('balances'))

@@ -7,6 +7,7 @@ import {
   defaultSettings,
   restartSettings,
   keyedProcessOf,
+  type ConnectNode,
   type ConnectorDescriptor,
   type CustomWatermarks,
   type Encode,
@@ -30,6 +31,15 @@ import {
 import { WeirError, operatorUid, type Key } from '@weir/model'
 import type { Sink, Source } from './connectors.ts'
 import { durationMs, type Duration } from './duration.ts'
+import {
+  connected,
+  intervalJoined,
+  joined,
+  type ConnectedStreams,
+  type IntervalBounds,
+  type IntervalJoin,
+  type JoinedStreams,
+} from './joins.ts'
 
 export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart' | 'commit' | 'deadLetters' | 'audit'>> & {
   /** Default `epoch`. `intervalMs`: 20 … 10,000, default 100. */
@@ -53,7 +63,7 @@ export interface Flow {
   from<T>(source: Source<T>, uid?: string): Stream<T>
 }
 
-export interface Stream<T> {
+export interface Stream<out T> {
   filter<S extends T>(test: (value: T) => value is S, uid?: string): Stream<S>
   filter(test: (value: T) => boolean, uid?: string): Stream<T>
   map<R>(map: (value: T) => Sync<R> & R, uid?: string): Stream<R>
@@ -67,13 +77,18 @@ export interface Stream<T> {
     create: () => ResumableOperator<T, R, S, NoInfer<O>>,
     options?: FoldOptions<NoInfer<S>> & WithSides<O>,
   ): SidedStream<R, SideTypes<O>>
+  /**
+   * This stream and the others as one. Their records come in no order but that of each stream, event time is that of the
+   * slowest; each record keeps where it was read.
+   */
+  union(...others: readonly [Stream<T>, ...Stream<T>[]]): Stream<T>
   /** What follows runs where the key lives. */
-  keyBy(key: (value: T) => Key, uid?: string): KeyedStream<T>
+  keyBy<K extends Key>(key: (value: T) => K, uid?: string): KeyedStream<T, KeyKind<K>>
   /**
    * As `keyBy`, but without an exchange: the topic must be partitioned by this key already (same key, same partition).
    * State and event time are kept per partition; a key that comes in two partitions has a state in each.
    */
-  keyedBySource(key: (value: T) => Key, uid?: string): KeyedStream<T>
+  keyedBySource<K extends Key>(key: (value: T) => K, uid?: string): KeyedStream<T, KeyKind<K>>
   /** Goes on with a transform composed by `andThen`. */
   apply<R>(transform: Transform<T, R>): Applied<R>
   to(sink: Sink<T>, uid?: string): void
@@ -85,7 +100,7 @@ export interface WithSides<O extends SideOutputs> {
 }
 
 /** The output of an operator with side outputs; `O` says what they carry, by name. */
-export interface SidedStream<T, O> extends Stream<T> {
+export interface SidedStream<out T, out O> extends Stream<T> {
   /**
    * What the operator puts into a side output. It has the operator's keys and watermark; records keep their event time. The output
    * itself may lead nowhere then. `uid`: default `<operator>.<name>`.
@@ -94,9 +109,12 @@ export interface SidedStream<T, O> extends Stream<T> {
 }
 
 /** Behind a transform that ends in a keyBy or keyedBySource the stream is keyed. */
-export type Applied<R> = [R] extends [Keyed<Key, infer V>] ? KeyedStream<V> : Stream<R>
+export type Applied<R> = [R] extends [Keyed<infer K, infer V>] ? KeyedStream<V, KeyKind<K>> : Stream<R>
 
-export interface KeyedStream<T> {
+/** Strings and numbers are never equal keys, whatever is known of their values: streams are joined within one kind. */
+export type KeyKind<K extends Key> = K extends string ? string : number
+
+export interface KeyedStream<out T, out K extends Key = Key> {
   /** Emits the new accumulator for every record. Return new values, never change the old one. `uid` names its state. */
   reduce<A>(
     uid: string,
@@ -122,11 +140,17 @@ export interface KeyedStream<T> {
     uid: string,
     process: KeyedProcess<T, R, S, M, O>,
   ): SidedStream<R, SideTypes<O>>
+  /** With another stream at the same key: your code, with state that both share. This one is the left one. */
+  connect<U>(other: KeyedStream<U, K>): ConnectedStreams<T, U>
+  /** Pairs with one key in one window. */
+  join<U>(other: KeyedStream<U, K>): JoinedStreams<T, U>
+  /** Pairs with one key whose event times are near each other. */
+  intervalJoin<U>(other: KeyedStream<U, K>, bounds: IntervalBounds): IntervalJoin<T, U>
   /** Goes on with a transform that begins with a fold or a window. */
-  apply<K extends Key, R>(transform: Transform<Keyed<K, T>, R>): Applied<R>
+  apply<L extends Key, R>(transform: Transform<Keyed<L, T>, R>): Applied<R>
 }
 
-export interface WindowedStream<T> {
+export interface WindowedStream<out T> {
   /** One result per key and window, when the watermark passes its end. Records that come later are in the side output `late`. */
   count(uid?: string): SidedStream<WindowResult<number>, Late<T>>
   reduce<A>(
@@ -150,7 +174,10 @@ export const tumbling = (size: Duration): Tumbling => ({ type: 'tumbling', sizeM
 /** In the continuous scope a checkpoint commits nothing and only bounds what a restart replays: by time is enough. */
 const CHECKPOINT_OF_CONTINUOUS = { everyRecords: null } as const
 
-/** A job: `export default job('settlement', (flow) => { … })`. Throws `BUILD_ASYNC` (invalid) for an async builder. */
+/**
+ * A job: `export default job('settlement', (flow) => { … })`. Throws `BUILD_ASYNC` (invalid) for an async builder,
+ * `GRAPH_FOREIGN_STREAM` (invalid) where it joins a stream of another job.
+ */
 export function job(name: string, build: (flow: Flow) => void): JobDefinition
 export function job(name: string, settings: Settings, build: (flow: Flow) => void): JobDefinition
 export function job(name: string, a: Settings | ((flow: Flow) => void), b?: (flow: Flow) => void): JobDefinition {
@@ -201,24 +228,40 @@ type Draft = GraphNode extends infer N ? (N extends GraphNode ? Omit<N, 'uid'> :
 class GraphBuilder {
   readonly nodes: GraphNode[] = []
   readonly edges: [number, number][] = []
+  /** What this builder has handed out, by node. */
+  readonly #streams = new WeakMap<object, number>()
 
   from<T>(source: Source<T>, uid?: string): Stream<T> {
     const timestamp = source.timestamp as ((value: unknown) => number) | null
     const watermarks = source.watermarks as CustomWatermarks<unknown, unknown> | null | undefined
     const encode = source.encode as Encode | undefined
-    return this.#stream(this.#add(null, { kind: 'source', ...source, timestamp, watermarks, encode }, uid))
+    return this.#stream(this.#add([], { kind: 'source', ...source, timestamp, watermarks, encode }, uid))
   }
 
-  #add(from: number | null, draft: Draft, uid: string | undefined): number {
+  #handedOut<S extends object>(at: number, stream: S): S {
+    this.#streams.set(stream, at)
+    return stream
+  }
+
+  #indexOf(stream: object): number {
+    const index = this.#streams.get(stream)
+    if (index !== undefined) return index
+    throw new WeirError(
+      { code: 'GRAPH_FOREIGN_STREAM', kind: 'invalid' },
+      'a stream is of another job: streams are joined inside of the builder that made them. Read the source in this job, too.',
+    )
+  }
+
+  #add(inputs: number | readonly number[], draft: Draft, uid: string | undefined): number {
     const nth = this.nodes.filter((n) => n.kind === draft.kind).length + 1
     const index = this.nodes.push({ ...draft, uid: operatorUid(uid ?? `${draft.kind}-${nth}`) } as GraphNode) - 1
-    if (from !== null) this.edges.push([from, index])
+    for (const from of [inputs].flat()) this.edges.push([from, index])
     return index
   }
 
   #stream<T>(at: number): Stream<T> {
     type Fn<R> = (value: unknown) => R
-    return {
+    return this.#handedOut<Stream<T>>(at, {
       filter: (test: (value: T) => boolean, uid?: string) =>
         this.#stream<never>(this.#add(at, { kind: 'filter', test: test as Fn<boolean> }, uid)),
       map: (map, uid) => this.#stream(this.#add(at, { kind: 'map', map: map as Fn<unknown> }, uid)),
@@ -231,16 +274,21 @@ class GraphBuilder {
         const draft = { kind: 'resumable', create: made, schema, ...(sides && { sides: Object.keys(sides) }) } as const
         return this.#sided(this.#add(at, draft, uid))
       },
+      union: (...others) => {
+        const inputs = [at, ...others.map((other) => this.#indexOf(other))]
+        return this.#stream(this.#add(inputs, { kind: 'union' }, undefined))
+      },
       keyBy: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyBy', key: key as Fn<Key> }, uid)),
       keyedBySource: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyedBySource', key: key as Fn<Key> }, uid)),
       to: (sink, uid) => {
         this.#add(at, { kind: 'sink', ...sink, encodeValue: sink.encodeValue as Fn<string | Uint8Array | null> }, uid)
       },
-    }
+    })
   }
 
   #sided<T, O>(at: number): SidedStream<T, O> {
-    return { ...this.#stream<T>(at), sideOutput: (side, uid) => this.#stream(this.#side(at, side, uid)) }
+    const sideOutput: SidedStream<T, O>['sideOutput'] = (side, uid) => this.#stream(this.#side(at, side, uid))
+    return this.#handedOut(at, { ...this.#stream<T>(at), sideOutput })
   }
 
   /** Asked for twice it is one node, unless it is given a name of its own. */
@@ -256,13 +304,20 @@ class GraphBuilder {
     // Which of the two it is, the transform's type has said: its last step decides both.
     const { kind } = this.nodes[last]!
     return (kind === 'keyBy' || kind === 'keyedBySource'
-      ? this.#keyed<never>(last)
+      ? this.#keyed<never, never>(last)
       : this.#stream<never>(last)) as unknown as Applied<R>
   }
 
-  #keyed<T>(at: number): KeyedStream<T> {
+  #keyed<T, K extends Key>(at: number): KeyedStream<T, K> {
     type Fold = (accumulator: unknown, value: unknown) => unknown
-    return {
+    const beside =
+      (other: object) =>
+      <R, O>(uid: string, node: Omit<ConnectNode, 'uid'>): SidedStream<R, O> =>
+        this.#sided(this.#add([at, this.#indexOf(other)], node, uid))
+    return this.#handedOut<KeyedStream<T, K>>(at, {
+      connect: (other) => connected(beside(other)),
+      join: (other) => joined(beside(other)),
+      intervalJoin: (other, bounds) => intervalJoined(beside(other), bounds),
       apply: (transform) => this.#apply(at, transform),
       reduce: (uid, initial, reduce, options) =>
         this.#stream(this.#add(at, { kind: 'reduce', initial, reduce: reduce as Fold, ...options }, uid)),
@@ -296,6 +351,6 @@ class GraphBuilder {
             ),
           ),
       }),
-    }
+    })
   }
 }

@@ -46,7 +46,7 @@ test('a transform that ends in a keyBy gives a keyed stream, one that begins wit
   const definition = job('j', (flow) => {
     const stream = flow.from(orders)
     const keyed = stream.apply(large.andThen(byUser))
-    expectTypeOf(keyed).toEqualTypeOf<KeyedStream<Order>>()
+    expectTypeOf(keyed).toEqualTypeOf<KeyedStream<Order, string>>()
     expectTypeOf(stream.apply).returns.not.toBeAny()
     keyed.apply(counts).to(kafka.sink('counts'))
     // @ts-expect-error a window needs a keyed stream

@@ -19,6 +19,7 @@ const id = (over: Partial<LinkId> = {}): LinkId => ({
   from: subtask(0),
   to: subtask(1),
   stage: 1,
+  input: 0,
   ...over,
 })
 const peer = (exchange: GrpcExchange): PeerAddress => ({

@@ -6,7 +6,7 @@ import type { LinkId } from '@weir/runtime'
 export const LINK_TIMEOUT_MS = 15_000
 
 export const keyOf = (id: LinkId): string =>
-  `${id.jobId}/${id.attempt.generation}/${id.attempt.attempt}/${id.from}>${id.to}#${id.stage}`
+  `${id.jobId}/${id.attempt.generation}/${id.attempt.attempt}/${id.from}>${id.to}#${id.stage}.${id.input}`
 
 /** A wait for the other end: ends with the signal or after `LINK_TIMEOUT_MS` (`EXCHANGE_TIMEOUT`, restart). */
 export function bounded<T>(

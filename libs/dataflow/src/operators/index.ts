@@ -1,6 +1,7 @@
 /** One operator, one file; this is the only place that knows them all. */
 import { unreachable } from '@weir/model'
 import type {
+  ConnectNode,
   FilterNode,
   FlatMapNode,
   KeyByNode,
@@ -10,7 +11,8 @@ import type {
   ReduceNode,
   WindowNode,
 } from '../graph.ts'
-import type { Operator } from '../operator.ts'
+import type { Operator, TwoInputOperator } from '../operator.ts'
+import { ConnectOperator } from './connect.ts'
 import { Filter } from './filter.ts'
 import { FlatMap } from './flat-map.ts'
 import { KeyBy } from './key-by.ts'
@@ -19,8 +21,10 @@ import { MapValues } from './map.ts'
 import { Reduce } from './reduce.ts'
 import { TumblingWindow } from './tumbling-window.ts'
 
+export * from './connect.ts'
 export * from './filter.ts'
 export * from './flat-map.ts'
+export * from './interval-join.ts'
 export * from './key-by.ts'
 export * from './keyed-process.ts'
 export * from './map.ts'
@@ -28,6 +32,7 @@ export * from './reduce.ts'
 export * from './resumable.ts'
 export * from './source.ts'
 export * from './tumbling-window.ts'
+export * from './window-join.ts'
 
 /** Nodes that are executed by an Operator made of the node alone; a resumable one needs a place for its state (`Resumable`). */
 export type OperatorNode =
@@ -55,3 +60,6 @@ export function operatorFor(node: OperatorNode): Operator {
       return unreachable(node)
   }
 }
+
+/** Of the two-input operator at the head of a stage. */
+export const twoInputOperatorFor = (node: ConnectNode): TwoInputOperator => new ConnectOperator(node)

@@ -24,7 +24,7 @@ import type {
   TimersOf,
 } from '../keyed-state.ts'
 import { keysOf } from '../operator.ts'
-import type { Collector, Operator, OperatorContext, ProcessingTimers } from '../operator.ts'
+import type { Collector, Operator, OperatorContext, OperatorCounters, ProcessingTimers } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
 import type { SideOutputs } from '../side-output.ts'
 import { Timers, timerKindsOf } from '../timers.ts'
@@ -38,6 +38,12 @@ export const PROCESS_BATCH_RECORDS_MAX = 1_000
 export const PROCESSING_TIMERS_AT_ONCE = 1_000
 /** Expired rows deleted per batch and watermark, of each state. */
 export const CLEAN_UP_ROWS_MAX = 256
+
+/** What operators of this room that are made of a keyed process see besides. */
+export interface LateContext<S extends StateDescriptors, M extends TimerKinds> extends KeyedContext<S, M, SideOutputs> {
+  /** The record at hand is dropped. */
+  late(): void
+}
 
 export class KeyedProcessOperator implements Operator {
   readonly #node: Pick<KeyedProcessNode, 'state' | 'timers' | 'sides' | 'onRecord' | 'onTimer'>
@@ -74,7 +80,7 @@ export class KeyedProcessOperator implements Operator {
       this.#timers[kind] = new Timers(context.state, this.#scope, kind)
     }
     this.#outputs = new Outputs(this.#uid, this.#node.sides, context.sides)
-    this.#context = new Context(this.#scope, state, this.#timerHandles(), this.#outputs.sides)
+    this.#context = new Context(this.#scope, state, this.#timerHandles(), this.#outputs.sides, context.counters)
     this.#context.watermark = context.watermark
     const { processing } = this.#timers
     if (processing === null) return
@@ -88,9 +94,12 @@ export class KeyedProcessOperator implements Operator {
   }
 
   onBatch(batch: RecordBatch, out: Collector): void {
+    this.process(batch, this.#node.onRecord, out)
+  }
+
+  protected process(batch: RecordBatch, onRecord: KeyedProcessNode['onRecord'], out: Collector): void {
     const keys = keysOf(batch, this.#uid)
     const { values, timestamps } = batch
-    const { onRecord } = this.#node
     const context = this.#context
     const scope = this.#scope
     const outputs = this.#outputs
@@ -233,8 +242,9 @@ export class KeyedProcessOperator implements Operator {
   }
 }
 
-class Context implements KeyedContext<StateDescriptors, TimerKinds, SideOutputs> {
+class Context implements LateContext<StateDescriptors, TimerKinds> {
   readonly #scope: KeyScope
+  readonly #counters: OperatorCounters
   readonly state: StatesOf<StateDescriptors>
   readonly timers: TimersOf<TimerKinds>
   readonly sides: OutsOf<SideOutputs>
@@ -248,8 +258,10 @@ class Context implements KeyedContext<StateDescriptors, TimerKinds, SideOutputs>
     state: StatesOf<StateDescriptors>,
     timers: TimersOf<TimerKinds>,
     sides: OutsOf<SideOutputs>,
+    counters: OperatorCounters,
   ) {
     this.#scope = scope
+    this.#counters = counters
     this.state = state
     this.timers = timers
     this.sides = sides
@@ -257,6 +269,10 @@ class Context implements KeyedContext<StateDescriptors, TimerKinds, SideOutputs>
 
   get key(): Key {
     return this.#scope.key
+  }
+
+  late(): void {
+    this.#counters.lateRecords++
   }
 }
 

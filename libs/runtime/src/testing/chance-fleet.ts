@@ -63,7 +63,10 @@ class SlowSink extends MemorySink {
 
 export interface ChanceAttemptOptions {
   readonly job: JobDefinition
+  /** Of every source that `inputs` does not name. */
   readonly splits: readonly (readonly MemoryRecord[])[]
+  /** By the uid of their source. */
+  readonly inputs?: Readonly<Record<string, readonly (readonly MemoryRecord[])[]>>
   /** The attempt dies after so long, where nothing ends it before; null: it does not. */
   readonly crashAfterMs: number | null
   readonly batchMax: number
@@ -211,17 +214,20 @@ class ChanceAttempt {
 
   #slice(i: number, exchange: ChanceExchange): Slice {
     const [world, stores, clock] = [this.#world, this.#stores, this.#clock]
-    const { splits, batchMax, sinkMs, inFlightBytesMax } = this.#options
+    const { splits, inputs = {}, batchMax, sinkMs, inFlightBytesMax } = this.#options
     const { parallelism } = this.#plan.job.settings
     const run = { generation: generation(1), attempt: attempt(this.#n) }
-    const own = [...splits.keys()].filter((split) => split % parallelism === i)
     const slow = (): Promise<void> | undefined => (world.is(0.5) ? clock.sleep(world.whole(0, sinkMs)) : undefined)
     return new Slice(
       { jobId: jobId('chance'), attempt: run, subtask: subtask(i), plan: this.#plan, freeze: true, inFlightBytesMax },
       {
         clock,
         exchange,
-        createSource: () => new ChanceSource({ world, clock }, splits, { own, batchMax }),
+        createSource: ({ uid }) => {
+          const of = inputs[uid] ?? splits
+          const own = [...of.keys()].filter((split) => split % parallelism === i)
+          return new ChanceSource({ world, clock }, of, { own, batchMax })
+        },
         createSink: ({ uid }, context: SubtaskContext) => new SlowSink(stores.topic(uid, context.subtask), slow),
         createContinuousSink: () => {
           throw new Error('no continuous scope here')

@@ -3,6 +3,8 @@ import type { InFlightPart, InFlightRef, InFlightStore } from '@weir/checkpoint'
 import {
   EMPTY_SINK_STATE,
   MemoryKeyedState,
+  isEntries,
+  ownerOfEntry,
   type HandleProof,
   type KeyedState,
   type PreparedHandle,
@@ -183,7 +185,7 @@ export class MemoryStateStore implements StateStore {
         const [uid, name, split] = JSON.parse(id) as [OperatorUid, string, number?]
         const state = this.keyed(uid, name, split)
         for (const [k, namespace, value] of entries) {
-          const group = split ?? keyGroupOf(k, EVERY_GROUP.to)
+          const group = split ?? keyGroupOf(isEntries(name) ? ownerOfEntry(String(k)) : k, EVERY_GROUP.to)
           if (group >= only.from && group < only.to) state.put(k, value, namespace)
         }
       }
