@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-/** `weir`: dev, submit, jobs, get, cancel, rescale, start, savepoint, stop, savepoints, state, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, ingest, submit, jobs, get, cancel, rescale, start, savepoint, stop, savepoints, state, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
 import { bundleJob } from './bundle.ts'
 import { dev } from './dev.ts'
 import { dlq } from './dlq.ts'
+import { ingest } from './ingest.ts'
 import { savepoints, takeSavepoint } from './savepoint.ts'
 import { state } from './state.ts'
 import { start, submit, type StartOptions } from './submit.ts'
@@ -15,6 +16,7 @@ import { needed, usage } from './usage.ts'
 const USAGE = `weir – exactly-once stream processing
 
   weir dev JOB.ts              run a job here, without any server
+  weir ingest --topic TOPIC    records by HTTP into topics; 2xx when they are durable
   weir submit JOB.ts           bundle and submit a job, wait until it runs
   weir jobs                    list the jobs
   weir get JOB-ID              one job, with the reason of its last failure and its alerts
@@ -48,9 +50,11 @@ const USAGE = `weir – exactly-once stream processing
   --at EPOCH|SAVEPOINT         state: another kept epoch, or a savepoint
   --no-count                   state ls: without the numbers of keys, which cost a look at everything
   --split N                    state get: of state that is kept per split
-  --kafka HOST:PORT,…          verify: brokers; default: WEIR_KAFKA_BROKERS
+  --kafka HOST:PORT,…          verify, ingest: brokers; default: WEIR_KAFKA_BROKERS
   --receipts TOPIC             verify: topic of the receipts; default: JOB-ID.receipts
   --shared TOPIC               verify: others write to it too (repeatable)
+  --topic TOPIC                ingest: what may be written to (repeatable)
+  --listen HOST:PORT           ingest: default 127.0.0.1:8090; beyond loopback WEIR_INGEST_TOKEN must be set
   --no-wait                    submit, savepoint, stop: do not wait
   --job-manager HOST:PORT,…    default: WEIR_JOB_MANAGERS, then 127.0.0.1:7070
   --token TOKEN                default: WEIR_FLEET_TOKEN
@@ -68,6 +72,8 @@ async function main(): Promise<number> {
       'accept-repeated-output': { type: 'boolean', default: false },
       kafka: { type: 'string' },
       receipts: { type: 'string' },
+      topic: { type: 'string', multiple: true, default: [] },
+      listen: { type: 'string' },
       shared: { type: 'string', multiple: true, default: [] },
       all: { type: 'boolean', default: false },
       limit: { type: 'string', default: '100' },
@@ -93,6 +99,11 @@ async function main(): Promise<number> {
     switch (verb) {
       case 'dev':
         return await dev(await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set)), values.id)
+      case 'ingest': {
+        const brokers = values.kafka ?? process.env['WEIR_KAFKA_BROKERS']
+        const token = process.env['WEIR_INGEST_TOKEN'] || null
+        return await ingest({ topics: values.topic, brokers, listen: values.listen, token }, print)
+      }
       case 'submit': {
         const bundle = await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set))
         const options = { id: values.id, wait: !values['no-wait'], start: startOptions(values) }

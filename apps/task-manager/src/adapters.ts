@@ -18,6 +18,8 @@ import {
   type TwoPhaseSink,
 } from '@weir/dataflow'
 import {
+  FilesDestination,
+  HttpDestination,
   HttpSchemaRegistry,
   LogClient,
   LogJanitor,
@@ -28,10 +30,14 @@ import {
   PaymentsSource,
   PostgresDestination,
   StagedSink,
+  filesSinkOptions,
+  httpSinkOptions,
   paymentsOptions,
   postgresSinkOptions,
+  type Destination,
 } from '@weir/connectors'
 import { KafkaConnections, KafkaContinuousSink, KafkaJanitor, KafkaSink, KafkaSource, KafkaTopics } from '@weir/kafka'
+import type { ObjectStore } from '@weir/checkpoint'
 import { WeirError, assert, attempt, generation, type Clock } from '@weir/model'
 import type { SinkToSettle } from '@weir/wire'
 
@@ -44,10 +50,12 @@ export interface AdapterOptions {
   /** host:port of the embedded log; null: jobs that use it are refused. */
   readonly log: string | null
   readonly staged: (context: SubtaskContext) => StagedOutput
+  /** A folder by its URL. */
+  readonly folder: (url: string) => ObjectStore
 }
 
 /** Connectors whose output is staged until its epoch is published. */
-const STAGED = ['postgres']
+const STAGED = ['postgres', 'files', 'http']
 
 /** An attempt that comes behind every one the job had: its job has ended. */
 const AFTER_ALL = { generation: generation(Number.MAX_SAFE_INTEGER), attempt: attempt(1) }
@@ -89,8 +97,8 @@ export class Adapters {
   /** Throws as `source`; `SECRET_MISSING` (invalid). */
   sink(node: SinkNode, context: SubtaskContext, settings: JobSettings, asides: SinkAsides | null): TwoPhaseSink {
     const { descriptor, encodeKey, encodeValue, encodeHeaders } = node
-    if (descriptor.connector === 'postgres') {
-      const destination = new PostgresDestination(postgresSinkOptions(descriptor), context)
+    const destination = this.#destination(node, context)
+    if (destination !== null) {
       return new StagedSink({ context, clock: this.#clock, staged: this.#options.staged(context), destination, asides })
     }
     const { transactionTimeoutMs, checkpoint } = settings
@@ -119,6 +127,22 @@ export class Adapters {
   /** Credentials stand in the environment of this process. */
   schemaRegistry(settings: RegistrySettings, signal: AbortSignal): SchemaRegistry {
     return new HttpSchemaRegistry(settings, { clock: this.#clock, signal, env: process.env })
+  }
+
+  /** Null: a sink of a log. */
+  #destination({ descriptor, encodeValue }: SinkNode, context: SubtaskContext): Destination | null {
+    switch (descriptor.connector) {
+      case 'postgres':
+        return new PostgresDestination(postgresSinkOptions(descriptor), context)
+      case 'files': {
+        const options = filesSinkOptions(descriptor, encodeValue)
+        return new FilesDestination(options, { context, objects: this.#options.folder(options.folder) })
+      }
+      case 'http':
+        return new HttpDestination(httpSinkOptions(descriptor), encodeValue, context)
+      default:
+        return null
+    }
   }
 
   /** By connector: of every server this task-manager knows. `signal` ends their waits; they live until then. */
@@ -224,5 +248,5 @@ export class Adapters {
 export const unknownConnector = (connector: string, uid: string): WeirError =>
   new WeirError(
     { code: 'CONNECTOR_UNKNOWN', kind: 'invalid', connector, uid },
-    `"${uid}" uses connector "${connector}", which this task-manager does not have. It has: kafka, log, datagen, postgres.`,
+    `"${uid}" uses connector "${connector}", which this task-manager does not have. It has: kafka, log, datagen, postgres, files, http.`,
   )

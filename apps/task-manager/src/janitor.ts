@@ -4,7 +4,7 @@
  * another process.
  */
 import { listDeadLetters, replayDeadLetters, type HandleProof, type Topics } from '@weir/dataflow'
-import { ObjectStagedOutput, openObjectStore } from '@weir/metadata'
+import { ObjectStagedOutput, openElsewhere, openObjectStore } from '@weir/metadata'
 import { asWeirError, systemClock } from '@weir/model'
 import type { Failure, JanitorAnswer, JanitorRequest, SinkToSettle } from '@weir/wire'
 import { parentPort } from 'node:worker_threads'
@@ -22,6 +22,7 @@ const options: AdapterOptions = {
   kafkaBrokers: (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== ''),
   log: process.env['WEIR_LOG'] || null,
   staged: (context) => new ObjectStagedOutput(context, { objects, clock: systemClock }),
+  folder: (url) => openElsewhere(url, process.env),
 }
 /** Their connections end with the thread. */
 const adapters = new Adapters(options, systemClock)

@@ -3,7 +3,14 @@
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
 import { atParallelism, schemasIn, statesOf, type Plan } from '@weir/dataflow'
-import { InFlightObjects, ObjectStagedOutput, PatientUpload, openObjectStore, segmentKey } from '@weir/metadata'
+import {
+  InFlightObjects,
+  ObjectStagedOutput,
+  PatientUpload,
+  openElsewhere,
+  openObjectStore,
+  segmentKey,
+} from '@weir/metadata'
 import { keyGroupRange, splitRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { LocalCopies, dropCopies, openStateStore } from '@weir/state'
@@ -56,6 +63,7 @@ const adapters = new Adapters(
     kafkaBrokers: brokers,
     log: process.env['WEIR_LOG'] || null,
     staged: (context) => new ObjectStagedOutput(context, { objects, clock: systemClock }),
+    folder: (url) => openElsewhere(url, process.env),
   },
   systemClock,
 )

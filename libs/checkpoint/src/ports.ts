@@ -50,6 +50,11 @@ export interface ObjectStore {
   delete(key: string): Promise<void>
   /** At most `DELETE_KEYS_MAX` in one request. Absent: one after the other. */
   deleteMany?(keys: readonly string[]): Promise<void>
+  /**
+   * Removes what writes that never ended have left of keys that begin with `prefix`, which names no folder. Only where
+   * nobody writes them any more. Absent: such writes leave nothing.
+   */
+  sweepUnfinished?(prefix: string): Promise<void>
   close(): Promise<void>
 }
 /** S3's own limit. */

@@ -304,7 +304,7 @@ interface RequestQueue {
   throttledUntil: number
   scheduleCheckPendingRequests(): void
 }
-function calmRequestQueues(): void {
+export function calmRequestQueues(): void {
   const { prototype } = require('kafkajs/src/network/requestQueue/index.js') as {
     prototype: RequestQueue & { calm?: true }
   }

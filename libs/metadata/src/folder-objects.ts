@@ -6,7 +6,7 @@ import type { ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/
 import { WeirError } from '@weir/model'
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, readFile, readdir, rename, rm, type FileHandle } from 'node:fs/promises'
-import { dirname, join, sep } from 'node:path'
+import { basename, dirname, join, sep } from 'node:path'
 import { sha256 } from './manifest-codec.ts'
 
 export class FolderObjectStore implements ObjectStore {
@@ -60,7 +60,9 @@ export class FolderObjectStore implements ObjectStore {
 
   async list(prefix: string): Promise<readonly string[]> {
     try {
-      const files = await readdir(this.#root, { recursive: true, withFileTypes: true })
+      // The rest of the tree may be large.
+      const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+      const files = await readdir(this.#path(folder), { recursive: true, withFileTypes: true })
       return files
         .filter((f) => f.isFile() && !f.name.endsWith('.part'))
         .map((f) =>
@@ -81,6 +83,13 @@ export class FolderObjectStore implements ObjectStore {
     await rm(this.#path(key), { force: true })
   }
 
+  async sweepUnfinished(prefix: string): Promise<void> {
+    const folder = this.#path(dirname(prefix))
+    const names = await readdir(folder).catch(() => [])
+    const torn = names.filter((name) => name.startsWith(`.${basename(prefix)}`) && name.endsWith('.part'))
+    await Promise.all(torn.map((name) => rm(join(folder, name), { force: true })))
+  }
+
   async close(): Promise<void> {
     await this.#turn
   }
@@ -93,7 +102,7 @@ export class FolderObjectStore implements ObjectStore {
 
   async #write(key: string, bytes: Uint8Array): Promise<PutOutcome> {
     const path = this.#path(key)
-    const part = `${path}.${randomUUID()}.part`
+    const part = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)
     try {
       await mkdir(dirname(path), { recursive: true })
       const file = await open(part, 'w')

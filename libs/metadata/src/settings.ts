@@ -23,7 +23,7 @@ export function openElsewhere(url: string, env: Env): ObjectStore {
   if (url.startsWith('file:///')) return new FolderObjectStore(fileURLToPath(url).replace(/\/$/, ''))
   throw new WeirError(
     { code: 'URL_INVALID', kind: 'invalid', url },
-    `${url} names no folder: give s3://BUCKET/FOLDER/ (at this cluster's endpoint) or file:///FOLDER/ (seen by the job-manager)`,
+    `${url} names no folder: give s3://BUCKET/FOLDER/ (at this cluster's endpoint) or file:///FOLDER/ (which the processes that use it must see)`,
   )
 }
 

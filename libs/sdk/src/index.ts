@@ -94,3 +94,12 @@ export { params, type ParamDefaults, type Params } from './params.ts'
 export { boundedOutOfOrderness, customWatermarks, monotonous, type WatermarkStrategy } from './watermarks.ts'
 export { durationMs, type Duration } from './duration.ts'
 export { postgres, type PostgresSinkOptions } from './postgres.ts'
+export {
+  ndjson,
+  parquet,
+  type FilesSinkOptions,
+  type NdjsonSinkOptions,
+  type ParquetSinkOptions,
+  type ParquetType,
+} from './files.ts'
+export { http, type HttpSinkOptions } from './http.ts'

@@ -1,4 +1,7 @@
 import { expect, test } from 'vitest'
+import { planJob } from '@weir/dataflow'
+import { datagen } from './connectors.ts'
+import { job } from './job.ts'
 import { postgres } from './postgres.ts'
 
 const url = 'env:DATABASE_URL'
@@ -34,4 +37,11 @@ test.each([
     expect.objectContaining({ code: 'OPTION_INVALID', facts: expect.objectContaining({ option }) as unknown }) as Error,
   )
   expect(make).not.toThrow(/secret/)
+})
+
+test('receipts need topics: a job whose first sink is a table keeps none, and says so', () => {
+  const audited = job('audited', { audit: true }, (flow) => {
+    flow.from(datagen.payments()).to(postgres.sink('t', { url, columns: ['id'] }))
+  })
+  expect(() => planJob(audited)).toThrow(expect.objectContaining({ code: 'AUDIT_INVALID' }) as Error)
 })

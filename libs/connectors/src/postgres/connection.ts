@@ -1,5 +1,4 @@
 /** One connection, opened when it is needed and again after it broke. Its address never appears in an error. */
-import { WeirError } from '@weir/model'
 import type { Client } from 'pg'
 import { postgresError } from './errors.ts'
 
@@ -15,19 +14,6 @@ export interface Row {
   readonly [column: string]: unknown
 }
 export type Query = (text: string, values?: readonly unknown[]) => Promise<readonly Row[]>
-
-/** @param reference `env:NAME`: the plan is shown and stored, so it holds the name of a secret only. */
-export function secretOf(reference: string, operatorUid: string): string {
-  const [, name] = /^env:(\w+)$/.exec(reference) ?? []
-  const value = name === undefined ? undefined : process.env[name]
-  if (value) return value
-  throw new WeirError(
-    { code: 'SECRET_MISSING', kind: 'invalid', operatorUid, reference },
-    name === undefined
-      ? `"${operatorUid}" names its secret as env:NAME, not as ${JSON.stringify(reference)}`
-      : `"${operatorUid}" needs the environment variable ${name}: set it in every task-manager`,
-  )
-}
 
 export class PostgresConnection {
   readonly #url: string

@@ -1,6 +1,6 @@
 /** The descriptor of `postgres.sink` (libs/sdk): plain data, checked again here. */
 import type { ConnectorDescriptor } from '@weir/dataflow'
-import { WeirError, type RecordBatch } from '@weir/model'
+import { WeirError } from '@weir/model'
 
 export interface PostgresSinkOptions {
   /** `env:NAME` of a connection string. */
@@ -35,19 +35,4 @@ export function postgresSinkOptions(descriptor: ConnectorDescriptor): PostgresSi
   if (!Array.isArray(columns) || columns.length === 0 || !columns.every((c) => texts([c?.column, c?.from])))
     throw invalid('columns')
   return { url, table, columns, key, origin, markers }
-}
-
-/** What fills one column, of record `i`. */
-export type Pick = (batch: RecordBatch, i: number) => unknown
-
-export function pickOf(from: string): Pick {
-  if (from === '$value') return ({ values }, i) => values[i]
-  if (from === '$key') return ({ keys }, i) => keys?.[i] ?? null
-  if (from === '$timestamp') return ({ timestamps }, i) => timestamps[i]
-  const path = from.split('.')
-  return ({ values }, i) => {
-    let at: unknown = values[i]
-    for (const field of path) at = (at as Record<string, unknown> | null | undefined)?.[field]
-    return at
-  }
 }

@@ -7,8 +7,10 @@ import { WeirError, assert, type RecordBatch } from '@weir/model'
 import { Packr } from 'msgpackr'
 import type { Destination, StagedTransaction } from '../staged/destination.ts'
 import { COLUMNS_OF, KINDS, columnOf, columnText, type Column } from './columns.ts'
-import { PostgresConnection, secretOf, type Query, type Row } from './connection.ts'
-import { pickOf, type Pick, type PostgresSinkOptions } from './options.ts'
+import { pickOf, type Pick } from '../pick.ts'
+import { secretOf } from '../secrets.ts'
+import { PostgresConnection, type Query, type Row } from './connection.ts'
+import type { PostgresSinkOptions } from './options.ts'
 import { createMarkers, insertStatement, lockMarker, quotedPath, setMarker, takeMarker } from './statements.ts'
 
 const packr = new Packr({ moreTypes: false, useRecords: false })

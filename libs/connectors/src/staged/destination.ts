@@ -20,13 +20,15 @@ export interface Destination {
   /**
    * Checks that output can be written here, and takes the place over: no instance before this one can apply anything any
    * more, and what one of them was about has its outcome. Throws kind `invalid` for what no retry can mend.
-   * @returns the sequence applied last; null: nothing of this sink subtask ever was.
+   * @returns the sequence applied last; null: nothing of this sink subtask ever was; `unmarked`: this destination keeps no
+   * marker, so that whatever is not known to be applied is applied again.
    */
-  take(): Promise<number | null>
+  take(): Promise<number | null | 'unmarked'>
   /** Sets the marker where there is none. */
   initialise(sequence: number): Promise<void>
   /**
-   * Applies the transaction and its sequence, both or neither; one that is applied already is left alone. Throws
+   * Applies the transaction and its sequence, both or neither; one that is applied already is left alone (without a marker:
+   * applied again with the same names). Throws
    * `COMMIT_REFUSED` (restart) when another instance has taken over.
    */
   apply(transaction: StagedTransaction): Promise<void>

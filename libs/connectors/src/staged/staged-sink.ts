@@ -71,11 +71,11 @@ export class StagedSink implements TwoPhaseSink {
   async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
     const { destination } = this.#deps
     const marker = await this.#patiently(() => destination.take())
-    const { proofs, due, initialise } = judgeStaged(
-      { destination: destination.name, group: this.#group },
-      restored,
-      marker,
-    )
+    const of = { destination: destination.name, group: this.#group }
+    const { proofs, due, initialise } =
+      marker === 'unmarked'
+        ? { proofs: [], due: restored?.handles ?? [], initialise: null }
+        : judgeStaged(of, restored, marker)
     if (initialise !== null) await this.#patiently(() => destination.initialise(initialise))
     for (const handle of due) await this.#apply(handle)
     this.#sequence = restored?.sequence ?? 0

@@ -1,0 +1,53 @@
+/** An HTTP endpoint as a sink. */
+import { WeirError } from '@weir/model'
+import type { Codec } from './codecs/codec.ts'
+import { encodeJson } from './codecs/json.ts'
+import type { Sink } from './connectors.ts'
+
+export interface HttpSinkOptions<T> {
+  /** Bodies; JSON where none is given. */
+  readonly value?: Codec<T>
+  readonly method?: 'POST' | 'PUT' | 'PATCH'
+  /** Default `application/json`. */
+  readonly contentType?: string
+  /** `env:NAME`: the environment variable of the task-managers that holds the header Authorization. */
+  readonly authorization?: string
+}
+
+const METHODS = ['POST', 'PUT', 'PATCH']
+
+export const http = {
+  /**
+   * One request per record, sent when its epoch is published, in the order of its subtask, with an `Idempotency-Key` that is
+   * the same however often it is sent: once where the receiver honours the key, at least once where it does not.
+   *
+   * @param url or `env:NAME` of one that is secret
+   * Throws `OPTION_INVALID` (invalid) naming the option.
+   */
+  sink<T = unknown>(url: string, options: HttpSinkOptions<T> = {}): Sink<T> {
+    const { method = 'POST', contentType = 'application/json', authorization = null, value } = options
+    // The URL is not repeated: it may hold a secret.
+    const invalid = (option: string, rule: string): WeirError =>
+      new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option }, `http.sink: ${option} ${rule}`)
+    if (!/^env:\w+$/.test(url)) {
+      const parsed = URL.canParse(url) ? new URL(url) : null
+      if (parsed === null || !/^https?:$/.test(parsed.protocol))
+        throw invalid('url', 'is http://…, https://… or env:NAME')
+      if (parsed.username !== '' || parsed.password !== '') {
+        throw invalid(
+          'url',
+          'holds a secret, and plans are stored and shown: name it as env:NAME, or use authorization',
+        )
+      }
+    }
+    if (!METHODS.includes(method)) throw invalid('method', `is one of ${METHODS.join(', ')}`)
+    if (authorization !== null && !/^env:\w+$/.test(authorization)) {
+      throw invalid('authorization', 'names an environment variable, as env:NAME: plans are stored and shown')
+    }
+    return {
+      descriptor: { connector: 'http', url, method, contentType, authorization },
+      encodeKey: () => null,
+      encodeValue: value?.encode ?? encodeJson,
+    }
+  },
+}
