@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { ndjson, parquet } from './files.ts'
 import { http } from './http.ts'
+import { json } from './codecs/json.ts'
+import { withHeaders } from './codecs/headers.ts'
 
 const folder = 's3://lake/orders/'
 const refused = (option: string): Error =>
@@ -36,6 +38,8 @@ test.each([
   ['columns', () => parquet.sink(folder, { columns: { a: 'DECIMAL' as 'INT64' } })],
   ['url', () => http.sink('ftp://host/')],
   ['url', () => http.sink('https://user:secret@host/')],
+  ['value', () => ndjson.sink(folder, { value: withHeaders(json()) })],
+  ['value', () => http.sink('https://host/', { value: withHeaders(json()) })],
   ['method', () => http.sink('https://host/', { method: 'GET' as 'POST' })],
   ['authorization', () => http.sink('https://host/', { authorization: 'Bearer secret' })],
 ] as const)('a wrong %s is named, and no secret repeated', (option, make) => {

@@ -36,7 +36,9 @@ export const ndjson = {
    */
   sink<T = unknown>(folder: string, options: NdjsonSinkOptions<T> = {}): Sink<T> {
     const descriptor = { connector: 'files', format: 'ndjson', ...placeOf('ndjson', folder, options) }
-    return { descriptor, encodeKey: () => null, encodeValue: options.value?.encode ?? encodeJson }
+    const { value } = options
+    if (value?.headers !== undefined) throw invalid('ndjson', folder, 'value', 'writes headers, and a file has none')
+    return { descriptor, encodeKey: () => null, ...encoderOf(value) }
   },
 }
 
@@ -60,6 +62,15 @@ export const parquet = {
     const descriptor = { connector: 'files', format: 'parquet', ...placeOf('parquet', folder, options), columns }
     return { descriptor, encodeKey: () => null, encodeValue: () => null }
   },
+}
+
+/** What of a codec concerns values. */
+export function encoderOf<T>(
+  value: Codec<T> | undefined,
+): Pick<Sink<T>, 'encodeValue' | 'decode' | 'openEncoder' | 'origins'> {
+  if (value === undefined) return { encodeValue: encodeJson }
+  const { encode: encodeValue, decode, openEncoder, origins } = value
+  return { encodeValue, decode, openEncoder, origins }
 }
 
 function placeOf(

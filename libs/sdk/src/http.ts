@@ -1,14 +1,14 @@
 /** An HTTP endpoint as a sink. */
 import { WeirError } from '@weir/model'
 import type { Codec } from './codecs/codec.ts'
-import { encodeJson } from './codecs/json.ts'
 import type { Sink } from './connectors.ts'
+import { encoderOf } from './files.ts'
 
 export interface HttpSinkOptions<T> {
   /** Bodies; JSON where none is given. */
   readonly value?: Codec<T>
   readonly method?: 'POST' | 'PUT' | 'PATCH'
-  /** Default `application/json`. */
+  /** Default: what the codec says, else `application/json`. */
   readonly contentType?: string
   /** `env:NAME`: the environment variable of the task-managers that holds the header Authorization. */
   readonly authorization?: string
@@ -25,7 +25,8 @@ export const http = {
    * Throws `OPTION_INVALID` (invalid) naming the option.
    */
   sink<T = unknown>(url: string, options: HttpSinkOptions<T> = {}): Sink<T> {
-    const { method = 'POST', contentType = 'application/json', authorization = null, value } = options
+    const { method = 'POST', authorization = null, value } = options
+    const contentType = options.contentType ?? value?.contentType ?? 'application/json'
     // The URL is not repeated: it may hold a secret.
     const invalid = (option: string, rule: string): WeirError =>
       new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option }, `http.sink: ${option} ${rule}`)
@@ -40,6 +41,7 @@ export const http = {
         )
       }
     }
+    if (value?.headers !== undefined) throw invalid('value', 'writes headers; those of a request are this sink’s')
     if (!METHODS.includes(method)) throw invalid('method', `is one of ${METHODS.join(', ')}`)
     if (authorization !== null && !/^env:\w+$/.test(authorization)) {
       throw invalid('authorization', 'names an environment variable, as env:NAME: plans are stored and shown')
@@ -47,7 +49,7 @@ export const http = {
     return {
       descriptor: { connector: 'http', url, method, contentType, authorization },
       encodeKey: () => null,
-      encodeValue: value?.encode ?? encodeJson,
+      ...encoderOf(value),
     }
   },
 }

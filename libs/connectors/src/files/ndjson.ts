@@ -1,5 +1,5 @@
 /** One JSON text per line. */
-import type { Encode } from '@weir/dataflow'
+import { OutputView, type Encode } from '@weir/dataflow'
 import { WeirError, type RecordBatch } from '@weir/model'
 import type { FileFormat } from './format.ts'
 
@@ -9,14 +9,15 @@ const LF = 0x0a
 export class NdjsonFormat implements FileFormat {
   readonly extension = '.ndjson'
   readonly #encode: Encode
+  readonly #output = new OutputView()
 
   constructor(encode: Encode) {
     this.#encode = encode
   }
 
   /** Throws `ENCODE_FAILED` (invalid) for a codec whose bytes would be two lines, or none. */
-  encode({ values }: RecordBatch, i: number): Uint8Array {
-    const encoded = this.#encode(values[i])
+  encode(batch: RecordBatch, i: number): Uint8Array {
+    const encoded = this.#encode(batch.values[i], this.#output.at(batch, i))
     const line = typeof encoded === 'string' ? Buffer.from(encoded) : encoded
     if (line !== null && line !== undefined && line.length > 0 && !line.includes(LF)) return line
     throw new WeirError(

@@ -7,7 +7,7 @@
  *   whichever instance it is sent: a receiver that honours the key has the effect once
  * - a receiver that does not may see records again after a failure: at most those of the transactions in flight
  */
-import type { Encode, SubtaskContext } from '@weir/dataflow'
+import { OutputView, type Encode, type SubtaskContext } from '@weir/dataflow'
 import { WeirError, type RecordBatch } from '@weir/model'
 import { secretOf } from '../secrets.ts'
 import type { Destination, StagedTransaction } from '../staged/destination.ts'
@@ -29,6 +29,7 @@ export class HttpDestination implements Destination {
   readonly #method: string
   readonly #encode: Encode
   readonly #context: SubtaskContext
+  readonly #output = new OutputView()
   readonly #closing = new AbortController()
   /** How far this instance has come with a transaction that it may have to begin again. */
   #delivered = { sequence: 0, records: 0 }
@@ -48,8 +49,8 @@ export class HttpDestination implements Destination {
     this.#context = context
   }
 
-  encode({ values }: RecordBatch, i: number): Uint8Array {
-    const encoded = this.#encode(values[i])
+  encode(batch: RecordBatch, i: number): Uint8Array {
+    const encoded = this.#encode(batch.values[i], this.#output.at(batch, i))
     return typeof encoded === 'string' ? Buffer.from(encoded) : (encoded ?? PAYLOAD_EMPTY)
   }
 
