@@ -2,7 +2,7 @@
  * Joins operators by plain calls. `Input` is a Collector that can also be told the end: what the runtime drives, one
  * per stage; the far end is whatever Inputs the runtime puts there (exchange, sink).
  */
-import { WATERMARK_MIN, type RecordBatch, type Watermark } from '@weir/model'
+import { WATERMARK_MIN, sliceOrigins, type RecordBatch, type Watermark } from '@weir/model'
 import type { Collector, Operator } from './operator.ts'
 
 export interface Input extends Collector {
@@ -70,9 +70,5 @@ const copyOf = ({ keys, values, timestamps, origins }: RecordBatch): RecordBatch
   keys: keys === null ? null : keys.slice(),
   values: values.slice(),
   timestamps: timestamps.slice(),
-  origins: origins && {
-    places: origins.places.slice(),
-    offsets: origins.offsets.slice(),
-    ordinals: origins.ordinals?.slice() ?? null,
-  },
+  origins: origins && sliceOrigins(origins),
 })

@@ -47,6 +47,7 @@ export interface SourceNode {
   readonly recordsPerSecond: number | null
   /** The other direction of `decode`: how a test writes what the source is to read. Absent: as JSON. */
   readonly encode?: Encode | undefined
+  readonly encodeHeaders?: EncodeHeaders | undefined
 }
 export interface FilterNode {
   readonly kind: 'filter'
@@ -168,6 +169,8 @@ export interface SinkNode {
   /** The other direction of `encodeValue`: how a test reads what the sink has written. Absent: as JSON. */
   readonly decode?: Decode | undefined
   readonly encodeHeaders?: EncodeHeaders | undefined
+  /** They ask where an output was read (`OutputRecord.origin`). */
+  readonly origins?: boolean | undefined
   /** Makes the encoders of value and headers that are used instead, once per slice. */
   readonly openEncoder?: OpenEncoding | undefined
 }
@@ -253,6 +256,8 @@ export interface JobSettings {
   readonly metadata?: { readonly primary: 'etcd'; readonly fallback: 's3'; readonly consistency: 'strong' }
   /** The topic for records that cannot be decoded, processed or written; null: such a record stops the job. */
   readonly deadLetters: ConnectorDescriptor | null
+  /** Outputs have the W3C trace context (`traceparent`, `tracestate`) of the record that caused them. Absent: false. */
+  readonly traceContext?: boolean
   /** The topic for receipts of every transaction (`receipt.ts`); null: none are written. */
   readonly audit: ConnectorDescriptor | null
 }

@@ -1,5 +1,6 @@
 export * from './ports.ts'
 export * from './output-record.ts'
+export * from './trace-context.ts'
 export * from './codec-port.ts'
 export * from './outcome.ts'
 export * from './sink-recovery.ts'

@@ -1,5 +1,6 @@
 /** What a sink knows of a record beside its value, and the headers it is written with. */
 import { WeirError, type Key, type RecordBatch, type RecordHeader } from '@weir/model'
+import { withTrace } from './trace-context.ts'
 
 /** Valid inside the call it is given to. */
 export interface OutputRecord {
@@ -35,12 +36,28 @@ export class OutputView implements OutputRecord {
     return this.#batch.timestamps[this.#index]!
   }
 
+  /** Where batches carry it: see `traceOf`. */
+  get trace(): string | null {
+    return this.#batch.origins?.traces?.[this.#index] ?? null
+  }
+
   get origin(): OutputRecord['origin'] {
     const { origins } = this.#batch
     if (origins === undefined) return null
     const ordinal = origins.ordinals === null ? null : origins.ordinals[this.#index]!
     return { place: origins.places[this.#index]!, offset: origins.offsets[this.#index]!, ordinal }
   }
+}
+
+/** Those of a sink's node, and the trace context the record carries. Throws as `recordHeaders`. */
+export function outputHeaders(
+  encode: EncodeHeaders | undefined,
+  value: unknown,
+  output: OutputView,
+): readonly RecordHeader[] {
+  const headers = encode === undefined ? NO_HEADERS : recordHeaders(encode(value, output))
+  const { trace } = output
+  return trace === null ? headers : withTrace(headers, trace)
 }
 
 /** As they are written. Throws `ENCODE_FAILED` (invalid) for what is no header. */

@@ -88,6 +88,8 @@ export interface Plan {
   readonly stages: readonly Stage[]
   readonly deadLetters: DeadLetterPlan | null
   readonly audit: AuditPlan | null
+  /** What batches carry of each record beside key, value and time: where it was read, and its trace context too. */
+  readonly carries: 'nothing' | 'origins' | 'traces'
   /** Where barriers may overtake records (`unaligned.ts`). */
   readonly unaligned: UnalignedPlan | null
   readonly summary: PlanSummary

@@ -81,7 +81,8 @@ export function planJob(job: JobDefinition): Plan {
     sources: nodes.filter((node) => node.kind === 'source').map((node) => node.uid),
     sinks: nodes.filter((node) => node.kind === 'sink').map((node) => node.uid),
   }
-  return { job, stages, deadLetters, audit, unaligned, summary, canonical: canonicalJson(summary) }
+  const carries = carriedBy(job)
+  return { job, stages, deadLetters, audit, carries, unaligned, summary, canonical: canonicalJson(summary) }
 }
 
 /** The part of a job's plan that is sent and hashed. Throws as `planJob` does. */
@@ -322,6 +323,13 @@ function audited({ settings, graph: { nodes } }: JobDefinition, { inputs }: Link
     sources[i] = from.length === 0 ? [i] : [...new Set(from.flatMap((input) => sources[input]!))]
   const sinks = [...nodes.keys()].filter((i) => nodes[i]!.kind === 'sink')
   return { topic, sources: new Map(sinks.map((i) => [i, sources[i]!])) }
+}
+
+function carriedBy({ settings, graph }: JobDefinition): Plan['carries'] {
+  if (settings.traceContext === true) return 'traces'
+  const asked =
+    settings.deadLetters !== null || graph.nodes.some((node) => node.kind === 'sink' && node.origins === true)
+  return asked ? 'origins' : 'nothing'
 }
 
 /** Kinds whose outputs are not one to one with single records. */

@@ -56,6 +56,7 @@ export function validateSettings(settings: JobSettings): void {
   whole('checkpoint.minPauseMs', checkpoint.minPauseMs, 0, DURATION_MS_MAX)
   whole('checkpoint.alignTimeoutMs', checkpoint.alignTimeoutMs, 1, DURATION_MS_MAX)
   whole('checkpoint.toleratedAborts', checkpoint.toleratedAborts, 0, 100)
+  oneOf('traceContext', settings.traceContext ?? false, [true, false])
   oneOf('checkpoint.mode', checkpoint.mode ?? 'barrier', ['barrier', 'watermark'])
   if (checkpoint.cutBoundMs !== undefined) whole('checkpoint.cutBoundMs', checkpoint.cutBoundMs, 1, DURATION_MS_MAX)
   oneOf('checkpoint.unaligned', checkpoint.unaligned, [true, false])

@@ -2,7 +2,7 @@
  * The border to user code: what it throws and what it must not return. An error names the operator and the record by
  * position and event time, never by content: values are money and people, and errors end in logs.
  */
-import { WeirError } from '@weir/model'
+import { WeirError, originColumns } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch } from '@weir/model'
 import type { Refuse } from './ports.ts'
 
@@ -44,8 +44,7 @@ export function withoutRefused(batch: RecordBatch, refused: readonly number[]): 
   const { keys, values, timestamps, origins } = batch
   const columns: unknown[][] = [values, timestamps]
   if (keys !== null) columns.push(keys)
-  if (origins !== undefined) columns.push(origins.places, origins.offsets)
-  if (origins?.ordinals) columns.push(origins.ordinals)
+  if (origins !== undefined) columns.push(...originColumns(origins))
   for (const column of columns) {
     let next = 0
     let kept = 0

@@ -5,7 +5,7 @@
 import {
   NO_HEADERS,
   OutputView,
-  recordHeaders,
+  outputHeaders,
   type Encode,
   type EncodeHeaders,
   type SinkAsides,
@@ -87,7 +87,8 @@ export class RecordEncoder {
       key = this.#keyOf(batch.keys === null ? null : batch.keys[i]!)
       const output = this.#output.at(batch, i)
       value = encodeValue(batch.values[i], output)
-      if (encodeHeaders !== undefined) headers = recordHeaders(encodeHeaders(batch.values[i], output))
+      if (encodeHeaders !== undefined || batch.origins?.traces !== undefined)
+        headers = outputHeaders(encodeHeaders, batch.values[i], output)
     } catch (error) {
       if (asides === null) throw error
       asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))

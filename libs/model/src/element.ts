@@ -4,6 +4,7 @@
  * Records travel as parallel arrays, not as objects: one batch of 1,000 records is four allocations, not 1,000.
  */
 import type { CheckpointId } from './ids.ts'
+import type { Origins } from './origins.ts'
 
 /** Keys are compared by value across processes, so only types with one encoding are allowed. */
 export type Key = string | number
@@ -20,17 +21,8 @@ export interface RecordBatch {
   readonly values: unknown[]
   /** Event time, ms since 1970. */
   readonly timestamps: number[]
-  /** Only in jobs with dead letters; absent behind a window, whose results come from many records. */
+  /** Only in jobs that ask for them (dead letters, `traceContext`); absent behind a window, whose results come from many records. */
   readonly origins?: Origins | undefined
-}
-
-/** Where the records of a batch were read: parallel arrays. */
-export interface Origins {
-  /** Source and split in one number: `placeOf`. */
-  readonly places: number[]
-  readonly offsets: number[]
-  /** Which of the outputs of a flatMap each is, e.g. `2`, behind a second one `2.0`; null before the first flatMap. */
-  readonly ordinals: string[] | null
 }
 
 const PLACES_PER_SOURCE = 1 << 20

@@ -1,5 +1,6 @@
 export * from './ids.ts'
 export * from './element.ts'
+export * from './origins.ts'
 export * from './errors.ts'
 export * from './ports.ts'
 export * from './key-group.ts'

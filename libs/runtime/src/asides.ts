@@ -3,14 +3,15 @@ import {
   KnownPoison,
   recordAt,
   refuseNone,
+  type DeadLetterPlan,
   type Refusal,
   type Refuse,
   type SinkAsides,
   type SinkNode,
   type SourceBatch,
   type SourceNode,
+  type SourceOrigins,
   type SourceReader,
-  type SourceRefusals,
 } from '@weir/dataflow'
 import { placeOf, type AsideRecord } from '@weir/model'
 import { deadLettersOf, elementsOf, isOfRecord } from './dead-letters.ts'
@@ -51,33 +52,39 @@ export function refuseAt(scope: SliceScope, refused: Refusal[], index: number): 
   }
 }
 
-/** Null: a record that cannot be read stops the job. */
-export function sourceRefusals(
+/** Null: nobody asks where records were read. */
+export function sourceOrigins(
   scope: SliceScope,
   run: StageRun,
   node: SourceNode,
   polled: SourceBatch,
-): SourceRefusals | null {
-  const plan = scope.options.plan.deadLetters
-  if (plan === null) return null
+): SourceOrigins | null {
+  const { deadLetters, carries } = scope.options.plan
+  if (carries === 'nothing') return null
   const place = placeOf(run.stage.head, polled.split)
-  return {
-    place,
-    refuse: (i, error) => {
-      const raw = polled.kind === 'raw' ? polled.raw : null
-      const offset = raw === null ? (polled as SourceBatch & { kind: 'values' }).offsets[i]! : raw.offsets[i]!
-      if (offset < (run.splits?.get(polled.split)?.replayUntil ?? 0)) return
-      run.refused.push({
-        operatorUid: node.uid,
-        error,
-        value: raw === null ? (polled as SourceBatch & { kind: 'values' }).values[i] : undefined,
-        key: null,
-        timestamp: null,
-        origin: { place, offset, ordinal: null },
-        record: raw && recordAt(raw, i),
-        whole: plan.whole[run.stage.head]!,
-      })
-    },
+  const traces = carries === 'traces'
+  return { place, traces, refuse: deadLetters && sourceRefusals(run, node, { polled, place, plan: deadLetters }) }
+}
+
+function sourceRefusals(
+  run: StageRun,
+  node: SourceNode,
+  { polled, place, plan }: { polled: SourceBatch; place: number; plan: DeadLetterPlan },
+): SourceOrigins['refuse'] {
+  return (i, error) => {
+    const raw = polled.kind === 'raw' ? polled.raw : null
+    const offset = raw === null ? (polled as SourceBatch & { kind: 'values' }).offsets[i]! : raw.offsets[i]!
+    if (offset < (run.splits?.get(polled.split)?.replayUntil ?? 0)) return
+    run.refused.push({
+      operatorUid: node.uid,
+      error,
+      value: raw === null ? (polled as SourceBatch & { kind: 'values' }).values[i] : undefined,
+      key: null,
+      timestamp: null,
+      origin: { place, offset, ordinal: null },
+      record: raw && recordAt(raw, i),
+      whole: plan.whole[run.stage.head]!,
+    })
   }
 }
 

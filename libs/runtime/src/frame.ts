@@ -2,8 +2,8 @@
  * Elements on the wire between two slices. A frame is one element:
  *
  *   u32le sequence · u8 kind · payload
- *   kind 1 records    msgpack [keys | null, values, timestamps, places?, offsets?, ordinals?], structures inlined: a
- *                     frame needs no other to be read; the last three where origins are carried
+ *   kind 1 records    msgpack [keys | null, values, timestamps, places?, offsets?, ordinals?, traces?], structures inlined: a
+ *                     frame needs no other to be read; the last four where origins are carried, and trace contexts
  *   kind 2 watermark  f64le timestamp
  *   kind 3 barrier    f64le generation · f64le epoch · f64le attempt
  *   kind 4 end        –
@@ -19,6 +19,7 @@ import {
   type Epoch,
   type Generation,
   type Key,
+  type Origins,
   type StreamElement,
 } from '@weir/model'
 import { Packr } from 'msgpackr'
@@ -41,9 +42,7 @@ export function encodeFrame(sequence: number, element: StreamElement): Uint8Arra
       return packed(
         sequence,
         RECORDS,
-        origins === undefined
-          ? [keys, values, timestamps]
-          : [keys, values, timestamps, origins.places, origins.offsets, origins.ordinals],
+        origins === undefined ? [keys, values, timestamps] : [keys, values, timestamps, ...columnsOf(origins)],
       )
     }
     case 'watermark': {
@@ -86,16 +85,11 @@ export function decodeElement(frame: Uint8Array): StreamElement {
   const v = view(frame)
   switch (frame[4]) {
     case RECORDS: {
-      const [keys, values, timestamps, places, offsets, ordinals] = packr.unpack(frame.subarray(HEADER_BYTES)) as [
-        Key[] | null,
-        unknown[],
-        number[],
-        number[]?,
-        number[]?,
-        (string[] | null)?,
-      ]
+      const [keys, values, timestamps, places, offsets, ordinals, traces] = packr.unpack(
+        frame.subarray(HEADER_BYTES),
+      ) as [Key[] | null, unknown[], number[], number[]?, number[]?, (string[] | null)?, (string | null)[]?]
       if (places === undefined) return { kind: 'records', batch: { keys, values, timestamps } }
-      const origins = { places, offsets: offsets!, ordinals: ordinals! }
+      const origins = { places, offsets: offsets!, ordinals: ordinals!, ...(traces && { traces }) }
       return { kind: 'records', batch: { keys, values, timestamps, origins } }
     }
     case WATERMARK:
@@ -122,6 +116,9 @@ export function decodeElement(frame: Uint8Array): StreamElement {
       )
   }
 }
+
+const columnsOf = ({ places, offsets, ordinals, traces }: Origins): unknown[] =>
+  traces === undefined ? [places, offsets, ordinals] : [places, offsets, ordinals, traces]
 
 function packed(sequence: number, kind: number, value: unknown): Uint8Array {
   const payload = packr.pack(value)

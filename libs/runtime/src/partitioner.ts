@@ -3,8 +3,10 @@
  */
 import {
   aside,
+  emptyOrigins,
   hashKey,
   ownerOf,
+  pushOrigin,
   type AsideRecord,
   type Key,
   type KeyGroup,
@@ -25,7 +27,6 @@ interface Buffer {
   origins?: Origins
 }
 const empty = (): Buffer => ({ keys: [], values: [], timestamps: [] })
-const noOrigins = (ordinals: boolean): Origins => ({ places: [], offsets: [], ordinals: ordinals ? [] : null })
 
 /** What of its origin a record carries: behind a union not all have the same. */
 type Traced = 'no' | 'places' | 'ordinals'
@@ -71,10 +72,7 @@ export class Partitioner extends Outlet {
       buffer.keys.push(key)
       buffer.values.push(values[i])
       if (origins !== undefined) {
-        const kept = (buffer.origins ??= noOrigins(origins.ordinals !== null))
-        kept.places.push(origins.places[i]!)
-        kept.offsets.push(origins.offsets[i]!)
-        kept.ordinals?.push(origins.ordinals![i]!)
+        pushOrigin((buffer.origins ??= emptyOrigins(origins, origins.ordinals !== null)), origins, i)
       }
       if (buffer.timestamps.push(timestamps[i]!) >= FRAME_RECORDS_MAX) this.#flush(to)
     }

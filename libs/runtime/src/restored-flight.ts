@@ -4,7 +4,16 @@
  * between them say nothing any more: what the records' senders have told is told again behind them.
  */
 import { takesAsidesOf } from '@weir/checkpoint'
-import { keyGroupOf, ownerOf, type RecordBatch, type StreamElement, type Subtask } from '@weir/model'
+import {
+  emptyOrigins,
+  keyGroupOf,
+  ownerOf,
+  pushOrigin,
+  type Origins,
+  type RecordBatch,
+  type StreamElement,
+  type Subtask,
+} from '@weir/model'
 import type { StoredFlight } from './flight.ts'
 
 export interface InFlightElement {
@@ -67,12 +76,12 @@ function ownRecords(batch: RecordBatch, { subtask, parallelism, maxParallelism }
     keys: of(keys),
     values: of(values),
     timestamps: of(timestamps),
-    ...(origins && {
-      origins: {
-        places: of(origins.places),
-        offsets: of(origins.offsets),
-        ordinals: origins.ordinals && of(origins.ordinals),
-      },
-    }),
+    ...(origins && { origins: ownOrigins(origins, own) }),
   }
+}
+
+function ownOrigins(origins: Origins, own: readonly number[]): Origins {
+  const kept = emptyOrigins(origins, origins.ordinals !== null)
+  for (const i of own) pushOrigin(kept, origins, i)
+  return kept
 }

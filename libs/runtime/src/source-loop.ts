@@ -1,7 +1,7 @@
 /** The loop of a stage with a source at its head: barriers between two batches, then what was read, at its event time. */
 import { readBatch } from '@weir/dataflow'
 import { WATERMARK_MAX, type Epoch } from '@weir/model'
-import { sourceRefusals } from './asides.ts'
+import { sourceOrigins } from './asides.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './flow.ts'
 import { Pace } from './pace.ts'
 import type { Participation } from './participation.ts'
@@ -86,7 +86,7 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       const count = polled.kind === 'raw' ? polled.raw.count : polled.values.length
       scope.audit?.read(run.stage.head, polled)
       const fold = source.watermarks.foldOf(polled.split)
-      const batch = readBatch(node, polled, sourceRefusals(scope, run, node, polled), fold)
+      const batch = readBatch(node, polled, sourceOrigins(scope, run, node, polled), fold)
       metered?.giveBack(allowance - count)
       scope.recordsIn += count
       const watermark = source.watermarks.observe(polled.split, batch.timestamps)

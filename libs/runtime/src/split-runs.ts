@@ -1,6 +1,6 @@
 /** Stages whose splits have chains of their own: what is read goes into the chain of its split, at its own event time. */
 import { watermarkCuts, type SourceBatch, type SplitProgress } from '@weir/dataflow'
-import { WATERMARK_MAX, type RecordBatch } from '@weir/model'
+import { WATERMARK_MAX, sliceOrigins, type RecordBatch } from '@weir/model'
 import { progressOf } from './continuous.ts'
 import type { SplitRun, StageRun } from './stage-run.ts'
 
@@ -77,9 +77,5 @@ const sliceOf = ({ values, timestamps, origins }: RecordBatch, from: number, to:
   keys: null,
   values: values.slice(from, to),
   timestamps: timestamps.slice(from, to),
-  origins: origins && {
-    places: origins.places.slice(from, to),
-    offsets: origins.offsets.slice(from, to),
-    ordinals: origins.ordinals?.slice(from, to) ?? null,
-  },
+  origins: origins && sliceOrigins(origins, from, to),
 })

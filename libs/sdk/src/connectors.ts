@@ -23,6 +23,7 @@ export interface Source<T> {
   readonly decode: Decode | null
   /** For tests, which write what is read here. */
   readonly encode?: (value: never) => string | Uint8Array | null
+  readonly encodeHeaders?: EncodeHeaders | undefined
   readonly openDecoder?: OpenDecoding | undefined
   readonly timestamp: ((value: T) => number) | null
   readonly outOfOrderMs: number
@@ -112,6 +113,7 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
     descriptor,
     decode: value.decode,
     encode: value.encode,
+    encodeHeaders: value.headers as EncodeHeaders | undefined,
     openDecoder: value.openDecoder,
     timestamp,
     outOfOrderMs: watermarks?.outOfOrderMs ?? (outOfOrder === undefined ? (outOfOrderMs ?? 0) : durationMs(outOfOrder)),

@@ -69,6 +69,7 @@ export type {
 } from './joins.ts'
 export { aggregatingState, listState, mapState, valueState, type StateOptions } from './state.ts'
 export type { Codec } from './codecs/codec.ts'
+export { cloudEvents, type CloudEvent, type CloudEventInit, type CloudEventsOptions } from './codecs/cloud-events.ts'
 export { headerText, withHeaders, type WithHeaders, type WithSinkHeaders } from './codecs/headers.ts'
 export { json, type Schema } from './codecs/json.ts'
 export { avro } from './codecs/avro.ts'

@@ -4,7 +4,7 @@ import {
   NO_HEADERS,
   OutputView,
   StagedRetention,
-  recordHeaders,
+  outputHeaders,
   recoverSink,
   type Encode,
   type EncodeHeaders,
@@ -189,14 +189,15 @@ export class LogSink implements TwoPhaseSink {
   /** Null: it cannot be encoded and was refused. */
   #encode(batch: RecordBatch, i: number): LogRecord | null {
     const { encodeKey, encodeValue, encodeHeaders } = this.#options
-    const { keys, values, timestamps } = batch
+    const { keys, values, timestamps, origins } = batch
     try {
       const output = this.#output.at(batch, i)
+      const withHeaders = encodeHeaders !== undefined || origins?.traces !== undefined
       return {
         key: keys === null ? null : bytesOf(encodeKey(keys[i]!)),
         value: bytesOf(encodeValue(values[i], output)),
         timestamp: timestamps[i]!,
-        ...(encodeHeaders !== undefined && { headers: recordHeaders(encodeHeaders(values[i], output)) }),
+        ...(withHeaders && { headers: outputHeaders(encodeHeaders, values[i], output) }),
       }
     } catch (error) {
       if (this.#asides === null) throw error

@@ -122,7 +122,9 @@ function rawOf(records: readonly ReadRecord[]): RawRecords {
     valueEnd: new Int32Array(count).fill(-1),
     timestamps: Float64Array.from(records, (r) => r.timestamp),
     offsets: Float64Array.from(records, (r) => r.offset),
-    headers: (_raw: RawRecords, i: number) => records[i]!.headers ?? [],
+    // A view of the arrays begins somewhere in them.
+    headers: (view: RawRecords, i: number) =>
+      records[view.offsets.byteOffset / Float64Array.BYTES_PER_ELEMENT + i]!.headers ?? [],
   }
   let at = 0
   records.forEach(({ key, value }, i) => {

@@ -1,15 +1,9 @@
 /** Keeps the records a predicate says `true` to. Stateless; the predicate must be pure. Works in the given arrays. */
-import type { OperatorUid, Origins, RecordBatch, Watermark } from '@weir/model'
+import { moveOrigin, truncateOrigins, type OperatorUid, type RecordBatch, type Watermark } from '@weir/model'
 import type { FilterNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
 import { isThenable, operatorFailed, refuseNone, returnedPromise } from '../user-code.ts'
-
-const moveOrigin = ({ places, offsets, ordinals }: Origins, from: number, to: number): void => {
-  places[to] = places[from]!
-  offsets[to] = offsets[from]!
-  if (ordinals !== null) ordinals[to] = ordinals[from]!
-}
 
 export class Filter implements Operator {
   readonly #test: FilterNode['test']
@@ -58,10 +52,7 @@ export class Filter implements Operator {
     if (kept !== count) {
       values.length = timestamps.length = kept
       if (keys !== null) keys.length = kept
-      if (origins !== undefined) {
-        origins.places.length = origins.offsets.length = kept
-        if (origins.ordinals !== null) origins.ordinals.length = kept
-      }
+      if (origins !== undefined) truncateOrigins(origins, kept)
     }
     out.emit(batch)
   }

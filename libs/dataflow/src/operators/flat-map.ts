@@ -1,5 +1,5 @@
 /** One value in, any number out, each with the key and event time of the record it came from. Stateless. */
-import { WeirError } from '@weir/model'
+import { WeirError, emptyOrigins, pushOrdinal, truncateOrigins } from '@weir/model'
 import type { Key, OperatorUid, Origins, RecordBatch, Watermark } from '@weir/model'
 import type { FlatMapNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
@@ -34,7 +34,7 @@ export class FlatMap implements Operator {
     const keys: Key[] | null = batch.keys === null ? null : []
     const values: unknown[] = []
     const timestamps: number[] = []
-    const origins: Origins | undefined = batch.origins && { places: [], offsets: [], ordinals: [] }
+    const origins: Origins | undefined = batch.origins && emptyOrigins(batch.origins, true)
     let i = from
     for (; i < batch.values.length && values.length < FLAT_MAP_BATCH_RECORDS_MAX; i++) {
       const before = values.length
@@ -48,13 +48,13 @@ export class FlatMap implements Operator {
           values.push(output)
           timestamps.push(batch.timestamps[i]!)
           if (keys !== null) keys.push(batch.keys![i]!)
-          if (origins !== undefined) pushOrigin(origins, batch.origins!, i, values.length - before - 1)
+          if (origins !== undefined) pushOrdinal(origins, batch.origins!, i, values.length - before - 1)
         }
       } catch (error) {
         // Outputs it had yielded before it threw: the record has no effect at all.
         values.length = timestamps.length = before
         if (keys !== null) keys.length = before
-        if (origins !== undefined) origins.places.length = origins.offsets.length = origins.ordinals!.length = before
+        if (origins !== undefined) truncateOrigins(origins, before)
         this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
       }
     }
@@ -67,12 +67,6 @@ export class FlatMap implements Operator {
   }
 
   onEnd(): void {}
-}
-
-export function pushOrigin(to: Origins, of: Origins, index: number, ordinal: number): void {
-  to.places.push(of.places[index]!)
-  to.offsets.push(of.offsets[index]!)
-  to.ordinals!.push(of.ordinals === null ? String(ordinal) : `${of.ordinals[index]}.${ordinal}`)
 }
 
 const isIterable = (value: unknown): value is Iterable<unknown> =>

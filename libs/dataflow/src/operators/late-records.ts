@@ -1,5 +1,5 @@
 /** Records that came when their window was gone: counted, and put into the side output `late` where somebody takes it. */
-import type { Key, Origins, RecordBatch } from '@weir/model'
+import { emptyOrigins, pushOrigin, type Key, type Origins, type RecordBatch } from '@weir/model'
 import type { Collector, OperatorContext, OperatorCounters } from '../operator.ts'
 import { LATE } from '../side-output.ts'
 
@@ -19,15 +19,12 @@ export class LateRecords {
     if (this.#collector === undefined) return
     const late = (this.#batch ??= {
       ...{ keys: [], values: [], timestamps: [] },
-      origins: origins && { places: [], offsets: [], ordinals: origins.ordinals && [] },
+      origins: origins && emptyOrigins(origins, origins.ordinals !== null),
     })
     late.keys.push(keys![index]!)
     late.values.push(values[index])
     late.timestamps.push(timestamps[index]!)
-    if (late.origins === undefined) return
-    late.origins.places.push(origins!.places[index]!)
-    late.origins.offsets.push(origins!.offsets[index]!)
-    late.origins.ordinals?.push(origins!.ordinals![index]!)
+    if (late.origins !== undefined) pushOrigin(late.origins, origins!, index)
   }
 
   /** At the end of every batch. */

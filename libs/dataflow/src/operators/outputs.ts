@@ -2,7 +2,15 @@
  * What user code puts out, through an operator's output and its side outputs, until it is flushed: with the key and origin of
  * the record at hand, and its event time unless another is given. What a record that fails has put out is taken back.
  */
-import type { Key, OperatorUid, Origins, RecordBatch } from '@weir/model'
+import {
+  emptyOrigins,
+  pushOrdinal,
+  truncateOrigins,
+  type Key,
+  type OperatorUid,
+  type Origins,
+  type RecordBatch,
+} from '@weir/model'
 import type { Out } from '../keyed-state.ts'
 import type { Collector } from '../operator.ts'
 import { NO_SIDES, type SideCollectors } from '../side-output.ts'
@@ -12,7 +20,7 @@ interface OutputBatch {
   readonly keys: Key[] | null
   readonly values: unknown[]
   readonly timestamps: number[]
-  readonly origins: (Origins & { readonly ordinals: string[] }) | undefined
+  readonly origins: Origins | undefined
 }
 
 /** The record or timer at hand. */
@@ -53,12 +61,7 @@ class Output implements Out<unknown> {
     if (isThenable(value)) throw new TypeError('a promise was emitted; operators are synchronous')
     if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, at.uid, at.index)
     const { keys, values, timestamps, origins } = this.#batch
-    if (origins !== undefined) {
-      const { places, offsets, ordinals } = at.origins!
-      origins.places.push(places[at.index]!)
-      origins.offsets.push(offsets[at.index]!)
-      origins.ordinals.push(ordinals === null ? String(at.ordinal) : `${ordinals[at.index]}.${at.ordinal}`)
-    }
+    if (origins !== undefined) pushOrdinal(origins, at.origins!, at.index, at.ordinal)
     keys?.push(at.key!)
     values.push(value)
     timestamps.push(timestamp)
@@ -71,7 +74,7 @@ class Output implements Out<unknown> {
     this.#at.pending -= values.length - this.#before
     values.length = timestamps.length = this.#before
     if (keys !== null) keys.length = this.#before
-    if (origins !== undefined) origins.places.length = origins.offsets.length = origins.ordinals.length = this.#before
+    if (origins !== undefined) truncateOrigins(origins, this.#before)
   }
 
   /** A new batch; what was in the one before, if anything. */
@@ -162,5 +165,5 @@ const emptyBatch = ({ keyed, origins }: Moment): OutputBatch => ({
   keys: keyed ? [] : null,
   values: [],
   timestamps: [],
-  origins: origins && { places: [], offsets: [], ordinals: [] },
+  origins: origins && emptyOrigins(origins, true),
 })

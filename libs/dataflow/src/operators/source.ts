@@ -3,21 +3,24 @@
  * times. Errors name split and offset, so that the record can be found in the log.
  */
 import { WeirError, asWeirError } from '@weir/model'
-import type { RecordBatch, RecordHeader } from '@weir/model'
+import type { Origins, RecordBatch, RecordHeader } from '@weir/model'
 import type { Decode, SourceNode } from '../graph.ts'
 import { NO_HEADERS } from '../output-record.ts'
 import type { RawRecords, SourceBatch } from '../ports.ts'
+import { traceOf } from '../trace-context.ts'
 import { isThenable, isTimestamp, timestampInvalid } from '../user-code.ts'
 import type { WatermarkFold } from '../watermark-fold.ts'
 
 type Node = Pick<SourceNode, 'uid' | 'decode' | 'timestamp'>
 
-/** A job with dead letters: batches carry where their records were read, and bad ones are taken out. */
-export interface SourceRefusals {
+/** Batches carry where their records were read. */
+export interface SourceOrigins {
   /** `placeOf(source, split)`. */
   readonly place: number
-  /** `index`: of the record in the poll. */
-  refuse(index: number, error: WeirError): void
+  /** And the trace context in their headers. */
+  readonly traces?: boolean | undefined
+  /** Takes bad records out; `index`: of the record in the poll. Null: a bad record stops the job. */
+  readonly refuse: ((index: number, error: WeirError) => void) | null
 }
 
 /**
@@ -29,7 +32,7 @@ export interface SourceRefusals {
 export function readBatch(
   node: Node,
   source: SourceBatch,
-  refusals: SourceRefusals | null = null,
+  carried: SourceOrigins | null = null,
   fold: WatermarkFold | null = null,
 ): RecordBatch {
   const { timestamps: logTimes, offsets } = source.kind === 'raw' ? source.raw : source
@@ -38,7 +41,7 @@ export function readBatch(
   const timestampOf = node.timestamp
   const values: unknown[] = []
   const timestamps: number[] = []
-  const origins = refusals && { places: [] as number[], offsets: [] as number[], ordinals: null }
+  const origins = carried && originsOf(carried)
   if (fold !== null) fold.reached = []
   for (let i = 0; i < count; i++) {
     let decoded = false
@@ -53,8 +56,9 @@ export function readBatch(
         values.push(value)
         timestamps.push(timestamp)
         if (origins === null) continue
-        origins.places.push(refusals!.place)
+        origins.places.push(carried!.place)
         origins.offsets.push(offsets[i]!)
+        origins.traces?.push(traceAt(source, i))
       }
     } catch (thrown) {
       const at = { operatorUid: node.uid, split: source.split, offset: offsets[i] }
@@ -64,12 +68,23 @@ export function readBatch(
         `source "${node.uid}", partition ${source.split}, offset ${at.offset}: ${message}`,
         { cause: thrown },
       )
-      if (refusals === null) throw error
-      refusals.refuse(i, error)
+      const refuse = carried?.refuse ?? null
+      if (refuse === null) throw error
+      refuse(i, error)
     }
   }
   return origins === null ? { keys: null, values, timestamps } : { keys: null, values, timestamps, origins }
 }
+
+const originsOf = ({ traces }: SourceOrigins): Origins => ({
+  places: [],
+  offsets: [],
+  ordinals: null,
+  ...(traces === true && { traces: [] }),
+})
+
+const traceAt = (source: SourceBatch, index: number): string | null =>
+  source.kind === 'raw' && source.raw.headers ? traceOf(source.raw.headers(source.raw, index)) : null
 
 function decoding({ uid, decode }: Node, raw: RawRecords): (index: number) => unknown {
   const { buffer, valueStart, valueEnd } = raw

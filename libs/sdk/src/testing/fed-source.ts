@@ -139,6 +139,7 @@ function rawOf(entries: readonly FedEntry[], timestamps: number[], offsets: numb
     ...{ buffer: Buffer.concat(parts), count, keyStart, keyEnd, valueStart, valueEnd },
     timestamps: Float64Array.from(timestamps),
     offsets: Float64Array.from(offsets),
-    headers: (_raw, i) => headersOf[i]!,
+    // A view of the arrays begins somewhere in them.
+    headers: (raw, i) => headersOf[raw.offsets.byteOffset / Float64Array.BYTES_PER_ELEMENT + i]!,
   }
 }

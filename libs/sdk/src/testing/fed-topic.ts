@@ -1,5 +1,5 @@
 /** What a test has fed: a log per topic, read again from the restored position like any other. */
-import type { SourceNode } from '@weir/dataflow'
+import { recordHeaders, type SourceNode } from '@weir/dataflow'
 import type { Key, RecordHeader } from '@weir/model'
 import { encodeJson } from '../codecs/json.ts'
 
@@ -11,6 +11,7 @@ export interface FeedOptions<T> {
   readonly key?: (value: T) => Key | null
   /** Of the record in its topic, ms since 1970; default: the test's clock. A source with a `timestamp` of its own ignores it. */
   readonly timestamp?: (value: T, index: number) => number
+  /** Behind those the source's codec writes. */
   readonly headers?: (value: T) => readonly RecordHeader[]
 }
 
@@ -73,19 +74,21 @@ export const topicOf = ({ descriptor, uid }: Pick<SourceNode, 'descriptor' | 'ui
 
 /** Bytes as they are, other values as the source's codec writes them. */
 export function entryOf<T>(
-  { encode = encodeJson }: Pick<SourceNode, 'encode'>,
+  { encode = encodeJson, encodeHeaders }: Pick<SourceNode, 'encode' | 'encodeHeaders'>,
   value: T,
   { options, index, nowMs }: { readonly options: FeedOptions<T>; readonly index: number; readonly nowMs: number },
 ): FedEntry {
   const { key, timestamp, headers } = options
   const keyed = key?.(value) ?? null
+  const at = { key: keyed, timestamp: timestamp?.(value, index) ?? nowMs, origin: null }
+  const own = isBytes(value) ? [] : (encodeHeaders?.(value, at) ?? [])
   return {
     kind: 'record',
     key: keyed === null ? null : Buffer.from(String(keyed)),
     bytes: isBytes(value) ? value : bytesOf(encode(value)),
     value,
-    timestamp: timestamp?.(value, index) ?? nowMs,
-    headers: headers?.(value) ?? [],
+    timestamp: at.timestamp,
+    headers: [...recordHeaders(own), ...(headers?.(value) ?? [])],
   }
 }
 

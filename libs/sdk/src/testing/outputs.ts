@@ -14,7 +14,7 @@ export interface Output<V = unknown> {
 const decodeJson = json().decode
 
 export const outputsOf = <V>(records: readonly TopicRecord[], decode: Decode | null): readonly Output<V>[] =>
-  records.map(({ key, value }) => ({
+  records.map(({ key, value, headers }) => ({
     key: key === null ? null : Buffer.from(key).toString(),
-    value: (value === null ? null : (decode ?? decodeJson)(Buffer.from(value), 0, value.length)) as V,
+    value: (value === null ? null : (decode ?? decodeJson)(Buffer.from(value), 0, value.length, () => headers)) as V,
   }))

@@ -224,8 +224,8 @@ export class TestJob {
   }
   /** Of what a job says, that which its operators see. */
   #plan(): Plan {
-    const { maxParallelism, deadLetters } = this.#job.settings
-    const settings = { ...defaultSettings, maxParallelism, deadLetters, parallelism: this.#parallelism }
+    const { maxParallelism, deadLetters, traceContext } = this.#job.settings
+    const settings = { ...defaultSettings, maxParallelism, deadLetters, traceContext, parallelism: this.#parallelism }
     return planJob({ ...this.#job, settings })
   }
 

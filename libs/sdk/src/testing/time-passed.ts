@@ -47,7 +47,9 @@ function understanding(node: SourceNode): SourceNode {
   return {
     ...node,
     recordsPerSecond: null, // a test waits for nothing
-    decode: decode && ((buffer, start, end) => timePassedIn(buffer, start, end) ?? decode(buffer, start, end)),
+    decode:
+      decode &&
+      ((buffer, start, end, headers) => timePassedIn(buffer, start, end) ?? decode(buffer, start, end, headers)),
     timestamp: timestamp && ((value) => (value instanceof TimePassed ? value.timeMs + outOfOrderMs : timestamp(value))),
   }
 }

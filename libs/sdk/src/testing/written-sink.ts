@@ -1,6 +1,8 @@
 /** Writes into `WrittenTopics` with the sink's own codec, in two phases like every sink. */
 import {
   EMPTY_SINK_STATE,
+  OutputView,
+  outputHeaders,
   type HandleProof,
   type PreparedHandle,
   type SinkAsides,
@@ -24,6 +26,7 @@ export class WrittenSink implements TwoPhaseSink {
   readonly #topics: WrittenTopics
   readonly #asides: SinkAsides | null
   readonly #owner: string
+  readonly #output = new OutputView()
   #open: Transaction | null = null
   #records = 0
   #sequence = 0
@@ -55,8 +58,10 @@ export class WrittenSink implements TwoPhaseSink {
     for (let i = 0; i < values.length; i++) {
       try {
         const key = keys === null ? null : bytesOf(this.#node.encodeKey(keys[i]!))
-        const value = bytesOf(this.#node.encodeValue(values[i]))
-        this.#append(this.#topic, { key, value, timestamp: timestamps[i]!, headers: [] })
+        const output = this.#output.at(batch, i)
+        const value = bytesOf(this.#node.encodeValue(values[i], output))
+        const headers = outputHeaders(this.#node.encodeHeaders, values[i], output)
+        this.#append(this.#topic, { key, value, timestamp: timestamps[i]!, headers })
       } catch (error) {
         if (this.#asides === null) throw error
         this.#asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))

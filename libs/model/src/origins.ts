@@ -1,0 +1,61 @@
+/** The columns of a batch that tell where its records were read: added to, moved and cut together. */
+
+/** Parallel arrays. */
+export interface Origins {
+  /** Source and split in one number: `placeOf`. */
+  readonly places: number[]
+  readonly offsets: number[]
+  /** Which of the outputs of a flatMap each is, e.g. `2`, behind a second one `2.0`; null before the first flatMap. */
+  readonly ordinals: string[] | null
+  /** Only in jobs with `traceContext`: the W3C trace context each came with, or null. */
+  readonly traces?: (string | null)[] | undefined
+}
+
+/** `ordinals`: whether the new ones have them; the other columns are those of `like`. */
+export const emptyOrigins = (like: Origins, ordinals: boolean): Origins => ({
+  places: [],
+  offsets: [],
+  ordinals: ordinals ? [] : null,
+  ...(like.traces !== undefined && { traces: [] }),
+})
+
+/** The origin of one record, once more: of a record made of it. */
+export function pushOrigin(to: Origins, of: Origins, index: number): void {
+  to.places.push(of.places[index]!)
+  to.offsets.push(of.offsets[index]!)
+  to.ordinals?.push(of.ordinals?.[index] ?? '')
+  to.traces?.push(of.traces?.[index] ?? null)
+}
+
+/** The same, of the `ordinal`th of several records made of it; `to` has ordinals. */
+export function pushOrdinal(to: Origins, of: Origins, index: number, ordinal: number): void {
+  pushOrigin(to, of, index)
+  to.ordinals![to.ordinals!.length - 1] = of.ordinals === null ? String(ordinal) : `${of.ordinals[index]}.${ordinal}`
+}
+
+export function moveOrigin({ places, offsets, ordinals, traces }: Origins, from: number, to: number): void {
+  places[to] = places[from]!
+  offsets[to] = offsets[from]!
+  if (ordinals !== null) ordinals[to] = ordinals[from]!
+  if (traces !== undefined) traces[to] = traces[from]!
+}
+
+export function truncateOrigins(of: Origins, length: number): void {
+  for (const column of originColumns(of)) column.length = length
+}
+
+export function sliceOrigins({ places, offsets, ordinals, traces }: Origins, from?: number, to?: number): Origins {
+  return {
+    places: places.slice(from, to),
+    offsets: offsets.slice(from, to),
+    ordinals: ordinals?.slice(from, to) ?? null,
+    ...(traces !== undefined && { traces: traces.slice(from, to) }),
+  }
+}
+
+export function originColumns({ places, offsets, ordinals, traces }: Origins): unknown[][] {
+  const columns: unknown[][] = [places, offsets]
+  if (ordinals !== null) columns.push(ordinals)
+  if (traces !== undefined) columns.push(traces)
+  return columns
+}
