@@ -100,6 +100,13 @@ test('an id nobody knows is asked for once more, then its records are refused fo
   expect(decode(decoder, record(7))).toBe('s7:x')
 })
 
+test('a negative id, as chance bytes may have it, is unknown without a question', async () => {
+  const { registry, decoder } = setup([])
+  await decoder.prepare(rawOf([record(-5)]))
+  expect(() => decode(decoder, record(-5))).toThrow(expect.objectContaining({ code: 'SCHEMA_UNKNOWN' }) as Error)
+  expect(registry.asked).toEqual([])
+})
+
 test('a registry that does not answer ends the attempt, not a record', async () => {
   const { registry, decoder } = setup([1])
   registry.failure = new WeirError({ code: 'REGISTRY_UNREACHABLE', kind: 'retry' }, 'away')

@@ -93,6 +93,7 @@ export class RegistryDecoder implements OpenDecoder {
   /** What the id lacks is its records' fault; what the registry lacks (an answer, a right) ends the attempt. */
   async #one(id: number): Promise<ReadPayload | Unknown> {
     try {
+      if (id < 0) throw new WeirError({ code: 'SCHEMA_UNKNOWN', kind: 'invalid' }, 'ids are no negative numbers')
       return await this.#reader(await this.#registry.byId(id))
     } catch (thrown) {
       const error = asWeirError(thrown, 'SCHEMA_INVALID', 'invalid')
