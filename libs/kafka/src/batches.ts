@@ -2,7 +2,7 @@
 import { RECORDS_REFUSED, SUSPECTS_MAX, type SinkOrigin } from '@weir/dataflow'
 import { WeirError, type AsideRecord } from '@weir/model'
 import type { EncodedRecord } from './record-encoder.ts'
-import { nameOf, type Place } from './transaction.ts'
+import type { Place } from './transaction.ts'
 import { BatchBuilder, headerBytesAtMost, recordBytesAtMost } from './wire/records.ts'
 
 export interface FilledBatch {
@@ -21,7 +21,8 @@ interface Filling {
 export class Batches {
   readonly #bytesMax: number
   readonly #send: (batch: FilledBatch) => void
-  readonly #filling = new Map<string, Filling>()
+  /** By topic, then partition. */
+  readonly #filling = new Map<string, (Filling | undefined)[]>()
   #records = 0
 
   /** @param send gets every batch that is full, and on `flush` the others. */
@@ -38,7 +39,7 @@ export class Batches {
   add(topic: string, record: EncodedRecord, timestamp: number): void {
     const { partition, key, value, headers, bytes, origin, suspect } = record
     // A suspect travels alone: refused, it is the one.
-    const filling = this.#at({ topic, partition }, suspect ? Number.POSITIVE_INFINITY : bytes)
+    const filling = this.#at(topic, partition, suspect ? Number.POSITIVE_INFINITY : bytes)
     const { builder, suspects } = filling
     builder.append(key, value, timestamp, headers)
     this.#records++
@@ -48,30 +49,31 @@ export class Batches {
   }
 
   addAside(place: Place, { key, value, timestamp, headers }: Omit<AsideRecord, 'topic' | 'partition'>): void {
-    const { builder } = this.#at(place, recordBytesAtMost(key, value) + headerBytesAtMost(headers))
+    const { topic, partition } = place
+    const { builder } = this.#at(topic, partition, recordBytesAtMost(key, value) + headerBytesAtMost(headers))
     builder.append(key, value, timestamp, headers)
     this.#records++
   }
 
   flush(): void {
-    for (const filling of this.#filling.values()) this.#sent(filling)
+    for (const ofTopic of this.#filling.values())
+      for (const filling of ofTopic) if (filling !== undefined) this.#sent(filling)
   }
 
   /** The batch of a partition that has room for so many bytes, unless a single record is larger. */
-  #at(place: Place, bytes: number): Filling {
-    const name = nameOf(place)
-    const known = this.#filling.get(name)
+  #at(topic: string, partition: number, bytes: number): Filling {
+    let ofTopic = this.#filling.get(topic)
+    if (ofTopic === undefined) this.#filling.set(topic, (ofTopic = []))
+    const known = ofTopic[partition]
     if (known !== undefined) {
       if (known.builder.bytes + bytes <= this.#bytesMax) return known
       this.#sent(known)
     }
-    const filling = { place, builder: new BatchBuilder(), suspects: [] }
-    this.#filling.set(name, filling)
-    return filling
+    return (ofTopic[partition] = { place: { topic, partition }, builder: new BatchBuilder(), suspects: [] })
   }
 
   #sent({ place, builder, suspects }: Filling): void {
-    this.#filling.delete(nameOf(place))
+    this.#filling.get(place.topic)![place.partition] = undefined
     this.#send({ place, builder, refused: (error) => recordsRefused(error, suspects) })
   }
 }

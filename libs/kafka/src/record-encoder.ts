@@ -12,12 +12,9 @@ import {
   type SinkOrigin,
 } from '@weir/dataflow'
 import { WeirError, asWeirError, type Clock, type RecordBatch, type RecordHeader } from '@weir/model'
-import { murmur2 } from './murmur2.ts'
+import { murmur2, murmur2OfAscii } from './murmur2.ts'
 import { refusal, type TopicLimits } from './topic-limits.ts'
 import { batchBytesOf, headerBytesAtMost, recordBytesAtMost } from './wire/records.ts'
-
-/** Encoded keys remembered with their partition. */
-const KEY_CACHE_MAX = 50_000
 
 export interface RecordEncoderOptions {
   readonly topic: string
@@ -30,8 +27,8 @@ export interface RecordEncoderOptions {
 
 export interface EncodedRecord {
   readonly partition: number
-  readonly key: Uint8Array | null
-  readonly value: Uint8Array | string | null
+  readonly key: Bytes
+  readonly value: Bytes
   readonly headers: readonly RecordHeader[]
   /** In a batch, at most. */
   readonly bytes: number
@@ -41,17 +38,14 @@ export interface EncodedRecord {
   readonly suspect: boolean
 }
 
-interface CachedKey {
-  readonly bytes: Uint8Array | null
-  readonly partition: number
-}
+/** Text is UTF-8, and becomes bytes where it is written. */
+type Bytes = Uint8Array | string | null
 
 export class RecordEncoder {
   readonly #options: RecordEncoderOptions
   readonly #partitions: number
   readonly #limits: TopicLimits | null
   readonly #clock: Clock
-  readonly #keys = new Map<unknown, CachedKey>()
   readonly #output = new OutputView()
   #sticky = 0
 
@@ -80,11 +74,14 @@ export class RecordEncoder {
       asides!.refuse(batch, i, poisoned(topic))
       return null
     }
-    let key: CachedKey
-    let value: Uint8Array | string | null
+    let key: Bytes
+    let value: Bytes
+    let partition: number
     let headers = NO_HEADERS
     try {
-      key = this.#keyOf(batch.keys === null ? null : batch.keys[i]!)
+      const of = batch.keys === null ? null : batch.keys[i]!
+      key = of === null ? null : this.#options.encodeKey(of)
+      partition = of === null ? this.#sticky % this.#partitions : this.#partitionOf(key)
       const output = this.#output.at(batch, i)
       value = encodeValue(batch.values[i], output)
       if (encodeHeaders !== undefined || batch.origins?.traces !== undefined)
@@ -95,10 +92,10 @@ export class RecordEncoder {
       return null
     }
     const headerBytes = headers === NO_HEADERS ? 0 : headerBytesAtMost(headers)
-    const bytes = recordBytesAtMost(key.bytes, value) + headerBytes
+    const bytes = recordBytesAtMost(key, value) + headerBytes
     const origin = known === null ? null : known.originOf(batch, i)
     const suspect = verdict === 'suspect'
-    const record = { partition: key.partition, key: key.bytes, value, headers, bytes, origin, suspect }
+    const record = { partition, key, value, headers, bytes, origin, suspect }
     return this.#limits === null || this.#fits(this.#limits, batch, i, record) ? record : null
   }
 
@@ -116,16 +113,12 @@ export class RecordEncoder {
     return error === null
   }
 
-  #keyOf(key: unknown): CachedKey {
-    if (key === null) return { bytes: null, partition: this.#sticky % this.#partitions }
-    const known = this.#keys.get(key)
-    if (known !== undefined) return known
-    const encoded = this.#options.encodeKey(key)
-    const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : encoded
-    const entry = { bytes, partition: bytes === null ? 0 : murmur2(bytes) % this.#partitions }
-    if (this.#keys.size >= KEY_CACHE_MAX) this.#keys.clear()
-    this.#keys.set(key, entry)
-    return entry
+  /** As Kafka's own clients choose it; a key that is encoded as nothing goes to the first. */
+  #partitionOf(key: Bytes): number {
+    if (key === null) return 0
+    const ofText = typeof key === 'string' ? murmur2OfAscii(key) : -1
+    const hash = ofText >= 0 ? ofText : murmur2(typeof key === 'string' ? Buffer.from(key) : key)
+    return hash % this.#partitions
   }
 }
 

@@ -355,10 +355,10 @@ export class KafkaSink implements TwoPhaseSink {
         batches.add(topic, record, timestamp)
         continue
       }
-      const value = typeof record.value === 'string' ? Buffer.from(record.value) : record.value
-      const { partition, key, headers } = record
+      const { partition, headers } = record
+      const [key, value] = [bytesOf(record.key), bytesOf(record.value)]
       audit.add(topic, partition, { key, value, timestamp, headers })
-      batches.add(topic, { ...record, value }, timestamp)
+      batches.add(topic, { ...record, key, value }, timestamp)
     }
     this.#encoder!.turn()
     this.#lingering()
@@ -492,6 +492,8 @@ export class KafkaSink implements TwoPhaseSink {
     return this.#context.signal
   }
 }
+
+const bytesOf = (of: Uint8Array | string | null): Uint8Array | null => (typeof of === 'string' ? Buffer.from(of) : of)
 
 const brokerTime = (topic: string): WeirError =>
   new WeirError(

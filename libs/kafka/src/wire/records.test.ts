@@ -1,14 +1,15 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { murmur2 } from '../murmur2.ts'
+import { murmur2, murmur2OfAscii } from '../murmur2.ts'
 import { BatchBuilder, readBatches } from './records.ts'
 
 const identity = { producerId: 7n, producerEpoch: 3 }
 
 test('what is written is read: keys, values, nulls, times', () => {
-  const text = fc.string({ maxLength: 40 })
+  const text = fc.oneof(fc.string({ maxLength: 40 }), fc.string({ maxLength: 40, unit: 'binary' }))
   const record = fc.record({
     key: fc.option(text),
+    encoded: fc.boolean(),
     value: fc.option(text),
     at: fc.integer({ min: -(2 ** 44), max: 2 ** 44 }),
     headers: fc.array(fc.tuple(text, fc.option(fc.uint8Array())), { maxLength: 3 }),
@@ -16,8 +17,8 @@ test('what is written is read: keys, values, nulls, times', () => {
   fc.assert(
     fc.property(fc.array(record, { minLength: 1, maxLength: 50 }), (rows) => {
       const b = new BatchBuilder(16)
-      for (const { key, value, at, headers } of rows)
-        b.append(key === null ? null : Buffer.from(key), value, at, headers)
+      for (const { key, encoded, value, at, headers } of rows)
+        b.append(key !== null && encoded ? Buffer.from(key) : key, value, at, headers)
       const { chunks, nextOffset } = readBatches(b.finish(identity, 0), 0n, null)
       const { buffer, count, keyStart, keyEnd, valueStart, valueEnd, timestamps } = chunks[0]!
       const part = (from: Int32Array, to: Int32Array, i: number) =>
@@ -65,5 +66,9 @@ test('keys land in the partitions of the Java client', () => {
     ['a-little-bit-long-string', -985981536],
     ['a-little-bit-longer-string', -1486304829],
   ]
-  for (const [text, hash] of vectors) expect(murmur2(Buffer.from(text))).toBe(hash & 0x7fffffff)
+  for (const [text, hash] of vectors) {
+    expect(murmur2(Buffer.from(text))).toBe(hash & 0x7fffffff)
+    expect(murmur2OfAscii(text)).toBe(hash & 0x7fffffff)
+  }
+  for (const text of ['é', 'abcd…', '\ud800', 'abcde\u0080']) expect(murmur2OfAscii(text)).toBe(-1)
 })
