@@ -1,63 +1,141 @@
-/** What changed between two barriers, as rows of a delta segment. */
+/** What changed between two barriers, as rows: of a delta segment, and of LevelDB. */
 import { setImmediate as yieldTurn } from 'node:timers/promises'
 import type { Key } from '@weir/model'
-import { pack } from './pack.ts'
+import { packInto } from './pack.ts'
 import { DELETE, MINUS, PLUS, VALUE, type Op, type SegmentWriter } from './segment.ts'
-import { Changed, type Layer, type Table } from './table.ts'
+import { DELETED, type Entry, type Layer, type Table } from './table.ts'
 
-/** Of a snapshot's rows, ms at a stretch. */
-const SLICE_MS = 4
+/** Of a snapshot's rows, ms at a stretch, at least and at most. */
+const SLICE_MS_MIN = 4
+const SLICE_MS_MAX = 20
 const ROWS_PER_LOOK = 100
+/** Packed values lie one behind the other in pieces of this size; a larger value has one of its own. */
+const PIECE_BYTES = 256 * 1024
 
 /** What has become of a key. */
 export interface ChangedRow {
   readonly table: Table<unknown>
+  readonly layer: Layer
   readonly namespace: number
   readonly key: Key
-  /** Null: deleted. */
-  readonly packed: Uint8Array | null
-  readonly change: unknown
-}
-
-/** Stores the rows, numbers as their differences. */
-export async function delta(writer: SegmentWriter, groups: ChangedRows): Promise<void> {
-  const pace = new Pace()
-  for (const [group, rows] of groups) {
-    for (const { table, namespace, key, packed, change } of rows) {
-      const [op, value] =
-        packed === null ? DELETION : change instanceof Changed ? difference(change, packed) : ([VALUE, packed] as const)
-      if (op === null) continue // it is what it was
-      if (writer.add(group, table.id, namespace, key, op, value)) await writer.flush()
-      if (pace.due()) await yieldTurn()
-    }
-  }
+  /** Null: of a namespace ≠ 0. */
+  readonly entry: Entry | null
+  /** Of a segment; null: the value is what it was at the barrier before. */
+  readonly op: Op | null
+  /** The packed value, from `start` to `end`; behind it to `differenceEnd`, of a number, what it grew or shrank by. Null: deleted. */
+  readonly piece: Buffer | null
+  readonly start: number
+  readonly end: number
+  readonly differenceEnd: number
 }
 
 /** By key group, in their order. */
 export type ChangedRows = ReadonlyMap<number, readonly ChangedRow[]>
 export type ChangedLayer = readonly [Table<unknown>, Layer]
 
-/** Rows are looked at in slices of time: between two the slot does other work. */
-export class Pace {
-  #rows = 0
-  #until = performance.now() + SLICE_MS
+/** The layers as they are stored: by key group. Throws what cannot be packed. */
+export async function packedRows(
+  layers: readonly ChangedLayer[],
+  groupOf: (table: Table<unknown>, key: Key) => number,
+): Promise<ChangedRows> {
+  const groups = new Map<number, ChangedRow[]>()
+  const pieces = new Pieces()
+  const pace = new Pace()
+  const add = (key: Key, table: Table<unknown>, row: ChangedRow): void => {
+    const group = groupOf(table, key)
+    const rows = groups.get(group)
+    if (rows === undefined) groups.set(group, [row])
+    else rows.push(row)
+  }
+  for (const [table, layer] of layers) {
+    for (const entry of layer.entries) {
+      const { value, before } = layer.cutOf(entry)
+      const { key } = entry
+      const row = { table, layer, namespace: 0, key, entry }
+      add(key, table, value === DELETED ? { ...row, ...GONE } : { ...row, ...pieces.add(value, before) })
+      if (pace.due()) await pace.rest()
+    }
+    for (const [namespace, keys] of layer.windows) {
+      for (const [key, value] of keys) {
+        const row = { table, layer, namespace, key, entry: null }
+        add(key, table, value === DELETED ? { ...row, ...GONE } : { ...row, ...pieces.add(value, undefined) })
+        if (pace.due()) await pace.rest()
+      }
+    }
+    layer.packed()
+  }
+  return new Map([...groups].sort(([a], [b]) => a - b))
+}
 
-  /** After each row: is the slice over? */
-  due(): boolean {
-    if (++this.#rows % ROWS_PER_LOOK !== 0 || performance.now() < this.#until) return false
-    this.#until = performance.now() + SLICE_MS
-    return true
+/** Stores the rows, numbers as their differences. */
+export async function delta(writer: SegmentWriter, groups: ChangedRows): Promise<void> {
+  const pace = new Pace()
+  for (const [group, rows] of groups) {
+    for (const { table, namespace, key, op, piece, start, end, differenceEnd } of rows) {
+      if (op === null) continue // it is what it was
+      const isWhole = op === VALUE
+      const from = isWhole ? start : end
+      const to = isWhole ? end : differenceEnd
+      if (writer.add(group, table.id, namespace, key, op, piece ?? NOTHING, from, to)) await writer.flush()
+      if (pace.due()) await pace.rest()
+    }
   }
 }
 
-const NOTHING = new Uint8Array()
-const DELETION = [DELETE, NOTHING] as const
+/**
+ * Rows are looked at in slices of time. Between two the slot does other work; as long as that took, the next slice may take,
+ * within bounds: an epoch gets its share of a busy slot.
+ */
+export class Pace {
+  #rows = 0
+  #until = performance.now() + SLICE_MS_MIN
 
-function difference({ value, before }: Changed, packed: Uint8Array): readonly [Op | null, Uint8Array] {
-  if (value === before) return [null, NOTHING]
-  const plus = value > before
-  const by = typeof value === 'bigint' ? value - (before as bigint) : value - (before as number)
-  // The difference of two safe integers need not be one.
-  if (typeof by === 'number' && !Number.isSafeInteger(by)) return [VALUE, packed]
-  return plus ? [PLUS, pack(by)] : [MINUS, pack(-by)]
+  /** After each row: is the slice over? */
+  due(): boolean {
+    return ++this.#rows % ROWS_PER_LOOK === 0 && performance.now() >= this.#until
+  }
+
+  async rest(): Promise<void> {
+    const began = performance.now()
+    await yieldTurn()
+    const now = performance.now()
+    this.#until = now + Math.min(Math.max(now - began, SLICE_MS_MIN), SLICE_MS_MAX)
+  }
+}
+
+const NOTHING = Buffer.alloc(0)
+const GONE = { op: DELETE, piece: null, start: 0, end: 0, differenceEnd: 0 } as const
+
+class Pieces {
+  #piece = Buffer.allocUnsafe(PIECE_BYTES)
+  #at = 0
+
+  add(value: unknown, before: number | bigint | undefined): Pick<ChangedRow, 'op' | 'piece' | 'start' | 'end' | 'differenceEnd'> {
+    const end = this.#pack(value)
+    const [piece, start] = [this.#piece, this.#at]
+    this.#at = end
+    if (before === undefined || typeof value !== typeof before) return { op: VALUE, piece, start, end, differenceEnd: end }
+    const of = value as typeof before
+    if (of === before) return { op: null, piece, start, end, differenceEnd: end }
+    const plus = of > before
+    const by = typeof of === 'bigint' ? of - (before as bigint) : of - (before as number)
+    // The difference of two safe integers need not be one, nor need the value be one any more.
+    if (typeof by === 'number' && !(Number.isSafeInteger(by) && Number.isSafeInteger(of)))
+      return { op: VALUE, piece, start, end, differenceEnd: end }
+    const differenceEnd = this.#pack(plus ? by : -by)
+    // It began a piece of its own: the two must lie in one.
+    if (this.#piece !== piece) return { op: VALUE, piece, start, end, differenceEnd: end }
+    this.#at = differenceEnd
+    return { op: plus ? PLUS : MINUS, piece, start, end, differenceEnd }
+  }
+
+  /** @returns where it ends; it begins at `#at` */
+  #pack(value: unknown): number {
+    for (;;) {
+      const end = packInto(value, this.#piece, this.#at)
+      if (end >= 0) return end
+      this.#piece = Buffer.allocUnsafe(Math.max(PIECE_BYTES, -end))
+      this.#at = 0
+    }
+  }
 }

@@ -1,12 +1,32 @@
 /** Values and names as bytes. The bytes are stored: they can be read for ever. */
 import { createHash } from 'node:crypto'
-import { Packr } from 'msgpackr'
+import { Packr, REUSE_BUFFER_MODE, RESET_BUFFER_MODE } from 'msgpackr'
 
 const packr = new Packr({ useRecords: true, moreTypes: true })
+/** Copied in a loop up to here: a call costs more. */
+const SHORT_BYTES = 48
 
 export const pack = (value: unknown): Buffer => packr.pack(value)
 export const unpack = (bytes: Uint8Array): unknown => packr.unpack(bytes)
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+/** What `pack` makes, into a buffer. @returns where it ends; where there is no room, how many bytes it has, negative */
+export function packInto(value: unknown, into: Buffer, at: number): number {
+  const packed = packr.pack(value, REUSE_BUFFER_MODE | RESET_BUFFER_MODE) as Buffer & { start: number; end: number }
+  const { start, end } = packed
+  const bytes = end - start
+  if (at + bytes > into.length) return -bytes
+  copyBytes(packed, start, end, into, at)
+  return at + bytes
+}
+
+/** @returns behind the copy */
+export function copyBytes(from: Uint8Array, start: number, end: number, into: Buffer, at: number): number {
+  const bytes = end - start
+  if (bytes <= SHORT_BYTES) for (let i = 0; i < bytes; i++) into[at + i] = from[start + i]!
+  else into.set(start === 0 && end === from.length ? from : from.subarray(start, end), at)
+  return at + bytes
+}
 
 /** Names a state: JSON of uid, name and, where it is kept per split, the split. */
 export const stateId = (operatorUid: string, name: string, split: number | undefined): string =>

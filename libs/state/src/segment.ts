@@ -20,7 +20,7 @@ import { constants, zstdCompress, zstdCompressSync, zstdDecompressSync } from 'n
 import type { SegmentRef, SegmentState, StoredSchema } from '@weir/dataflow'
 import type { Key } from '@weir/model'
 import { corrupt } from './damage.ts'
-import { pack, stateId, stateNames, unpack } from './pack.ts'
+import { copyBytes, pack, stateId, stateNames, unpack } from './pack.ts'
 
 export const MAGIC = Buffer.from('WSEG\x02', 'latin1')
 /** Uncompressed bytes after which a chunk is closed. */
@@ -37,6 +37,7 @@ const NAMESPACE_BIT = 4
 const NUMBER_KEY = 1 << 3
 const UTF16_KEY = 2 << 3
 const GROUP_MARK = 0x80
+const SHORT_TEXT = 32
 
 /** An object being written; nobody sees it before `finish` has resolved. Both wait out short outages of the store. */
 export interface SegmentUpload {
@@ -91,31 +92,43 @@ class Rows {
     return this.#at
   }
 
-  add(group: number, state: number, namespace: number, key: Key, op: Op, value: Uint8Array): void {
+  add(
+    group: number,
+    state: number,
+    namespace: number,
+    key: Key,
+    op: Op,
+    value: Uint8Array,
+    from: number,
+    to: number,
+  ): void {
     const text = typeof key === 'string'
     // Two or three bytes per UTF-16 unit, and the numbers beside it.
-    this.#room(64 + (text ? key.length * 3 : 0) + value.length)
+    this.#room(64 + (text ? key.length * 3 : 0) + to - from)
     if (group !== this.#group) {
       this.#bytes[this.#at++] = GROUP_MARK
       this.#varint(group)
       this.#group = this.last = group
       if (this.first < 0) this.first = group
     }
-    const wellFormed = !text || key.isWellFormed()
+    const short = text && isShortAscii(key)
+    const wellFormed = !text || short || key.isWellFormed()
     const keyKind = !text ? NUMBER_KEY : wellFormed ? 0 : UTF16_KEY
     this.#bytes[this.#at++] = op | (namespace === 0 ? 0 : NAMESPACE_BIT) | keyKind
     this.#varint(state)
     if (namespace !== 0) this.#at = this.#bytes.writeDoubleLE(namespace, this.#at)
     if (!text) this.#at = this.#bytes.writeDoubleLE(key, this.#at)
-    else {
+    else if (short) {
+      this.#bytes[this.#at++] = key.length
+      for (let i = 0; i < key.length; i++) this.#bytes[this.#at++] = key.charCodeAt(i)
+    } else {
       const encoding = wellFormed ? 'utf8' : 'utf16le'
       this.#varint(Buffer.byteLength(key, encoding))
       this.#at += this.#bytes.write(key, this.#at, encoding)
     }
     if (op === DELETE) return
-    this.#varint(value.length)
-    this.#bytes.set(value, this.#at)
-    this.#at += value.length
+    this.#varint(to - from)
+    this.#at = copyBytes(value, from, to, this.#bytes, this.#at)
   }
 
   /** The rows so far, for the caller to keep; begins anew. */
@@ -142,6 +155,14 @@ class Rows {
   }
 }
 
+/** Text of one byte a character, and few of them: written by a loop faster than by a call. */
+function isShortAscii(text: string): boolean {
+  if (text.length > SHORT_TEXT) return false
+  let all = 0
+  for (let i = 0; i < text.length; i++) all |= text.charCodeAt(i)
+  return all <= 0x7f
+}
+
 /** One segment on its way to the store. Two chunks are in memory: one being filled, one being compressed and sent. */
 export class SegmentWriter {
   readonly #upload: SegmentUpload
@@ -163,11 +184,20 @@ export class SegmentWriter {
     this.#sending.catch(() => {})
   }
 
-  /** Key groups ascending; a key of a state and namespace once. `flush` when it answers true. */
-  add(group: number, stateId: string, namespace: number, key: Key, op: Op, value: Uint8Array): boolean {
+  /** Key groups ascending; a key of a state and namespace once. The value from `from` to `to`. `flush` when it answers true. */
+  add(
+    group: number,
+    stateId: string,
+    namespace: number,
+    key: Key,
+    op: Op,
+    value: Uint8Array,
+    from = 0,
+    to = value.length,
+  ): boolean {
     let state = this.#states.get(stateId)
     if (state === undefined) this.#states.set(stateId, (state = { number: this.#states.size, rows: 0 }))
-    this.#rows.add(group, state.number, namespace, key, op, value)
+    this.#rows.add(group, state.number, namespace, key, op, value, from, to)
     state.rows++
     if (namespace !== 0) this.#namespaced = true
     this.#entries++

@@ -1,8 +1,8 @@
 /**
  * Keyed state of one stage of one slice: a bounded hot map over LevelDB, written behind.
  *
- *   put ─▶ dirty ──barrier (a pointer swap)──▶ frozen ──asynchronously──▶ LevelDB + segment in the object store
- *   get ◀─ dirty, else frozen (newest first), else hot, else LevelDB
+ *   put ─▶ dirty layer ──barrier (a pointer swap)──▶ packed ──asynchronously──▶ segment in the object store, LevelDB
+ *   get ◀─ entries in memory (changed ones, and those read or written lately), else LevelDB
  *
  * LevelDB is written by snapshots only, one after the other. A delta is stored from memory, and LevelDB has its rows before the
  * next snapshot: then it holds exactly the state of a barrier, which is what a base segment is read from. It is scratch: wiped
@@ -29,7 +29,7 @@ import {
 } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { ChainVersions } from './chain-versions.ts'
-import { Pace, delta, type ChangedLayer, type ChangedRow, type ChangedRows } from './changed-rows.ts'
+import { delta, packedRows, type ChangedLayer, type ChangedRows } from './changed-rows.ts'
 import { HotBudget } from './hot-budget.ts'
 import type { LocalCopies } from './local-copies.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
@@ -48,7 +48,7 @@ import {
   type SegmentUpload,
   type Versions,
 } from './segment.ts'
-import { Table, valueOf } from './table.ts'
+import { Table } from './table.ts'
 
 export interface StateStoreOptions {
   /** Wiped at open. */
@@ -365,10 +365,8 @@ export class LevelStateStore implements StateStore {
     // The synchronous part: as many pointer swaps as there are states, whatever their size.
     const layers: ChangedLayer[] = []
     for (const table of this.#tables.values()) {
-      if (table.dirty.size === 0) continue
-      layers.push([table, table.dirty])
-      table.frozen.push(table.dirty)
-      table.dirty = new Map()
+      const layer = table.cut()
+      if (layer !== null) layers.push([table, layer])
     }
     const packed = this.#turn.then(() => this.#packed(layers))
     const stored = packed.then((rows) => this.#store(checkpoint, layers, rows))
@@ -377,7 +375,7 @@ export class LevelStateStore implements StateStore {
   }
 
   dirtyOperators(): ReadonlySet<OperatorUid> {
-    const dirty = [...this.#tables.values()].filter(({ dirty }) => dirty.size > 0)
+    const dirty = [...this.#tables.values()].filter(({ isDirty }) => isDirty)
     return new Set(dirty.map(({ id }) => stateNames(id)[0] as OperatorUid))
   }
 
@@ -412,25 +410,13 @@ export class LevelStateStore implements StateStore {
     await this.#lookForStale()
   }
 
-  /** The layers as they are stored. */
   async #packed(layers: readonly ChangedLayer[]): Promise<ChangedRows> {
     if (this.#broken !== null) throw this.#broken.error
-    const groups = new Map<number, ChangedRow[]>()
-    const pace = new Pace()
-    for (const [table, layer] of layers) {
-      for (const [namespace, keys] of layer) {
-        for (const [key, change] of keys) {
-          const group = this.#groupOf(table, key)
-          const value = valueOf(change)
-          const row = { table, namespace, key, packed: value === undefined ? null : this.#pack(value), change }
-          const rows = groups.get(group)
-          if (rows === undefined) groups.set(group, [row])
-          else rows.push(row)
-          if (pace.due()) await yieldTurn()
-        }
-      }
+    try {
+      return await packedRows(layers, (table, key) => this.#groupOf(table, key))
+    } catch (error) {
+      throw this.#failed(error)
     }
-    return new Map([...groups].sort(([a], [b]) => a - b))
   }
 
   /** A delta is stored from memory, before LevelDB has its rows: an epoch does not wait for the disk. */
@@ -463,17 +449,17 @@ export class LevelStateStore implements StateStore {
 
   /** Writes the rows of the layers to LevelDB, once. */
   async #flush(layers: readonly ChangedLayer[], groups: ChangedRows): Promise<void> {
-    if (layers.every(([table, layer]) => !table.frozen.includes(layer))) return
+    if (layers.every(([, layer]) => layer.flushed)) return
     try {
       const { db } = this.#deps
       let batch = db.batch()
       for (const [group, rows] of groups) {
         if (this.#pending?.has(group)) await this.#settleGroup(group) // else it would overwrite what is newer
-        for (const { table, namespace, key, packed, change } of rows) {
+        for (const { table, layer, namespace, key, entry, piece, start, end } of rows) {
           const at = dbKey(group, table.number, namespace, key)
-          if (packed === null) batch.del(at)
-          else batch.put(at, packed)
-          if (namespace === 0) table.settle(key, valueOf(change), packed?.length ?? 0)
+          if (piece === null) batch.del(at)
+          else batch.put(at, piece.subarray(start, end))
+          if (entry !== null) table.settle(entry, layer, end - start)
           if (batch.length < ROWS_AT_ONCE) continue
           await batch.write()
           batch = db.batch()
@@ -483,15 +469,7 @@ export class LevelStateStore implements StateStore {
     } catch (error) {
       throw this.#failed(asWeirError(error, 'STATE_UNWRITABLE', 'restart'))
     }
-    for (const [table, layer] of layers) table.flushed(layer)
-  }
-
-  #pack(value: unknown): Uint8Array {
-    try {
-      return pack(value)
-    } catch (error) {
-      throw this.#failed(error)
-    }
+    for (const [, layer] of layers) layer.flushed = true
   }
 
   #failed(error: unknown): unknown {

@@ -6,22 +6,57 @@ import type { HotBudget } from './hot-budget.ts'
 import { stateNames, unpack } from './pack.ts'
 
 export const DELETED = Symbol('deleted')
+
+/** One key of a state, in memory. */
+export interface Entry {
+  readonly key: Key
+  /** DELETED: there is none. */
+  value: unknown
+  /** The layer its newest change is in, until LevelDB has it; null: LevelDB has this value. */
+  layer: Layer | null
+  /** The value before that change, where a segment can store the difference; else undefined. */
+  before: number | bigint | undefined
+  /** Its bytes are in the budget. */
+  counted: boolean
+}
+
+/** What an entry was at a barrier. */
+export type Cut = Pick<Entry, 'value' | 'before'>
+
 /**
- * A whole number that was changed, with what it was at the barrier: a segment stores the difference. Only where the old
- * value was in memory, and only for numbers whose sums are exact.
+ * Changes of one state between two barriers. The barrier copies nothing: an entry that is changed again before the layer is
+ * packed leaves behind what it was.
  */
-export class Changed<N extends number | bigint = number | bigint> {
-  value: N
-  readonly before: N
-  constructor(value: N, before: N) {
-    this.value = value
-    this.before = before
+export class Layer {
+  readonly entries: Entry[] = []
+  /** Namespaces ≠ 0: namespace → key → value or DELETED. */
+  readonly windows = new Map<number, Map<Key, unknown>>()
+  #changedSince: Map<Entry, Cut> | null = null
+  #packed = false
+  /** LevelDB has it. */
+  flushed = false
+
+  get isEmpty(): boolean {
+    return this.entries.length === 0 && this.windows.size === 0
+  }
+
+  /** The entry is about to be changed, in a later layer. */
+  keep(entry: Entry): void {
+    if (this.#packed) return
+    this.#changedSince ??= new Map()
+    this.#changedSince.set(entry, { value: entry.value, before: entry.before })
+  }
+
+  cutOf(entry: Entry): Cut {
+    return entry.layer === this ? entry : this.#changedSince!.get(entry)!
+  }
+
+  /** Nobody asks what entries were any more. */
+  packed(): void {
+    this.#packed = true
+    this.#changedSince = null
   }
 }
-/** A value, DELETED or Changed. */
-export type Change = unknown
-/** Changes of one state since a barrier: namespace → key → change. */
-export type Layer = Map<number, Map<Key, Change>>
 
 /** More stale keys are met again on the next way. */
 const FOUND_MAX = 10_000
@@ -42,11 +77,13 @@ export class Table<V> implements KeyedState<V> {
   readonly #stored: (key: Key) => Uint8Array | undefined
   readonly #options: TableOptions
   readonly #budget: HotBudget
-  dirty: Layer = new Map()
-  frozen: Layer[] = []
-  /** Two generations. (Taking the oldest key out of one Map costs a walk over all deleted ones before it.) */
-  #hot = new Map<Key, V>()
-  #cooling = new Map<Key, V>()
+  #dirty = new Layer()
+  /** Two generations, and what would have gone with the older one if LevelDB had it. An entry is in one of the three. */
+  #young = new Map<Key, Entry>()
+  #old = new Map<Key, Entry>()
+  readonly #pinned = new Map<Key, Entry>()
+  /** Looked at last: a fold reads and writes the same key. */
+  #last: Entry | null = null
   /** Every value there is, is in memory: a key that is not here is nowhere. */
   #complete = true
   #staleBefore = Number.NEGATIVE_INFINITY
@@ -72,16 +109,27 @@ export class Table<V> implements KeyedState<V> {
     this.#stored = (key) => stored(this, key)
   }
 
+  get isDirty(): boolean {
+    return !this.#dirty.isEmpty
+  }
+
+  /** The barrier: what changed since the last one, for the store to pack and write; null: nothing. */
+  cut(): Layer | null {
+    const layer = this.#dirty
+    if (layer.isEmpty) return null
+    this.#dirty = new Layer()
+    return layer
+  }
+
   get(key: Key, namespace = 0): V | undefined {
     if (namespace !== 0) return this.#windows.get(namespace)?.get(key)
-    const changed = this.dirty.get(0)?.get(key)
-    if (changed !== undefined) return valueOf(changed) as V | undefined
-    const before = this.#inMemory(key)
-    if (before !== undefined) return before === DELETED ? undefined : (before as V)
+    const entry = this.#entry(key)
+    if (entry !== undefined) return entry.value === DELETED ? undefined : (entry.value as V)
     const stored = this.#complete ? undefined : this.#read(key)
     if (stored === undefined) return undefined
     const value = this.#frozen(unpack(stored) as V)
-    this.#keep(key, value, stored.length)
+    this.#add({ key, value, layer: null, before: undefined, counted: true })
+    this.#budget.take(stored.length)
     return value
   }
 
@@ -89,16 +137,14 @@ export class Table<V> implements KeyedState<V> {
     if (value === undefined || typeof value === 'function' || typeof value === 'symbol')
       throw unstorable(this.id, key, value)
     const stored = this.#frozen(value)
-    if (namespace !== 0) {
-      this.#change(namespace, key, stored)
-      this.#window(namespace).set(key, stored)
-    } else if (isSummable(value)) this.#putNumber(key, value)
-    else this.#change(0, key, stored)
+    if (namespace === 0) return this.#change(key, stored)
+    this.#changeWindow(namespace, key, stored)
+    this.#window(namespace).set(key, stored)
   }
 
   delete(key: Key, namespace = 0): void {
-    this.#change(namespace, key, DELETED)
-    if (namespace === 0) return this.#forget(key)
+    if (namespace === 0) return this.#change(key, DELETED)
+    this.#changeWindow(namespace, key, DELETED)
     const values = this.#windows.get(namespace)
     if (values?.delete(key) && values.size === 0) this.#windows.delete(namespace)
   }
@@ -112,7 +158,7 @@ export class Table<V> implements KeyedState<V> {
   }
 
   clear(namespace: number): void {
-    for (const key of this.#windows.get(namespace)?.keys() ?? []) this.#change(namespace, key, DELETED)
+    for (const key of this.#windows.get(namespace)?.keys() ?? []) this.#changeWindow(namespace, key, DELETED)
     this.#windows.delete(namespace)
   }
 
@@ -140,65 +186,74 @@ export class Table<V> implements KeyedState<V> {
     if (values?.delete(key) && values.size === 0) this.#windows.delete(namespace)
   }
 
-  /** What a change of a frozen layer leaves behind. The layer is still looked at first. */
-  settle(key: Key, value: unknown, bytes: number): void {
-    if (value === undefined) this.#forget(key)
-    else this.#keep(key, value as V, bytes)
+  /** LevelDB has the entry as it was in the layer. */
+  settle(entry: Entry, layer: Layer, bytes: number): void {
+    if (entry.layer !== layer) return // changed since
+    entry.layer = null
+    if (entry.value === DELETED) return this.#forget(entry)
+    if (this.#pinned.delete(entry.key)) {
+      this.#complete = false
+      this.#last = null
+      return
+    }
+    if (entry.counted) return
+    entry.counted = true
+    this.#budget.take(bytes)
   }
 
-  /** The database has values that are not in memory. */
+  /** LevelDB has values that are not in memory. */
   incomplete(): void {
     this.#complete = false
   }
 
   /** The older generation goes, the newer one becomes it. */
   rotate(): void {
-    if (this.#cooling.size > 0) this.#complete = false
-    this.#cooling = this.#hot
-    this.#hot = new Map()
-  }
-
-  /** The layer is in the database now. */
-  flushed(layer: Layer): void {
-    this.frozen = this.frozen.filter((l) => l !== layer)
-  }
-
-  #keep(key: Key, value: V, bytes: number | null): void {
-    const before = this.#hot.size
-    this.#hot.set(key, value)
-    if (this.#hot.size > before) this.#budget.take(bytes)
-  }
-
-  #forget(key: Key): void {
-    this.#hot.delete(key)
-    this.#cooling.delete(key)
-  }
-
-  #kept(key: Key): V | undefined {
-    const hot = this.#hot.get(key)
-    if (hot !== undefined) return hot
-    const cooling = this.#cooling.get(key)
-    if (cooling !== undefined) this.#keep(key, cooling, null)
-    return cooling
-  }
-
-  /** As of the last barrier, where that is known without the database. */
-  #inMemory(key: Key): unknown {
-    for (let i = this.frozen.length - 1; i >= 0; i--) {
-      const older = this.frozen[i]!.get(0)?.get(key)
-      if (older !== undefined) return older instanceof Changed ? older.value : older
+    for (const [key, entry] of this.#old) {
+      if (entry.layer !== null) this.#pinned.set(key, entry)
+      else this.#complete = false
     }
-    return this.#kept(key)
+    this.#old = this.#young
+    this.#young = new Map()
+    this.#last = null
   }
 
-  #putNumber(key: Key, value: number | bigint): void {
-    const changed = this.dirty.get(0)?.get(key)
-    if (changed instanceof Changed && typeof changed.value === typeof value) {
-      changed.value = value
-      return
+  #entry(key: Key): Entry | undefined {
+    const last = this.#last
+    if (last !== null && last.key === key) return last
+    let entry = this.#young.get(key)
+    if (entry === undefined) {
+      entry = this.#old.get(key) ?? this.#pinned.get(key)
+      if (entry === undefined) return undefined
+      if (!this.#old.delete(key)) this.#pinned.delete(key)
+      this.#young.set(key, entry)
+      if (entry.counted) this.#budget.take(null)
+      if (!this.#young.has(key)) return entry // the budget was full, and it is of the older generation again
     }
-    const before = changed === undefined ? this.#inMemory(key) : undefined
-    this.#change(0, key, isSummable(before) && typeof before === typeof value ? new Changed(value, before) : value)
+    this.#last = entry
+    return entry
+  }
+
+  #add(entry: Entry): void {
+    this.#young.set(entry.key, entry)
+    this.#last = entry
+  }
+
+  #forget({ key }: Entry): void {
+    for (const entries of [this.#young, this.#old, this.#pinned]) entries.delete(key)
+    this.#last = null
+  }
+
+  #change(key: Key, value: unknown): void {
+    let entry = this.#entry(key)
+    if (entry === undefined) this.#add((entry = { key, value: undefined, layer: null, before: undefined, counted: false }))
+    const dirty = this.#dirty
+    if (entry.layer !== dirty) {
+      entry.layer?.keep(entry)
+      entry.before = isSummable(entry.value) ? entry.value : undefined
+      entry.layer = dirty
+      dirty.entries.push(entry)
+    }
+    entry.value = value
   }
 
   #window(namespace: number): Map<Key, V> {
@@ -207,9 +262,9 @@ export class Table<V> implements KeyedState<V> {
     return values
   }
 
-  #change(namespace: number, key: Key, value: Change): void {
-    let keys = this.dirty.get(namespace)
-    if (keys === undefined) this.dirty.set(namespace, (keys = new Map<Key, Change>()))
+  #changeWindow(namespace: number, key: Key, value: unknown): void {
+    let keys = this.#dirty.windows.get(namespace)
+    if (keys === undefined) this.#dirty.windows.set(namespace, (keys = new Map<Key, unknown>()))
     keys.set(key, value)
   }
 
@@ -226,10 +281,6 @@ export class Table<V> implements KeyedState<V> {
     return this.#options.freeze ? deepFrozen(value) : value
   }
 }
-
-/** Undefined: deleted. */
-export const valueOf = (change: Change): unknown =>
-  change === DELETED ? undefined : change instanceof Changed ? change.value : change
 
 const isSummable = (value: unknown): value is number | bigint =>
   typeof value === 'bigint' || Number.isSafeInteger(value)
