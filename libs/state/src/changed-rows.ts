@@ -6,8 +6,8 @@ import { DELETE, MINUS, PLUS, VALUE, type Op, type SegmentWriter } from './segme
 import { DELETED, type Entry, type Layer, type Table } from './table.ts'
 
 /** Of a snapshot's rows, ms at a stretch, at least and at most. */
-const SLICE_MS_MIN = 4
-const SLICE_MS_MAX = 20
+const SLICE_MS_MIN = 8
+const SLICE_MS_MAX = 50
 const ROWS_PER_LOOK = 100
 /** Packed values lie one behind the other in pieces of this size; a larger value has one of its own. */
 const PIECE_BYTES = 256 * 1024
@@ -22,8 +22,8 @@ export interface ChangedRow {
   readonly entry: Entry | null
   /** Of a segment; null: the value is what it was at the barrier before. */
   readonly op: Op | null
-  /** The packed value, from `start` to `end`; behind it to `differenceEnd`, of a number, what it grew or shrank by. Null: deleted. */
-  readonly piece: Buffer | null
+  /** The packed value, from `start` to `end`; behind it to `differenceEnd`, of a number, what it grew or shrank by. */
+  readonly piece: Buffer
   readonly start: number
   readonly end: number
   readonly differenceEnd: number
@@ -41,8 +41,8 @@ export async function packedRows(
   const groups = new Map<number, ChangedRow[]>()
   const pieces = new Pieces()
   const pace = new Pace()
-  const add = (key: Key, table: Table<unknown>, row: ChangedRow): void => {
-    const group = groupOf(table, key)
+  const add = (row: ChangedRow): void => {
+    const group = groupOf(row.table, row.key)
     const rows = groups.get(group)
     if (rows === undefined) groups.set(group, [row])
     else rows.push(row)
@@ -50,15 +50,12 @@ export async function packedRows(
   for (const [table, layer] of layers) {
     for (const entry of layer.entries) {
       const { value, before } = layer.cutOf(entry)
-      const { key } = entry
-      const row = { table, layer, namespace: 0, key, entry }
-      add(key, table, value === DELETED ? { ...row, ...GONE } : { ...row, ...pieces.add(value, before) })
+      add(pieces.rowOf(table, layer, 0, entry.key, entry, value, before))
       if (pace.due()) await pace.rest()
     }
     for (const [namespace, keys] of layer.windows) {
       for (const [key, value] of keys) {
-        const row = { table, layer, namespace, key, entry: null }
-        add(key, table, value === DELETED ? { ...row, ...GONE } : { ...row, ...pieces.add(value, undefined) })
+        add(pieces.rowOf(table, layer, namespace, key, null, value, undefined))
         if (pace.due()) await pace.rest()
       }
     }
@@ -73,10 +70,10 @@ export async function delta(writer: SegmentWriter, groups: ChangedRows): Promise
   for (const [group, rows] of groups) {
     for (const { table, namespace, key, op, piece, start, end, differenceEnd } of rows) {
       if (op === null) continue // it is what it was
-      const isWhole = op === VALUE
-      const from = isWhole ? start : end
-      const to = isWhole ? end : differenceEnd
-      if (writer.add(group, table.id, namespace, key, op, piece ?? NOTHING, from, to)) await writer.flush()
+      const isDifference = op === PLUS || op === MINUS
+      const from = isDifference ? end : start
+      const to = isDifference ? differenceEnd : end
+      if (writer.add(group, table.id, namespace, key, op, piece, from, to)) await writer.flush()
       if (pace.due()) await pace.rest()
     }
   }
@@ -103,30 +100,42 @@ export class Pace {
   }
 }
 
-const NOTHING = Buffer.alloc(0)
-const GONE = { op: DELETE, piece: null, start: 0, end: 0, differenceEnd: 0 } as const
-
+/** Packs values one behind the other. */
 class Pieces {
   #piece = Buffer.allocUnsafe(PIECE_BYTES)
   #at = 0
 
-  add(value: unknown, before: number | bigint | undefined): Pick<ChangedRow, 'op' | 'piece' | 'start' | 'end' | 'differenceEnd'> {
-    const end = this.#pack(value)
+  rowOf(
+    table: Table<unknown>,
+    layer: Layer,
+    namespace: number,
+    key: Key,
+    entry: Entry | null,
+    value: unknown,
+    before: number | bigint | undefined,
+  ): ChangedRow {
+    let op: Op | null = DELETE
+    let end = this.#at
+    let differenceEnd = end
+    if (value !== DELETED) {
+      op = VALUE
+      end = differenceEnd = this.#pack(value)
+      if (before !== undefined) {
+        const by = value === before ? null : differenceOf(value, before)
+        if (value === before) op = null
+        else if (by !== null) {
+          // It must lie behind the value, in the same piece.
+          const behind = packInto(by < 0 ? -by : by, this.#piece, end)
+          if (behind >= 0) {
+            op = by < 0 ? MINUS : PLUS
+            differenceEnd = behind
+          }
+        }
+      }
+    }
     const [piece, start] = [this.#piece, this.#at]
-    this.#at = end
-    if (before === undefined || typeof value !== typeof before) return { op: VALUE, piece, start, end, differenceEnd: end }
-    const of = value as typeof before
-    if (of === before) return { op: null, piece, start, end, differenceEnd: end }
-    const plus = of > before
-    const by = typeof of === 'bigint' ? of - (before as bigint) : of - (before as number)
-    // The difference of two safe integers need not be one, nor need the value be one any more.
-    if (typeof by === 'number' && !(Number.isSafeInteger(by) && Number.isSafeInteger(of)))
-      return { op: VALUE, piece, start, end, differenceEnd: end }
-    const differenceEnd = this.#pack(plus ? by : -by)
-    // It began a piece of its own: the two must lie in one.
-    if (this.#piece !== piece) return { op: VALUE, piece, start, end, differenceEnd: end }
     this.#at = differenceEnd
-    return { op: plus ? PLUS : MINUS, piece, start, end, differenceEnd }
+    return { table, layer, namespace, key, entry, op, piece, start, end, differenceEnd }
   }
 
   /** @returns where it ends; it begins at `#at` */
@@ -138,4 +147,13 @@ class Pieces {
       this.#at = 0
     }
   }
+}
+
+/** Null: it would not be exact. */
+function differenceOf(value: unknown, before: number | bigint): number | bigint | null {
+  if (typeof value === 'bigint' && typeof before === 'bigint') return value - before
+  if (typeof before !== 'number' || !Number.isSafeInteger(value)) return null
+  // The difference of two safe integers need not be one.
+  const by = (value as number) - before
+  return Number.isSafeInteger(by) ? by : null
 }

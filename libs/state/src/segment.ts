@@ -25,6 +25,8 @@ import { copyBytes, pack, stateId, stateNames, unpack } from './pack.ts'
 export const MAGIC = Buffer.from('WSEG\x02', 'latin1')
 /** Uncompressed bytes after which a chunk is closed. */
 const CHUNK_BYTES = 256 * 1024
+/** Chunks compressed or on their way, in order; the one being filled besides. */
+const CHUNKS_AHEAD = 4
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
 const compress = promisify(zstdCompress)
 
@@ -163,7 +165,7 @@ function isShortAscii(text: string): boolean {
   return all <= 0x7f
 }
 
-/** One segment on its way to the store. Two chunks are in memory: one being filled, one being compressed and sent. */
+/** One segment on its way to the store: a chunk being filled, and some being compressed and sent. */
 export class SegmentWriter {
   readonly #upload: SegmentUpload
   readonly #writer: string
@@ -176,6 +178,7 @@ export class SegmentWriter {
   #entries = 0
   #namespaced = false
   #sending: Promise<void>
+  #ahead = 0
 
   constructor(writer: string, upload: SegmentUpload) {
     this.#writer = writer
@@ -204,16 +207,22 @@ export class SegmentWriter {
     return this.#rows.length >= CHUNK_BYTES
   }
 
+  /** Closes the chunk. Waits while as many as may be are being compressed or sent. */
   async flush(): Promise<void> {
     if (this.#rows.length === 0) return
     const { bytes, first, last } = this.#rows.take()
-    await this.#sending
+    const [before, compressed] = [this.#sending, compress(bytes, LEVEL)]
+    compressed.catch(() => {}) // thrown in its turn
+    this.#ahead++
     this.#sending = (async () => {
-      const chunk = await compress(bytes, LEVEL)
+      await before
+      const chunk = await compressed
       this.#chunks.push([first, last, this.#at, chunk.length, hash('sha256', chunk, 'buffer')])
       await this.#send(chunk)
+      this.#ahead--
     })()
-    this.#sending.catch(() => {}) // the next flush throws it
+    this.#sending.catch(() => {}) // the next wait throws it
+    if (this.#ahead >= CHUNKS_AHEAD) await before
   }
 
   async finish(

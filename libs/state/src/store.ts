@@ -29,7 +29,7 @@ import {
 } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { ChainVersions } from './chain-versions.ts'
-import { delta, packedRows, type ChangedLayer, type ChangedRows } from './changed-rows.ts'
+import { delta, packedRows, type ChangedLayer, type ChangedRow, type ChangedRows } from './changed-rows.ts'
 import { HotBudget } from './hot-budget.ts'
 import type { LocalCopies } from './local-copies.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
@@ -453,19 +453,26 @@ export class LevelStateStore implements StateStore {
     try {
       const { db } = this.#deps
       let batch = db.batch()
+      let inBatch: ChangedRow[] = []
+      const write = async (): Promise<void> => {
+        await batch.write()
+        // Not before: an entry that LevelDB has may be dropped.
+        for (const { table, entry, layer, start, end } of inBatch)
+          if (entry !== null) table.settle(entry, layer, end - start)
+        batch = db.batch()
+        inBatch = []
+      }
       for (const [group, rows] of groups) {
         if (this.#pending?.has(group)) await this.#settleGroup(group) // else it would overwrite what is newer
-        for (const { table, layer, namespace, key, entry, piece, start, end } of rows) {
+        for (const row of rows) {
+          const { table, namespace, key, op, piece, start, end } = row
           const at = dbKey(group, table.number, namespace, key)
-          if (piece === null) batch.del(at)
+          if (op === DELETE) batch.del(at)
           else batch.put(at, piece.subarray(start, end))
-          if (entry !== null) table.settle(entry, layer, end - start)
-          if (batch.length < ROWS_AT_ONCE) continue
-          await batch.write()
-          batch = db.batch()
+          if (inBatch.push(row) === ROWS_AT_ONCE) await write()
         }
       }
-      await batch.write()
+      await write()
     } catch (error) {
       throw this.#failed(asWeirError(error, 'STATE_UNWRITABLE', 'restart'))
     }

@@ -245,7 +245,8 @@ export class Table<V> implements KeyedState<V> {
 
   #change(key: Key, value: unknown): void {
     let entry = this.#entry(key)
-    if (entry === undefined) this.#add((entry = { key, value: undefined, layer: null, before: undefined, counted: false }))
+    if (entry === undefined)
+      this.#add((entry = { key, value: undefined, layer: null, before: undefined, counted: false }))
     const dirty = this.#dirty
     if (entry.layer !== dirty) {
       entry.layer?.keep(entry)
