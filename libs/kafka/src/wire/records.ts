@@ -45,12 +45,7 @@ export class BatchBuilder implements UnstampedBatch {
     return this.#at
   }
 
-  append(
-    key: Bytes,
-    value: Bytes,
-    timestamp: number,
-    headers: readonly RecordHeader[] = NO_HEADERS,
-  ): void {
+  append(key: Bytes, value: Bytes, timestamp: number, headers: readonly RecordHeader[] = NO_HEADERS): void {
     const valueBytes = lengthOf(value)
     const keyBytes = lengthOf(key)
     const named = headers === NO_HEADERS ? NO_HEADER_BYTES : encodeHeaders(headers)
@@ -130,8 +125,7 @@ export class BatchBuilder implements UnstampedBatch {
 type Bytes = Uint8Array | string | null
 /** Shorter text of one byte a character is written faster by a loop than by a call. */
 const SHORT_TEXT = 24
-const lengthOf = (of: Bytes): number =>
-  of === null ? 0 : typeof of === 'string' ? Buffer.byteLength(of) : of.length
+const lengthOf = (of: Bytes): number => (of === null ? 0 : typeof of === 'string' ? Buffer.byteLength(of) : of.length)
 /** What a record without headers adds to a batch, at most; text is not looked at. */
 export const recordBytesAtMost = (key: Bytes, value: Bytes): number => 40 + lengthAtMost(key) + lengthAtMost(value)
 const lengthAtMost = (of: Bytes): number => (of === null ? 0 : typeof of === 'string' ? 3 * of.length : of.length)
