@@ -18,7 +18,9 @@ import {
   type TwoPhaseSink,
 } from '@weir/dataflow'
 import {
+  ChangesSource,
   FilesDestination,
+  FilesSource,
   HttpDestination,
   HttpSchemaRegistry,
   LogClient,
@@ -30,7 +32,9 @@ import {
   PaymentsSource,
   PostgresDestination,
   StagedSink,
+  changesOptions,
   filesSinkOptions,
+  filesSourceOptions,
   httpSinkOptions,
   paymentsOptions,
   postgresSinkOptions,
@@ -89,6 +93,12 @@ export class Adapters {
       }
       case 'datagen':
         return new PaymentsSource(paymentsOptions(descriptor), { context, clock: this.#clock })
+      case 'files': {
+        const options = filesSourceOptions(descriptor)
+        return new FilesSource(options, { context, objects: this.#options.folder(options.folder), clock: this.#clock })
+      }
+      case 'postgres':
+        return new ChangesSource(changesOptions(descriptor), { context, clock: this.#clock })
       default:
         throw unknownConnector(descriptor.connector, node.uid)
     }

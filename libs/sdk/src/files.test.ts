@@ -33,6 +33,8 @@ test('sinks are plain data', () => {
 test.each([
   ['folder', () => ndjson.sink('s3://lake/orders')],
   ['folder', () => ndjson.sink('/var/lake/')],
+  ['folder', () => ndjson.folder('lake/', { value: json(), timestamp: () => 0 })],
+  ['splits', () => ndjson.folder(folder, { value: json(), timestamp: () => 0, splits: 0 })],
   ['rollBytes', () => ndjson.sink(folder, { rollBytes: 0 })],
   ['columns', () => parquet.sink(folder, { columns: {} })],
   ['columns', () => parquet.sink(folder, { columns: { a: 'DECIMAL' as 'INT64' } })],

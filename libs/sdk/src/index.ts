@@ -99,8 +99,10 @@ export {
   ndjson,
   parquet,
   type FilesSinkOptions,
+  type NdjsonFolderOptions,
   type NdjsonSinkOptions,
   type ParquetSinkOptions,
   type ParquetType,
 } from './files.ts'
 export { http, type HttpSinkOptions } from './http.ts'
+export type { Change, ChangesOptions } from './postgres-changes.ts'

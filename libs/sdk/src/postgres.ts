@@ -1,6 +1,7 @@
 /** Rows of a PostgreSQL table as a sink. */
 import { WeirError } from '@weir/model'
 import type { Sink } from './connectors.ts'
+import { changes } from './postgres-changes.ts'
 
 export interface PostgresSinkOptions {
   /** `env:NAME`: the environment variable of the task-managers that holds the connection string. Never the string itself. */
@@ -24,6 +25,12 @@ export interface PostgresSinkOptions {
 const MARKERS = 'weir_sinks'
 
 export const postgres = {
+  /**
+   * Inserts, updates and deletes of published tables, by logical replication: exactly once, in the order of their commits. One
+   * reader, so one split; behind it a `keyBy` spreads. Throws `OPTION_INVALID` (invalid) naming the option.
+   */
+  changes,
+
   /**
    * Exactly once: rows become visible when their epoch is published, in one database transaction with its number.
    *

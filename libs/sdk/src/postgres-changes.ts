@@ -1,0 +1,61 @@
+/** Changes of PostgreSQL tables as a source. */
+import { WeirError } from '@weir/model'
+import type { Source } from './connectors.ts'
+import { durationMs, type Duration } from './duration.ts'
+
+/** A row that was inserted, updated or deleted. Values are as JSON has them; what it has not (int8, numeric, times …) is text. */
+export interface Change {
+  /** `schema.table` */
+  readonly table: string
+  readonly operation: 'insert' | 'update' | 'delete'
+  /** The row before, or what the table's REPLICA IDENTITY says of it; null where that is nothing. */
+  readonly before: Readonly<Record<string, unknown>> | null
+  /** Null for a delete. */
+  readonly after: Readonly<Record<string, unknown>> | null
+  /** LSN of its commit. */
+  readonly transaction: string
+  /** ms since 1970: the event time, where no other is given. */
+  readonly committedAt: number
+}
+
+export interface ChangesOptions {
+  /** `env:NAME`: the environment variable of the task-managers that holds the connection string, of a user with REPLICATION. */
+  readonly url: string
+  /** Which tables: `CREATE PUBLICATION … FOR TABLE …`. An outbox is a table that is only inserted into. */
+  readonly publication: string
+  /**
+   * A replication slot for this job alone; made at the first start, which reads from then on. The server keeps what the job has not
+   * made final: drop the slot when the job is gone for good.
+   */
+  readonly slot: string
+  /** `latest`: bounded, the job finishes in front of what is committed after its first start. */
+  readonly until?: 'none' | 'latest'
+  readonly timestamp?: (change: Change) => number
+  readonly outOfOrder?: Duration
+  readonly recordsPerSecond?: number
+  readonly uid?: string
+}
+
+/** Throws `OPTION_INVALID` (invalid) naming the option. */
+export function changes(options: ChangesOptions): Source<Change> {
+  const { url, publication, slot, until = 'none', timestamp, outOfOrder, recordsPerSecond = null, uid } = options
+  const invalid = (option: string, rule: string): WeirError =>
+    new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option, slot }, `postgres.changes: ${option} ${rule}`)
+  // The value is not repeated: it may be the secret.
+  if (!/^env:\w+$/.test(url)) {
+    throw invalid('url', 'names an environment variable, as env:DATABASE_URL: plans are stored and shown')
+  }
+  if (!/^[a-z0-9_]{1,63}$/.test(slot)) throw invalid('slot', 'has 1 to 63 of a-z, 0-9 and _, as PostgreSQL wants it')
+  if (!/^[a-z_][a-z0-9_$]{0,62}$/.test(publication)) {
+    throw invalid('publication', 'has 1 to 63 of a-z, 0-9, _ and $, and begins with none of the digits')
+  }
+  if (until !== 'none' && until !== 'latest') throw invalid('until', 'is "none" or "latest"')
+  return {
+    descriptor: { connector: 'postgres', url, publication, slot, until },
+    decode: null,
+    timestamp: timestamp ?? ((change) => change.committedAt),
+    outOfOrderMs: outOfOrder === undefined ? 0 : durationMs(outOfOrder),
+    recordsPerSecond,
+    ...(uid !== undefined && { uid }),
+  }
+}
