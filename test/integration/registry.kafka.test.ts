@@ -208,6 +208,25 @@ test('a sink looks its schema up, takes the newest one, or is told that it does 
   expect(bytesIn(output).map((b) => b.readInt32BE(1))).toEqual([id, newest])
 })
 
+test('a schema that refers to others is read with them', async () => {
+  const registry = schemaRegistry({ url: server.endpoint })
+  const [input, output] = [await topic('refers-in'), await topic('refers-out')]
+  const field = (name: string, type: unknown): object => ({ name, type })
+  const Money = { type: 'record', name: 'common.Money', fields: [field('minor', 'long')] }
+  const Bill = {
+    type: 'record',
+    name: 'shop.Bill',
+    fields: [field('due', 'common.Money'), field('paid', 'common.Money')],
+  }
+  await call('POST', '/subjects/common.Money/versions', { schema: JSON.stringify(Money) })
+  const references = [{ name: 'common.Money', subject: 'common.Money', version: 1 }]
+  const { id } = await call('POST', '/subjects/bills/versions', { schema: JSON.stringify(Bill), references })
+  // Two longs, zig-zag.
+  await put(input, [`00${Number(id).toString(16).padStart(8, '0')}0a08`])
+  await copy(input, registry.avro(), output, json() as never)
+  expect(bytesIn(output).map(String)).toEqual(['{"due":{"minor":5},"paid":{"minor":4}}'])
+})
+
 test('records whose schema nobody knows are dead letters, the others go on', async () => {
   const registry = schemaRegistry({ url: server.endpoint })
   const [input, output, dead] = [await topic('unknown-in'), await topic('unknown-out'), await topic('unknown-dead')]

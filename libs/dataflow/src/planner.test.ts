@@ -119,6 +119,18 @@ test('two sources and a keyBy behind a keyBy are stages of their own', () => {
   ])
 })
 
+test('batches carry origins where dead letters or a sink ask for them, and trace contexts where the job does', () => {
+  const carries = (settings: Partial<JobDefinition['settings']>, sink: object = {}): string => {
+    const nodes = [node.source('in'), { ...node.sink('out'), ...sink }] as GraphNode[]
+    return planJob(jobOf(nodes, [[0, 1]], { settings: { ...defaultSettings, ...settings } })).carries
+  }
+  expect([carries({}), carries({}, { origins: true }), carries({ traceContext: true })]).toEqual([
+    ...['nothing', 'origins', 'traces'],
+  ])
+  expect(carries({ deadLetters: { connector: 'kafka', topic: 'dead' } })).toBe('origins')
+  expect(() => carries({ traceContext: 'yes' as never })).toThrow('traceContext')
+})
+
 test('the summary is plain data and says where every node runs', () => {
   const { summary, canonical } = planJob(settlement())
   expect(JSON.parse(canonical)).toEqual(summary)

@@ -183,12 +183,25 @@ export type AvroResolver = ReturnType<Type['createResolver']>
 export const readAvro = (type: Type, bytes: Buffer, resolver?: AvroResolver): unknown =>
   decoding('Avro of this schema', () => type.fromBuffer(bytes, resolver))
 
-export function writeAvro(type: Type, value: unknown): Buffer {
-  try {
-    return type.toBuffer(value)
-  } catch (cause) {
-    throw encodeFailed('Avro', whyNot(type, value, cause), 'Map it to a value of the schema before the sink.', cause)
+/** Of one type: what is written for a value. It throws `ENCODE_FAILED` (invalid) for what is none of the type. */
+export function avroWriter(type: Type): (value: unknown) => Buffer {
+  const hasBytes = /"(bytes|fixed)"/.test(JSON.stringify(type.schema()))
+  return (value) => {
+    const of = hasBytes ? withBuffers(value) : value
+    try {
+      return type.toBuffer(of)
+    } catch (cause) {
+      throw encodeFailed('Avro', whyNot(type, of, cause), 'Map it to a value of the schema before the sink.', cause)
+    }
   }
+}
+
+/** Bytes are read as Buffers, and come out of an exchange or a state as Uint8Arrays, which avsc does not take. */
+function withBuffers(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  if (Array.isArray(value)) return value.map(withBuffers)
+  return Object.fromEntries(Object.entries(value).map(([name, of]) => [name, withBuffers(of)]))
 }
 
 /** By place and type, never by content: values are money and people, and errors end in logs. */

@@ -122,6 +122,27 @@ test('counts that the bytes cannot hold are refused at once, also inside of what
   }
 })
 
+test('bytes are written from any Uint8Array: behind an exchange they are no Buffers any more', () => {
+  const bytes = {
+    type: 'array',
+    items: ['null', 'bytes', { type: 'map', values: { type: 'fixed', name: 'F', size: 2 } }],
+  }
+  const codec = avro<unknown>(bytes)
+  const value = (of: (...bytes: number[]) => Uint8Array): unknown => [null, of(1, 2, 3), { a: of(4, 5) }]
+  const plain = bytesOf(
+    codec,
+    value((...all) => Uint8Array.from([0, ...all]).subarray(1)),
+  )
+  expect(plain).toEqual(
+    bytesOf(
+      codec,
+      value((...all) => Buffer.from(all)),
+    ),
+  )
+  expect(read(codec, plain)).toEqual(value((...all) => Buffer.from(all)))
+  expect(failure(() => codec.encode(value(() => Uint8Array.of(1)))).code).toBe('ENCODE_FAILED')
+})
+
 test('a map has the key __proto__ like any other', () => {
   const codec = avro<Record<string, number>>({ type: 'map', values: 'int' })
   const bytes = Buffer.concat([longBytes(1n), longBytes(9n), Buffer.from('__proto__'), longBytes(5n), longBytes(0n)])

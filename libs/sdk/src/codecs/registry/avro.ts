@@ -2,7 +2,7 @@
 import type { CodecContext, RegistrySchema, RegistrySettings, SchemaRegistry } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import type { Type } from 'avsc'
-import { avroType, readAvro, writeAvro, type AvroOptions, type AvroResolver, type AvroSchema } from '../avro-type.ts'
+import { avroType, avroWriter, readAvro, type AvroOptions, type AvroResolver, type AvroSchema } from '../avro-type.ts'
 import { messageOf, type Codec } from '../codec.ts'
 import { notOpen } from './not-open.ts'
 import { referencedSchemas } from './references.ts'
@@ -29,8 +29,9 @@ export function registryAvro<T>(
     openEncoder: async (context) => {
       const { id, type } = await openWriter(context, context.registry(settings), schema, own, options)
       const head = frameOf(id)
+      const write = avroWriter(type)
       return {
-        encode: (value) => (value === null ? null : Buffer.concat([head, writeAvro(type, value)])),
+        encode: (value) => (value === null ? null : Buffer.concat([head, write(value)])),
       }
     },
   }

@@ -1,0 +1,63 @@
+import type { SinkAsides } from '@weir/dataflow'
+import { WeirError, type RecordBatch } from '@weir/model'
+import { ManualClock } from '@weir/model/testing'
+import { expect, test } from 'vitest'
+import { RecordEncoder, type RecordEncoderOptions } from './record-encoder.ts'
+import { BatchBuilder, readBatches } from './wire/records.ts'
+
+const PARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+const batchOf = (values: unknown[], traces?: (string | null)[]): RecordBatch => ({
+  ...{ keys: null, values, timestamps: values.map(() => 5) },
+  ...(traces && {
+    origins: { places: values.map(() => 0), offsets: values.map((_, i) => i), ordinals: null, traces },
+  }),
+})
+function encoderOf(
+  over: Partial<RecordEncoderOptions>,
+  batchBytesMax = 1_000,
+): { encoder: RecordEncoder; refused: WeirError[] } {
+  const refused: WeirError[] = []
+  const asides: SinkAsides = {
+    topics: [],
+    refuse: (_batch, _i, error) => refused.push(error),
+    known: null,
+    audit: null,
+  }
+  const limits = { batchBytesMax, aheadMsMax: null, behindMsMax: null, compacted: false, brokerTime: false }
+  const options = { topic: 'out', encodeKey: () => null, encodeValue: String, asides, ...over }
+  return { encoder: new RecordEncoder(options, { partitions: 1, limits, clock: new ManualClock() }), refused }
+}
+const text = (of: { readonly headers: readonly (readonly [string, Uint8Array | null])[] } | null): string[] =>
+  of!.headers.map(([name, value]) => `${name}=${String(value)}`)
+
+test('a record has the headers of its sink, and the trace context it carries unless they have one', () => {
+  const { encoder } = encoderOf({
+    encodeHeaders: (value) => (value === 'own' ? [['traceparent', 'own']] : [['id', String(value)]]),
+  })
+  const batch = batchOf(['a', 'b', 'own'], [`${PARENT} v=1`, null, PARENT])
+  expect([0, 1, 2].map((i) => text(encoder.encode(batch, i)))).toEqual([
+    ['id=a', `traceparent=${PARENT}`, 'tracestate=v=1'],
+    ['id=b'],
+    ['traceparent=own'],
+  ])
+  expect(text(encoderOf({}).encoder.encode(batchOf(['a'], [PARENT]), 0))).toEqual([`traceparent=${PARENT}`])
+  expect(encoderOf({}).encoder.encode(batchOf(['a']), 0)!.headers).toEqual([])
+})
+
+test('headers that are none take the record aside; they count where a topic has a limit, to the byte', () => {
+  const wrong = encoderOf({ encodeHeaders: () => [['id', 7 as never]] })
+  expect(wrong.encoder.encode(batchOf(['a']), 0)).toBeNull()
+  expect(wrong.refused).toMatchObject([{ code: 'ENCODE_FAILED', kind: 'invalid' }])
+
+  const header = ['note', 'x'.repeat(300)] as const
+  const builder = new BatchBuilder()
+  builder.append(null, 'a', 5, [[header[0], Buffer.from(header[1])]])
+  const bytes = builder.finish({ producerId: 1n, producerEpoch: 0 }, 0)
+  const roomy = encoderOf({ encodeHeaders: () => [header] }, bytes.length + 100)
+  expect(roomy.encoder.encode(batchOf(['a']), 0)!.bytes).toBeGreaterThanOrEqual(bytes.length - 61)
+  const tight = encoderOf({ encodeHeaders: () => [header] }, bytes.length - 1)
+  expect(tight.encoder.encode(batchOf(['a']), 0)).toBeNull()
+  expect(tight.refused).toMatchObject([{ kind: 'invalid' }])
+  const { chunks } = readBatches(bytes, 0n, null)
+  expect(String(chunks[0]!.headers!(chunks[0]!, 0)[0]![1])).toBe(header[1])
+})
