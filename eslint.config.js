@@ -24,7 +24,7 @@ const layerOf = (place, allowed) => {
     patterns.push({ group: higher, message: 'this entry stands above the rest of its room (tools/lint/layers.js)' })
   return {
     files: [`libs/${room}/src/${entry === undefined ? '' : `${entry}/`}**/*.ts`],
-    ignores: ['**/*.test.ts'],
+    ignores: ['**/*.test.ts', '**/*.fixture.ts'], // what tests share
     rules: { 'no-restricted-imports': ['error', { patterns }] },
   }
 }

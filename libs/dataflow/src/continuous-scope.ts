@@ -4,7 +4,7 @@
  * (PROTOCOL A17, A18). The scope is asked for by name, so a graph that cannot have it is refused and not run in another.
  */
 import { WeirError } from '@weir/model'
-import type { GraphNode, KeyedProcessNode, NodeKind } from './graph.ts'
+import type { GraphNode, KeyedProcessNode, NodeKind, WindowNode } from './graph.ts'
 
 interface Refusal {
   readonly reason: Reason
@@ -13,14 +13,13 @@ interface Refusal {
 type Reason = 'sources' | 'source' | 'sink' | 'shuffle' | 'not-deterministic'
 
 /** Null: its output is a function of its input and its state per partition. Every new kind must say. */
-const REFUSED: Readonly<Record<Exclude<NodeKind, 'keyedProcess'>, Refusal | null>> = {
+const REFUSED: Readonly<Record<Exclude<NodeKind, 'keyedProcess' | 'window'>, Refusal | null>> = {
   source: null,
   filter: null,
   map: null,
   flatMap: null,
   keyedBySource: null,
   reduce: null,
-  window: null,
   sideOutput: null,
   sink: null,
   connect: {
@@ -55,10 +54,25 @@ function refusalOfTimers({ timers }: KeyedProcessNode): Refusal | null {
   }
 }
 
+function refusalOfTrigger({ trigger }: WindowNode): Refusal | null {
+  if (trigger?.every.by !== 'processing-time') return null
+  return {
+    reason: 'not-deterministic',
+    text:
+      'its trigger goes by processing time, so a replay of the same records fires it between other records and puts out ' +
+      'something else. Make it one of event time: everyEventTime(…).',
+  }
+}
+
+function refusalOf(node: GraphNode): Refusal | null {
+  if (node.kind === 'keyedProcess') return refusalOfTimers(node)
+  return node.kind === 'window' ? refusalOfTrigger(node) : REFUSED[node.kind]
+}
+
 /** Throws WeirError `CONTINUOUS_SCOPE_REFUSED` (invalid) with `uid` and `reason`. */
 export function checkContinuousScope(nodes: readonly GraphNode[]): void {
   for (const node of nodes) {
-    const refusal = node.kind === 'keyedProcess' ? refusalOfTimers(node) : REFUSED[node.kind]
+    const refusal = refusalOf(node)
     if (refusal !== null) throw refused(node, refusal.reason, refusal.text)
     if ((node.kind === 'source' || node.kind === 'sink') && node.descriptor.connector !== 'kafka') {
       throw refused(

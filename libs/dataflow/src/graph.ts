@@ -11,6 +11,8 @@ import type { StateSchema } from './state-schema.ts'
 import type { CustomWatermarks } from './watermark-fold.ts'
 import type { FiredTimer, KeyedContext, Out, StateDescriptors, TimerKinds } from './keyed-state.ts'
 import type { SideOutputs } from './side-output.ts'
+import type { AggregateFunctions } from './aggregate.ts'
+import type { Trigger, WindowSpec } from './window.ts'
 
 /** Configuration of a connector: JSON. `connector` picks the adapter (`kafka`, `datagen`, `log`). */
 export interface ConnectorDescriptor {
@@ -97,22 +99,28 @@ export interface SideOutputNode {
   readonly uid: OperatorUid
   readonly side: string
 }
-/** Emits the new accumulator for every record. */
+/** Emits the new accumulator, or its result, for every record. */
 export interface ReduceNode {
   readonly kind: 'reduce'
   readonly uid: OperatorUid
   readonly initial: unknown
   readonly reduce: (accumulator: unknown, value: unknown) => unknown
+  /** What is put out of the accumulator; absent: it. */
+  readonly result?: ((accumulator: unknown) => unknown) | undefined
   /** Of the accumulators. */
   readonly schema?: StateSchema<unknown> | undefined
 }
-/** Emits one `{ start, end, value }` per key and window when the watermark passes its end. */
+/** Emits `{ start, end, value }` per key and window when it fires (`window.ts`). */
 export interface WindowNode {
   readonly kind: 'window'
   readonly uid: OperatorUid
-  readonly window: { readonly type: 'tumbling'; readonly sizeMs: number }
-  readonly aggregate: { readonly initial: unknown; readonly add: (accumulator: unknown, value: unknown) => unknown }
-  /** Shown and hashed: `count`, `reduce`. */
+  readonly window: WindowSpec
+  /** Besides at its end; a global window has one. */
+  readonly trigger?: Trigger
+  /** Absent: 0. */
+  readonly allowedLatenessMs?: number
+  readonly aggregate: AggregateFunctions
+  /** Shown and hashed: `count`, `reduce`, `aggregate`. */
   readonly aggregateName: string
   /** Of the accumulators. */
   readonly schema?: StateSchema<unknown> | undefined

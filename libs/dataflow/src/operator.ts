@@ -55,6 +55,8 @@ export interface OperatorContext {
   readonly counters: OperatorCounters
   /** Side outputs that are taken; absent: none is. Their watermark and end are the caller's to forward. */
   readonly sides?: SideCollectors
+  /** State is that of one split of the source, which is its key group. Absent: it is by key. */
+  readonly perSplit?: boolean
   /** Takes a record on which user code fails; the operator goes on with the next. In a job without dead letters it throws. */
   readonly refuse: Refuse
   /** Deep-freeze accumulators before they are stored: on in development and tests, off where every cycle counts. */
@@ -101,7 +103,7 @@ export interface ProcessingTimers {
   fire(out: Collector): void
 }
 
-/** What a window emits; `start` inclusive, `end` exclusive, ms since 1970. The record's timestamp is `end − 1`. */
+/** What a window emits; `start` inclusive, `end` exclusive, ms since 1970. The record's event time is `end − 1`. */
 export interface WindowResult<V> {
   readonly start: number
   readonly end: number

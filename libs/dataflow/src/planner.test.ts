@@ -269,7 +269,7 @@ test.each<[string, string, JobDefinition, Record<string, unknown>]>([
   ],
   [
     'a window of no size',
-    'GRAPH_NODE_INVALID',
+    'WINDOW_INVALID',
     jobOf(
       [source, node.keyBy('k'), node.window('w', 0), sink],
       [

@@ -28,6 +28,7 @@ import { cutStages, forwarded, type Links } from './stages.ts'
 import { plannedStates, statesOf } from './state-schema.ts'
 import { unalignedPlanOf } from './unaligned.ts'
 import { checkWatermarkMode } from './watermark-mode.ts'
+import { checkWindow } from './window.ts'
 
 /** Names in object keys, transactional ids and consumer groups: bounded, and safe in all of them. */
 const UID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
@@ -39,7 +40,7 @@ export const GRAPH_NODES_MAX = 1_000
 const JOIN_BOUND_MS_MAX = 10 * 366 * 86_400_000
 
 /**
- * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
+ * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `WINDOW_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
  * `GRAPH_KEYED_BY_SOURCE`, `GRAPH_SIDE_OUTPUT`, `CONTINUOUS_SCOPE_REFUSED`, `WATERMARK_MODE_REFUSED`, `GRAPH_NODE_INVALID`, `STATE_SCHEMA_INVALID`, `DEAD_LETTERS_INVALID`,
  * `AUDIT_INVALID`, `UNALIGNED_REFUSED`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
@@ -117,9 +118,7 @@ function checkNodes(nodes: readonly GraphNode[]): void {
 function checkNode(node: GraphNode): void {
   const invalid = (text: string): WeirError =>
     refused('GRAPH_NODE_INVALID', { uid: node.uid, kind: node.kind }, [`${node.kind} "${node.uid}": ${text}`])
-  if (node.kind === 'window' && !(Number.isSafeInteger(node.window.sizeMs) && node.window.sizeMs > 0)) {
-    throw invalid(`the window's size is ${node.window.sizeMs} ms; it must be a whole number above 0.`)
-  }
+  if (node.kind === 'window') checkWindow(node)
   if (node.kind === 'keyedProcess' || node.kind === 'connect') checkKeyedProcess(node, invalid)
   if (node.kind === 'connect') checkJoin(node, invalid)
   if (node.kind === 'source') {
@@ -415,7 +414,11 @@ function configOf(node: GraphNode): unknown {
     case 'reduce':
       return { initial: plain(node.initial) }
     case 'window':
-      return { window: node.window, aggregate: node.aggregateName, initial: plain(node.aggregate.initial) }
+      return {
+        ...{ window: node.window, aggregate: node.aggregateName, initial: plain(node.aggregate.initial) },
+        ...(node.trigger && { trigger: node.trigger }),
+        ...(node.allowedLatenessMs && { allowedLatenessMs: node.allowedLatenessMs }),
+      }
     case 'keyedProcess':
       return keptOf(node)
     case 'connect':

@@ -33,8 +33,11 @@ export type SideTypes<O extends SideOutputs> = {
 export const sideOutput = <T>(): SideOutput<T> => SIDE_OUTPUT
 const SIDE_OUTPUT: SideOutput<never> = Object.freeze({ kind: 'sideOutput' })
 
-/** Of every window: the records that came when theirs was gone. */
+/** Of every window of time: the records that came when theirs was gone, as they came. */
 export const LATE = 'late'
+export interface Late<T> {
+  readonly late: T
+}
 
 /** Where the side outputs lead that somebody takes. */
 export type SideCollectors = ReadonlyMap<string, Collector>
@@ -44,7 +47,7 @@ export const NO_SIDES: SideCollectors = new Map()
 export function sidesOf(node: GraphNode): readonly string[] {
   switch (node.kind) {
     case 'window':
-      return [LATE]
+      return node.window.type === 'global' ? [] : [LATE] // for all of time nothing is late
     case 'connect':
     case 'keyedProcess':
     case 'resumable':

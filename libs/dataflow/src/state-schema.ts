@@ -19,7 +19,7 @@ import type { Plan } from './plan.ts'
 import { rowsOf } from './keyed-handles.ts'
 import { REDUCE_STATE } from './operators/reduce.ts'
 import { OPERATOR_HOOKS_STATE, OPERATOR_STATE } from './operators/resumable.ts'
-import { WINDOW_STATE } from './operators/tumbling-window.ts'
+import { statesOfWindow } from './operators/window-states.ts'
 import { timerKindsOf, timersState } from './timers.ts'
 
 /** How values of type `V` are written, and older ones read. Immutable. */
@@ -82,7 +82,7 @@ export function statesOf(node: GraphNode): readonly StateDeclaration[] {
     case 'reduce':
       return [{ name: REDUCE_STATE, schema: node.schema ?? null }]
     case 'window':
-      return [{ name: WINDOW_STATE, schema: node.schema ?? null }]
+      return statesOfWindow(node)
     case 'resumable':
       return [
         { name: OPERATOR_STATE, schema: node.schema ?? null },

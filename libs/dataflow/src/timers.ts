@@ -10,6 +10,7 @@ import type { KeyScope } from './keyed-handles.ts'
 import type { FiredTimer, TimerKind, TimerKinds } from './keyed-state.ts'
 import type { KeyedStates } from './operator.ts'
 import type { KeyedState } from './ports.ts'
+import { TimeHeap, type TimedRow } from './time-heap.ts'
 
 /** Name of the state; no user's state can be called so. */
 export const timersState = (kind: TimerKind): string => `@${kind}[]`
@@ -20,22 +21,16 @@ const ROWS = 1
 /** Nodes of timers deleted meanwhile stay in the heap until they are more than the others, and this many. */
 const DEAD_NODES_MAX = 1_024
 
-interface Node {
-  readonly timeMs: number
-  /** The row's key. */
-  readonly row: string
-}
-
 export class Timers {
   readonly kind: TimerKind
   readonly #rows: KeyedState<unknown>
   readonly #scope: KeyScope
-  #heap: Node[] = []
+  #heap = new TimeHeap()
   /** Rows. */
   #live = 0
   /** What the record at hand has set, and deleted: for a roll-back. */
   #set = 0
-  #deleted: Node[] = []
+  #deleted: TimedRow[] = []
 
   constructor(states: KeyedStates, scope: KeyScope, kind: TimerKind) {
     this.kind = kind
@@ -50,7 +45,7 @@ export class Timers {
     if (this.#rows.get(row, ROWS) !== undefined) return
     this.#scope.undo?.note(this.#rows, row, ROWS)
     this.#rows.put(row, 1, ROWS)
-    this.#push({ timeMs, row })
+    this.#heap.push({ timeMs, row })
     this.#live++
     this.#set++
   }
@@ -62,16 +57,16 @@ export class Timers {
     this.#rows.delete(row, ROWS)
     this.#live--
     if (this.#scope.undo !== null) this.#deleted.push({ timeMs, row })
-    if (this.#heap.length > this.#live * 2 + DEAD_NODES_MAX) this.#rebuild()
+    if (this.#heap.size > this.#live * 2 + DEAD_NODES_MAX) this.#rebuild()
   }
 
   /** `Infinity`: there is none. */
   get nextMs(): number {
     for (;;) {
-      const first = this.#heap[0]
+      const { first } = this.#heap
       if (first === undefined) return Number.POSITIVE_INFINITY
       if (this.#rows.get(first.row, ROWS) !== undefined) return first.timeMs
-      this.#pop()
+      this.#heap.pop()
     }
   }
 
@@ -87,7 +82,7 @@ export class Timers {
   /** Takes the next one, if it is due: its row is gone, and its key is the one at hand. */
   take(untilMs: number): FiredTimer | null {
     if (this.nextMs > untilMs) return null
-    const { timeMs, row } = this.#pop()
+    const { timeMs, row } = this.#heap.pop()
     this.#rows.delete(row, ROWS)
     this.#live--
     this.#scope.key = ownerOfEntry(row)
@@ -103,49 +98,16 @@ export class Timers {
   /** The rows are what they were before the record at hand. */
   rolledBack(): void {
     this.#live += this.#deleted.length - this.#set
-    for (const node of this.#deleted) this.#push(node) // a second node of a row is dead once the first has been taken
+    for (const node of this.#deleted) this.#heap.push(node) // a second node of a row is dead once the first has been taken
     this.settled()
   }
 
   #rebuild(): void {
-    this.#heap = []
-    for (const [row] of this.#rows.entries(ROWS)) this.#heap.push({ timeMs: timeOf(String(row)), row: String(row) })
-    this.#heap.sort((a, b) => (before(a, b) ? -1 : 1)) // a sorted array is a heap
-    this.#live = this.#heap.length
-  }
-
-  #push(node: Node): void {
-    const heap = this.#heap
-    let i = heap.push(node) - 1
-    while (i > 0) {
-      const parent = (i - 1) >> 1
-      if (!before(node, heap[parent]!)) break
-      heap[i] = heap[parent]!
-      i = parent
-    }
-    heap[i] = node
-  }
-
-  #pop(): Node {
-    const heap = this.#heap
-    const first = heap[0]!
-    const last = heap.pop()!
-    if (heap.length === 0) return first
-    let i = 0
-    for (;;) {
-      let child = 2 * i + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++
-      if (!before(heap[child]!, last)) break
-      heap[i] = heap[child]!
-      i = child
-    }
-    heap[i] = last
-    return first
+    const rows = [...this.#rows.entries(ROWS)].map(([row]) => String(row))
+    this.#heap = new TimeHeap(rows.map((row) => ({ timeMs: timeOf(row), row })))
+    this.#live = this.#heap.size
   }
 }
-
-const before = (a: Node, b: Node): boolean => (a.timeMs === b.timeMs ? a.row < b.row : a.timeMs < b.timeMs)
 
 const rowOf = (owner: Key, name: string, timeMs: number): string => entryKey(entryPrefix(owner), `${timeMs}|${name}`)
 const timeOf = (row: string): number => Number.parseInt(String(restOfEntry(row)), 10)

@@ -1,6 +1,7 @@
 import { expect, expectTypeOf, test } from 'vitest'
 import { thrown } from './operators/fixture.ts'
 import type { WindowResult } from './operator.ts'
+import type { Late } from './side-output.ts'
 import { filter, flatMap, identity, keyBy, map, reduce, run, windowCount, windowReduce } from './transform.ts'
 import type { Keyed, Transform } from './transform.ts'
 
@@ -81,7 +82,7 @@ test('types flow from left to right, and a wrong chain does not compile', () => 
     keyBy((o: Order) => o.user).andThen(
       windowReduce({ type: 'tumbling', sizeMs: 10 }, 0, (sum: number, o: Order) => sum + o.amountMinor),
     ),
-  ).toEqualTypeOf<Transform<Order, WindowResult<number>>>()
+  ).toEqualTypeOf<Transform<Order, WindowResult<number>, Late<Order>>>()
 
   // @ts-expect-error numbers do not go into a transform of strings
   amounts.andThen(map((s: string) => s.length))

@@ -20,7 +20,14 @@ import type { OperatorNode } from './operators/index.ts'
 import { sidesOf, type SideCollectors, type SideOutputs } from './side-output.ts'
 import type { StateSchema } from './state-schema.ts'
 import { isTimestamp, refuseNone, timestampInvalid } from './user-code.ts'
+import { sessionizing, type Session } from './sessionize.ts'
 import { SplitWatermarks } from './watermarks.ts'
+import type { GlobalSpec, SessionSpec, SlidingSpec, TumblingSpec, WindowSpec } from './window.ts'
+import { windowCountOf, windowNodeOf, type Windowing } from './windowing.ts'
+import { functionsOf, type Aggregate, type MergingAggregate } from './aggregate.ts'
+import { deduplicating, type Duplicates } from './deduplicate.ts'
+import type { ReduceNode } from './graph.ts'
+import type { Late, SideTypes } from './side-output.ts'
 
 declare const keyed: unique symbol
 /** A stream of `V` by key `K`: exists in types only; values in a batch are `V`. */
@@ -35,35 +42,30 @@ export type Step = OperatorNode extends infer N
     : never
   : never
 
-export interface Transform<in A, out B> {
+/** `O`: the side outputs of its last step, by name. */
+export interface Transform<in A, out B, out O = None> {
   readonly kind: 'weir.transform'
   readonly steps: readonly Step[]
   /** First this, then `next`. A new value. */
-  andThen<C>(next: Transform<B, C>): Transform<A, C>
-  /** Compile-time only: holds the two types. */
-  readonly types?: (input: A) => B
-}
-
-/** Size of a tumbling window, ms. */
-export interface TumblingSpec {
-  readonly type: 'tumbling'
-  readonly sizeMs: number
+  andThen<C, P>(next: Transform<B, C, P>): Transform<A, C, P>
+  /** Compile-time only: holds the types. */
+  readonly types?: (input: A) => readonly [B, O]
 }
 
 /** A promise where a value belongs does not compile. */
 export type Sync<U> = U extends PromiseLike<unknown> ? never : U
 
-const transform = <A, B>(steps: readonly Step[]): Transform<A, B> =>
+const transform = <A, B, O>(steps: readonly Step[]): Transform<A, B, O> =>
   Object.freeze({
     kind: 'weir.transform' as const,
     steps: Object.freeze([...steps]),
-    andThen: <C>(next: Transform<B, C>): Transform<A, C> => transform<A, C>([...steps, ...next.steps]),
+    andThen: <C, P>(next: Transform<B, C, P>): Transform<A, C, P> => transform([...steps, ...next.steps]),
   })
 
-const one = <A, B>(step: Step): Transform<A, B> => transform<A, B>([Object.freeze(step)])
+const one = <A, B, O>(step: Step): Transform<A, B, O> => transform([Object.freeze(step)])
 
 /** Lets everything through. */
-export const identity = <A>(): Transform<A, A> => transform<A, A>([])
+export const identity = <A>(): Transform<A, A> => transform([])
 
 /** Keeps what the predicate says yes to; a type guard narrows what follows. */
 export function filter<A, B extends A>(test: (value: A) => value is B): Transform<A, B>
@@ -100,23 +102,66 @@ export const reduce = <K extends Key, A, S>(
   one({ kind: 'reduce', uid, initial, reduce: f as (accumulator: unknown, value: unknown) => unknown, ...options })
 
 /** One output per key and window, when the watermark passes the window's end. */
-export const windowReduce = <K extends Key, A, S>(
-  window: TumblingSpec,
+export const windowReduce = <K extends Key, A, S, W extends PlainWindow = PlainWindow>(
+  window: W,
   initial: S,
   f: (accumulator: S, value: A) => S,
   options: FoldOptions<S> = {},
-): Transform<Keyed<K, A>, WindowResult<S>> =>
-  one({
-    kind: 'window',
-    uid: null,
-    window,
-    aggregate: { initial, add: f as (accumulator: unknown, value: unknown) => unknown },
-    aggregateName: 'reduce',
-    ...options,
-  })
+): Transform<Keyed<K, A>, WindowResult<S>, SidesOf<W, A>> =>
+  one({ uid: null, ...windowNodeOf(window, { initial, add: f, ...options }, 'reduce') })
 
-export const windowCount = <K extends Key, A>(window: TumblingSpec): Transform<Keyed<K, A>, WindowResult<number>> =>
-  one({ kind: 'window', uid: null, window, aggregate: { initial: 0, add: count }, aggregateName: 'count' })
+export const windowCount = <K extends Key, A, W extends WindowSpec | Windowing = WindowSpec | Windowing>(
+  window: W,
+): Transform<Keyed<K, A>, WindowResult<number>, SidesOf<W, A>> => one({ uid: null, ...windowCountOf(window) })
+
+/** One accumulator per key and window. Windows that are put together from parts, sliding and session, need a `merge`. */
+export function windowAggregate<K extends Key, A, S, R = S, W extends PlainWindow = PlainWindow>(
+  uid: string,
+  window: W,
+  aggregate: Aggregate<A, S, R>,
+): Transform<Keyed<K, A>, WindowResult<R>, SidesOf<W, A>>
+export function windowAggregate<K extends Key, A, S, R = S>(
+  uid: string,
+  window: MergedSpec | Windowing<MergedSpec>,
+  aggregate: MergingAggregate<A, S, R>,
+): Transform<Keyed<K, A>, WindowResult<R>, Late<A>>
+export function windowAggregate<K extends Key, A, S, R>(
+  uid: string,
+  window: WindowSpec | Windowing,
+  aggregate: Aggregate<A, S, R>,
+): Transform<Keyed<K, A>, WindowResult<R>, never> {
+  return one({ uid, ...windowNodeOf(window, aggregate, 'aggregate') })
+}
+type MergedSpec = SlidingSpec | SessionSpec
+type PlainSpec = TumblingSpec | GlobalSpec
+type PlainWindow = PlainSpec | Windowing<PlainSpec>
+/** For all of time nothing is late. */
+type SidesOf<W, A> = W extends GlobalSpec | Windowing<GlobalSpec> ? None : Late<A>
+
+/** A running aggregate per key: its result for every record. */
+export const aggregate = <K extends Key, A, S, R = S>(uid: string, of: Aggregate<A, S, R>): Transform<Keyed<K, A>, R> =>
+  one({ uid, ...runningOf(of) })
+
+/** The plain part of a node. */
+export function runningOf<A, S, R>(aggregate: Aggregate<A, S, R>): Omit<ReduceNode, 'uid'> {
+  const { initial, add, result } = functionsOf(aggregate)
+  const { schema } = aggregate
+  return {
+    ...{ kind: 'reduce', initial, reduce: add },
+    ...(result && { result }),
+    ...(schema && { schema: schema as ReduceNode['schema'] }),
+  }
+}
+
+/** The first record of a key within `ttlMs` of event time; the others are in the side output `duplicates`. */
+export const deduplicate = <K extends Key, A>(
+  uid: string,
+  ttlMs: number,
+): Transform<Keyed<K, A>, A, SideTypes<Duplicates<A>>> => one({ uid, ...keyedProcessOf(deduplicating<A>(ttlMs)) })
+
+/** The sessions of a key, with all their records (`sessionize.ts`); what is too late is in the side output `late`. */
+export const sessionize = <K extends Key, A>(uid: string, gapMs: number): Transform<Keyed<K, A>, Session<A>, Late<A>> =>
+  one({ uid, ...keyedProcessOf(sessionizing<A>(gapMs)) })
 
 /** User code with state and timers by key. `uid` names its state. */
 export const keyedProcess = <
@@ -129,7 +174,7 @@ export const keyedProcess = <
 >(
   uid: string,
   process: KeyedProcess<A, B, S, M, O>,
-): Transform<Keyed<K, A>, B> => one({ uid, ...keyedProcessOf(process) })
+): Transform<Keyed<K, A>, B, SideTypes<O>> => one({ uid, ...keyedProcessOf(process) })
 
 /** The plain part of a node. */
 export const keyedProcessOf = <A, B, S extends StateDescriptors, M extends TimerKinds, O extends SideOutputs>({
@@ -146,9 +191,6 @@ export const keyedProcessOf = <A, B, S extends StateDescriptors, M extends Timer
   onRecord: onRecord as unknown as KeyedProcessNode['onRecord'],
   onTimer: (onTimer ?? null) as unknown as KeyedProcessNode['onTimer'],
 })
-
-/** The aggregate of `count()`. */
-export const count = (accumulator: unknown): number => (accumulator as number) + 1
 
 /** Gives steps their uids: the step's own, else kind and ordinal. */
 export const placed = (steps: readonly Step[], uidOf: (step: Step) => string): OperatorNode[] =>
@@ -168,7 +210,7 @@ export interface RunOptions<A> {
  * `WATERMARK_MAX`. Fresh state in memory, frozen accumulators. The clock of processing timers stands at the record's event
  * time. Throws what a job would fail with.
  */
-export function run<A, B>(transform: Transform<A, B>, inputs: readonly A[], options: RunOptions<A> = {}): B[] {
+export function run<A, B>(transform: Transform<A, B, unknown>, inputs: readonly A[], options: RunOptions<A> = {}): B[] {
   const outputs: B[] = []
   const ordinal = new Map<string, number>()
   const nodes = placed(transform.steps, ({ kind }) => {

@@ -9,6 +9,7 @@
  */
 import { WATERMARK_MAX, WATERMARK_MIN } from '@weir/model'
 import type { Watermark } from '@weir/model'
+import { gcd } from './window.ts'
 import type { SourceNode } from './graph.ts'
 import { MergedWatermark } from './merged-watermark.ts'
 import { foldAt, type WatermarkFold } from './watermark-fold.ts'
@@ -103,7 +104,7 @@ export interface WatermarkCut {
 }
 
 /**
- * Cuts a batch of one split where event time passes a multiple of `quantumMs` (a common divisor of every window's size),
+ * Cuts a batch of one split where event time passes a multiple of `quantumMs` (a common divisor of all times windows act at),
  * so that windows fire behind the very record that ends them, however the records were batched: what a split's chain
  * puts out is a function of its records alone (PROTOCOL A18). The last cut is the end of the batch.
  *
@@ -130,8 +131,6 @@ export function watermarkCuts(
   return cuts
 }
 
-/** Greatest common divisor of the windows' sizes; null when there are none. */
-export function watermarkQuantumMs(windowSizesMs: readonly number[]): number | null {
-  const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b))
-  return windowSizesMs.length === 0 ? null : windowSizesMs.reduce(gcd)
-}
+/** Greatest common divisor of what `eventTimeStepsMs` says of a chain; null when there is nothing. */
+export const watermarkQuantumMs = (stepsMs: readonly number[]): number | null =>
+  stepsMs.length === 0 ? null : stepsMs.reduce(gcd)

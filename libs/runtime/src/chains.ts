@@ -23,6 +23,7 @@ import type { StageRun } from './stage-run.ts'
 /** Where a chain of operators stands: what its operators open with, and how records leave it. */
 interface ChainPlace {
   readonly state: KeyedStates
+  readonly perSplit: boolean
   readonly watermark: Watermark
   readonly output: (outlet: Outlet) => Input
 }
@@ -35,6 +36,7 @@ export function buildChains(scope: SliceScope, run: StageRun): void {
   const { watermark } = run
   const operands = chainOf(scope, run, {
     state,
+    perSplit: false,
     watermark,
     output: (outlet) => ({
       emit: (batch) => outlet.write(batch),
@@ -51,6 +53,7 @@ function buildSplitChains(scope: SliceScope, run: StageRun, state: Pick<StateSto
   for (const [split, watermark] of Object.entries(run.source!.watermarks.snapshot())) {
     const [input] = chainOf(scope, run, {
       state: { keyed: (uid, name) => state.keyed(uid, name, Number(split)) },
+      perSplit: true,
       watermark,
       output: (outlet) => ({ emit: (batch) => outlet.write(batch), watermark: () => {}, end: () => {} }),
     })
@@ -124,6 +127,7 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
       parallelism: scope.options.plan.job.settings.parallelism,
       maxParallelism: scope.maxParallelism,
       state: place.state,
+      perSplit: place.perSplit,
       watermark: place.watermark,
       counters: { lateRecords: 0 },
       sides,

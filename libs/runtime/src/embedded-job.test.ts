@@ -2,30 +2,15 @@
  * Dead letters and receipts of two slices on the embedded log: every bad record once, every good one's outputs once, also
  * when killed; and nothing can be changed afterwards that a verification does not name.
  */
-import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { EmbeddedLog, FileStorage, LogSink, LogSource, LogTopics, type ReadRecord } from '@weir/connectors'
-import {
-  planJob,
-  verifyJob,
-  type Receipt,
-  type SourcePoll,
-  type SourceReader,
-  type StoredRecord,
-  type Topics,
-  type Verification,
-} from '@weir/dataflow'
-import { attempt, epoch, generation, jobId, subtask, systemClock, type AsideRecord } from '@weir/model'
+import { LogTopics, type ReadRecord } from '@weir/connectors'
+import { planJob, verifyJob, type Receipt, type StoredRecord, type Topics, type Verification } from '@weir/dataflow'
+import type { AsideRecord } from '@weir/model'
 import { job, json, log as logs, tumbling, type Codec } from '@weir/sdk'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { elementsOf } from './dead-letters.ts'
-import type { SliceReport } from './slice-ports.ts'
-import { Slice } from './slice.ts'
-import { MemoryExchange, MemoryInFlightStore, MemoryStateStore } from './testing/index.ts'
+import { Fleet, World, closeAll } from './embedded.fixture.ts'
 
 interface Order {
   readonly id: number
@@ -98,149 +83,8 @@ const input = [0, 1].map((split) =>
   }),
 )
 
-const closers: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-class World {
-  readonly objects = new Map<string, string>()
-  readonly flights = new Map<string, Uint8Array>()
-  readonly log: EmbeddedLog
-
-  private constructor(log: EmbeddedLog) {
-    this.log = log
-  }
-
-  static async open(): Promise<World> {
-    const folder = await mkdtemp(join(tmpdir(), 'weir-dead-'))
-    const log = await EmbeddedLog.open(await FileStorage.open(folder), systemClock)
-    closers.push(async () => {
-      await log.close()
-      await rm(folder, { recursive: true })
-    })
-    for (const topic of ['in', 'out', 'counts', 'dead', 'orders.receipts']) await log.createTopic(topic, 2)
-    const producer = { transactionalId: 'test', ...(await log.initProducer('test', 60_000)) }
-    for (const [partition, lines] of input.entries()) {
-      const records = lines.map((line, i) => ({
-        key: Buffer.from(`k${i}`),
-        value: Buffer.from(line),
-        timestamp: i * 20,
-        headers: [['trace', Buffer.from(`t${partition}-${i}`)] as const],
-      }))
-      await log.append({ ...producer, topic: 'in', partition, baseSequence: 0, records })
-    }
-    await log.end(producer, true)
-    return new World(log)
-  }
-
-  async read(topic: string): Promise<(ReadRecord & { partition: number })[]> {
-    const request = { topic, offset: 0, maxRecords: 10_000, readCommitted: true, maxWaitMs: 0 }
-    const answers = await Promise.all([0, 1].map((partition) => this.log.read({ ...request, partition })))
-    return answers.flatMap(({ records }, partition) => records.map((record) => ({ ...record, partition })))
-  }
-}
-
-/** Hands out no more than so many records: tests choose where the barrier falls. */
-const limited = (reader: SourceReader, limit: () => number): SourceReader => {
-  let given = 0
-  return Object.assign(Object.create(reader) as SourceReader, {
-    open: (restored: Parameters<SourceReader['open']>[0]) => reader.open(restored),
-    async poll(): Promise<SourcePoll> {
-      if (given >= limit()) return new Promise((resolve) => setTimeout(() => resolve('idle'), 1))
-      const polled = await reader.poll(Math.min(7, limit() - given))
-      if (typeof polled === 'object' && polled.kind === 'raw') given += polled.raw.count
-      return polled
-    },
-    snapshot: () => reader.snapshot(),
-    originals: (split: number, offsets: readonly number[]) => reader.originals!(split, offsets),
-    close: () => reader.close(),
-  })
-}
-
-class Fleet {
-  readonly #slices: Slice[]
-  readonly #reports: { from: number; report: SliceReport }[] = []
-  readonly #attempt: number
-  #look = (): void => {}
-  limit = Number.POSITIVE_INFINITY
-
-  constructor(world: World, n: number, unaligned = false) {
-    this.#attempt = n
-    const exchange = new MemoryExchange()
-    const plan = planJob(ordersWith(unaligned))
-    const { log } = world
-    this.#slices = [0, 1].map((i) => {
-      const run = { generation: generation(1), attempt: attempt(n) }
-      return new Slice(
-        { jobId: jobId('orders'), attempt: run, subtask: subtask(i), plan, freeze: true },
-        {
-          clock: systemClock,
-          exchange,
-          createSource: ({ descriptor }, context) => {
-            const options = descriptor as unknown as ConstructorParameters<typeof LogSource>[0]
-            return limited(new LogSource(options, { context, log, clock: systemClock }), () => this.limit)
-          },
-          createSink: ({ descriptor, encodeKey, encodeValue }, context, asides) => {
-            const pool = { poolSize: 3, transactionTimeoutMs: 60_000 }
-            const options = { topic: String(descriptor['topic']), encodeKey, encodeValue, asides, ...pool }
-            return new LogSink(options, { context, log, clock: systemClock, staged: null })
-          },
-          createContinuousSink: () => expect.unreachable(),
-          openState: (stage) => Promise.resolve(new MemoryStateStore(world.objects, `slice-${i}-stage-${stage}`)),
-          inFlight: new MemoryInFlightStore(world.flights, String(i)),
-          report: (report) => {
-            this.#reports.push({ from: i, report })
-            this.#look()
-          },
-          turn: () => new Promise((resolve) => setImmediate(resolve)),
-        },
-      )
-    })
-    closers.push(() => this.kill())
-  }
-
-  async start(snapshots: readonly SubtaskSnapshot[] | null): Promise<void> {
-    await Promise.all(this.#slices.map((slice, i) => slice.recover(snapshots?.[i] ?? null)))
-    const peers = [0, 1].map((i) => ({ subtask: subtask(i), taskManagerId: 'tm', exchangeAddress: '' }))
-    await Promise.all(this.#slices.map((slice) => slice.run(peers)))
-  }
-
-  /** @param n of the epoch, where the report names one */
-  both<T extends SliceReport['type']>(type: T, n: number | null = null): Promise<Extract<SliceReport, { type: T }>[]> {
-    const is = (report: SliceReport): boolean => {
-      const at = report.type === 'ack' ? report.checkpoint.epoch : report.type === 'committed' ? report.epoch : null
-      return report.type === type && at === n
-    }
-    return new Promise((resolve, reject) => {
-      this.#look = () => {
-        const failure = this.#reports.find(({ report }) => report.type === 'failed')?.report
-        if (failure?.type === 'failed') return reject(failure.error)
-        const found = [0, 1].map((i) => this.#reports.findLast((r) => r.from === i && is(r.report))?.report)
-        if (found.every((report) => report !== undefined)) resolve(found as Extract<SliceReport, { type: T }>[])
-      }
-      this.#look()
-    })
-  }
-
-  async checkpoint(n: number): Promise<SubtaskSnapshot[]> {
-    const id = { generation: generation(1), attempt: attempt(this.#attempt), epoch: epoch(n) }
-    for (const slice of this.#slices) slice.trigger(id)
-    return (await this.both('ack', n)).map(({ snapshot }) => JSON.parse(JSON.stringify(snapshot)) as SubtaskSnapshot)
-  }
-
-  async commit(n: number, snapshots: readonly SubtaskSnapshot[]): Promise<void> {
-    this.#slices.forEach((slice, i) => {
-      const sequences = Object.entries(snapshots[i]!.sinks).map(([uid, { sequence }]) => [uid, sequence])
-      slice.commit(epoch(n), Object.fromEntries(sequences) as Record<string, number>)
-    })
-    await this.both('committed', n)
-  }
-
-  async kill(): Promise<void> {
-    await Promise.all(this.#slices.map((slice) => slice.stop('leave')))
-  }
-}
+const TOPICS = ['out', 'counts', 'dead', 'orders.receipts']
+afterEach(closeAll)
 
 const said = (record: ReadRecord): Record<string, string> =>
   Object.fromEntries(
@@ -343,8 +187,8 @@ async function checkReceipts(world: World): Promise<void> {
 }
 
 test('every record that fails is one dead letter, as it was read; its neighbours have their outputs', async () => {
-  const world = await World.open()
-  const fleet = new Fleet(world, 1)
+  const world = await World.open(TOPICS, input)
+  const fleet = new Fleet(world, 1, planJob(ordersWith(false)))
   await fleet.start(null)
   await fleet.both('input-ended')
   expect(await world.read('dead')).toEqual([])
@@ -356,13 +200,13 @@ test('every record that fails is one dead letter, as it was read; its neighbours
 test.each([3, 40, 77].flatMap((cut) => [false, true].map((unaligned) => ({ cut, unaligned }))))(
   'killed after $cut records per split, behind a published epoch (unaligned: $unaligned): still every dead letter once',
   async ({ cut, unaligned }) => {
-    const world = await World.open()
-    const first = new Fleet(world, 1, unaligned)
+    const world = await World.open(TOPICS, input)
+    const first = new Fleet(world, 1, planJob(ordersWith(unaligned)))
     first.limit = cut
     await first.start(null)
     const snapshots = await first.checkpoint(1)
     first.limit = cut + 20 // dead letters behind the barrier, never published
-    const second = new Fleet(world, 2, unaligned)
+    const second = new Fleet(world, 2, planJob(ordersWith(unaligned)))
     const inFlight = snapshots.flatMap((snapshot) => snapshot.inFlight ?? [])
     await second.start(snapshots.map((snapshot) => ({ ...snapshot, inFlight })))
     await second.both('input-ended')
@@ -393,8 +237,8 @@ test('asides travel in elements of a bounded size; a larger record travels alone
 
 /** Four epochs of the job, the third given up and committed with the fourth (PROTOCOL A2). */
 async function audited(): Promise<World> {
-  const world = await World.open()
-  const fleet = new Fleet(world, 1)
+  const world = await World.open(TOPICS, input)
+  const fleet = new Fleet(world, 1, planJob(ordersWith(false)))
   fleet.limit = 30
   await fleet.start(null)
   await fleet.commit(1, await fleet.checkpoint(1))

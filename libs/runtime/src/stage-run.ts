@@ -1,6 +1,7 @@
 /** One stage of a slice while it runs: its operators, sinks and state, and how far it has come. */
 import {
   SplitWatermarks,
+  eventTimeStepsMs,
   fanOut,
   watermarkQuantumMs,
   type CommittedOffset,
@@ -127,11 +128,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     : sinkNodes.map(({ node, opened, asides }) => {
         return { node, sink: deps.createSink(opened, scope.contextOf(node.uid), asides) }
       })
-  const windowSizesMs = stage.nodes.flatMap((index) => {
-    const node = scope.node(index)
-    if (node.kind === 'keyedProcess' || node.kind === 'connect') return [1] // its timers may be set to any time
-    return node.kind === 'window' ? [node.window.sizeMs] : []
-  })
+  const stepsMs = stage.nodes.flatMap((index) => eventTimeStepsMs(scope.node(index)))
   const source = head.kind === 'source' ? makeSourceRun(scope, head) : null
   return {
     stage,
@@ -139,7 +136,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     operands: [],
     splits: null,
     begins: null,
-    quantumMs: watermarkQuantumMs(windowSizesMs),
+    quantumMs: watermarkQuantumMs(stepsMs),
     sinks,
     encoders,
     continuous: continuous && { sink: continuous, committed: new Map() },

@@ -1,4 +1,7 @@
 export {
+  aggregate,
+  deduplicate,
+  everyCount,
   filter,
   flatMap,
   identity,
@@ -9,8 +12,11 @@ export {
   reduce,
   RestoreHooks,
   run,
+  purging,
+  sessionize,
   sideOutput,
   stateSchema,
+  windowAggregate,
   windowCount,
   windowReduce,
   type ExecuteContext,
@@ -39,7 +45,12 @@ export {
   type None,
   type Out,
   type ProcessingTimer,
+  type Aggregate,
+  type Late,
+  type MergingAggregate,
+  type Session,
   type Transform,
+  type Trigger,
   type ValueState,
   type WindowBounds,
   type WindowResult,
@@ -48,16 +59,12 @@ export {
 export {
   job,
   type Applied,
-  tumbling,
   type Flow,
   type KeyKind,
   type KeyedStream,
-  type Late,
   type Settings,
   type SidedStream,
   type Stream,
-  type Tumbling,
-  type WindowedStream,
 } from './job.ts'
 export type {
   ConnectedStreams,
@@ -67,6 +74,27 @@ export type {
   JoinedStreams,
   WindowedJoin,
 } from './joins.ts'
+export {
+  countWindow,
+  everyEventTime,
+  everyProcessingTime,
+  globalWindow,
+  session,
+  sliding,
+  tumbling,
+  type GlobalWindow,
+  type GlobalWindowedStream,
+  type MergingWindowed,
+  type MergingWindowedStream,
+  type SessionGap,
+  type Sliding,
+  type Timed,
+  type Tumbling,
+  type WindowFolds,
+  type WindowOptions,
+  type Windowed,
+  type WindowedStream,
+} from './windows.ts'
 export { aggregatingState, listState, mapState, valueState, type StateOptions } from './state.ts'
 export type { Codec } from './codecs/codec.ts'
 export { cloudEvents, type CloudEvent, type CloudEventInit, type CloudEventsOptions } from './codecs/cloud-events.ts'

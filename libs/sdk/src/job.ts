@@ -8,6 +8,10 @@ import {
   restartSettings,
   keyedProcessOf,
   type ConnectNode,
+  deduplicating,
+  runningOf,
+  sessionizing,
+  type Aggregate,
   type ConnectorDescriptor,
   type CustomWatermarks,
   type Encode,
@@ -19,18 +23,20 @@ import {
   type RestartWish,
   type ResumableOperator,
   type KeyedProcess,
+  type Late,
   type None,
   type SideOutputs,
+  type Session,
   type SideTypes,
+  type WindowSpec,
   type StateDescriptors,
   type Sync,
   type TimerKinds,
   type Transform,
-  type WindowResult,
 } from '@weir/dataflow'
 import { WeirError, operatorUid, type Key } from '@weir/model'
 import type { Sink, Source } from './connectors.ts'
-import { durationMs, type Duration } from './duration.ts'
+import type { Duration } from './duration.ts'
 import {
   connected,
   intervalJoined,
@@ -40,6 +46,17 @@ import {
   type IntervalJoin,
   type JoinedStreams,
 } from './joins.ts'
+import {
+  spanMs,
+  windowedStream,
+  type GlobalWindow,
+  type GlobalWindowedStream,
+  type MergingWindowedStream,
+  type SessionGap,
+  type Sliding,
+  type Tumbling,
+  type WindowedStream,
+} from './windows.ts'
 
 export type Settings = Partial<Omit<JobSettings, 'checkpoint' | 'restart' | 'commit' | 'deadLetters' | 'audit'>> & {
   /** Default `epoch`. `intervalMs`: 20 … 10,000, default 100. */
@@ -90,7 +107,7 @@ export interface Stream<out T> {
    */
   keyedBySource<K extends Key>(key: (value: T) => K, uid?: string): KeyedStream<T, KeyKind<K>>
   /** Goes on with a transform composed by `andThen`. */
-  apply<R>(transform: Transform<T, R>): Applied<R>
+  apply<R, O>(transform: Transform<T, R, O>): Applied<R, O>
   to(sink: Sink<T>, uid?: string): void
 }
 
@@ -109,7 +126,11 @@ export interface SidedStream<out T, out O> extends Stream<T> {
 }
 
 /** Behind a transform that ends in a keyBy or keyedBySource the stream is keyed. */
-export type Applied<R> = [R] extends [Keyed<infer K, infer V>] ? KeyedStream<V, KeyKind<K>> : Stream<R>
+export type Applied<R, O = None> = [R] extends [Keyed<infer K, infer V>]
+  ? KeyedStream<V, KeyKind<K>>
+  : [keyof O] extends [never]
+    ? Stream<R>
+    : SidedStream<R, O>
 
 /** Strings and numbers are never equal keys, whatever is known of their values: streams are joined within one kind. */
 export type KeyKind<K extends Key> = K extends string ? string : number
@@ -122,7 +143,22 @@ export interface KeyedStream<out T, out K extends Key = Key> {
     reduce: (accumulator: A, value: T) => A,
     options?: FoldOptions<NoInfer<A>>,
   ): Stream<A>
+  /** A running aggregate: its result for every record. */
+  aggregate<A, R = A>(uid: string, aggregate: Aggregate<T, A, R>): Stream<R>
+  /** Windows of time, and of everything: `tumbling`, `sliding`, `session`, `globalWindow`, `countWindow`. */
   window(window: Tumbling): WindowedStream<T>
+  window(window: Sliding | SessionGap): MergingWindowedStream<T>
+  window(window: GlobalWindow): GlobalWindowedStream<T>
+  /**
+   * Lets the first record of the key through. Those that come with it within `ttl` of event time are in the side output
+   * `duplicates`; they do not lengthen that time.
+   */
+  deduplicate(uid: string, options: { readonly ttl: Duration }): SidedStream<T, { readonly duplicates: T }>
+  /**
+   * The sessions of the key (records less than `gap` apart) when they are over, each as one record `{ start, end, records }` in the
+   * order of event time. What comes when its session is gone is in the side output `late`. A session window keeps less.
+   */
+  sessionize(uid: string, gap: Duration): SidedStream<Session<T>, Late<T>>
   /**
    * Your code with state and timers by key, for what a fold or a window cannot say. `uid` names its state.
    *
@@ -147,29 +183,8 @@ export interface KeyedStream<out T, out K extends Key = Key> {
   /** Pairs with one key whose event times are near each other. */
   intervalJoin<U>(other: KeyedStream<U, K>, bounds: IntervalBounds): IntervalJoin<T, U>
   /** Goes on with a transform that begins with a fold or a window. */
-  apply<L extends Key, R>(transform: Transform<Keyed<L, T>, R>): Applied<R>
+  apply<L extends Key, R, O>(transform: Transform<Keyed<L, T>, R, O>): Applied<R, O>
 }
-
-export interface WindowedStream<out T> {
-  /** One result per key and window, when the watermark passes its end. Records that come later are in the side output `late`. */
-  count(uid?: string): SidedStream<WindowResult<number>, Late<T>>
-  reduce<A>(
-    uid: string,
-    initial: A,
-    reduce: (accumulator: A, value: T) => A,
-    options?: FoldOptions<NoInfer<A>>,
-  ): SidedStream<WindowResult<A>, Late<T>>
-}
-/** Records that came when their window was gone, as they came. */
-export interface Late<T> {
-  readonly late: T
-}
-
-export interface Tumbling {
-  readonly type: 'tumbling'
-  readonly sizeMs: number
-}
-export const tumbling = (size: Duration): Tumbling => ({ type: 'tumbling', sizeMs: durationMs(size) })
 
 /** In the continuous scope a checkpoint commits nothing and only bounds what a restart replays: by time is enough. */
 const CHECKPOINT_OF_CONTINUOUS = { everyRecords: null } as const
@@ -298,14 +313,14 @@ class GraphBuilder {
     return taken?.[1] ?? this.#add(at, { kind: 'sideOutput', side }, name)
   }
 
-  #apply<A, R>(at: number, transform: Transform<A, R>): Applied<R> {
+  #apply<A, R, O>(at: number, transform: Transform<A, R, O>): Applied<R, O> {
     let last = at
     for (const { uid, ...draft } of transform.steps) last = this.#add(last, draft as Draft, uid ?? undefined)
-    // Which of the two it is, the transform's type has said: its last step decides both.
+    // Which of them it is, the transform's type has said: its last step decides both.
     const { kind } = this.nodes[last]!
     return (kind === 'keyBy' || kind === 'keyedBySource'
       ? this.#keyed<never, never>(last)
-      : this.#stream<never>(last)) as unknown as Applied<R>
+      : this.#sided<never, never>(last)) as unknown as Applied<R, O>
   }
 
   #keyed<T, K extends Key>(at: number): KeyedStream<T, K> {
@@ -322,35 +337,11 @@ class GraphBuilder {
       reduce: (uid, initial, reduce, options) =>
         this.#stream(this.#add(at, { kind: 'reduce', initial, reduce: reduce as Fold, ...options }, uid)),
       process: (uid, process) => this.#sided(this.#add(at, keyedProcessOf(process), uid)),
-      window: (window) => ({
-        count: (uid) =>
-          this.#sided(
-            this.#add(
-              at,
-              {
-                kind: 'window',
-                window,
-                aggregate: { initial: 0, add: (n) => (n as number) + 1 },
-                aggregateName: 'count',
-              },
-              uid,
-            ),
-          ),
-        reduce: (uid, initial, reduce, options) =>
-          this.#sided(
-            this.#add(
-              at,
-              {
-                kind: 'window',
-                window,
-                aggregate: { initial, add: reduce as Fold },
-                aggregateName: 'reduce',
-                ...options,
-              },
-              uid,
-            ),
-          ),
-      }),
+      aggregate: (uid, aggregate) => this.#stream(this.#add(at, runningOf(aggregate), uid)),
+      deduplicate: (uid, { ttl }) => this.#sided(this.#add(at, keyedProcessOf(deduplicating<T>(spanMs(ttl))), uid)),
+      sessionize: (uid, gap) => this.#sided(this.#add(at, keyedProcessOf(sessionizing<T>(spanMs(gap))), uid)),
+      window: (of: WindowSpec | GlobalWindow) =>
+        windowedStream<T>(of, (node, uid) => this.#sided(this.#add(at, node, uid))) as never,
     })
   }
 }

@@ -15,6 +15,7 @@ import {
   type TimerKinds,
   type WindowBounds,
 } from '@weir/dataflow'
+import { WeirError } from '@weir/model'
 import { durationMs, type Duration } from './duration.ts'
 import type { SidedStream, Stream } from './job.ts'
 
@@ -38,10 +39,11 @@ export interface ConnectedStreams<A, B> {
 
 /** Windows in which streams can be joined. */
 export type JoinableWindow =
-  | { readonly type: 'tumbling'; readonly sizeMs: number }
-  | { readonly type: 'sliding'; readonly sizeMs: number; readonly slideMs: number }
+  | { readonly type: 'tumbling'; readonly sizeMs: number; readonly offsetMs?: number }
+  | { readonly type: 'sliding'; readonly sizeMs: number; readonly slideMs: number; readonly offsetMs?: number }
 
 export interface JoinedStreams<A, B> {
+  /** Throws WeirError `WINDOW_INVALID` (invalid) for one with an offset. */
   window(window: JoinableWindow): WindowedJoin<A, B>
 }
 
@@ -78,6 +80,12 @@ export const connected = <A, B>(add: Add): ConnectedStreams<A, B> => ({
 
 export const joined = <A, B>(add: Add): JoinedStreams<A, B> => ({
   window(of) {
+    if (of.offsetMs) {
+      throw new WeirError(
+        { code: 'WINDOW_INVALID', kind: 'invalid', window: of },
+        `a window of a join begins at multiples of its ${of.type === 'sliding' ? 'slide' : 'size'}: leave out the offset of ${of.offsetMs} ms.`,
+      )
+    }
     const window: JoinWindow = { sizeMs: of.sizeMs, slideMs: of.type === 'sliding' ? of.slideMs : of.sizeMs }
     const by =
       (keeps: JoinKeeps) =>

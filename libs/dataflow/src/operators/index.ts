@@ -19,7 +19,7 @@ import { KeyBy } from './key-by.ts'
 import { KeyedProcessOperator } from './keyed-process.ts'
 import { MapValues } from './map.ts'
 import { Reduce } from './reduce.ts'
-import { TumblingWindow } from './tumbling-window.ts'
+import { windowOperator } from './window.ts'
 
 export * from './connect.ts'
 export * from './filter.ts'
@@ -33,6 +33,11 @@ export * from './resumable.ts'
 export * from './source.ts'
 export * from './tumbling-window.ts'
 export * from './window-join.ts'
+export * from './pane-window.ts'
+export * from './session-window.ts'
+export * from './global-window.ts'
+export * from './window.ts'
+export * from './window-results.ts'
 
 /** Nodes that are executed by an Operator made of the node alone; a resumable one needs a place for its state (`Resumable`). */
 export type OperatorNode =
@@ -53,7 +58,7 @@ export function operatorFor(node: OperatorNode): Operator {
     case 'reduce':
       return new Reduce(node)
     case 'window':
-      return new TumblingWindow(node)
+      return windowOperator(node)
     case 'keyedProcess':
       return new KeyedProcessOperator(node)
     default:

@@ -33,8 +33,6 @@ class Moment {
   index = 0
   /** Outputs of it so far, through all ways out: they are numbered together, so that each has a name of its own. */
   ordinal = 0
-  /** Outputs that are not flushed. */
-  pending = 0
 
   constructor(uid: OperatorUid) {
     this.uid = uid
@@ -52,6 +50,10 @@ class Output implements Out<unknown> {
     this.#batch = emptyBatch(at)
   }
 
+  get length(): number {
+    return this.#batch.values.length
+  }
+
   mark(): void {
     this.#before = this.#batch.values.length
   }
@@ -61,28 +63,30 @@ class Output implements Out<unknown> {
     if (isThenable(value)) throw new TypeError('a promise was emitted; operators are synchronous')
     if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, at.uid, at.index)
     const { keys, values, timestamps, origins } = this.#batch
-    if (origins !== undefined) pushOrdinal(origins, at.origins!, at.index, at.ordinal)
+    if (origins !== undefined) pushOrdinal(origins, at.origins!, at.index, at.ordinal++)
     keys?.push(at.key!)
     values.push(value)
     timestamps.push(timestamp)
-    at.ordinal++
-    at.pending++
   }
 
   takeBack(): void {
     const { keys, values, timestamps, origins } = this.#batch
-    this.#at.pending -= values.length - this.#before
     values.length = timestamps.length = this.#before
     if (keys !== null) keys.length = this.#before
     if (origins !== undefined) truncateOrigins(origins, this.#before)
   }
 
-  /** A new batch; what was in the one before, if anything. */
-  next(): RecordBatch | null {
-    const batch = this.#batch
+  begin(): void {
     this.#batch = emptyBatch(this.#at)
     this.#before = 0
-    return batch.values.length === 0 ? null : batch
+  }
+
+  /** What is in the batch, if anything; a new one begins. */
+  take(): RecordBatch | null {
+    const batch = this.#batch
+    if (batch.values.length === 0) return null
+    this.begin()
+    return batch
   }
 }
 
@@ -111,7 +115,9 @@ export class Outputs {
   }
 
   get length(): number {
-    return this.#at.pending
+    let { length } = this.#main
+    if (this.#sides.length > 0) for (const { output } of this.#sides) length += output.length
+    return length
   }
   get key(): Key | null {
     return this.#at.key
@@ -125,9 +131,8 @@ export class Outputs {
     const at = this.#at
     at.origins = origins
     at.keyed = keyed
-    at.pending = 0
-    this.#main.next()
-    for (const { output } of this.#sides) output.next()
+    this.#main.begin()
+    for (const { output } of this.#sides) output.begin()
   }
 
   /** What comes next is of this record of the batch. */
@@ -148,12 +153,10 @@ export class Outputs {
   }
 
   flush(out: Collector): void {
-    if (this.#at.pending === 0) return
-    this.#at.pending = 0
-    const batch = this.#main.next()
+    const batch = this.#main.take()
     if (batch !== null) out.emit(batch)
     for (const { output, collector } of this.#sides) {
-      const aside = output.next()
+      const aside = output.take()
       if (aside !== null) collector.emit(aside)
     }
   }

@@ -1,5 +1,5 @@
 /**
- * A running fold per key: emits the new accumulator for every record, under the record's key and event time.
+ * A running fold per key: emits the new accumulator, or its result, for every record, under the record's key and event time.
  * The accumulator is replaced in keyed state, never changed: the barrier's snapshot may be writing the old one.
  */
 import type { OperatorUid, RecordBatch, Watermark } from '@weir/model'
@@ -14,16 +14,18 @@ export const REDUCE_STATE = 'accumulator'
 export class Reduce implements Operator {
   readonly #initial: unknown
   readonly #reduce: ReduceNode['reduce']
+  readonly #result: ReduceNode['result']
   #uid: OperatorUid
   #refuse: Refuse = refuseNone
   #state!: KeyedState<unknown>
   #freeze = false
 
-  constructor(options: Pick<ReduceNode, 'uid' | 'initial' | 'reduce'>) {
+  constructor(options: Pick<ReduceNode, 'uid' | 'initial' | 'reduce' | 'result'>) {
     this.#uid = options.uid
     // One object begins the fold of every key: a function that changes it would mix the keys.
     this.#initial = deepFreeze(options.initial)
     this.#reduce = options.reduce
+    this.#result = options.result
   }
 
   open(context: OperatorContext): void {
@@ -38,6 +40,7 @@ export class Reduce implements Operator {
     const { values } = batch
     const state = this.#state
     const reduce = this.#reduce
+    const result = this.#result
     const count = values.length
     let refused: number[] | null = null
     for (let i = 0; i < count; i++) {
@@ -50,8 +53,10 @@ export class Reduce implements Operator {
           // `undefined` is "no state yet": storing it would begin the fold anew without a word.
           if (next === undefined) throw new TypeError('reduce returned undefined; return the new accumulator')
           if (this.#freeze) deepFreeze(next)
+          const value = result === undefined ? next : result(next)
+          if (isThenable(value)) throw returnedPromise(this.#uid, batch, i)
           state.put(key, next)
-          values[i] = next
+          values[i] = value
         }
       } catch (error) {
         this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))

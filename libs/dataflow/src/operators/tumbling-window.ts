@@ -11,10 +11,10 @@
  * starts at 0).
  */
 import { WATERMARK_MIN } from '@weir/model'
-import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import type { OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import type { WindowNode } from '../graph.ts'
 import { keysOf } from '../operator.ts'
-import type { Collector, Operator, OperatorContext, WindowResult } from '../operator.ts'
+import type { Collector, Operator, OperatorContext } from '../operator.ts'
 import type { KeyedState, Refuse } from '../ports.ts'
 import {
   deepFreeze,
@@ -25,30 +25,32 @@ import {
   returnedPromise,
   timestampInvalid,
 } from '../user-code.ts'
+import type { TumblingSpec } from '../window.ts'
 import { LateRecords } from './late-records.ts'
+import { WindowResults } from './window-results.ts'
 
 export const WINDOW_STATE = 'window'
-/** A fired window with more keys leaves in several batches. */
-export const WINDOW_BATCH_RECORDS_MAX = 1_000
-
 export class TumblingWindow implements Operator {
   readonly #sizeMs: number
-  readonly #initial: unknown
-  readonly #add: WindowNode['aggregate']['add']
+  /** Makes the first window of 1970 begin at 0 or before. */
+  readonly #shiftMs: number
+  readonly #aggregate: WindowNode['aggregate']
   #uid: OperatorUid
   #refuse: Refuse = refuseNone
   #state!: KeyedState<unknown>
   #late!: LateRecords
+  #results!: WindowResults
   #freeze = false
   #watermark: Watermark = WATERMARK_MIN
   /** No window in state ends before this: most watermarks fire nothing and need no look at the state. */
   #earliestEnd: number = WATERMARK_MIN
 
-  constructor(options: Pick<WindowNode, 'uid' | 'window' | 'aggregate'>) {
+  constructor(options: Pick<WindowNode, 'uid' | 'aggregate'> & { readonly window: TumblingSpec }) {
     this.#uid = options.uid
     this.#sizeMs = options.window.sizeMs
-    this.#initial = deepFreeze(options.aggregate.initial)
-    this.#add = options.aggregate.add
+    const { sizeMs, offsetMs = 0 } = options.window
+    this.#shiftMs = offsetMs === 0 ? 0 : sizeMs - offsetMs
+    this.#aggregate = { ...options.aggregate, initial: deepFreeze(options.aggregate.initial) }
   }
 
   open(context: OperatorContext): void {
@@ -56,6 +58,7 @@ export class TumblingWindow implements Operator {
     this.#refuse = context.refuse
     this.#state = context.state.keyed(context.uid, WINDOW_STATE)
     this.#late = new LateRecords(context)
+    this.#results = new WindowResults(context.uid, this.#aggregate, context.refuse)
     this.#freeze = context.freeze
     this.#watermark = context.watermark
   }
@@ -64,22 +67,23 @@ export class TumblingWindow implements Operator {
     const keys = keysOf(batch, this.#uid)
     const { values, timestamps } = batch
     const size = this.#sizeMs
+    const shift = this.#shiftMs
     const state = this.#state
-    const add = this.#add
+    const { initial, add } = this.#aggregate
     const count = values.length
     for (let i = 0; i < count; i++) {
       try {
         for (; i < count; i++) {
           const timestamp = timestamps[i]!
           if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, i)
-          const end = timestamp - (timestamp % size) + size
+          const end = timestamp - ((timestamp + shift) % size) + size
           if (end <= this.#watermark) {
             this.#late.add(batch, i)
             continue
           }
           const key = keys[i]!
           const accumulator = state.get(key, end)
-          const next = add(accumulator === undefined ? this.#initial : accumulator, values[i])
+          const next = add(accumulator === undefined ? initial : accumulator, values[i])
           if (isThenable(next)) throw returnedPromise(this.#uid, batch, i)
           if (next === undefined) throw new TypeError('the aggregate returned undefined; return the new accumulator')
           if (this.#freeze) deepFreeze(next)
@@ -110,25 +114,9 @@ export class TumblingWindow implements Operator {
         return
       }
       const start = end - this.#sizeMs
-      let batch = emptyBatch()
-      for (const [key, value] of state.entries(end)) {
-        const result: WindowResult<unknown> = { start, end, value }
-        batch.keys.push(key)
-        batch.values.push(result)
-        batch.timestamps.push(end - 1)
-        if (batch.values.length === WINDOW_BATCH_RECORDS_MAX) {
-          out.emit(batch)
-          batch = emptyBatch()
-        }
-      }
-      if (batch.values.length > 0) out.emit(batch)
+      for (const [key, accumulator] of state.entries(end)) this.#results.add(key, start, end, accumulator, out)
+      this.#results.flush(out)
       state.clear(end)
     }
   }
 }
-
-const emptyBatch = (): { keys: Key[]; values: unknown[]; timestamps: number[] } => ({
-  keys: [],
-  values: [],
-  timestamps: [],
-})

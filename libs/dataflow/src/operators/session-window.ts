@@ -1,0 +1,215 @@
+/**
+ * Session windows: the records of a key of which each is less than `gap` from another one. A session begins with its first
+ * record and ends `gap` behind its last; one record may join two sessions, and their accumulators are merged.
+ *
+ *     gap 10     t = 0, 5   [0 ────── 15)
+ *                t = 21               [21 ──── 31)
+ *                t = 13     [0 ──────────────── 31)      13 < 15 and 13 + 10 > 21
+ *
+ * A session fires when the watermark reaches its end. A record is late when the session it is in, with all it joins, is gone
+ * already; while it would reach one that is not, it belongs there. With allowed lateness fired sessions are kept, marked.
+ *
+ * Rows: `window.sessions` → the sessions of a key, by their start, in memory; `window[]` → an accumulator each, under the
+ * session's id, which is its start when it began and does not change when it grows.
+ */
+import { WATERMARK_MAX, WATERMARK_MIN } from '@weir/model'
+import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import { entryKey, entryPrefix, ownerOfEntry, restOfEntry } from '../entry-key.ts'
+import type { WindowNode } from '../graph.ts'
+import { keysOf } from '../operator.ts'
+import type { Collector, Operator, OperatorContext } from '../operator.ts'
+import type { KeyedState, Refuse } from '../ports.ts'
+import { TimeHeap } from '../time-heap.ts'
+import {
+  deepFreeze,
+  isThenable,
+  isTimestamp,
+  operatorFailed,
+  refuseNone,
+  returnedPromise,
+  timestampInvalid,
+} from '../user-code.ts'
+import type { SessionSpec } from '../window.ts'
+import { LateRecords } from './late-records.ts'
+import { WindowResults } from './window-results.ts'
+
+export const SESSIONS_STATE = 'window.sessions'
+export const SESSION_ACCUMULATORS_STATE = 'window[]'
+/** The namespace of the sessions: these are kept in memory and can be walked through. */
+const ROWS = 1
+
+/** As stored: [start, end, id, fired]. */
+type Session = readonly [start: number, end: number, id: number, fired: 0 | 1]
+type Sessions = readonly Session[]
+
+export interface SessionWindowOptions extends Pick<WindowNode, 'uid' | 'aggregate' | 'allowedLatenessMs' | 'trigger'> {
+  readonly window: SessionSpec
+}
+
+export class SessionWindow implements Operator {
+  readonly #gapMs: number
+  readonly #latenessMs: number
+  /** Event time between two looks at what is open; null: at the end alone. */
+  readonly #earlyMs: number | null
+  readonly #aggregate: WindowNode['aggregate']
+  #uid: OperatorUid
+  #refuse: Refuse = refuseNone
+  #freeze = false
+  #sessions!: KeyedState<Sessions>
+  #accumulators!: KeyedState<unknown>
+  #late!: LateRecords
+  #results!: WindowResults
+  #watermark: Watermark = WATERMARK_MIN
+  /** Every session has a node at its end (of a fired one: when it goes) or before: one that has grown is put back. */
+  #heap = new TimeHeap()
+  /** Accumulator's row → time of its node; other nodes of the row are dead. */
+  #due = new Map<string, number>()
+
+  constructor({ uid, window, aggregate, allowedLatenessMs = 0, trigger }: SessionWindowOptions) {
+    this.#uid = uid
+    this.#gapMs = window.gapMs
+    this.#latenessMs = allowedLatenessMs
+    this.#earlyMs = trigger?.every.by === 'event-time' ? trigger.every.everyMs : null
+    this.#aggregate = { ...aggregate, initial: deepFreeze(aggregate.initial) }
+  }
+
+  open(context: OperatorContext): void {
+    this.#uid = context.uid
+    this.#refuse = context.refuse
+    this.#freeze = context.freeze
+    this.#watermark = context.watermark
+    this.#sessions = context.state.keyed(context.uid, SESSIONS_STATE)
+    this.#accumulators = context.state.keyed(context.uid, SESSION_ACCUMULATORS_STATE)
+    this.#late = new LateRecords(context)
+    this.#results = new WindowResults(context.uid, this.#aggregate, context.refuse)
+    for (const [key, sessions] of this.#sessions.entries(ROWS)) {
+      for (const session of sessions) this.#due.set(rowOf(key, session), this.#dueOf(session))
+    }
+    this.#heap = new TimeHeap([...this.#due].map(([row, timeMs]) => ({ row, timeMs })))
+  }
+
+  onBatch(batch: RecordBatch, out: Collector): void {
+    const keys = keysOf(batch, this.#uid)
+    const { values, timestamps } = batch
+    const count = values.length
+    for (let i = 0; i < count; i++) {
+      try {
+        for (; i < count; i++) {
+          const timestamp = timestamps[i]!
+          if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, this.#uid, i)
+          if (!this.#add(keys[i]!, timestamp, batch, i, out)) this.#late.add(batch, i)
+        }
+      } catch (error) {
+        this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
+      }
+    }
+    this.#results.flush(out)
+    this.#late.flush()
+  }
+
+  onWatermark(timestamp: Watermark, out: Collector): void {
+    const before = this.#watermark
+    if (timestamp > before) {
+      this.#watermark = timestamp
+      while (this.#heap.first !== undefined && this.#heap.first.timeMs <= timestamp) this.#atDue(out)
+      this.#fireEarly(before, timestamp, out)
+      this.#results.flush(out)
+    }
+    out.watermark(timestamp)
+  }
+
+  onEnd(): void {}
+
+  /** False: it is late. Throws before anything is changed. */
+  #add(key: Key, timestamp: number, batch: RecordBatch, index: number, out: Collector): boolean {
+    const own = this.#sessions.get(key, ROWS) ?? NONE
+    const joined = own.filter(([start, end]) => timestamp < end && timestamp + this.#gapMs > start)
+    const first = joined[0]
+    const start = first === undefined ? timestamp : Math.min(first[0], timestamp)
+    const end = Math.max(joined.at(-1)?.[1] ?? 0, timestamp + this.#gapMs)
+    if (end + this.#latenessMs <= this.#watermark) return false
+    const prefix = entryPrefix(key)
+    const next = this.#aggregate.add(this.#accumulatorOf(prefix, joined), batch.values[index])
+    if (isThenable(next)) throw returnedPromise(this.#uid, batch, index)
+    if (next === undefined) throw new TypeError('the aggregate returned undefined; return the new accumulator')
+    if (this.#freeze) deepFreeze(next)
+
+    const isFired = end <= this.#watermark
+    const session: Session = [start, end, first?.[2] ?? timestamp, isFired ? 1 : 0]
+    const row = entryKey(prefix, session[2])
+    this.#accumulators.put(row, next)
+    for (const [, , id] of joined.slice(1)) this.#remove(entryKey(prefix, id))
+    if (first === undefined || joined.length > 1 || !isSame(first, session)) {
+      const others = own.filter((one) => !joined.includes(one))
+      this.#sessions.put(key, [...others, session].sort(byStart), ROWS)
+    }
+    const due = this.#dueOf(session)
+    if (due < (this.#due.get(row) ?? Number.POSITIVE_INFINITY)) this.#schedule(row, due)
+    if (isFired) this.#results.add(key, start, end, next, out)
+    return true
+  }
+
+  #accumulatorOf(prefix: string, joined: Sessions): unknown {
+    const [first, ...others] = joined
+    if (first === undefined) return this.#aggregate.initial
+    let all = this.#accumulators.get(entryKey(prefix, first[2]))
+    for (const [, , id] of others) {
+      all = this.#aggregate.merge!(all, this.#accumulators.get(entryKey(prefix, id)))
+      if (isThenable(all) || all === undefined)
+        throw new TypeError('merge returned no accumulator; return that of both')
+    }
+    return all
+  }
+
+  /** The first node of the heap: fires, goes, or is put back. */
+  #atDue(out: Collector): void {
+    const { timeMs, row } = this.#heap.pop()
+    if (this.#due.get(row) !== timeMs) return
+    const key = ownerOfEntry(row)
+    const own = this.#sessions.get(key, ROWS)!
+    const session = own.find(([, , id]) => id === restOfEntry(row))!
+    const due = this.#dueOf(session)
+    if (due > timeMs) return this.#schedule(row, due)
+    const [start, end, id, fired] = session
+    if (fired === 0) this.#results.add(key, start, end, this.#accumulators.get(row), out)
+    const others = own.filter((one) => one !== session)
+    if (end + this.#latenessMs > this.#watermark) {
+      const kept: Session = [start, end, id, 1]
+      this.#sessions.put(key, [...others, kept].sort(byStart), ROWS)
+      return this.#schedule(row, this.#dueOf(kept))
+    }
+    this.#remove(row)
+    if (others.length === 0) this.#sessions.delete(key, ROWS)
+    else this.#sessions.put(key, others, ROWS)
+  }
+
+  #fireEarly(before: Watermark, to: Watermark, out: Collector): void {
+    const early = this.#earlyMs
+    if (early === null || to === WATERMARK_MAX || Math.floor(to / early) === Math.floor(before / early)) return
+    for (const [key, sessions] of this.#sessions.entries(ROWS)) {
+      for (const session of sessions) {
+        const [start, end, , fired] = session
+        if (fired === 0) this.#results.add(key, start, end, this.#accumulators.get(rowOf(key, session)), out)
+      }
+    }
+  }
+
+  #dueOf([, end, , fired]: Session): number {
+    return fired === 1 ? end + this.#latenessMs : end
+  }
+
+  #schedule(row: string, timeMs: number): void {
+    this.#due.set(row, timeMs)
+    this.#heap.push({ timeMs, row })
+  }
+
+  #remove(row: string): void {
+    this.#due.delete(row)
+    this.#accumulators.delete(row)
+  }
+}
+
+const NONE: Sessions = []
+const rowOf = (key: Key, [, , id]: Session): string => entryKey(entryPrefix(key), id)
+const byStart = (a: Session, b: Session): number => a[0] - b[0]
+const isSame = (a: Session, b: Session): boolean => a.every((field, i) => field === b[i])
