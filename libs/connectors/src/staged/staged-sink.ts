@@ -52,6 +52,7 @@ export class StagedSink implements TwoPhaseSink {
   #open: OpenTransaction | null = null
   #prepared: readonly PreparedHandle[] = []
   #sequence = 0
+  #closed = false
   #preparing: Promise<unknown> = Promise.resolve()
   /** One call at a time: the destination has one connection. */
   #applying: Promise<unknown> = Promise.resolve()
@@ -161,6 +162,7 @@ export class StagedSink implements TwoPhaseSink {
 
   async close(mode: 'abort' | 'leave'): Promise<void> {
     this.#open = null
+    this.#closed = true
     await this.#deps.destination.close()
     if (mode === 'leave') return
     this.#prepared = []
@@ -187,7 +189,7 @@ export class StagedSink implements TwoPhaseSink {
         return await call()
       } catch (thrown) {
         const error = asWeirError(thrown, 'DESTINATION_FAILED')
-        if (error.kind !== 'retry') throw error
+        if (error.kind !== 'retry' || this.#closed) throw error
         context.signal.throwIfAborted()
         if (clock.monotonic() + pause > deadline) {
           throw new WeirError(
@@ -203,6 +205,7 @@ export class StagedSink implements TwoPhaseSink {
           )
         }
         await clock.sleep(pause, context.signal)
+        if (this.#closed) throw error
       }
     }
   }
