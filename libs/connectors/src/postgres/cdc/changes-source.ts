@@ -95,13 +95,13 @@ export class ChangesSource implements SourceReader {
   }
 
   async poll(maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll> {
-    if (this.#failure !== null) throw this.#failure
+    this.#throwFailure()
     if (this.#position === null) return this.#options.until === 'latest' ? 'end' : this.#idle()
     if (this.#ended) return 'end'
     if (held?.has(SPLIT) === true) return this.#idle()
     if (this.#buffer.length === 0) {
       await this.#somethingOrIdle()
-      if (this.#failure !== null) throw this.#failure
+      this.#throwFailure()
     }
     return this.#take(maxRecords)
   }
@@ -289,6 +289,11 @@ export class ChangesSource implements SourceReader {
     this.#failure ??=
       kind === 'invalid' ? known : new WeirError({ ...known.facts, code, kind: 'restart' }, message, { cause: error })
     this.#wakeAll()
+  }
+
+  /** What came before it is handed out first. */
+  #throwFailure(): void {
+    if (this.#failure !== null && this.#buffer.length === 0) throw this.#failure
   }
 
   async #somethingOrIdle(): Promise<void> {
