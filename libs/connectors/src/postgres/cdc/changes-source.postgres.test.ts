@@ -159,7 +159,7 @@ test('the slot is confirmed up to what is final, and never inside of a transacti
   const second = sourceOf(options)
   await second.open(state)
   expect(ids(await next(second, 2))).toEqual([5, 6])
-  await expect(source.poll(1)).rejects.toMatchObject({ kind: 'restart' })
+  await expect(next(source, 1)).rejects.toMatchObject({ kind: 'restart' })
 })
 
 test('an older position than the slot stands for, and a slot that is gone, are found out', async () => {
