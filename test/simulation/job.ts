@@ -2,6 +2,10 @@
 import { createHash } from 'node:crypto'
 import {
   planJob,
+  type ConnectNode,
+  type LogicalGraph,
+  type Out,
+  type ValueState,
   type ExecuteContext,
   type GraphNode,
   type JobDefinition,
@@ -23,11 +27,12 @@ const STEP_MS = 50
 /**
  * `exchange`: a keyBy between source and sum, so the slices are one pipeline region. `regions`: the topic is partitioned by key
  * already, and each slice is a region of its own. The others have two sources, each with every other record: `union` merges them in
- * front of the keyBy, `forward` in a stage of its own, which only then leads to the keyBy.
+ * front of the keyBy, `forward` in a stage of its own, which only then leads to the keyBy;
+ * `connect` sums both up in one operator with two inputs.
  */
 export type Shape = 'exchange' | 'regions' | TwoSources
 export type TwoSources = (typeof TWO_SOURCES)[number]
-export const TWO_SOURCES = ['union', 'forward'] as const
+export const TWO_SOURCES = ['union', 'forward', 'connect'] as const
 const hasTwo = (shape: Shape): shape is TwoSources => TWO_SOURCES.includes(shape as TwoSources)
 
 export interface Numbered {
@@ -52,6 +57,7 @@ export function placeOf(id: number, shape: Shape, parallelism: number): { topic:
   return { topic: topics[id % topics.length]!, partition: (shape === 'regions' ? keyOf(id) : nth) % parallelism }
 }
 
+const NO_SUM: Sum = { key: '', count: 0, sum: 0, id: -1 }
 const added = ({ count, sum }: Sum, { id, key }: Numbered): Sum => ({ key, count: count + 1, sum: sum + id, id })
 
 /** Lets everything through, once. */
@@ -99,7 +105,7 @@ export function jobOf(
     {
       kind: 'reduce',
       uid: operatorUid('sum'),
-      initial: { key: '', count: 0, sum: 0, id: -1 } satisfies Sum,
+      initial: NO_SUM,
       reduce: (a, v) => added(a as Sum, v as Numbered),
     },
     {
@@ -110,6 +116,16 @@ export function jobOf(
       encodeValue: (v) => JSON.stringify(v),
     },
   ]
+  const sum = (context: Parameters<ConnectNode['onLeft']>[0], value: unknown, out: Out<unknown>): void => {
+    const state = context.state['sum'] as ValueState<Sum, Sum>
+    state.set(added(state.get(), value as Numbered))
+    out.emit(state.get())
+  }
+  const connect: GraphNode = {
+    ...{ kind: 'connect', uid: operatorUid('sum'), of: { type: 'process' }, timers: {}, onTimer: null },
+    state: { sum: { kind: 'value', ttl: null, initial: NO_SUM } },
+    ...{ onLeft: sum, onRight: sum },
+  }
   const union: GraphNode = { kind: 'union', uid: operatorUid('both') }
   const same: GraphNode = { kind: 'resumable', uid: operatorUid('seen'), create: () => new Seen() }
   const sources = topicsOf(shape).map(source)
@@ -117,12 +133,23 @@ export function jobOf(
   const nodes = [...sources, ...between, keyed, ...rest]
   const edges = nodes.slice(sources.length).map((_, i) => [sources.length - 1 + i, sources.length + i] as const)
   const joins = sources.slice(1).map((_, i) => [i, sources.length] as const)
+  const sides = sources.map(({ uid }) => ({ ...keyed, uid: operatorUid(`${uid}-by-key`) }))
+  const connected: LogicalGraph = {
+    nodes: [...sources, ...sides, connect, rest[1]!],
+    edges: [
+      [0, 2],
+      [1, 3],
+      [2, 4],
+      [3, 4],
+      [4, 5],
+    ],
+  }
   const job: JobDefinition = {
     kind: 'weir.job',
     version: 1,
     name: 'sums',
     settings,
-    graph: { nodes, edges: [...edges, ...joins] },
+    graph: shape === 'connect' ? connected : { nodes, edges: [...edges, ...joins] },
   }
   const plan = planJob(job)
   return { plan, graphHash: createHash('sha256').update(plan.canonical).digest('hex') }

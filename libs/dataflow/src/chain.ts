@@ -66,7 +66,7 @@ export function fanIn(count: number, next: Input): readonly Input[] {
   }))
 }
 
-const copyOf = ({ keys, values, timestamps, origins }: RecordBatch): RecordBatch => ({
+export const copyOf = ({ keys, values, timestamps, origins }: RecordBatch): RecordBatch => ({
   keys: keys === null ? null : keys.slice(),
   values: values.slice(),
   timestamps: timestamps.slice(),

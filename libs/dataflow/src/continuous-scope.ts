@@ -22,6 +22,14 @@ const REFUSED: Readonly<Record<Exclude<NodeKind, 'keyedProcess' | 'window'>, Ref
   reduce: null,
   sideOutput: null,
   sink: null,
+  broadcast: {
+    reason: 'shuffle',
+    text: 'it sends records to all tasks, and a transaction holds the offsets of one only.',
+  },
+  withBroadcast: {
+    reason: 'not-deterministic',
+    text: 'what it has been told by then depends on when that came. Make two jobs of it.',
+  },
   connect: {
     reason: 'shuffle',
     text: 'its two streams are brought together by key, from several tasks. Make two jobs of it.',

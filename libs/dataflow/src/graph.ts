@@ -7,6 +7,7 @@ import type { OpenDecoding, OpenEncoding } from './codec-port.ts'
 import type { EncodeHeaders, OutputRecord } from './output-record.ts'
 import type { ResumableOperator } from './resumable.ts'
 import type { RestartSettings } from './restart.ts'
+import type { BroadcastDescriptors, BroadcastState } from './broadcast-state.ts'
 import type { StateSchema } from './state-schema.ts'
 import type { CustomWatermarks } from './watermark-fold.ts'
 import type { FiredTimer, KeyedContext, Out, StateDescriptors, TimerKinds } from './keyed-state.ts'
@@ -155,6 +156,27 @@ export interface ConnectNode {
   readonly onRight: KeyedProcessNode['onRecord']
   readonly onTimer: KeyedProcessNode['onTimer']
 }
+/** Every record goes to all subtasks of what is behind it. */
+export interface BroadcastNode {
+  readonly kind: 'broadcast'
+  readonly uid: OperatorUid
+}
+/** User code over its first input, keyed or not, and what the second one, a broadcast, has told all subtasks. */
+export interface WithBroadcastNode {
+  readonly kind: 'withBroadcast'
+  readonly uid: OperatorUid
+  readonly broadcast: BroadcastDescriptors
+  /** By key; none where the first input has none. */
+  readonly state: StateDescriptors
+  readonly timers: TimerKinds
+  readonly sides?: readonly string[] | undefined
+  readonly onRecord: KeyedProcessNode['onRecord']
+  readonly onBroadcast: (
+    context: { readonly timestamp: number; readonly broadcast: Readonly<Record<string, BroadcastState<Key, unknown>>> },
+    value: unknown,
+  ) => void
+  readonly onTimer: KeyedProcessNode['onTimer']
+}
 export type ConnectKind =
   | { readonly type: 'process' }
   /** left + lower ≤ right ≤ left + upper, in event time. */
@@ -197,6 +219,8 @@ export type GraphNode =
   | WindowNode
   | KeyedProcessNode
   | ConnectNode
+  | BroadcastNode
+  | WithBroadcastNode
   | SinkNode
 export type NodeKind = GraphNode['kind']
 

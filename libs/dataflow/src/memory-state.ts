@@ -47,8 +47,8 @@ export class MemoryKeyedState<V> implements KeyedState<V> {
 export class MemoryKeyedStates implements KeyedStates {
   readonly #states = new Map<string, MemoryKeyedState<unknown>>()
 
-  keyed<V>(operatorUid: OperatorUid, name: string): KeyedState<V> {
-    const id = JSON.stringify([operatorUid, name])
+  keyed<V>(operatorUid: OperatorUid, name: string, split?: number): KeyedState<V> {
+    const id = JSON.stringify([operatorUid, name, split])
     let state = this.#states.get(id)
     if (state === undefined) this.#states.set(id, (state = new MemoryKeyedState<unknown>()))
     return state as KeyedState<V>

@@ -30,7 +30,8 @@ export interface Collector {
 
 /** The part of a StateStore that an operator sees. */
 export interface KeyedStates {
-  keyed<V>(operatorUid: OperatorUid, name: string): KeyedState<V>
+  /** With `split` it is the key group of every key (`StateStore.keyed`). */
+  keyed<V>(operatorUid: OperatorUid, name: string, split?: number): KeyedState<V>
 }
 
 /** Counted by operators, read by the runtime for metrics and progress. One object per operator instance. */

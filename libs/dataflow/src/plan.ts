@@ -6,8 +6,8 @@ import type { JobDefinition, JobSettings, LogicalGraph } from './graph.ts'
 import type { PlannedState } from './state-schema.ts'
 import type { UnalignedPlan } from './unaligned.ts'
 
-/** To the slice where the key lives, or to the same slice. */
-export type Route = 'keyed' | 'forward'
+/** To the slice where the key lives, to the same slice, or to all. */
+export type Route = 'keyed' | 'forward' | 'broadcast'
 
 /** Records that come into a stage from another one. */
 export interface StageInput {

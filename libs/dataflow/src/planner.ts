@@ -20,6 +20,7 @@ import type {
   LogicalGraph,
   NodeKind,
   SourceNode,
+  WithBroadcastNode,
 } from './graph.ts'
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { validateSettings } from './settings.ts'
@@ -119,7 +120,8 @@ function checkNode(node: GraphNode): void {
   const invalid = (text: string): WeirError =>
     refused('GRAPH_NODE_INVALID', { uid: node.uid, kind: node.kind }, [`${node.kind} "${node.uid}": ${text}`])
   if (node.kind === 'window') checkWindow(node)
-  if (node.kind === 'keyedProcess' || node.kind === 'connect') checkKeyedProcess(node, invalid)
+  if (node.kind === 'keyedProcess' || node.kind === 'connect' || node.kind === 'withBroadcast')
+    checkKeyedProcess(node, invalid)
   if (node.kind === 'connect') checkJoin(node, invalid)
   if (node.kind === 'source') {
     if (!(Number.isSafeInteger(node.outOfOrderMs) && node.outOfOrderMs >= 0)) {
@@ -156,8 +158,12 @@ function checkSourceTime(node: SourceNode, invalid: (text: string) => WeirError)
   }
 }
 
-function checkKeyedProcess(node: KeyedProcessNode | ConnectNode, invalid: (text: string) => WeirError): void {
-  for (const name of [...Object.keys(node.state), ...Object.keys(node.timers)]) {
+function checkKeyedProcess(
+  node: KeyedProcessNode | ConnectNode | WithBroadcastNode,
+  invalid: (text: string) => WeirError,
+): void {
+  const broadcast = node.kind === 'withBroadcast' ? node.broadcast : {}
+  for (const name of Object.keys({ ...node.state, ...node.timers, ...broadcast })) {
     if (!STATE_NAME.test(name)) {
       throw invalid(
         `"${name}" names a state or timer; use 1 to 63 of A-Z, a-z, 0-9, "_", "-", beginning with a letter.`,
@@ -206,11 +212,22 @@ function checkEdges({ nodes, edges }: LogicalGraph): Links {
   }
   for (const [i, node] of nodes.entries()) {
     const { length } = inputs[i]!
-    const expected = node.kind === 'source' ? 0 : node.kind === 'union' || node.kind === 'connect' ? 2 : 1
+    const expected = node.kind === 'source' ? 0 : TWO_INPUTS.has(node.kind) ? 2 : 1
     if (node.kind === 'union' ? length < expected : length !== expected) {
       throw refused('GRAPH_INPUTS', { uid: node.uid, kind: node.kind, inputs: length, expected }, [
         `${node.kind} "${node.uid}" has ${length} inputs, expected ${expected}: a source has none, a union two or more,`,
         'a connect or join two, everything else exactly one. Put a union in front of it.',
+      ])
+    }
+    if (node.kind === 'withBroadcast')
+      checkBroadcast(
+        node,
+        inputs[i]!.map((input) => nodes[input]!),
+      )
+    else if (inputs[i]!.some((input) => nodes[input]!.kind === 'broadcast')) {
+      throw refused('GRAPH_INPUTS', { uid: node.uid, kind: node.kind }, [
+        `${node.kind} "${node.uid}" is behind a broadcast; only a stream that is connected with it can be:`,
+        'stream.connect(rules.broadcast()).',
       ])
     }
     if (node.kind === 'connect')
@@ -222,6 +239,9 @@ function checkEdges({ nodes, edges }: LogicalGraph): Links {
   return { inputs, outputs }
 }
 
+/** Two or more, of a union. */
+const TWO_INPUTS: ReadonlySet<NodeKind> = new Set(['union', 'connect', 'withBroadcast'])
+
 /** Both streams must come to where the key lives. */
 function checkOperands({ uid }: ConnectNode, operands: readonly GraphNode[]): void {
   for (const { kind, uid: operand } of operands) {
@@ -230,6 +250,25 @@ function checkOperands({ uid }: ConnectNode, operands: readonly GraphNode[]): vo
     throw refused(code, { uid, operand, kind }, [
       `connect or join "${uid}" has the ${kind} "${operand}" for an input; both must be a keyBy, which brings equal keys to one`,
       'place: write .keyBy(…) there.',
+    ])
+  }
+}
+
+function checkBroadcast({ uid, state, timers }: WithBroadcastNode, [stream, told]: readonly GraphNode[]): void {
+  const { kind } = stream!
+  if (told!.kind !== 'broadcast' || kind === 'broadcast') {
+    throw refused('GRAPH_INPUTS', { uid, kinds: [kind, told!.kind] }, [
+      `"${uid}" must have a stream and a broadcast for its inputs, in this order: stream.connect(rules.broadcast()).`,
+    ])
+  }
+  if (kind === 'keyedBySource') {
+    throw refused('GRAPH_KEYED_BY_SOURCE', { uid, kind }, [
+      `"${uid}" keeps its state by key and keyedBySource "${stream!.uid}" by partition: write .keyBy(…) there.`,
+    ])
+  }
+  if (kind !== 'keyBy' && Object.keys({ ...state, ...timers }).length > 0) {
+    throw refused('GRAPH_UNKEYED_STATE', { uid, kind }, [
+      `"${uid}" has state or timers by key and no keyBy comes right before it: write .keyBy(…).connect(…).`,
     ])
   }
 }
@@ -339,6 +378,7 @@ const MANY_TO_MANY: ReadonlySet<NodeKind> = new Set([
   'resumable',
   'keyedProcess',
   'connect',
+  'withBroadcast',
 ])
 
 /** Dead letters travel in a transaction of a sink of their connector, so every stage must lead to one. */
@@ -404,6 +444,7 @@ function configOf(node: GraphNode): unknown {
     case 'map':
     case 'flatMap':
     case 'union':
+    case 'broadcast':
     case 'keyBy':
     case 'keyedBySource':
       return {}
@@ -423,12 +464,19 @@ function configOf(node: GraphNode): unknown {
       return keptOf(node)
     case 'connect':
       return node.of.type === 'process' ? { of: node.of, ...keptOf(node) } : { of: node.of }
+    case 'withBroadcast':
+      return { ...keptOf(node), broadcast: Object.keys(node.broadcast) }
     case 'sink':
       return { descriptor: node.descriptor }
   }
 }
 
-const keptOf = ({ state, timers, onTimer, sides }: KeyedProcessNode | ConnectNode): Record<string, unknown> => ({
+const keptOf = ({
+  state,
+  timers,
+  onTimer,
+  sides,
+}: KeyedProcessNode | ConnectNode | WithBroadcastNode): Record<string, unknown> => ({
   state: Object.entries(state).map(([name, of]) => {
     const initial = of.kind === 'value' || of.kind === 'aggregating' ? plain(of.initial) : null
     return { name, kind: of.kind, ttl: of.ttl, initial }

@@ -49,6 +49,7 @@ export function sidesOf(node: GraphNode): readonly string[] {
     case 'window':
       return node.window.type === 'global' ? [] : [LATE] // for all of time nothing is late
     case 'connect':
+    case 'withBroadcast':
     case 'keyedProcess':
     case 'resumable':
       return node.sides ?? []

@@ -1,6 +1,7 @@
 import { operatorUid } from '@weir/model'
 import { describe, expect, test } from 'vitest'
 import type { GraphNode, JobSettings } from './graph.ts'
+import { connectOf, withBroadcastOf } from './operators/index.ts'
 import { thrown } from './operators/fixture.ts'
 import type { Plan } from './plan.ts'
 import { planJob } from './planner.ts'
@@ -14,6 +15,15 @@ const of = {
     ...{ decode: () => null, timestamp: null, outOfOrderMs: 0, recordsPerSecond: null },
   }),
   map: (uid: string): GraphNode => ({ kind: 'map', uid: operatorUid(uid), map: (v) => v }),
+  broadcast: (uid: string): GraphNode => ({ kind: 'broadcast', uid: operatorUid(uid) }),
+  beside: (uid: string): GraphNode => ({
+    uid: operatorUid(uid),
+    ...withBroadcastOf({ broadcast: {}, onRecord: () => {}, onBroadcast: () => {} }),
+  }),
+  connect: (uid: string): GraphNode => ({
+    uid: operatorUid(uid),
+    ...connectOf({ onLeft: () => {}, onRight: () => {} }),
+  }),
   union: (uid: string): GraphNode => ({ kind: 'union', uid: operatorUid(uid) }),
   keyBy: (uid: string): GraphNode => ({ kind: 'keyBy', uid: operatorUid(uid), key: () => 'k' }),
   keyedBySource: (uid: string): GraphNode => ({ kind: 'keyedBySource', uid: operatorUid(uid), key: () => 'k' }),
@@ -148,5 +158,57 @@ describe('a union', () => {
     expect(planOf(merged, { checkpoint }).unaligned!.stages).toEqual([false, false, true])
     expect(reason(`${merged} sink:more<m`)).toBe('union')
     expect(reason('source:a keyBy:k<a union:u<k,k sink:out<u')).toBe('edge-into-sink')
+    const told = 'source:a source:b keyBy:k<a broadcast:w<b beside:p<k,w sink:out<p'
+    expect(reason(told)).toBe('broadcast')
+  })
+})
+
+describe('an operator with two inputs', () => {
+  test('gets both straight from the stages that compute their keys, also where a keyBy heads a stage besides', () => {
+    const plan = planOf('source:a source:b keyBy:k<a keyBy:l<b connect:c<k,l sink:out<c reduce:r<k sink:sums<r')
+    expect(shown(plan)).toEqual([
+      'a: a → k 2.0 → k 3.0',
+      'b: b → l 3.1',
+      'k: r sums ← 0 keyed',
+      'c: c out ← 0 keyed ← 1 keyed 1',
+    ])
+    expect(plan.summary.nodes.map(({ stage }) => stage)).toEqual([0, 1, 2, 3, 3, 3, 2, 2])
+  })
+
+  test('may get the same stream twice, and a union of several sources on either side', () => {
+    const words = 'source:a source:b union:u<a,b keyBy:k<u keyBy:l<a connect:c<k,l sink:out<c'
+    expect(shown(planOf(words))).toEqual([
+      'a: a u → k 2.0 → l 2.2',
+      'b: b u → k 2.1',
+      'c: c out ← 0 keyed ← 1 keyed ← 0 keyed 1',
+    ])
+    expect(shown(planOf('source:a keyBy:k<a connect:c<k,k sink:out<c'))).toEqual([
+      'a: a → k 1.0 → k 1.1',
+      'c: c out ← 0 keyed ← 0 keyed 1',
+    ])
+  })
+
+  test('beside a broadcast gets its stream from the same slice or by key, and the broadcast from all', () => {
+    const words = 'source:a source:b broadcast:w<b beside:p<a,w sink:out<p keyBy:k<a beside:q<k,w sink:more<q'
+    const plan = planOf(words)
+    expect(shown(plan)).toEqual([
+      'a: a → p 2.0 → k 3.0',
+      'b: b → w 2.1 → w 3.1',
+      'p: p out ← 0 forward ← 1 broadcast 1',
+      'q: q more ← 0 keyed ← 1 broadcast 1',
+    ])
+    expect(plan.summary).not.toHaveProperty('forwarded')
+  })
+
+  test.each([
+    ['GRAPH_INPUTS', 'source:a keyBy:k<a connect:c<k sink:out<c'],
+    ['GRAPH_UNKEYED_STATE', 'source:a keyBy:k<a connect:c<k,a sink:out<c'],
+    ['GRAPH_KEYED_BY_SOURCE', 'source:a keyBy:k<a keyedBySource:l<a connect:c<k,l sink:out<c'],
+    ['GRAPH_INPUTS', 'source:a broadcast:w<a sink:out<w'],
+    ['GRAPH_INPUTS', 'source:a keyBy:k<a beside:p<a,k sink:out<p'],
+    ['GRAPH_INPUTS', 'source:a broadcast:w<a beside:p<w,a sink:out<p'],
+    ['GRAPH_KEYED_BY_SOURCE', 'source:a source:b keyedBySource:l<a broadcast:w<b beside:p<l,w sink:out<p'],
+  ])('is refused as %s: %s', (code, words) => {
+    expect(thrown(() => planOf(words))).toMatchObject({ code, kind: 'invalid' })
   })
 })

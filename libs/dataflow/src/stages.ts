@@ -13,10 +13,14 @@
  *                       ╠═▶ connect ─▶ sink                          two keyed streams at one key: both are sent straight to it, also
  *     payments ─ keyBy ═╝                                            where a keyBy heads a stage of its own for others behind it
  *
+ *     payments (─ keyBy) ─══╗                                        beside a broadcast: as a connect; without a keyBy the stream stays in
+ *                           ╠═▶ withBroadcast ─▶ sink                its slice, while what is broadcast goes to all of them
+ *     rules ── broadcast ═══╝
+ *
  * Where all inputs of a union are in one stage it is a step of its chain.
  */
 import type { GraphNode, NodeKind } from './graph.ts'
-import type { Stage, StageInput, StageOutput } from './plan.ts'
+import type { Route, Stage, StageInput, StageOutput } from './plan.ts'
 
 /** Neighbours of each node, by index, in the order of the edges. */
 export interface Links {
@@ -40,6 +44,11 @@ function mergedBehind(nodes: readonly GraphNode[], { outputs }: Links): readonly
     merged[i] = kind === 'keyBy' || kind === 'union' || (ANYWHERE.has(kind) && outputs[i]!.every((to) => merged[to]))
   return merged
 }
+
+/** Of what an exchange sends; of anything else records stay in their slice. */
+const ROUTES: { readonly [K in NodeKind]?: Route } = { keyBy: 'keyed', broadcast: 'broadcast' }
+/** Two operands, each sent by the stages it comes from. */
+const hasOperands = (kind: NodeKind): boolean => kind === 'connect' || kind === 'withBroadcast'
 
 interface Draft {
   readonly index: number
@@ -72,16 +81,19 @@ export function cutStages(nodes: readonly GraphNode[], links: Links): StageCut {
   for (const [i, { kind }] of nodes.entries()) {
     const from = [...new Set(links.inputs[i]!.flatMap((input) => sending[input]!))]
     const isMerged = links.outputs[i]!.every((to) => merged[to])
-    const isForConnects = links.outputs[i]!.every((to) => nodes[to]!.kind === 'connect')
-    if (kind === 'connect') {
+    const isForOperands = links.outputs[i]!.every((to) => hasOperands(nodes[to]!.kind))
+    if (hasOperands(kind)) {
       const stage = open(i)
       stage.nodes.push(i)
       // Each operand has the stages that compute its keys, whether or not the keyBy heads another one.
-      for (const [operand, keyBy] of links.inputs[i]!.entries())
-        feed(stage, keyBy, sending[links.inputs[keyBy]![0]!]!, { route: 'keyed', operand })
+      for (const [operand, input] of links.inputs[i]!.entries()) {
+        const route = ROUTES[nodes[input]!.kind] ?? 'forward'
+        if (route === 'forward') feed(stage, i, sending[input]!, { route, operand })
+        else feed(stage, input, sending[links.inputs[input]![0]!]!, { route, operand })
+      }
       stageOf[i] = stage.index
       sending[i] = [stage.index]
-    } else if (kind === 'keyBy' && isForConnects) {
+    } else if (kind === 'broadcast' || (kind === 'keyBy' && isForOperands)) {
       feeders.push(i)
       sending[i] = from
     } else if (kind === 'source' || kind === 'keyBy' || (kind === 'union' && from.length > 1 && !isMerged)) {

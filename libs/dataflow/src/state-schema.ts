@@ -16,6 +16,7 @@
 import { WeirError } from '@weir/model'
 import type { GraphNode } from './graph.ts'
 import type { Plan } from './plan.ts'
+import { broadcastRows } from './broadcast-state.ts'
 import { rowsOf } from './keyed-handles.ts'
 import { REDUCE_STATE } from './operators/reduce.ts'
 import { OPERATOR_HOOKS_STATE, OPERATOR_STATE } from './operators/resumable.ts'
@@ -89,8 +90,12 @@ export function statesOf(node: GraphNode): readonly StateDeclaration[] {
         { name: OPERATOR_HOOKS_STATE, schema: null },
       ]
     case 'connect':
+    case 'withBroadcast':
     case 'keyedProcess':
       return [
+        ...Object.entries(node.kind === 'withBroadcast' ? node.broadcast : {}).map(([name, { schema }]) => {
+          return { name: broadcastRows(name), schema: (schema ?? null) as StateSchema<unknown> | null }
+        }),
         ...Object.entries(node.state).flatMap(([name, descriptor]) => {
           const { values, others } = rowsOf(name, descriptor)
           const schema = (descriptor.schema ?? null) as StateSchema<unknown> | null

@@ -21,13 +21,16 @@ export function unalignedPlanOf({ settings, graph }: JobDefinition, stages: read
   if (settings.commit.scope === 'continuous') {
     throw refused('scope', 'commit scope "continuous" has no keyed edges, so there is nothing to overtake.')
   }
-  const forward = stages.find(({ inputs }) => inputs.some(({ route }) => route === 'forward'))
-  if (forward !== undefined) {
-    const { uid } = graph.nodes[forward.head]!
-    throw refused(
-      'union',
-      `union "${uid}" of several sources has a stage of its own, in which barriers are always aligned: what waits there would hold up all others. Let only filter, map and flatMap stand between it and a keyBy.`,
-    )
+  const aligned = stages.find(({ inputs }) => inputs.some(({ route }) => route !== 'keyed'))
+  if (aligned !== undefined) {
+    const { kind, uid } = graph.nodes[aligned.head]!
+    const holdsUp = 'which is not keyed, so its barriers are always aligned and would hold up all others.'
+    throw kind === 'union'
+      ? refused(
+          'union',
+          `union "${uid}" of several sources has a stage of its own, ${holdsUp} Let only filter, map and flatMap stand between it and a keyBy.`,
+        )
+      : refused('broadcast', `"${uid}" has a broadcast for an input, ${holdsUp}`)
   }
   /** Nodes with a sink right behind them; a union between the two is no operator. */
   const intoSink = new Set<number>()
@@ -45,7 +48,10 @@ export function unalignedPlanOf({ settings, graph }: JobDefinition, stages: read
   throw refused('edge-into-sink', `keyBy "${uid}" leads straight into a sink, where barriers are always aligned.`)
 }
 
-const refused = (reason: 'scope' | 'no-keyed-edge' | 'edge-into-sink' | 'union', why: string): WeirError =>
+const refused = (
+  reason: 'scope' | 'no-keyed-edge' | 'edge-into-sink' | 'union' | 'broadcast',
+  why: string,
+): WeirError =>
   new WeirError(
     { code: 'UNALIGNED_REFUSED', kind: 'invalid', reason },
     `unaligned checkpoints are asked for, and ${why} Leave out checkpoint.unaligned and checkpoint.alignedTimeoutMs.`,

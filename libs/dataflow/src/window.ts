@@ -83,7 +83,7 @@ export const keepsFired = ({
  * event time does not matter to it.
  */
 export function eventTimeStepsMs(node: GraphNode): readonly number[] {
-  if (node.kind === 'keyedProcess' || node.kind === 'connect') return [1] // its timers may be set to any time
+  if (['keyedProcess', 'connect', 'withBroadcast'].includes(node.kind)) return [1] // its timers may be set to any time
   if (node.kind !== 'window') return []
   const { window, trigger, allowedLatenessMs = 0 } = node
   const early = trigger?.every.by === 'event-time' ? [trigger.every.everyMs] : []

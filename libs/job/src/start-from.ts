@@ -173,7 +173,7 @@ const headOf = (plan: PlanSummary, stage: number): Node | undefined => {
   const there = plan.nodes.filter((node) => node.stage === stage)
   return (
     there.find(({ kind }) => kind === 'source' || kind === 'keyBy') ??
-    there.find(({ kind }) => kind === 'union' || kind === 'connect')
+    there.find(({ kind }) => ['union', 'connect', 'withBroadcast'].includes(kind))
   )
 }
 const topicOf = (node: Node): { readonly connector: string; readonly topic: string | null } => {

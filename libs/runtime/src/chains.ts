@@ -6,12 +6,15 @@ import {
   operatorFor,
   twoInputOperatorFor,
   withSides,
+  type ConnectNode,
+  type GraphNode,
   type Input,
   type KeyedStates,
   type Operator,
   type OperatorNode,
   type SinkNode,
   type StateStore,
+  type WithBroadcastNode,
 } from '@weir/dataflow'
 import { WeirError, assert, type OperatorUid, type RecordBatch, type Watermark } from '@weir/model'
 import { refuseAt } from './asides.ts'
@@ -79,20 +82,25 @@ function buildSplitChains(scope: SliceScope, run: StageRun, state: Pick<StateSto
   }
 }
 
+const hasOperands = (node: GraphNode): node is ConnectNode | WithBroadcastNode =>
+  node.kind === 'connect' || node.kind === 'withBroadcast'
+
 /** By operand; watermarks and the end go to the first. */
 function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly Input[] {
   const { edges } = scope.options.plan.job.graph
   const { head, nodes } = run.stage
   const here = new Set([head, ...nodes])
+  const isKeyBy = scope.node(head).kind === 'keyBy'
   /** By union: the inputs no edge has been given yet. */
   const merged = new Map<number, Input[]>()
 
   const after = (index: number): number[] => edges.flatMap(([from, to]) => (from === index ? [to] : []))
   const isSide = (index: number): boolean => scope.node(index).kind === 'sideOutput'
 
-  /** But a connect behind a keyBy at the head: it gets its records from the stages that compute the keys. */
+  /** But what has two operands behind a keyBy at the head: it gets its records from the stages that compute the keys. */
   const behind = (index: number): Input => {
-    const isElsewhere = (to: number): boolean => index === head && to !== head && scope.node(to).kind === 'connect'
+    const isElsewhere = (to: number): boolean =>
+      index === head && isKeyBy && !here.has(to) && hasOperands(scope.node(to))
     return fanOut(after(index).flatMap((to) => (isSide(to) || isElsewhere(to) ? [] : [entryTo(to)])))
   }
 
@@ -115,6 +123,7 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
     assert(outlets.length > 0 || here.has(index), `node ${node.uid} is not in stage ${run.stage.index}`)
     assert(node.kind !== 'source', 'an edge leads into a source')
     if (node.kind === 'union') return mergedInto(index, next)
+    if (outlets.length > 0 && node.kind !== 'keyBy') return next()
     return linked(run.resumables.get(index) ?? operatorFor(node as OperatorNode), index, next)[0]
   }
 
@@ -151,7 +160,7 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
   }
 
   const first = scope.node(head)
-  if (first.kind !== 'connect') return [behind(head)]
+  if (!hasOperands(first)) return [behind(head)]
   const operator = twoInputOperatorFor(first)
   const [left, next] = linked(operator, head, () => behind(head))
   return [left, { ...left, emit: (batch) => operator.onRight(batch, next) }]

@@ -2,6 +2,7 @@
  * The sending side of one edge between two stages. Watermarks, barriers and the end go to every channel, behind all records
  * written before them.
  */
+import { copyOf } from '@weir/dataflow'
 import {
   END,
   IDLE,
@@ -89,6 +90,24 @@ export abstract class Outlet {
   /** One listener, called for every receiver whose barrier is on its way. */
   onBarrier(call: (checkpoint: CheckpointId) => void): void {
     for (const channel of this.channels) channel.onBarrier(call)
+  }
+}
+
+/** To all slices: each has every record. */
+export class Broadcast extends Outlet {
+  constructor(channels: readonly OutputChannel[], options: Omit<OutletOptions, 'overtaking'>) {
+    super(channels, { ...options, overtaking: false })
+  }
+
+  write(batch: RecordBatch): void {
+    // In one thread elements are passed by reference, and the receiver owns the arrays.
+    for (const channel of this.channels) channel.send({ kind: 'records', batch: copyOf(batch) })
+  }
+
+  flush(): void {}
+
+  aside(records: readonly AsideRecord[], subtask: Subtask): void {
+    this.channels[subtask]!.send(aside(records))
   }
 }
 

@@ -27,7 +27,7 @@ import type { InputChannel, OutputChannel } from './channel.ts'
 import type { OvertakingGate } from './gate-event.ts'
 import { InputGate } from './input-gate.ts'
 import { endsOf, openChannels } from './links.ts'
-import { Forward, type Outlet } from './outlet.ts'
+import { Broadcast, Forward, type Outlet } from './outlet.ts'
 import { Participation } from './participation.ts'
 import { Partitioner } from './partitioner.ts'
 import type { PeerAddress } from './ports.ts'
@@ -156,6 +156,7 @@ export class Slice {
     const { maxParallelism, options } = this.#scope
     const { route } = options.plan.stages[stage]!.inputs[input]!
     if (route === 'forward') return new Forward(channels[0]!, { stage, input })
+    if (route === 'broadcast') return new Broadcast(channels, { stage, input })
     const overtaking = this.#mayOvertake(stage)
     const partitioner = new Partitioner(channels, { stage, input, maxParallelism, overtaking })
     if (overtaking) partitioner.onBarrier((checkpoint) => this.#participation.barrierSent(from.index, checkpoint))

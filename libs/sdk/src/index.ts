@@ -35,6 +35,7 @@ export {
   type AggregatingState,
   type EventTimer,
   type FiredTimer,
+  type BroadcastProcess,
   type KeyedConnect,
   type KeyedContext,
   type KeyedProcess,
@@ -66,12 +67,16 @@ export {
   type SidedStream,
   type Stream,
 } from './job.ts'
+export { broadcastState } from './joins.ts'
 export type {
+  BroadcastStream,
   ConnectedStreams,
   IntervalBounds,
   IntervalJoin,
   JoinableWindow,
   JoinedStreams,
+  KeyedWithBroadcast,
+  WithBroadcastStream,
   WindowedJoin,
 } from './joins.ts'
 export {

@@ -1,6 +1,7 @@
 import { planJob } from '@weir/dataflow'
 import { expect, expectTypeOf, test } from 'vitest'
 import {
+  broadcastState,
   job,
   json,
   kafka,
@@ -176,4 +177,64 @@ test.each([
   ],
 ] as const)('a join that cannot be is refused before anything runs: %s', (code, build) => {
   expect(() => planJob(job('j', build))).toThrow(expect.objectContaining({ code, kind: 'invalid' }) as Error)
+})
+
+test('what is broadcast is read by records and written by the broadcast alone', () => {
+  const { graph } = job('j', (flow) => {
+    const rules = flow.from(numbers).broadcast('rules')
+    flow
+      .from(orders)
+      .connect(rules)
+      .process('plain', {
+        broadcast: { limits: broadcastState<string, number>() },
+        onBroadcast: ({ broadcast }, n) => broadcast.limits.set('max', n),
+        onRecord: ({ broadcast }, order, out: Out<string>) => {
+          expectTypeOf(broadcast.limits.get('max')).toEqualTypeOf<number | undefined>()
+          // @ts-expect-error: only the broadcast writes
+          void (() => broadcast.limits.set('max', 1))
+          out.emit(order.orderId)
+        },
+      })
+      .to(kafka.sink('plain'))
+    flow
+      .from(payments)
+      .keyBy((p) => p.user)
+      .connect(rules)
+      .process('keyed', {
+        broadcast: { limits: broadcastState<string, number>() },
+        state: { sum: valueState({ initial: 0 }) },
+        timers: { end: 'event' },
+        onBroadcast: ({ broadcast }, n) => {
+          expectTypeOf(n).toEqualTypeOf<number>()
+          broadcast.limits.set('max', n)
+        },
+        onRecord: ({ broadcast, state, timers }, { amount }, out: Out<boolean>) => {
+          state.sum.set(state.sum.get() + amount)
+          timers.end.set(1)
+          out.emit(state.sum.get() > (broadcast.limits.get('max') ?? 0))
+        },
+        onTimer: (_, { name }) => expectTypeOf(name).toEqualTypeOf<'end'>(),
+      })
+      .to(kafka.sink('keyed'))
+  })
+  const { stages, summary } = planJob({ ...job('j', () => {}), graph })
+  expect(stages.map(({ head, inputs }) => [summary.nodes[head]!.uid, ...inputs.map(({ route }) => route)])).toEqual([
+    ['numbers'],
+    ['orders'],
+    ['plain', 'forward', 'broadcast'],
+    ['payments'],
+    ['keyed', 'keyed', 'broadcast'],
+  ])
+  typesOnly((flow) => {
+    const rules = flow.from(numbers).broadcast()
+    // @ts-expect-error: a broadcast is not a stream
+    void rules.map
+    const beside = flow.from(orders).connect(rules)
+    const broadcast = { limits: broadcastState<string, number>() }
+    const onBroadcast = (): void => {}
+    // @ts-expect-error: state needs a key
+    beside.process('p', { broadcast, onBroadcast, onRecord() {}, state: { sum: valueState({ initial: 0 }) } })
+    // @ts-expect-error: a broadcast is of numbers here
+    beside.process('p', { broadcast, onBroadcast: (_, rule: string) => void rule, onRecord() {} })
+  })
 })

@@ -33,6 +33,7 @@ import {
   type Sync,
   type TimerKinds,
   type Transform,
+  type WithBroadcastNode,
 } from '@weir/dataflow'
 import { WeirError, operatorUid, type Key } from '@weir/model'
 import type { Sink, Source } from './connectors.ts'
@@ -41,7 +42,11 @@ import {
   connected,
   intervalJoined,
   joined,
+  withBroadcast,
+  type BroadcastStream,
   type ConnectedStreams,
+  type KeyedWithBroadcast,
+  type WithBroadcastStream,
   type IntervalBounds,
   type IntervalJoin,
   type JoinedStreams,
@@ -99,6 +104,10 @@ export interface Stream<out T> {
    * slowest; each record keeps where it was read.
    */
   union(...others: readonly [Stream<T>, ...Stream<T>[]]): Stream<T>
+  /** For what every subtask has to know: small, and connected with other streams. */
+  broadcast(uid?: string): BroadcastStream<T>
+  /** Beside what a broadcast tells. */
+  connect<B>(told: BroadcastStream<B>): WithBroadcastStream<T, B>
   /** What follows runs where the key lives. */
   keyBy<K extends Key>(key: (value: T) => K, uid?: string): KeyedStream<T, KeyKind<K>>
   /**
@@ -178,6 +187,8 @@ export interface KeyedStream<out T, out K extends Key = Key> {
   ): SidedStream<R, SideTypes<O>>
   /** With another stream at the same key: your code, with state that both share. This one is the left one. */
   connect<U>(other: KeyedStream<U, K>): ConnectedStreams<T, U>
+  /** Beside what a broadcast tells. */
+  connect<B>(told: BroadcastStream<B>): KeyedWithBroadcast<T, B>
   /** Pairs with one key in one window. */
   join<U>(other: KeyedStream<U, K>): JoinedStreams<T, U>
   /** Pairs with one key whose event times are near each other. */
@@ -293,6 +304,8 @@ class GraphBuilder {
         const inputs = [at, ...others.map((other) => this.#indexOf(other))]
         return this.#stream(this.#add(inputs, { kind: 'union' }, undefined))
       },
+      broadcast: (uid) => this.#handedOut(this.#add(at, { kind: 'broadcast' }, uid), { kind: 'broadcast' as const }),
+      connect: (told) => withBroadcast(this.#beside(at, told)),
       keyBy: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyBy', key: key as Fn<Key> }, uid)),
       keyedBySource: (key, uid) => this.#keyed(this.#add(at, { kind: 'keyedBySource', key: key as Fn<Key> }, uid)),
       to: (sink, uid) => {
@@ -323,16 +336,21 @@ class GraphBuilder {
       : this.#sided<never, never>(last)) as unknown as Applied<R, O>
   }
 
+  #beside(at: number, other: object) {
+    return <R, O>(uid: string, node: Omit<ConnectNode, 'uid'> | Omit<WithBroadcastNode, 'uid'>): SidedStream<R, O> =>
+      this.#sided(this.#add([at, this.#indexOf(other)], node, uid))
+  }
+
   #keyed<T, K extends Key>(at: number): KeyedStream<T, K> {
     type Fold = (accumulator: unknown, value: unknown) => unknown
-    const beside =
-      (other: object) =>
-      <R, O>(uid: string, node: Omit<ConnectNode, 'uid'>): SidedStream<R, O> =>
-        this.#sided(this.#add([at, this.#indexOf(other)], node, uid))
     return this.#handedOut<KeyedStream<T, K>>(at, {
-      connect: (other) => connected(beside(other)),
-      join: (other) => joined(beside(other)),
-      intervalJoin: (other, bounds) => intervalJoined(beside(other), bounds),
+      connect: (other: object) => {
+        const add = this.#beside(at, other)
+        const isBroadcast = 'kind' in other && other.kind === 'broadcast'
+        return (isBroadcast ? withBroadcast(add) : connected(add)) as never
+      },
+      join: (other) => joined(this.#beside(at, other)),
+      intervalJoin: (other, bounds) => intervalJoined(this.#beside(at, other), bounds),
       apply: (transform) => this.#apply(at, transform),
       reduce: (uid, initial, reduce, options) =>
         this.#stream(this.#add(at, { kind: 'reduce', initial, reduce: reduce as Fold, ...options }, uid)),

@@ -3,6 +3,10 @@ import {
   connectOf,
   intervalJoin,
   windowJoin,
+  withBroadcastOf,
+  type BroadcastDescriptor,
+  type BroadcastDescriptors,
+  type BroadcastProcess,
   type ConnectNode,
   type JoinKeeps,
   type JoinWindow,
@@ -11,11 +15,13 @@ import {
   type SideOutputs,
   type SideTypes,
   type StateDescriptors,
+  type StateSchema,
   type Sync,
   type TimerKinds,
   type WindowBounds,
+  type WithBroadcastNode,
 } from '@weir/dataflow'
-import { WeirError } from '@weir/model'
+import { WeirError, type Key } from '@weir/model'
 import { durationMs, type Duration } from './duration.ts'
 import type { SidedStream, Stream } from './job.ts'
 
@@ -34,6 +40,54 @@ export interface ConnectedStreams<A, B> {
   process<R, S extends StateDescriptors = None, M extends TimerKinds = None, O extends SideOutputs = None>(
     uid: string,
     process: KeyedConnect<A, B, R, S, M, O>,
+  ): SidedStream<R, SideTypes<O>>
+}
+
+/** A small stream that all subtasks of what is connected with it hear: `stream.connect(rules.broadcast())`. */
+export interface BroadcastStream<out T> {
+  readonly kind: 'broadcast'
+  /** Compile-time only. */
+  readonly types?: T
+}
+
+/** Says that there is a map; its name is that of the property. */
+export const broadcastState = <K extends Key, V>(
+  options: { readonly schema?: StateSchema<V> } = {},
+): BroadcastDescriptor<K, V> => ({
+  kind: 'broadcast',
+  ...options,
+})
+
+export interface WithBroadcastStream<T, B> {
+  /**
+   * Your code over the stream, beside maps that the broadcast fills, whole and the same in every subtask. `uid` names the maps.
+   *
+   *     payments.connect(rules.broadcast()).process('checked', {
+   *       broadcast: { rules: broadcastState<string, Rule>() },
+   *       onBroadcast({ broadcast }, rule) { broadcast.rules.set(rule.id, rule) },
+   *       onRecord({ broadcast }, payment, out: Out<Checked>) { … },
+   *     })
+   *
+   * Between a record and a broadcast one there is no order but that of barriers: a payment may come before a rule in one subtask
+   * and behind it in another. Event time is that of the slower of the two streams.
+   */
+  process<R, D extends BroadcastDescriptors, O extends SideOutputs = None>(
+    uid: string,
+    process: Omit<BroadcastProcess<T, B, R, D, None, None, O>, 'state' | 'timers' | 'onTimer'>,
+  ): SidedStream<R, SideTypes<O>>
+}
+
+export interface KeyedWithBroadcast<T, B> {
+  /** As of a stream without a key, and with state and timers by key. */
+  process<
+    R,
+    D extends BroadcastDescriptors,
+    S extends StateDescriptors = None,
+    M extends TimerKinds = None,
+    O extends SideOutputs = None,
+  >(
+    uid: string,
+    process: BroadcastProcess<T, B, R, D, S, M, O>,
   ): SidedStream<R, SideTypes<O>>
 }
 
@@ -71,12 +125,20 @@ export interface IntervalJoin<A, B> {
 }
 
 /** Adds the node; its inputs are known to whoever made this. */
-type Add = <R, O = unknown>(uid: string, node: Omit<ConnectNode, 'uid'>) => SidedStream<R, O>
+type Add = <R, O = unknown>(
+  uid: string,
+  node: Omit<ConnectNode, 'uid'> | Omit<WithBroadcastNode, 'uid'>,
+) => SidedStream<R, O>
 type Combine = (left: never, right: never, window: WindowBounds) => unknown
 
 export const connected = <A, B>(add: Add): ConnectedStreams<A, B> => ({
   process: (uid, process) => add(uid, connectOf(process)),
 })
+
+export const withBroadcast = <T, B>(add: Add): KeyedWithBroadcast<T, B> & WithBroadcastStream<T, B> =>
+  ({
+    process: (uid: string, process: Parameters<typeof withBroadcastOf>[0]) => add(uid, withBroadcastOf(process)),
+  }) as never
 
 export const joined = <A, B>(add: Add): JoinedStreams<A, B> => ({
   window(of) {

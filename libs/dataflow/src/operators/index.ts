@@ -10,6 +10,7 @@ import type {
   MapNode,
   ReduceNode,
   WindowNode,
+  WithBroadcastNode,
 } from '../graph.ts'
 import type { Operator, TwoInputOperator } from '../operator.ts'
 import { ConnectOperator } from './connect.ts'
@@ -20,6 +21,7 @@ import { KeyedProcessOperator } from './keyed-process.ts'
 import { MapValues } from './map.ts'
 import { Reduce } from './reduce.ts'
 import { windowOperator } from './window.ts'
+import { WithBroadcast } from './with-broadcast.ts'
 
 export * from './connect.ts'
 export * from './filter.ts'
@@ -38,6 +40,7 @@ export * from './session-window.ts'
 export * from './global-window.ts'
 export * from './window.ts'
 export * from './window-results.ts'
+export * from './with-broadcast.ts'
 
 /** Nodes that are executed by an Operator made of the node alone; a resumable one needs a place for its state (`Resumable`). */
 export type OperatorNode =
@@ -67,4 +70,5 @@ export function operatorFor(node: OperatorNode): Operator {
 }
 
 /** Of the two-input operator at the head of a stage. */
-export const twoInputOperatorFor = (node: ConnectNode): TwoInputOperator => new ConnectOperator(node)
+export const twoInputOperatorFor = (node: ConnectNode | WithBroadcastNode): TwoInputOperator =>
+  node.kind === 'connect' ? new ConnectOperator(node) : new WithBroadcast(node)

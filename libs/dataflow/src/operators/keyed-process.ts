@@ -93,12 +93,21 @@ export class KeyedProcessOperator implements Operator {
     }
   }
 
+  /** What user code is given, once it is open. */
+  protected get context(): KeyedContext<StateDescriptors, TimerKinds, SideOutputs> {
+    return this.#context
+  }
+
   onBatch(batch: RecordBatch, out: Collector): void {
     this.process(batch, this.#node.onRecord, out)
   }
 
-  protected process(batch: RecordBatch, onRecord: KeyedProcessNode['onRecord'], out: Collector): void {
-    const keys = keysOf(batch, this.#uid)
+  protected process(
+    batch: RecordBatch,
+    onRecord: KeyedProcessNode['onRecord'],
+    out: Collector,
+    keys: readonly Key[] = keysOf(batch, this.#uid),
+  ): void {
     const { values, timestamps } = batch
     const context = this.#context
     const scope = this.#scope
@@ -106,7 +115,7 @@ export class KeyedProcessOperator implements Operator {
     const { main } = outputs
     const watermark = this.#watermark
     const count = values.length
-    outputs.begin(batch.origins)
+    outputs.begin(batch.origins, batch.keys !== null)
     for (let i = 0; i < count;) {
       try {
         for (; i < count && outputs.length < PROCESS_BATCH_RECORDS_MAX; i++) {

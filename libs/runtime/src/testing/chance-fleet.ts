@@ -215,7 +215,7 @@ class ChanceAttempt {
   #slice(i: number, exchange: ChanceExchange): Slice {
     const [world, stores, clock] = [this.#world, this.#stores, this.#clock]
     const { splits, inputs = {}, batchMax, sinkMs, inFlightBytesMax } = this.#options
-    const { parallelism } = this.#plan.job.settings
+    const { parallelism, maxParallelism } = this.#plan.job.settings
     const run = { generation: generation(1), attempt: attempt(this.#n) }
     const slow = (): Promise<void> | undefined => (world.is(0.5) ? clock.sleep(world.whole(0, sinkMs)) : undefined)
     return new Slice(
@@ -232,7 +232,7 @@ class ChanceAttempt {
         createContinuousSink: () => {
           throw new Error('no continuous scope here')
         },
-        openState: (stage) => Promise.resolve(new MemoryStateStore(stores.states, `${i}-${stage}`)),
+        openState: (stage) => Promise.resolve(new MemoryStateStore(stores.states, `${i}-${stage}`, maxParallelism)),
         inFlight: new MemoryInFlightStore(stores.flights, String(i), () => clock.sleep(world.whole(0, 20))),
         report: (report) => void (this.#isAlive && this.#reports.push({ from: i, report })),
         turn: () => clock.sleep(world.whole(0, 15)),

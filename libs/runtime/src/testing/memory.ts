@@ -19,6 +19,7 @@ import {
 import {
   WeirError,
   keyGroupOf,
+  type KeyGroupRange,
   type AsideRecord,
   type CheckpointId,
   type Key,
@@ -166,26 +167,28 @@ export class MemorySink implements TwoPhaseSink {
 }
 
 /** As in the default settings. */
-const EVERY_GROUP = { from: 0, to: 128 }
+const MAX_PARALLELISM = 128
 
 /** Snapshots are deep copies kept in `objects`, named by their reference. */
 export class MemoryStateStore implements StateStore {
   readonly #objects: Map<string, string>
   readonly #name: string
+  readonly #groups: KeyGroupRange
   readonly #states = new Map<string, { state: MemoryKeyedState<unknown>; keys: Set<string> }>()
 
-  constructor(objects: Map<string, string>, name: string) {
+  constructor(objects: Map<string, string>, name: string, maxParallelism = MAX_PARALLELISM) {
     this.#objects = objects
     this.#name = name
+    this.#groups = { from: 0, to: maxParallelism }
   }
 
   restore(segments: readonly SegmentRef[]): Promise<void> {
-    for (const { key, only = EVERY_GROUP } of segments) {
+    for (const { key, only = this.#groups } of segments) {
       for (const [id, entries] of JSON.parse(this.#objects.get(key)!) as [string, [Key, number, unknown][]][]) {
         const [uid, name, split] = JSON.parse(id) as [OperatorUid, string, number?]
         const state = this.keyed(uid, name, split)
         for (const [k, namespace, value] of entries) {
-          const group = split ?? keyGroupOf(isEntries(name) ? ownerOfEntry(String(k)) : k, EVERY_GROUP.to)
+          const group = split ?? keyGroupOf(isEntries(name) ? ownerOfEntry(String(k)) : k, this.#groups.to)
           if (group >= only.from && group < only.to) state.put(k, value, namespace)
         }
       }
@@ -220,7 +223,7 @@ export class MemoryStateStore implements StateStore {
     ])
     const key = `${this.#name}-${checkpoint.epoch}-${checkpoint.attempt}`
     this.#objects.set(key, JSON.stringify(all))
-    return Promise.resolve([{ key, bytes: 0, entries: 0, sha256: '', kind: 'base', keyGroups: EVERY_GROUP }])
+    return Promise.resolve([{ key, bytes: 0, entries: 0, sha256: '', kind: 'base', keyGroups: this.#groups }])
   }
 
   close(): Promise<void> {
