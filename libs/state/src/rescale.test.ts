@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { redistribute, type Manifest } from '@weir/checkpoint'
-import type { SegmentRef } from '@weir/dataflow'
+import { BroadcastStates, operatorGroups, type SegmentRef } from '@weir/dataflow'
 import { attempt, epoch, generation, keyGroupOf, keyGroupRange, operatorUid, ownerOf, subtask } from '@weir/model'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
@@ -125,6 +125,42 @@ test('over any history of parallelisms and changes the stores together equal a p
       await job.close()
     }),
     { numRuns: 60, examples: [[WITHOUT_ITS_BASE, false]] },
+  )
+}, 30_000)
+
+test('broadcast maps are whole in every store, over any history of parallelisms and changes', async () => {
+  const change = fc.record({ key: fc.constantFrom('a', 'b', 7, 8), value: fc.option(fc.nat(9)) })
+  const round = fc.record({
+    parallelism: fc.integer({ min: 1, max: 5 }),
+    epochs: fc.array(fc.array(change), { maxLength: 3 }),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(round, { minLength: 2, maxLength: 4 }), fc.boolean(), async (rounds, pending) => {
+      const job = new Job(pending ? 0 : 20_000)
+      const expected = new Map<string | number, number>()
+      for (const { parallelism, epochs } of rounds) {
+        await job.rescale(parallelism)
+        const all = job.stores.map((state, i) => {
+          const groups = operatorGroups('keyed', { subtask: i, parallelism, maxParallelism: MAX })
+          return new BroadcastStates(['rates'], { uid, state, groups, freeze: true })
+        })
+        const asExpected = [...expected].sort()
+        for (const { maps } of all) expect([...maps['rates']!].sort()).toEqual(asExpected)
+        for (const changes of epochs) {
+          for (const { key, value } of changes) {
+            if (value === null) expected.delete(key)
+            else expected.set(key, value)
+            for (const states of all)
+              states.update(
+                () => void (value === null ? states.maps['rates']!.delete(key) : states.maps['rates']!.set(key, value)),
+              )
+          }
+          await job.snapshot()
+        }
+      }
+      await job.close()
+    }),
+    { numRuns: 30 },
   )
 }, 30_000)
 
