@@ -160,6 +160,8 @@ describe('a union', () => {
     expect(reason('source:a keyBy:k<a union:u<k,k sink:out<u')).toBe('edge-into-sink')
     const told = 'source:a source:b keyBy:k<a broadcast:w<b beside:p<k,w sink:out<p'
     expect(reason(told)).toBe('broadcast')
+    const both = 'source:a source:b keyBy:k<a keyBy:l<b connect:c<k,l sink:out<c'
+    expect(planOf(both, { checkpoint }).unaligned!.stages).toEqual([false, false, true])
   })
 })
 

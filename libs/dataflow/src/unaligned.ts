@@ -38,8 +38,10 @@ export function unalignedPlanOf({ settings, graph }: JobDefinition, stages: read
     const { kind } = graph.nodes[to]!
     if (kind === 'sink' || (kind === 'union' && intoSink.has(to))) intoSink.add(from)
   }
+  // An operator with two inputs is at the head itself: it stands between.
+  const leadsIntoSink = (head: number): boolean => graph.nodes[head]!.kind === 'keyBy' && intoSink.has(head)
   const keyed = stages.filter(({ inputs }) => inputs.length > 0)
-  const overtaking = stages.map((stage) => keyed.includes(stage) && !intoSink.has(stage.head))
+  const overtaking = stages.map((stage) => keyed.includes(stage) && !leadsIntoSink(stage.head))
   if (overtaking.includes(true)) return { afterMs, stages: overtaking }
   const [edge] = keyed
   if (edge === undefined)
