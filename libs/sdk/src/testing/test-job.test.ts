@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import {
+  customWatermarks,
   job,
   json,
   kafka,
@@ -173,6 +174,62 @@ class Pairs implements ResumableOperator<Order, string, Order> {
     this.#open = [...orders]
   }
 }
+
+test('a partition without records holds event time back until it is idle by the clock', async () => {
+  const idle = job('idle', (flow) => {
+    flow
+      .from(kafka.topic('orders', { value: json(Order), timestamp: (o) => o.ts, idleAfter: '30s' }))
+      .keyBy((o) => o.user)
+      .window(tumbling('10s'))
+      .count()
+      .to(kafka.sink('counts'))
+  })
+  const t = testJob(idle, { partitions: 2 })
+  await t.feed('orders', [order({ ts: 1_000 }), order({ ts: 11_000 })], { partition: 0 })
+  await t.clock.advance(29_000)
+  expect(t.output('counts')).toEqual([])
+  await t.clock.advance(86_400_000)
+  await t.feed('orders', [order({ ts: 11_500 })], { partition: 0 })
+  expect(t.output('counts')).toEqual([{ key: 'ada', value: { start: 0, end: 10_000, value: 1 } }])
+})
+
+test('watermarks of its own go on by records and by what the test says', async () => {
+  const watermarks = customWatermarks({ initial: 0, onEvent: (_, o: Order) => o.amountMinor, watermark: (ms) => ms })
+  const marked = job('marked', (flow) => {
+    flow
+      .from(kafka.topic('orders', { value: json(Order), timestamp: (o) => o.ts, watermarks }), 'orders')
+      .keyBy((o) => o.user)
+      .window(tumbling('10s'))
+      .count()
+      .to(kafka.sink('counts'))
+  })
+  const t = testJob(marked)
+  await t.feed('orders', [order({ amountMinor: 9_000, ts: 5_000 }), order({ amountMinor: 9_999, ts: 55_000 })])
+  expect(t.output('counts')).toEqual([])
+  await t.feed('orders', [order({ amountMinor: 10_000, ts: 56_000 })])
+  expect(t.output('counts')).toHaveLength(1)
+  await t.advanceWatermark(60_000)
+  await t.checkpoint()
+  await t.restart()
+  expect(t.output<{ value: number }>('counts').map(({ value }) => value.value)).toEqual([1, 2])
+})
+
+test('side outputs are outputs', async () => {
+  const sided = job('sided', (flow) => {
+    const counts = flow
+      .from(orders, 'orders')
+      .keyBy((o) => o.user)
+      .window(tumbling('10s'))
+      .count('per-10s')
+    counts.to(kafka.sink('counts'))
+    counts.sideOutput('late').to(kafka.sink('late'))
+  })
+  const t = testJob(sided)
+  const late = order({ ts: 1_000 })
+  await t.advanceWatermark(10_000)
+  await t.feed('orders', [late])
+  expect(t.output('late')).toEqual([{ key: 'ada', value: late }])
+})
 
 test('a custom operator gets its pieces back; a probe sees what passes; tombstones are null', async () => {
   const probe = new Probe<Order>()

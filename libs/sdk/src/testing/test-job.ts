@@ -13,7 +13,7 @@
  * says about servers (commit scope, receipts, rates, intervals of checkpoints) has no meaning here and is left out.
  */
 import { redistribute, type Manifest, type RedistributionTarget } from '@weir/checkpoint'
-import { defaultSettings, planJob, type JobDefinition, type Plan } from '@weir/dataflow'
+import { POLL_STEP_MS_MAX, defaultSettings, planJob, type JobDefinition, type Plan } from '@weir/dataflow'
 import { WeirError, attempt as attemptOf, digest, epoch, generation, type TopicRecord } from '@weir/model'
 import { Attempt, TEST_JOB_ID } from './attempt.ts'
 import { StandingClock, type TestClock } from './clock.ts'
@@ -54,6 +54,8 @@ export class TestJob {
   #manifest: Manifest | null = null
   #phase: 'open' | 'ended' | 'closed' = 'open'
   #turn: Promise<unknown> = Promise.resolve()
+  /** So much of a jump of the clock is walked, for sources that look at the clock between two polls. */
+  readonly #walkMs: number
   readonly clock: TestClock
 
   constructor(job: JobDefinition, options: TestJobOptions) {
@@ -64,8 +66,9 @@ export class TestJob {
     this.#plan() // refuses a parallelism the job cannot have
     this.#settleMs = settleMs
     this.#clock = new StandingClock(startMs)
-    for (const node of job.graph.nodes) {
-      if (node.kind !== 'source') continue
+    const sources = job.graph.nodes.filter((node) => node.kind === 'source')
+    this.#walkMs = Math.max(0, ...sources.map(({ idleAfterMs }) => idleAfterMs ?? 0))
+    for (const node of sources) {
       const topic = topicOf(node)
       this.#fed.set(topic, new FedTopic(typeof partitions === 'number' ? partitions : (partitions[topic] ?? 1)))
     }
@@ -74,8 +77,10 @@ export class TestJob {
       advance: (ms) =>
         this.#inTurn(async () => {
           const attempt = await this.#running()
-          this.#clock.jump(ms)
-          await attempt.settled()
+          for (const step of steps(ms, this.#walkMs)) {
+            this.#clock.jump(step)
+            await attempt.settled()
+          }
         }),
     }
   }
@@ -252,4 +257,11 @@ export class TestJob {
     this.#turn = answer.catch(() => {}) // its caller is told
     return answer
   }
+}
+
+/** A poll that took longer than `POLL_STEP_MS_MAX` does not count as longer. */
+function* steps(ms: number, walkMs: number): Iterable<number> {
+  let left = ms
+  for (; left > 0 && ms - left < walkMs; left -= POLL_STEP_MS_MAX) yield Math.min(left, POLL_STEP_MS_MAX)
+  if (left > 0 || ms === 0) yield left
 }

@@ -2,7 +2,7 @@
  * `advanceWatermark` without a word to the engine: a value that a source reads and takes the time of like any other, and that a
  * filter right behind the source drops. It lies in the topic, so a restart comes by it again.
  */
-import { type FilterNode, type JobDefinition, type GraphNode, type SourceNode } from '@weir/dataflow'
+import type { CustomWatermarks, FilterNode, GraphNode, JobDefinition, SourceNode } from '@weir/dataflow'
 import { operatorUid } from '@weir/model'
 
 export class TimePassed {
@@ -43,14 +43,44 @@ export function withTimePassed(job: JobDefinition): JobDefinition {
 }
 
 function understanding(node: SourceNode): SourceNode {
-  const { decode, timestamp, outOfOrderMs } = node
+  const { decode, timestamp, outOfOrderMs, watermarks } = node
   return {
     ...node,
-    recordsPerSecond: null, // a test waits for nothing
-    decode:
-      decode &&
-      ((buffer, start, end, headers) => timePassedIn(buffer, start, end) ?? decode(buffer, start, end, headers)),
+    // A test waits for nothing: neither for a rate nor for a slow partition.
+    recordsPerSecond: null,
+    alignWithinMs: null,
+    watermarks: watermarks && passing(watermarks),
+    decode: decode && ((buffer, start, end) => timePassedIn(buffer, start, end) ?? decode(buffer, start, end)),
     timestamp: timestamp && ((value) => (value instanceof TimePassed ? value.timeMs + outOfOrderMs : timestamp(value))),
+  }
+}
+
+/** The job's own fold, which has not seen that time has passed. */
+function passing({
+  initial,
+  onEvent,
+  watermark,
+}: CustomWatermarks<unknown, unknown>): CustomWatermarks<unknown, unknown> {
+  interface State {
+    readonly own: unknown
+    readonly passedMs: number
+  }
+  const first: State = { own: initial, passedMs: Number.MIN_SAFE_INTEGER }
+  return {
+    initial: first,
+    onEvent(state, value, timestamp) {
+      const { own, passedMs } = state as State
+      if (value instanceof TimePassed) return { own, passedMs: value.timeMs }
+      const next = onEvent(own, value, timestamp)
+      // What it must not return is the engine's to refuse.
+      return next === undefined || next instanceof Promise ? next : { own: next, passedMs }
+    },
+    watermark(state) {
+      const { own, passedMs } = state as State
+      const reached = watermark(own)
+      if (passedMs < 0 || (reached !== null && reached >= passedMs)) return reached
+      return passedMs
+    },
   }
 }
 
