@@ -3,7 +3,7 @@
  *
  *     weir submit apps/examples/src/01-orders.ts --set orders=orders --set sums=sums --set counts=counts
  */
-import { job, json, kafka, params, tumbling } from '@weir/sdk'
+import { job, json, kafka, log, params, tumbling } from '@weir/sdk'
 import { z } from 'zod'
 
 const p = params({
@@ -16,7 +16,11 @@ const p = params({
   rate: Number,
   /** Reads up to the end the topic had at the start, then finishes. */
   bounded: false,
+  /** `log`: the embedded one, without any server. */
+  server: 'kafka',
 })
+
+const server: typeof kafka = p.server === 'log' ? log : kafka
 
 const Order = z.object({
   id: z.number(),
@@ -36,7 +40,7 @@ export default job(
   (flow) => {
     const paid = flow
       .from(
-        kafka.topic(p.orders, {
+        server.topic(p.orders, {
           value: json(Order),
           timestamp: (order) => order.ts,
           outOfOrder: '1m',
@@ -52,7 +56,7 @@ export default job(
         sum: total.sum + order.amountMinor,
         count: total.count + 1,
       }))
-      .to(kafka.sink(p.sums), 'sums')
-    paid.window(tumbling('10s')).count('per-10s').to(kafka.sink(p.counts), 'counts')
+      .to(server.sink(p.sums), 'sums')
+    paid.window(tumbling('10s')).count('per-10s').to(server.sink(p.counts), 'counts')
   },
 )

@@ -3,7 +3,7 @@
  *
  *     weir submit apps/examples/src/03-batches.ts --set orders=orders --set batches=order-batches
  */
-import { job, json, kafka, params, RestoreHooks, type ExecuteContext, type ResumableOperator } from '@weir/sdk'
+import { job, json, kafka, log, params, RestoreHooks, type ExecuteContext, type ResumableOperator } from '@weir/sdk'
 import { z } from 'zod'
 
 const p = params({
@@ -14,9 +14,13 @@ const p = params({
   rate: Number,
   /** Reads up to the end the topic had at the start, then finishes. */
   bounded: false,
+  /** `log`: the embedded one, without any server. */
+  server: 'kafka',
   /** Go on at the beginning of the log where retention has deleted unread orders, instead of stopping. */
   goOn: false,
 })
+
+const server: typeof kafka = p.server === 'log' ? log : kafka
 
 const Order = z.object({ id: z.number(), amountMinor: z.number().int() })
 type Order = z.infer<typeof Order>
@@ -84,7 +88,7 @@ export default job(
     const { bounded, goOn, rate: recordsPerSecond } = p
     flow
       .from(
-        kafka.topic(p.orders, {
+        server.topic(p.orders, {
           value: json(Order),
           until: bounded ? 'latest' : 'none',
           outOfRange: goOn ? 'earliest' : 'fail',
@@ -93,6 +97,6 @@ export default job(
         'orders',
       )
       .process('batches', () => new Batches())
-      .to(kafka.sink(p.batches), 'out')
+      .to(server.sink(p.batches), 'out')
   },
 )

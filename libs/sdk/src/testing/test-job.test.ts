@@ -214,6 +214,15 @@ test('watermarks of its own go on by records and by what the test says', async (
   expect(t.output<{ value: number }>('counts').map(({ value }) => value.value)).toEqual([1, 2])
 })
 
+test('headers come in with what is fed and go out with what is written', async () => {
+  const traced = job('traced', (flow) => {
+    flow.from(orders).to(kafka.sink('out', { headers: (o) => [['user', o.user]] }))
+  })
+  const t = testJob(traced)
+  await t.feed('orders', [order({ user: 'bob' })], { headers: () => [['trace', Buffer.from('t1')]] })
+  expect(t.records('out')[0]!.headers).toEqual([['user', Buffer.from('bob')]])
+})
+
 test('side outputs are outputs', async () => {
   const sided = job('sided', (flow) => {
     const counts = flow

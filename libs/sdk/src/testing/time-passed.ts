@@ -2,7 +2,7 @@
  * `advanceWatermark` without a word to the engine: a value that a source reads and takes the time of like any other, and that a
  * filter right behind the source drops. It lies in the topic, so a restart comes by it again.
  */
-import type { CustomWatermarks, FilterNode, GraphNode, JobDefinition, SourceNode } from '@weir/dataflow'
+import type { CustomWatermarks, Decode, FilterNode, GraphNode, JobDefinition, SourceNode } from '@weir/dataflow'
 import { operatorUid } from '@weir/model'
 
 export class TimePassed {
@@ -43,17 +43,28 @@ export function withTimePassed(job: JobDefinition): JobDefinition {
 }
 
 function understanding(node: SourceNode): SourceNode {
-  const { decode, timestamp, outOfOrderMs, watermarks } = node
+  const { decode, openDecoder, timestamp, outOfOrderMs, watermarks } = node
   return {
     ...node,
     // A test waits for nothing: neither for a rate nor for a slow partition.
     recordsPerSecond: null,
     alignWithinMs: null,
     watermarks: watermarks && passing(watermarks),
-    decode: decode && ((buffer, start, end) => timePassedIn(buffer, start, end) ?? decode(buffer, start, end)),
+    decode: decode && passingBy(decode),
+    openDecoder:
+      openDecoder &&
+      (async (context) => {
+        const opened = await openDecoder(context)
+        return { decode: passingBy(opened.decode), prepare: (records) => opened.prepare(records) }
+      }),
     timestamp: timestamp && ((value) => (value instanceof TimePassed ? value.timeMs + outOfOrderMs : timestamp(value))),
   }
 }
+
+const passingBy =
+  (decode: Decode): Decode =>
+  (buffer, start, end, headers) =>
+    timePassedIn(buffer, start, end) ?? decode(buffer, start, end, headers)
 
 /** The job's own fold, which has not seen that time has passed. */
 function passing({

@@ -1,0 +1,61 @@
+/** A fleet without any server, in a folder of its own: a job-manager that holds the log and the metadata, and task-managers. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startProcess, stopProcess, type FleetProcess } from './fleet.ts'
+
+export interface EmbeddedFleetOptions {
+  readonly taskManagers: number
+  readonly slots: number
+}
+
+export class EmbeddedFleet {
+  readonly manager: FleetProcess
+  readonly taskManagers: FleetProcess[] = []
+  readonly #dir: string
+  readonly #slots: number
+  readonly #running: FleetProcess[]
+  #serial = 0
+
+  private constructor(dir: string, manager: FleetProcess, slots: number) {
+    this.#dir = dir
+    this.#slots = slots
+    this.manager = manager
+    this.#running = [manager]
+  }
+
+  static async start({ taskManagers, slots }: EmbeddedFleetOptions): Promise<EmbeddedFleet> {
+    const dir = await mkdtemp(join(tmpdir(), 'weir-fleet-'))
+    const env = { WEIR_MODE: 'embedded', WEIR_DATA_DIR: join(dir, 'jm') }
+    const fleet = new EmbeddedFleet(dir, await startProcess('job-manager', env), slots)
+    for (let i = 0; i < taskManagers; i++) fleet.taskManagers.push(await fleet.#taskManager())
+    return fleet
+  }
+
+  /** kill -9, and another one in its place. @returns its pid */
+  async replace(): Promise<number> {
+    const victim = this.taskManagers.shift()!
+    victim.child.kill('SIGKILL')
+    this.taskManagers.push(await this.#taskManager())
+    return victim.child.pid!
+  }
+
+  async stop(): Promise<void> {
+    for (const process of this.#running.reverse()) await stopProcess(process)
+    await rm(this.#dir, { recursive: true, force: true })
+  }
+
+  async #taskManager(): Promise<FleetProcess> {
+    const { grpc, log } = this.manager.ready
+    const started = await startProcess('task-manager', {
+      WEIR_JOB_MANAGERS: grpc!,
+      WEIR_LOG: log!,
+      WEIR_OBJECTS_DIR: join(this.#dir, 'jm', 'objects'),
+      WEIR_DATA_DIR: join(this.#dir, `tm-${this.#serial++}`),
+      WEIR_SLOTS: String(this.#slots),
+      WEIR_FREEZE: '1',
+    })
+    this.#running.push(started)
+    return started
+  }
+}
