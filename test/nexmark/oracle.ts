@@ -126,9 +126,11 @@ const q8: Oracle = (input) => {
   const inTime = <T extends Person | Auction>(of: readonly (Arrival & { event: T })[]): T[] =>
     of.filter(({ event, watermark }) => startOf(event.ts) + WINDOW_MS > watermark).map(({ event }) => event)
   const auctions = inTime(only(input, 'auction'))
-  return inTime(only(input, 'person'))
-    .filter((person) => auctions.some(({ seller, ts }) => seller === person.id && startOf(ts) === startOf(person.ts)))
-    .map(({ id, name, ts }) => ({ id, name, start: startOf(ts) }))
+  return inTime(only(input, 'person')).flatMap(({ id, name, ts }) =>
+    auctions
+      .filter((auction) => auction.seller === id && startOf(auction.ts) === startOf(ts))
+      .map((auction) => ({ id, name, auction: auction.id, start: startOf(ts) })),
+  )
 }
 
 interface Session {
@@ -146,7 +148,7 @@ const q11: Oracle = (input) => {
     open = open.filter(({ end }) => end > watermark)
     const session: Session = { bidder: event.bidder, start: event.ts, end: event.ts + SESSION_GAP_MS, bids: 1 }
     for (const other of open) {
-      if (other.bidder !== event.bidder || other.start > session.end || other.end < session.start) continue
+      if (other.bidder !== event.bidder || other.start >= session.end || other.end <= session.start) continue
       session.start = Math.min(session.start, other.start)
       session.end = Math.max(session.end, other.end)
       session.bids += other.bids

@@ -14,22 +14,23 @@ export interface LocalItem {
 }
 const itemOf = ({ name, city, state }: Person, { id }: Auction): LocalItem => ({ name, city, state, auction: id })
 
-export const q3: Query = ({ events }) =>
-  events
-    .filter((event): event is Person | Auction =>
-      isPerson(event) ? STATES.includes(event.state) : isAuction(event) && event.category === CATEGORY,
-    )
-    .keyBy((event) => (isPerson(event) ? event.id : event.seller))
+export const q3: Query = ({ events }) => {
+  const people = events.filter(isPerson).filter((person) => STATES.includes(person.state))
+  const auctions = events.filter(isAuction).filter((auction) => auction.category === CATEGORY)
+  return people
+    .keyBy((person) => person.id)
+    .connect(auctions.keyBy((auction) => auction.seller))
     .process('local-items', {
       state: { seller: valueState<Person>(), waiting: listState<Auction>() },
-      onRecord({ state }, event, out: Out<LocalItem>) {
-        if (isPerson(event)) {
-          state.seller.set(event)
-          for (const auction of state.waiting) out.emit(itemOf(event, auction))
-          return state.waiting.clear()
-        }
+      onLeft({ state }, person, out: Out<LocalItem>) {
+        state.seller.set(person)
+        for (const auction of state.waiting) out.emit(itemOf(person, auction))
+        state.waiting.clear()
+      },
+      onRight({ state }, auction, out: Out<LocalItem>) {
         const seller = state.seller.get()
-        if (seller === undefined) state.waiting.add(event)
-        else out.emit(itemOf(seller, event))
+        if (seller === undefined) state.waiting.add(auction)
+        else out.emit(itemOf(seller, auction))
       },
     })
+}
