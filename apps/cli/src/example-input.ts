@@ -1,4 +1,9 @@
 /** What a job of the tour is run with: parameters, and records of topics that others would write. */
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
 export interface ExampleInput {
   readonly params: Readonly<Record<string, string>>
   /** By topic. */
@@ -25,6 +30,10 @@ export function inputOf(number: string): ExampleInput {
         params: { server: 'log', bounded: 'true', intervalMs: '500', rate: '1000' },
         records: { orders: orders() },
       }
+    case '09': {
+      const folder = pathToFileURL(mkdtempSync(join(tmpdir(), 'weir-example-'))).href
+      return { params: { ...GENERATED, folder: `${folder}/` }, records: {} }
+    }
     default:
       return { params: GENERATED, records: {} }
   }

@@ -67,6 +67,7 @@ async function main(): Promise<number> {
       `${view.state}: ${recordsIn} records read, checkpoint ${finalEpoch}, restarted ${restarts + regionRestarts}×`,
     )
     for (const topic of sinks) await show(log, topic)
+    for (const folder of foldersOf(bundle)) await list(folder)
     return number === BANK ? await close(log, view) : 0
   } finally {
     log.close()
@@ -131,6 +132,19 @@ function auditor(url: string): () => Promise<void> {
     mustBalance(balances, OPENING_MINOR)
     console.log(`checkpoint ${balances.epoch}: ${balances.accounts} accounts, ${balances.sumMinor} together: balanced`)
   }
+}
+
+/** Local ones that sinks write files into. */
+const foldersOf = ({ plan }: Bundle): string[] =>
+  plan.job.graph.nodes.flatMap((node) => {
+    const folder = node.kind === 'sink' ? node.descriptor['folder'] : undefined
+    return typeof folder === 'string' && folder.startsWith('file:') ? [fileURLToPath(folder)] : []
+  })
+
+async function list(folder: string): Promise<void> {
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.ndjson')).sort()
+  console.log(`${folder}: ${files.length} files`)
+  for (const name of files.slice(-SHOWN)) console.log(`  ${name}`)
 }
 
 async function show(log: TransactionalLog, topic: string): Promise<void> {
