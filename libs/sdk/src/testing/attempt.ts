@@ -21,6 +21,7 @@ import type { StandingClock } from './clock.ts'
 import { FedSource } from './fed-source.ts'
 import { topicOf, type FedTopic } from './fed-topic.ts'
 import type { MemoryObjects } from './objects.ts'
+import type { OpenCalls } from './open-calls.ts'
 import { newFolder } from './scratch.ts'
 import { WrittenSink } from './written-sink.ts'
 import type { WrittenTopics } from './written-topics.ts'
@@ -31,6 +32,7 @@ export interface AttemptDeps {
   readonly fed: ReadonlyMap<string, FedTopic>
   readonly written: WrittenTopics
   readonly objects: MemoryObjects
+  readonly calls: OpenCalls
 }
 
 export interface AttemptOptions {
@@ -80,7 +82,7 @@ export class Attempt {
     for (let quiet = 0; quiet < 2;) {
       await turn()
       if (this.#failure !== null) throw this.#failure
-      quiet = this.#sources.every((source) => source.settled) ? quiet + 1 : 0
+      quiet = this.#deps.calls.none && this.#sources.every((source) => source.settled) ? quiet + 1 : 0
       if (performance.now() > deadline) throw notSettled(this.#options.settleMs)
     }
   }

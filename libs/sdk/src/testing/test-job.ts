@@ -21,6 +21,7 @@ import { lettersOf, type DeadLetter } from './dead-letters.ts'
 import { FedTopic, entryOf, topicOf, type FeedOptions } from './fed-topic.ts'
 import { sinkNamed, sourceNamed } from './names.ts'
 import { MemoryObjects } from './objects.ts'
+import { OpenCalls } from './open-calls.ts'
 import { outputsOf, type Output } from './outputs.ts'
 import { withTimePassed } from './time-passed.ts'
 import { WrittenTopics } from './written-topics.ts'
@@ -46,6 +47,7 @@ export class TestJob {
   readonly #fed = new Map<string, FedTopic>()
   readonly #written = new WrittenTopics()
   readonly #objects = new MemoryObjects()
+  readonly #calls = new OpenCalls()
   #parallelism: number
   #highestParallelism: number
   #attempts = 0
@@ -60,7 +62,7 @@ export class TestJob {
 
   constructor(job: JobDefinition, options: TestJobOptions) {
     planJob(job)
-    this.#job = withTimePassed(job)
+    this.#job = this.#calls.counted(withTimePassed(job))
     const { parallelism = 1, partitions = 1, startMs = Date.UTC(2026, 0, 1), settleMs = 10_000 } = options
     this.#parallelism = this.#highestParallelism = parallelism
     this.#plan() // refuses a parallelism the job cannot have
@@ -197,8 +199,13 @@ export class TestJob {
     this.#mustBeOpen()
     if (this.#attempt !== null) return this.#attempt
     const plan = this.#plan()
-    const deps = { clock: this.#clock, fed: this.#fed, written: this.#written, objects: this.#objects }
-    const attempt = new Attempt({ plan, number: ++this.#attempts, settleMs: this.#settleMs }, deps)
+    const attempt = new Attempt(
+      { plan, number: ++this.#attempts, settleMs: this.#settleMs },
+      {
+        ...{ clock: this.#clock, fed: this.#fed, written: this.#written },
+        ...{ objects: this.#objects, calls: this.#calls },
+      },
+    )
     this.#attempt = attempt
     await attempt.start(redistribute(this.#manifest, this.#target(plan)))
     return attempt
