@@ -23,8 +23,8 @@ type Op =
   | { readonly type: 'put'; readonly key: string; readonly value: string; readonly lease: string | null }
 interface Compare {
   readonly key: string
-  readonly column: 'Create' | 'Mod'
-  readonly value: number
+  readonly column: 'Create' | 'Mod' | 'Value'
+  readonly value: number | string
 }
 interface KeyValue {
   readonly value: Buffer
@@ -95,6 +95,7 @@ export class SimEtcd implements Server {
   txn(compares: readonly Compare[], success: readonly Op[], failure: readonly Op[]): TxnAnswer {
     const succeeded = compares.every(({ key, column, value }) => {
       const entry = this.#entries.get(key)
+      if (column === 'Value') return entry?.value === value
       return (column === 'Create' ? (entry?.create ?? 0) : (entry?.mod ?? 0)) === value
     })
     const responses = (succeeded ? success : failure).map((op) => {
@@ -192,7 +193,7 @@ export function etcdClientOf(process: Process, network: Network, etcd: SimEtcd):
     lease: (id) => put(key, value, id),
   })
   const txn = (compares: readonly Compare[], success: readonly Op[], failure: readonly Op[]) => ({
-    and: (key: string, column: Compare['column'], _is: string, value: number) =>
+    and: (key: string, column: Compare['column'], _is: string, value: number | string) =>
       txn([...compares, { key, column, value }], success, failure),
     then: (...ops: { op: Op }[]) => comparing(compares, ops, failure),
     else: (...ops: { op: Op }[]) =>
@@ -211,7 +212,7 @@ export function etcdClientOf(process: Process, network: Network, etcd: SimEtcd):
         ops.map((o) => o.op),
       ),
     commit: () =>
-      call(`txn ${compares.map((c) => c.key).join(' ')}`, () =>
+      call(`txn ${[...new Set(compares.map((c) => c.key))].join(' ')}`, () =>
         etcd.txn(
           compares,
           success.map((o) => o.op),
@@ -222,7 +223,8 @@ export function etcdClientOf(process: Process, network: Network, etcd: SimEtcd):
   const client = {
     get,
     put,
-    if: (key: string, column: Compare['column'], _is: string, value: number) => txn([{ key, column, value }], [], []),
+    if: (key: string, column: Compare['column'], _is: string, value: number | string) =>
+      txn([{ key, column, value }], [], []),
     getAll: () => ({
       prefix: (prefix: string) => ({ strings: () => call(`range ${prefix}`, () => etcd.prefix(prefix)) }),
     }),

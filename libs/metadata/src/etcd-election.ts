@@ -1,6 +1,6 @@
 /**
- * Election by one leased key. The key's create revision is unique to a term; every change a leader makes in etcd compares
- * it, so a leader that does not know yet that it has lost can change nothing there. At the lease's end by its own clock a
+ * Election by one leased key. The key's create revision and its value name a term; every change a leader makes in etcd compares
+ * both, so a leader that does not know yet that it has lost can change nothing there. At the lease's end by its own clock a
  * leader becomes a caretaker (PROTOCOL A8); the term ends only when etcd says that the lease is gone: an etcd that was
  * away and has kept the lease finds its leader still at work.
  */
@@ -9,6 +9,7 @@ import { WeirError, asWeirError, generation, type Clock, type Generation } from 
 import type { Etcd3 } from 'etcd3'
 import { randomInt } from 'node:crypto'
 import { etcdUnavailable, leaderKey } from './etcd.ts'
+import type { EtcdTerm } from './etcd-stores.ts'
 import { GENERATION_KEY } from './keys.ts'
 
 export interface EtcdElectionOptions {
@@ -20,8 +21,7 @@ export interface EtcdElectionOptions {
 }
 /** A won term as the etcd stores need it. */
 export interface EtcdLeadership extends Leadership {
-  /** Create revision of the leader key. */
-  readonly term: string
+  readonly term: EtcdTerm
 }
 
 /** How often a candidate asks whether the key is free. */
@@ -98,7 +98,7 @@ export class EtcdElection implements Election {
         signal.addEventListener('abort', () => alive.end('the process stops leading'), { once: true })
         return {
           generation: own,
-          term,
+          term: { revision: term, record: value },
           signal: alive.signal,
           get live() {
             return alive.live

@@ -1,4 +1,4 @@
-/** What one term of leadership may change in etcd: every change compares the leader key's create revision. */
+/** What one term of leadership may change in etcd: every change compares the leader key. */
 import type { JobRecord, JobStore, ManifestRef } from '@weir/checkpoint'
 import { WeirError, type JobId } from '@weir/model'
 import type { Etcd3 } from 'etcd3'
@@ -6,12 +6,31 @@ import type { RegisterView } from './arbiter.ts'
 import type { HeadRegister } from './checkpoint-store.ts'
 import { etcdUnavailable, headRegisterKey, jobKey, jobsPrefix, leaderKey } from './etcd.ts'
 
+/**
+ * What a term is known by in etcd. An etcd that was restored from a backup gives its revisions out again, also that of a
+ * leader key: what stands in it has the generation, which never comes again.
+ */
+export interface EtcdTerm {
+  /** Create revision of the leader key. */
+  readonly revision: string
+  /** Its value. */
+  readonly record: string
+}
+
 export interface TermScope {
   readonly client: Etcd3
   readonly cluster: string
-  /** Create revision of the leader key in this term. */
-  readonly term: string
+  readonly term: EtcdTerm
 }
+
+/** Begins a transaction that changes nothing unless the term still is. */
+const whileLeading = ({ client, cluster, term }: TermScope): ReturnType<Etcd3['if']> =>
+  client
+    .if(leaderKey(cluster), 'Create', '==', Number(term.revision))
+    .and(leaderKey(cluster), 'Value', '==', term.record)
+
+const isOf = (term: EtcdTerm, leader: KeyValue | undefined): boolean =>
+  leader?.create_revision === term.revision && leader.value.toString() === term.record
 
 export class EtcdHeadRegister implements HeadRegister {
   readonly #scope: TermScope
@@ -21,11 +40,11 @@ export class EtcdHeadRegister implements HeadRegister {
   }
 
   async read(jobId: JobId): Promise<RegisterView> {
-    const { client, cluster, term } = this.#scope
+    const { client, cluster } = this.#scope
     const get = client.get(headRegisterKey(cluster, jobId))
     try {
       // A transaction, so that "still leading" and the head are of one moment.
-      const answer = await client.if(leaderKey(cluster), 'Create', '==', Number(term)).then(get).else(get).commit()
+      const answer = await whileLeading(this.#scope).then(get).else(get).commit()
       return view(answer.succeeded, answer.responses[0]!.response_range.kvs[0])
     } catch (error) {
       throw etcdUnavailable(`reading the head of ${jobId}`, error)
@@ -36,8 +55,7 @@ export class EtcdHeadRegister implements HeadRegister {
     const { client, cluster, term } = this.#scope
     const key = headRegisterKey(cluster, jobId)
     try {
-      const answer = await client
-        .if(leaderKey(cluster), 'Create', '==', Number(term))
+      const answer = await whileLeading(this.#scope)
         .and(key, 'Mod', '==', Number(expected))
         .then(client.put(key).value(JSON.stringify(ref)))
         .else(client.get(leaderKey(cluster)), client.get(key))
@@ -45,7 +63,7 @@ export class EtcdHeadRegister implements HeadRegister {
       if (answer.succeeded)
         return { won: true, view: { leading: true, manifest: ref, revision: answer.header.revision } }
       const [leader, head] = answer.responses.map((r) => r.response_range.kvs[0])
-      return { won: false, view: view(leader?.create_revision === term, head) }
+      return { won: false, view: view(isOf(term, leader), head) }
     } catch (error) {
       throw etcdUnavailable(`publishing epoch ${ref.epoch} of ${jobId}`, error)
     }
@@ -116,14 +134,13 @@ export class EtcdJobStore implements JobStore {
   async #swap(jobId: JobId, revision: string, put: ReturnType<Etcd3['put']>): Promise<boolean> {
     const { client, cluster, term } = this.#scope
     try {
-      const answer = await client
-        .if(leaderKey(cluster), 'Create', '==', Number(term))
+      const answer = await whileLeading(this.#scope)
         .and(jobKey(cluster, jobId), 'Mod', '==', Number(revision))
         .then(put)
         .else(client.get(leaderKey(cluster)))
         .commit()
       if (answer.succeeded) return true
-      if (answer.responses[0]!.response_range.kvs[0]?.create_revision === term) return false
+      if (isOf(term, answer.responses[0]!.response_range.kvs[0])) return false
     } catch (error) {
       throw etcdUnavailable(`writing job ${jobId}`, error)
     }

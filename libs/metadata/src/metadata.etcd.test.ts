@@ -1,5 +1,5 @@
 /** Election, job records and both arbiters on a real etcd and a real S3. */
-import { systemClock, systemRandom, jobId, generation } from '@weir/model'
+import { attempt, digest, epoch, systemClock, systemRandom, jobId, generation } from '@weir/model'
 import { PART_BYTES_MIN, type PutOutcome } from '@weir/checkpoint'
 import { randomUUID } from 'node:crypto'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -202,6 +202,22 @@ describe('job records', () => {
       kind: 'fenced',
     })
     await expect(jobs.create(record('b'))).rejects.toMatchObject({ code: 'LEADERSHIP_LOST' })
+    await next.resign()
+  })
+
+  test('nor one whose revision came again, in an etcd that was restored from a backup', async () => {
+    const { candidate, scope } = cluster()
+    const old = await candidate().campaign(self, never)
+    await old.resign()
+    const next = await candidate().campaign(self, never)
+    const again = { ...scope(old), term: { ...old.term, revision: next.term.revision } }
+    await expect(new EtcdJobStore(again).create(record('a'))).rejects.toMatchObject({ code: 'LEADERSHIP_LOST' })
+    const register = new EtcdHeadRegister(again)
+    const head = { epoch: epoch(1), parentEpoch: epoch(0), generation: next.generation, attempt: attempt(1) }
+    const ref = { ...head, key: 'm', digest: digest('0'.repeat(64)) }
+    expect((await register.read(jobId('a'))).leading).toBe(false)
+    expect(await register.swap(jobId('a'), ref, '0')).toMatchObject({ won: false, view: { leading: false } })
+    expect((await new EtcdHeadRegister(scope(next)).swap(jobId('a'), ref, '0')).won).toBe(true)
     await next.resign()
   })
 })
