@@ -34,6 +34,10 @@ const REFUSED: Readonly<Record<Exclude<NodeKind, 'keyedProcess' | 'window'>, Ref
     reason: 'shuffle',
     text: 'its two streams are brought together by key, from several tasks. Make two jobs of it.',
   },
+  asyncMap: {
+    reason: 'not-deterministic',
+    text: 'what it answers may be something else when the same records are read again, so state behind it would not be rebuilt.',
+  },
   resumable: {
     reason: 'not-deterministic',
     text: 'its state is of all partitions of its subtask together, so records read again would not rebuild it.',

@@ -3,8 +3,10 @@
  * (only in the bundle). A graph is immutable; `edges` go from lower to higher index, so node order is topological.
  */
 import type { Key, OperatorUid, RecordHeader } from '@weir/model'
+import type { CallMode } from './call-queue.ts'
 import type { OpenDecoding, OpenEncoding } from './codec-port.ts'
 import type { EncodeHeaders, OutputRecord } from './output-record.ts'
+import type { CallContext } from './operators/async-map.ts'
 import type { ResumableOperator } from './resumable.ts'
 import type { RestartSettings } from './restart.ts'
 import type { BroadcastDescriptors, BroadcastState } from './broadcast-state.ts'
@@ -71,6 +73,26 @@ export interface FlatMapNode {
 export interface UnionNode {
   readonly kind: 'union'
   readonly uid: OperatorUid
+}
+/** Calls that take time, a bounded number at once. Times in ms. */
+export interface AsyncMapNode {
+  readonly kind: 'asyncMap'
+  readonly uid: OperatorUid
+  readonly call: (value: unknown, context: CallContext) => unknown
+  readonly mode: CallMode
+  /** Called and not handed on. */
+  readonly capacity: number
+  /** Of one try. */
+  readonly timeoutMs: number
+  /** Tries after the first one. */
+  readonly retries: number
+  /** Before the first of them; doubled before every other one. */
+  readonly backoffMs: number
+  readonly backoffMsMax: number
+  /** False: the error would come again. Null: every one is tried again. */
+  readonly retryIf: ((error: unknown) => boolean) | null
+  /** Of the last try; without dead letters it is `restart`. */
+  readonly onFailure: 'dead-letter' | 'restart'
 }
 /** An exchange: what follows runs where the key lives. */
 export interface KeyByNode {
@@ -210,6 +232,7 @@ export type GraphNode =
   | FilterNode
   | MapNode
   | FlatMapNode
+  | AsyncMapNode
   | UnionNode
   | KeyByNode
   | KeyedBySourceNode

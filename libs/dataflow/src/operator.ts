@@ -17,6 +17,7 @@
  *   with `OperatorContext.freeze` every stored accumulator is, so that a mutation throws where it happens.
  */
 import type { Clock, Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
+import type { OriginNames } from './origin.ts'
 import type { KeyedState, Refuse } from './ports.ts'
 import type { SideCollectors } from './side-output.ts'
 
@@ -64,6 +65,10 @@ export interface OperatorContext {
   readonly freeze: boolean
   /** For timers of processing time, and for nothing else: an output must be a function of input, state and fired timers. */
   readonly clock: Pick<Clock, 'now'>
+  /** Names what `RecordBatch.origins` says. Absent: nobody knows. */
+  readonly origins?: OriginNames
+  /** Of operators that make calls. Absent: nobody would wait for them. */
+  readonly calls?: CallPort
 }
 
 /**
@@ -89,6 +94,30 @@ export interface Operator {
   onEnd(out: Collector): void
   /** Only of an operator with timers of processing time. */
   readonly processing?: ProcessingTimers
+  /** Only of an operator that makes calls. */
+  readonly calls?: AsyncCalls
+}
+
+/** What calls take of the world. */
+export interface CallPort {
+  readonly after: Clock['after']
+  /** Aborted when the attempt ends. */
+  readonly signal: AbortSignal
+  /** To be called when `AsyncCalls.emit` may have something; from anywhere, it only wakes. */
+  readonly ready: () => void
+}
+
+/**
+ * The caller's duties: `emit` between two calls of the operator, whenever it is ready; no input while it is full; an empty
+ * operator before a barrier, the end of the input, and idleness is told.
+ */
+export interface AsyncCalls {
+  /** No record and no watermark is in it. */
+  readonly isEmpty: boolean
+  /** Records wait for room to be called. */
+  readonly isFull: boolean
+  /** Hands on what has come back, and starts what there is room for. Throws what a failed call is refused with. */
+  emit(out: Collector): void
 }
 
 /** `onBatch` gets the left records, this the right ones; watermarks and the end are of both. */

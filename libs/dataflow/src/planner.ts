@@ -9,6 +9,7 @@
  * Nothing else moves records between tasks; a keyedBySource stays in its source's stage.
  */
 import { WeirError, isJobId } from '@weir/model'
+import { checkAsyncMap, checkCallsFit, checkCallsPerSplit } from './async-map-plan.ts'
 import { canonicalJson, plain } from './canonical.ts'
 import { checkContinuousScope } from './continuous-scope.ts'
 import type {
@@ -44,7 +45,7 @@ const JOIN_BOUND_MS_MAX = 10 * 366 * 86_400_000
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `WINDOW_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
  * `GRAPH_KEYED_BY_SOURCE`, `GRAPH_SIDE_OUTPUT`, `CONTINUOUS_SCOPE_REFUSED`, `WATERMARK_MODE_REFUSED`, `GRAPH_NODE_INVALID`, `STATE_SCHEMA_INVALID`, `DEAD_LETTERS_INVALID`,
- * `AUDIT_INVALID`, `UNALIGNED_REFUSED`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
+ * `AUDIT_INVALID`, `CALLS_TOO_LONG`, `UNALIGNED_REFUSED`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
   if (!isJobId(job.name)) {
@@ -62,6 +63,7 @@ export function planJob(job: JobDefinition): Plan {
   checkSideOutputs(nodes, links.inputs)
   if (job.settings.commit.scope === 'continuous') checkContinuousScope(nodes)
   checkWatermarkMode(job)
+  checkCallsFit(job)
 
   for (const stage of stages) checkPerSplit(nodes, stage)
   const deadLetters = job.settings.deadLetters && routed(job.settings.deadLetters, nodes, links, stages)
@@ -123,6 +125,7 @@ function checkNode(node: GraphNode): void {
   if (node.kind === 'keyedProcess' || node.kind === 'connect' || node.kind === 'withBroadcast')
     checkKeyedProcess(node, invalid)
   if (node.kind === 'connect') checkJoin(node, invalid)
+  if (node.kind === 'asyncMap') checkAsyncMap(node, invalid)
   if (node.kind === 'source') {
     if (!(Number.isSafeInteger(node.outOfOrderMs) && node.outOfOrderMs >= 0)) {
       throw invalid(`outOfOrderMs is ${node.outOfOrderMs}; it must be a whole number of milliseconds, 0 or more.`)
@@ -320,9 +323,14 @@ function checkState(
   }
 }
 
+/** Does user code see where its records were read? Then batches carry it, which costs something on every record. */
+const asksForOrigins = (node: GraphNode): boolean =>
+  node.kind === 'asyncMap' || (node.kind === 'sink' && node.origins === true)
+
 /** Where state is kept per split, every operator is there once per split; one with state of its own is there once. */
 function checkPerSplit(nodes: readonly GraphNode[], stage: Stage): void {
   const inStage = stage.nodes.map((i) => nodes[i]!)
+  checkCallsPerSplit(inStage)
   const [own, perSplit] = [inStage.find((n) => n.kind === 'resumable'), inStage.find((n) => n.kind === 'keyedBySource')]
   if (own === undefined || perSplit === undefined) return
   throw refused('GRAPH_KEYED_BY_SOURCE', { uid: own.uid, keyedBySource: perSplit.uid }, [
@@ -365,8 +373,7 @@ function audited({ settings, graph: { nodes } }: JobDefinition, { inputs }: Link
 
 function carriedBy({ settings, graph }: JobDefinition): Plan['carries'] {
   if (settings.traceContext === true) return 'traces'
-  const asked =
-    settings.deadLetters !== null || graph.nodes.some((node) => node.kind === 'sink' && node.origins === true)
+  const asked = settings.deadLetters !== null || graph.nodes.some(asksForOrigins)
   return asked ? 'origins' : 'nothing'
 }
 
@@ -452,6 +459,10 @@ function configOf(node: GraphNode): unknown {
       return { ...(node.sides && { sides: node.sides }) }
     case 'sideOutput':
       return { side: node.side }
+    case 'asyncMap': {
+      const { mode, capacity, timeoutMs, retries, backoffMs, backoffMsMax, onFailure } = node
+      return { mode, capacity, timeoutMs, retries, backoffMs, backoffMsMax, onFailure }
+    }
     case 'reduce':
       return { initial: plain(node.initial) }
     case 'window':

@@ -11,10 +11,11 @@
 import { WATERMARK_MAX, WATERMARK_MIN, operatorUid, subtask } from '@weir/model'
 import type { Key, RecordBatch } from '@weir/model'
 import { link, type Input } from './chain.ts'
-import type { GraphNode, KeyedProcessNode } from './graph.ts'
+import type { AsyncMapNode, GraphNode, KeyedProcessNode } from './graph.ts'
 import type { KeyedProcess, None, StateDescriptors, TimerKinds } from './keyed-state.ts'
 import { MemoryKeyedStates } from './memory-state.ts'
 import type { WindowResult } from './operator.ts'
+import type { CallContext } from './operators/async-map.ts'
 import { operatorFor } from './operators/index.ts'
 import type { OperatorNode } from './operators/index.ts'
 import { sidesOf, type SideCollectors, type SideOutputs } from './side-output.ts'
@@ -79,6 +80,13 @@ export const map = <A, B>(f: (value: A) => Sync<B> & B): Transform<A, B> =>
 
 export const flatMap = <A, B>(f: (value: A) => Iterable<B>): Transform<A, B> =>
   one({ kind: 'flatMap', uid: null, flatMap: f as (value: unknown) => Iterable<unknown> })
+
+/** Calls: `mode`, bounds and what becomes of failures are all there. `Stream.asyncMap` has defaults. */
+export const asyncMap = <A, B>(
+  uid: string,
+  call: (value: A, context: CallContext) => Promise<B> | B,
+  options: Omit<AsyncMapNode, 'kind' | 'uid' | 'call'>,
+): Transform<A, B> => one({ kind: 'asyncMap', uid, call: call as AsyncMapNode['call'], ...options })
 
 export const keyBy = <A, K extends Key>(key: (value: A) => K): Transform<A, Keyed<K, A>> =>
   one({ kind: 'keyBy', uid: null, key: key as (value: unknown) => Key })

@@ -1,9 +1,9 @@
 /**
  * Where barriers may overtake records (PROTOCOL B9): on keyed edges into an operator. Never on one that leads straight into
- * a sink, and not in a job whose output or cut is tied to exact positions of its sources.
+ * a sink or to an asyncMap, whose calls a barrier waits for, and not in a job whose output or cut is tied to exact positions of its sources.
  */
 import { WeirError } from '@weir/model'
-import type { JobDefinition } from './graph.ts'
+import type { GraphNode, JobDefinition } from './graph.ts'
 import type { Stage } from './plan.ts'
 
 export interface UnalignedPlan {
@@ -41,17 +41,24 @@ export function unalignedPlanOf({ settings, graph }: JobDefinition, stages: read
   // An operator with two inputs is at the head itself: it stands between.
   const leadsIntoSink = (head: number): boolean => graph.nodes[head]!.kind === 'keyBy' && intoSink.has(head)
   const keyed = stages.filter(({ inputs }) => inputs.length > 0)
-  const overtaking = stages.map((stage) => keyed.includes(stage) && !leadsIntoSink(stage.head))
+  const callingIn = (stage: Stage): GraphNode | undefined =>
+    stage.nodes.map((i) => graph.nodes[i]!).find(({ kind }) => kind === 'asyncMap')
+  const overtaking = stages.map(
+    (stage) => keyed.includes(stage) && !leadsIntoSink(stage.head) && callingIn(stage) === undefined,
+  )
   if (overtaking.includes(true)) return { afterMs, stages: overtaking }
   const [edge] = keyed
   if (edge === undefined)
     throw refused('no-keyed-edge', 'the job has no keyBy, so there is no edge it could be used on.')
   const { uid } = graph.nodes[edge.head]!
+  const calling = callingIn(edge)
+  if (calling !== undefined)
+    throw refused('calls', `behind keyBy "${uid}" barriers wait for the calls of asyncMap "${calling.uid}".`)
   throw refused('edge-into-sink', `keyBy "${uid}" leads straight into a sink, where barriers are always aligned.`)
 }
 
 const refused = (
-  reason: 'scope' | 'no-keyed-edge' | 'edge-into-sink' | 'union' | 'broadcast',
+  reason: 'scope' | 'no-keyed-edge' | 'edge-into-sink' | 'union' | 'broadcast' | 'calls',
   why: string,
 ): WeirError =>
   new WeirError(

@@ -4,6 +4,7 @@ import {
   fanIn,
   fanOut,
   operatorFor,
+  originNames,
   twoInputOperatorFor,
   withSides,
   type ConnectNode,
@@ -141,10 +142,17 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
       counters: { lateRecords: 0 },
       sides,
       clock: scope.deps.clock,
+      origins: originNames(scope.options.plan.job.graph.nodes),
+      calls: {
+        after: scope.deps.clock.after.bind(scope.deps.clock),
+        signal: scope.signal,
+        ready: () => wake(scope, run),
+      },
       refuse: refuseAt(scope, run.refused, index),
       freeze: scope.options.freeze,
     })
     const next = withSides(output(), sides)
+    if (operator.calls) run.calls.push({ calls: operator.calls, out: next })
     if (operator.processing) run.timed.push({ timers: operator.processing, out: next })
     return [chain([operator], next), next]
   }
@@ -164,6 +172,11 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
   const operator = twoInputOperatorFor(first)
   const [left, next] = linked(operator, head, () => behind(head))
   return [left, { ...left, emit: (batch) => operator.onRight(batch, next) }]
+}
+
+function wake(scope: SliceScope, run: StageRun): void {
+  scope.wakeOf(run.stage.index).notify()
+  run.gate?.wake()
 }
 
 function sinkInput(scope: SliceScope, run: StageRun, node: SinkNode): Input {

@@ -1,6 +1,7 @@
 /** The loop of a stage with a source at its head: barriers between two batches, then what was read, at its event time. */
 import { readBatch } from '@weir/dataflow'
 import { WATERMARK_MAX, type Epoch } from '@weir/model'
+import { settleCalls, settleCallsBeside, type CallsLeft } from './async-calls.ts'
 import { sourceOrigins } from './asides.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './flow.ts'
 import { Pace } from './pace.ts'
@@ -48,8 +49,18 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     }
   }
   const isHalted = (): boolean => haltedAt !== null && haltedAt === participation.lastEpoch
-  const meanwhile = run.outputs.some(({ overtaking }) => overtaking) ? inject : undefined
+  // A barrier waits for calls: then it cannot be injected while there is no room either.
+  const meanwhile = run.calls.length === 0 && run.outputs.some(({ overtaking }) => overtaking) ? inject : undefined
+  const isDue = (): boolean =>
+    Boolean(cutting?.due) || participation.triggers.some(({ checkpoint }) => !injected.has(checkpoint.epoch))
+  const settle = (until: CallsLeft): Promise<void> | undefined =>
+    run.calls.length > 0 ? settleCalls(scope, run, wake, until) : undefined
   while (!scope.over) {
+    if (run.calls.length > 0) {
+      await settle('room')
+      if (isDue()) await settle('none') // also a barrier that was asked for while there was no room
+      if (scope.over) return
+    }
     inject()
     if (ended || isHalted()) {
       await wake.wait()
@@ -65,7 +76,8 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       await waitOr(scope, wake, metered!.waitMs(clock.monotonic()))
       continue
     }
-    const polled = await reader.poll(allowance, timing?.held())
+    const polling = reader.poll(allowance, timing?.held())
+    const polled = await (run.calls.length > 0 ? settleCallsBeside(scope, run, wake, polling) : polling)
     if (scope.over) return
     timing?.polled(polled)
     if (polled === 'idle') {
@@ -74,6 +86,8 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       advance(run, source.watermarks.current)
     } else if (polled === 'end') {
       ended = true
+      await settle('none')
+      if (scope.over) return
       tellIdle(run, false)
       advance(run, WATERMARK_MAX)
       run.input.end()
@@ -90,12 +104,18 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       metered?.giveBack(allowance - count)
       scope.recordsIn += count
       const watermark = source.watermarks.observe(polled.split, batch.timestamps)
-      if (run.isIdle) tellIdle(run, false)
+      if (run.isIdle) {
+        await settle('none')
+        tellIdle(run, false)
+      }
       if (run.splits !== null) emitToSplit(run, polled, batch)
       else if (batch.values.length > 0) run.input.emit(batch)
       advance(run, watermark)
     }
-    if (timing !== null) tellIdle(run, source.watermarks.isIdle)
+    if (timing !== null && run.isIdle !== source.watermarks.isIdle) {
+      await settle('none')
+      tellIdle(run, source.watermarks.isIdle)
+    }
     if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
     if (run.moved.length > 0) run.continuous?.sink.advance(run.moved.splice(0))
     if (clock.monotonic() - turnAt >= TURN_MS) {

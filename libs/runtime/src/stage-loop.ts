@@ -1,12 +1,15 @@
 /** The loop of a stage behind channels: one element after the other, as its gate hands them out. */
+import { settleCalls } from './async-calls.ts'
 import { passAside } from './asides.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, wakeForTimers } from './flow.ts'
-import type { GateBarrier } from './gate-event.ts'
+import type { GateBarrier, GateEvent } from './gate-event.ts'
 import type { InputGate } from './input-gate.ts'
 import type { SourceLoopDeps } from './source-loop.ts'
 import type { StageRun } from './stage-run.ts'
 
 export type StageLoopDeps = SourceLoopDeps
+
+const waitsForCalls = ({ type }: GateEvent): boolean => type === 'barrier' || type === 'idle' || type === 'end'
 
 /** Ends with the slice: also behind the end of its input, barriers follow. */
 export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopDeps): Promise<void> {
@@ -22,6 +25,7 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
   }
   let turnAt = clock.monotonic()
   while (!scope.over) {
+    if (run.calls.length > 0) await settleCalls(scope, run, wake, 'room')
     if (fireTimers(scope, run)) await drain(scope, run)
     const event = gate.next()
     if (event === undefined) {
@@ -32,6 +36,8 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
       turnAt = clock.monotonic()
       continue
     }
+    if (run.calls.length > 0 && waitsForCalls(event)) await settleCalls(scope, run, wake, 'none')
+    if (scope.over) return
     switch (event.type) {
       case 'records':
         run.operands[event.operand]!.emit(event.batch)

@@ -4,6 +4,7 @@ import {
   eventTimeStepsMs,
   fanOut,
   watermarkQuantumMs,
+  type AsyncCalls,
   type CommittedOffset,
   type ContinuousSink,
   type Input,
@@ -98,6 +99,8 @@ export interface StageRun {
   refused: Refusal[]
   /** Operators with timers of processing time, and what each emits into. */
   timed: { readonly timers: ProcessingTimers; readonly out: Input }[]
+  /** Operators that make calls, and what each emits into. */
+  calls: { readonly calls: AsyncCalls; readonly out: Input }[]
   watermark: Watermark
   /** Nobody behind waits for its event time. */
   isIdle: boolean
@@ -152,6 +155,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     pending: [],
     refused,
     timed: [],
+    calls: [],
     watermark: WATERMARK_MIN,
     isIdle: false,
   }

@@ -56,6 +56,9 @@ export {
   type WindowBounds,
   type WindowResult,
   type CustomWatermarks,
+  asyncMap,
+  type CallContext,
+  type Origin,
 } from '@weir/dataflow'
 export {
   job,
@@ -126,6 +129,7 @@ export {
 } from './connectors.ts'
 export { params, type ParamDefaults, type Params } from './params.ts'
 export { boundedOutOfOrderness, customWatermarks, monotonous, type WatermarkStrategy } from './watermarks.ts'
+export type { CallOptions } from './calls.ts'
 export { durationMs, type Duration } from './duration.ts'
 export { postgres, type PostgresSinkOptions } from './postgres.ts'
 export {

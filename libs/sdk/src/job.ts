@@ -6,6 +6,8 @@ import {
   COMMIT_INTERVAL_MS_DEFAULT,
   defaultSettings,
   restartSettings,
+  type AsyncMapNode,
+  type CallContext,
   keyedProcessOf,
   type ConnectNode,
   deduplicating,
@@ -36,6 +38,7 @@ import {
   type WithBroadcastNode,
 } from '@weir/dataflow'
 import { WeirError, operatorUid, type Key } from '@weir/model'
+import { callsOf, type CallOptions } from './calls.ts'
 import type { Sink, Source } from './connectors.ts'
 import type { Duration } from './duration.ts'
 import {
@@ -90,6 +93,16 @@ export interface Stream<out T> {
   filter(test: (value: T) => boolean, uid?: string): Stream<T>
   map<R>(map: (value: T) => Sync<R> & R, uid?: string): Stream<R>
   flatMap<R>(flatMap: (value: T) => Iterable<R>, uid?: string): Stream<R>
+  /**
+   * One value in, one value out, by a function that takes time: calls of a service, a database, a model.
+   *
+   *     .asyncMap('rate', async (order, { signal, origin }) => ({ ...order, rate: await rateOf(order.currency, signal) }),
+   *               { mode: 'unordered', capacity: 200, timeout: '2s', retries: 3 })
+   *
+   * A barrier waits for what is open. A record is called again whenever it is read again, behind a restart, and what is called
+   * then may answer otherwise: look something up, or have the other side know `origin.id` again.
+   */
+  asyncMap<R>(uid: string, call: (value: T, context: CallContext) => Promise<R> | R, options?: CallOptions): Stream<R>
   /**
    * A custom operator with state of its own, one instance per subtask; `uid` names its state. The contract, with what becomes
    * of the state on a rescale, is `ResumableOperator`. What it emits is not keyed.
@@ -293,6 +306,8 @@ class GraphBuilder {
       map: (map, uid) => this.#stream(this.#add(at, { kind: 'map', map: map as Fn<unknown> }, uid)),
       flatMap: (flatMap, uid) =>
         this.#stream(this.#add(at, { kind: 'flatMap', flatMap: flatMap as Fn<Iterable<unknown>> }, uid)),
+      asyncMap: (uid, call, options) =>
+        this.#stream(this.#add(at, { kind: 'asyncMap', call: call as AsyncMapNode['call'], ...callsOf(options) }, uid)),
       apply: (transform) => this.#apply(at, transform),
       process: (uid, create, options = {}) => {
         const { schema, sides } = options as FoldOptions<unknown> & WithSides<SideOutputs>

@@ -1,6 +1,7 @@
 /** One operator, one file; this is the only place that knows them all. */
 import { unreachable } from '@weir/model'
 import type {
+  AsyncMapNode,
   ConnectNode,
   FilterNode,
   FlatMapNode,
@@ -13,6 +14,7 @@ import type {
   WithBroadcastNode,
 } from '../graph.ts'
 import type { Operator, TwoInputOperator } from '../operator.ts'
+import { AsyncMap } from './async-map.ts'
 import { ConnectOperator } from './connect.ts'
 import { Filter } from './filter.ts'
 import { FlatMap } from './flat-map.ts'
@@ -23,6 +25,7 @@ import { Reduce } from './reduce.ts'
 import { windowOperator } from './window.ts'
 import { WithBroadcast } from './with-broadcast.ts'
 
+export * from './async-map.ts'
 export * from './connect.ts'
 export * from './filter.ts'
 export * from './flat-map.ts'
@@ -44,7 +47,15 @@ export * from './with-broadcast.ts'
 
 /** Nodes that are executed by an Operator made of the node alone; a resumable one needs a place for its state (`Resumable`). */
 export type OperatorNode =
-  FilterNode | MapNode | FlatMapNode | KeyByNode | KeyedBySourceNode | ReduceNode | WindowNode | KeyedProcessNode
+  | AsyncMapNode
+  | FilterNode
+  | MapNode
+  | FlatMapNode
+  | KeyByNode
+  | KeyedBySourceNode
+  | ReduceNode
+  | WindowNode
+  | KeyedProcessNode
 
 /** A fresh instance for one subtask. A keyBy's instance belongs to the *sending* stage. */
 export function operatorFor(node: OperatorNode): Operator {
@@ -55,6 +66,8 @@ export function operatorFor(node: OperatorNode): Operator {
       return new MapValues(node)
     case 'flatMap':
       return new FlatMap(node)
+    case 'asyncMap':
+      return new AsyncMap(node)
     case 'keyBy':
     case 'keyedBySource':
       return new KeyBy(node)

@@ -1,0 +1,36 @@
+/** Where a record was read, as user code and errors name it. */
+import { sourceOf, splitOf, type OperatorUid, type RecordBatch } from '@weir/model'
+import type { GraphNode } from './graph.ts'
+
+export interface Origin {
+  /** Uid of the source. */
+  readonly source: OperatorUid
+  /** Null: the source reads no topic. */
+  readonly topic: string | null
+  readonly partition: number
+  readonly offset: number
+  /** Which of the outputs of a flatMap, e.g. `2`, behind a second one `2.0`; null before the first. */
+  readonly ordinal: string | null
+  /** All of it in one text, the same whenever the record is read: a key to be idempotent by. `orders/3/1042`, `orders/3/1042#2`. */
+  readonly id: string
+}
+
+export type OriginNames = (place: number) => Pick<Origin, 'source' | 'topic' | 'partition'>
+
+export const originNames =
+  (nodes: readonly GraphNode[]): OriginNames =>
+  (place) => {
+    const { uid, ...node } = nodes[sourceOf(place)]!
+    const topic = node.kind === 'source' ? node.descriptor['topic'] : null
+    return { source: uid, topic: typeof topic === 'string' ? topic : null, partition: splitOf(place) }
+  }
+
+/** Null: the record was made by the job (the result of a window), or its batch does not say. */
+export function originAt({ origins }: RecordBatch, index: number, names: OriginNames | undefined): Origin | null {
+  if (origins === undefined || names === undefined) return null
+  const { source, topic, partition } = names(origins.places[index]!)
+  const offset = origins.offsets[index]!
+  const ordinal = origins.ordinals === null ? null : origins.ordinals[index]!
+  const id = `${topic ?? source}/${partition}/${offset}${ordinal === null ? '' : `#${ordinal}`}`
+  return { source, topic, partition, offset, ordinal, id }
+}
