@@ -4,6 +4,8 @@
  */
 import { WATERMARK_MIN, sliceOrigins, type RecordBatch, type Watermark } from '@weir/model'
 import type { Collector, Operator } from './operator.ts'
+import type { Sample } from './sampled.ts'
+import { deepFreeze } from './user-code.ts'
 
 export interface Input extends Collector {
   /** Bounded input is over. The caller has sent `WATERMARK_MAX` before. */
@@ -26,12 +28,17 @@ export function link(operator: Operator, next: Input): Input {
 export const chain = (operators: readonly Operator[], tail: Input): Input =>
   operators.reduceRight((next, operator) => link(operator, next), tail)
 
-/** One stream into several: arrays are copied for all but the last, since a receiver may work in the ones it gets. */
-export function fanOut(branches: readonly Input[]): Input {
+/**
+ * One stream into several: arrays are copied for all but the last, since a receiver may work in the ones it gets. Values are
+ * shared: a function that changes one would change it for the other branches. Those of the sample are frozen.
+ */
+export function fanOut(branches: readonly Input[], sample: Sample | null = null): Input {
   if (branches.length === 1) return branches[0]!
   const last = branches.length - 1
   return {
     emit(batch: RecordBatch): void {
+      const count = sample === null ? 0 : sample.of(batch.values.length)
+      for (let i = 0; i < count; i++) deepFreeze(batch.values[i])
       for (let i = 0; i < last; i++) branches[i]!.emit(copyOf(batch))
       branches[last]?.emit(batch)
     },

@@ -7,6 +7,7 @@ import type { CallMode } from './call-queue.ts'
 import type { OpenDecoding, OpenEncoding } from './codec-port.ts'
 import type { EncodeHeaders, OutputRecord } from './output-record.ts'
 import type { CallContext } from './operators/async-map.ts'
+import type { RecordContext } from './record-context.ts'
 import type { ResumableOperator } from './resumable.ts'
 import type { RestartSettings } from './restart.ts'
 import type { BroadcastDescriptors, BroadcastState } from './broadcast-state.ts'
@@ -57,17 +58,17 @@ export interface SourceNode {
 export interface FilterNode {
   readonly kind: 'filter'
   readonly uid: OperatorUid
-  readonly test: (value: unknown) => boolean
+  readonly test: (value: unknown, context: RecordContext) => boolean
 }
 export interface MapNode {
   readonly kind: 'map'
   readonly uid: OperatorUid
-  readonly map: (value: unknown) => unknown
+  readonly map: (value: unknown, context: RecordContext) => unknown
 }
 export interface FlatMapNode {
   readonly kind: 'flatMap'
   readonly uid: OperatorUid
-  readonly flatMap: (value: unknown) => Iterable<unknown>
+  readonly flatMap: (value: unknown, context: RecordContext) => Iterable<unknown>
 }
 /** Several streams of one type as one, in no order but that of each. */
 export interface UnionNode {
@@ -156,6 +157,8 @@ export interface KeyedProcessNode {
   readonly timers: TimerKinds
   /** Names of its side outputs; absent: it has none. */
   readonly sides?: readonly string[] | undefined
+  /** Batches are to carry where their records were read. */
+  readonly origins?: boolean | undefined
   readonly onRecord: (
     context: KeyedContext<StateDescriptors, TimerKinds, SideOutputs>,
     value: unknown,

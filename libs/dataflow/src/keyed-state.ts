@@ -16,6 +16,7 @@
  */
 import type { Key } from '@weir/model'
 import type { SideOutputs, SideTypes } from './side-output.ts'
+import type { Origin } from './origin.ts'
 import type { StateSchema } from './state-schema.ts'
 
 /** What lets a value live on: writing it only, or reading it too. */
@@ -186,6 +187,8 @@ export interface KeyedContext<S extends StateDescriptors, M extends TimerKinds, 
   readonly timestamp: number
   /** Every event with a smaller time has been seen, but for late ones, which come here too. */
   readonly watermark: number
+  /** Where the record was read; null in timers and for what the job has made itself. Carried in jobs with dead letters, and where `origins` asks for it. */
+  readonly origin: Origin | null
   readonly state: StatesOf<S>
   readonly timers: TimersOf<M>
   /** `sides.suspicious.emit(payment)`; of a side output that nobody takes it goes nowhere. */
@@ -197,6 +200,8 @@ export interface KeyedProcess<T, R, S extends StateDescriptors, M extends TimerK
   readonly timers?: M
   /** Other ways out, `{ suspicious: sideOutput<Payment>() }`: taken with `stream.sideOutput('suspicious')`. */
   readonly sides?: O
+  /** `context.origin` is asked for: batches carry where their records were read, which costs something on every record. */
+  readonly origins?: boolean
   onRecord(context: KeyedContext<S, M, O>, value: T, out: Out<R>): void
   /** In the order of times; the timer is gone already. Event timers set here must lie later (`TIMER_NOT_LATER`). */
   onTimer?(context: KeyedContext<S, M, O>, timer: FiredTimer<keyof M>, out: Out<R>): void

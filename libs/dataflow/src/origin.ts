@@ -26,7 +26,11 @@ export const originNames =
   }
 
 /** Null: the record was made by the job (the result of a window), or its batch does not say. */
-export function originAt({ origins }: RecordBatch, index: number, names: OriginNames | undefined): Origin | null {
+export function originAt(
+  { origins }: Pick<RecordBatch, 'origins'>,
+  index: number,
+  names: OriginNames | undefined,
+): Origin | null {
   if (origins === undefined || names === undefined) return null
   const { source, topic, partition } = names(origins.places[index]!)
   const offset = origins.offsets[index]!

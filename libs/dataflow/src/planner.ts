@@ -24,6 +24,7 @@ import type {
   WithBroadcastNode,
 } from './graph.ts'
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
+import { takesContext } from './record-context.ts'
 import { validateSettings } from './settings.ts'
 import { checkSideOutputs } from './side-output.ts'
 import { cutStages, forwarded, type Links } from './stages.ts'
@@ -324,8 +325,23 @@ function checkState(
 }
 
 /** Does user code see where its records were read? Then batches carry it, which costs something on every record. */
-const asksForOrigins = (node: GraphNode): boolean =>
-  node.kind === 'asyncMap' || (node.kind === 'sink' && node.origins === true)
+function asksForOrigins(node: GraphNode): boolean {
+  switch (node.kind) {
+    case 'asyncMap':
+      return true
+    case 'filter':
+      return takesContext(node.test)
+    case 'map':
+      return takesContext(node.map)
+    case 'flatMap':
+      return takesContext(node.flatMap)
+    case 'keyedProcess':
+    case 'sink':
+      return node.origins === true
+    default:
+      return false
+  }
+}
 
 /** Where state is kept per split, every operator is there once per split; one with state of its own is there once. */
 function checkPerSplit(nodes: readonly GraphNode[], stage: Stage): void {
@@ -472,7 +488,7 @@ function configOf(node: GraphNode): unknown {
         ...(node.allowedLatenessMs && { allowedLatenessMs: node.allowedLatenessMs }),
       }
     case 'keyedProcess':
-      return keptOf(node)
+      return { ...keptOf(node), ...(node.origins && { origins: true }) }
     case 'connect':
       return node.of.type === 'process' ? { of: node.of, ...keptOf(node) } : { of: node.of }
     case 'withBroadcast':

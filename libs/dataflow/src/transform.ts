@@ -11,7 +11,7 @@
 import { WATERMARK_MAX, WATERMARK_MIN, operatorUid, subtask } from '@weir/model'
 import type { Key, RecordBatch } from '@weir/model'
 import { link, type Input } from './chain.ts'
-import type { AsyncMapNode, GraphNode, KeyedProcessNode } from './graph.ts'
+import type { AsyncMapNode, FilterNode, FlatMapNode, GraphNode, KeyedProcessNode, MapNode } from './graph.ts'
 import type { KeyedProcess, None, StateDescriptors, TimerKinds } from './keyed-state.ts'
 import { MemoryKeyedStates } from './memory-state.ts'
 import type { WindowResult } from './operator.ts'
@@ -19,6 +19,7 @@ import type { CallContext } from './operators/async-map.ts'
 import { operatorFor } from './operators/index.ts'
 import type { OperatorNode } from './operators/index.ts'
 import { sidesOf, type SideCollectors, type SideOutputs } from './side-output.ts'
+import type { RecordContext } from './record-context.ts'
 import type { StateSchema } from './state-schema.ts'
 import { isTimestamp, refuseNone, timestampInvalid } from './user-code.ts'
 import { sessionizing, type Session } from './sessionize.ts'
@@ -69,17 +70,17 @@ const one = <A, B, O>(step: Step): Transform<A, B, O> => transform([Object.freez
 export const identity = <A>(): Transform<A, A> => transform([])
 
 /** Keeps what the predicate says yes to; a type guard narrows what follows. */
-export function filter<A, B extends A>(test: (value: A) => value is B): Transform<A, B>
-export function filter<A>(test: (value: A) => boolean): Transform<A, A>
-export function filter(test: (value: never) => boolean): Transform<never, unknown> {
-  return one({ kind: 'filter', uid: null, test: test as (value: unknown) => boolean })
+export function filter<A, B extends A>(test: (value: A, context: RecordContext) => value is B): Transform<A, B>
+export function filter<A>(test: (value: A, context: RecordContext) => boolean): Transform<A, A>
+export function filter(test: (value: never, context: RecordContext) => boolean): Transform<never, unknown> {
+  return one({ kind: 'filter', uid: null, test: test as FilterNode['test'] })
 }
 
-export const map = <A, B>(f: (value: A) => Sync<B> & B): Transform<A, B> =>
-  one({ kind: 'map', uid: null, map: f as (value: unknown) => unknown })
+export const map = <A, B>(f: (value: A, context: RecordContext) => Sync<B> & B): Transform<A, B> =>
+  one({ kind: 'map', uid: null, map: f as MapNode['map'] })
 
-export const flatMap = <A, B>(f: (value: A) => Iterable<B>): Transform<A, B> =>
-  one({ kind: 'flatMap', uid: null, flatMap: f as (value: unknown) => Iterable<unknown> })
+export const flatMap = <A, B>(f: (value: A, context: RecordContext) => Iterable<B>): Transform<A, B> =>
+  one({ kind: 'flatMap', uid: null, flatMap: f as FlatMapNode['flatMap'] })
 
 /** Calls: `mode`, bounds and what becomes of failures are all there. `Stream.asyncMap` has defaults. */
 export const asyncMap = <A, B>(
@@ -189,6 +190,7 @@ export const keyedProcessOf = <A, B, S extends StateDescriptors, M extends Timer
   state,
   timers,
   sides,
+  origins,
   onRecord,
   onTimer,
 }: KeyedProcess<A, B, S, M, O>): Omit<KeyedProcessNode, 'uid'> => ({
@@ -196,6 +198,7 @@ export const keyedProcessOf = <A, B, S extends StateDescriptors, M extends Timer
   state: state ?? {},
   timers: timers ?? {},
   ...(sides && { sides: Object.keys(sides) }),
+  ...(origins && { origins }),
   onRecord: onRecord as unknown as KeyedProcessNode['onRecord'],
   onTimer: (onTimer ?? null) as unknown as KeyedProcessNode['onTimer'],
 })

@@ -2,7 +2,7 @@
  * The border to user code: what it throws and what it must not return. An error names the operator and the record by
  * position and event time, never by content: values are money and people, and errors end in logs.
  */
-import { WeirError, originColumns } from '@weir/model'
+import { WeirError, originColumns, splitOf } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch } from '@weir/model'
 import type { Refuse } from './ports.ts'
 
@@ -12,11 +12,21 @@ export interface RecordPosition {
   readonly index: number
   /** Event time of the record, ms; null where it is not known yet. */
   readonly timestamp: number | null
+  /** Where it was read: `placeOf(source, split)`, and its offset. Only where batches carry it. */
+  readonly place?: number
+  readonly offset?: number
 }
 
-const where = (at: RecordPosition): string =>
-  `operator "${at.operatorUid}", record ${at.index} of the batch` +
-  (at.timestamp === null ? '' : `, event time ${at.timestamp}`)
+export const whereOf = ({ operatorUid, index, timestamp, place, offset }: RecordPosition): string =>
+  `operator "${operatorUid}", record ${index} of the batch` +
+  (place === undefined ? '' : `, read from partition ${splitOf(place)} at offset ${offset}`) +
+  (timestamp === null ? '' : `, event time ${timestamp}`)
+
+export function positionOf(operatorUid: OperatorUid, batch: RecordBatch, index: number): RecordPosition {
+  const { timestamps, origins } = batch
+  const at = { operatorUid, index, timestamp: timestamps[index] ?? null }
+  return origins === undefined ? at : { ...at, place: origins.places[index]!, offset: origins.offsets[index]! }
+}
 
 /**
  * What a loop over user code refuses a record with: the error with its position. WeirErrors thrown by the border itself
@@ -25,14 +35,24 @@ const where = (at: RecordPosition): string =>
 export function operatorFailed(error: unknown, operatorUid: OperatorUid, batch: RecordBatch, index: number): WeirError {
   // An error that a restart may mend is the engine's (state that cannot be read), not the record's.
   if (error instanceof WeirError && (error.facts.operatorUid === operatorUid || error.kind !== 'invalid')) return error
-  const at: RecordPosition = { operatorUid, index, timestamp: batch.timestamps[index] ?? null }
+  const at = positionOf(operatorUid, batch, index)
   const cause = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
   return new WeirError(
     { code: 'OPERATOR_FAILED', kind: 'invalid', ...at, cause },
-    `${where(at)}: your function threw ${cause}. Handle the case in the function, or filter such records before it.`,
+    `${whereOf(at)}: your function threw ${cause}. Handle the case in the function, or filter such records before it.`,
     { cause: error },
   )
 }
+
+/** Outputs of one record: a function that puts out without an end is stopped here. */
+export const OUTPUTS_OF_RECORD_MAX = 1_000_000
+
+export const outputsTooMany = (operatorUid: OperatorUid, index: number): WeirError =>
+  new WeirError(
+    { code: 'OUTPUTS_TOO_MANY', kind: 'invalid', operatorUid, index, bound: OUTPUTS_OF_RECORD_MAX },
+    `operator "${operatorUid}", record ${index} of the batch: more than ${OUTPUTS_OF_RECORD_MAX} outputs of one record. Does its loop end? ` +
+      'Write what belongs to so many records into a topic, and read that.',
+  )
 
 /** In a job without dead letters. */
 export const refuseNone: Refuse = (_batch, _index, error) => {
@@ -57,15 +77,20 @@ export function withoutRefused(batch: RecordBatch, refused: readonly number[]): 
   return values.length > 0
 }
 
-export const isThenable = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+export function isThenable(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function')
+    return false
+  // Whoever asks refuses it: nobody waits for it, and what it rejects with later must not end the process.
+  if (value instanceof Promise) value.catch(() => {})
+  return true
+}
 
 /** Operators are synchronous: a promise in a batch or in state would be stored as `{}` and lose the value. */
 export function returnedPromise(operatorUid: OperatorUid, batch: RecordBatch, index: number): WeirError {
-  const at: RecordPosition = { operatorUid, index, timestamp: batch.timestamps[index] ?? null }
+  const at = positionOf(operatorUid, batch, index)
   return new WeirError(
     { code: 'OPERATOR_RETURNED_PROMISE', kind: 'invalid', ...at },
-    `${where(at)}: your function returned a promise. This operator is synchronous: remove async/await from it.`,
+    `${whereOf(at)}: your function returned a promise. This operator is synchronous: remove async/await from it, or make calls in an asyncMap.`,
   )
 }
 
@@ -78,7 +103,7 @@ export const isKey = (key: unknown): key is Key =>
 
 export function keyInvalid(key: unknown, operatorUid: OperatorUid, batch: RecordBatch, index: number): WeirError {
   if (isThenable(key)) return returnedPromise(operatorUid, batch, index)
-  const at: RecordPosition = { operatorUid, index, timestamp: batch.timestamps[index] ?? null }
+  const at = positionOf(operatorUid, batch, index)
   const got =
     typeof key === 'number'
       ? String(key)
@@ -89,7 +114,7 @@ export function keyInvalid(key: unknown, operatorUid: OperatorUid, batch: Record
           : typeof key
   return new WeirError(
     { code: 'KEY_INVALID', kind: 'invalid', ...at, got },
-    `${where(at)}: the key is ${got}; a key is a well-formed string or a number other than NaN. ` +
+    `${whereOf(at)}: the key is ${got}; a key is a well-formed string or a number other than NaN. ` +
       'Return one from keyBy, or filter records without a key before it.',
   )
 }
@@ -103,10 +128,11 @@ export const isTimestamp = (timestamp: unknown): timestamp is number =>
 
 export function timestampInvalid(timestamp: unknown, operatorUid: OperatorUid, index: number): WeirError {
   const at: RecordPosition = { operatorUid, index, timestamp: null }
-  const got = typeof timestamp === 'number' ? String(timestamp) : timestamp === null ? 'null' : typeof timestamp
+  const what = isThenable(timestamp) ? 'a promise' : timestamp === null ? 'null' : typeof timestamp
+  const got = typeof timestamp === 'number' ? String(timestamp) : what
   return new WeirError(
     { code: 'TIMESTAMP_INVALID', kind: 'invalid', ...at, got },
-    `${where(at)}: the event time is ${got}; it must be whole milliseconds since 1970 (0 … ${TIMESTAMP_MAX}). ` +
+    `${whereOf(at)}: the event time is ${got}; it must be whole milliseconds since 1970 (0 … ${TIMESTAMP_MAX}). ` +
       'Parse dates with Date.parse, multiply seconds by 1000, round fractions with Math.trunc.',
   )
 }

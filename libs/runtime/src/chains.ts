@@ -3,6 +3,7 @@ import {
   chain,
   fanIn,
   fanOut,
+  Sample,
   operatorFor,
   originNames,
   twoInputOperatorFor,
@@ -21,6 +22,7 @@ import { WeirError, assert, type OperatorUid, type RecordBatch, type Watermark }
 import { refuseAt } from './asides.ts'
 import { awaitLater } from './flow.ts'
 import type { Outlet } from './outlet.ts'
+import { portable } from './portable-outlet.ts'
 import type { SliceScope } from './slice-scope.ts'
 import type { StageRun } from './stage-run.ts'
 
@@ -102,7 +104,8 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
   const behind = (index: number): Input => {
     const isElsewhere = (to: number): boolean =>
       index === head && isKeyBy && !here.has(to) && hasOperands(scope.node(to))
-    return fanOut(after(index).flatMap((to) => (isSide(to) || isElsewhere(to) ? [] : [entryTo(to)])))
+    const branches = after(index).flatMap((to) => (isSide(to) || isElsewhere(to) ? [] : [entryTo(to)]))
+    return fanOut(branches, new Sample(scope.options.freeze))
   }
 
   /** Of one of the edges that lead into a union: each has its own. */
@@ -120,7 +123,12 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
     const node = scope.node(index)
     if (node.kind === 'sink') return sinkInput(scope, run, node)
     const outlets = run.outputs.filter((_, i) => run.stage.outputs[i]!.node === index)
-    const next = (): Input => (outlets.length > 0 ? fanOut(outlets.map(place.output)) : behind(index))
+    const leaving = (): Input =>
+      portable(fanOut(outlets.map(place.output)), {
+        ...{ uid: node.uid, sample: new Sample(scope.options.freeze) },
+        refuse: refuseAt(scope, run.refused, index),
+      })
+    const next = (): Input => (outlets.length > 0 ? leaving() : behind(index))
     assert(outlets.length > 0 || here.has(index), `node ${node.uid} is not in stage ${run.stage.index}`)
     assert(node.kind !== 'source', 'an edge leads into a source')
     if (node.kind === 'union') return mergedInto(index, next)

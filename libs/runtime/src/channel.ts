@@ -154,18 +154,25 @@ export class RemoteOutput implements OutputChannel {
   readonly #overtaking: boolean
   #sequence = 0
   readonly #queue = new Waiting()
+  #failure: unknown = null
   #onBarrier: (checkpoint: CheckpointId) => void = () => {}
 
   constructor(link: OutboundLink, onRoom: () => void, { overtaking }: ChannelOptions) {
     this.#link = link
     this.#overtaking = overtaking
     link.onCredit(() => {
-      this.#flow()
-      if (this.#queue.length === 0) onRoom()
+      try {
+        this.#flow()
+      } catch (error) {
+        this.#failure = error
+      }
+      if (this.#queue.length === 0 || this.#failure !== null) onRoom()
     })
   }
 
+  /** Throws what could not be sent when there was credit for it: nobody else is there to hear of it. */
   get waiting(): number {
+    if (this.#failure !== null) throw this.#failure as Error
     return this.#queue.length
   }
 

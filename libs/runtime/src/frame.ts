@@ -12,6 +12,7 @@
  *
  * The sequence counts frames of one link from 0: a gap or a repeat breaks the link instead of the result.
  */
+import { notPortable, refuseFunction, unportableExtension } from '@weir/dataflow'
 import {
   WeirError,
   type AsideRecord,
@@ -22,7 +23,7 @@ import {
   type Origins,
   type StreamElement,
 } from '@weir/model'
-import { Packr } from 'msgpackr'
+import { Packr, addExtension } from 'msgpackr'
 
 const HEADER_BYTES = 5
 const RECORDS = 1
@@ -32,18 +33,25 @@ const END_OF_INPUT = 4
 const ASIDE = 5
 const IDLE_INPUT = 6
 
-const packr = new Packr({ useRecords: true, moreTypes: true })
+addExtension(unportableExtension as never)
+const packr = new Packr({ useRecords: true, moreTypes: true, writeFunction: refuseFunction } as never)
 
 /** @returns a frame owning its whole ArrayBuffer, so that it can be transferred between threads. */
 export function encodeFrame(sequence: number, element: StreamElement): Uint8Array {
   switch (element.kind) {
     case 'records': {
       const { keys, values, timestamps, origins } = element.batch
-      return packed(
-        sequence,
-        RECORDS,
-        origins === undefined ? [keys, values, timestamps] : [keys, values, timestamps, ...columnsOf(origins)],
-      )
+      const columns =
+        origins === undefined ? [keys, values, timestamps] : [keys, values, timestamps, ...columnsOf(origins)]
+      try {
+        return packed(sequence, RECORDS, columns)
+      } catch (error) {
+        for (const i of values.keys()) {
+          const known = notPortable(null, element.batch, i)
+          if (known !== null) throw known
+        }
+        throw error
+      }
     }
     case 'watermark': {
       const frame = header(sequence, WATERMARK, 8)

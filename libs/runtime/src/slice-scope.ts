@@ -1,7 +1,8 @@
 /** What the parts of one slice share: its stages, its counts, and the one way in which it ends. */
-import { NO_POISON, type GraphNode, type Poison, type SubtaskContext } from '@weir/dataflow'
+import { NO_POISON, originNames, type GraphNode, type Poison, type SubtaskContext } from '@weir/dataflow'
 import type { OperatorUid, WeirError } from '@weir/model'
 import { Audit } from './audit.ts'
+import { withOrigin } from './failure-origin.ts'
 import { RetiredSinks } from './retired-sinks.ts'
 import { Signal } from './signal.ts'
 import type { SliceDeps, SliceOptions } from './slice-ports.ts'
@@ -83,8 +84,9 @@ export class SliceScope {
   fail(error: WeirError): void {
     if (this.#failed || this.over) return
     this.#failed = true
-    this.end(error)
-    this.deps.report({ type: 'failed', error })
+    const named = withOrigin(error, originNames(this.options.plan.job.graph.nodes))
+    this.end(named)
+    this.deps.report({ type: 'failed', error: named })
   }
 
   end(reason: WeirError): void {

@@ -3,6 +3,7 @@ import { readBatch } from '@weir/dataflow'
 import { WATERMARK_MAX, type Epoch } from '@weir/model'
 import { settleCalls, settleCallsBeside, type CallsLeft } from './async-calls.ts'
 import { sourceOrigins } from './asides.ts'
+import { withBatch } from './failure-origin.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './flow.ts'
 import { Pace } from './pace.ts'
 import type { Participation } from './participation.ts'
@@ -108,8 +109,12 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
         await settle('none')
         tellIdle(run, false)
       }
-      if (run.splits !== null) emitToSplit(run, polled, batch)
-      else if (batch.values.length > 0) run.input.emit(batch)
+      try {
+        if (run.splits !== null) emitToSplit(run, polled, batch)
+        else if (batch.values.length > 0) run.input.emit(batch)
+      } catch (error) {
+        throw withBatch(error, node, polled)
+      }
       advance(run, watermark)
     }
     if (timing !== null && run.isIdle !== source.watermarks.isIdle) {

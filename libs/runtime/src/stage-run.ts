@@ -4,6 +4,7 @@ import {
   eventTimeStepsMs,
   fanOut,
   watermarkQuantumMs,
+  withCheckedEncoders,
   type AsyncCalls,
   type CommittedOffset,
   type ContinuousSink,
@@ -163,10 +164,10 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
 
 function openedSink(scope: SliceScope, node: SinkNode, encoders: LateEncoder[]): SinkNode {
   const { openEncoder } = node
-  if (openEncoder === undefined) return node
+  if (openEncoder === undefined) return withCheckedEncoders(node)
   const late = new LateEncoder(node, () => openEncoder(codecContext(scope, node)))
   encoders.push(late)
-  return late.node
+  return withCheckedEncoders(late.node)
 }
 
 function makeSourceRun(scope: SliceScope, declared: SourceNode): SourceRun {

@@ -59,6 +59,7 @@ export {
   asyncMap,
   type CallContext,
   type Origin,
+  type RecordContext,
 } from '@weir/dataflow'
 export {
   job,

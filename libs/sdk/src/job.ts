@@ -22,6 +22,7 @@ import {
   type JobDefinition,
   type JobSettings,
   type Keyed,
+  type RecordContext,
   type RestartWish,
   type ResumableOperator,
   type KeyedProcess,
@@ -89,10 +90,14 @@ export interface Flow {
 }
 
 export interface Stream<out T> {
-  filter<S extends T>(test: (value: T) => value is S, uid?: string): Stream<S>
-  filter(test: (value: T) => boolean, uid?: string): Stream<T>
-  map<R>(map: (value: T) => Sync<R> & R, uid?: string): Stream<R>
-  flatMap<R>(flatMap: (value: T) => Iterable<R>, uid?: string): Stream<R>
+  /**
+   * Functions of filter, map and flatMap that name a second parameter are told of their record: event time, watermark, key and where
+   * it was read (`context.origin`). Batches carry that then, which costs something on every record.
+   */
+  filter<S extends T>(test: (value: T, context: RecordContext) => value is S, uid?: string): Stream<S>
+  filter(test: (value: T, context: RecordContext) => boolean, uid?: string): Stream<T>
+  map<R>(map: (value: T, context: RecordContext) => Sync<R> & R, uid?: string): Stream<R>
+  flatMap<R>(flatMap: (value: T, context: RecordContext) => Iterable<R>, uid?: string): Stream<R>
   /**
    * One value in, one value out, by a function that takes time: calls of a service, a database, a model.
    *
@@ -301,7 +306,7 @@ class GraphBuilder {
   #stream<T>(at: number): Stream<T> {
     type Fn<R> = (value: unknown) => R
     return this.#handedOut<Stream<T>>(at, {
-      filter: (test: (value: T) => boolean, uid?: string) =>
+      filter: (test: (value: T, context: RecordContext) => boolean, uid?: string) =>
         this.#stream<never>(this.#add(at, { kind: 'filter', test: test as Fn<boolean> }, uid)),
       map: (map, uid) => this.#stream(this.#add(at, { kind: 'map', map: map as Fn<unknown> }, uid)),
       flatMap: (flatMap, uid) =>

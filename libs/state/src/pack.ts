@@ -1,8 +1,10 @@
 /** Values and names as bytes. The bytes are stored: they can be read for ever. */
 import { createHash } from 'node:crypto'
-import { Packr, REUSE_BUFFER_MODE, RESET_BUFFER_MODE } from 'msgpackr'
+import { refuseFunction, unportableExtension } from '@weir/dataflow'
+import { Packr, REUSE_BUFFER_MODE, RESET_BUFFER_MODE, addExtension } from 'msgpackr'
 
-const packr = new Packr({ useRecords: true, moreTypes: true })
+addExtension(unportableExtension as never)
+const packr = new Packr({ useRecords: true, moreTypes: true, writeFunction: refuseFunction } as never)
 /** Copied in a loop up to here: a call costs more. */
 const SHORT_BYTES = 48
 

@@ -1,5 +1,5 @@
 /** One state of one operator, in memory: changes since the barrier, changes being stored, values read or written lately. */
-import { isEntries, type KeyedState } from '@weir/dataflow'
+import { Sample, isEntries, unportableIn, type KeyedState } from '@weir/dataflow'
 import { WeirError, asWeirError, type Key } from '@weir/model'
 import { deepFrozen } from './freeze.ts'
 import type { HotBudget } from './hot-budget.ts'
@@ -62,7 +62,7 @@ export class Layer {
 const FOUND_MAX = 10_000
 
 export interface TableOptions {
-  /** Freeze stored values, so that a mutation throws where it happens. */
+  /** Freeze every stored value, so that a mutation throws where it happens; otherwise those of a sample. */
   readonly freeze: boolean
 }
 
@@ -91,6 +91,7 @@ export class Table<V> implements KeyedState<V> {
   #found: Key[] = []
   /** Namespaces ≠ 0, wholly in memory. */
   readonly #windows = new Map<number, Map<Key, V>>()
+  readonly #sample: Sample
 
   constructor(
     id: string,
@@ -105,6 +106,7 @@ export class Table<V> implements KeyedState<V> {
     this.split = split
     this.hasEntries = isEntries(name)
     this.#options = options
+    this.#sample = new Sample(options.freeze)
     this.#budget = budget
     this.#stored = (key) => stored(this, key)
   }
@@ -135,8 +137,8 @@ export class Table<V> implements KeyedState<V> {
 
   put(key: Key, value: V, namespace = 0): void {
     if (value === undefined || typeof value === 'function' || typeof value === 'symbol')
-      throw unstorable(this.id, key, value)
-    const stored = this.#frozen(value)
+      throw unstorable(this.id, key, typeof value)
+    const stored = this.#sampled(key, value)
     if (namespace === 0) return this.#change(key, stored)
     this.#changeWindow(namespace, key, stored)
     this.#window(namespace).set(key, stored)
@@ -278,6 +280,14 @@ export class Table<V> implements KeyedState<V> {
     }
   }
 
+  /** Of the sample it is looked at whether it can be stored, and it is frozen: a function that changes it throws where it does. */
+  #sampled(key: Key, value: V): V {
+    if (typeof value !== 'object' || value === null || !this.#sample.next()) return value
+    const found = unportableIn(value)
+    if (found !== null) throw unstorable(this.id, key, `${found.what} (${found.path})`)
+    return deepFrozen(value)
+  }
+
   #frozen(value: V): V {
     return this.#options.freeze ? deepFrozen(value) : value
   }
@@ -286,11 +296,11 @@ export class Table<V> implements KeyedState<V> {
 const isSummable = (value: unknown): value is number | bigint =>
   typeof value === 'bigint' || Number.isSafeInteger(value)
 
-function unstorable(id: string, key: Key, value: unknown): WeirError {
+function unstorable(id: string, key: Key, what: string): WeirError {
   const [operatorUid, name] = stateNames(id)
-  const code = value === undefined ? 'STATE_VALUE_UNDEFINED' : 'STATE_VALUE_UNSERIALISABLE'
+  const code = what === 'undefined' ? 'STATE_VALUE_UNDEFINED' : 'STATE_VALUE_UNSERIALISABLE'
   return new WeirError(
     { code, kind: 'invalid', operatorUid, state: name, key },
-    `operator "${operatorUid}" put ${typeof value} into state "${name}" for key ${JSON.stringify(key)}; state holds plain data. To remove a value, delete its key.`,
+    `operator "${operatorUid}" put ${what} into state "${name}" for key ${JSON.stringify(key)}; state holds plain data (objects, arrays, Map, Set, Date, bigint, bytes). To remove a value, delete its key.`,
   )
 }

@@ -3,24 +3,31 @@ import { moveOrigin, truncateOrigins, type OperatorUid, type RecordBatch, type W
 import type { FilterNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
+import { withCursor, type RecordCursor } from '../record-context.ts'
 import { isThenable, operatorFailed, refuseNone, returnedPromise } from '../user-code.ts'
 
 export class Filter implements Operator {
-  readonly #test: FilterNode['test']
+  readonly #test: (value: unknown) => boolean
+  /** Of a function that looks at it. */
+  readonly #cursor: RecordCursor | null
   #uid: OperatorUid
   #refuse: Refuse = refuseNone
 
   constructor(options: Pick<FilterNode, 'uid' | 'test'>) {
     this.#uid = options.uid
-    this.#test = options.test
+    const { call, cursor } = withCursor(options.test)
+    this.#test = call
+    this.#cursor = cursor
   }
 
   open(context: OperatorContext): void {
     this.#uid = context.uid
     this.#refuse = context.refuse
+    this.#cursor?.open(context)
   }
 
   onBatch(batch: RecordBatch, out: Collector): void {
+    this.#cursor?.begin(batch)
     const { keys, values, timestamps, origins } = batch
     const test = this.#test
     const count = values.length
@@ -58,6 +65,7 @@ export class Filter implements Operator {
   }
 
   onWatermark(timestamp: Watermark, out: Collector): void {
+    if (this.#cursor !== null) this.#cursor.watermark = timestamp
     out.watermark(timestamp)
   }
 

@@ -4,27 +4,41 @@ import type { Key, OperatorUid, Origins, RecordBatch, Watermark } from '@weir/mo
 import type { FlatMapNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
-import { isThenable, operatorFailed, refuseNone, returnedPromise } from '../user-code.ts'
+import { withCursor, type RecordCursor } from '../record-context.ts'
+import {
+  OUTPUTS_OF_RECORD_MAX,
+  isThenable,
+  operatorFailed,
+  outputsTooMany,
+  refuseNone,
+  returnedPromise,
+} from '../user-code.ts'
 
 /** Outputs are handed on in batches of at most about this many records, however many one input yields. */
 export const FLAT_MAP_BATCH_RECORDS_MAX = 1_000
 
 export class FlatMap implements Operator {
-  readonly #flatMap: FlatMapNode['flatMap']
+  readonly #flatMap: (value: unknown) => Iterable<unknown>
+  /** Of a function that looks at it. */
+  readonly #cursor: RecordCursor | null
   #uid: OperatorUid
   #refuse: Refuse = refuseNone
 
   constructor(options: Pick<FlatMapNode, 'uid' | 'flatMap'>) {
     this.#uid = options.uid
-    this.#flatMap = options.flatMap
+    const { call, cursor } = withCursor(options.flatMap)
+    this.#flatMap = call
+    this.#cursor = cursor
   }
 
   open(context: OperatorContext): void {
     this.#uid = context.uid
     this.#refuse = context.refuse
+    this.#cursor?.open(context)
   }
 
   onBatch(batch: RecordBatch, out: Collector): void {
+    this.#cursor?.begin(batch)
     const count = batch.values.length
     for (let i = 0; i < count;) i = this.#fill(batch, i, out)
   }
@@ -47,6 +61,7 @@ export class FlatMap implements Operator {
           if (isThenable(output)) throw returnedPromise(this.#uid, batch, i)
           values.push(output)
           timestamps.push(batch.timestamps[i]!)
+          if (values.length - before > OUTPUTS_OF_RECORD_MAX) throw outputsTooMany(this.#uid, i)
           if (keys !== null) keys.push(batch.keys![i]!)
           if (origins !== undefined) pushOrdinal(origins, batch.origins!, i, values.length - before - 1)
         }
@@ -63,6 +78,7 @@ export class FlatMap implements Operator {
   }
 
   onWatermark(timestamp: Watermark, out: Collector): void {
+    if (this.#cursor !== null) this.#cursor.watermark = timestamp
     out.watermark(timestamp)
   }
 

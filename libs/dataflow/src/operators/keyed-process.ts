@@ -25,6 +25,7 @@ import type {
 } from '../keyed-state.ts'
 import { keysOf } from '../operator.ts'
 import type { Collector, Operator, OperatorContext, OperatorCounters, ProcessingTimers } from '../operator.ts'
+import type { Origin, OriginNames } from '../origin.ts'
 import type { Refuse } from '../ports.ts'
 import type { SideOutputs } from '../side-output.ts'
 import { Timers, timerKindsOf } from '../timers.ts'
@@ -80,7 +81,7 @@ export class KeyedProcessOperator implements Operator {
       this.#timers[kind] = new Timers(context.state, this.#scope, kind)
     }
     this.#outputs = new Outputs(this.#uid, this.#node.sides, context.sides)
-    this.#context = new Context(this.#scope, state, this.#timerHandles(), this.#outputs.sides, context.counters)
+    this.#context = new Context(this.#scope, state, this.#timerHandles(), this.#outputs, context)
     this.#context.watermark = context.watermark
     const { processing } = this.#timers
     if (processing === null) return
@@ -254,6 +255,8 @@ export class KeyedProcessOperator implements Operator {
 class Context implements LateContext<StateDescriptors, TimerKinds> {
   readonly #scope: KeyScope
   readonly #counters: OperatorCounters
+  readonly #outputs: Outputs
+  readonly #names: OriginNames | undefined
   readonly state: StatesOf<StateDescriptors>
   readonly timers: TimersOf<TimerKinds>
   readonly sides: OutsOf<SideOutputs>
@@ -266,14 +269,20 @@ class Context implements LateContext<StateDescriptors, TimerKinds> {
     scope: KeyScope,
     state: StatesOf<StateDescriptors>,
     timers: TimersOf<TimerKinds>,
-    sides: OutsOf<SideOutputs>,
-    counters: OperatorCounters,
+    outputs: Outputs,
+    { counters, origins }: OperatorContext,
   ) {
     this.#scope = scope
     this.#counters = counters
+    this.#outputs = outputs
+    this.#names = origins
     this.state = state
     this.timers = timers
-    this.sides = sides
+    this.sides = outputs.sides
+  }
+
+  get origin(): Origin | null {
+    return this.#outputs.origin(this.#names)
   }
 
   get key(): Key {

@@ -13,8 +13,9 @@ import {
 } from '@weir/model'
 import type { Out } from '../keyed-state.ts'
 import type { Collector } from '../operator.ts'
+import { originAt, type Origin, type OriginNames } from '../origin.ts'
 import { NO_SIDES, type SideCollectors } from '../side-output.ts'
-import { isThenable, isTimestamp, timestampInvalid } from '../user-code.ts'
+import { OUTPUTS_OF_RECORD_MAX, isThenable, isTimestamp, outputsTooMany, timestampInvalid } from '../user-code.ts'
 
 interface OutputBatch {
   readonly keys: Key[] | null
@@ -62,6 +63,7 @@ class Output implements Out<unknown> {
     const at = this.#at
     if (isThenable(value)) throw new TypeError('a promise was emitted; operators are synchronous')
     if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, at.uid, at.index)
+    if (at.ordinal >= OUTPUTS_OF_RECORD_MAX) throw outputsTooMany(at.uid, at.index)
     const { keys, values, timestamps, origins } = this.#batch
     if (origins !== undefined) pushOrdinal(origins, at.origins!, at.index, at.ordinal++)
     keys?.push(at.key!)
@@ -124,6 +126,10 @@ export class Outputs {
   }
   get timestamp(): number {
     return this.#at.timestamp
+  }
+  /** Of the record at hand; timers have none. */
+  origin(names: OriginNames | undefined): Origin | null {
+    return originAt(this.#at, this.#at.index, names)
   }
 
   /** What comes next is of a batch with these origins. Everything before is flushed. */

@@ -65,7 +65,7 @@ export function readBatch(
       const { facts, message } = asWeirError(thrown, decoded ? 'OPERATOR_FAILED' : 'DECODE_FAILED', 'invalid')
       const error = new WeirError(
         { ...facts, code: facts.code, kind: 'invalid', ...at },
-        `source "${node.uid}", partition ${source.split}, offset ${at.offset}: ${message}`,
+        `source "${node.uid}", partition ${source.split}, offset ${at.offset}: ${thrown instanceof WeirError ? message : remedyOf(decoded, message)}`,
         { cause: thrown },
       )
       const refuse = carried?.refuse ?? null
@@ -85,6 +85,11 @@ const originsOf = ({ traces }: SourceOrigins): Origins => ({
 
 const traceAt = (source: SourceBatch, index: number): string | null =>
   source.kind === 'raw' && source.raw.headers ? traceOf(source.raw.headers(source.raw, index)) : null
+
+const remedyOf = (decoded: boolean, message: string): string =>
+  decoded
+    ? `the function of its event time threw ${message}. Handle the case in it, or refuse such records in the codec.`
+    : `its decoder threw ${message}. Send such records to dead letters (deadLetters in the job's settings), or mend the codec.`
 
 function decoding({ uid, decode }: Node, raw: RawRecords): (index: number) => unknown {
   const { buffer, valueStart, valueEnd } = raw

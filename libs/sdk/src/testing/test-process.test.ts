@@ -64,6 +64,7 @@ test('its functions alone: states of a key, and what they emit', () => {
     key: 'ada',
     timestamp: 1,
     watermark: 0,
+    origin: null,
     state: memory.of('ada'),
     timers: { flush: none, remind: none },
     sides: {},

@@ -1,0 +1,37 @@
+import { operatorUid } from '@weir/model'
+import { expect, test } from 'vitest'
+import { withCheckedEncoders } from './encoders.ts'
+import type { Encode } from './graph.ts'
+import { thrown } from './operators/fixture.ts'
+
+const sinkWith = (encode: unknown) =>
+  withCheckedEncoders({
+    ...{ kind: 'sink', uid: operatorUid('out'), descriptor: { connector: 'memory' } },
+    encodeKey: encode as Encode,
+    encodeValue: encode as Encode,
+  })
+
+test.each([
+  [
+    'throws',
+    () => {
+      throw new RangeError('no')
+    },
+  ],
+  ['returns a promise', async () => 'text'],
+  ['returns a promise that rejects', () => Promise.reject(new Error('later'))],
+  ['forgets to return', () => undefined],
+  ['returns a number', () => 5],
+  ['returns an object', () => ({ a: 1 })],
+])('an encoder that %s is named with its sink, for keys and values', (_, encode) => {
+  for (const of of ['encodeKey', 'encodeValue'] as const) {
+    const error = thrown(() => sinkWith(encode)[of]('x'))
+    expect(error).toMatchObject({ code: 'ENCODE_FAILED', kind: 'invalid', facts: { operatorUid: 'out' } })
+    expect(error.message).toContain(of === 'encodeKey' ? 'key' : 'value')
+  }
+})
+
+test('text, bytes and null pass', () => {
+  for (const encoded of ['text', new Uint8Array([1]), Buffer.from('b'), null, ''])
+    expect(sinkWith(() => encoded).encodeValue('x')).toBe(encoded)
+})

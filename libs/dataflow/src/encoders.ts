@@ -1,0 +1,37 @@
+/** The last border to user code: what a sink's encoders throw and answer. */
+import { WeirError, asWeirError, type OperatorUid } from '@weir/model'
+import type { Encode, SinkNode } from './graph.ts'
+import { isThenable } from './user-code.ts'
+
+/**
+ * The node with encoders that throw `ENCODE_FAILED` (invalid), naming the sink, for whatever goes wrong in them, and for an
+ * answer that is neither text nor bytes nor null: a log would take `undefined` for a tombstone and a promise for an object.
+ */
+export function withCheckedEncoders(node: SinkNode): SinkNode {
+  const { uid, encodeKey, encodeValue } = node
+  return { ...node, encodeKey: checked(uid, 'key', encodeKey), encodeValue: checked(uid, 'value', encodeValue) }
+}
+
+const checked =
+  (uid: OperatorUid, part: 'key' | 'value', encode: Encode): Encode =>
+  (value, record) => {
+    let encoded: unknown
+    try {
+      encoded = encode(value, record)
+    } catch (thrown) {
+      const { facts, message } = asWeirError(thrown, 'ENCODE_FAILED', 'invalid')
+      const text = `sink "${uid}": its ${part} encoder threw ${message}`
+      throw new WeirError({ ...facts, kind: 'invalid', operatorUid: uid }, text, { cause: thrown })
+    }
+    if (typeof encoded === 'string' || encoded === null || encoded instanceof Uint8Array) return encoded
+    throw notBytes(uid, part, encoded)
+  }
+
+function notBytes(operatorUid: OperatorUid, part: string, got: unknown): WeirError {
+  const what = isThenable(got) ? 'a promise' : typeof got
+  return new WeirError(
+    { code: 'ENCODE_FAILED', kind: 'invalid', operatorUid, got: what },
+    `sink "${operatorUid}": its ${part} encoder returned ${what}; it returns a string, a Uint8Array, or null for none. ` +
+      'It is synchronous: make calls in an asyncMap before the sink.',
+  )
+}

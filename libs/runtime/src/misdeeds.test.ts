@@ -1,0 +1,284 @@
+/**
+ * Wrong user code, operator by operator: the record it goes wrong with is named and has no effect, or goes where dead letters go;
+ * the records around it have theirs, exactly as if it had not been there. A new operator adds a line to OPERATORS.
+ */
+import { keyedProcessOf, type GraphNode, type ResumableOperator, type SourceNode } from '@weir/dataflow'
+import { operatorUid, type WeirError } from '@weir/model'
+import { afterEach, describe, expect, test } from 'vitest'
+import { World, chainOf, node, records, stopAll } from './fixture.ts'
+import { MemoryLogSource } from './testing/index.ts'
+
+afterEach(stopAll)
+
+const uid = operatorUid('op')
+/** User code as it can be written in spite of its types. */
+type Wrong = (...args: never[]) => unknown
+const any = (f: Wrong): never => f as never
+
+interface Case {
+  readonly nodes: (f: Wrong) => readonly GraphNode[]
+  /** What it does with a good value (its last argument but the context). */
+  readonly good: Wrong
+}
+const source = node.source(0)
+const byFirst = node.keyBy((v) => String(v)[0]!)
+const resumable = (execute: Wrong): GraphNode =>
+  node.resumable('op', (): ResumableOperator<string, string> => {
+    return {
+      prepare: () => {},
+      execute: any(execute),
+      snapshotState: () => [],
+      restoreState: () => {},
+    }
+  })
+const OPERATORS: Readonly<Record<string, Case>> = {
+  timestamp: {
+    nodes: (f) => [{ ...source, uid, timestamp: any(f) } satisfies SourceNode, node.sink('out')],
+    good: () => 5,
+  },
+  filter: { nodes: (f) => [source, { kind: 'filter', uid, test: any(f) }, node.sink('out')], good: () => true },
+  map: { nodes: (f) => [source, { kind: 'map', uid, map: any(f) }, node.sink('out')], good: (v) => v },
+  flatMap: {
+    nodes: (f) => [source, { kind: 'flatMap', uid, flatMap: any(f) }, node.sink('out')],
+    good: (v) => [v],
+  },
+  keyBy: {
+    nodes: (f) => [source, { kind: 'keyBy', uid, key: any(f) }, node.concat('sum'), node.sink('out')],
+    good: (v) => v,
+  },
+  keyedBySource: {
+    nodes: (f) => [source, { kind: 'keyedBySource', uid, key: any(f) }, node.concat('sum'), node.sink('out')],
+    good: (v) => v,
+  },
+  reduce: {
+    nodes: (f) => [source, byFirst, { kind: 'reduce', uid, initial: '', reduce: any(f) }, node.sink('out')],
+    good: (_a: never, v: never) => v,
+  },
+  window: {
+    nodes: (f) => {
+      const window = node.count('op', 10) as GraphNode & { kind: 'window' }
+      return [source, byFirst, { ...window, aggregate: { initial: 0, add: any(f) } }, node.sink('out')]
+    },
+    good: (n: never) => Number(n) + 1,
+  },
+  process: {
+    nodes: (f) => {
+      const onRecord = (_context: never, value: never, out: { emit(value: unknown): void }): unknown => {
+        const got = f(value)
+        out.emit(value)
+        return got
+      }
+      return [source, byFirst, { uid, ...keyedProcessOf({ onRecord: any(onRecord as Wrong) }) }, node.sink('out')]
+    },
+    good: () => undefined,
+  },
+  resumable: {
+    nodes: (f) => {
+      const execute = (value: never, { emit }: { emit(value: unknown): void }): unknown => {
+        const got = f(value)
+        emit(value)
+        return got
+      }
+      return [source, resumable(execute as Wrong), node.sink('out')]
+    },
+    good: () => undefined,
+  },
+  asyncMap: {
+    nodes: (f) => [
+      source,
+      {
+        ...{ kind: 'asyncMap', uid, call: any(f), mode: 'ordered', capacity: 10, timeoutMs: 1_000, retries: 0 },
+        ...{ backoffMs: 0, backoffMsMax: 0, retryIf: null, onFailure: 'dead-letter' },
+      },
+      node.sink('out'),
+    ],
+    good: (v) => v,
+  },
+}
+/** Batches do not carry where their records were read there, unless somebody has asked for it: dead letters do. */
+const BEHIND_AN_EXCHANGE = ['reduce', 'window', 'process']
+const SYNC = Object.keys(OPERATORS).filter((name) => name !== 'asyncMap')
+
+interface Deed {
+  readonly name: string
+  readonly does: Wrong
+  readonly of: readonly string[]
+  readonly code: string
+  /** It is the program that is wrong, not the record: the job stops, with dead letters too. */
+  readonly stops?: boolean
+}
+const DEEDS: readonly Deed[] = [
+  {
+    name: 'throws',
+    does: () => {
+      throw new RangeError('no such thing')
+    },
+    of: Object.keys(OPERATORS),
+    code: 'OPERATOR_FAILED',
+  },
+  {
+    name: 'throws what is no error',
+    does: () => {
+      throw 'text'
+    },
+    of: Object.keys(OPERATORS),
+    code: 'OPERATOR_FAILED',
+  },
+  {
+    name: 'returns a promise',
+    does: async () => 1,
+    of: SYNC.filter((name) => name !== 'timestamp'),
+    code: 'OPERATOR_RETURNED_PROMISE',
+    stops: true,
+  },
+  {
+    name: 'returns a promise that rejects',
+    does: () => Promise.reject(new Error('later')),
+    of: SYNC.filter((name) => name !== 'timestamp'),
+    code: 'OPERATOR_RETURNED_PROMISE',
+    stops: true,
+  },
+  ...[async () => 5, () => Promise.reject(new Error('later'))].map((does): Deed => {
+    return { name: `returns a promise, ${does.name || 'rejected'}`, does, of: ['timestamp'], code: 'TIMESTAMP_INVALID' }
+  }),
+  { name: 'returns nothing', does: () => undefined, of: ['flatMap', 'reduce', 'window'], code: 'OPERATOR_FAILED' },
+  { name: 'returns a string', does: () => 'ab', of: ['flatMap'], code: 'OPERATOR_FAILED' },
+  {
+    name: 'throws half way',
+    does: function* () {
+      yield 1
+      throw new RangeError('half way')
+    },
+    of: ['flatMap'],
+    code: 'OPERATOR_FAILED',
+  },
+  {
+    name: 'never ends',
+    does: function* () {
+      for (;;) yield 1
+    },
+    of: ['flatMap'],
+    code: 'OUTPUTS_TOO_MANY',
+  },
+  ...[undefined, null, Number.NaN, { id: 1 }, true, 1n, Symbol('s')].map((key): Deed => {
+    return {
+      name: `returns ${String(key)} for a key`,
+      does: () => key,
+      of: ['keyBy', 'keyedBySource'],
+      code: 'KEY_INVALID',
+    }
+  }),
+  ...[undefined, null, Number.NaN, -1, 1.5, 8_640_000_000_000_001, '2026', new Date(5), 5n].map((at): Deed => {
+    return { name: `returns ${String(at)} for a time`, does: () => at, of: ['timestamp'], code: 'TIMESTAMP_INVALID' }
+  }),
+]
+
+const BAD = 'a3'
+const VALUES = ['a0', 'b1', 'a2', BAD, 'b4', 'a5']
+const cases = DEEDS.flatMap((deed) => deed.of.map((name) => [name, deed] as const))
+
+/** Outputs and dead letters of a run to its end; what it stopped with. */
+async function ran(nodes: readonly GraphNode[], values: readonly string[], deadLetters: boolean) {
+  const world = new World()
+  const topic = { connector: 'kafka', topic: 'dead' }
+  const job = chainOf(nodes, deadLetters ? { deadLetters: topic } : {})
+  const one = world.start(job, new MemoryLogSource([records(...values.map((v): [string, number] => [v, 5]))], 4))
+  let failed: WeirError | null = null
+  try {
+    await one.run()
+    await one.until('input-ended')
+    await one.checkpoint(1)
+    await one.commit(1)
+  } catch (error) {
+    failed = error as WeirError
+  }
+  const { committed, committedAsides } = world.topic('out')
+  return { failed, committed, dead: committedAsides }
+}
+
+describe.each(cases)('%s', (name, deed) => {
+  const { nodes, good } = OPERATORS[name]!
+  const bad = (...args: never[]): unknown => {
+    const value = name === 'reduce' || name === 'window' ? args[1] : args[0]
+    return (value as unknown) === BAD ? deed.does(...args) : good(...args)
+  }
+
+  test(`${deed.name}: named with its operator, where it was read and what to do`, async () => {
+    const { failed, committed } = await ran(nodes(bad), VALUES, false)
+    expect(failed).toMatchObject({ code: deed.code })
+    expect(failed!.facts).toMatchObject({ operatorUid: 'op' })
+    expect(failed!.message.length).toBeGreaterThan(40)
+    expect(failed!.message).not.toContain(BAD)
+    expect(committed).toEqual([])
+    if (name === 'timestamp') expect(failed!.facts).toMatchObject({ split: 0, offset: 3 })
+    else if (name === 'asyncMap') expect(failed!.facts).toMatchObject({ source: 'in', partition: 0, offset: 3 })
+    else if (!BEHIND_AN_EXCHANGE.includes(name))
+      expect(failed!.facts).toMatchObject({ source: 'in', topic: 'of-the-test', partition: 0, offsets: [0, 3] })
+  })
+
+  test(`${deed.name}: with dead letters it is aside and the others are as if it had not been there`, async () => {
+    const { failed, committed, dead } = await ran(nodes(bad), VALUES, true)
+    if (deed.stops) return expect(failed).toMatchObject({ code: deed.code, facts: { operatorUid: 'op' } })
+    expect(failed).toBeNull()
+    const without = await ran(
+      nodes(good),
+      VALUES.filter((v) => v !== BAD),
+      true,
+    )
+    expect(committed).toEqual(without.committed)
+    const headers = dead.map(({ headers }) =>
+      Object.fromEntries(headers.map(([of, v]) => [of, Buffer.from(v!).toString()])),
+    )
+    expect(headers).toMatchObject([
+      { 'weir.dead.operator': 'op', 'weir.dead.error': deed.code, 'weir.dead.partition': '0', 'weir.dead.offset': '3' },
+    ])
+  })
+})
+
+test('a value that cannot be sent is named with the edge it was to cross, or goes aside', async () => {
+  class Money {
+    readonly minor = 5
+  }
+  for (const wrong of [new Money(), { at: { f: () => 1 } }, { s: Symbol('s') }]) {
+    const nodes = [
+      source,
+      { kind: 'map', uid: operatorUid('made'), map: (v: unknown) => (v === BAD ? wrong : v) } satisfies GraphNode,
+      { kind: 'keyBy', uid, key: () => 'all' } satisfies GraphNode,
+      node.concat('sum'),
+      node.sink('out'),
+    ]
+    const { failed } = await ran(nodes, VALUES, false)
+    expect(failed).toMatchObject({ code: 'VALUE_NOT_PORTABLE', facts: { operatorUid: 'op' } })
+    const { committed, dead } = await ran(nodes, VALUES, true)
+    expect(dead).toHaveLength(1)
+    expect(committed.at(-1)!.value).toBe('a0 b1 a2 b4 a5 ')
+  }
+})
+
+test.each([
+  [
+    'an accumulator',
+    [
+      source,
+      byFirst,
+      { kind: 'reduce', uid, initial: { n: 0 }, reduce: (a) => (((a as { n: number }).n += 1), a) },
+      node.sink('out'),
+    ],
+  ],
+  [
+    'an accumulator of its own making',
+    [
+      source,
+      byFirst,
+      {
+        ...{ kind: 'reduce', uid, initial: null },
+        reduce: (a, v) => (a === null ? [v] : ((a as unknown[]).push(v), a)),
+      },
+      node.sink('out'),
+    ],
+  ],
+] as [string, GraphNode[]][])('who changes %s in its place is stopped there', async (_, nodes) => {
+  const { failed, committed } = await ran(nodes, VALUES, false)
+  expect(failed).toMatchObject({ code: 'OPERATOR_FAILED', facts: { operatorUid: 'op' } })
+  expect(committed).toEqual([])
+})
