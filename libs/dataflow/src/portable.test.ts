@@ -6,6 +6,13 @@ import { SAMPLE_EVERY, SAMPLE_FIRST, Sample } from './sampled.ts'
 
 class Money {
   readonly minor = 5
+  get major(): number {
+    return this.minor / 100
+  }
+}
+/** As records of Avro are. */
+class Row {
+  readonly minor = 5
 }
 const loop: Record<string, unknown> = {}
 loop['self'] = loop
@@ -41,6 +48,9 @@ test('plain data is portable', () => {
     ...{ constructor: 'a field', l: Object.assign(Object.create(null) as object, { m: 1 }) },
   }
   expect(unportableIn(value)).toBeNull()
+  expect([unportableIn(new Row()), unportableIn({ row: new Row() })]).toEqual([null, null])
+  expect(unportableIn(Object.assign(new Row(), { price: new Money() }))?.path).toBe('$.price')
+  expect((new Row() as unknown) instanceof UnportableInstance).toBe(false)
   for (const of of [value, value.c, value.d, value.e, value.h, value.k, value.l, 5, null])
     expect((of as unknown) instanceof UnportableInstance).toBe(false)
   expect((new Money() as unknown) instanceof UnportableInstance).toBe(true)

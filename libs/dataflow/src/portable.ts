@@ -1,7 +1,8 @@
 /**
  * Values that can be stored and sent as they are: null, undefined, booleans, numbers, bigints, strings, arrays, plain objects, Map,
- * Set, Date, RegExp, Error, bytes and typed arrays. Functions, symbols, promises and instances of other classes would come back as
- * something else, without a word (`{}`, or without their methods), and only where they had to travel.
+ * Set, Date, RegExp, Error, bytes, typed arrays, and instances of classes without methods. Functions, symbols, promises and
+ * instances of other classes would come back as something else, without a word (`{}`, or without their methods), and only where
+ * they had to travel.
  */
 
 import { WeirError, type OperatorUid, type RecordBatch } from '@weir/model'
@@ -95,9 +96,21 @@ const isTypedValue = (value: object): boolean =>
   value instanceof ArrayBuffer ||
   ArrayBuffer.isView(value)
 
+/** Objects, and instances of classes that have nothing but fields (records of Avro): only the name of the class is lost. */
 function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
+  const prototype = Object.getPrototypeOf(value) as object | null
+  return prototype === Object.prototype || prototype === null || hasOnlyFields(prototype)
+}
+
+const ONLY_FIELDS = new WeakMap<object, boolean>()
+function hasOnlyFields(prototype: object): boolean {
+  let known = ONLY_FIELDS.get(prototype)
+  if (known === undefined) {
+    const isItself = Reflect.ownKeys(prototype).every((name) => name === 'constructor')
+    known = isItself && Object.getPrototypeOf(prototype) === Object.prototype
+    ONLY_FIELDS.set(prototype, known)
+  }
+  return known
 }
 
 function nameOf(value: object): string {

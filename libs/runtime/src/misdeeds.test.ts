@@ -238,6 +238,9 @@ describe.each(cases)('%s', (name, deed) => {
 test('a value that cannot be sent is named with the edge it was to cross, or goes aside', async () => {
   class Money {
     readonly minor = 5
+    get major(): number {
+      return this.minor / 100
+    }
   }
   for (const wrong of [new Money(), { at: { f: () => 1 } }, { s: Symbol('s') }]) {
     const nodes = [

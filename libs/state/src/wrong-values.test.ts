@@ -6,6 +6,9 @@ import { pack, unpack } from './pack.ts'
 test('outside of development too, the first values of a state are looked at: can they be stored, and who changes them', async () => {
   class Money {
     readonly minor = 5
+    get major(): number {
+      return this.minor / 100
+    }
   }
   const a = await openStore(new MemoryObjects(), { freeze: false })
   const s = a.keyed<unknown>(operatorUid('sum'), 'acc')
@@ -17,7 +20,13 @@ test('outside of development too, the first values of a state are looked at: can
 })
 
 test('what no sample has seen is refused where it is stored, instead of coming back as something else', () => {
-  expect(() => pack({ price: new (class Money {})() })).toThrow('Money')
+  expect(() =>
+    pack({
+      price: new (class Money {
+        major() {}
+      })(),
+    }),
+  ).toThrow('Money')
   expect(() => pack({ f: () => 1 })).toThrow('function')
   expect(unpack(pack({ a: [1, { b: new Date(5) }], c: new Map([[1, 2n]]) }))).toEqual({
     ...{ a: [1, { b: new Date(5) }], c: new Map([[1, 2n]]) },
