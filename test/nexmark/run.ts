@@ -38,7 +38,8 @@ export async function run(name: QueryName, seed: number, { withRestarts }: { wit
     if (rest.length > 0) await t.feed('side', rest.splice(0, below(3)))
     if (!withRestarts) continue
     if (below(100) < CHECKPOINTS_PERCENT) await t.checkpoint()
-    if (below(100) >= RESTARTS_PERCENT) continue
+    const isLast = events === portions.at(-1)!.events
+    if (below(100) >= RESTARTS_PERCENT && !(isLast && restarts === 0)) continue
     await t.restart({ parallelism: 1 + below(PARALLELISM_MAX) })
     restarts++
   }

@@ -141,14 +141,12 @@ export class Slice {
     ])
   }
 
-  /** Receivers begin where *they* had come to, which may be behind what this side had told them in front of its barrier. */
+  /**
+   * Receivers begin where *they* had come to, which may be behind what this side had told them: the slowest of its channels. Who is
+   * ahead and stands still (it has no partition, or gets no records) would hold them back for ever.
+   */
   #tellRestoredWatermarks(): void {
-    const { options, stages } = this.#scope
-    const hasOvertaken = stages.some(({ inFlight }) => inFlight.length > 0)
-    // Of two stages that send, one may be ahead and stand still: without it the receiver would wait at the other's time.
-    const haveMerged = stages.some(({ stage }) => stage.inputs.length > 1)
-    if (options.plan.unaligned === null && !hasOvertaken && !haveMerged) return
-    for (const { outputs, watermark } of stages)
+    for (const { outputs, watermark } of this.#scope.stages)
       if (watermark > WATERMARK_MIN) for (const output of outputs) output.watermark(watermark)
   }
 

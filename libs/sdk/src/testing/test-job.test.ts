@@ -81,6 +81,19 @@ test('a restart goes on from the last checkpoint: nothing is lost, nothing comes
   expect(t.output('counts')).toHaveLength(3)
 })
 
+test.each([
+  ['has no partition', { partitions: 1, first: {}, then: {}, windows: 2 }],
+  ['is ahead and gets no more', { partitions: 2, first: { partition: 0 }, then: { partition: 1 }, windows: 1 }],
+])('a subtask that %s holds no event time back behind a restart', async (_, { partitions, first, then, windows }) => {
+  const t = testJob(settlement, { parallelism: 2, partitions })
+  await t.feed('orders', [order({ ts: 1_000 }), order({ ts: 50_000 })], first)
+  await t.feed('orders', [order({ ts: 2_000 })], then)
+  await t.checkpoint()
+  await t.restart()
+  await t.feed('orders', [order({ ts: 70_000 })], then)
+  expect(t.output('counts')).toHaveLength(windows)
+})
+
 test('a restart without a checkpoint begins at the beginning', async () => {
   const t = testJob(settlement)
   await t.feed('orders', [order({}), order({})])
