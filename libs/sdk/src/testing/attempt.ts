@@ -200,7 +200,7 @@ export class Attempt {
 const notSettled = (settleMs: number): WeirError =>
   new WeirError(
     { code: 'TEST_NOT_SETTLED', kind: 'invalid', settleMs },
-    `the job under test was not done after ${settleMs} ms. A function it waits for has not answered: mock the call, or let the ` +
-      'test clock pass its timeout before you wait: const fed = t.feed(…); await t.clock.advance(ms); await fed. A job with ' +
-      'more to do than that takes testJob(job, { settleMs }).',
+    `the job under test was not done after ${settleMs} ms. A function it waits for has not answered: have it answer in the test. To ` +
+      'see a time-out, expect this error, with a short testJob(job, { settleMs }), and advance the clock then. A job with more ' +
+      'to do than that takes a longer one.',
   )
