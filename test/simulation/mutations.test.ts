@@ -13,7 +13,7 @@ const SEEDS_MAX = 1_000
 const foundBy: Partial<Record<AnyRule, number>> = {
   handlesTravelOn: 2,
   epochsNeverReused: 3,
-  storeIsTheTruth: 1_076,
+  storeIsTheTruth: 7_495,
   modRevision: 412,
   ifMatch: 173,
   commitInOrder: 2,
