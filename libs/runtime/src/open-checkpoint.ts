@@ -34,13 +34,19 @@ export interface StagePart {
   readonly inFlight: readonly InFlightRef[]
   readonly watermarks: Readonly<Record<string, number>>
   readonly watermarkFolds: Readonly<Record<string, unknown>>
-  /** Of the source at its head; where the slice's sources had read so many. */
-  readonly position: { readonly uid: OperatorUid; readonly state: SourceState; readonly recordsIn: number } | null
+  /** Of the source at its head; `read`: records in front of the barrier, in this attempt. */
+  readonly position: { readonly uid: OperatorUid; readonly state: SourceState; readonly read: number } | null
   readonly alignMs: number
   readonly syncMs: number
 }
 
-export const openCheckpoint = (checkpoint: CheckpointId, stages: number, startedMs: number): OpenCheckpoint => ({
+/** @param recordsBefore what the slice's sources had read when the attempt began */
+export const openCheckpoint = (
+  checkpoint: CheckpointId,
+  stages: number,
+  startedMs: number,
+  recordsBefore: number,
+): OpenCheckpoint => ({
   checkpoint,
   missing: stages,
   cut: new Set(),
@@ -51,7 +57,7 @@ export const openCheckpoint = (checkpoint: CheckpointId, stages: number, started
   inFlight: [],
   watermarks: {},
   watermarkFolds: {},
-  recordsIn: 0,
+  recordsIn: recordsBefore,
   alignMs: 0,
   syncMs: 0,
   startedMs,
@@ -73,7 +79,7 @@ export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
   open.inFlight.push(...part.inFlight)
   if (part.position) {
     open.sources[part.position.uid] = part.position.state
-    open.recordsIn = Math.max(open.recordsIn, part.position.recordsIn)
+    open.recordsIn += part.position.read
   }
   open.alignMs = Math.max(open.alignMs, part.alignMs)
   open.syncMs = Math.max(open.syncMs, part.syncMs)

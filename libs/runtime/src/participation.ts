@@ -72,7 +72,10 @@ export class Participation {
     const { deps, stages } = this.#scope
     if (this.#scope.over) return
     if (last) this.#lastEpoch ??= checkpoint.epoch
-    this.#open.set(checkpoint.epoch, openCheckpoint(checkpoint, stages.length, deps.clock.monotonic()))
+    this.#open.set(
+      checkpoint.epoch,
+      openCheckpoint(checkpoint, stages.length, deps.clock.monotonic(), this.#scope.recordsBefore),
+    )
     this.#triggers.push({ checkpoint, cut })
     this.#scope.wakeSources()
     const { unaligned } = this.#scope.options.plan
@@ -198,7 +201,7 @@ export class Participation {
     const watermarks: Record<string, number> = { [`stage-${index}`]: run.watermark }
     const uid = run.source?.node.uid
     const position = run.source?.reader.snapshot()
-    const { recordsIn } = scope
+    const read = run.source?.read ?? 0
     if (run.source) {
       const splits: SplitWatermarksState = run.source.watermarks.snapshot()
       for (const [split, watermark] of Object.entries(splits)) watermarks[`${uid!}/${split}`] = watermark
@@ -217,7 +220,7 @@ export class Participation {
     void Promise.all(work).then(
       () => {
         if (open === undefined || this.#open.get(checkpoint.epoch) !== open) return
-        const of = uid && position ? { uid, state: position, recordsIn } : null
+        const of = uid && position ? { uid, state: position, read } : null
         if (addPart(open, { sinks, segments, inFlight, watermarks, watermarkFolds, position: of, alignMs, syncMs }))
           this.#ack(open)
       },

@@ -45,7 +45,7 @@ export async function recoverSlice(
   snapshot: SubtaskSnapshot | null,
   poison: Poison,
 ): Promise<readonly SinkProof[]> {
-  scope.recordsIn = snapshot?.recordsIn ?? 0
+  scope.recordsIn = scope.recordsBefore = snapshot?.recordsIn ?? 0
   scope.poison = poison
   for (const stage of scope.options.plan.stages) scope.stages.push(makeStageRun(scope, stage))
   const { subtask } = scope.options

@@ -22,6 +22,8 @@ export class SliceScope {
   readonly stages: StageRun[] = []
   poison: Poison = NO_POISON
   recordsIn = 0
+  /** Of `recordsIn`: before this attempt. */
+  recordsBefore = 0
   recordsOut = 0
   readonly #abort = new AbortController()
   readonly #wake = new Map<number, Signal>()

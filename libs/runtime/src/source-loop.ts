@@ -104,6 +104,7 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       const batch = readBatch(node, polled, sourceOrigins(scope, run, node, polled), fold)
       metered?.giveBack(allowance - count)
       scope.recordsIn += count
+      source.read += count
       const watermark = source.watermarks.observe(polled.split, batch.timestamps)
       if (run.isIdle) {
         await settle('none')

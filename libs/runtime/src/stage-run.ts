@@ -50,6 +50,8 @@ export interface SourceRun {
   /** The reader again, where epochs are cut at an event time. */
   readonly cutting: CuttingReader | null
   watermarks: SplitWatermarks
+  /** Records in this attempt. */
+  read: number
   /** Of a source that looks for idle splits, or aligns them. */
   timing: SplitTiming | null
 }
@@ -185,6 +187,7 @@ function makeSourceRun(scope: SliceScope, declared: SourceNode): SourceRun {
     reader: cutting ?? plain,
     cutting,
     watermarks: new SplitWatermarks(node, []),
+    read: 0,
     timing: null,
   }
   return run

@@ -1,0 +1,17 @@
+import { attempt, epoch, generation, operatorUid, subtask } from '@weir/model'
+import { expect, test } from 'vitest'
+import { addPart, openCheckpoint, snapshotOf, type StagePart } from './open-checkpoint.ts'
+
+const checkpoint = { generation: generation(1), attempt: attempt(2), epoch: epoch(3) }
+const part = (position: StagePart['position']): StagePart => ({
+  ...{ sinks: {}, segments: null, inFlight: [], watermarks: {}, watermarkFolds: {}, position },
+  ...{ alignMs: 0, syncMs: 0 },
+})
+
+test('two sources of a slice are counted each to its own barrier, behind what earlier attempts had read', () => {
+  const open = openCheckpoint(checkpoint, 3, 0, 100)
+  expect(addPart(open, part({ uid: operatorUid('orders'), state: {}, read: 7 }))).toBe(false)
+  expect(addPart(open, part(null))).toBe(false)
+  expect(addPart(open, part({ uid: operatorUid('payments'), state: {}, read: 5 }))).toBe(true)
+  expect(snapshotOf(open, { subtask: subtask(0) }).recordsIn).toBe(112)
+})
