@@ -2,7 +2,18 @@
  * Wrong user code, operator by operator: the record it goes wrong with is named and has no effect, or goes where dead letters go;
  * the records around it have theirs, exactly as if it had not been there. A new operator adds a line to OPERATORS.
  */
-import { keyedProcessOf, type GraphNode, type ResumableOperator, type SourceNode } from '@weir/dataflow'
+import {
+  connectOf,
+  everyCount,
+  keyedProcessOf,
+  purging,
+  type GraphNode,
+  type LogicalGraph,
+  type ResumableOperator,
+  type SourceNode,
+  type WindowNode,
+  type WindowSpec,
+} from '@weir/dataflow'
 import { operatorUid, type WeirError } from '@weir/model'
 import { afterEach, describe, expect, test } from 'vitest'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
@@ -17,6 +28,8 @@ const any = (f: Wrong): never => f as never
 
 interface Case {
   readonly nodes: (f: Wrong) => readonly GraphNode[]
+  /** Where it is no chain. */
+  readonly edges?: LogicalGraph['edges']
   /** What it does with a good value (its last argument but the context). */
   readonly good: Wrong
 }
@@ -31,6 +44,14 @@ const resumable = (execute: Wrong): GraphNode =>
       restoreState: () => {},
     }
   })
+const windowed = (window: WindowSpec, more: Partial<WindowNode> = {}): Case => ({
+  nodes: (f) => {
+    const merge = (a: unknown, b: unknown): unknown => Number(a) + Number(b)
+    const aggregate = { initial: 0, add: any(f), merge }
+    return [source, byFirst, { kind: 'window', uid, window, aggregate, aggregateName: 'op', ...more }, node.sink('out')]
+  },
+  good: (n: never) => Number(n) + 1,
+})
 const OPERATORS: Readonly<Record<string, Case>> = {
   timestamp: {
     nodes: (f) => [{ ...source, uid, timestamp: any(f) } satisfies SourceNode, node.sink('out')],
@@ -54,13 +75,11 @@ const OPERATORS: Readonly<Record<string, Case>> = {
     nodes: (f) => [source, byFirst, { kind: 'reduce', uid, initial: '', reduce: any(f) }, node.sink('out')],
     good: (_a: never, v: never) => v,
   },
-  window: {
-    nodes: (f) => {
-      const window = node.count('op', 10) as GraphNode & { kind: 'window' }
-      return [source, byFirst, { ...window, aggregate: { initial: 0, add: any(f) } }, node.sink('out')]
-    },
-    good: (n: never) => Number(n) + 1,
-  },
+  window: windowed({ type: 'tumbling', sizeMs: 10 }),
+  'sliding window': windowed({ type: 'sliding', sizeMs: 10, slideMs: 5 }),
+  'session window': windowed({ type: 'session', gapMs: 10 }),
+  'count window': windowed({ type: 'global' }, { trigger: purging(everyCount(2)) }),
+  'window with lateness': windowed({ type: 'tumbling', sizeMs: 10 }, { allowedLatenessMs: 10 }),
   process: {
     nodes: (f) => {
       const onRecord = (_context: never, value: never, out: { emit(value: unknown): void }): unknown => {
@@ -70,6 +89,26 @@ const OPERATORS: Readonly<Record<string, Case>> = {
       }
       return [source, byFirst, { uid, ...keyedProcessOf({ onRecord: any(onRecord as Wrong) }) }, node.sink('out')]
     },
+    good: () => undefined,
+  },
+  connect: {
+    nodes: (f) => {
+      const onRight = (_context: never, value: never, out: { emit(value: unknown): void }): unknown => {
+        const got = f(value)
+        out.emit(value)
+        return got
+      }
+      const connected = connectOf({ onLeft: () => {}, onRight: any(onRight as Wrong) })
+      const right = { ...byFirst, uid: operatorUid('right') }
+      return [source, byFirst, right, { uid, ...connected }, node.sink('out')]
+    },
+    edges: [
+      [0, 1],
+      [0, 2],
+      [1, 3],
+      [2, 3],
+      [3, 4],
+    ],
     good: () => undefined,
   },
   resumable: {
@@ -95,8 +134,10 @@ const OPERATORS: Readonly<Record<string, Case>> = {
     good: (v) => v,
   },
 }
+const WINDOWS = Object.keys(OPERATORS).filter((name) => name.includes('window'))
+const FOLDS = ['reduce', ...WINDOWS]
 /** Batches do not carry where their records were read there, unless somebody has asked for it: dead letters do. */
-const BEHIND_AN_EXCHANGE = ['reduce', 'window', 'process']
+const BEHIND_AN_EXCHANGE = [...FOLDS, 'process', 'connect']
 const SYNC = Object.keys(OPERATORS).filter((name) => name !== 'asyncMap')
 
 interface Deed {
@@ -141,7 +182,7 @@ const DEEDS: readonly Deed[] = [
   ...[async () => 5, () => Promise.reject(new Error('later'))].map((does): Deed => {
     return { name: `returns a promise, ${does.name || 'rejected'}`, does, of: ['timestamp'], code: 'TIMESTAMP_INVALID' }
   }),
-  { name: 'returns nothing', does: () => undefined, of: ['flatMap', 'reduce', 'window'], code: 'OPERATOR_FAILED' },
+  { name: 'returns nothing', does: () => undefined, of: ['flatMap', ...FOLDS], code: 'OPERATOR_FAILED' },
   { name: 'returns a string', does: () => 'ab', of: ['flatMap'], code: 'OPERATOR_FAILED' },
   {
     name: 'throws half way',
@@ -178,10 +219,16 @@ const VALUES = ['a0', 'b1', 'a2', BAD, 'b4', 'a5']
 const cases = DEEDS.flatMap((deed) => deed.of.map((name) => [name, deed] as const))
 
 /** Outputs and dead letters of a run to its end; what it stopped with. */
-async function ran(nodes: readonly GraphNode[], values: readonly string[], deadLetters: boolean) {
+async function ran(
+  nodes: readonly GraphNode[],
+  values: readonly string[],
+  deadLetters: boolean,
+  edges?: Case['edges'],
+) {
   const world = new World()
   const topic = { connector: 'kafka', topic: 'dead' }
-  const job = chainOf(nodes, deadLetters ? { deadLetters: topic } : {})
+  const chain = chainOf(nodes, deadLetters ? { deadLetters: topic } : {})
+  const job = { ...chain, graph: { nodes, edges: edges ?? chain.graph.edges } }
   const one = world.start(job, new MemoryLogSource([records(...values.map((v): [string, number] => [v, 5]))], 4))
   let failed: WeirError | null = null
   try {
@@ -197,14 +244,14 @@ async function ran(nodes: readonly GraphNode[], values: readonly string[], deadL
 }
 
 describe.each(cases)('%s', (name, deed) => {
-  const { nodes, good } = OPERATORS[name]!
+  const { nodes, good, edges } = OPERATORS[name]!
   const bad = (...args: never[]): unknown => {
-    const value = name === 'reduce' || name === 'window' ? args[1] : args[0]
+    const value = FOLDS.includes(name) ? args[1] : args[0]
     return (value as unknown) === BAD ? deed.does(...args) : good(...args)
   }
 
   test(`${deed.name}: named with its operator, where it was read and what to do`, async () => {
-    const { failed, committed } = await ran(nodes(bad), VALUES, false)
+    const { failed, committed } = await ran(nodes(bad), VALUES, false, edges)
     expect(failed).toMatchObject({ code: deed.code })
     expect(failed!.facts).toMatchObject({ operatorUid: 'op' })
     expect(failed!.message.length).toBeGreaterThan(40)
@@ -217,13 +264,14 @@ describe.each(cases)('%s', (name, deed) => {
   })
 
   test(`${deed.name}: with dead letters it is aside and the others are as if it had not been there`, async () => {
-    const { failed, committed, dead } = await ran(nodes(bad), VALUES, true)
+    const { failed, committed, dead } = await ran(nodes(bad), VALUES, true, edges)
     if (deed.stops) return expect(failed).toMatchObject({ code: deed.code, facts: { operatorUid: 'op' } })
     expect(failed).toBeNull()
     const without = await ran(
       nodes(good),
       VALUES.filter((v) => v !== BAD),
       true,
+      edges,
     )
     expect(committed).toEqual(without.committed)
     const headers = dead.map(({ headers }) =>
