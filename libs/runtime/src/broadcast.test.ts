@@ -4,8 +4,9 @@
  */
 import { withBroadcastOf, type BroadcastDescriptor, type GraphNode, type JobDefinition, type Out } from '@weir/dataflow'
 import { operatorUid } from '@weir/model'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { chainOf, node } from './fixture.ts'
+import { everySeed } from './seeds.fixture.ts'
 import { ChanceStores, runAttempt } from './testing/chance-fleet.ts'
 import { ChanceWorld } from './testing/chance.ts'
 import type { MemoryRecord } from './testing/index.ts'
@@ -122,23 +123,4 @@ async function run(seed: number): Promise<number> {
   return rescales
 }
 
-const only = process.env['WEIR_SEED']
-const SEEDS = 100
-const PER_TEST = 25
-
-if (only !== undefined) test(`seed ${only}`, async () => void (await run(Number(only))))
-else {
-  test.each(Array.from({ length: SEEDS / PER_TEST }, (_, i) => i * PER_TEST))(
-    'seeds from %i: every subtask has heard every rule once',
-    async (from) => {
-      let rescales = 0
-      for (let seed = from; seed < from + PER_TEST; seed++) {
-        rescales += await run(seed).catch((error: unknown) => {
-          throw new Error(`seed ${seed} (WEIR_SEED=${seed} runs it alone)`, { cause: error })
-        })
-      }
-      expect(rescales).toBeGreaterThan(PER_TEST / 5)
-    },
-    120_000,
-  )
-}
+everySeed('every subtask has heard every rule once', { seeds: 100, perTest: 25, met: 'rescales', moreThan: 5 }, run)

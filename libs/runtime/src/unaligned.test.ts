@@ -4,8 +4,9 @@
  */
 import { type GraphNode, type JobDefinition } from '@weir/dataflow'
 import { operatorUid } from '@weir/model'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { chainOf, node } from './fixture.ts'
+import { everySeed } from './seeds.fixture.ts'
 import { ChanceStores, runAttempt } from './testing/chance-fleet.ts'
 import { ChanceWorld } from './testing/chance.ts'
 import type { MemoryRecord } from './testing/index.ts'
@@ -126,24 +127,8 @@ async function run(seed: number): Promise<ChanceStores> {
   return stores
 }
 
-const only = process.env['WEIR_SEED']
-const SEEDS = 400
-const PER_TEST = 100
-
-if (only !== undefined) test(`seed ${only}`, async () => void (await run(Number(only))))
-else {
-  test.each(Array.from({ length: SEEDS / PER_TEST }, (_, i) => i * PER_TEST))(
-    'seeds from %i: every record has had its effect once',
-    async (from) => {
-      let restoredInFlight = 0
-      for (let seed = from; seed < from + PER_TEST; seed++) {
-        const stores = await run(seed).catch((error: unknown) => {
-          throw new Error(`seed ${seed} (WEIR_SEED=${seed} runs it alone)`, { cause: error })
-        })
-        restoredInFlight += stores.restoredInFlight
-      }
-      expect(restoredInFlight, 'restores that had records in flight').toBeGreaterThan(PER_TEST / 10)
-    },
-    120_000,
-  )
-}
+everySeed(
+  'every record has had its effect once',
+  { seeds: 400, perTest: 100, met: 'restores that had records in flight', moreThan: 10 },
+  async (seed) => (await run(seed)).restoredInFlight,
+)

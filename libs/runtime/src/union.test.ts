@@ -5,8 +5,9 @@
  */
 import type { ExecuteContext, GraphNode, JobDefinition, ResumableOperator } from '@weir/dataflow'
 import { operatorUid } from '@weir/model'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { chainOf, node } from './fixture.ts'
+import { everySeed } from './seeds.fixture.ts'
 import { ChanceStores, runAttempt } from './testing/chance-fleet.ts'
 import { ChanceWorld } from './testing/chance.ts'
 import type { MemoryRecord } from './testing/index.ts'
@@ -178,24 +179,8 @@ async function run(seed: number): Promise<ChanceStores> {
   return stores
 }
 
-const only = process.env['WEIR_SEED']
-const SEEDS = 200
-const PER_TEST = 50
-
-if (only !== undefined) test(`seed ${only}`, async () => void (await run(Number(only))))
-else {
-  test.each(Array.from({ length: SEEDS / PER_TEST }, (_, i) => i * PER_TEST))(
-    'seeds from %i: every record of both sources has had its effect once, none was late',
-    async (from) => {
-      let restoredInFlight = 0
-      for (let seed = from; seed < from + PER_TEST; seed++) {
-        const stores = await run(seed).catch((error: unknown) => {
-          throw new Error(`seed ${seed} (WEIR_SEED=${seed} runs it alone)`, { cause: error })
-        })
-        restoredInFlight += stores.restoredInFlight
-      }
-      expect(restoredInFlight, 'restores that had records in flight').toBeGreaterThan(0)
-    },
-    120_000,
-  )
-}
+everySeed(
+  'every record of both sources has had its effect once, none was late',
+  { seeds: 200, perTest: 50, met: 'restores that had records in flight', moreThan: 0 },
+  async (seed) => (await run(seed)).restoredInFlight,
+)

@@ -227,22 +227,6 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     expect((await harness.committed()).sort()).toEqual(['a', 'b', 'c'])
   })
 
-  test('abort leaves nothing open, leave touches nothing', async () => {
-    const harness = await make()
-    const left = await started(harness)
-    await write(left, 'kept')
-    const state = await prepared(left, 1)
-    await left.close('leave')
-    expect(await harness.openTransactions()).toBe(1)
-    const other = await started(harness, state)
-    expect(await harness.committed()).toEqual(['kept'])
-    await write(other, 'dropped')
-    await prepared(other, 2)
-    await other.close('abort')
-    expect(await harness.openTransactions()).toBe(0)
-    expect(await harness.committed()).toEqual(['kept'])
-  })
-
   // ---- records for other topics -------------------------------------------------------------------------------------
 
   const refusing = (harness: SinkHarness, refused: [unknown, string][] = []): SinkAsides => ({
