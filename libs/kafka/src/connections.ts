@@ -61,6 +61,7 @@ export class KafkaConnections {
   readonly #clock: Clock
   readonly #cluster: KafkajsCluster
   #connected: Promise<void> | null = null
+  #closed: Promise<void> | null = null
   /** `group <id>` or `transaction <id>` → node id of its coordinator. */
   readonly #coordinators = new Map<string, string>()
 
@@ -88,8 +89,9 @@ export class KafkaConnections {
     })
   }
 
-  /** Throws `KAFKA_UNAVAILABLE` (retry) naming the brokers. */
+  /** Throws `KAFKA_UNAVAILABLE` (retry) naming the brokers, and `KAFKA_CLOSED` (retry) behind `close`. */
   connect(): Promise<void> {
+    if (this.#closed !== null) return Promise.reject(connectionsClosed())
     this.#connected ??= this.#cluster.connect().catch((cause: unknown) => {
       this.#connected = null
       throw this.#unavailable(cause)
@@ -97,8 +99,10 @@ export class KafkaConnections {
     return this.#connected
   }
 
-  async close(): Promise<void> {
-    await this.#cluster.disconnect()
+  /** For good: kafkajs would connect again for whoever still asks, and nobody would close that connection. */
+  close(): Promise<void> {
+    this.#closed ??= this.#cluster.disconnect()
+    return this.#closed
   }
 
   admin(): Admin {
@@ -191,10 +195,12 @@ export class KafkaConnections {
   }
 
   async toBroker<T>(nodeId: string, api: ApiCall<T>): Promise<T> {
+    if (this.#closed !== null) throw connectionsClosed()
     return this.send(await this.#cluster.findBroker({ nodeId }), api)
   }
 
-  refresh(): Promise<void> {
+  async refresh(): Promise<void> {
+    if (this.#closed !== null) throw connectionsClosed()
     return this.#cluster.refreshMetadata()
   }
 
@@ -282,6 +288,12 @@ export class KafkaConnections {
     )
   }
 }
+
+const connectionsClosed = (): WeirError =>
+  new WeirError(
+    { code: 'KAFKA_CLOSED', kind: 'retry' },
+    'the connections to Kafka are closed: what used them is being stopped',
+  )
 
 export const unknownTopic = (topic: string): WeirError =>
   new WeirError(

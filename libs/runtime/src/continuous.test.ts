@@ -203,6 +203,25 @@ test('behind the last barrier nothing is read: the checkpoint is at the committe
   expect([0, 1, 2].map((split) => world.broker.offsets.get(split)!.offset)).toEqual([20, 20, 20])
 })
 
+test('a pace holds for what is new, also while splits read again, which is not paced', async () => {
+  const world = new World()
+  const first = new MemoryLogSource(splits, 100)
+  first.limit = 5
+  const one = world.start(plain, first)
+  await one.run()
+  await one.until('progress', (r) => r.recordsIn === 15)
+  await one.checkpoint(1)
+  await one.slice.stop('leave')
+
+  const [source, ...others] = plain.graph.nodes
+  const never = { ...(source as Extract<GraphNode, { kind: 'source' }>), recordsPerSecond: 1e-6 }
+  const paced = { ...plain, graph: { ...plain.graph, nodes: [never, ...others] } }
+  const two = world.start(paced, new MemoryLogSource(splits, 100), 2)
+  await two.run()
+  await two.until('progress', (r) => r.recordsIn === 15)
+  expect((await two.checkpoint(2)).recordsIn).toBe(15)
+})
+
 test('a job that ends commits what it has processed', async () => {
   const world = new World()
   const source = new MemoryLogSource(splits, 10)

@@ -8,7 +8,7 @@ import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './f
 import { Pace } from './pace.ts'
 import type { Participation } from './participation.ts'
 import type { SliceScope } from './slice-scope.ts'
-import { emitToSplit, endSplit, isReplaying } from './split-runs.ts'
+import { emitToSplit, endSplit, freshOf, replayPoll } from './split-runs.ts'
 import type { SourceRun, StageRun } from './stage-run.ts'
 
 /** Records asked for in one poll. */
@@ -70,19 +70,19 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     if (fireTimers(scope, run)) await drain(scope, run)
     await room(scope, run, wake, meanwhile)
     if (isHalted()) continue
-    // What is only read again is not paced: it holds up everybody behind it.
-    const metered = isReplaying(run) ? null : pace
-    const allowance = metered?.take(clock.monotonic(), POLL_RECORDS_MAX) ?? POLL_RECORDS_MAX
-    if (allowance === 0) {
-      await waitOr(scope, wake, metered!.waitMs(clock.monotonic()))
+    const granted = pace?.take(clock.monotonic(), POLL_RECORDS_MAX) ?? POLL_RECORDS_MAX
+    // What is only read again is not paced: it holds up everybody behind it. Meanwhile the other splits wait.
+    const again = granted === 0 ? replayPoll(run, POLL_RECORDS_MAX, timing?.held()) : null
+    if (granted === 0 && again === null) {
+      await waitOr(scope, wake, pace!.waitMs(clock.monotonic()))
       continue
     }
-    const polling = reader.poll(allowance, timing?.held())
+    const polling = again ? reader.poll(again.records, again.held) : reader.poll(granted, timing?.held())
     const polled = await (run.calls.length > 0 ? settleCallsBeside(scope, run, wake, polling) : polling)
     if (scope.over) return
     timing?.polled(polled)
     if (polled === 'idle') {
-      metered?.giveBack(allowance)
+      pace?.giveBack(granted)
       for (const output of run.outputs) output.flush()
       advance(run, source.watermarks.current)
     } else if (polled === 'end') {
@@ -94,7 +94,7 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       run.input.end()
       deps.ended()
     } else if (polled.kind === 'split-end') {
-      metered?.giveBack(allowance)
+      pace?.giveBack(granted)
       if (run.splits !== null) endSplit(run, polled.split)
       advance(run, source.watermarks.end(polled.split))
     } else {
@@ -102,7 +102,7 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       scope.audit?.read(run.stage.head, polled)
       const fold = source.watermarks.foldOf(polled.split)
       const batch = readBatch(node, polled, sourceOrigins(scope, run, node, polled), fold)
-      metered?.giveBack(allowance - count)
+      pace?.giveBack(granted - freshOf(run, polled, count))
       scope.recordsIn += count
       source.read += count
       const watermark = source.watermarks.observe(polled.split, batch.timestamps)

@@ -36,11 +36,32 @@ export function endSplit(run: StageRun, split: number): void {
   if (run.continuous !== null) run.moved.push(...splitProgressOf(run))
 }
 
-/** What is read now has been read and committed before. */
-export function isReplaying(run: StageRun): boolean {
-  if (run.splits !== null)
-    for (const { offset, replayUntil } of run.splits.values()) if (offset < replayUntil) return true
-  return false
+/**
+ * What the splits that read again may be polled for: none of them gets far beyond what it has read before.
+ * @returns null when nothing is read again
+ */
+export function replayPoll(
+  run: StageRun,
+  max: number,
+  held: ReadonlySet<number> | undefined,
+): { readonly records: number; readonly held: ReadonlySet<number> } | null {
+  if (run.splits === null) return null
+  const others = new Set(held)
+  let records = Infinity
+  for (const [split, { offset, replayUntil }] of run.splits) {
+    if (offset < replayUntil) records = Math.min(records, replayUntil - offset)
+    else others.add(split)
+  }
+  return records === Infinity ? null : { records: Math.min(max, records), held: others }
+}
+
+/** How many of the polled records are read for the first time. */
+export function freshOf(run: StageRun, polled: SourceBatch, count: number): number {
+  const until = run.splits?.get(polled.split)?.replayUntil ?? 0
+  const offsets = polled.kind === 'raw' ? polled.raw.offsets : polled.offsets
+  let replayed = 0
+  while (replayed < count && offsets[replayed]! < until) replayed++
+  return count - replayed
 }
 
 export function splitProgressOf(run: StageRun): SplitProgress[] {
