@@ -11,6 +11,7 @@ export const rooms = {
   state: [...core, 'runtime'],
   kafka: [...core, 'runtime'],
   connectors: [...core, 'runtime', 'proto'],
+  idempotency: [...core, 'runtime', 'proto'],
   metadata: [...core, 'runtime'],
   wire: [...core, 'runtime', 'job', 'proto'],
   telemetry: ['model'],
