@@ -15,14 +15,14 @@ import { GrpcController, JOB_MANAGER } from './grpc.controller.ts'
 import { JobManager } from './job-manager.ts'
 import { openEmbeddedLog } from './embedded-log.ts'
 import { openMetadata } from './metadata.ts'
-import { HealthController, METRICS, RestController } from './rest.controller.ts'
+import { METRICS, restControllers } from './rest/index.ts'
 
 @Module({})
 class AppModule {
   static with(manager: JobManager, metrics: Metrics): DynamicModule {
     return {
       module: AppModule,
-      controllers: [GrpcController, RestController, HealthController],
+      controllers: [GrpcController, ...restControllers],
       providers: [
         { provide: JOB_MANAGER, useValue: manager },
         { provide: METRICS, useValue: metrics },

@@ -1,0 +1,20 @@
+/** REST for people and tools, a controller per resource. */
+import { JobsController } from './jobs.controller.ts'
+import { SavepointsController } from './savepoints.controller.ts'
+import { TransactionsController } from './transactions.controller.ts'
+import { DeadLettersController } from './dead-letters.controller.ts'
+import { StateController } from './state.controller.ts'
+import { FleetController } from './fleet.controller.ts'
+import { HealthController } from './health.controller.ts'
+
+export { METRICS } from './health.controller.ts'
+
+export const restControllers = [
+  JobsController,
+  SavepointsController,
+  TransactionsController,
+  DeadLettersController,
+  StateController,
+  FleetController,
+  HealthController,
+]

@@ -1,0 +1,179 @@
+/** Jobs, their checkpoints, and what is done to them: cancel, start again, rescale. */
+import { Body, Controller, Get, HttpCode, Param, Patch, Post, Req, Res } from '@nestjs/common'
+import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiTags } from '@nestjs/swagger'
+import type { CheckpointView, JobView } from '@weir/job'
+import { WeirError, jobId } from '@weir/model'
+import type { Term } from '../term.ts'
+import { type Reply, type Request, LeaderController } from './answer.ts'
+
+export class JobDto {
+  @ApiProperty() readonly jobId!: string
+  @ApiProperty() readonly name!: string
+  @ApiProperty({
+    description:
+      'CREATED DEPLOYING RECOVERING RUNNING RESTARTING STOPPING CANCELLING FAILING FINISHED FAILED CANCELLED STOPPED',
+  })
+  readonly state!: string
+  @ApiProperty() readonly generation!: number
+  @ApiProperty() readonly attempt!: number
+  @ApiProperty() readonly parallelism!: number
+  @ApiProperty({ type: Number, nullable: true, description: 'On its way to this parallelism; null: it is not' })
+  readonly rescalingTo!: number | null
+  @ApiProperty({ description: 'Highest published epoch; 0 = none' }) readonly publishedEpoch!: number
+  @ApiProperty({ description: 'Highest epoch whose output is committed' }) readonly finalEpoch!: number
+  @ApiProperty({ description: 'Of all slices' }) readonly restarts!: number
+  @ApiProperty({ description: 'Of some slices, while the others went on' }) readonly regionRestarts!: number
+  @ApiProperty({ type: Number, isArray: true, description: 'Slices that are away while the others run' })
+  readonly recovering!: readonly number[]
+  @ApiProperty({
+    type: Object,
+    description:
+      'strategy: fixed exponential failure-rate none; failures: counted by it at present; nextAt: ms since 1970, null when no restart waits',
+  })
+  readonly restart!: object
+  @ApiProperty({ description: 'Its checkpoints fail, or an arbiter is silent; see alerts' })
+  readonly degraded!: boolean
+  @ApiProperty({
+    type: Object,
+    description:
+      'Of its checkpoints. state: closed, open (they come less often), half-open (one is being tried); failures: given up in a row; until: ms since 1970, null when nothing waits',
+  })
+  readonly circuit!: object
+  @ApiProperty({ type: Number, nullable: true }) readonly lastRecoveryMs!: number | null
+  @ApiProperty({ description: 'Transactions lost at the broker and written again from staged output, in this term' })
+  readonly healedTransactions!: number
+  @ApiProperty({ type: Object, isArray: true, description: 'What somebody should look at: code, since, message' })
+  readonly alerts!: object[]
+  @ApiProperty({
+    type: Object,
+    isArray: true,
+    description:
+      'Sources that went on behind a gap in their log, as outOfRange said: {source, topic, partition, offset, logStart, logEnd, policy, resumedAt, gapRecords, skippedRecords, epoch}',
+  })
+  readonly sourceGaps!: object[]
+  @ApiProperty({
+    type: Object,
+    isArray: true,
+    description:
+      'How each sink subtask came out of its last recovery: {sink, subtask, epoch, state, facts}; state is CLEAN HEALED LOST UNKNOWN EPOCH_REGRESSION UNSETTLED',
+  })
+  readonly sinks!: object[]
+  @ApiProperty() readonly recordsIn!: number
+  @ApiProperty({ description: 'ms since 1970' }) readonly submittedAt!: number
+  @ApiProperty({ type: Object, nullable: true }) readonly error!: object | null
+  @ApiProperty({ type: Object, isArray: true }) readonly slices!: object[]
+}
+export class CheckpointDto {
+  @ApiProperty() readonly epoch!: number
+  @ApiProperty() readonly generation!: number
+  @ApiProperty() readonly attempt!: number
+  @ApiProperty({ enum: ['in-progress', 'published', 'final', 'given-up'] }) readonly status!: string
+  @ApiProperty() readonly triggeredAt!: number
+  @ApiProperty({ type: Number, nullable: true }) readonly durationMs!: number | null
+  @ApiProperty({ type: String, nullable: true }) readonly reason!: string | null
+  @ApiProperty({
+    type: Object,
+    description:
+      'mode: watermark with its event time, or barrier with why (null: nothing else was asked for); idle, passed: splits that were not cut at the time, source/split',
+  })
+  readonly cut!: object
+  @ApiProperty({
+    type: Object,
+    isArray: true,
+    description:
+      'Of one that timed out: what each slice had waited for, the first 16: {subtask, inputs, more}; an input is {cause: barrier, stage, from, fromSubtask}, {cause: cut, stage} or {cause: snapshot}',
+  })
+  readonly late!: object[]
+}
+export class RescaleDto {
+  @ApiProperty({ description: 'From 1 to the maxParallelism of the job' }) readonly parallelism!: number
+}
+export class StartWishDto {
+  @ApiProperty({
+    required: false,
+    description: 'EPOCH or NAME of a savepoint of the job, or the URL of a savepoint folder; default: its newest epoch',
+  })
+  readonly from?: string
+  @ApiProperty({ type: String, isArray: true, required: false, description: 'Uids, or uid/state' })
+  readonly allowDroppedState?: readonly string[]
+  @ApiProperty({ required: false, description: 'Output behind an older epoch is there already, and is written again' })
+  readonly acceptRepeatedOutput?: boolean
+}
+export class StartDto {
+  @ApiProperty() readonly jobId!: string
+  @ApiProperty({ type: String, isArray: true, description: 'What is empty, dropped, written again' })
+  readonly notes!: string[]
+}
+
+@ApiTags('jobs')
+@Controller('api/v1')
+export class JobsController extends LeaderController {
+  @Get('jobs')
+  @ApiOperation({ summary: 'All jobs' })
+  @ApiOkResponse({ type: [JobDto] })
+  jobs(@Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.answer(request, reply, (term): readonly JobView[] => term.list())
+  }
+
+  @Get('jobs/:id')
+  @ApiOperation({ summary: 'One job with its slices' })
+  @ApiParam({ name: 'id' })
+  @ApiOkResponse({ type: JobDto })
+  job(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.answer(request, reply, (term) => term.get(jobId(id)))
+  }
+
+  @Get('jobs/:id/checkpoints')
+  @ApiOperation({ summary: 'The last 100 checkpoints of this term, newest first' })
+  @ApiParam({ name: 'id' })
+  @ApiOkResponse({ type: [CheckpointDto] })
+  checkpoints(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.answer(request, reply, (term): readonly CheckpointView[] => term.checkpoints(jobId(id)))
+  }
+
+  @Post('jobs/:id/cancel')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Cancels a job: what is published is committed, nothing is left open' })
+  @ApiParam({ name: 'id' })
+  cancel(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.answer(request, reply, (term) => term.cancel(jobId(id)), 202)
+  }
+
+  @Post('jobs/:id/start')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'A job that has ended goes on under its id, with the bundle it had' })
+  @ApiParam({ name: 'id' })
+  @ApiBody({ type: StartWishDto })
+  @ApiOkResponse({ type: StartDto })
+  start(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    const start = async (term: Term): Promise<StartDto> => {
+      return { jobId: id, notes: [...(await term.restart(jobId(id), startWish(wish)))] }
+    }
+    return this.answer(request, reply, start, 202)
+  }
+
+  @Patch('jobs/:id')
+  @HttpCode(202)
+  @ApiOperation({
+    summary: 'Changes the parallelism of a job, at a checkpoint taken for it; 202: the wish is recorded',
+  })
+  @ApiParam({ name: 'id' })
+  @ApiBody({ type: RescaleDto })
+  @ApiOkResponse({ type: JobDto })
+  rescale(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    const { parallelism } = (wish ?? {}) as { readonly parallelism?: unknown }
+    return this.answer(request, reply, (term): Promise<JobView> => term.rescale(jobId(id), parallelism), 202)
+  }
+}
+
+function startWish(wish: unknown): Parameters<Term['restart']>[1] {
+  const { from = null, allowDroppedState = [], acceptRepeatedOutput = false } = (wish ?? {}) as Record<string, unknown>
+  const named = Array.isArray(allowDroppedState) && allowDroppedState.every((uid) => typeof uid === 'string')
+  if ((from === null || typeof from === 'string') && named && typeof acceptRepeatedOutput === 'boolean') {
+    return { from, droppedState: allowDroppedState as string[], repeatedOutput: acceptRepeatedOutput }
+  }
+  throw new WeirError(
+    { code: 'START_INVALID', kind: 'invalid' },
+    'say from where, if not the newest epoch: {"from":"41"} or {"from":"before-upgrade"}; allowDroppedState is a list of uids, acceptRepeatedOutput true or false',
+  )
+}

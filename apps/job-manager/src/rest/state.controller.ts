@@ -1,0 +1,156 @@
+/** State of a job, read only, as of final epochs. */
+import { Controller, Get, Param, Query, Req, Res } from '@nestjs/common'
+import { ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger'
+import { WeirError, jobId } from '@weir/model'
+import {
+  DIFF_CHANGES_MAX,
+  type EpochDifference,
+  type StateListing,
+  type StateOverview,
+  type StateValues,
+} from '../stored-states.ts'
+import { type Reply, type Request, LeaderController, wholeIn } from './answer.ts'
+
+export class StateViewDto {
+  @ApiProperty() readonly operatorUid!: string
+  @ApiProperty() readonly name!: string
+  @ApiProperty() readonly stage!: number
+  @ApiProperty({ type: Object, nullable: true, description: '{name, version}; null: version 1, without a name' })
+  readonly schema!: object | null
+  @ApiProperty({ description: 'Kept per split of the source' }) readonly bySplit!: boolean
+  @ApiProperty({ type: Number, nullable: true, description: 'Exact; null: not counted' }) readonly keys!: number | null
+}
+export class StateOverviewDto {
+  @ApiProperty() readonly jobId!: string
+  @ApiProperty({ description: 'The final epoch this is from' }) readonly epoch!: number
+  @ApiProperty({ type: String, nullable: true, description: 'Null: not of a savepoint' })
+  readonly savepoint!: string | null
+  @ApiProperty({ description: 'Its barrier, ms since 1970' }) readonly triggeredAt!: number
+  @ApiProperty() readonly parallelism!: number
+  @ApiProperty() readonly maxParallelism!: number
+  @ApiProperty({ type: String, isArray: true }) readonly sources!: string[]
+  @ApiProperty({ type: [StateViewDto] }) readonly states!: StateViewDto[]
+  @ApiProperty({ type: Object, isArray: true, description: '{subtask, stage, segments, bytes}' })
+  readonly chains!: object[]
+}
+export class StateEntryDto {
+  @ApiProperty({ description: 'Text or number' }) readonly key!: string | number
+  @ApiProperty({ description: 'Of a state with several rows per key (NAME[]): which one; else null' })
+  readonly entry!: string | number | null
+  @ApiProperty({ description: 'Of a window: its end, ms since 1970; else 0' }) readonly namespace!: number
+  @ApiProperty() readonly keyGroup!: number
+  @ApiProperty({ type: Number, nullable: true }) readonly split!: number | null
+  @ApiProperty({ type: Object, description: 'What JSON does not have is tagged: {"$bigint":"1"}, {"$map":[[k,v]…]}' })
+  readonly value!: unknown
+}
+export class StateValuesDto {
+  @ApiProperty() readonly jobId!: string
+  @ApiProperty({ description: 'The final epoch this is from' }) readonly epoch!: number
+  @ApiProperty({ type: String, nullable: true, description: 'Null: not of a savepoint' })
+  readonly savepoint!: string | null
+  @ApiProperty() readonly triggeredAt!: number
+  @ApiProperty() readonly operatorUid!: string
+  @ApiProperty() readonly name!: string
+  @ApiProperty({ type: [StateEntryDto], description: 'Empty: there is no such key' }) readonly entries!: StateEntryDto[]
+}
+export class StateListingDto extends StateValuesDto {
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    description: '`cursor` of the next page, of the same epoch; null: the last',
+  })
+  readonly next!: string | null
+}
+
+@ApiTags('state')
+@Controller('api/v1')
+export class StateController extends LeaderController {
+  @Get('jobs/:id/state')
+  @ApiOperation({ summary: 'States of a job as of its last final epoch: schema versions, bytes per chain' })
+  @ApiParam({ name: 'id' })
+  @ApiQuery({ name: 'at', required: false, description: 'Another kept epoch, or a savepoint' })
+  @ApiQuery({ name: 'count', required: false, description: '`true`: count keys, which reads everything' })
+  @ApiOkResponse({ type: StateOverviewDto })
+  states(
+    @Param('id') id: string,
+    @Query('at') at: string | undefined,
+    @Query('count') count: string | undefined,
+    @Req() request: Request,
+    @Res() reply: Reply,
+  ): Promise<void> {
+    return this.answer(request, reply, (term): Promise<StateOverview> => {
+      return term.state.overview(jobId(id), at ?? '', count === 'true')
+    })
+  }
+
+  @Get('jobs/:id/state-diff')
+  @ApiOperation({ summary: 'Keys that two kept epochs have differently, by state' })
+  @ApiParam({ name: 'id' })
+  @ApiQuery({ name: 'before' })
+  @ApiQuery({ name: 'after' })
+  @ApiQuery({ name: 'limit', required: false, type: Number, description: 'Changes per state; default 100' })
+  stateDiff(
+    @Param('id') id: string,
+    @Query() of: { readonly before?: string; readonly after?: string; readonly limit?: string },
+    @Req() request: Request,
+    @Res() reply: Reply,
+  ): Promise<void> {
+    return this.answer(request, reply, (term): Promise<EpochDifference> => {
+      const limit = of.limit ? wholeIn(of.limit) : Math.min(100, DIFF_CHANGES_MAX)
+      return term.state.diff(jobId(id), of.before ?? '', of.after ?? '', limit)
+    })
+  }
+
+  @Get('jobs/:id/state/:operator/:state')
+  @ApiOperation({ summary: 'Entries of a state as of the last final epoch, by key group and then by key' })
+  @ApiParam({ name: 'id' })
+  @ApiParam({ name: 'operator' })
+  @ApiParam({ name: 'state' })
+  @ApiQuery({ name: 'at', required: false, description: 'Another kept epoch, or a savepoint' })
+  @ApiQuery({ name: 'cursor', required: false, description: '`next` of the page before' })
+  @ApiQuery({ name: 'limit', required: false, type: Number, description: 'At most 1,000; default 100' })
+  @ApiOkResponse({ type: StateListingDto })
+  stateEntries(
+    @Param() { id, operator, state }: StateParams,
+    @Query() { at = '', cursor, limit }: { readonly at?: string; readonly cursor?: string; readonly limit?: string },
+    @Req() request: Request,
+    @Res() reply: Reply,
+  ): Promise<void> {
+    return this.answer(request, reply, (term): Promise<StateListing> => {
+      const of = { operatorUid: operator, name: state }
+      return term.state.page(jobId(id), at, of, { cursor, limit: limit ? wholeIn(limit) : undefined })
+    })
+  }
+
+  @Get('jobs/:id/state/:operator/:state/:key')
+  @ApiOperation({ summary: 'What is stored for a key as of the last final epoch: in every window, in every split' })
+  @ApiParam({ name: 'id' })
+  @ApiParam({ name: 'operator' })
+  @ApiParam({ name: 'state' })
+  @ApiParam({ name: 'key', description: 'A number stands for the text too' })
+  @ApiQuery({ name: 'at', required: false, description: 'Another kept epoch, or a savepoint' })
+  @ApiQuery({ name: 'split', required: false, type: Number, description: 'Of state that is kept per split' })
+  @ApiOkResponse({ type: StateValuesDto })
+  stateValue(
+    @Param() { id, operator, state, key }: StateParams & { readonly key: string },
+    @Query() { at = '', split }: { readonly at?: string; readonly split?: string },
+    @Req() request: Request,
+    @Res() reply: Reply,
+  ): Promise<void> {
+    return this.answer(request, reply, (term): Promise<StateValues> => {
+      const of = { operatorUid: operator, name: state }
+      return term.state.get(jobId(id), at, of, key, split ? splitIn(split) : null)
+    })
+  }
+}
+
+interface StateParams {
+  readonly id: string
+  readonly operator: string
+  readonly state: string
+}
+
+function splitIn(split: string): number {
+  if (/^\d{1,9}$/.test(split)) return Number(split)
+  throw new WeirError({ code: 'PAGE_INVALID', kind: 'invalid', split }, `split is "${split}"; give a whole number`)
+}
