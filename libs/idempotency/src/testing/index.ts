@@ -1,0 +1,2 @@
+export { claimTierContract, type ClaimTierHarness } from './claim-tier-contract.ts'
+export { MemoryTier, memoryPlace, type MemoryPlace } from './memory-tier.ts'
