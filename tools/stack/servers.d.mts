@@ -25,5 +25,3 @@ export function launchServer(
   started?: (child: ChildProcess) => void,
 ): Promise<ChildProcess>
 export function freePorts(n: number): Promise<number[]>
-/** Installs Debian packages unless `command probe` runs; ends the process, saying what is missing, where it cannot. */
-export function need(command: string | (() => string), probe: string, packages: readonly string[]): void

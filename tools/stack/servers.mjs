@@ -2,20 +2,11 @@
 // is ready. `npm run stack` runs one of each per checkout; a test that has to kill or restart a server runs its own
 // (test/stack/private-server.ts). Plain JavaScript, Node 20.
 import { execFile, execFileSync, spawn } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { bin, cache, goBinary, need, say } from '../install.mjs'
 import { postgresBin, preparePostgres } from './postgres.mjs'
 
 const KAFKA = '4.3.1'
@@ -28,43 +19,9 @@ const CLUSTER_ID = 'V0VJUi1URVNULVNUQUNLLQ'
 export const S3_KEYS = { accessKey: 'weir', secretKey: 'weirsecret', bucket: 'weir' }
 export const READY_TIMEOUT_MS = 60_000
 
-const cache = process.env.WEIR_STACK_DIR ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'weir-stack')
-const bin = join(cache, 'bin')
 const kafkaHome = join(cache, 'kafka', KAFKA)
 const run = promisify(execFile)
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-export const say = (text) => console.error(`[stack] ${text}`)
-
-const has = (command, ...args) => {
-  try {
-    execFileSync(command, args, { stdio: 'ignore' })
-    return true
-  } catch (error) {
-    return error.code !== 'ENOENT'
-  }
-}
-
-/** Installs Debian packages where this user may, else says what to install. @param command a function: where it is by now */
-export function need(command, probe, packages) {
-  const found = () => has(typeof command === 'function' ? command() : command, probe)
-  if (found()) return
-  const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n']
-  const apt = (...args) => {
-    const [program, ...rest] = [...sudo, 'env', 'RUNLEVEL=1', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...args]
-    execFileSync(program, rest, { stdio: ['ignore', 'ignore', 'ignore'] })
-  }
-  try {
-    say(`installing ${packages.join(' ')}`)
-    apt('update', '-qq')
-    apt('install', '-y', '-qq', '--no-install-recommends', ...packages)
-  } catch {
-    // the check below says what is missing
-  }
-  if (!found()) {
-    say(`"${packages.join('", "')}" is missing. Install it: apt-get install ${packages.join(' ')}`)
-    process.exit(1)
-  }
-}
 
 // ---- installing -----------------------------------------------------------------------------------------------------
 
@@ -96,38 +53,6 @@ function installKafka() {
   ]
   execFileSync('mvn', args, { stdio: ['ignore', 2, 2] })
   writeFileSync(join(kafkaHome, '.ok'), `${readdirSync(join(kafkaHome, 'libs')).length} jars\n`)
-}
-
-/** Builds a server from the Go module proxy in a throw-away module: `go install` refuses modules with replacements. */
-function goBinary(name, version, packagePath) {
-  const stamp = join(bin, `.${name}.version`)
-  if (existsSync(join(bin, name)) && existsSync(stamp) && readFileSync(stamp, 'utf8').trim() === version) return
-  need('go', 'version', ['golang'])
-  say(`building ${name} ${version} (once, about a minute)`)
-  mkdirSync(bin, { recursive: true })
-  const work = mkdtempSync(join(cache, 'go-'))
-  const go = (...args) =>
-    execFileSync('go', args, {
-      cwd: work,
-      stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod' },
-    })
-  try {
-    go('mod', 'init', 'weirstack')
-    go('get', `${packagePath}@${version}`)
-    go('build', '-trimpath', '-ldflags=-s -w', '-o', join(work, name), packagePath)
-  } catch (error) {
-    say(
-      `${name} could not be built: ${String(error.stderr ?? error.message)
-        .split('\n')
-        .slice(-5)
-        .join('\n')}`,
-    )
-    process.exit(1)
-  }
-  renameSync(join(work, name), join(bin, name))
-  writeFileSync(stamp, version)
-  rmSync(work, { recursive: true, force: true })
 }
 
 // ---- helpers --------------------------------------------------------------------------------------------------------

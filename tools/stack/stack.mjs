@@ -6,18 +6,8 @@ import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { POSTGRES_LOGIN } from './postgres.mjs'
-import {
-  READY_TIMEOUT_MS,
-  S3_KEYS,
-  answers,
-  freePorts,
-  launchServer,
-  need,
-  say,
-  servers,
-  sleep,
-  startTime,
-} from './servers.mjs'
+import { need, say } from '../install.mjs'
+import { READY_TIMEOUT_MS, S3_KEYS, answers, freePorts, launchServer, servers, sleep, startTime } from './servers.mjs'
 
 const STOP_TIMEOUT_MS = 15_000
 
