@@ -1,5 +1,5 @@
 /** docker-compose.yml is parsed and held to the rules the processes themselves check at their start. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { listenSettings } from '@weir/wire'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
@@ -10,6 +10,10 @@ interface Service {
   readonly environment?: Readonly<Record<string, string>>
   readonly ports?: readonly string[]
   readonly image?: string
+  readonly command?: readonly string[]
+  readonly read_only?: boolean
+  readonly cap_drop?: readonly string[]
+  readonly mem_limit?: string
   readonly build?: { readonly dockerfile: string }
   readonly depends_on?: Readonly<Record<string, unknown>>
 }
@@ -22,7 +26,7 @@ const apps = services.filter(([, s]) => s.build !== undefined)
 const environment = (s: Service): NodeJS.ProcessEnv => ({ ...s.environment, WEIR_FLEET_TOKEN: 'a secret' })
 
 test('the fleet: two job-managers, two task-managers, and the servers they need', () => {
-  expect(apps.map(([name, s]) => [name, s.environment!['APP']])).toEqual([
+  expect(apps.map(([name, s]) => [name, /apps\/(.+)\/dist\/main.js/.exec(s.command![0]!)![1]])).toEqual([
     ['job-manager-1', 'job-manager'],
     ['job-manager-2', 'job-manager'],
     ['task-manager-1', 'task-manager'],
@@ -33,7 +37,7 @@ test('the fleet: two job-managers, two task-managers, and the servers they need'
 
 describe.each(apps)('%s', (name, service) => {
   test('its environment is one its process starts with', () => {
-    const read = service.environment!['APP'] === 'job-manager' ? readJobManager : readTaskManager
+    const read = service.command![0]!.includes('job-manager') ? readJobManager : readTaskManager
     expect(read(environment(service)).listen).toMatchObject({ host: '0.0.0.0', advertiseHost: name, grpcPort: 7070 })
   })
 
@@ -47,8 +51,26 @@ describe.each(apps)('%s', (name, service) => {
     const hosts = [WEIR_ETCD!, WEIR_KAFKA_BROKERS!, ...WEIR_JOB_MANAGERS!.split(','), new URL(WEIR_S3_ENDPOINT!).host]
     for (const host of hosts) expect(Object.keys(compose.services)).toContain(host.split(':')[0])
     for (const needed of Object.keys(service.depends_on ?? {})) expect(Object.keys(compose.services)).toContain(needed)
-    expect(readFileSync(new URL(service.build!.dockerfile, root), 'utf8')).toContain('apps/$APP/dist/main.js')
+    expect(existsSync(new URL(service.command![0]!.replace('/dist/main.js', '/src/main.ts'), root))).toBe(true)
   })
+
+  test('it can write nowhere but to /tmp, has no rights beyond a user, and a bound for its memory', () => {
+    expect(service).toMatchObject({ read_only: true, tmpfs: ['/tmp'], cap_drop: ['ALL'] })
+    expect(service.environment!['WEIR_DATA_DIR']).toMatch(/^\/tmp\//)
+    expect(service.mem_limit).toMatch(/^\dg$/)
+  })
+})
+
+test('the image: no root, no shell, nothing unpinned, no archive from elsewhere', () => {
+  const file = readFileSync(new URL('deploy/images/Dockerfile', root), 'utf8')
+  const bases = [...file.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image!)
+  expect(bases).toHaveLength(2)
+  for (const base of bases) expect(base).toMatch(/:(24|nonroot)/)
+  expect(bases.at(-1)).toMatch(/distroless/)
+  expect(/^USER (\d+):\d+$/m.exec(file)![1]).not.toBe('0')
+  expect(file).not.toMatch(/^ADD |curl|wget/m)
+  const ignored = readFileSync(new URL('.dockerignore', root), 'utf8').split('\n')
+  expect(ignored).toEqual(expect.arrayContaining(['**/node_modules', '.git', '**/.weir']))
 })
 
 test('ports are published on loopback only, images have versions', () => {

@@ -1,0 +1,106 @@
+// `npm run check:deploy`: the chart is linted, rendered with each file of its ci/ folder, checked against strict schemas of
+// Kubernetes and of the CRDs it uses, and held to the rules of tools/deploy/rules.mjs. Needs Go and Python 3; fetches the rest once.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { bin, cache, goBinary, need, say } from './install.mjs'
+import { broken, missing } from './deploy/rules.mjs'
+import { ensureInstalled, root } from './setup.mjs'
+
+const HELM = 'v3.22.0'
+const VALIDATE = '1.37.0'
+/** Oldest and newest Kubernetes the chart is for. */
+const KUBERNETES = ['1.28.0', '1.37.0']
+/** Modules that carry CRDs, and where in them. */
+const CRDS = {
+  'istio.io/api@v1.32.0': ['kubernetes/customresourcedefinitions.gen.yaml'],
+  'github.com/cilium/cilium@v1.20.2': ['pkg/k8s/apis/cilium.io/client/crds/v2/ciliumnetworkpolicies.yaml'],
+  'github.com/kedacore/keda/v2@v2.21.0': ['config/crd/bases/keda.sh_scaledobjects.yaml'],
+  'github.com/prometheus-operator/prometheus-operator@v0.85.0': [
+    'example/prometheus-operator-crd-full/monitoring.coreos.com_servicemonitors.yaml',
+    'example/prometheus-operator-crd-full/monitoring.coreos.com_prometheusrules.yaml',
+  ],
+  'github.com/sigstore/policy-controller@v0.13.1': ['config/300-clusterimagepolicy.yaml'],
+}
+
+ensureInstalled()
+const { parseAllDocuments } = await import('yaml')
+const chart = join(root, 'deploy/helm/weir')
+const failures = []
+const run = (command, args, options = {}) => {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+    ...options,
+  })
+  return {
+    ok: status === 0,
+    stdout: stdout ?? '',
+    said: `${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`.trim(),
+  }
+}
+const check = (name, problems) => {
+  console.log(`${problems.length === 0 ? 'ok    ' : 'FAILED'} ${name}`)
+  for (const problem of problems) console.log(`       ${problem}`)
+  failures.push(...problems)
+}
+
+/** A Python that has kubernetes-validate. */
+function python() {
+  const home = join(cache, 'python', `kubernetes-validate-${VALIDATE}`)
+  const program = join(home, 'bin/python')
+  if (existsSync(join(home, '.ok'))) return program
+  need('python3', '--version', ['python3'])
+  say(`installing kubernetes-validate ${VALIDATE}`)
+  if (!run('python3', ['-m', 'venv', home]).ok) need('python3-venv', '--version', ['python3-venv'])
+  execFileSync('python3', ['-m', 'venv', '--clear', home], { stdio: ['ignore', 'ignore', 2] })
+  execFileSync(program, ['-m', 'pip', 'install', '-q', `kubernetes-validate==${VALIDATE}`, 'jsonschema', 'pyyaml'], {
+    stdio: ['ignore', 'ignore', 2],
+  })
+  writeFileSync(join(home, '.ok'), '')
+  return program
+}
+
+function crdFiles() {
+  need('go', 'version', ['golang'])
+  const work = join(cache, 'crds')
+  mkdirSync(work, { recursive: true })
+  if (!existsSync(join(work, 'go.mod'))) writeFileSync(join(work, 'go.mod'), 'module crds\n')
+  return Object.entries(CRDS).flatMap(([module, files]) => {
+    const { Dir } = JSON.parse(
+      execFileSync('go', ['mod', 'download', '-json', module], { cwd: work, encoding: 'utf8' }),
+    )
+    return files.map((file) => join(Dir, file))
+  })
+}
+
+goBinary('helm', HELM, 'helm.sh/helm/v3/cmd/helm')
+const helm = join(bin, 'helm')
+const crds = crdFiles()
+const validator = python()
+for (const file of readdirSync(join(chart, 'ci')).sort()) {
+  const values = ['-f', join(chart, 'ci', file)]
+  for (const version of KUBERNETES) {
+    const on = ['--kube-version', version]
+    const linted = run(helm, ['lint', '--strict', '--quiet', chart, ...values, ...on])
+    check(`helm lint, ${file}, Kubernetes ${version}`, linted.ok ? [] : [linted.said])
+    const rendered = run(helm, ['template', 'weir', chart, '--namespace', 'payments', ...values, ...on])
+    if (!rendered.ok) {
+      check(`helm template, ${file}, Kubernetes ${version}`, [rendered.said])
+      continue
+    }
+    const documents = parseAllDocuments(rendered.stdout)
+      .map((document) => document.toJS())
+      .filter((document) => document !== null)
+    const input = JSON.stringify(documents)
+    const [major, minor] = version.split('.')
+    const valid = run(validator, [join(root, 'tools/deploy/validate.py'), `${major}.${minor}`, ...crds], { input })
+    check(
+      `schemas, ${file}, Kubernetes ${version}: ${documents.length} objects`,
+      valid.ok ? [] : valid.said.split('\n'),
+    )
+    check(`rules, ${file}, Kubernetes ${version}`, [...broken(documents), ...missing(documents)])
+  }
+}
+console.log(failures.length === 0 ? 'deployment: sound' : `deployment: ${failures.length} problems`)
+process.exitCode = failures.length === 0 ? 0 : 1
