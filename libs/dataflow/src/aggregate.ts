@@ -1,5 +1,6 @@
 /** Incremental aggregates: of all records of a key (and window) one accumulator is kept. */
 import type { StateSchema } from './state-schema.ts'
+import type { WindowAggregate, WindowContext } from './window-process.ts'
 
 /** Functions are pure, answer new values and never change what they are given: an accumulator may be shared. They have no `this`. */
 export interface Aggregate<T, A, O> {
@@ -56,11 +57,11 @@ export interface AggregateFunctions {
   readonly initial: unknown
   readonly add: (accumulator: unknown, value: unknown) => unknown
   readonly merge?: ((earlier: unknown, later: unknown) => unknown) | undefined
-  readonly result?: ((accumulator: unknown) => unknown) | undefined
+  readonly result?: ((accumulator: unknown, context: WindowContext) => unknown) | undefined
 }
 
-export function functionsOf<T, A, O>(aggregate: Aggregate<T, A, O>): AggregateFunctions {
+export function functionsOf<T, A, O>(aggregate: WindowAggregate<T, A, O>): AggregateFunctions {
   // As they are, without a `this`: another call around `add` would be one more per record.
-  const { initial, add, merge, result } = aggregate as Aggregate<unknown, unknown, unknown>
+  const { initial, add, merge, result } = aggregate as WindowAggregate<unknown, unknown, unknown>
   return { initial, add, ...(merge && { merge }), ...(result && { result }) }
 }

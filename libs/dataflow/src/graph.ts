@@ -17,6 +17,7 @@ import type { FiredTimer, KeyedContext, Out, StateDescriptors, TimerKinds } from
 import type { SideOutputs } from './side-output.ts'
 import type { AggregateFunctions } from './aggregate.ts'
 import type { Trigger, WindowSpec } from './window.ts'
+import type { WindowProcess } from './window-process.ts'
 
 /** Configuration of a connector: JSON. `connector` picks the adapter (`kafka`, `datagen`, `log`). */
 export interface ConnectorDescriptor {
@@ -116,6 +117,8 @@ export interface ResumableNode {
   readonly schema?: StateSchema<unknown> | undefined
   /** Names of its side outputs; absent: it has none. */
   readonly sides?: readonly string[] | undefined
+  /** Batches are to carry where their records were read. */
+  readonly origins?: boolean | undefined
 }
 /** Takes a side output of the operator it comes behind (`side-output.ts`). */
 export interface SideOutputNode {
@@ -144,9 +147,11 @@ export interface WindowNode {
   /** Absent: 0. */
   readonly allowedLatenessMs?: number
   readonly aggregate: AggregateFunctions
-  /** Shown and hashed: `count`, `reduce`, `aggregate`. */
+  /** Instead of the aggregate's result: over all records of the window, of which the aggregate keeps the number. */
+  readonly process?: WindowProcess<unknown, unknown>
+  /** Shown and hashed: `count`, `reduce`, `aggregate`, `process`. */
   readonly aggregateName: string
-  /** Of the accumulators. */
+  /** Of the accumulators; of a function over the whole window, of its records. */
   readonly schema?: StateSchema<unknown> | undefined
 }
 /** User code with state and timers by key. */

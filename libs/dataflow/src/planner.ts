@@ -336,6 +336,7 @@ function asksForOrigins(node: GraphNode): boolean {
     case 'flatMap':
       return takesContext(node.flatMap)
     case 'keyedProcess':
+    case 'resumable':
     case 'sink':
       return node.origins === true
     default:
@@ -472,7 +473,7 @@ function configOf(node: GraphNode): unknown {
     case 'keyedBySource':
       return {}
     case 'resumable':
-      return { ...(node.sides && { sides: node.sides }) }
+      return { ...(node.sides && { sides: node.sides }), ...(node.origins && { origins: true }) }
     case 'sideOutput':
       return { side: node.side }
     case 'asyncMap': {

@@ -14,8 +14,9 @@
  * kept. At the same parallelism a subtask gets exactly its own, in order. So state that may be split is returned in many
  * pieces ([a, b, c]: one may go elsewhere), state that may not in one, and `restoreState` must be able to merge.
  */
-import type { CheckpointId, Epoch, Key, Subtask } from '@weir/model'
+import type { CheckpointId, Epoch, Key, Subtask, Watermark } from '@weir/model'
 import type { None, OutsOf } from './keyed-state.ts'
+import type { Origin } from './origin.ts'
 import type { RestoreHooks } from './restore-hooks.ts'
 import type { SideOutputs } from './side-output.ts'
 
@@ -49,6 +50,13 @@ export interface ExecuteContext<B, O extends SideOutputs = None> {
   readonly timestamp: number
   /** Of the record, behind a keyBy; null elsewhere. The outputs of the record have it too. */
   readonly key: Key | null
+  /** Every event with a smaller time has been seen, but for late ones, which come here too. */
+  readonly watermark: Watermark
+  /**
+   * Where the record was read; null at the end of the input and for what the job has made itself. Carried in jobs with dead letters,
+   * and where `origins` asks for it.
+   */
+  readonly origin: Origin | null
   /** @param timestamp event time of the output, ms; default: that of the record. Below the watermark it is late. */
   readonly emit: (value: B, timestamp?: number) => void
   /** As they were named with the operator: `sides.rejected.emit(order)`; of one that nobody takes it goes nowhere. */

@@ -25,8 +25,9 @@ import { isTimestamp, refuseNone, timestampInvalid } from './user-code.ts'
 import { sessionizing, type Session } from './sessionize.ts'
 import { SplitWatermarks } from './watermarks.ts'
 import type { GlobalSpec, SessionSpec, SlidingSpec, TumblingSpec, WindowSpec } from './window.ts'
-import { windowCountOf, windowNodeOf, type Windowing } from './windowing.ts'
-import { functionsOf, type Aggregate, type MergingAggregate } from './aggregate.ts'
+import { windowCountOf, windowNodeOf, windowProcessOf, type WholeSpec, type Windowing } from './windowing.ts'
+import type { MergingWindowAggregate, WindowAggregate, WindowProcess, WindowProcessOptions } from './window-process.ts'
+import { functionsOf, type Aggregate } from './aggregate.ts'
 import { deduplicating, type Duplicates } from './deduplicate.ts'
 import type { ReduceNode } from './graph.ts'
 import type { Late, SideTypes } from './side-output.ts'
@@ -127,20 +128,29 @@ export const windowCount = <K extends Key, A, W extends WindowSpec | Windowing =
 export function windowAggregate<K extends Key, A, S, R = S, W extends PlainWindow = PlainWindow>(
   uid: string,
   window: W,
-  aggregate: Aggregate<A, S, R>,
+  aggregate: WindowAggregate<A, S, R>,
 ): Transform<Keyed<K, A>, WindowResult<R>, SidesOf<W, A>>
 export function windowAggregate<K extends Key, A, S, R = S>(
   uid: string,
   window: MergedSpec | Windowing<MergedSpec>,
-  aggregate: MergingAggregate<A, S, R>,
+  aggregate: MergingWindowAggregate<A, S, R>,
 ): Transform<Keyed<K, A>, WindowResult<R>, Late<A>>
 export function windowAggregate<K extends Key, A, S, R>(
   uid: string,
   window: WindowSpec | Windowing,
-  aggregate: Aggregate<A, S, R>,
+  aggregate: WindowAggregate<A, S, R>,
 ): Transform<Keyed<K, A>, WindowResult<R>, never> {
   return one({ uid, ...windowNodeOf(window, aggregate, 'aggregate') })
 }
+
+/** A function over all records of a window, which are kept until then. */
+export const windowProcess = <K extends Key, A, R>(
+  uid: string,
+  window: WholeSpec | Windowing<WholeSpec>,
+  process: WindowProcess<A, R>,
+  options: WindowProcessOptions<A> = {},
+): Transform<Keyed<K, A>, R, Late<A>> => one({ uid, ...windowProcessOf(window, process, options) })
+
 type MergedSpec = SlidingSpec | SessionSpec
 type PlainSpec = TumblingSpec | GlobalSpec
 type PlainWindow = PlainSpec | Windowing<PlainSpec>
@@ -157,7 +167,7 @@ export function runningOf<A, S, R>(aggregate: Aggregate<A, S, R>): Omit<ReduceNo
   const { schema } = aggregate
   return {
     ...{ kind: 'reduce', initial, reduce: add },
-    ...(result && { result }),
+    ...(result && { result: result as ReduceNode['result'] }),
     ...(schema && { schema: schema as ReduceNode['schema'] }),
   }
 }

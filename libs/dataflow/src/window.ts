@@ -116,13 +116,15 @@ export function checkWindow(node: WindowNode): void {
 const isSpan = (ms: number): boolean => Number.isSafeInteger(ms) && ms > 0
 
 function objection(node: WindowNode): string | null {
-  const { window, trigger, allowedLatenessMs = 0, aggregate } = node
+  const { window, trigger, allowedLatenessMs = 0, aggregate, process } = node
   const span = (name: string, ms: number): string | null =>
     isSpan(ms) ? null : `its ${name} is ${ms} ms; it must be a whole number above 0.`
   if (!(Number.isSafeInteger(allowedLatenessMs) && allowedLatenessMs >= 0))
     return `its allowed lateness is ${allowedLatenessMs} ms; it must be a whole number, 0 or more.`
   const wrong = trigger && objectionToTrigger(trigger, window)
   if (wrong) return wrong
+  if (process && window.type !== 'tumbling' && window.type !== 'sliding')
+    return `a function over all records of a ${window.type} window is not there: sessionize hands sessions over whole, an aggregate may keep lists.`
   if (merges(window) && !aggregate.merge)
     return `a ${window.type} window puts accumulators together, and its aggregate has no merge: give it merge: (a, b) => … .`
   switch (window.type) {

@@ -63,6 +63,7 @@ import {
   type MergingWindowedStream,
   type SessionGap,
   type Sliding,
+  type SlidingWindowedStream,
   type Tumbling,
   type WindowedStream,
 } from './windows.ts'
@@ -115,7 +116,7 @@ export interface Stream<out T> {
   process<R, S, O extends SideOutputs = None>(
     uid: string,
     create: () => ResumableOperator<T, R, S, NoInfer<O>>,
-    options?: FoldOptions<NoInfer<S>> & WithSides<O>,
+    options?: FoldOptions<NoInfer<S>> & WithSides<O> & WithOrigins,
   ): SidedStream<R, SideTypes<O>>
   /**
    * This stream and the others as one. Their records come in no order but that of each stream, event time is that of the
@@ -141,6 +142,11 @@ export interface Stream<out T> {
 /** Side outputs of an operator, `sides: { rejected: sideOutput<Order>() }`. */
 export interface WithSides<O extends SideOutputs> {
   readonly sides?: O
+}
+
+export interface WithOrigins {
+  /** `context.origin` is asked for: batches carry where their records were read, which costs something on every record. */
+  readonly origins?: boolean
 }
 
 /** The output of an operator with side outputs; `O` says what they carry, by name. */
@@ -174,6 +180,7 @@ export interface KeyedStream<out T, out K extends Key = Key> {
   aggregate<A, R = A>(uid: string, aggregate: Aggregate<T, A, R>): Stream<R>
   /** Windows of time, and of everything: `tumbling`, `sliding`, `session`, `globalWindow`, `countWindow`. */
   window(window: Tumbling): WindowedStream<T>
+  window(window: Sliding): SlidingWindowedStream<T>
   window(window: Sliding | SessionGap): MergingWindowedStream<T>
   window(window: GlobalWindow): GlobalWindowedStream<T>
   /**
@@ -315,10 +322,10 @@ class GraphBuilder {
         this.#stream(this.#add(at, { kind: 'asyncMap', call: call as AsyncMapNode['call'], ...callsOf(options) }, uid)),
       apply: (transform) => this.#apply(at, transform),
       process: (uid, create, options = {}) => {
-        const { schema, sides } = options as FoldOptions<unknown> & WithSides<SideOutputs>
+        const { schema, sides, origins } = options as FoldOptions<unknown> & WithSides<SideOutputs> & WithOrigins
         const made = create as unknown as () => ResumableOperator<unknown, unknown, unknown, SideOutputs>
-        const draft = { kind: 'resumable', create: made, schema, ...(sides && { sides: Object.keys(sides) }) } as const
-        return this.#sided(this.#add(at, draft, uid))
+        const named = { ...(sides && { sides: Object.keys(sides) }), ...(origins && { origins }) }
+        return this.#sided(this.#add(at, { kind: 'resumable', create: made, schema, ...named }, uid))
       },
       union: (...others) => {
         const inputs = [at, ...others.map((other) => this.#indexOf(other))]

@@ -20,6 +20,7 @@ import {
   windowAggregate,
   windowCount,
   type Aggregate,
+  type WindowOut,
   type KeyedStream,
   type MergingAggregate,
   type Session,
@@ -284,4 +285,27 @@ test('sessionize: the records of a session together, in the order of event time'
     [100, 110, [100]],
   ])
   expect(late).toEqual([2])
+})
+
+test('a function over all records of a window: in the plan with its state, typed from record to output', () => {
+  const { summary } = planned((byUser) => {
+    const medians = byUser.window(sliding('10s', '5s')).process('median', (orders, context, out: WindowOut<number>) => {
+      expectTypeOf(orders).toEqualTypeOf<readonly Order[]>()
+      expectTypeOf(context.window.end).toEqualTypeOf<number>()
+      out.emit(orders.length)
+    })
+    const typed: Stream<number> = medians
+    typed.to(kafka.sink('medians'))
+    const late = medians.sideOutput('late')
+    expectTypeOf(late).toEqualTypeOf<Stream<Order>>()
+    late.to(kafka.sink('late'))
+  })
+  const { config, states } = summary.nodes.find(({ uid }) => uid === 'median')!
+  expect(config).toEqual({
+    ...{ window: { type: 'sliding', sizeMs: 10_000, slideMs: 5_000 }, aggregate: 'process', initial: 0 },
+  })
+  expect(states!.map(({ name }) => name)).toEqual(['window', 'window.elements[]', 'window.fired'])
+  // @ts-expect-error sessions are handed over by sessionize
+  const sessions = (byUser: KeyedStream<Order>) => byUser.window(session('1s')).process('s', () => {})
+  expect(refusal(sessions as never)).toMatchObject({ code: 'WINDOW_INVALID' })
 })

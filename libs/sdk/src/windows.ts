@@ -8,18 +8,22 @@ import {
   summing,
   windowCountOf,
   windowNodeOf,
+  windowProcessOf,
   windowingOf,
-  type Aggregate,
   type FoldOptions,
   type GlobalWindowing,
   type Late,
-  type MergingAggregate,
+  type MergingWindowAggregate,
   type None,
   type SessionSpec,
   type SlidingSpec,
   type Trigger,
   type TumblingSpec,
+  type WholeSpec,
+  type WindowAggregate,
   type WindowNode,
+  type WindowProcess,
+  type WindowProcessOptions,
   type WindowResult,
   type WindowSpec,
   type Windowing,
@@ -84,8 +88,11 @@ export interface Windowed<T, O> extends WindowFolds<T, O> {
     reduce: (accumulator: A, value: T) => A,
     options?: FoldOptions<NoInfer<A>>,
   ): SidedStream<WindowResult<A>, O>
-  /** `aggregate('mean', { initial: [0, 0], add: ([n, sum], x) => [n + 1, sum + x], result: ([n, sum]) => sum / n })` */
-  aggregate<A, R = A>(uid: string, aggregate: Aggregate<T, A, R>): SidedStream<WindowResult<R>, O>
+  /**
+   * `aggregate('mean', { initial: [0, 0], add: ([n, sum], x) => [n + 1, sum + x], result: ([n, sum]) => sum / n })`; `result` is told of
+   * its window in a second parameter: key, bounds, how far event time has come.
+   */
+  aggregate<A, R = A>(uid: string, aggregate: WindowAggregate<T, A, R>): SidedStream<WindowResult<R>, O>
 }
 
 /** Of windows that are put together from parts: their folds need a `merge`. */
@@ -97,7 +104,18 @@ export interface MergingWindowed<T, O> extends WindowFolds<T, O> {
     reduce: (accumulator: A, value: T) => A,
     options: FoldOptions<NoInfer<A>> & { readonly merge: (earlier: NoInfer<A>, later: NoInfer<A>) => NoInfer<A> },
   ): SidedStream<WindowResult<A>, O>
-  aggregate<A, R = A>(uid: string, aggregate: MergingAggregate<T, A, R>): SidedStream<WindowResult<R>, O>
+  aggregate<A, R = A>(uid: string, aggregate: MergingWindowAggregate<T, A, R>): SidedStream<WindowResult<R>, O>
+}
+
+/** Of windows whose records can be handed over whole. */
+export interface WholeWindowed<T, O> {
+  /**
+   * Your function over all records of the window, which are kept until the last window they are in is gone; what it puts out has the
+   * window's key and the event time `end − 1`. Called at every firing. Where an aggregate says as much, it keeps less.
+   *
+   *     .process('median', (payments, { key, window }, out: WindowOut<Median>) => out.emit({ … }))
+   */
+  process<R>(uid: string, process: WindowProcess<T, R>, options?: WindowProcessOptions<T>): SidedStream<R, O>
 }
 
 /** `W` itself again: all of these are values that can stand in many places. */
@@ -112,8 +130,10 @@ export interface Timed<W> {
 }
 
 /** Records that are too late are in the side output `late`. */
-export interface WindowedStream<T> extends Windowed<T, Late<T>>, Timed<WindowedStream<T>> {}
+export interface WindowedStream<T> extends Windowed<T, Late<T>>, WholeWindowed<T, Late<T>>, Timed<WindowedStream<T>> {}
 export interface MergingWindowedStream<T> extends MergingWindowed<T, Late<T>>, Timed<MergingWindowedStream<T>> {}
+export interface SlidingWindowedStream<T>
+  extends MergingWindowed<T, Late<T>>, WholeWindowed<T, Late<T>>, Timed<SlidingWindowedStream<T>> {}
 /** Nothing is too late for it. */
 export type GlobalWindowedStream<T> = Windowed<T, None>
 
@@ -124,7 +144,7 @@ type Place = (node: Omit<WindowNode, 'uid'>, uid: string | undefined) => SidedSt
 export function windowedStream<T>(of: WindowSpec | Windowing, place: Place) {
   type Folded<A> = SidedStream<WindowResult<A>, Late<T>>
   const windowing = windowingOf(of)
-  const fold = <A, R>(uid: string | undefined, name: string, aggregate: Aggregate<T, A, R>): Folded<R> =>
+  const fold = <A, R>(uid: string | undefined, name: string, aggregate: WindowAggregate<T, A, R>): Folded<R> =>
     place(windowNodeOf(windowing, aggregate, name), uid) as unknown as Folded<R>
   const stream: WindowedStream<T> = {
     count: (uid) => place(windowCountOf(windowing), uid) as unknown as Folded<number>,
@@ -133,6 +153,8 @@ export function windowedStream<T>(of: WindowSpec | Windowing, place: Place) {
     max: (uid, value) => fold(uid, 'max', highest(value)),
     reduce: (uid, initial, add, options = {}) => fold(uid, 'reduce', { initial, add, ...options }),
     aggregate: (uid, aggregate) => fold(uid, 'aggregate', aggregate),
+    process: (uid, process, options) =>
+      place(windowProcessOf(windowing as Windowing<WholeSpec>, process, options), uid),
     allowedLateness: (span) => windowedStream<T>({ ...windowing, allowedLatenessMs: spanMs(span) }, place),
     trigger: (trigger) => windowedStream<T>({ ...windowing, trigger }, place),
   }

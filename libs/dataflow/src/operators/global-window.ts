@@ -65,7 +65,8 @@ export class GlobalWindow implements Operator {
     this.#watermark = context.watermark
     this.#state = context.state.keyed(context.uid, WINDOW_STATE)
     this.#seen = context.state.keyed(context.uid, WINDOW_SEEN_STATE)
-    this.#results = new WindowResults(context.uid, this.#aggregate, context.refuse)
+    this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context.refuse)
+    this.#results.watermark = context.watermark
     const { every } = this.#trigger
     if (every.by === 'event-time') this.#due = context.state.keyed(context.uid, WINDOW_DUE_STATE)
     if (every.by === 'processing-time') {
@@ -103,7 +104,7 @@ export class GlobalWindow implements Operator {
   }
 
   onWatermark(timestamp: Watermark, out: Collector): void {
-    if (timestamp > this.#watermark) this.#watermark = timestamp
+    if (timestamp > this.#watermark) this.#watermark = this.#results.watermark = timestamp
     if (this.#due !== null && timestamp >= this.#nextDueMs) this.#fireDue(this.#due, timestamp, out)
     out.watermark(timestamp)
   }

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { MemoryKeyedStates } from '../memory-state.ts'
 import type { OperatorContext } from '../operator.ts'
 import { counting, functionsOf, summing } from '../aggregate.ts'
+import { windowProcessOf } from '../windowing.ts'
 import { everyCount, everyEventTime, everyProcessingTime, purging } from '../window.ts'
 import { Catch, batchOf, contextOf, uid } from './fixture.ts'
 import { TumblingWindow } from './tumbling-window.ts'
@@ -229,5 +230,72 @@ test('a merge or result that fails takes the result of its key away, and no othe
   expect(refused).toEqual([
     ['b', 5, 4, 'OPERATOR_FAILED'],
     ['a', 6, 9, 'OPERATOR_FAILED'],
+  ])
+})
+
+test('a function over the whole window is given its records, pane by pane, and told of the window; a row is a record', () => {
+  const state = new MemoryKeyedStates()
+  const out = new Catch()
+  const told: unknown[] = []
+  const node = windowProcessOf<string, string>(tenByFive, (elements, { key, window, watermark }, out) => {
+    told.push([key, window, watermark])
+    for (const element of elements) out.emit(element)
+  })
+  const window = open({ ...node, window: tenByFive }, { state })
+  window.onBatch(batchOf(['a', 'late in it', 7], ['a', 'first', 3], ['a', 'second', 3]), out)
+  expect([...state.keyed(uid, 'window.elements[]').entries(5)].map(([, value]) => value)).toEqual(['first', 'second'])
+  window.onWatermark(10, out)
+  expect(out.seen).toEqual([
+    ...[
+      ['a', 'first', 4],
+      ['a', 'second', 4],
+    ],
+    ...[
+      ['a', 'first', 9],
+      ['a', 'second', 9],
+      ['a', 'late in it', 9],
+    ],
+    'watermark 10',
+  ])
+  expect(told).toEqual([
+    ['a', { start: -5, end: 5 }, 10],
+    ['a', { start: 0, end: 10 }, 10],
+  ])
+  expect(state.keyed(uid, 'window.elements[]').namespaces()).toEqual([10])
+})
+
+test('a function over the whole window that throws takes back what it has put out; the window has fired', () => {
+  const out = new Catch()
+  const refused: unknown[] = []
+  const node = windowProcessOf<string, string>(ten, (elements, { key }, out) => {
+    out.emit(`${key} begins`)
+    if (elements.includes('bad')) throw new Error('no')
+  })
+  const window = open({ ...node, window: ten }, { refuse: (batch, _i, error) => refused.push(batch.keys, error.code) })
+  window.onBatch(batchOf(['a', 'bad', 1], ['b', 'good', 2]), out)
+  window.onWatermark(10, out)
+  expect(out.seen).toEqual([['b', 'b begins', 9], 'watermark 10'])
+  expect(refused).toEqual([['a'], 'OPERATOR_FAILED'])
+})
+
+test('the result of an aggregate is told of its window', () => {
+  const out = new Catch()
+  const aggregate = functionsOf<unknown, number, unknown>({
+    ...counting,
+    result: (count, { key, window: { start, end }, watermark }) => `${key} ${start}–${end}: ${count} at ${watermark}`,
+  })
+  const windows = [
+    new TumblingWindow({ uid, window: ten, aggregate }),
+    new PaneWindow({ uid, window: tenByFive, aggregate }),
+  ]
+  for (const window of windows) {
+    window.open(contextOf())
+    window.onBatch(batchOf(['a', 'x', 3]), out)
+    window.onWatermark(11, out)
+  }
+  expect(results(out).map((result) => (result as unknown[]).at(-1))).toEqual([
+    'a 0–10: 1 at 11',
+    'a -5–5: 1 at 11',
+    'a 0–10: 1 at 11',
   ])
 })

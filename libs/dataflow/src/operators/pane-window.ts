@@ -30,12 +30,16 @@ import { FiredTime } from './fired-time.ts'
 import { LateRecords } from './late-records.ts'
 import { ProcessingTrigger } from './processing-trigger.ts'
 import { WINDOW_STATE } from './tumbling-window.ts'
+import { WindowElements } from './window-elements.ts'
 import { WindowResults } from './window-results.ts'
 
 /** Records since the trigger fired last, by key and window. */
 export const WINDOW_COUNT_STATE = 'window.count'
 
-export interface PaneWindowOptions extends Pick<WindowNode, 'uid' | 'aggregate' | 'allowedLatenessMs' | 'trigger'> {
+export interface PaneWindowOptions extends Pick<
+  WindowNode,
+  'uid' | 'aggregate' | 'allowedLatenessMs' | 'trigger' | 'process'
+> {
   readonly window: TumblingSpec | SlidingSpec
 }
 
@@ -48,11 +52,14 @@ export class PaneWindow implements Operator {
   readonly #keepsFired: boolean
   readonly #trigger: Trigger | null
   readonly #aggregate: WindowNode['aggregate']
+  readonly #process: WindowNode['process']
   #uid: OperatorUid
   #refuse: Refuse = refuseNone
   #freeze = false
   #state!: KeyedState<unknown>
   #counts: KeyedState<number> | null = null
+  /** Null: accumulators are all there is. */
+  #elements: WindowElements | null = null
   #fired: FiredTime | null = null
   #late!: LateRecords
   #results!: WindowResults
@@ -62,7 +69,7 @@ export class PaneWindow implements Operator {
   #clock: ProcessingTrigger | null = null
   processing?: ProcessingTimers
 
-  constructor({ uid, window, aggregate, allowedLatenessMs = 0, trigger }: PaneWindowOptions) {
+  constructor({ uid, window, aggregate, allowedLatenessMs = 0, trigger, process }: PaneWindowOptions) {
     this.#uid = uid
     this.#sizeMs = window.sizeMs
     this.#slideMs = window.type === 'sliding' ? window.slideMs : window.sizeMs
@@ -72,6 +79,7 @@ export class PaneWindow implements Operator {
     this.#keepsFired = keepsFired({ window, allowedLatenessMs })
     this.#trigger = trigger ?? null
     this.#aggregate = { ...aggregate, initial: deepFreeze(aggregate.initial) }
+    this.#process = process
   }
 
   open(context: OperatorContext): void {
@@ -81,7 +89,10 @@ export class PaneWindow implements Operator {
     this.#watermark = context.watermark
     this.#state = context.state.keyed(context.uid, WINDOW_STATE)
     this.#late = new LateRecords(context)
-    this.#results = new WindowResults(context.uid, this.#aggregate, context.refuse)
+    const functions = { uid: context.uid, aggregate: this.#aggregate, ...(this.#process && { process: this.#process }) }
+    this.#results = new WindowResults(functions, context.refuse)
+    this.#results.watermark = context.watermark
+    if (this.#process) this.#elements = new WindowElements(context.uid, context.state)
     if (this.#keepsFired) this.#fired = new FiredTime(context)
     const every = this.#trigger?.every
     if (every?.by === 'count') this.#counts = context.state.keyed(context.uid, WINDOW_COUNT_STATE)
@@ -117,6 +128,7 @@ export class PaneWindow implements Operator {
           if (isThenable(next)) throw returnedPromise(this.#uid, batch, i)
           if (next === undefined) throw new TypeError('the aggregate returned undefined; return the new accumulator')
           if (this.#freeze) deepFreeze(next)
+          this.#elements?.add(key, pane, (next as number) - 1, this.#freeze ? deepFreeze(values[i]) : values[i])
           state.put(key, next, pane)
           if (before === undefined) this.#expect(pane, last, reached)
           if (this.#latenessMs > 0 && this.#firstEnd(pane) <= reached) this.#fireLate(key, pane, reached, out)
@@ -133,7 +145,7 @@ export class PaneWindow implements Operator {
   onWatermark(timestamp: Watermark, out: Collector): void {
     const before = this.#watermark
     if (timestamp > before) {
-      this.#watermark = timestamp
+      this.#watermark = this.#results.watermark = timestamp
       if (timestamp >= this.#due) this.#advance(before, timestamp, out)
       this.#fireEarly(before, timestamp, out)
       this.#results.flush(out)
@@ -232,14 +244,20 @@ export class PaneWindow implements Operator {
   }
 
   #contentOf(end: number, panes: readonly number[], from: number): Iterable<readonly [Key, unknown]> {
-    if (this.#paneMs === this.#sizeMs) return this.#state.entries(end)
+    if (this.#paneMs === this.#sizeMs && this.#elements === null) return this.#state.entries(end)
     const content = new Map<Key, unknown>()
     for (let i = from; i < panes.length && panes[i]! <= end; i++) {
       for (const [key, accumulator] of this.#state.entries(panes[i]!)) {
-        content.set(key, this.#results.merged(key, end, content.get(key), accumulator))
+        const part = this.#partOf(key, panes[i]!, accumulator)
+        content.set(key, this.#results.merged(key, end, content.get(key), part))
       }
     }
     return content
+  }
+
+  /** What a pane adds to its windows: a new list of its records, or the accumulator. */
+  #partOf(key: Key, pane: number, accumulator: unknown): unknown {
+    return this.#elements === null ? accumulator : this.#elements.of(key, pane, accumulator as number)
   }
 
   /** A record of windows that have fired fires those again that are not gone. */
@@ -250,11 +268,11 @@ export class PaneWindow implements Operator {
       let all: unknown
       for (let part = end - this.#sizeMs + this.#paneMs; part <= end; part += this.#paneMs) {
         const accumulator = this.#state.get(key, part)
-        if (accumulator !== undefined) all = this.#results.merged(key, end, all, accumulator)
+        if (accumulator !== undefined) all = this.#results.merged(key, end, all, this.#partOf(key, part, accumulator))
       }
       this.#results.add(key, end - this.#sizeMs, end, all, out)
     }
-    if (this.#trigger?.purges) this.#state.delete(key, pane)
+    if (this.#trigger?.purges) this.#purge(key, pane)
   }
 
   /** Every window that is open, by event time. */
@@ -286,12 +304,18 @@ export class PaneWindow implements Operator {
   }
 
   #fireOne(key: Key, end: number, accumulator: unknown, out: Collector): void {
-    this.#results.add(key, end - this.#sizeMs, end, accumulator, out)
-    if (this.#trigger!.purges) this.#state.delete(key, end)
+    this.#results.add(key, end - this.#sizeMs, end, this.#partOf(key, end, accumulator), out)
+    if (this.#trigger!.purges) this.#purge(key, end)
+  }
+
+  #purge(key: Key, pane: number): void {
+    this.#elements?.delete(key, pane, (this.#state.get(key, pane) as number | undefined) ?? 0)
+    this.#state.delete(key, pane)
   }
 
   #forget(pane: number): void {
     this.#state.clear(pane)
     this.#counts?.clear(pane)
+    this.#elements?.clear(pane)
   }
 }

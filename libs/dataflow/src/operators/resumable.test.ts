@@ -325,3 +325,33 @@ test('the contract is checked where it can be', async () => {
   const asynchronous = make({ ...empty, execute: async () => {}, snapshotState: () => [] }, at(0))
   expect(thrown(() => feed(asynchronous, 'a')).code).toBe('OPERATOR_RETURNED_PROMISE')
 })
+
+test('the context has the watermark, and the origin of the record where batches carry it', () => {
+  const seen: unknown[] = []
+  const operator = new Resumable(
+    {
+      kind: 'resumable',
+      uid,
+      create: () => ({
+        prepare: () => {},
+        execute: (value, { watermark, origin }) => void seen.push([value, watermark, origin?.id ?? null]),
+        finish: ({ watermark, origin }) => void seen.push(['finish', watermark, origin]),
+        snapshotState: () => [],
+        restoreState: () => {},
+      }),
+    },
+    { subtask: subtask(0), parallelism: 1, signal: new AbortController().signal, state: new Cells(), groups: [0] },
+  )
+  const names = () => ({ source: operatorUid('orders'), topic: 'orders', partition: 3 })
+  operator.open(contextOf({ watermark: 4, origins: names }))
+  const out = new Catch()
+  operator.onBatch({ ...batchOf([null, 'a', 5]), origins: { places: [0], offsets: [42], ordinals: null } }, out)
+  operator.onWatermark(6, out)
+  operator.onBatch(batchOf([null, 'made by the job', 7]), out)
+  operator.onWatermark(WATERMARK_MAX, out)
+  expect(seen).toEqual([
+    ['a', 4, 'orders/3/42'],
+    ['made by the job', 6, null],
+    ['finish', 6, null],
+  ])
+})

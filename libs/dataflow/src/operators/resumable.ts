@@ -2,7 +2,7 @@
  * A custom operator in the chain (`resumable.ts` has its contract), and its state in the stage's store: pieces are dealt
  * out over the key groups its subtask owns, so that a rescale, which moves groups, moves them too.
  */
-import { WATERMARK_MAX, WeirError, asWeirError, keyGroupRange } from '@weir/model'
+import { WATERMARK_MAX, WATERMARK_MIN, WeirError, asWeirError, keyGroupRange } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
 import type { ResumableNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
@@ -10,6 +10,7 @@ import type { KeyedState, Refuse, StateStore } from '../ports.ts'
 import type { ExecuteContext, ResumableOperator, RestoreContext, SnapshotContext } from '../resumable.ts'
 import { sameValue } from '../same-value.ts'
 import type { OutsOf } from '../keyed-state.ts'
+import type { Origin, OriginNames } from '../origin.ts'
 import type { SideOutputs } from '../side-output.ts'
 import { isThenable, operatorFailed, refuseNone, returnedPromise } from '../user-code.ts'
 import { Outputs } from './outputs.ts'
@@ -100,7 +101,8 @@ export class Resumable implements Operator {
   open(context: OperatorContext): void {
     this.#refuse = context.refuse
     this.#outputs = new Outputs(this.uid, this.#sides, context.sides)
-    this.#context = new Context(this.#outputs)
+    this.#context = new Context(this.#outputs, context.origins)
+    this.#context.watermark = context.watermark
   }
 
   onBatch(batch: RecordBatch, out: Collector): void {
@@ -113,6 +115,7 @@ export class Resumable implements Operator {
   onWatermark(timestamp: Watermark, out: Collector): void {
     // Before it is passed on: windows behind this operator close with it.
     if (timestamp === WATERMARK_MAX) this.#finish(out)
+    this.#context.watermark = timestamp
     out.watermark(timestamp)
   }
 
@@ -271,10 +274,13 @@ export class Resumable implements Operator {
 /** What the calls see. */
 class Context implements ExecuteContext<unknown, SideOutputs> {
   readonly #outputs: Outputs
+  readonly #names: OriginNames | undefined
   readonly sides: OutsOf<SideOutputs>
+  watermark: Watermark = WATERMARK_MIN
 
-  constructor(outputs: Outputs) {
+  constructor(outputs: Outputs, names: OriginNames | undefined) {
     this.#outputs = outputs
+    this.#names = names
     this.sides = outputs.sides
   }
 
@@ -284,6 +290,10 @@ class Context implements ExecuteContext<unknown, SideOutputs> {
 
   get key(): Key | null {
     return this.#outputs.key
+  }
+
+  get origin(): Origin | null {
+    return this.#outputs.origin(this.#names)
   }
 
   readonly emit = (value: unknown, timestamp?: number): void => this.#outputs.main.emit(value, timestamp)

@@ -81,7 +81,8 @@ export class SessionWindow implements Operator {
     this.#sessions = context.state.keyed(context.uid, SESSIONS_STATE)
     this.#accumulators = context.state.keyed(context.uid, SESSION_ACCUMULATORS_STATE)
     this.#late = new LateRecords(context)
-    this.#results = new WindowResults(context.uid, this.#aggregate, context.refuse)
+    this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context.refuse)
+    this.#results.watermark = context.watermark
     for (const [key, sessions] of this.#sessions.entries(ROWS)) {
       for (const session of sessions) this.#due.set(rowOf(key, session), this.#dueOf(session))
     }
@@ -110,7 +111,7 @@ export class SessionWindow implements Operator {
   onWatermark(timestamp: Watermark, out: Collector): void {
     const before = this.#watermark
     if (timestamp > before) {
-      this.#watermark = timestamp
+      this.#watermark = this.#results.watermark = timestamp
       while (this.#heap.first !== undefined && this.#heap.first.timeMs <= timestamp) this.#atDue(out)
       this.#fireEarly(before, timestamp, out)
       this.#results.flush(out)

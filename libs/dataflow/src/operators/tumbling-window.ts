@@ -58,9 +58,9 @@ export class TumblingWindow implements Operator {
     this.#refuse = context.refuse
     this.#state = context.state.keyed(context.uid, WINDOW_STATE)
     this.#late = new LateRecords(context)
-    this.#results = new WindowResults(context.uid, this.#aggregate, context.refuse)
+    this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context.refuse)
     this.#freeze = context.freeze
-    this.#watermark = context.watermark
+    this.#watermark = this.#results.watermark = context.watermark
   }
 
   onBatch(batch: RecordBatch): void {
@@ -98,7 +98,7 @@ export class TumblingWindow implements Operator {
   }
 
   onWatermark(timestamp: Watermark, out: Collector): void {
-    if (timestamp > this.#watermark) this.#watermark = timestamp
+    if (timestamp > this.#watermark) this.#watermark = this.#results.watermark = timestamp
     if (timestamp >= this.#earliestEnd) this.#fire(timestamp, out)
     out.watermark(timestamp)
   }

@@ -4,7 +4,8 @@ import type { JoinKeeps } from '../graph.ts'
 import { statesOf } from '../state-schema.ts'
 import { uid } from './fixture.ts'
 import { joined, sorted, steps, type JoinRecord, type Step } from './join-fixture.ts'
-import { windowJoin, type WindowBounds } from './window-join.ts'
+import type { WindowBounds } from '../window-process.ts'
+import { windowJoin } from './window-join.ts'
 
 const word = (id: number | undefined): string => (id === undefined ? '-' : String(id))
 const pair = (left: number | undefined, right: number | undefined, { start, end }: WindowBounds): string =>

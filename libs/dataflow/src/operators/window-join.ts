@@ -7,18 +7,13 @@
  */
 import type { ConnectNode, JoinKeeps, JoinWindow } from '../graph.ts'
 import type { KeyedContext, MapDescriptor, MapState, Out } from '../keyed-state.ts'
+import type { WindowBounds } from '../window-process.ts'
 import { connectOf } from './connect.ts'
 import type { LateContext } from './keyed-process.ts'
 
 export interface WindowJoinOptions {
   readonly window: JoinWindow
   readonly keeps: JoinKeeps
-}
-
-/** `start` inclusive, `end` exclusive, ms since 1970. */
-export interface WindowBounds {
-  readonly start: number
-  readonly end: number
 }
 
 /** Records by event time; of one time in the order they came. */

@@ -1,9 +1,13 @@
-/** Results of windows on their way out, in bounded batches: `{ start, end, value }` under their key, at event time `end − 1`. */
-import type { Key, OperatorUid, RecordBatch } from '@weir/model'
-import type { AggregateFunctions } from '../aggregate.ts'
+/**
+ * Results of windows on their way out, in bounded batches, under their key, at event time `end − 1`: `{ start, end, value }` of an
+ * aggregate; of a function over the whole window what that puts out.
+ */
+import { WATERMARK_MIN, type Key, type OperatorUid, type RecordBatch, type Watermark } from '@weir/model'
+import type { WindowNode } from '../graph.ts'
 import type { Collector, WindowResult } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
-import { isThenable, operatorFailed, returnedPromise } from '../user-code.ts'
+import { OUTPUTS_OF_RECORD_MAX, isThenable, operatorFailed, outputsTooMany, returnedPromise } from '../user-code.ts'
+import type { WindowBounds, WindowContext, WindowOut } from '../window-process.ts'
 
 /** A fired window with more keys leaves in several batches. */
 export const WINDOW_BATCH_RECORDS_MAX = 1_000
@@ -13,28 +17,40 @@ const FAILED = Symbol('failed')
 
 export class WindowResults {
   readonly #uid: OperatorUid
-  readonly #merge: AggregateFunctions['merge']
-  readonly #result: AggregateFunctions['result']
+  readonly #merge: WindowNode['aggregate']['merge']
+  readonly #result: WindowNode['aggregate']['result']
+  readonly #process: NonNullable<WindowNode['process']> | null
   readonly #refuse: Refuse
+  readonly #cursor = new Cursor()
   #batch = emptyBatch()
+  /** Outputs of the window at hand. */
+  #emitted = 0
+  readonly #out: WindowOut<unknown> = { emit: (value) => this.#emit(value) }
 
-  constructor(uid: OperatorUid, { merge, result }: AggregateFunctions, refuse: Refuse) {
+  constructor({ uid, aggregate, process }: Pick<WindowNode, 'uid' | 'aggregate' | 'process'>, refuse: Refuse) {
     this.#uid = uid
-    this.#merge = merge
-    this.#result = result
+    this.#merge = aggregate.merge
+    this.#result = aggregate.result
+    this.#process = process ?? null
     this.#refuse = refuse
   }
 
-  /** A result that fails is refused, and the window has fired all the same. */
-  add(key: Key, start: number, end: number, accumulator: unknown, out: Collector): void {
-    const value = this.#result === undefined ? accumulator : this.#resultOf(key, end, accumulator)
-    if (value === FAILED) return
-    const fired: WindowResult<unknown> = { start, end, value }
-    const { keys, values, timestamps } = this.#batch
-    keys.push(key)
-    values.push(fired)
-    timestamps.push(end - 1)
-    if (values.length === WINDOW_BATCH_RECORDS_MAX) this.flush(out)
+  /** What the functions are told. */
+  set watermark(watermark: Watermark) {
+    this.#cursor.watermark = watermark
+  }
+
+  /** A result that fails is refused, and the window has fired all the same. `content`: the accumulator, or all elements. */
+  add(key: Key, start: number, end: number, content: unknown, out: Collector): void {
+    if (content === FAILED) return
+    if (this.#process !== null) this.#processed(this.#process, key, start, end, content as readonly unknown[])
+    else {
+      const value = this.#result === undefined ? content : this.#resultOf(key, start, end, content)
+      if (value === FAILED) return
+      const fired: WindowResult<unknown> = { start, end, value }
+      this.#push(key, fired, end)
+    }
+    if (this.#batch.values.length >= WINDOW_BATCH_RECORDS_MAX) this.flush(out)
   }
 
   /** Of the parts of a window, earlier ones first. Where they cannot be put together the window of this key has no result. */
@@ -59,10 +75,9 @@ export class WindowResults {
     out.emit(batch)
   }
 
-  #resultOf(key: Key, end: number, accumulator: unknown): unknown {
-    if (accumulator === FAILED) return FAILED
+  #resultOf(key: Key, start: number, end: number, accumulator: unknown): unknown {
     try {
-      const value = this.#result!(accumulator)
+      const value = this.#result!(accumulator, this.#cursor.at(key, start, end))
       if (isThenable(value)) throw returnedPromise(this.#uid, oneOf(key, accumulator, end), 0)
       return value
     } catch (error) {
@@ -71,15 +86,65 @@ export class WindowResults {
     }
   }
 
-  #failed(error: unknown, key: Key, accumulator: unknown, end: number): void {
-    const batch = oneOf(key, accumulator, end)
+  #processed(
+    process: NonNullable<WindowNode['process']>,
+    key: Key,
+    start: number,
+    end: number,
+    elements: readonly unknown[],
+  ): void {
+    const { keys, values, timestamps } = this.#batch
+    const before = values.length
+    this.#emitted = 0
+    try {
+      const answer: unknown = process(elements, this.#cursor.at(key, start, end), this.#out)
+      if (isThenable(answer)) throw returnedPromise(this.#uid, oneOf(key, elements, end), 0)
+    } catch (error) {
+      keys.length = values.length = timestamps.length = before
+      this.#failed(error, key, elements, end)
+    }
+  }
+
+  #emit(value: unknown): void {
+    if (isThenable(value)) throw new TypeError('a promise was emitted; operators are synchronous')
+    if (++this.#emitted > OUTPUTS_OF_RECORD_MAX) throw outputsTooMany(this.#uid, 0)
+    this.#push(this.#cursor.key, value, this.#cursor.end)
+  }
+
+  #push(key: Key, value: unknown, end: number): void {
+    const { keys, values, timestamps } = this.#batch
+    keys.push(key)
+    values.push(value)
+    timestamps.push(end - 1)
+  }
+
+  #failed(error: unknown, key: Key, content: unknown, end: number): void {
+    const batch = oneOf(key, content, end)
     this.#refuse(batch, 0, operatorFailed(error, this.#uid, batch, 0))
   }
 }
 
-const oneOf = (key: Key, accumulator: unknown, end: number): RecordBatch => ({
+class Cursor implements WindowContext {
+  key: Key = ''
+  watermark: Watermark = WATERMARK_MIN
+  end = 0
+  #start = 0
+
+  at(key: Key, start: number, end: number): this {
+    this.key = key
+    this.#start = start
+    this.end = end
+    return this
+  }
+
+  get window(): WindowBounds {
+    return { start: this.#start, end: this.end }
+  }
+}
+
+const oneOf = (key: Key, content: unknown, end: number): RecordBatch => ({
   keys: [key],
-  values: [accumulator],
+  values: [content],
   timestamps: [end - 1],
 })
 

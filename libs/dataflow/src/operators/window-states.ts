@@ -8,6 +8,7 @@ import { WINDOW_DUE_STATE, WINDOW_SEEN_STATE } from './global-window.ts'
 import { WINDOW_COUNT_STATE } from './pane-window.ts'
 import { SESSIONS_STATE, SESSION_ACCUMULATORS_STATE } from './session-window.ts'
 import { WINDOW_STATE } from './tumbling-window.ts'
+import { WINDOW_ELEMENTS_STATE } from './window-elements.ts'
 
 export function statesOfWindow(node: WindowNode): readonly StateDeclaration[] {
   const { window, trigger, schema = null } = node
@@ -17,8 +18,9 @@ export function statesOfWindow(node: WindowNode): readonly StateDeclaration[] {
     ...(window.type === 'global' ? [WINDOW_SEEN_STATE] : []),
     ...triggerStates(window.type === 'global', trigger?.every.by),
   ]
-  const accumulators = { name: isSession ? SESSION_ACCUMULATORS_STATE : WINDOW_STATE, schema }
-  return [accumulators, ...others.map((name) => ({ name, schema: null }))]
+  const plain = others.map((name) => ({ name, schema: null }))
+  if (node.process) return [{ name: WINDOW_STATE, schema: null }, { name: WINDOW_ELEMENTS_STATE, schema }, ...plain]
+  return [{ name: isSession ? SESSION_ACCUMULATORS_STATE : WINDOW_STATE, schema }, ...plain]
 }
 
 function triggerStates(isGlobal: boolean, by: NonNullable<WindowNode['trigger']>['every']['by'] | undefined): string[] {

@@ -6,17 +6,20 @@ import { PaneWindow } from './pane-window.ts'
 import { SessionWindow } from './session-window.ts'
 import { TumblingWindow } from './tumbling-window.ts'
 
-export type WindowOperatorOptions = Pick<WindowNode, 'uid' | 'window' | 'aggregate' | 'allowedLatenessMs' | 'trigger'>
+export type WindowOperatorOptions = Pick<
+  WindowNode,
+  'uid' | 'window' | 'aggregate' | 'allowedLatenessMs' | 'trigger' | 'process'
+>
 
 export function windowOperator(node: WindowOperatorOptions): Operator {
-  const { window, trigger, allowedLatenessMs = 0 } = node
+  const { window, trigger, process, allowedLatenessMs = 0 } = node
   switch (window.type) {
     case 'session':
       return new SessionWindow({ ...node, window })
     case 'global':
       return new GlobalWindow({ ...node, window })
     case 'tumbling':
-      return trigger === undefined && allowedLatenessMs === 0
+      return trigger === undefined && process === undefined && allowedLatenessMs === 0
         ? new TumblingWindow({ ...node, window })
         : new PaneWindow({ ...node, window })
     case 'sliding':

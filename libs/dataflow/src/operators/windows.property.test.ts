@@ -6,6 +6,7 @@ import type { WindowNode } from '../graph.ts'
 import { MemoryKeyedStates } from '../memory-state.ts'
 import type { Operator, WindowResult } from '../operator.ts'
 import { keepsFired, type Trigger, type WindowSpec } from '../window.ts'
+import { windowProcessOf, type WholeSpec } from '../windowing.ts'
 import { batchOf, contextOf, uid } from './fixture.ts'
 import { windowOperator } from './window.ts'
 import { model, sorted, type Event, type ModelOptions, type Step } from './window-model.ts'
@@ -18,6 +19,17 @@ const collect: WindowNode['aggregate'] = {
   merge: (a, b) => [...(a as Stamped), ...(b as Stamped)],
   result: (seen) => (seen as Stamped).toSorted(([a, i], [b, j]) => a - b || i - j).map(([, value]) => value),
 }
+
+const valuesOf = (seen: Stamped): number[] => collect.result!(seen, undefined as never) as number[]
+/** The same, by a function over all records. */
+const whole = (window: WholeSpec): Pick<WindowNode, 'aggregate' | 'process'> =>
+  windowProcessOf<Stamped[number], unknown>(window, (seen, { key, window, watermark }, out) => {
+    expect(['a', 'b']).toContain(key)
+    expect(watermark).toBeGreaterThanOrEqual(WATERMARK_MIN)
+    out.emit({ ...window, value: valuesOf(seen) })
+  })
+/** And by an aggregate. */
+const aggregated = (): Pick<WindowNode, 'aggregate' | 'process'> => ({ aggregate: collect })
 
 class Run {
   readonly #options: ModelOptions
@@ -37,15 +49,18 @@ class Run {
     watermark: () => {},
   }
 
-  constructor(options: ModelOptions) {
+  readonly #functions: Pick<WindowNode, 'aggregate' | 'process'>
+
+  constructor(options: ModelOptions, functions = aggregated()) {
     this.#options = options
+    this.#functions = functions
     this.#open(WATERMARK_MIN)
   }
 
   #open(watermark: number): void {
     const { window, latenessMs, trigger } = this.#options
     this.#operator = windowOperator({
-      ...{ uid, window, aggregate: collect, allowedLatenessMs: latenessMs },
+      ...{ uid, window, ...this.#functions, allowedLatenessMs: latenessMs },
       ...(trigger && { trigger }),
     })
     const late = {
@@ -81,13 +96,11 @@ class Run {
 
   /** Rows there are. */
   get rows(): number {
-    return ['window', 'window[]', 'window.sessions', 'window.count', 'window.seen', 'window.due'].reduce(
-      (sum, name) => {
-        const state = this.#state.keyed(uid, name)
-        return [...state.namespaces(), 0].reduce((n, namespace) => n + [...state.entries(namespace)].length, sum)
-      },
-      0,
-    )
+    const names = ['window', 'window[]', 'window.sessions', 'window.count', 'window.seen', 'window.due']
+    return [...names, 'window.elements[]'].reduce((sum, name) => {
+      const state = this.#state.keyed(uid, name)
+      return [...state.namespaces(), 0].reduce((n, namespace) => n + [...state.entries(namespace)].length, sum)
+    }, 0)
   }
 }
 
@@ -148,31 +161,36 @@ const global: fc.Arbitrary<ModelOptions> = fc.record({
 })
 
 test.each([
-  ['tumbling', tumbling],
-  ['sliding', sliding],
-  ['session', session],
-  ['global', global],
-])('%s windows agree with windows that keep every record, over a restore at any point', (_name, options) => {
-  fc.assert(
-    fc.property(options, events, fc.nat(40), fc.boolean(), (options, some, restart, behind) => {
-      const all = ended(some)
-      const run = new Run(options)
-      const steps = all.map((event, i) => {
-        if (i === restart) {
-          // A watermark from before the last one, as behind a rescale: what has fired is known all the same.
-          const { window, latenessMs } = options
-          const knows = keepsFired({ window, allowedLatenessMs: latenessMs }) && options.trigger === null
-          run.restore(behind && knows ? WATERMARK_MIN : undefined)
-        }
-        return run.step(event)
-      })
-      expect(steps).toEqual(model(options, all))
-      expect(run.counters.lateRecords).toBe(steps.flatMap(({ late }) => late).length)
-      if (options.window.type !== 'global') expect(run.rows).toBe(0)
-    }),
-    { numRuns: 1_000 },
-  )
-})
+  ['tumbling', tumbling, aggregated],
+  ['sliding', sliding, aggregated],
+  ['session', session, aggregated],
+  ['global', global, aggregated],
+  ['tumbling, handed over whole,', tumbling, whole],
+  ['sliding, handed over whole,', sliding, whole],
+] as const)(
+  '%s windows agree with windows that keep every record, over a restore at any point',
+  (_name, options, by) => {
+    fc.assert(
+      fc.property(options, events, fc.nat(40), fc.boolean(), (options, some, restart, behind) => {
+        const all = ended(some)
+        const run = new Run(options, by(options.window as WholeSpec))
+        const steps = all.map((event, i) => {
+          if (i === restart) {
+            // A watermark from before the last one, as behind a rescale: what has fired is known all the same.
+            const { window, latenessMs } = options
+            const knows = keepsFired({ window, allowedLatenessMs: latenessMs }) && options.trigger === null
+            run.restore(behind && knows ? WATERMARK_MIN : undefined)
+          }
+          return run.step(event)
+        })
+        expect(steps).toEqual(model(options, all))
+        expect(run.counters.lateRecords).toBe(steps.flatMap(({ late }) => late).length)
+        if (options.window.type !== 'global') expect(run.rows).toBe(0)
+      }),
+      { numRuns: 1_000 },
+    )
+  },
+)
 
 test('every record is in one batch or in several: the same results', () => {
   fc.assert(

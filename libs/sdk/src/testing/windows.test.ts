@@ -1,7 +1,7 @@
 /** Windows in a job, over restarts and at other parallelisms. */
 import { expect, test } from 'vitest'
 import type { WindowResult } from '@weir/dataflow'
-import { everyEventTime, job, json, kafka, session, sliding, tumbling } from '../index.ts'
+import { everyEventTime, job, json, kafka, session, sliding, tumbling, type WindowOut } from '../index.ts'
 import { testJob } from './index.ts'
 
 interface Visit {
@@ -65,6 +65,34 @@ test('open windows, fired ones and sessions survive restarts and rescales: nothi
     ])
     // Early at 20 s and 40 s of event time, and at the end of the minute.
     expect(results('minutes').at(-1)).toEqual(['bob', 0, 60, 3])
+    await t.close()
+  }
+})
+
+test('records that wait for their window survive restarts and rescales: each function is given all of them once', async () => {
+  const readings = job('readings', (flow) => {
+    flow
+      .from(kafka.topic('visits', { value: json<Visit>(), timestamp: (v) => v.ts }))
+      .keyBy((v) => v.user)
+      .window(sliding('10s', '5s'))
+      .process('times', (all, { key, window: { end } }, out: WindowOut<string>) =>
+        out.emit(`${key} ${end / 1_000}: ${all.map(({ ts }) => ts / 1_000).join()}`),
+      )
+      .to(kafka.sink('times'))
+  })
+  for (const restarts of [[], [1, 1], [3, 2]]) {
+    const t = testJob(readings)
+    for (const [i, some] of [[at(1), at(3, 'bob'), at(4)], [at(6), at(2)], [at(13)]].entries()) {
+      await t.feed('visits', some)
+      if (restarts[i] === undefined) continue
+      await t.checkpoint()
+      await t.restart({ parallelism: restarts[i] })
+    }
+    await t.advanceWatermark(120_000)
+    const out = t.output<string>('times').map(({ value }) => value)
+    expect(out.sort(), String(restarts)).toEqual([
+      ...['ada 10: 1,4,2,6', 'ada 15: 6,13', 'ada 20: 13', 'ada 5: 1,4,2', 'bob 10: 3', 'bob 5: 3'],
+    ])
     await t.close()
   }
 })
