@@ -19,10 +19,18 @@ export const WATERMARK_FROM = 2_000_000
 /** Seeds from here on are otherwise like the seed so many below, with two sources. */
 export const TWO_SOURCES_FROM = 3_000_000
 
+/** Seeds from here on are otherwise like the seed so many below, with sources whose partitions wait for each other across subtasks. */
+export const ALIGNED_FROM = 4_000_000
+
+/** Seeds from here on are otherwise like the seed so many below, with a second source that is broadcast. */
+export const BROADCAST_FROM = 5_000_000
+
 export interface Climate {
   readonly shape: Shape
   readonly name: 'mixed' | 'registers' | 'transactions' | 'barriers' | 'regions'
   readonly settings: JobSettings
+  /** Of the sources, event time. */
+  readonly alignWithinMs?: number
   readonly records: number
   readonly recordsPerSecond: number
   /** No fault begins after it, ms. */
@@ -46,6 +54,14 @@ export interface Climate {
 }
 
 export function climateOf(seed: number): Climate {
+  if (seed >= BROADCAST_FROM) return { ...climateOfExchange(seed - BROADCAST_FROM), shape: 'broadcast' }
+  if (seed >= ALIGNED_FROM) {
+    const climate = climateOfExchange(seed - ALIGNED_FROM)
+    const c = new Chance(seed, 8)
+    const shape = c.pick(['exchange', 'exchange', 'connect'] as const)
+    // From less than one record on: then only the announcements let anybody go on.
+    return overtaking({ ...climate, shape, alignWithinMs: c.pick([20, 200, 2_000]) }, new Chance(seed, 6))
+  }
   if (seed >= TWO_SOURCES_FROM) {
     const climate = climateOfExchange(seed - TWO_SOURCES_FROM)
     const shape = new Chance(seed, 8).pick([...TWO_SOURCES])

@@ -32,6 +32,7 @@ export class Fleet {
   healed = 0
   regionRestarts = 0
   cuts = 0
+  aligned = 0
   /** Hears of every epoch that a leader calls final. */
   onFinal: (epoch: number) => void = () => {}
   readonly #attemptOf = new Map<string, number>()

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import {
   planJob,
+  type BroadcastState,
   type ConnectNode,
   type LogicalGraph,
   type Out,
@@ -13,7 +14,7 @@ import {
   type Plan,
   type ResumableOperator,
 } from '@weir/dataflow'
-import { operatorUid } from '@weir/model'
+import { operatorUid, type Key } from '@weir/model'
 
 export const IN = 'in'
 /** The second source's topic, in shapes with two. */
@@ -28,12 +29,12 @@ const STEP_MS = 50
  * `exchange`: a keyBy between source and sum, so the slices are one pipeline region. `regions`: the topic is partitioned by key
  * already, and each slice is a region of its own. The others have two sources, each with every other record: `union` merges them in
  * front of the keyBy, `forward` in a stage of its own, which only then leads to the keyBy;
- * `connect` sums both up in one operator with two inputs.
+ * `connect` sums both up in one operator with two inputs; `broadcast` sums one of them up, and tells every subtask of the other.
  */
-export type Shape = 'exchange' | 'regions' | TwoSources
+export type Shape = 'exchange' | 'regions' | 'broadcast' | TwoSources
 export type TwoSources = (typeof TWO_SOURCES)[number]
 export const TWO_SOURCES = ['union', 'forward', 'connect'] as const
-const hasTwo = (shape: Shape): shape is TwoSources => TWO_SOURCES.includes(shape as TwoSources)
+const isJoined = (shape: Shape): shape is TwoSources => TWO_SOURCES.includes(shape as TwoSources)
 
 export interface Numbered {
   readonly id: number
@@ -49,13 +50,20 @@ export interface Sum {
 
 const keyOf = (id: number): number => (id * 7) % KEYS
 export const recordAt = (id: number): Numbered => ({ id, key: `k${keyOf(id)}` })
-export const topicsOf = (shape: Shape): readonly string[] => (hasTwo(shape) ? [IN, MORE] : [IN])
+export const topicsOf = (shape: Shape): readonly string[] =>
+  isJoined(shape) || shape === 'broadcast' ? [IN, MORE] : [IN]
 /** Where a record is fed. */
 export function placeOf(id: number, shape: Shape, parallelism: number): { topic: string; partition: number } {
   const topics = topicsOf(shape)
   const nth = Math.floor(id / topics.length)
   return { topic: topics[id % topics.length]!, partition: (shape === 'regions' ? keyOf(id) : nth) % parallelism }
 }
+
+/** Of which records there is an output: what is broadcast is only told. */
+export const outputsOf = (records: number, shape: Shape): number[] =>
+  Array.from({ length: records }, (_, id) => id).filter(
+    (id) => shape !== 'broadcast' || placeOf(id, shape, 1).topic === IN,
+  )
 
 const NO_SUM: Sum = { key: '', count: 0, sum: 0, id: -1 }
 const added = ({ count, sum }: Sum, { id, key }: Numbered): Sum => ({ key, count: count + 1, sum: sum + id, id })
@@ -80,20 +88,32 @@ class Seen implements ResumableOperator<unknown, unknown, unknown> {
 
 const text = (buffer: Buffer, start: number, end: number): unknown => JSON.parse(buffer.toString('utf8', start, end))
 
+/** Every subtask hears every record of the broadcast's partitions once, in their order: the state says which was the last one. */
+function inTurn(last: BroadcastState<Key, unknown>, id: number, parallelism: number): void {
+  const { partition } = placeOf(id, 'broadcast', parallelism)
+  const before = last.get(partition) ?? null
+  const expected = id - 2 * parallelism < 0 ? null : id - 2 * parallelism
+  if (before !== expected) throw new Error(`partition ${partition}: record ${id} is behind ${String(before)}`)
+  last.set(partition, id)
+}
+
 /** A random job of this shape: settings within the rules (PROTOCOL B1 holds for some, heals the others). */
 export function jobOf(
   settings: JobSettings,
   recordsPerSecond: number,
   onLost: 'heal' | 'fail' = 'heal',
   shape: Shape = 'exchange',
+  alignWithinMs: number | null = null,
 ): { plan: Plan; graphHash: string } {
+  const isTimed = settings.checkpoint.mode === 'watermark' || alignWithinMs !== null
   const source = (topic: string): GraphNode => ({
     kind: 'source',
     uid: operatorUid(topic),
     descriptor: { connector: 'log', topic, until: 'latest' },
     decode: text,
-    timestamp: settings.checkpoint.mode === 'watermark' ? (v) => (v as Numbered).id * STEP_MS : null,
+    timestamp: isTimed ? (v) => (v as Numbered).id * STEP_MS : null,
     outOfOrderMs: 0,
+    ...(alignWithinMs !== null && { alignWithinMs, alignGroup: 'all' }),
     recordsPerSecond: recordsPerSecond / topicsOf(shape).length,
   })
   const keyed: GraphNode = {
@@ -129,7 +149,7 @@ export function jobOf(
   const union: GraphNode = { kind: 'union', uid: operatorUid('both') }
   const same: GraphNode = { kind: 'resumable', uid: operatorUid('seen'), create: () => new Seen() }
   const sources = topicsOf(shape).map(source)
-  const between = hasTwo(shape) ? [union, ...(shape === 'forward' ? [same] : [])] : []
+  const between = isJoined(shape) ? [union, ...(shape === 'forward' ? [same] : [])] : []
   const nodes = [...sources, ...between, keyed, ...rest]
   const edges = nodes.slice(sources.length).map((_, i) => [sources.length - 1 + i, sources.length + i] as const)
   const joins = sources.slice(1).map((_, i) => [i, sources.length] as const)
@@ -144,12 +164,29 @@ export function jobOf(
       [4, 5],
     ],
   }
+  const told: GraphNode = {
+    ...{ kind: 'withBroadcast', uid: operatorUid('sum'), timers: {}, onTimer: null, onRecord: sum },
+    state: { sum: { kind: 'value', ttl: null, initial: NO_SUM } },
+    broadcast: { last: { kind: 'broadcast' } },
+    onBroadcast: ({ broadcast }, value) => inTurn(broadcast['last']!, (value as Numbered).id, settings.parallelism),
+  }
+  const broadcast: LogicalGraph = {
+    nodes: [...sources, keyed, { kind: 'broadcast', uid: operatorUid('all') }, told, rest[1]!],
+    edges: [
+      [0, 2],
+      [1, 3],
+      [2, 4],
+      [3, 4],
+      [4, 5],
+    ],
+  }
+  const joined: LogicalGraph = { nodes, edges: [...edges, ...joins] }
   const job: JobDefinition = {
     kind: 'weir.job',
     version: 1,
     name: 'sums',
     settings,
-    graph: shape === 'connect' ? connected : { nodes, edges: [...edges, ...joins] },
+    graph: shape === 'connect' ? connected : shape === 'broadcast' ? broadcast : joined,
   }
   const plan = planJob(job)
   return { plan, graphHash: createHash('sha256').update(plan.canonical).digest('hex') }

@@ -7,7 +7,7 @@ import { climateOf } from './climate.ts'
 import { RESTORED } from './etcd.ts'
 import { Faults } from './faults.ts'
 import { Fleet } from './fleet.ts'
-import { OUT, jobOf, placeOf, recordAt, topicsOf, type Sum } from './job.ts'
+import { OUT, jobOf, outputsOf, placeOf, recordAt, topicsOf, type Sum } from './job.ts'
 import { LATE_FENCE, sizeOf, type TransactionRecord } from './kafka.ts'
 import { World } from './world.ts'
 
@@ -25,6 +25,8 @@ export interface SimulationResult {
   readonly regionRestarts: number
   /** Published epochs that are cut at an event time. */
   readonly cuts: number
+  /** Bounds of event time that subtasks were told. */
+  readonly aligned: number
   readonly healed: number
   readonly climate: string
   readonly faults: Readonly<Record<string, number>>
@@ -46,7 +48,7 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
   const { records } = climate
   const { parallelism } = climate.settings
   world.trace(JSON.stringify(weather))
-  const { plan, graphHash } = jobOf(climate.settings, climate.recordsPerSecond, 'heal', shape)
+  const { plan, graphHash } = jobOf(climate.settings, climate.recordsPerSecond, 'heal', shape, climate.alignWithinMs)
   const fleet = new Fleet(world, plan, graphHash, { managers: 2, workers: 3 })
   const faults = new Faults(fleet, climate)
   const { kafka } = fleet
@@ -75,7 +77,7 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
   } finally {
     process.off('unhandledRejection', died)
   }
-  judge(fleet, records)
+  judge(fleet, outputsOf(records, shape))
   const published = fleet.etcd.history.filter(({ key }) => key.includes('/heads/'))
   return {
     seed,
@@ -87,6 +89,7 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
     restarts: new Set(published.map((p) => attemptOf(p.value))).size,
     regionRestarts: fleet.regionRestarts,
     cuts: fleet.cuts,
+    aligned: fleet.aligned,
     healed: fleet.healed,
     climate: climate.name,
     faults: Object.fromEntries([...faults.counts].sort()),
@@ -101,14 +104,14 @@ const attemptOf = (value: string): string => {
 
 // ---- the verdict ----------------------------------------------------------------------------------------------------
 
-function judge(fleet: Fleet, records: number): void {
+function judge(fleet: Fleet, outputs: readonly number[]): void {
   const { world, kafka } = fleet
   const { ended } = fleet.jobRecord()
   if (ended?.state !== 'FINISHED') {
     const error = ended === null ? 'not ended' : `${ended.state}: ${JSON.stringify(ended.error)}`
     world.found('Liveness', `the job did not finish: ${error}`)
   }
-  const ids = new Set(Array.from({ length: records }, (_, id) => `record ${id}`))
+  const ids = new Set(outputs.map((id) => `record ${id}`))
   const [noLoss, noDuplicate, inOrder, fencing, stuck] = [
     new NoLoss(ids),
     new NoDuplicate(ids),

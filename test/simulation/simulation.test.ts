@@ -1,20 +1,23 @@
 /** The whole fleet under faults, seed by seed; `npm run sim -- --seeds 2000` goes further. */
 import { expect, test } from 'vitest'
-import { REGIONS_FROM, TWO_SOURCES_FROM, WATERMARK_FROM } from './climate.ts'
+import { ALIGNED_FROM, BROADCAST_FROM, REGIONS_FROM, TWO_SOURCES_FROM, WATERMARK_FROM } from './climate.ts'
 import { replay, simulate } from './simulate.ts'
 
 const SEEDS = 300
 const AT_ONCE = 50
 const blocks = (from: number): number[] => Array.from({ length: SEEDS / AT_ONCE }, (_, i) => from + 1 + i * AT_ONCE)
 
-async function nothingBroken(from: number): Promise<Record<'epochs' | 'cuts' | 'restarts' | 'regionRestarts', number>> {
-  const seen = { epochs: 0, cuts: 0, restarts: 0, regionRestarts: 0, faults: 0 }
+async function nothingBroken(
+  from: number,
+): Promise<Record<'epochs' | 'cuts' | 'aligned' | 'restarts' | 'regionRestarts', number>> {
+  const seen = { epochs: 0, cuts: 0, aligned: 0, restarts: 0, regionRestarts: 0, faults: 0 }
   const violations: string[] = []
   for (let seed = from; seed < from + AT_ONCE; seed++) {
     const result = await simulate(seed)
     violations.push(...result.violations.map((text) => `${text} (${replay(seed)})`))
     seen.epochs += result.epochs
     seen.cuts += result.cuts
+    seen.aligned += result.aligned
     seen.restarts += result.restarts
     seen.regionRestarts += result.regionRestarts
     seen.faults += Object.values(result.faults).reduce((sum, n) => sum + n, 0)
@@ -53,6 +56,22 @@ test.each(blocks(WATERMARK_FROM).slice(0, 2))(
 
 test.each(blocks(TWO_SOURCES_FROM).slice(0, 2))(
   `seeds from %i, ${AT_ONCE} of them: nor of two sources that are joined`,
+  async (from) => {
+    await nothingBroken(from)
+  },
+  60_000,
+)
+
+test.each(blocks(ALIGNED_FROM).slice(0, 2))(
+  `seeds from %i, ${AT_ONCE} of them: nor where partitions wait for each other, whoever tells of them dies`,
+  async (from) => {
+    expect((await nothingBroken(from)).aligned).toBeGreaterThan(20 * AT_ONCE)
+  },
+  60_000,
+)
+
+test.each(blocks(BROADCAST_FROM).slice(0, 2))(
+  `seeds from %i, ${AT_ONCE} of them: nor of what is told to every subtask`,
   async (from) => {
     await nothingBroken(from)
   },

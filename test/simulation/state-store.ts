@@ -8,7 +8,7 @@ export class SimStateStore implements StateStore {
   readonly #objects: ObjectStore
   readonly #put: (key: string, bytes: Uint8Array) => Promise<void>
   readonly #keyOf: (checkpoint: CheckpointId) => string
-  readonly #states = new Map<string, { state: MemoryKeyedState<unknown>; keys: Set<Key> }>()
+  readonly #states = new Map<string, { state: MemoryKeyedState<unknown>; keys: Map<number, Set<Key>> }>()
 
   constructor(
     objects: ObjectStore,
@@ -24,24 +24,26 @@ export class SimStateStore implements StateStore {
     for (const { key } of segments) {
       const object = await this.#objects.get(key)
       if (object === null) throw new Error(`segment ${key} of a published epoch is gone`)
-      const all = JSON.parse(Buffer.from(object.bytes).toString('utf8')) as [string, [Key, unknown][]][]
+      const all = JSON.parse(Buffer.from(object.bytes).toString('utf8')) as [string, Row[]][]
       for (const [id, entries] of all) {
-        const [uid, name] = JSON.parse(id) as [OperatorUid, string]
-        const state = this.keyed(uid, name)
-        for (const [k, value] of entries) state.put(k, value)
+        const [uid, name, split] = JSON.parse(id) as [OperatorUid, string, number?]
+        const state = this.keyed(uid, name, split)
+        for (const [k, value, namespace] of entries) state.put(k, value, namespace)
       }
     }
   }
 
-  keyed<V>(operatorUid: OperatorUid, name: string): KeyedState<V> {
-    const id = JSON.stringify([operatorUid, name])
+  keyed<V>(operatorUid: OperatorUid, name: string, split?: number): KeyedState<V> {
+    const id = JSON.stringify(split === undefined ? [operatorUid, name] : [operatorUid, name, split])
     let entry = this.#states.get(id)
     if (entry === undefined) {
       const state = new MemoryKeyedState<unknown>()
-      const keys = new Set<Key>()
+      const keys = new Map<number, Set<Key>>()
       const put = state.put.bind(state)
       state.put = (key, value, namespace = 0) => {
-        keys.add(key)
+        const inNamespace = keys.get(namespace)
+        if (inNamespace) inNamespace.add(key)
+        else keys.set(namespace, new Set([key]))
         put(key, value, namespace)
       }
       this.#states.set(id, (entry = { state, keys }))
@@ -50,7 +52,10 @@ export class SimStateStore implements StateStore {
   }
 
   async snapshot(checkpoint: CheckpointId): Promise<readonly SegmentRef[]> {
-    const all = [...this.#states].map(([id, { state, keys }]) => [id, [...keys].map((k) => [k, state.get(k)])])
+    const all = [...this.#states].map(([id, { state, keys }]) => [
+      id,
+      [...keys].flatMap(([namespace, own]) => [...own].map((k) => rowOf(k, state.get(k, namespace), namespace))),
+    ])
     const bytes = Buffer.from(JSON.stringify(all))
     const key = this.#keyOf(checkpoint)
     await this.#put(key, bytes)
@@ -62,3 +67,7 @@ export class SimStateStore implements StateStore {
     return Promise.resolve()
   }
 }
+
+type Row = readonly [key: Key, value: unknown, namespace?: number]
+const rowOf = (key: Key, value: unknown, namespace: number): Row =>
+  namespace === 0 ? [key, value] : [key, value, namespace]

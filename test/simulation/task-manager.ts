@@ -190,6 +190,9 @@ class Slot {
         return slice?.giveUp(command.checkpoint, command.timedOut)
       case 'commit':
         return slice?.commit(command.epoch, command.upTo)
+      case 'align':
+        this.#fleet.aligned++
+        return slice?.align(command.bounds)
       case 'stop':
         void this.#stop(id, command.mode).catch((error: unknown) => {
           this.#fail(id, asWeirError(error, 'STOP_FAILED'))

@@ -202,6 +202,8 @@ port.on('message', (command: SliceCommand | LinkIntroduced) => {
       return slice?.giveUp(command.checkpoint, command.timedOut)
     case 'commit':
       return slice?.commit(command.epoch, command.upTo)
+    case 'align':
+      return slice?.align(command.bounds)
     case 'stop':
       // Not in turn: it ends what the turn may be waiting for.
       void stop(id, command.mode).catch((error: unknown) => {

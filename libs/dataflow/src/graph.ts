@@ -50,6 +50,8 @@ export interface SourceNode {
   readonly idleAfterMs?: number | null | undefined
   /** A split whose watermark is further ahead of the slowest is not read until that comes up; absent: all are read. */
   readonly alignWithinMs?: number | null | undefined
+  /** Sources of one name wait for each other's splits; absent: for its own alone. */
+  readonly alignGroup?: string | null | undefined
   /** Upper bound over all subtasks together; null = none. */
   readonly recordsPerSecond: number | null
   /** The other direction of `decode`: how a test writes what the source is to read. Absent: as JSON. */

@@ -153,12 +153,17 @@ function checkNode(node: GraphNode): void {
 const IDLE_AFTER_MS_MIN = 100
 
 function checkSourceTime(node: SourceNode, invalid: (text: string) => WeirError): void {
-  const { idleAfterMs: idle = null, alignWithinMs: align = null } = node
+  const { idleAfterMs: idle = null, alignWithinMs: align = null, alignGroup: group = null } = node
   if (idle !== null && !(Number.isFinite(idle) && idle >= IDLE_AFTER_MS_MIN)) {
     throw invalid(`idleAfter is ${idle} ms; it must be ${IDLE_AFTER_MS_MIN} ms or more.`)
   }
   if (align !== null && !(Number.isFinite(align) && align > 0)) {
     throw invalid(`alignWithin is ${align} ms; it must be above 0.`)
+  }
+  if (group !== null && (align === null || typeof group !== 'string' || group === '')) {
+    throw invalid(
+      `alignGroup is ${JSON.stringify(group)}; it is the name of sources that wait for each other, and says nothing without alignWithin.`,
+    )
   }
 }
 
@@ -462,6 +467,7 @@ function configOf(node: GraphNode): unknown {
         ...(node.watermarks && { watermarks: { initial: plain(node.watermarks.initial) } }),
         ...(node.idleAfterMs && { idleAfterMs: node.idleAfterMs }),
         ...(node.alignWithinMs && { alignWithinMs: node.alignWithinMs }),
+        ...(node.alignGroup && { alignGroup: node.alignGroup }),
         recordsPerSecond: node.recordsPerSecond,
       }
     case 'filter':

@@ -1,15 +1,17 @@
 /**
- * Which splits of a source are quiet, and which are too far ahead: idleness and watermark alignment of one subtask. Pure;
+ * Which splits of a source are quiet, and which are too far ahead: idleness and watermark alignment in one subtask. Pure;
  * time comes in as the time between two polls.
  *
  *     quiet     polls have found nothing of it for `idleAfterMs`, and all splits have had their turn since
- *     ahead     its watermark is more than `alignWithinMs` above the lowest: it is not polled until the others come up
+ *     ahead     its watermark is more than `alignWithinMs` above the lowest, or above what the job-manager has announced for
+ *               the splits of the other subtasks (`job/src/alignment.ts`): it is not polled until the others come up
  *
  * Time in which a split is not polled does not make it quiet: it is held, or its task waits for room. A poll adds at most
  * `POLL_STEP_MS_MAX`, so that a process that was frozen, or a batch that took long, makes no split quiet either.
  *
  * Nobody waits for a split that cannot come up: one that has ended, is held for another reason (a barrier), or has been
- * quiet for `idleAfterMs`, or `ALIGN_QUIET_MS` where no such time is given. So there is always one that is polled.
+ * quiet for `idleAfterMs`, or `ALIGN_QUIET_MS` where no such time is given. So there is always one that is polled, here or in
+ * another subtask.
  */
 import { WATERMARK_MAX, type Watermark } from '@weir/model'
 
@@ -30,6 +32,8 @@ interface Quiet {
   /** Polls since its last record that were not of it. */
   polls: number
 }
+
+type SplitWatermarkEntries = Iterable<readonly [split: number, watermark: Watermark]>
 
 export class SplitActivity {
   readonly #options: ActivityOptions
@@ -64,20 +68,31 @@ export class SplitActivity {
     this.#quiet.delete(split)
   }
 
-  /** Splits that are too far ahead. `held`: by somebody else, so that nobody waits for them. */
-  ahead(watermarks: Iterable<readonly [split: number, watermark: Watermark]>, held: ReadonlySet<number>): Set<number> {
-    const { alignWithinMs, idleAfterMs } = this.#options
+  /**
+   * Splits that are too far ahead. `held`: by somebody else, so that nobody waits for them. `atMost`: how far the splits of other
+   * subtasks let these go.
+   */
+  ahead(watermarks: SplitWatermarkEntries, held: ReadonlySet<number>, atMost: Watermark = WATERMARK_MAX): Set<number> {
+    const { alignWithinMs } = this.#options
     const ahead = new Set<number>()
     if (alignWithinMs === null) return ahead
     const running = [...watermarks].filter(([, watermark]) => watermark < WATERMARK_MAX)
-    let lowest = WATERMARK_MAX
-    for (const [split, watermark] of running) {
-      const quiet = this.#quiet.get(split)
-      if (quiet === undefined || held.has(split) || this.#isQuiet(quiet, idleAfterMs ?? ALIGN_QUIET_MS)) continue
-      if (watermark < lowest) lowest = watermark
-    }
-    for (const [split, watermark] of running) if (watermark > lowest + alignWithinMs) ahead.add(split)
+    const limit = Math.min((this.lowest(running, held) ?? WATERMARK_MAX) + alignWithinMs, atMost)
+    for (const [split, watermark] of running) if (watermark > limit) ahead.add(split)
     return ahead
+  }
+
+  /** Of the splits that others wait for; null: there is none. */
+  lowest(watermarks: SplitWatermarkEntries, held: ReadonlySet<number>): Watermark | null {
+    const quietMs = this.#options.idleAfterMs ?? ALIGN_QUIET_MS
+    let lowest: Watermark | null = null
+    for (const [split, watermark] of watermarks) {
+      const quiet = this.#quiet.get(split)
+      if (watermark === WATERMARK_MAX || quiet === undefined || held.has(split) || this.#isQuiet(quiet, quietMs))
+        continue
+      if (lowest === null || watermark < lowest) lowest = watermark
+    }
+    return lowest
   }
 
   #isQuiet({ ms, polls }: Quiet, afterMs: number): boolean {

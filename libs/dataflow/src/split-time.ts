@@ -12,3 +12,15 @@ export interface SplitTime {
 
 /** Splits one slice tells of: those that are furthest behind. */
 export const SPLIT_TIMES_MAX = 256
+
+/** Of one source in one subtask: event time of the slowest split that counts for alignment; null: none does. */
+export interface SourceLow {
+  readonly source: OperatorUid
+  readonly low: Watermark | null
+}
+
+/** How far a subtask may read a source; null: as far as its own splits let it. */
+export interface AlignBound {
+  readonly source: OperatorUid
+  readonly atMost: Watermark | null
+}

@@ -27,6 +27,7 @@ import {
   type TaskManagerId,
 } from '@weir/model'
 import { Alerts } from './alerts.ts'
+import { alignmentFor, hasOthers, stepAlignment, type AlignmentEvent, type AlignmentState } from './alignment.ts'
 import { isDamage, withOffer } from './damage.ts'
 import { isFailingOver } from './failover.ts'
 import { SourceGaps } from './gaps.ts'
@@ -68,6 +69,8 @@ export class JobMaster {
   /** The store takes one call at a time. */
   #storeTurn: Promise<unknown> = Promise.resolve()
   readonly #alerts: Alerts
+  /** Null: every source is read as fast as it comes. */
+  #alignment: AlignmentState | null
   readonly #gaps = new SourceGaps()
   #cancelReconcile: (() => void) | null = null
   #ended: Promise<JobRecord | null>
@@ -88,6 +91,7 @@ export class JobMaster {
     this.#deps = deps
     this.#state = jobFor(options.spec, options.generation, options.used)
     const { jobId, bundleDigest, plan } = options.spec
+    this.#alignment = alignmentFor(plan)
     const { checkpoints, epochs, clock } = deps
     this.#alerts = new Alerts(clock, (channel, message) => this.#publish(channel, message))
     const { generation, leaseTtlMs } = options
@@ -162,6 +166,9 @@ export class JobMaster {
       this.#late(event.checkpoint, { subtask: event.slice.subtask, ...event.late })
     }
     if (event.type === 'ack') this.#acks.set(event.slice.subtask, event.snapshot)
+    if (event.type === 'tick') this.#align({ type: 'tick', now: observed.now })
+    if (event.type === 'progress' && event.lows && isCurrent(this.#state, event.slice))
+      this.#align({ type: 'told', subtask: event.slice.subtask, lows: event.lows, now: observed.now })
     if (event.type === 'claimed') {
       this.#published = event.manifest
       const away = isFailingOver(this.#state) ? this.#state.failover.subtasks : [...this.#acks.keys()]
@@ -266,7 +273,8 @@ export class JobMaster {
         return this.#send(to, { type: 'recover', slice, snapshot, poison })
       }
       case 'run':
-        return this.#send(effect.to, { type: 'run', slice: effect.slice, peers: effect.peers })
+        this.#send(effect.to, { type: 'run', slice: effect.slice, peers: effect.peers })
+        return this.#align({ type: 'runs', subtask: effect.slice.subtask, now: this.#deps.clock.monotonic() })
       case 'stop':
         return this.#send(effect.to, { type: 'stop', slice: effect.slice, mode: effect.mode })
       case 'trigger':
@@ -559,6 +567,19 @@ export class JobMaster {
 
   #slice(subtask: Subtask): SliceId {
     return sliceOf(this.#state, subtask)
+  }
+
+  /** Of slices that run; others hear of it when they do. */
+  #align(event: AlignmentEvent): void {
+    const { parallelism } = this.#state.spec.plan.settings
+    if (this.#alignment === null || !hasOthers(this.#alignment, parallelism) || this.#state.phase !== 'running') return
+    const { state, effects } = stepAlignment(this.#alignment, event)
+    this.#alignment = state
+    for (const { subtask, bounds } of effects) {
+      const slice = this.#state.slices.get(subtask)
+      if (slice?.status === 'running')
+        this.#send(slice.taskManagerId, { type: 'align', slice: this.#slice(subtask), bounds })
+    }
   }
 
   #toAll(command: (slice: SliceId) => SliceCommand): void {

@@ -9,7 +9,7 @@ import type {
   SavepointStore,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { Poison } from '@weir/dataflow'
+import type { AlignBound, Poison } from '@weir/dataflow'
 import type { CheckpointId, Clock, Epoch, Generation, JobId, Random, Subtask, TaskManagerId } from '@weir/model'
 import type { JobSpec, Peer, SliceId, UsedNumbers } from './state.ts'
 
@@ -29,6 +29,8 @@ export type SliceCommand = { readonly slice: SliceId } & (
       readonly upTo: Readonly<Record<string, number>>
     }
   | { readonly type: 'stop'; readonly mode: 'leave' | 'abort' }
+  /** Best effort: how far sources may be read (alignment.ts). */
+  | { readonly type: 'align'; readonly bounds: readonly AlignBound[] }
 )
 
 /** The stream to a task-manager. */

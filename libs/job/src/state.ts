@@ -28,7 +28,7 @@ import type {
   SourceReach,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { OffsetGap, PlanSummary, Poison, SplitTime } from '@weir/dataflow'
+import type { OffsetGap, PlanSummary, Poison, SourceLow, SplitTime } from '@weir/dataflow'
 import type {
   Attempt,
   AttemptId,
@@ -221,6 +221,8 @@ export type JobEvent = Times &
         /** Of its active sources; null: none is. Only where epochs are cut at an event time. */
         readonly reach?: SourceReach | null
         readonly splits?: readonly SplitTime[]
+        /** For alignment.ts: changes nothing about the job. */
+        readonly lows?: readonly SourceLow[]
       }
     | { readonly type: 'input-ended'; readonly slice: SliceId }
     /** The next two change nothing about the job: they are for people. */

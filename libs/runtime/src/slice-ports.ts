@@ -9,6 +9,7 @@ import type {
   SchemaRegistry,
   SinkAsides,
   SinkNode,
+  SourceLow,
   SourceNode,
   SourceReader,
   SplitTime,
@@ -58,6 +59,8 @@ export type SliceReport =
       readonly reach?: SourceReach | null
       /** Once a second. Absent: as they were told last. */
       readonly splits?: readonly SplitTime[]
+      /** Where splits of several subtasks wait for each other. */
+      readonly lows?: readonly SourceLow[]
     }
   | {
       readonly type: 'ack'

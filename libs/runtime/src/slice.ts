@@ -18,7 +18,7 @@
  * same way: injected between two batches of the source loop, aligned at the gate, snapshotted, sent on at once; what is
  * slow about a snapshot (uploads, flushes) runs behind it.
  */
-import { NO_POISON, type Poison, type StageOutput } from '@weir/dataflow'
+import { NO_POISON, type AlignBound, type Poison, type StageOutput } from '@weir/dataflow'
 import { WATERMARK_MIN, WeirError, asWeirError, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
 import { PLAIN_CUT, type Cut, type SubtaskSnapshot } from '@weir/checkpoint'
 import { reachOf } from './cutting-reader.ts'
@@ -35,7 +35,7 @@ import { recoverSlice, type SinkProof } from './recovery.ts'
 import type { SliceDeps, SliceOptions } from './slice-ports.ts'
 import { SliceScope } from './slice-scope.ts'
 import { sourceLoop } from './source-loop.ts'
-import { splitTimesOf } from './split-timing.ts'
+import { lowsOf, splitTimesOf } from './split-timing.ts'
 import { stageLoop } from './stage-loop.ts'
 import type { InFlightElement } from './restored-flight.ts'
 import type { Sender, StageRun } from './stage-run.ts'
@@ -112,6 +112,14 @@ export class Slice {
   /** The epoch will never be published. Its barrier is dropped; what its sinks prepared stays prepared (PROTOCOL A2). `timedOut`: says what it had waited for. */
   giveUp(checkpoint: CheckpointId, timedOut = false): void {
     this.#participation.giveUp(checkpoint, timedOut)
+  }
+
+  /** How far sources may be read, as splits of other subtasks are. */
+  align(bounds: readonly AlignBound[]): void {
+    for (const { source } of this.#scope.stages) {
+      const bound = bounds.find((of) => of.source === source?.node.uid)
+      if (bound !== undefined) source?.timing?.bound(bound.atMost)
+    }
   }
 
   /** Ends exactly the named sequences. Runs beside the loops (PROTOCOL B3); commits of one slice follow each other. */
@@ -228,7 +236,8 @@ export class Slice {
     const watermark = Math.min(...stages.map((run) => run.watermark))
     const reach = reachOf(stages)
     const splits = this.#progressTold++ % SPLITS_TOLD_EVERY === 0 ? splitTimesOf(stages) : undefined
-    const more = { ...(reach !== undefined && { reach }), ...(splits && { splits }) }
+    const lows = lowsOf(stages)
+    const more = { ...(reach !== undefined && { reach }), ...(splits && { splits }), ...(lows && { lows }) }
     deps.report({ type: 'progress', recordsIn, recordsOut, watermark, ...more })
   }
 }

@@ -1,10 +1,11 @@
 /** Idle splits, aligned splits and watermarks of the job's own in a slice, and in whole fleets drawn by chance. */
 import { keyedProcessOf, type CustomWatermarks, type GraphNode, type Out, type SourceNode } from '@weir/dataflow'
-import { operatorUid } from '@weir/model'
+import { operatorUid, subtask, systemClock } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
 import { ChanceStores, runAttempt } from './testing/chance-fleet.ts'
 import { ChanceWorld } from './testing/chance.ts'
+import { ALIGN_BOUND_MS_MAX } from './split-timing.ts'
 import { MemoryLogSource, type MemoryRecord } from './testing/index.ts'
 
 afterEach(stopAll)
@@ -114,6 +115,41 @@ test('a split that has nothing for a second is not waited for, though its event 
   await one.until('progress', (r) => r.recordsIn === 4)
   const { watermark } = await one.until('progress', (r) => r.recordsIn === 4)
   expect(watermark).toBe(Number.MIN_SAFE_INTEGER)
+})
+
+test('what others let it read holds every split; it is raised, or has expired, and nobody is held any more', async () => {
+  const split = records(...Array.from({ length: 20 }, (_, i): [string, number] => ['a', i * 10]))
+  const world = new World()
+  let later = 0
+  world.clock = { ...systemClock, monotonic: () => systemClock.monotonic() + later }
+  const source = new GatedSource([split], 1)
+  const one = world.start(windowed(sourceWith({ alignWithinMs: 20 })), source)
+  await one.slice.recover(null)
+  const in_ = operatorUid('in')
+  one.slice.align([{ source: in_, atMost: Number.MIN_SAFE_INTEGER + 20 }])
+  await one.slice.run([{ subtask: subtask(0), taskManagerId: 'tm', exchangeAddress: '' }])
+  const held = await one.until('progress', (r) => r.splits?.[0]?.state === 'ahead')
+  expect(held).toMatchObject({ recordsIn: 1, lows: [{ source: 'in', low: 0 }] })
+  one.slice.align([{ source: in_, atMost: 50 }])
+  await one.until('progress', (r) => r.recordsIn === 7) // up to 50, and one batch
+  one.slice.align([{ source: in_, atMost: 60 }])
+  await one.until('progress', (r) => r.recordsIn === 8)
+  expect(source.read).toHaveLength(8)
+  later = ALIGN_BOUND_MS_MAX
+  await one.until('input-ended')
+  expect((await one.until('progress', (r) => r.recordsIn === 20)).lows).toEqual([{ source: 'in', low: null }])
+})
+
+test('a split that is quiet, or has ended, is none that others wait for', async () => {
+  const source = new GatedSource([records(['a', 10]), records(['b', 500])], 1)
+  source.closed.add(0)
+  const world = new World()
+  const one = world.start(windowed(sourceWith({ alignWithinMs: 20, idleAfterMs: 100 })), source)
+  await one.run()
+  await one.until('progress', (r) => r.lows?.[0]?.low === Number.MIN_SAFE_INTEGER)
+  await one.until('progress', (r) => r.lows?.[0]?.low === null)
+  source.closed.clear()
+  await one.until('input-ended')
 })
 
 // A marker says until when its split is complete; the times of other records say nothing.

@@ -1,7 +1,13 @@
 /** A source that looks for idle splits, or aligns them: `dataflow/src/split-activity.ts` with the clock of its loop. */
-import { SPLIT_TIMES_MAX, SplitActivity, type SourcePoll, type SplitTime } from '@weir/dataflow'
-import { WATERMARK_MAX, type Clock } from '@weir/model'
+import { SPLIT_TIMES_MAX, SplitActivity, type SourceLow, type SourcePoll, type SplitTime } from '@weir/dataflow'
+import { WATERMARK_MAX, type Clock, type Watermark } from '@weir/model'
 import type { SourceRun, StageRun } from './stage-run.ts'
+
+/**
+ * What was announced holds for so long. It is renewed every second (`job/src/alignment.ts`): behind a lost stream, or under a leader
+ * that is gone, a subtask goes by its own splits alone.
+ */
+export const ALIGN_BOUND_MS_MAX = 5_000
 
 export class SplitTiming {
   readonly #source: SourceRun
@@ -9,6 +15,7 @@ export class SplitTiming {
   readonly #activity: SplitActivity
   #polledMs: number
   #held: ReadonlySet<number> = NONE
+  #bound: { readonly atMost: Watermark; readonly untilMs: number } | null = null
 
   constructor(source: SourceRun, clock: Clock) {
     const { idleAfterMs = null, alignWithinMs = null } = source.node
@@ -25,8 +32,24 @@ export class SplitTiming {
   /** Splits the next poll leaves out. */
   held(): ReadonlySet<number> {
     const { watermarks, cutting } = this.#source
-    this.#held = this.#activity.ahead(watermarks.entries(), cutting?.held ?? NONE)
+    this.#held = this.#activity.ahead(watermarks.entries(), cutting?.held ?? NONE, this.#atMost)
     return this.#held
+  }
+
+  /** What other subtasks let this one read. Null: they have nothing to say. */
+  bound(atMost: Watermark | null): void {
+    this.#bound = atMost === null ? null : { atMost, untilMs: this.#clock.monotonic() + ALIGN_BOUND_MS_MAX }
+  }
+
+  /** Of the splits that other subtasks wait for; null: there is none. */
+  get lowest(): Watermark | null {
+    const { watermarks, cutting } = this.#source
+    return this.#activity.lowest(watermarks.entries(), cutting?.held ?? NONE)
+  }
+
+  get #atMost(): Watermark {
+    const bound = this.#bound
+    return bound === null || this.#clock.monotonic() >= bound.untilMs ? WATERMARK_MAX : bound.atMost
   }
 
   isHeld(split: number): boolean {
@@ -61,6 +84,14 @@ export function splitTimesOf(stages: readonly Pick<StageRun, 'source'>[]): Split
   })
   if (times.length > SPLIT_TIMES_MAX) times.sort((a, b) => a.watermark - b.watermark)
   return times.slice(0, SPLIT_TIMES_MAX)
+}
+
+/** Of the sources that wait for splits of other subtasks; undefined: there is none. */
+export function lowsOf(stages: readonly Pick<StageRun, 'source'>[]): SourceLow[] | undefined {
+  const lows = stages.flatMap(({ source }): SourceLow[] =>
+    source?.timing && source.node.alignWithinMs ? [{ source: source.node.uid, low: source.timing.lowest }] : [],
+  )
+  return lows.length > 0 ? lows : undefined
 }
 
 /** Null: event times of splits are taken as they come. */

@@ -30,6 +30,7 @@ export interface Source<T> {
   readonly watermarks?: CustomWatermarks<T, unknown> | null
   readonly idleAfterMs?: number | null
   readonly alignWithinMs?: number | null
+  readonly alignGroup?: string | null
   readonly recordsPerSecond: number | null
   /** Name in the graph, unless `flow.from` gives another. */
   readonly uid?: string
@@ -64,10 +65,13 @@ export interface TopicOptions<T> {
   readonly idleAfter?: Duration
   /**
    * A partition that is further ahead of the slowest than this, in event time, is not read until the slowest comes up: state
-   * that waits for the slow ones (windows, joins) stays bounded when a backlog is read. Among the partitions that one subtask
-   * reads; a lead may be longer by what one read has. Who has had no records for `idleAfter`, or a second, is not waited for.
+   * that waits for the slow ones (windows, joins) stays bounded when a backlog is read. Across subtasks by what the
+   * job-manager announces every second; a lead may be longer by what one read has. Who has had no records for `idleAfter`, or a
+   * second, is not waited for.
    */
   readonly alignWithin?: Duration
+  /** Sources with the same name here wait for each other's partitions, too: the two sides of a join. */
+  readonly alignGroup?: string
   readonly startFrom?: 'earliest' | 'latest'
   /** `latest`: bounded, the job finishes at the end the topic had at its first start. */
   readonly until?: 'none' | 'latest'
@@ -102,7 +106,7 @@ export interface SinkOptions<T> {
 /** What topics have in common, whoever keeps them. */
 function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T>): Source<T> {
   const { value, timestamp = null, outOfOrder, outOfOrderMs, watermarks, recordsPerSecond = null, uid } = options
-  const { idleAfter, alignWithin } = options
+  const { idleAfter, alignWithin, alignGroup } = options
   if ([outOfOrder, outOfOrderMs, watermarks].filter((given) => given !== undefined).length > 1) {
     throw new WeirError(
       { code: 'OPTION_INVALID', kind: 'invalid', option: 'outOfOrder', topic: descriptor['topic'] },
@@ -120,6 +124,7 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
     ...(watermarks?.custom && { watermarks: watermarks.custom }),
     ...(idleAfter !== undefined && { idleAfterMs: durationMs(idleAfter) }),
     ...(alignWithin !== undefined && { alignWithinMs: durationMs(alignWithin) }),
+    ...(alignGroup !== undefined && { alignGroup }),
     recordsPerSecond,
     uid,
   }

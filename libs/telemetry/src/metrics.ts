@@ -179,6 +179,17 @@ export class Metrics {
       sample,
       ({ splits }) => splits.filter(({ state }) => state === 'ahead').length,
     )
+    new Gauge({
+      name: 'weir_source_watermark_skew_seconds',
+      help: "Between the event times of a source's slowest and fastest partition that has come to records and is not idle",
+      labelNames: ['job', 'source'],
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const { jobId: job, splits } of sample())
+          for (const [source, seconds] of skews(splits)) this.set({ job, source }, seconds)
+      },
+    })
   }
 
   #perSplit(
@@ -224,4 +235,14 @@ export class Metrics {
       },
     })
   }
+}
+
+function skews(splits: JobSample['splits']): Map<string, number> {
+  const bounds = new Map<string, { low: number; high: number }>()
+  for (const { source, watermark, state } of splits) {
+    if (watermark <= 0 || state === 'idle' || state === 'ended') continue
+    const { low, high } = bounds.get(source) ?? { low: watermark, high: watermark }
+    bounds.set(source, { low: Math.min(low, watermark), high: Math.max(high, watermark) })
+  }
+  return new Map([...bounds].map(([source, { low, high }]) => [source, (high - low) / 1_000]))
 }

@@ -45,6 +45,14 @@ const commands: SliceCommand[] = [
   { type: 'give-up', slice, checkpoint, timedOut: true },
   { type: 'commit', slice, epoch: epoch(12), manifestDigest: 'm', upTo: { sums: 4, counts: 2 } },
   { type: 'stop', slice, mode: 'leave' },
+  {
+    type: 'align',
+    slice,
+    bounds: [
+      { source: operatorUid('orders'), atMost: Number.MIN_SAFE_INTEGER + 10 },
+      { source: operatorUid('rates'), atMost: null },
+    ],
+  },
   { type: 'stop', slice, mode: 'abort' },
 ]
 test.each(commands)('command $type travels unchanged', (command) => {
@@ -57,6 +65,13 @@ const reports: SliceReportMessage[] = [
   { type: 'recovered', slice, proofs: [{ sink: 'sums', subtask: 3, sequence: 4, by: 'marker' }] },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: Number.MIN_SAFE_INTEGER },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: Number.MAX_SAFE_INTEGER },
+  {
+    ...{ type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3 },
+    lows: [
+      { source: operatorUid('orders'), low: -7 },
+      { source: operatorUid('rates'), low: null },
+    ],
+  },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3, reach: { low: -1, high: 2 } },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3, reach: null },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },

@@ -11,6 +11,7 @@ import {
   type Poison,
   type Replay,
   type SinkState,
+  type SourceLow,
   type SplitTime,
 } from '@weir/dataflow'
 import type { Failure, JanitorAnswer, JanitorRequest, JobEvent, SliceCommand, SliceId } from '@weir/job'
@@ -48,6 +49,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
       readonly watermark: number
       readonly reach?: SourceReach | null
       readonly splits?: readonly SplitTime[]
+      readonly lows?: readonly SourceLow[]
     }
   | {
       readonly type: 'ack'
@@ -141,6 +143,10 @@ export function encodeCommand(command: SliceCommand): control.Command['body'] {
       const mode = command.mode === 'abort' ? control.Stop_Mode.ABORT : control.Stop_Mode.LEAVE
       return { $case: 'stop', value: { slice, mode } }
     }
+    case 'align': {
+      const bounds = command.bounds.map(({ source, atMost }) => ({ source, ...(atMost !== null && { atMost }) }))
+      return { $case: 'align', value: { slice, bounds } }
+    }
   }
 }
 
@@ -187,6 +193,13 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
       const mode = body.value.mode === control.Stop_Mode.ABORT ? 'abort' : 'leave'
       return { type: 'stop', slice: sliceIn(body.value.slice), mode }
     }
+    case 'align': {
+      const bounds = body.value.bounds.map(({ source, atMost }) => ({
+        source: operatorUid(source),
+        atMost: atMost ?? null,
+      }))
+      return { type: 'align', slice: sliceIn(body.value.slice), bounds }
+    }
     default:
       return null
   }
@@ -200,10 +213,11 @@ export function encodeReport(report: SliceReportMessage): control.Report {
     case 'recovered':
       return { body: { $case: 'recovered', value: { slice, proofs: [...report.proofs] } } }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, splits } = report
+      const { recordsIn, recordsOut, watermark, reach, splits, lows } = report
       const told = reach === undefined ? undefined : { active: reach ?? undefined }
       const times = splits && { splits: [...splits] }
-      const value = { slice, recordsIn, recordsOut, watermark, stateEntries: 0, reach: told, times }
+      const aligned = lows && { sources: lows.map(({ source, low }) => ({ source, ...(low !== null && { low }) })) }
+      const value = { slice, recordsIn, recordsOut, watermark, stateEntries: 0, reach: told, times, aligned }
       return { body: { $case: 'progress', value } }
     }
     case 'ack': {
@@ -247,9 +261,13 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'recovered':
       return { type: 'recovered', slice: sliceIn(body.value.slice), proofs: body.value.proofs }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, times } = body.value
+      const { recordsIn, recordsOut, watermark, reach, times, aligned } = body.value
       const splits = times && { splits: times.splits as unknown as readonly SplitTime[] }
-      const progress = { recordsIn, recordsOut, watermark, ...(reach && { reach: reach.active ?? null }), ...splits }
+      const lows = aligned && {
+        lows: aligned.sources.map(({ source, low }): SourceLow => ({ source: operatorUid(source), low: low ?? null })),
+      }
+      const active = reach && { reach: reach.active ?? null }
+      const progress = { recordsIn, recordsOut, watermark, ...active, ...splits, ...lows }
       return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }
     case 'ack': {

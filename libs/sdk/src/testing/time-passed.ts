@@ -49,6 +49,7 @@ function understanding(node: SourceNode): SourceNode {
     // A test waits for nothing: neither for a rate nor for a slow partition.
     recordsPerSecond: null,
     alignWithinMs: null,
+    alignGroup: null,
     watermarks: watermarks && passing(watermarks),
     decode: decode && passingBy(decode),
     openDecoder:
