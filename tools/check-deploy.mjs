@@ -1,5 +1,5 @@
 // `npm run check:deploy`: the chart is linted, rendered with each file of its ci/ folder, checked against strict schemas of
-// Kubernetes and of the CRDs it uses, and held to the rules of tools/deploy/rules.mjs. Needs Go and Python 3; fetches the rest once.
+// Kubernetes and of the CRDs it uses, and held to the rules of tools/deploy/rules.mjs; its alerts are tested. Needs Go and Python 3; fetches the rest once.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { broken, missing } from './deploy/rules.mjs'
 import { ensureInstalled, root } from './setup.mjs'
 
 const HELM = 'v3.22.0'
+const PROMETHEUS = 'v0.316.0' // 3.16
 const VALIDATE = '1.37.0'
 /** Oldest and newest Kubernetes the chart is for. */
 const KUBERNETES = ['1.28.0', '1.37.0']
@@ -75,7 +76,14 @@ function crdFiles() {
 }
 
 goBinary('helm', HELM, 'helm.sh/helm/v3/cmd/helm')
+goBinary('promtool', PROMETHEUS, 'github.com/prometheus/prometheus/cmd/promtool')
 const helm = join(bin, 'helm')
+const promtool = (...args) => {
+  const { ok, said } = run(join(bin, 'promtool'), args, { cwd: join(chart, 'alerts') })
+  check(`promtool ${args.join(' ')}`, ok ? [] : [said])
+}
+promtool('check', 'rules', 'weir.rules.yaml')
+promtool('test', 'rules', 'weir.test.yaml')
 const crds = crdFiles()
 const validator = python()
 for (const file of readdirSync(join(chart, 'ci')).sort()) {

@@ -61,6 +61,8 @@ test('every process has livez, readyz, healthz and metrics', async () => {
   const metrics = await (await fetch(`http://${(await fleet.leader()).ready.http}/metrics`)).text()
   expect(metrics).toMatch(new RegExp(`weir_job_running{job="${jobId}",service="job-manager"} 1`))
   expect(metrics).toMatch(/weir_checkpoint_duration_seconds_count{.*} [1-9]/)
+  const calls = metrics.split('\n').filter((line) => line.startsWith('http_request_duration_seconds_count'))
+  expect(calls.join('\n')).toMatch(/route="\/api\/v1\/jobs\/:id".*status="200"} [1-9]/)
 })
 
 test('SIGTERM drains a task-manager: its slices run elsewhere before it goes', async () => {

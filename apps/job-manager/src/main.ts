@@ -69,6 +69,10 @@ try {
     logger: false,
     abortOnError: false,
   })
+  adapter.getInstance().addHook('onResponse', (request, reply, done) => {
+    metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime)
+    done()
+  })
   app.connectMicroservice<MicroserviceOptions>({
     transport: Transport.GRPC,
     options: {

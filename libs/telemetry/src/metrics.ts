@@ -3,6 +3,8 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 
 const CHECKPOINT_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
 
+const REQUEST_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
 const CIRCUIT_STATES = ['closed', 'open', 'half-open'] as const
 
 /** What a scrape asks of the process it runs in. */
@@ -36,6 +38,7 @@ export class Metrics {
   readonly #healed: Counter
   readonly #decided: Counter
   readonly #savepoints: Counter
+  readonly #requestSeconds: Histogram
 
   constructor(service: string) {
     const registers = [this.registry]
@@ -72,6 +75,13 @@ export class Metrics {
       labelNames: ['job', 'outcome'],
       registers,
     })
+    this.#requestSeconds = new Histogram({
+      name: 'http_request_duration_seconds',
+      help: 'HTTP calls, by the pattern of their path',
+      labelNames: ['method', 'route', 'status'],
+      buckets: REQUEST_SECONDS,
+      registers,
+    })
     this.#recoverySeconds = new Histogram({
       name: 'weir_recovery_duration_seconds',
       help: 'From the failure to all slices running again, also where only some were away',
@@ -79,6 +89,11 @@ export class Metrics {
       buckets: CHECKPOINT_SECONDS,
       registers,
     })
+  }
+
+  /** @param route the pattern, not the path: `/api/v1/jobs/:id` */
+  request(method: string, route: string, status: number, ms: number): void {
+    this.#requestSeconds.observe({ method, route, status: String(status) }, ms / 1_000)
   }
 
   /** Takes a message of the job room's channels (`weir:checkpoint:*`, `weir:job:*`, `weir:sink:*`, `weir:ledger:*`). */

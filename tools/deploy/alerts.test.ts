@@ -1,0 +1,57 @@
+/** Alerts speak of metrics that there are, and each has a page that says what to do. */
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Metrics } from '@weir/telemetry'
+import { expect, test } from 'vitest'
+import { parse } from 'yaml'
+
+const root = new URL('../../', import.meta.url).pathname
+interface Rule {
+  readonly alert?: string
+  readonly record?: string
+  readonly expr: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+}
+const { groups } = parse(readFileSync(join(root, 'deploy/helm/weir/alerts/weir.rules.yaml'), 'utf8')) as {
+  readonly groups: readonly { readonly rules: readonly Rule[] }[]
+}
+const rules = groups.flatMap((group) => group.rules)
+const alerts = rules.flatMap(({ alert }) => (alert === undefined ? [] : [alert]))
+
+test('every metric that a rule speaks of is one that a process has', async () => {
+  const metrics = new Metrics('job-manager')
+  metrics.watchJobs(() => [])
+  const registered = (await metrics.registry.getMetricsAsJSON()).flatMap(({ name, type }) =>
+    String(type) === 'histogram' ? [`${name}_bucket`, `${name}_count`, `${name}_sum`] : [name],
+  )
+  const mains = ['apps/job-manager/src/term.ts', 'apps/job-manager/src/job-manager.ts', 'apps/task-manager/src/main.ts']
+  const gauges = mains.flatMap((file) => readFileSync(join(root, file), 'utf8').match(/\bweir_[a-z_]+/g) ?? [])
+  const there = new Set([...registered, ...gauges, ...rules.flatMap(({ record }) => record ?? [])])
+  const named = rules.flatMap(({ expr }) => expr.match(/\b(weir[_:]|http_)[a-z0-9_:]+/g) ?? [])
+  expect(named.length).toBeGreaterThan(20)
+  expect([...new Set(named)].filter((name) => !there.has(name))).toEqual([])
+})
+
+test('every alert has a severity, a summary, a page of its own, and a test', () => {
+  for (const { alert, labels, annotations } of rules) {
+    if (alert === undefined) continue
+    expect(labels?.['severity'], alert).toMatch(/^(critical|warning)$/)
+    expect(annotations?.['summary'], alert).toBeTruthy()
+  }
+  const pages = readdirSync(join(root, 'docs/runbooks')).map((file) => file.replace('.md', ''))
+  expect(pages.sort()).toEqual([...alerts].sort())
+  const tests = readFileSync(join(root, 'deploy/helm/weir/alerts/weir.test.yaml'), 'utf8')
+  expect(alerts.filter((alert) => !tests.includes(`"${alert}"`))).toEqual([])
+})
+
+test('the commands of the pages are ones that the CLI has, and the links lead somewhere', () => {
+  const usage = readFileSync(join(root, 'apps/cli/src/main.ts'), 'utf8')
+  for (const alert of alerts) {
+    const page = readFileSync(join(root, 'docs/runbooks', `${alert}.md`), 'utf8')
+    expect(page).toMatch(/^# \w+\n\n[\s\S]+\n## Look at\n[\s\S]+\n## Do\n/)
+    for (const [, command] of page.matchAll(/`weir ([a-z]+(?: (?:list|commit|abort|ls))?)\b/g))
+      expect(usage, `${alert}: weir ${command}`).toContain(`  weir ${command}`)
+    for (const [, file] of page.matchAll(/\]\((\w+)\.md\)/g)) expect(alerts).toContain(file)
+  }
+})
