@@ -9,6 +9,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { systemClock } from '@weir/model'
+import { cpuSeconds, difference } from './lib/cpu.ts'
 import { Fleet, type JobAnswer } from '../e2e/fleet.ts'
 import { KEYS, ROUNDS } from './checkpoint.state.ts'
 import { atLeast, atMost, figure, median, say, type Figure } from './lib/figures.ts'
@@ -18,7 +19,7 @@ const BACKLOG = Number(process.env['BENCH_RECORDS'] ?? 4_000_000)
 const BACKLOG_USERS = 10_000
 const NEVER_MS = 60_000
 const LOAD_PER_SECOND = 120_000
-const LOAD_SECONDS = 60
+const LOAD_SECONDS = Number(process.env['BENCH_SECONDS'] ?? 60)
 const MOVE_PER_SECOND = 20_000
 const MOVES_SECONDS_MAX = 600
 /** A job that has not come back by then does not. */
@@ -27,11 +28,16 @@ const BLOCK_MS = 10
 
 const job = new URL('./checkpoint.job.ts', import.meta.url).pathname
 
-export async function fleetFigures(): Promise<readonly Figure[]> {
+const PARTS = { throughput, load, moves }
+export type FleetPart = keyof typeof PARTS
+
+export async function fleetFigures(parts = Object.keys(PARTS) as FleetPart[]): Promise<readonly Figure[]> {
   const fleet = new Fleet()
   await fleet.start({ managers: 1, workers: 2 })
   try {
-    return [...(await throughput(fleet)), ...(await load(fleet)), ...(await moves(fleet))]
+    const figures: Figure[] = []
+    for (const part of parts) figures.push(...(await PARTS[part](fleet)))
+    return figures
   } finally {
     await fleet.stop()
   }
@@ -47,9 +53,11 @@ async function throughput(fleet: Fleet): Promise<readonly Figure[]> {
       const intervalMs = which === 'none' ? NEVER_MS : 1_000
       await submit(fleet, id, { orders: backlog!, intervalMs, bounded: true })
       const from = await fleet.until(id, 'the first records', (j) => j.recordsIn >= BACKLOG / 10, WAIT_MS)
+      const cpu = await cpuSeconds(fleet.workers)
       const began = performance.now()
       const to = await fleet.until(id, 'the last records', (j) => j.recordsIn >= BACKLOG, WAIT_MS)
       found[which].push(((to.recordsIn - from.recordsIn) / (performance.now() - began)) * 1_000)
+      say(`${which}: CPU-s ${JSON.stringify(difference(await cpuSeconds(fleet.workers), cpu))}`)
       await fleet.until(id, 'the end', (j) => j.state === 'FINISHED', WAIT_MS)
     }
   }
@@ -72,6 +80,7 @@ async function load(fleet: Fleet): Promise<readonly Figure[]> {
   await submit(fleet, id, { orders: load!, intervalMs: 10_000 })
   await fleet.until(id, 'every key', (j) => j.recordsIn >= KEYS && j.finalEpoch >= 1, WAIT_MS)
   const beganAt = Date.now()
+  const cpu = await cpuSeconds(fleet.workers)
   const sent = LOAD_PER_SECOND * LOAD_SECONDS
   const began = performance.now()
   await new Producer(fleet, load!, KEYS).run(LOAD_PER_SECOND, LOAD_SECONDS)
@@ -80,7 +89,8 @@ async function load(fleet: Fleet): Promise<readonly Figure[]> {
   await fleet.until(id, 'the last epoch', (j) => j.finalEpoch === j.publishedEpoch, WAIT_MS)
   const taken = (await fleet.checkpoints(id)).filter((c) => c.triggeredAt >= beganAt && c.status === 'final')
   const durations = taken.map((c) => c.durationMs)
-  say(`load: ${seconds.toFixed(1)} s, checkpoints ${JSON.stringify(durations)} ms`)
+  const spent = difference(await cpuSeconds(fleet.workers), cpu)
+  say(`load: ${seconds.toFixed(1)} s, checkpoints ${JSON.stringify(durations)} ms, CPU-s ${JSON.stringify(spent)}`)
   await fleet.cli('cancel', id)
   return [
     atMost(
@@ -89,6 +99,10 @@ async function load(fleet: Fleet): Promise<readonly Figure[]> {
       1,
     ),
     atMost('its checkpoints: ms, trigger to final, median', median(durations), 1_000),
+    figure(
+      'CPU-s of the task-managers meanwhile',
+      Object.values(spent).reduce((all, s) => all + s, 0),
+    ),
     figure(`the longest of ${durations.length}`, Math.max(...durations)),
   ]
 }

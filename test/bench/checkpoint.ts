@@ -1,5 +1,6 @@
 /**
- * `npm run bench -- checkpoint [--only store,upload,fleet]`: what checkpoints and state cost, on real servers. Every figure is a
+ * `npm run bench -- checkpoint [--only store,upload,fleet]`: what checkpoints and state cost, on real servers. Of `fleet` a
+ * part alone: throughput, load, moves. Every figure is a
  * ratio, or two sides, of one run, or has a goal of its own; medians of the rounds.
  */
 import { parseArgs } from 'node:util'
@@ -8,9 +9,17 @@ import { storeFigures } from './checkpoint.store.ts'
 import { uploadFigures } from './checkpoint.upload.ts'
 import type { Figure } from './lib/figures.ts'
 
-const PARTS = { store: storeFigures, upload: uploadFigures, fleet: fleetFigures }
+const PARTS = {
+  ...{ store: storeFigures, upload: uploadFigures, fleet: () => fleetFigures() },
+  ...{
+    throughput: () => fleetFigures(['throughput']),
+    load: () => fleetFigures(['load']),
+    moves: () => fleetFigures(['moves']),
+  },
+}
+const ALL = ['store', 'upload', 'fleet']
 const { values } = parseArgs({ options: { only: { type: 'string' }, json: { type: 'boolean' } } })
-const wanted = values.only?.split(',') ?? Object.keys(PARTS)
+const wanted = values.only?.split(',') ?? ALL
 const figures: Figure[] = []
 for (const part of wanted) {
   const measure = PARTS[part as keyof typeof PARTS] as (() => Promise<readonly Figure[]>) | undefined

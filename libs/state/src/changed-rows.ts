@@ -1,14 +1,12 @@
-/** What changed between two barriers, as rows: of a delta segment, and of LevelDB. */
-import { setImmediate as yieldTurn } from 'node:timers/promises'
+/** What changed between two barriers in a store that is not resident, as rows: of a delta segment, and of LevelDB. */
 import type { Key } from '@weir/model'
+import { differenceOf } from './difference.ts'
+import { DELETED, type Entry, type Layer } from './layer.ts'
 import { packInto } from './pack.ts'
+import { Pace } from './pace.ts'
+import type { GroupOf, TableCut } from './place.ts'
 import { DELETE, MINUS, PLUS, VALUE, type Op, type SegmentWriter } from './segment.ts'
-import { DELETED, type Entry, type Layer, type Table } from './table.ts'
-
-/** Of a snapshot's rows, ms at a stretch, at least and at most. */
-const SLICE_MS_MIN = 8
-const SLICE_MS_MAX = 50
-const ROWS_PER_LOOK = 100
+import type { Table } from './table.ts'
 /** Packed values lie one behind the other in pieces of this size; a larger value has one of its own. */
 const PIECE_BYTES = 256 * 1024
 
@@ -31,13 +29,9 @@ export interface ChangedRow {
 
 /** By key group, in their order. */
 export type ChangedRows = ReadonlyMap<number, readonly ChangedRow[]>
-export type ChangedLayer = readonly [Table<unknown>, Layer]
 
 /** The layers as they are stored: by key group. Throws what cannot be packed. */
-export async function packedRows(
-  layers: readonly ChangedLayer[],
-  groupOf: (table: Table<unknown>, key: Key) => number,
-): Promise<ChangedRows> {
+export async function packedRows(cuts: readonly TableCut[], groupOf: GroupOf): Promise<ChangedRows> {
   const groups = new Map<number, ChangedRow[]>()
   const pieces = new Pieces()
   const pace = new Pace()
@@ -47,7 +41,7 @@ export async function packedRows(
     if (rows === undefined) groups.set(group, [row])
     else rows.push(row)
   }
-  for (const [table, layer] of layers) {
+  for (const { table, layer } of cuts) {
     for (const entry of layer.entries) {
       const { value, before } = layer.cutOf(entry)
       add(pieces.rowOf(table, layer, 0, entry.key, entry, value, before))
@@ -59,7 +53,6 @@ export async function packedRows(
         if (pace.due()) await pace.rest()
       }
     }
-    layer.packed()
   }
   return new Map([...groups].sort(([a], [b]) => a - b))
 }
@@ -76,27 +69,6 @@ export async function delta(writer: SegmentWriter, groups: ChangedRows): Promise
       if (writer.add(group, table.id, namespace, key, op, piece, from, to)) await writer.flush()
       if (pace.due()) await pace.rest()
     }
-  }
-}
-
-/**
- * Rows are looked at in slices of time. Between two the slot does other work; as long as that took, the next slice may take,
- * within bounds: an epoch gets its share of a busy slot.
- */
-export class Pace {
-  #rows = 0
-  #until = performance.now() + SLICE_MS_MIN
-
-  /** After each row: is the slice over? */
-  due(): boolean {
-    return ++this.#rows % ROWS_PER_LOOK === 0 && performance.now() >= this.#until
-  }
-
-  async rest(): Promise<void> {
-    const began = performance.now()
-    await yieldTurn()
-    const now = performance.now()
-    this.#until = now + Math.min(Math.max(now - began, SLICE_MS_MIN), SLICE_MS_MAX)
   }
 }
 
@@ -147,13 +119,4 @@ class Pieces {
       this.#at = 0
     }
   }
-}
-
-/** Null: it would not be exact. */
-function differenceOf(value: unknown, before: number | bigint): number | bigint | null {
-  if (typeof value === 'bigint' && typeof before === 'bigint') return value - before
-  if (typeof before !== 'number' || !Number.isSafeInteger(value)) return null
-  // The difference of two safe integers need not be one.
-  const by = (value as number) - before
-  return Number.isSafeInteger(by) ? by : null
 }

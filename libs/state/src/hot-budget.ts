@@ -1,10 +1,10 @@
 /**
- * How many clean values all states of a store keep in memory. A state keeps two generations (`Table`); when those of the
- * newer ones together reach half the budget, every state drops its older one: eviction by the thousands, and no list to
- * keep in order at every read.
+ * How many values all states of a store keep in memory. While all of them fit, every one is there and counted (*resident*).
+ * Behind that a state keeps two generations (`Table`); when those of the newer ones together reach half the budget, every
+ * state drops its older one: eviction by the thousands, and no list to keep in order at every read.
  */
 /** Bytes of an entry beside its value: the key, and places in two maps. */
-const ENTRY_BYTES = 100
+export const ENTRY_BYTES = 100
 
 export interface HotBudgetOptions {
   readonly entriesMax: number
@@ -15,6 +15,7 @@ export interface HotBudgetOptions {
 export class HotBudget {
   readonly #options: HotBudgetOptions
   readonly #rotate: () => void
+  #resident = true
   #entries = 0
   #bytes = 0
   /** Of the generation before: what a value costs that comes back from it. */
@@ -25,12 +26,48 @@ export class HotBudget {
     this.#rotate = rotate
   }
 
+  /** So many bytes of values, as they are stored, in so many entries. */
+  fits(entries: number, bytes: number): boolean {
+    const { entriesMax, bytesMax } = this.#options
+    return entries <= entriesMax && bytes + entries * ENTRY_BYTES <= bytesMax
+  }
+
+  /** Of a resident store: not all of it fits. */
+  get isExceeded(): boolean {
+    return this.#entries > this.#options.entriesMax || this.#bytes > this.#options.bytesMax
+  }
+
+  /** More than generations begin with. */
+  get isHalfFull(): boolean {
+    return this.#entries * 2 > this.#options.entriesMax || this.#bytes * 2 > this.#options.bytesMax
+  }
+
   /** An entry joins the newer generation. `bytes`: of the packed value; null: it comes from the older one. */
   take(bytes: number | null): void {
     this.#entries++
     this.#bytes += bytes === null ? this.#bytesPerEntry : bytes + ENTRY_BYTES
-    if (this.#entries * 2 <= this.#options.entriesMax && this.#bytes * 2 <= this.#options.bytesMax) return
+    if (this.#resident || !this.isHalfFull) return
     this.#bytesPerEntry = this.#bytes / this.#entries
+    this.#entries = this.#bytes = 0
+    this.#rotate()
+  }
+
+  /** The value of a resident entry is another one. */
+  resize(from: number, to: number): void {
+    if (this.#resident) this.#bytes += to - from
+  }
+
+  /** A resident entry is gone. */
+  give(bytes: number): void {
+    if (!this.#resident) return
+    this.#entries--
+    this.#bytes -= bytes + ENTRY_BYTES
+  }
+
+  /** From now on in generations; what there is becomes the older one. */
+  split(): void {
+    this.#resident = false
+    if (this.#entries > 0) this.#bytesPerEntry = this.#bytes / this.#entries
     this.#entries = this.#bytes = 0
     this.#rotate()
   }

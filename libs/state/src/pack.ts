@@ -12,9 +12,13 @@ export const pack = (value: unknown): Buffer => packr.pack(value)
 export const unpack = (bytes: Uint8Array): unknown => packr.unpack(bytes)
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
+/** What `pack` makes, from `start` to `end` of a buffer that the next one is packed into. */
+export const packReused = (value: unknown): Buffer & { readonly start: number; readonly end: number } =>
+  packr.pack(value, REUSE_BUFFER_MODE | RESET_BUFFER_MODE) as Buffer & { start: number; end: number }
+
 /** What `pack` makes, into a buffer. @returns where it ends; where there is no room, how many bytes it has, negative */
 export function packInto(value: unknown, into: Buffer, at: number): number {
-  const packed = packr.pack(value, REUSE_BUFFER_MODE | RESET_BUFFER_MODE) as Buffer & { start: number; end: number }
+  const packed = packReused(value)
   const { start, end } = packed
   const bytes = end - start
   if (at + bytes > into.length) return -bytes

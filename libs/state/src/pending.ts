@@ -1,13 +1,16 @@
 /**
- * Restored key groups that are not in LevelDB yet. A restore ends when every chunk is here and verified; a group is decoded
- * when one of its keys is asked for, or when its turn comes to be written to LevelDB behind the running job.
+ * Restored key groups that are nowhere but in their chunks. A restore ends when every chunk is here and verified; a group is decoded
+ * when one of its keys is asked for, or when its turn comes behind the running job.
  *
- *   chunks (compressed, verified) ──first key asked for, or its turn──▶ rows of the group ──written──▶ LevelDB alone
+ *   chunks (compressed, verified) ──first key asked for, or its turn──▶ rows of the group ──taken──▶ entries, or LevelDB
  */
 import { zstdDecompressSync } from 'node:zlib'
 import { inRange, type KeyGroupRange } from '@weir/model'
 import { pack, unpack } from './pack.ts'
+import type { RestoredRow } from './place.ts'
+import { dbKey } from './row-key.ts'
 import { DELETE, VALUE, decodeRows, sum, type Row } from './segment.ts'
+import type { Table } from './table.ts'
 
 export interface VerifiedChunk {
   readonly first: number
@@ -19,14 +22,14 @@ export interface VerifiedChunk {
 interface PendingSegment {
   readonly range: KeyGroupRange
   readonly chunks: readonly VerifiedChunk[]
-  /** Name of a row in LevelDB; null: of a state that is not taken over. */
-  readonly nameOf: (row: Row) => string | null
+  /** Null: of a state that is not taken over. */
+  readonly tableOf: (row: Row) => Table<unknown> | null
   /** Groups are asked for in order mostly, and a chunk has the end of one and the begin of the next. */
   unpacked: { readonly chunk: VerifiedChunk; readonly rows: Buffer } | null
 }
 
-/** By name in LevelDB; null: deleted. */
-export type GroupRows = ReadonlyMap<string, Uint8Array | null>
+/** By name in LevelDB. */
+export type GroupRows = ReadonlyMap<string, RestoredRow>
 
 export class PendingGroups {
   readonly #segments: PendingSegment[] = []
@@ -57,7 +60,7 @@ export class PendingGroups {
   }
 
   get(group: number, name: string): Uint8Array | undefined {
-    return this.rows(group).get(name) ?? undefined
+    return this.rows(group).get(name)?.value
   }
 
   rows(group: number): GroupRows {
@@ -66,24 +69,28 @@ export class PendingGroups {
     return rows
   }
 
-  written(group: number): void {
+  taken(group: number): void {
     this.#groups.delete(group)
     this.#decoded.delete(group)
   }
 
   #decode(group: number): GroupRows {
-    const rows = new Map<string, Uint8Array | null>()
+    const rows = new Map<string, RestoredRow>()
     for (const segment of this.#segments) {
       if (!inRange(segment.range, group)) continue
       for (const chunk of segment.chunks) {
         if (chunk.first > group || chunk.last < group) continue
         if (segment.unpacked?.chunk !== chunk) segment.unpacked = { chunk, rows: zstdDecompressSync(chunk.bytes) }
         for (const row of decodeRows(segment.unpacked.rows, { group })) {
-          const name = segment.nameOf(row)
-          if (name === null) continue
-          if (row.op === DELETE) rows.set(name, null)
-          else if (row.op === VALUE) rows.set(name, row.value)
-          else rows.set(name, pack(sum(unpack(rows.get(name)!), row.op, unpack(row.value))))
+          const table = segment.tableOf(row)
+          if (table === null) continue
+          const { namespace, key, op } = row
+          const name = dbKey(group, table.number, namespace, key)
+          if (op === DELETE) rows.delete(name)
+          else {
+            const value = op === VALUE ? row.value : pack(sum(unpack(rows.get(name)!.value), op, unpack(row.value)))
+            rows.set(name, { table, namespace, key, value })
+          }
         }
       }
     }

@@ -15,6 +15,8 @@ const root = await mkdtemp(join(tmpdir(), 'weir-rescale-'))
 afterAll(() => rm(root, { recursive: true, force: true }))
 
 let opened = 0
+/** Some in memory alone, some over their bound now and then, some from the beginning. */
+const BOUNDS = [4, 100, 0]
 const open = (objects: CountingObjects, i: number, of: number, pendingEntriesMin: number): Promise<LevelStateStore> => {
   const name = ++opened
   return openStateStore(
@@ -22,7 +24,7 @@ const open = (objects: CountingObjects, i: number, of: number, pendingEntriesMin
       ...{ dir: join(root, `s${name}`), keyGroups: keyGroupRange(i, of, MAX), maxParallelism: MAX },
       ...{
         writer: `${i}/${of}`,
-        hotEntriesMax: 4,
+        hotEntriesMax: BOUNDS[(opened + i) % BOUNDS.length]!,
         chainLengthMax: 5,
         chainRatioMax: 1_000,
         freeze: true,

@@ -3,60 +3,8 @@ import { Sample, isEntries, unportableIn, type KeyedState } from '@weir/dataflow
 import { WeirError, asWeirError, type Key } from '@weir/model'
 import { deepFrozen } from './freeze.ts'
 import type { HotBudget } from './hot-budget.ts'
+import { DELETED, Layer, type Entry } from './layer.ts'
 import { stateNames, unpack } from './pack.ts'
-
-export const DELETED = Symbol('deleted')
-
-/** One key of a state, in memory. */
-export interface Entry {
-  readonly key: Key
-  /** DELETED: there is none. */
-  value: unknown
-  /** The layer its newest change is in, until LevelDB has it; null: LevelDB has this value. */
-  layer: Layer | null
-  /** The value before that change, where a segment can store the difference; else undefined. */
-  before: number | bigint | undefined
-  /** Its bytes are in the budget. */
-  counted: boolean
-}
-
-/** What an entry was at a barrier. */
-export type Cut = Pick<Entry, 'value' | 'before'>
-
-/**
- * Changes of one state between two barriers. The barrier copies nothing: an entry that is changed again before the layer is
- * packed leaves behind what it was.
- */
-export class Layer {
-  readonly entries: Entry[] = []
-  /** Namespaces ≠ 0: namespace → key → value or DELETED. */
-  readonly windows = new Map<number, Map<Key, unknown>>()
-  #changedSince: Map<Entry, Cut> | null = null
-  #packed = false
-  /** LevelDB has it. */
-  flushed = false
-
-  get isEmpty(): boolean {
-    return this.entries.length === 0 && this.windows.size === 0
-  }
-
-  /** The entry is about to be changed, in a later layer. */
-  keep(entry: Entry): void {
-    if (this.#packed) return
-    this.#changedSince ??= new Map()
-    this.#changedSince.set(entry, { value: entry.value, before: entry.before })
-  }
-
-  cutOf(entry: Entry): Cut {
-    return entry.layer === this ? entry : this.#changedSince!.get(entry)!
-  }
-
-  /** Nobody asks what entries were any more. */
-  packed(): void {
-    this.#packed = true
-    this.#changedSince = null
-  }
-}
 
 /** More stale keys are met again on the next way. */
 const FOUND_MAX = 10_000
@@ -78,7 +26,13 @@ export class Table<V> implements KeyedState<V> {
   readonly #options: TableOptions
   readonly #budget: HotBudget
   #dirty = new Layer()
-  /** Two generations, and what would have gone with the older one if LevelDB had it. An entry is in one of the three. */
+  /** Barriers somebody wants to know the values of, and the layers behind the first of them. */
+  #watched = 0
+  readonly #telling: Layer[] = []
+  /**
+   * Two generations, and what would have gone with the older one if it were settled. An entry is in one of the three: while
+   * the store is resident, in the newer generation.
+   */
   #young = new Map<Key, Entry>()
   #old = new Map<Key, Entry>()
   readonly #pinned = new Map<Key, Entry>()
@@ -115,12 +69,24 @@ export class Table<V> implements KeyedState<V> {
     return !this.#dirty.isEmpty
   }
 
-  /** The barrier: what changed since the last one, for the store to pack and write; null: nothing. */
-  cut(): Layer | null {
+  /** The barrier: what changed since the last one. What was at it can be told until `release`. */
+  cut(): Layer {
     const layer = this.#dirty
-    if (layer.isEmpty) return null
-    this.#dirty = new Layer()
+    this.#dirty = layer.followed()
+    this.#telling.push(this.#dirty)
+    this.#watched++
     return layer
+  }
+
+  /** Somebody else wants to know what was at a barrier that is still told of. */
+  watch(): void {
+    this.#watched++
+  }
+
+  /** Nobody asks any more what was at one of the barriers. */
+  release(): void {
+    if (--this.#watched > 0) return
+    for (const layer of this.#telling.splice(0)) layer.forget()
   }
 
   get(key: Key, namespace = 0): V | undefined {
@@ -130,7 +96,7 @@ export class Table<V> implements KeyedState<V> {
     const stored = this.#complete ? undefined : this.#read(key)
     if (stored === undefined) return undefined
     const value = this.#frozen(unpack(stored) as V)
-    this.#add({ key, value, layer: null, before: undefined, counted: true })
+    this.#add({ key, value, layer: null, before: undefined, bytes: stored.length })
     this.#budget.take(stored.length)
     return value
   }
@@ -175,20 +141,35 @@ export class Table<V> implements KeyedState<V> {
   }
 
   /** The store has met a row on its way. */
-  met(key: Key, packed: Uint8Array): void {
-    if (this.#found.length >= FOUND_MAX) return
-    const value = unpack(packed)
-    if (typeof value === 'number' && value < this.#staleBefore) this.#found.push(key)
+  met(key: Key, value: unknown): void {
+    if (this.#found.length < FOUND_MAX && typeof value === 'number' && value < this.#staleBefore) this.#found.push(key)
   }
 
-  /** From a segment: a value of a namespace ≠ 0; undefined: deleted. */
+  /** From a segment, before anything else; undefined: deleted. */
   restored(key: Key, namespace: number, value: unknown): void {
     if (value !== undefined) return void this.#window(namespace).set(key, this.#frozen(value as V))
     const values = this.#windows.get(namespace)
     if (values?.delete(key) && values.size === 0) this.#windows.delete(namespace)
   }
 
-  /** LevelDB has the entry as it was in the layer. */
+  /** The same of a resident store, in namespace 0; `bytes`: of the value as it is stored. */
+  restoredEntry(key: Key, value: unknown, bytes: number): void {
+    const there = this.#young.get(key)
+    if (there !== undefined) this.#forget(there)
+    if (value === undefined) return
+    this.#young.set(key, { key, value: this.#frozen(value as V), layer: null, before: undefined, bytes })
+    this.#budget.take(bytes)
+  }
+
+  /** The packed value of a key as it was restored, unless there is a newer one. */
+  adopt(key: Key, packed: Uint8Array): void {
+    if (this.#young.has(key)) return
+    const value = this.#frozen(unpack(packed) as V)
+    this.#young.set(key, { key, value, layer: null, before: undefined, bytes: packed.length })
+    this.#budget.take(packed.length)
+  }
+
+  /** What is known of the entry, as it was in the layer, is stored; of a store that is not resident, LevelDB has it. `bytes` 0: as before. */
   settle(entry: Entry, layer: Layer, bytes: number): void {
     if (entry.layer !== layer) return // changed since
     entry.layer = null
@@ -198,14 +179,33 @@ export class Table<V> implements KeyedState<V> {
       this.#last = null
       return
     }
-    if (entry.counted) return
-    entry.counted = true
-    this.#budget.take(bytes)
+    if (entry.bytes > 0) {
+      if (bytes > 0) this.#budget.resize(entry.bytes, bytes)
+      else return
+    } else this.#budget.take(bytes)
+    entry.bytes = Math.max(bytes, 1)
   }
 
-  /** LevelDB has values that are not in memory. */
+  /** Of a resident store: what is in memory, in no order; may be changed meanwhile. */
+  residents(): Iterable<Entry> {
+    return this.#young.values()
+  }
+
+  /** Of a store that is no longer resident: LevelDB has the entry, which leaves memory unless it has changed since. */
+  evict(entry: Entry): void {
+    if (entry.layer !== null || this.#young.get(entry.key) !== entry) return
+    this.#complete = false
+    this.#forget(entry)
+  }
+
+  /** There are values that are not in memory. */
   incomplete(): void {
     this.#complete = false
+  }
+
+  /** Every value there is, is in memory. */
+  complete(): void {
+    this.#complete = true
   }
 
   /** The older generation goes, the newer one becomes it. */
@@ -228,7 +228,7 @@ export class Table<V> implements KeyedState<V> {
       if (entry === undefined) return undefined
       if (!this.#old.delete(key)) this.#pinned.delete(key)
       this.#young.set(key, entry)
-      if (entry.counted) this.#budget.take(null)
+      if (entry.bytes > 0) this.#budget.take(null)
       if (!this.#young.has(key)) return entry // the budget was full, and it is of the older generation again
     }
     this.#last = entry
@@ -240,18 +240,18 @@ export class Table<V> implements KeyedState<V> {
     this.#last = entry
   }
 
-  #forget({ key }: Entry): void {
+  #forget({ key, bytes }: Entry): void {
+    if (bytes > 0) this.#budget.give(bytes)
     for (const entries of [this.#young, this.#old, this.#pinned]) entries.delete(key)
     this.#last = null
   }
 
   #change(key: Key, value: unknown): void {
     let entry = this.#entry(key)
-    if (entry === undefined)
-      this.#add((entry = { key, value: undefined, layer: null, before: undefined, counted: false }))
+    if (entry === undefined) this.#add((entry = { key, value: undefined, layer: null, before: undefined, bytes: 0 }))
     const dirty = this.#dirty
     if (entry.layer !== dirty) {
-      entry.layer?.keep(entry)
+      if (this.#watched > 0) dirty.keep(entry)
       entry.before = isSummable(entry.value) ? entry.value : undefined
       entry.layer = dirty
       dirty.entries.push(entry)
@@ -268,6 +268,7 @@ export class Table<V> implements KeyedState<V> {
   #changeWindow(namespace: number, key: Key, value: unknown): void {
     let keys = this.#dirty.windows.get(namespace)
     if (keys === undefined) this.#dirty.windows.set(namespace, (keys = new Map<Key, unknown>()))
+    if (this.#watched > 0) this.#dirty.keepWindow(namespace, key, this.#windows.get(namespace)?.get(key))
     keys.set(key, value)
   }
 

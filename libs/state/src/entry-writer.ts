@@ -1,0 +1,76 @@
+/** Entries of a resident store into a segment, from where they are: no row is kept. */
+import { differenceOf } from './difference.ts'
+import type { Part } from './groups.ts'
+import { DELETED } from './layer.ts'
+import { packReused } from './pack.ts'
+import type { Pace } from './pace.ts'
+import { DELETE, MINUS, PLUS, VALUE, type Op, type SegmentWriter } from './segment.ts'
+import type { Key } from '@weir/model'
+
+const NOTHING = Buffer.alloc(0)
+/** Of a number that is stored as a difference: its own are not known then. */
+const NUMBER_BYTES = 9
+
+export class EntryWriter {
+  readonly #writer: SegmentWriter
+  readonly #pace: Pace
+  #isFull = false
+
+  constructor(writer: SegmentWriter, pace: Pace) {
+    this.#writer = writer
+    this.#pace = pace
+  }
+
+  /** What has become of them, numbers as their differences. What is still as it was at the barrier is settled, but for deletions. */
+  async changes(group: number, { table, layer, entries, windows }: Part): Promise<void> {
+    const { id } = table
+    for (const entry of entries) {
+      const { key } = entry
+      const { value, before } = layer.cutOf(entry)
+      const by = before === undefined || value === before ? null : differenceOf(value, before)
+      if (value === DELETED) this.#add(group, id, 0, key, DELETE)
+      else if (by !== null) {
+        this.#add(group, id, 0, key, by < 0 ? MINUS : PLUS, by < 0 ? -by : by)
+        table.settle(entry, layer, NUMBER_BYTES)
+      } else if (value === before) table.settle(entry, layer, NUMBER_BYTES)
+      else table.settle(entry, layer, this.#add(group, id, 0, key, VALUE, value))
+      if (this.#isFull || this.#pace.due()) await this.#rest()
+    }
+    for (const { namespace, key, value } of windows) {
+      if (value === DELETED) this.#add(group, id, namespace, key, DELETE)
+      else this.#add(group, id, namespace, key, VALUE, value)
+      if (this.#isFull || this.#pace.due()) await this.#rest()
+    }
+  }
+
+  /** What there was at the barrier. */
+  async all(group: number, { table, layer, entries, windows }: Part): Promise<void> {
+    for (const entry of entries) {
+      const { value } = layer.cutOf(entry)
+      if (value === undefined || value === DELETED) continue
+      table.settle(entry, layer, this.#add(group, table.id, 0, entry.key, VALUE, value))
+      if (this.#isFull || this.#pace.due()) await this.#rest()
+    }
+    for (const { namespace, key, value } of windows) {
+      this.#add(group, table.id, namespace, key, VALUE, value)
+      if (this.#isFull || this.#pace.due()) await this.#rest()
+    }
+  }
+
+  /** @returns bytes of the value */
+  #add(group: number, stateId: string, namespace: number, key: Key, op: Op, value?: unknown): number {
+    if (op === DELETE) {
+      this.#isFull = this.#writer.add(group, stateId, namespace, key, op, NOTHING)
+      return 0
+    }
+    const packed = packReused(value)
+    this.#isFull = this.#writer.add(group, stateId, namespace, key, op, packed, packed.start, packed.end)
+    return packed.end - packed.start
+  }
+
+  async #rest(): Promise<void> {
+    if (this.#isFull) await this.#writer.flush()
+    this.#isFull = false
+    if (this.#pace.due()) await this.#pace.rest()
+  }
+}

@@ -1,0 +1,87 @@
+/** What changed in one state between two barriers, and what it was before. */
+import type { Key } from '@weir/model'
+
+export const DELETED = Symbol('deleted')
+
+/** One key of a state, in memory. */
+export interface Entry {
+  readonly key: Key
+  /** DELETED: there is none. */
+  value: unknown
+  /** The layer its newest change is in, until that is settled (`Table.settle`); null: it is what was stored last. */
+  layer: Layer | null
+  /** The value before that change, where a segment can store the difference; else undefined. */
+  before: number | bigint | undefined
+  /** Of its value as it is stored, as far as they are in the budget; 0: they are not. */
+  bytes: number
+}
+
+/** What an entry was at a barrier; value undefined: it was not there. */
+export type Cut = Pick<Entry, 'value' | 'before'>
+
+/**
+ * Changes of one state between two barriers. A barrier copies nothing: while somebody wants to know what was at one, an entry
+ * that is changed behind it leaves what it was with the layer of that change. What was at a barrier is found in the first
+ * layer behind it that has the entry, else in the entry.
+ *
+ *   layer n ──next──▶ layer n+1 { before: what was at barrier n } ──next──▶ layer n+2 { before: … at barrier n+1 }
+ */
+export class Layer {
+  readonly entries: Entry[] = []
+  /** Namespaces ≠ 0: namespace → key → value or DELETED. */
+  readonly windows = new Map<number, Map<Key, unknown>>()
+  #next: Layer | null = null
+  #before: Map<Entry, Cut> | null = null
+  #windowsBefore: Map<number, Map<Key, unknown>> | null = null
+
+  get isEmpty(): boolean {
+    return this.entries.length === 0 && this.windows.size === 0
+  }
+
+  /** The barrier: what changes from now on is in another layer. */
+  followed(): Layer {
+    return (this.#next = new Layer())
+  }
+
+  /** The entry is about to be changed in this layer for the first time. */
+  keep(entry: Entry): void {
+    this.#before ??= new Map()
+    this.#before.set(entry, { value: entry.value, before: entry.before })
+  }
+
+  /** So is a value of a namespace ≠ 0, perhaps not for the first time; undefined: there is none. */
+  keepWindow(namespace: number, key: Key, value: unknown): void {
+    this.#windowsBefore ??= new Map()
+    let keys = this.#windowsBefore.get(namespace)
+    if (keys === undefined) this.#windowsBefore.set(namespace, (keys = new Map<Key, unknown>()))
+    if (!keys.has(key)) keys.set(key, value)
+  }
+
+  /** Nobody asks any more what was before. */
+  forget(): void {
+    this.#before = this.#windowsBefore = null
+  }
+
+  /** At the barrier that closed this layer. */
+  cutOf(entry: Entry): Cut {
+    for (let later = this.#next; later !== null; later = later.#next) {
+      const cut = later.#before?.get(entry)
+      if (cut !== undefined) return cut
+    }
+    return entry
+  }
+
+  /** Has it changed since that barrier? */
+  hasChanged(namespace: number, key: Key): boolean {
+    for (let later = this.#next; later !== null; later = later.#next)
+      if (later.#windowsBefore?.get(namespace)?.has(key)) return true
+    return false
+  }
+
+  /** What changed since that barrier, as it was then; value undefined: it was not there. A key may come more than once: the first counts. */
+  *changedWindows(): Generator<[namespace: number, key: Key, value: unknown]> {
+    for (let later = this.#next; later !== null; later = later.#next)
+      for (const [namespace, keys] of later.#windowsBefore ?? [])
+        for (const [key, value] of keys) yield [namespace, key, value]
+  }
+}

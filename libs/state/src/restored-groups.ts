@@ -1,0 +1,77 @@
+/** What a large restore has left for behind the running job: key group after key group goes where the rows of the store are. */
+import { setImmediate as yieldTurn } from 'node:timers/promises'
+import type { PendingGroups } from './pending.ts'
+import type { RestoredRow } from './place.ts'
+
+export class RestoredGroups {
+  readonly #take: (rows: Iterable<RestoredRow>) => Promise<void>
+  #pending: PendingGroups | null = null
+  readonly #settling = new Map<number, Promise<void>>()
+  #settled: Promise<void> = Promise.resolve()
+  #closing = false
+
+  constructor(take: (rows: Iterable<RestoredRow>) => Promise<void>) {
+    this.#take = take
+  }
+
+  /** Some have not been taken yet. */
+  get any(): boolean {
+    return this.#pending !== null
+  }
+
+  has(group: number): boolean {
+    return this.#pending?.has(group) === true
+  }
+
+  /** Of a group that has not been taken: by name in LevelDB. */
+  get(group: number, name: string): Uint8Array | undefined {
+    return this.#pending?.get(group, name)
+  }
+
+  /** All in `pending`, one after another, with turns for others in between. */
+  begin(pending: PendingGroups, taken: () => void): void {
+    this.#pending = pending
+    this.#settled = this.#settleAll(pending, taken)
+    this.#settled.catch(() => {}) // thrown to the next snapshot
+  }
+
+  /** Resolves when all are taken, or the store closes. */
+  settled(): Promise<void> {
+    return this.#settled
+  }
+
+  /** Throws where they never will be. */
+  async whole(): Promise<void> {
+    await this.#settled
+    if (this.#pending !== null) throw new Error('the store closes')
+  }
+
+  /** Of rows that are about to be changed where they are: what is older goes first. */
+  async settleGroup(group: number): Promise<void> {
+    const pending = this.#pending
+    if (pending?.has(group) !== true) return
+    let settling = this.#settling.get(group)
+    if (settling === undefined) {
+      settling = this.#take(pending.rows(group).values())
+        .then(() => pending.taken(group))
+        .finally(() => this.#settling.delete(group))
+      this.#settling.set(group, settling)
+    }
+    return settling
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true
+    await this.#settled.catch(() => {})
+  }
+
+  async #settleAll(pending: PendingGroups, taken: () => void): Promise<void> {
+    for (let group = pending.next(); group !== undefined; group = pending.next()) {
+      if (this.#closing) return
+      await this.settleGroup(group)
+      await yieldTurn()
+    }
+    this.#pending = null
+    taken()
+  }
+}
