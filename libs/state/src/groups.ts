@@ -31,12 +31,12 @@ export async function collectChanged(cuts: readonly TableCut[], groupOf: GroupOf
     const { layer } = cut
     const of = collected.of(cut)
     for (const entry of layer.entries) {
-      of(entry.key).entries.push(entry)
+      of.entry(entry).entries.push(entry)
       if (pace.due()) await pace.rest()
     }
     for (const [namespace, keys] of layer.windows) {
       for (const [key, value] of keys) {
-        of(key).windows.push({ namespace, key, value })
+        of.key(key).windows.push({ namespace, key, value })
         if (pace.due()) await pace.rest()
       }
     }
@@ -54,7 +54,7 @@ export async function collectAll(cuts: readonly TableCut[], groupOf: GroupOf, pa
     const { table, layer } = cut
     const of = collected.of(cut)
     for (const entry of table.residents()) {
-      of(entry.key).entries.push(entry)
+      of.entry(entry).entries.push(entry)
       if (table.looksForStale) table.met(entry.key, entry.value)
       if (pace.due()) await pace.rest()
     }
@@ -68,16 +68,22 @@ export async function collectAll(cuts: readonly TableCut[], groupOf: GroupOf, pa
     for (const namespace of table.namespaces()) {
       for (const [key, value] of table.entries(namespace)) {
         // What has changed since comes below, unless it was met here before it changed.
-        if (!layer.hasChanged(namespace, key) && isNew(namespace, key)) of(key).windows.push({ namespace, key, value })
+        if (!layer.hasChanged(namespace, key) && isNew(namespace, key))
+          of.key(key).windows.push({ namespace, key, value })
         if (pace.due()) await pace.rest()
       }
     }
     for (const [namespace, key, value] of layer.changedWindows()) {
-      if (isNew(namespace, key) && value !== undefined) of(key).windows.push({ namespace, key, value })
+      if (isNew(namespace, key) && value !== undefined) of.key(key).windows.push({ namespace, key, value })
       if (pace.due()) await pace.rest()
     }
   }
   return collected.inOrder()
+}
+
+interface Parts {
+  entry(entry: Entry): Part
+  key(key: Key): Part
 }
 
 class Collected {
@@ -88,11 +94,10 @@ class Collected {
     this.#groupOf = groupOf
   }
 
-  /** The part of a key, of one state. */
-  of({ table, layer }: TableCut): (key: Key) => Part {
+  /** The parts of one state. */
+  of({ table, layer }: TableCut): Parts {
     const parts = new Map<number, Part>()
-    return (key) => {
-      const group = this.#groupOf(table, key)
+    const partOf = (group: number): Part => {
       let part = parts.get(group)
       if (part === undefined) {
         part = { table, layer, entries: [], windows: [] }
@@ -102,6 +107,13 @@ class Collected {
         else all.push(part)
       }
       return part
+    }
+    return {
+      entry: (entry) => {
+        if (entry.group < 0) entry.group = this.#groupOf(table, entry.key)
+        return partOf(entry.group)
+      },
+      key: (key) => partOf(this.#groupOf(table, key)),
     }
   }
 

@@ -12,6 +12,8 @@ export interface Entry {
   layer: Layer | null
   /** The value before that change, where a segment can store the difference; else undefined. */
   before: number | bigint | undefined
+  /** Its key group; -1: nobody has asked yet. */
+  group: number
   /** Of its value as it is stored, as far as they are in the budget; 0: they are not. */
   bytes: number
 }

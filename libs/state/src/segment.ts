@@ -28,6 +28,8 @@ const CHUNK_BYTES = 256 * 1024
 /** Chunks compressed or on their way, in order; the one being filled besides. */
 const CHUNKS_AHEAD = 4
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
+/** For what comes of a chunk in one piece: in pieces of the default 16 KiB each costs a turn of the thread pool, twice the CPU in all. */
+const CHUNK_LEVEL = { ...LEVEL, chunkSize: CHUNK_BYTES / 2 }
 const compress = promisify(zstdCompress)
 
 export const DELETE = 0
@@ -113,17 +115,15 @@ class Rows {
       this.#group = this.last = group
       if (this.first < 0) this.first = group
     }
-    const short = text && isShortAscii(key)
-    const wellFormed = !text || short || key.isWellFormed()
-    const keyKind = !text ? NUMBER_KEY : wellFormed ? 0 : UTF16_KEY
-    this.#bytes[this.#at++] = op | (namespace === 0 ? 0 : NAMESPACE_BIT) | keyKind
+    const head = this.#at
+    const kind = op | (namespace === 0 ? 0 : NAMESPACE_BIT)
+    this.#bytes[this.#at++] = text ? kind : kind | NUMBER_KEY
     this.#varint(state)
     if (namespace !== 0) this.#at = this.#bytes.writeDoubleLE(namespace, this.#at)
     if (!text) this.#at = this.#bytes.writeDoubleLE(key, this.#at)
-    else if (short) {
-      this.#bytes[this.#at++] = key.length
-      for (let i = 0; i < key.length; i++) this.#bytes[this.#at++] = key.charCodeAt(i)
-    } else {
+    else if (key.length > SHORT_TEXT || !this.#shortAscii(key)) {
+      const wellFormed = key.isWellFormed()
+      if (!wellFormed) this.#bytes[head] = kind | UTF16_KEY
       const encoding = wellFormed ? 'utf8' : 'utf16le'
       this.#varint(Buffer.byteLength(key, encoding))
       this.#at += this.#bytes.write(key, this.#at, encoding)
@@ -141,6 +141,22 @@ class Rows {
     return taken
   }
 
+  /** Text of one byte a character, and few of them: written by a loop faster than by a call. Else nothing is. */
+  #shortAscii(text: string): boolean {
+    const bytes = this.#bytes
+    let at = this.#at
+    bytes[at++] = text.length
+    let all = 0
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      all |= code
+      bytes[at++] = code
+    }
+    if (all > 0x7f) return false
+    this.#at = at
+    return true
+  }
+
   #varint(value: number): void {
     while (value > 0x7f) {
       this.#bytes[this.#at++] = (value & 0x7f) | 0x80
@@ -155,14 +171,6 @@ class Rows {
     this.#bytes.copy(grown, 0, 0, this.#at)
     this.#bytes = grown
   }
-}
-
-/** Text of one byte a character, and few of them: written by a loop faster than by a call. */
-function isShortAscii(text: string): boolean {
-  if (text.length > SHORT_TEXT) return false
-  let all = 0
-  for (let i = 0; i < text.length; i++) all |= text.charCodeAt(i)
-  return all <= 0x7f
 }
 
 /** One segment on its way to the store: a chunk being filled, and some being compressed and sent. */
@@ -211,7 +219,7 @@ export class SegmentWriter {
   async flush(): Promise<void> {
     if (this.#rows.length === 0) return
     const { bytes, first, last } = this.#rows.take()
-    const [before, compressed] = [this.#sending, compress(bytes, LEVEL)]
+    const [before, compressed] = [this.#sending, compress(bytes, CHUNK_LEVEL)]
     compressed.catch(() => {}) // thrown in its turn
     this.#ahead++
     this.#sending = (async () => {

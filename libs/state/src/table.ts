@@ -96,7 +96,7 @@ export class Table<V> implements KeyedState<V> {
     const stored = this.#complete ? undefined : this.#read(key)
     if (stored === undefined) return undefined
     const value = this.#frozen(unpack(stored) as V)
-    this.#add({ key, value, layer: null, before: undefined, bytes: stored.length })
+    this.#add({ key, value, layer: null, before: undefined, group: -1, bytes: stored.length })
     this.#budget.take(stored.length)
     return value
   }
@@ -157,7 +157,7 @@ export class Table<V> implements KeyedState<V> {
     const there = this.#young.get(key)
     if (there !== undefined) this.#forget(there)
     if (value === undefined) return
-    this.#young.set(key, { key, value: this.#frozen(value as V), layer: null, before: undefined, bytes })
+    this.#young.set(key, { key, value: this.#frozen(value as V), layer: null, before: undefined, group: -1, bytes })
     this.#budget.take(bytes)
   }
 
@@ -165,7 +165,7 @@ export class Table<V> implements KeyedState<V> {
   adopt(key: Key, packed: Uint8Array): void {
     if (this.#young.has(key)) return
     const value = this.#frozen(unpack(packed) as V)
-    this.#young.set(key, { key, value, layer: null, before: undefined, bytes: packed.length })
+    this.#young.set(key, { key, value, layer: null, before: undefined, group: -1, bytes: packed.length })
     this.#budget.take(packed.length)
   }
 
@@ -248,7 +248,8 @@ export class Table<V> implements KeyedState<V> {
 
   #change(key: Key, value: unknown): void {
     let entry = this.#entry(key)
-    if (entry === undefined) this.#add((entry = { key, value: undefined, layer: null, before: undefined, bytes: 0 }))
+    if (entry === undefined)
+      this.#add((entry = { key, value: undefined, layer: null, before: undefined, group: -1, bytes: 0 }))
     const dirty = this.#dirty
     if (entry.layer !== dirty) {
       if (this.#watched > 0) dirty.keep(entry)

@@ -70,7 +70,8 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
 )
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
-const parsed = <T>(bytes: Uint8Array): T => JSON.parse(Buffer.from(bytes).toString('utf8')) as T
+const parsed = <T>({ buffer, byteOffset, byteLength }: Uint8Array): T =>
+  JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString('utf8')) as T
 
 const optionalJson = (value: unknown): Buffer => (value === null ? Buffer.alloc(0) : json(value))
 const optionallyParsed = <T>(bytes: Uint8Array): T | null => (bytes.byteLength === 0 ? null : parsed<T>(bytes))
