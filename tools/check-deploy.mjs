@@ -3,7 +3,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { bin, cache, goBinary, need, say } from './install.mjs'
+import { bin, cache, goBinary, need, pythonWith } from './install.mjs'
 import { broken, missing } from './deploy/rules.mjs'
 import { ensureInstalled, root } from './setup.mjs'
 
@@ -46,22 +46,6 @@ const check = (name, problems) => {
   failures.push(...problems)
 }
 
-/** A Python that has kubernetes-validate. */
-function python() {
-  const home = join(cache, 'python', `kubernetes-validate-${VALIDATE}`)
-  const program = join(home, 'bin/python')
-  if (existsSync(join(home, '.ok'))) return program
-  need('python3', '--version', ['python3'])
-  say(`installing kubernetes-validate ${VALIDATE}`)
-  if (!run('python3', ['-m', 'venv', home]).ok) need('python3-venv', '--version', ['python3-venv'])
-  execFileSync('python3', ['-m', 'venv', '--clear', home], { stdio: ['ignore', 'ignore', 2] })
-  execFileSync(program, ['-m', 'pip', 'install', '-q', `kubernetes-validate==${VALIDATE}`, 'jsonschema', 'pyyaml'], {
-    stdio: ['ignore', 'ignore', 2],
-  })
-  writeFileSync(join(home, '.ok'), '')
-  return program
-}
-
 function crdFiles() {
   need('go', 'version', ['golang'])
   const work = join(cache, 'crds')
@@ -85,7 +69,8 @@ const promtool = (...args) => {
 promtool('check', 'rules', 'weir.rules.yaml')
 promtool('test', 'rules', 'weir.test.yaml')
 const crds = crdFiles()
-const validator = python()
+const packages = [`kubernetes-validate==${VALIDATE}`, 'jsonschema', 'pyyaml']
+const validator = pythonWith(`kubernetes-validate-${VALIDATE}`, packages)
 for (const file of readdirSync(join(chart, 'ci')).sort()) {
   const values = ['-f', join(chart, 'ci', file)]
   for (const version of KUBERNETES) {

@@ -72,3 +72,22 @@ export function goBinary(name, version, packagePath) {
   writeFileSync(stamp, version)
   rmSync(work, { recursive: true, force: true })
 }
+
+/** A virtual environment of Python 3 with these packages, made once. @returns its interpreter */
+export function pythonWith(name, packages) {
+  const home = join(cache, 'python', name)
+  const program = join(home, 'bin/python')
+  if (existsSync(join(home, '.ok'))) return program
+  need('python3', '--version', ['python3'])
+  say(`installing ${packages.join(', ')}`)
+  const venv = () => execFileSync('python3', ['-m', 'venv', '--clear', home], { stdio: 'ignore' })
+  try {
+    venv()
+  } catch {
+    need(program, '--version', ['python3-venv'])
+    venv()
+  }
+  execFileSync(program, ['-m', 'pip', 'install', '-q', ...packages], { stdio: ['ignore', 'ignore', 2] })
+  writeFileSync(join(home, '.ok'), '')
+  return program
+}

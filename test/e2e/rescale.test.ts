@@ -33,7 +33,7 @@ test('exactly once through 2 → 4 → 1 with a kill -9 in each move; B4: what s
     fetch(url, { method: 'PATCH', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
 
   // Refused, and the job goes on.
-  expect(await problem(await patch({ parallelism: 129 }))).toBe('RESCALE_INVALID')
+  expect(await problem(await patch({ parallelism: 129 }))).toBe('RESCALE_TOO_WIDE')
   expect(await problem(await patch({ parallelism: 9 }))).toBe('RESCALE_NO_SLOTS')
 
   await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 15_000)

@@ -4,7 +4,6 @@ import { Module, type DynamicModule } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { Transport, type MicroserviceOptions } from '@nestjs/microservices'
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
-import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger'
 import { WeirError, asWeirError } from '@weir/model'
 import { control, jobs } from '@weir/proto'
 import { Metrics, createLogger } from '@weir/telemetry'
@@ -15,7 +14,7 @@ import { GrpcController, JOB_MANAGER } from './grpc.controller.ts'
 import { JobManager } from './job-manager.ts'
 import { openEmbeddedLog } from './embedded-log.ts'
 import { openMetadata } from './metadata.ts'
-import { METRICS, restControllers } from './rest/index.ts'
+import { METRICS, ProblemFilter, describeApi, restControllers } from './rest/index.ts'
 
 @Module({})
 class AppModule {
@@ -83,8 +82,8 @@ try {
       maxSendMessageLength: MESSAGE_BYTES_MAX,
     },
   })
-  const title = new DocumentBuilder().setTitle('Weir').setDescription('Jobs, checkpoints and the fleet').setVersion('1')
-  SwaggerModule.setup('docs', app, SwaggerModule.createDocument(app, title.build()))
+  app.useGlobalFilters(new ProblemFilter())
+  await describeApi(app)
   await app.startAllMicroservices()
   await app.listen(httpPort, host)
   console.log(JSON.stringify({ ready: true, grpc, http, log: embedded?.address }))

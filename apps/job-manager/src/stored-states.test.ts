@@ -131,7 +131,7 @@ test('pages go on in the epoch they began in', async () => {
     next = page.next
   }
   expect(keys.sort()).toEqual(['rich', 'user-1', 'user-2'])
-  await expect(async () => states.page(id, '', of, { cursor: 'x' })).rejects.toMatchObject({ code: 'PAGE_INVALID' })
+  await expect(async () => states.page(id, '', of, { cursor: 'x' })).rejects.toMatchObject({ code: 'PAGE_UNKNOWN' })
   await expect(async () => states.page(id, '', of, { limit: 1_001 })).rejects.toMatchObject({ code: 'PAGE_INVALID' })
 })
 

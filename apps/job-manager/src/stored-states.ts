@@ -115,7 +115,7 @@ export class StoredStates {
     })
   }
 
-  /** By key group, then by key. Throws `PAGE_INVALID` (invalid). */
+  /** By key group, then by key. Throws `PAGE_INVALID`, `PAGE_UNKNOWN` (invalid). */
   page(
     jobId: JobId,
     at: string,
@@ -297,7 +297,10 @@ function cursorIn(text: string): StatePosition & { readonly at: string } {
   } catch {
     // said below
   }
-  throw pageInvalid(`"${text}" is no cursor; give the "next" of the page before`)
+  throw new WeirError(
+    { code: 'PAGE_UNKNOWN', kind: 'invalid' },
+    `"${text}" is no cursor; give the "next" of the page before`,
+  )
 }
 
 const pageInvalid = (why: string): WeirError => new WeirError({ code: 'PAGE_INVALID', kind: 'invalid' }, why)

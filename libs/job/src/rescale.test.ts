@@ -178,7 +178,8 @@ test('refusals say what to do', () => {
     }
   }
   const continuous = { ...settings, commit: { scope: 'continuous' as const, intervalMs: 100 } }
-  expect([0, 129, 1.5, '2', undefined].map((n) => refusal({}, n))).toEqual(Array(5).fill('RESCALE_INVALID'))
+  expect([0, 1.5, '2', undefined].map((n) => refusal({}, n))).toEqual(Array(4).fill('RESCALE_INVALID'))
+  expect(refusal({}, 129)).toBe('RESCALE_TOO_WIDE')
   expect(refusal({ room: 3 }, 4)).toBe('RESCALE_NO_SLOTS')
   expect(refusal({ ending: true }, 2)).toBe('RESCALE_JOB_ENDING')
   expect(refusal({ spec: { ...spec, plan: { ...spec.plan, settings: continuous } } }, 4)).toBe(

@@ -90,7 +90,8 @@ function at(state: JobState, parallelism: number, highest: number): JobState {
 }
 
 /**
- * Throws WeirError: `RESCALE_INVALID`, `RESCALE_CONTINUOUS_SCOPE`, `RESCALE_JOB_ENDING` (invalid), `RESCALE_NO_SLOTS` (retry).
+ * Throws WeirError: `RESCALE_INVALID`, `RESCALE_TOO_WIDE`, `RESCALE_CONTINUOUS_SCOPE`, `RESCALE_JOB_ENDING` (invalid),
+ * `RESCALE_NO_SLOTS` (retry).
  *
  * @param of the job as it stands; `room`: slots it holds and those that are free
  */
@@ -101,13 +102,9 @@ export function checkRescale(
   const { spec, ending, room } = of
   const { jobId } = spec
   const { maxParallelism, commit } = spec.plan.settings
-  if (
-    typeof parallelism !== 'number' ||
-    !Number.isInteger(parallelism) ||
-    parallelism < 1 ||
-    parallelism > maxParallelism
-  ) {
-    throw refused('RESCALE_INVALID', jobId, { parallelism, maxParallelism }, [
+  const isWhole = typeof parallelism === 'number' && Number.isInteger(parallelism) && parallelism >= 1
+  if (!isWhole || parallelism > maxParallelism) {
+    throw refused(isWhole ? 'RESCALE_TOO_WIDE' : 'RESCALE_INVALID', jobId, { parallelism, maxParallelism }, [
       `parallelism must be a whole number from 1 to ${maxParallelism}, the job's maxParallelism, which is fixed for its life:`,
       'keys are spread over that many groups.',
     ])

@@ -49,3 +49,20 @@ export function wholeIn(limit: string): number {
     `limit is "${limit}"; give a whole number above 0`,
   )
 }
+
+/** A body: an object with no other fields than these, or nothing. Throws `BODY_INVALID` (invalid). */
+export function fieldsIn(body: unknown, ...names: readonly string[]): Readonly<Record<string, unknown>> {
+  if (body === undefined) return {}
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new WeirError(
+      { code: 'BODY_INVALID', kind: 'invalid' },
+      `the body is no JSON object; it has ${names.join(', ')}`,
+    )
+  }
+  const unknown = Object.keys(body).find((field) => !names.includes(field))
+  if (unknown === undefined) return body as Readonly<Record<string, unknown>>
+  throw new WeirError(
+    { code: 'BODY_INVALID', kind: 'invalid', field: unknown },
+    `"${unknown}" means nothing here; the body has ${names.join(', ')}`,
+  )
+}

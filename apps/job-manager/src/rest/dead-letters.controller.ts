@@ -4,7 +4,7 @@ import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiQuery, 
 import { REPLAYED_MAX, type Replay } from '@weir/dataflow'
 import { WeirError, jobId } from '@weir/model'
 import type { DeadLetterPage } from '../dead-letters.ts'
-import { type Reply, type Request, LeaderController, wholeIn } from './answer.ts'
+import { type Reply, type Request, LeaderController, fieldsIn, wholeIn } from './answer.ts'
 
 export class DeadLetterDto {
   @ApiProperty({ description: 'Where it lies in the topic of the dead letters' }) readonly partition!: number
@@ -32,10 +32,28 @@ export class DeadLetterPageDto {
   @ApiProperty({ type: String, nullable: true, description: '`from` of the next page; null: this is the last' })
   readonly next!: string | null
 }
-export class ReplayWishDto {
-  @ApiProperty({ type: String, isArray: true, required: false, description: 'topic/partition/offset, at most 10,000' })
-  readonly origins?: string[]
-  @ApiProperty({ required: false, description: 'Everything that can be, instead of `origins`' }) readonly all?: boolean
+type ApiBodySchema = Extract<Parameters<typeof ApiBody>[0], { schema: unknown }>['schema']
+const REPLAY_WISH: ApiBodySchema = {
+  oneOf: [
+    {
+      type: 'object',
+      required: ['origins'],
+      properties: {
+        origins: {
+          type: 'array',
+          maxItems: REPLAYED_MAX,
+          items: { type: 'string', description: 'topic/partition/offset' },
+        },
+      },
+      additionalProperties: false,
+    },
+    {
+      type: 'object',
+      required: ['all'],
+      properties: { all: { enum: [true], description: 'Everything that can be' } },
+      additionalProperties: false,
+    },
+  ],
 }
 export class ReplayDto {
   @ApiProperty() readonly replayId!: string
@@ -51,8 +69,13 @@ export class DeadLettersController extends LeaderController {
   @Get('jobs/:id/dead-letters')
   @ApiOperation({ summary: 'Dead letters of a job, oldest first in each partition' })
   @ApiParam({ name: 'id' })
-  @ApiQuery({ name: 'from', required: false, description: '`next` of the page before' })
-  @ApiQuery({ name: 'limit', required: false, type: Number, description: 'At most 200; default 100' })
+  @ApiQuery({
+    name: 'from',
+    required: false,
+    description: '`next` of the page before',
+    schema: { type: 'string', pattern: '^\\d{1,7}:\\d{1,16}$' },
+  })
+  @ApiQuery({ name: 'limit', required: false, schema: { type: 'integer', minimum: 1, maximum: 200, default: 100 } })
   @ApiOkResponse({ type: DeadLetterPageDto })
   deadLetters(
     @Param('id') id: string,
@@ -70,7 +93,7 @@ export class DeadLettersController extends LeaderController {
   @HttpCode(200)
   @ApiOperation({ summary: 'Puts records back where they were read: each once, however often it is asked for' })
   @ApiParam({ name: 'id' })
-  @ApiBody({ type: ReplayWishDto })
+  @ApiBody({ schema: REPLAY_WISH })
   @ApiOkResponse({ type: ReplayDto })
   replay(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
     return this.answer(request, reply, (term): Promise<Replay> => term.deadLetters.replay(jobId(id), originsIn(wish)))
@@ -79,7 +102,7 @@ export class DeadLettersController extends LeaderController {
 
 /** Null: all. */
 function originsIn(wish: unknown): readonly string[] | null {
-  const { origins, all } = (wish ?? {}) as { readonly origins?: unknown; readonly all?: unknown }
+  const { origins, all } = fieldsIn(wish, 'origins', 'all')
   if (all === true && origins === undefined) return null
   const named = Array.isArray(origins) && origins.length <= REPLAYED_MAX && origins.every((o) => typeof o === 'string')
   if (named && (all === undefined || all === false)) return origins as string[]

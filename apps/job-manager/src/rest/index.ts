@@ -8,6 +8,8 @@ import { FleetController } from './fleet.controller.ts'
 import { HealthController } from './health.controller.ts'
 
 export { METRICS } from './health.controller.ts'
+export { describeApi } from './openapi.ts'
+export { ProblemFilter } from './problem.ts'
 
 export const restControllers = [
   JobsController,

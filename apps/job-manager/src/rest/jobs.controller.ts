@@ -1,10 +1,18 @@
 /** Jobs, their checkpoints, and what is done to them: cancel, start again, rescale. */
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Req, Res } from '@nestjs/common'
-import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiTags } from '@nestjs/swagger'
+import {
+  ApiAcceptedResponse,
+  ApiBody,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiProperty,
+  ApiTags,
+} from '@nestjs/swagger'
 import type { CheckpointView, JobView } from '@weir/job'
 import { WeirError, jobId } from '@weir/model'
 import type { Term } from '../term.ts'
-import { type Reply, type Request, LeaderController } from './answer.ts'
+import { type Reply, type Request, LeaderController, fieldsIn } from './answer.ts'
 
 export class JobDto {
   @ApiProperty() readonly jobId!: string
@@ -86,14 +94,17 @@ export class CheckpointDto {
   readonly late!: object[]
 }
 export class RescaleDto {
-  @ApiProperty({ description: 'From 1 to the maxParallelism of the job' }) readonly parallelism!: number
+  @ApiProperty({ type: 'integer', minimum: 1, description: 'At most the maxParallelism of the job' })
+  readonly parallelism!: number
 }
 export class StartWishDto {
   @ApiProperty({
     required: false,
+    type: String,
+    nullable: true,
     description: 'EPOCH or NAME of a savepoint of the job, or the URL of a savepoint folder; default: its newest epoch',
   })
-  readonly from?: string
+  readonly from?: string | null
   @ApiProperty({ type: String, isArray: true, required: false, description: 'Uids, or uid/state' })
   readonly allowDroppedState?: readonly string[]
   @ApiProperty({ required: false, description: 'Output behind an older epoch is there already, and is written again' })
@@ -143,8 +154,8 @@ export class JobsController extends LeaderController {
   @HttpCode(202)
   @ApiOperation({ summary: 'A job that has ended goes on under its id, with the bundle it had' })
   @ApiParam({ name: 'id' })
-  @ApiBody({ type: StartWishDto })
-  @ApiOkResponse({ type: StartDto })
+  @ApiBody({ type: StartWishDto, required: false })
+  @ApiAcceptedResponse({ type: StartDto })
   start(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
     const start = async (term: Term): Promise<StartDto> => {
       return { jobId: id, notes: [...(await term.restart(jobId(id), startWish(wish)))] }
@@ -159,15 +170,23 @@ export class JobsController extends LeaderController {
   })
   @ApiParam({ name: 'id' })
   @ApiBody({ type: RescaleDto })
-  @ApiOkResponse({ type: JobDto })
+  @ApiAcceptedResponse({ type: JobDto })
   rescale(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
-    const { parallelism } = (wish ?? {}) as { readonly parallelism?: unknown }
-    return this.answer(request, reply, (term): Promise<JobView> => term.rescale(jobId(id), parallelism), 202)
+    return this.answer(
+      request,
+      reply,
+      (term): Promise<JobView> => term.rescale(jobId(id), fieldsIn(wish, 'parallelism')['parallelism']),
+      202,
+    )
   }
 }
 
 function startWish(wish: unknown): Parameters<Term['restart']>[1] {
-  const { from = null, allowDroppedState = [], acceptRepeatedOutput = false } = (wish ?? {}) as Record<string, unknown>
+  const {
+    from = null,
+    allowDroppedState = [],
+    acceptRepeatedOutput = false,
+  } = fieldsIn(wish, 'from', 'allowDroppedState', 'acceptRepeatedOutput')
   const named = Array.isArray(allowDroppedState) && allowDroppedState.every((uid) => typeof uid === 'string')
   if ((from === null || typeof from === 'string') && named && typeof acceptRepeatedOutput === 'boolean') {
     return { from, droppedState: allowDroppedState as string[], repeatedOutput: acceptRepeatedOutput }

@@ -1,8 +1,14 @@
-/** Errors as RFC 9457 problems. */
-import type { WeirError } from '@weir/model'
+/** Errors as RFC 9457 problems, also those that Nest and Fastify find before a controller is asked. */
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common'
+import { WeirError, asWeirError } from '@weir/model'
 import type { Reply } from './answer.ts'
 
 const STATUS: Record<string, number> = {
+  METHOD_NOT_ALLOWED: 405,
+  PATH_UNKNOWN: 404,
+  PAGE_UNKNOWN: 404,
+  BODY_TOO_LARGE: 413,
+  MEDIA_TYPE_UNKNOWN: 415,
   JOB_UNKNOWN: 404,
   JOB_EXISTS: 409,
   JOB_ENDING: 409,
@@ -21,6 +27,8 @@ const STATUS: Record<string, number> = {
   RESCALE_CONTINUOUS_SCOPE: 409,
   RESCALE_JOB_ENDING: 409,
   RESCALE_NO_SLOTS: 409,
+  RESCALE_TOO_WIDE: 409,
+  DEAD_LETTERS_OFF: 409,
   TOKEN_REFUSED: 401,
   TRANSACTION_NOT_FOUND: 404,
   TRANSACTION_FOREIGN: 409,
@@ -40,4 +48,32 @@ export function problem(reply: Reply, error: WeirError): void {
     .status(status)
     .header('content-type', 'application/problem+json')
     .send({ type: `urn:weir:error:${code}`, title: code, status, detail: message, code, kind, facts })
+}
+
+/** Of what `problem` sends. */
+export const problemSchema = {
+  type: 'object' as const,
+  required: ['type', 'title', 'status', 'detail', 'code', 'kind', 'facts'],
+  properties: {
+    type: { type: 'string' as const, description: 'urn:weir:error:CODE' },
+    title: { type: 'string' as const },
+    status: { type: 'integer' as const },
+    detail: { type: 'string' as const, description: 'What is wrong, and what to do' },
+    code: { type: 'string' as const },
+    kind: { type: 'string' as const, enum: ['invalid', 'retry', 'restart', 'fenced'] },
+    facts: { type: 'object' as const, description: 'What the detail speaks of, by name' },
+  },
+}
+
+const BY_STATUS: Record<number, string> = { 404: 'PATH_UNKNOWN', 413: 'BODY_TOO_LARGE', 415: 'MEDIA_TYPE_UNKNOWN' }
+
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const reply = host.switchToHttp().getResponse<Reply>()
+    const status = thrown instanceof HttpException ? thrown.getStatus() : (thrown as { statusCode?: number }).statusCode
+    if (status === undefined || status >= 500) return problem(reply, asWeirError(thrown, 'INTERNAL'))
+    const { message } = thrown as Error
+    problem(reply, new WeirError({ code: BY_STATUS[status] ?? 'REQUEST_INVALID', kind: 'invalid' }, message))
+  }
 }

@@ -1,13 +1,22 @@
 /** Savepoints of a job; stopping it with one. */
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Req, Res } from '@nestjs/common'
-import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiTags } from '@nestjs/swagger'
+import {
+  ApiAcceptedResponse,
+  ApiBody,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiProperty,
+  ApiTags,
+} from '@nestjs/swagger'
 import type { SavepointView } from '@weir/job'
 import { WeirError, jobId } from '@weir/model'
 import type { Term } from '../term.ts'
-import { type Reply, type Request, LeaderController } from './answer.ts'
+import { type Reply, type Request, LeaderController, fieldsIn } from './answer.ts'
 
 export class SavepointWishDto {
-  @ApiProperty({ description: 'a-z, 0-9, ".", "_", "-"; begins with a letter; at most 63' }) readonly name!: string
+  @ApiProperty({ pattern: '^[a-z][a-z0-9._-]{0,62}$' }) readonly name!: string
   @ApiProperty({ required: false, description: 'Stop the job with it: the sources stop at its barrier' })
   readonly stop?: boolean
 }
@@ -37,7 +46,7 @@ export class SavepointsController extends LeaderController {
   @ApiOperation({ summary: 'Takes a savepoint, or stops the job with one; the list tells when it is complete' })
   @ApiParam({ name: 'id' })
   @ApiBody({ type: SavepointWishDto })
-  @ApiOkResponse({ type: SavepointDto })
+  @ApiAcceptedResponse({ type: SavepointDto })
   takeSavepoint(
     @Param('id') id: string,
     @Body() wish: unknown,
@@ -61,6 +70,7 @@ export class SavepointsController extends LeaderController {
 
   @Delete('jobs/:id/savepoints/:name')
   @HttpCode(204)
+  @ApiNoContentResponse()
   @ApiOperation({ summary: 'Deletes a savepoint; jobs that were started from it have copies of their own' })
   @ApiParam({ name: 'id' })
   @ApiParam({ name: 'name' })
@@ -75,7 +85,7 @@ export class SavepointsController extends LeaderController {
 }
 
 function savepointWish(wish: unknown): { readonly name: string; readonly stop: boolean } {
-  const { name, stop = false } = (wish ?? {}) as { readonly name?: unknown; readonly stop?: unknown }
+  const { name, stop = false } = fieldsIn(wish, 'name', 'stop')
   if (typeof name === 'string' && typeof stop === 'boolean') return { name, stop }
   throw new WeirError(
     { code: 'SAVEPOINT_INVALID', kind: 'invalid' },

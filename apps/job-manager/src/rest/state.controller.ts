@@ -2,6 +2,7 @@
 import { Controller, Get, Param, Query, Req, Res } from '@nestjs/common'
 import { ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger'
 import { WeirError, jobId } from '@weir/model'
+import { PAGE_ENTRIES_MAX } from '@weir/state/reading'
 import {
   DIFF_CHANGES_MAX,
   type EpochDifference,
@@ -69,7 +70,7 @@ export class StateController extends LeaderController {
   @ApiOperation({ summary: 'States of a job as of its last final epoch: schema versions, bytes per chain' })
   @ApiParam({ name: 'id' })
   @ApiQuery({ name: 'at', required: false, description: 'Another kept epoch, or a savepoint' })
-  @ApiQuery({ name: 'count', required: false, description: '`true`: count keys, which reads everything' })
+  @ApiQuery({ name: 'count', required: false, type: Boolean, description: 'Count keys, which reads everything' })
   @ApiOkResponse({ type: StateOverviewDto })
   states(
     @Param('id') id: string,
@@ -79,7 +80,7 @@ export class StateController extends LeaderController {
     @Res() reply: Reply,
   ): Promise<void> {
     return this.answer(request, reply, (term): Promise<StateOverview> => {
-      return term.state.overview(jobId(id), at ?? '', count === 'true')
+      return term.state.overview(jobId(id), at ?? '', count !== undefined && flagIn('count', count))
     })
   }
 
@@ -88,7 +89,12 @@ export class StateController extends LeaderController {
   @ApiParam({ name: 'id' })
   @ApiQuery({ name: 'before' })
   @ApiQuery({ name: 'after' })
-  @ApiQuery({ name: 'limit', required: false, type: Number, description: 'Changes per state; default 100' })
+  @ApiQuery({
+    name: 'limit',
+    required: false,
+    description: 'Changes per state',
+    schema: { type: 'integer', minimum: 1, maximum: DIFF_CHANGES_MAX, default: 100 },
+  })
   stateDiff(
     @Param('id') id: string,
     @Query() of: { readonly before?: string; readonly after?: string; readonly limit?: string },
@@ -108,7 +114,11 @@ export class StateController extends LeaderController {
   @ApiParam({ name: 'state' })
   @ApiQuery({ name: 'at', required: false, description: 'Another kept epoch, or a savepoint' })
   @ApiQuery({ name: 'cursor', required: false, description: '`next` of the page before' })
-  @ApiQuery({ name: 'limit', required: false, type: Number, description: 'At most 1,000; default 100' })
+  @ApiQuery({
+    name: 'limit',
+    required: false,
+    schema: { type: 'integer', minimum: 1, maximum: PAGE_ENTRIES_MAX, default: 100 },
+  })
   @ApiOkResponse({ type: StateListingDto })
   stateEntries(
     @Param() { id, operator, state }: StateParams,
@@ -129,7 +139,12 @@ export class StateController extends LeaderController {
   @ApiParam({ name: 'state' })
   @ApiParam({ name: 'key', description: 'A number stands for the text too' })
   @ApiQuery({ name: 'at', required: false, description: 'Another kept epoch, or a savepoint' })
-  @ApiQuery({ name: 'split', required: false, type: Number, description: 'Of state that is kept per split' })
+  @ApiQuery({
+    name: 'split',
+    required: false,
+    description: 'Of state that is kept per split',
+    schema: { type: 'integer', minimum: 0, maximum: 999_999_999 },
+  })
   @ApiOkResponse({ type: StateValuesDto })
   stateValue(
     @Param() { id, operator, state, key }: StateParams & { readonly key: string },
@@ -148,6 +163,14 @@ interface StateParams {
   readonly id: string
   readonly operator: string
   readonly state: string
+}
+
+function flagIn(name: string, flag: string): boolean {
+  if (flag === 'true' || flag === 'false') return flag === 'true'
+  throw new WeirError(
+    { code: 'QUERY_INVALID', kind: 'invalid', name, flag },
+    `${name} is "${flag}"; give true or false`,
+  )
 }
 
 function splitIn(split: string): number {

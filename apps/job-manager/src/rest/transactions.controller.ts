@@ -51,7 +51,7 @@ export class TransactionsController extends LeaderController {
     return this.answer(request, reply, (term): Promise<readonly LedgerEntry[]> => term.transactions(jobId(id)))
   }
 
-  @Post(['transactions/:transactionalId/commit', 'jobs/:id/transactions/:transactionalId/commit'])
+  @Post('transactions/:transactionalId/commit')
   @HttpCode(200)
   @ApiOperation({ summary: 'Commits what a published epoch names, and what is before it; everything else is refused' })
   @ApiParam({ name: 'transactionalId' })
@@ -60,7 +60,7 @@ export class TransactionsController extends LeaderController {
     return this.answer(request, reply, (term): Promise<LedgerEntry> => term.endTransaction(id, 'commit'))
   }
 
-  @Post(['transactions/:transactionalId/abort', 'jobs/:id/transactions/:transactionalId/abort'])
+  @Post('transactions/:transactionalId/abort')
   @HttpCode(200)
   @ApiOperation({ summary: 'Aborts what no published epoch names, of a job that does not run' })
   @ApiParam({ name: 'transactionalId' })

@@ -1,0 +1,46 @@
+// `npm run check:api [-- schemathesis options]`: the REST API of a fleet that runs a job is asked everything its description allows,
+// and what it does not allow, by Schemathesis (all checks, stateful). Needs Python 3; fetches the rest once. Node 20, plain JS.
+import { spawnSync } from 'node:child_process'
+import { dirname, join } from 'node:path'
+import { pythonWith } from './install.mjs'
+import { ensureBuilt, ensureInstalled, pinnedNode, root } from './setup.mjs'
+
+const SCHEMATHESIS = '4.32.5'
+const EXAMPLES = '40'
+/** Keys of state may be anything that fits a path: most of what is drawn does not, and is drawn again. */
+const LENIENT = ['--suppress-health-check', 'filter_too_much']
+const JOB = 'apps/examples/src/02-payments.ts'
+const TOPICS = ['payment-sums', 'payment-counts']
+
+ensureInstalled()
+ensureBuilt()
+const python = pythonWith(`schemathesis-${SCHEMATHESIS}`, [`schemathesis==${SCHEMATHESIS}`])
+const { LogClient } = await import('@weir/connectors')
+const { EmbeddedFleet } = await import('../apps/cli/dist/embedded-fleet.js')
+const fleet = await EmbeddedFleet.start({ taskManagers: 2, slots: 4 })
+try {
+  const { grpc, http } = fleet.manager.ready
+  const log = new LogClient(fleet.manager.ready.log)
+  for (const topic of TOPICS) await log.createTopic(topic, 4)
+  log.close()
+  const weir = ['apps/cli/dist/main.js', 'submit', JOB, '--job-manager', grpc]
+  const submitted = spawnSync(pinnedNode(), weir, { cwd: root, stdio: 'inherit' })
+  if (submitted.status !== 0) throw new Error(`the job could not be submitted: exit code ${submitted.status}`)
+  const args = [
+    'run',
+    `http://${http}/docs-json`,
+    '--checks',
+    'all',
+    '--max-examples',
+    EXAMPLES,
+    '--no-color',
+    ...LENIENT,
+  ]
+  const { status } = spawnSync(join(dirname(python), 'schemathesis'), [...args, ...process.argv.slice(2)], {
+    stdio: 'inherit',
+  })
+  console.log(status === 0 ? 'api: sound' : 'api: not what its description says')
+  process.exitCode = status ?? 1
+} finally {
+  await fleet.stop()
+}
