@@ -1,18 +1,12 @@
 /**
  * Idempotent by key: a payment counts once, however often its sender tries again. The same id with another amount is no repetition but a
- * conflict, and goes aside. What is remembered is forgotten after a day of event time.
+ * conflict, and goes aside. What is claimed is part of the job's own state, for a day of event time.
  *
  *     npm run example -- 08
  */
-import { datagen, job, log, params, sideOutput, valueState, type Out, type Payment } from '@weir/sdk'
+import { datagen, job, log, params, type Payment } from '@weir/sdk'
 
 const p = params({ recordsPerSplit: Number, rate: 5_000, parallelism: 2, intervalMs: 1_000 })
-
-export interface Conflict {
-  readonly id: string
-  readonly firstMinor: number
-  readonly thenMinor: number
-}
 
 /** Every third payment is sent again, and of those every tenth with another amount: an unreliable network, and a bug. */
 const resent = (payment: Payment): Payment[] => {
@@ -33,20 +27,10 @@ export default job(
     const once = flow
       .from(datagen.payments({ recordsPerSplit: p.recordsPerSplit ?? null, recordsPerSecond: p.rate }), 'payments')
       .flatMap(resent, 'resent')
-      .keyBy((payment) => payment.id, 'by-id')
-      .process('once', {
-        state: { firstMinor: valueState<number>({ ttl: '1d' }) },
-        sides: { conflicts: sideOutput<Conflict>() },
-        onRecord({ state, sides }, payment, out: Out<Payment>) {
-          const { id, amountMinor } = payment
-          const firstMinor = state.firstMinor.get()
-          if (firstMinor === undefined) {
-            state.firstMinor.set(amountMinor)
-            out.emit(payment)
-          } else if (firstMinor !== amountMinor) {
-            sides.conflicts.emit({ id, firstMinor, thenMinor: amountMinor })
-          }
-        },
+      .idempotent('once', {
+        bizKey: (payment) => payment.id,
+        fingerprint: ({ user, amountMinor }) => ({ user, amountMinor }),
+        window: '1d',
       })
     once
       .filter((payment) => payment.status === 'PAID', 'paid')

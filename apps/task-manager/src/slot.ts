@@ -28,6 +28,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Adapters } from './adapters.ts'
+import { claimsOf } from './claims.ts'
 import { loadPlan } from './bundle.ts'
 
 export interface SlotData {
@@ -111,6 +112,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
       createSource: (node, context) => adapters.source(node, context),
       createSink: (node, context, asides) => adapters.sink(node, context, settings, asides),
       createContinuousSink: (source, sinks, context) => adapters.continuousSink(source, sinks, context, settings),
+      createClaims: (node, context, told) => claimsOf(node, context, systemClock, told),
       schemaRegistry: (settings, signal) => adapters.schemaRegistry(settings, signal),
       openState: (stage, { signal }) =>
         openStateStore(

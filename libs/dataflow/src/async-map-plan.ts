@@ -48,12 +48,12 @@ export function checkCallsFit({ settings, graph }: JobDefinition): void {
 
 /** Throws WeirError `GRAPH_KEYED_BY_SOURCE` (invalid). `inStage`: the nodes of one stage. */
 export function checkCallsPerSplit(inStage: readonly GraphNode[]): void {
-  const calling = inStage.find(({ kind }) => kind === 'asyncMap')
+  const calling = inStage.find(({ kind }) => kind === 'asyncMap' || kind === 'idempotent')
   const perSplit = inStage.find(({ kind }) => kind === 'keyedBySource')
   if (calling === undefined || perSplit === undefined) return
   throw new WeirError(
     { code: 'GRAPH_KEYED_BY_SOURCE', kind: 'invalid', uid: calling.uid, keyedBySource: perSplit.uid },
-    `what asyncMap "${calling.uid}" puts out depends on when its calls come back, and in the stage of keyedBySource "${perSplit.uid}" ` +
+    `what ${calling.kind} "${calling.uid}" puts out depends on when its calls come back, and in the stage of keyedBySource "${perSplit.uid}" ` +
       'everything depends on the records of its partition alone: write .keyBy(…) there, or make the calls in a job before.',
   )
 }

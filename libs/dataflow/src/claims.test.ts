@@ -60,6 +60,13 @@ test.each([
     held('b', { fingerprint: 'g' }),
   ],
   [
+    'the dead holder again, out of its own attempt',
+    held('a', { status: 'DEAD' }),
+    claim('a'),
+    'replay',
+    held('a', { status: 'DEAD' }),
+  ],
+  [
     'the dead holder again',
     held('a', { status: 'DEAD' }),
     claim('a', 'f', NOON, at(2)),

@@ -55,8 +55,7 @@ export interface ClaimDecision {
 /** `windowMs`: two events whose times are that far apart, or farther, are different events. */
 export function decideClaim(existing: HeldClaim | null, claim: Claim, windowMs: number): ClaimDecision {
   if (existing === null) return { outcome: 'first', next: heldBy(claim) }
-  // Also a dead one is alive again: this time its record may pass, and what went wrong before is of an older attempt.
-  if (existing.origin === claim.origin) return { outcome: 'replay', next: heldBy(claim, existing.attempt) }
+  if (existing.origin === claim.origin) return { outcome: 'replay', next: again(existing, claim) }
   if (Math.abs(existing.eventTime - claim.eventTime) >= windowMs) return { outcome: 'first', next: heldBy(claim) }
   if (existing.status === 'DEAD') return { outcome: 'handed-on', next: heldBy(claim) }
   return { outcome: existing.fingerprint === claim.fingerprint ? 'duplicate' : 'conflict', next: null }
@@ -64,9 +63,17 @@ export function decideClaim(existing: HeldClaim | null, claim: Claim, windowMs: 
 
 export const claimPasses = (outcome: ClaimOutcome): boolean => outcome !== 'duplicate' && outcome !== 'conflict'
 
-function heldBy({ fingerprint, origin, attempt, eventTime }: Claim, atLeast = attempt): HeldClaim {
-  // A frozen process of an older attempt that wakes up must not make its dead letters count again.
-  return { fingerprint, origin, eventTime, status: 'CLAIMED', attempt: isOlder(attempt, atLeast) ? atLeast : attempt }
+const heldBy = ({ fingerprint, origin, attempt, eventTime }: Claim): HeldClaim => ({
+  ...{ fingerprint, origin, attempt, eventTime, status: 'CLAIMED' },
+})
+
+/**
+ * A dead one lives in a newer attempt: this time its record may pass. A frozen process of an older attempt that wakes up changes
+ * neither that nor which attempt's dead letters count.
+ */
+function again(existing: HeldClaim, claim: Claim): HeldClaim {
+  if (isOlder(existing.attempt, claim.attempt)) return heldBy(claim)
+  return { ...heldBy(claim), attempt: existing.attempt, status: existing.status }
 }
 
 const isOlder = (a: AttemptId, than: AttemptId): boolean =>
@@ -98,6 +105,16 @@ export interface ClaimStore {
   /** The records of these origins went to the dead letters in this attempt. */
   dead(origins: readonly string[], attempt: AttemptId, signal: AbortSignal): Promise<void>
   close(): Promise<void>
+}
+
+/**
+ * Of a store, for people. `degraded`: claims are decided without it, as `local` has it; `restored`: no longer, and so many had been
+ * somebody else's, so that both passed. `lost`: it had forgotten so many that it had acknowledged, and has them again.
+ */
+export interface ClaimsNews {
+  readonly is: 'degraded' | 'restored' | 'lost'
+  readonly why: string
+  readonly claims: number
 }
 
 /** What is fixed for the life of a store. */

@@ -38,6 +38,10 @@ const REFUSED: Readonly<Record<Exclude<NodeKind, 'keyedProcess' | 'window'>, Ref
     reason: 'not-deterministic',
     text: 'what it answers may be something else when the same records are read again, so state behind it would not be rebuilt.',
   },
+  idempotent: {
+    reason: 'not-deterministic',
+    text: 'who holds a claim may change between two readings of the same records, so state behind it would not be rebuilt.',
+  },
   resumable: {
     reason: 'not-deterministic',
     text: 'its state is of all partitions of its subtask together, so records read again would not rebuild it.',

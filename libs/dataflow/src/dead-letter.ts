@@ -18,6 +18,12 @@ export const DEAD = 'weir.dead.'
 /** Headers of a replayed record: `attempt` (replays of it so far), `first`, `id`. */
 export const REPLAY = 'weir.replay.'
 
+/** `topic/partition/offset` of the first try of a replayed record; null: it is none. */
+export function retryOf(headers: readonly RecordHeader[]): string | null {
+  const first = headers.find(([name]) => name === `${REPLAY}first`)
+  return textOf(first?.[1])
+}
+
 /** A record that was taken out of the flow, and why. */
 export interface Refusal {
   readonly operatorUid: OperatorUid

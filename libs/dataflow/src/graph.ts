@@ -3,6 +3,7 @@
  * (only in the bundle). A graph is immutable; `edges` go from lower to higher index, so node order is topological.
  */
 import type { Key, OperatorUid, RecordHeader } from '@weir/model'
+import type { IdempotentNode } from './claim-node.ts'
 import type { CallMode } from './call-queue.ts'
 import type { OpenDecoding, OpenEncoding } from './codec-port.ts'
 import type { EncodeHeaders, OutputRecord } from './output-record.ts'
@@ -166,6 +167,8 @@ export interface KeyedProcessNode {
   readonly sides?: readonly string[] | undefined
   /** Batches are to carry where their records were read. */
   readonly origins?: boolean | undefined
+  /** What it puts out is what came in, or nothing: a record that fails behind it has had no effect in it. */
+  readonly passes?: boolean | undefined
   readonly onRecord: (
     context: KeyedContext<StateDescriptors, TimerKinds, SideOutputs>,
     value: unknown,
@@ -243,6 +246,7 @@ export type GraphNode =
   | MapNode
   | FlatMapNode
   | AsyncMapNode
+  | IdempotentNode
   | UnionNode
   | KeyByNode
   | KeyedBySourceNode

@@ -202,6 +202,8 @@ export interface KeyedProcess<T, R, S extends StateDescriptors, M extends TimerK
   readonly sides?: O
   /** `context.origin` is asked for: batches carry where their records were read, which costs something on every record. */
   readonly origins?: boolean
+  /** What it puts out is what came in, or nothing: a record that fails behind it has had no effect here, and may be replayed. */
+  readonly passes?: boolean
   onRecord(context: KeyedContext<S, M, O>, value: T, out: Out<R>): void
   /** In the order of times; the timer is gone already. Event timers set here must lie later (`TIMER_NOT_LATER`). */
   onTimer?(context: KeyedContext<S, M, O>, timer: FiredTimer<keyof M>, out: Out<R>): void

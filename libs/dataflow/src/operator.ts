@@ -17,6 +17,7 @@
  *   with `OperatorContext.freeze` every stored accumulator is, so that a mutation throws where it happens.
  */
 import type { Clock, Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
+import type { ClaimPort } from './operators/idempotent.ts'
 import type { OriginNames } from './origin.ts'
 import type { KeyedState, Refuse } from './ports.ts'
 import type { SideCollectors } from './side-output.ts'
@@ -69,6 +70,8 @@ export interface OperatorContext {
   readonly origins?: OriginNames
   /** Of operators that make calls. Absent: nobody would wait for them. */
   readonly calls?: CallPort
+  /** Of operators that claim in a store outside. Absent: there is none. */
+  readonly claims?: (uid: OperatorUid) => ClaimPort
 }
 
 /**

@@ -13,6 +13,8 @@ export interface Origin {
   readonly ordinal: string | null
   /** All of it in one text, the same whenever the record is read: a key to be idempotent by. `orders/3/1042`, `orders/3/1042#2`. */
   readonly id: string
+  /** Of a replayed dead letter: `id` of its first try. Null: it is none. Absent: nobody asked (`Plan.retries`). */
+  readonly retryOf?: string | null
 }
 
 export type OriginNames = (place: number) => Pick<Origin, 'source' | 'topic' | 'partition'>
@@ -36,5 +38,6 @@ export function originAt(
   const offset = origins.offsets[index]!
   const ordinal = origins.ordinals === null ? null : origins.ordinals[index]!
   const id = `${topic ?? source}/${partition}/${offset}${ordinal === null ? '' : `#${ordinal}`}`
-  return { source, topic, partition, offset, ordinal, id }
+  const origin = { source, topic, partition, offset, ordinal, id }
+  return origins.retries === undefined ? origin : { ...origin, retryOf: origins.retries[index]! }
 }

@@ -2,6 +2,7 @@
  * The plan: a logical graph cut into stages wherever records leave a slice's chain (`stages.ts`), and the part of it that is plain
  * data (what the client sends, the job-manager places and everybody hashes). Client and task-manager plan on their own and must agree.
  */
+import type { OperatorUid } from '@weir/model'
 import type { JobDefinition, JobSettings, LogicalGraph } from './graph.ts'
 import type { PlannedState } from './state-schema.ts'
 import type { UnalignedPlan } from './unaligned.ts'
@@ -74,6 +75,8 @@ export interface DeadLetterPlan {
   readonly routes: readonly ({ readonly sink: number } | { readonly output: number })[]
   /** By node: a record that fails there has had no effect yet, on its whole way from the source. */
   readonly whole: readonly boolean[]
+  /** By node: the idempotent nodes whose claims a record hands on that fails there. */
+  readonly handsOn: readonly (readonly number[])[]
 }
 
 /** Receipts of every transaction. Null in a job without them. */
@@ -90,6 +93,10 @@ export interface Plan {
   readonly audit: AuditPlan | null
   /** What batches carry of each record beside key, value and time: where it was read, and its trace context too. */
   readonly carries: 'nothing' | 'origins' | 'traces'
+  /** And whose retry it is, of a replayed dead letter: claims in state are handed on to it. */
+  readonly retries: boolean
+  /** By node: the window whose results an idempotent node claims for; null: records that were read. */
+  readonly claimed: ReadonlyMap<number, OperatorUid | null>
   /** Where barriers may overtake records (`unaligned.ts`). */
   readonly unaligned: UnalignedPlan | null
   readonly summary: PlanSummary

@@ -9,6 +9,7 @@
  * Nothing else moves records between tasks; a keyedBySource stays in its source's stage.
  */
 import { WeirError, isJobId } from '@weir/model'
+import { checkClaimsFit, checkIdempotent, claimedWindow, claimsHandedOn } from './claim-node.ts'
 import { checkAsyncMap, checkCallsFit, checkCallsPerSplit } from './async-map-plan.ts'
 import { canonicalJson, plain } from './canonical.ts'
 import { checkContinuousScope } from './continuous-scope.ts'
@@ -46,7 +47,7 @@ const JOIN_BOUND_MS_MAX = 10 * 366 * 86_400_000
  * Throws WeirError, kind `invalid`: `JOB_NAME_INVALID`, `SETTINGS_INVALID`, `WINDOW_INVALID`, `GRAPH_TOO_LARGE`, `GRAPH_UID_INVALID`,
  * `GRAPH_DUPLICATE_UID`, `GRAPH_CYCLE`, `GRAPH_INPUTS`, `GRAPH_NO_SOURCE`, `GRAPH_NO_SINK`, `GRAPH_UNKEYED_STATE`,
  * `GRAPH_KEYED_BY_SOURCE`, `GRAPH_SIDE_OUTPUT`, `CONTINUOUS_SCOPE_REFUSED`, `WATERMARK_MODE_REFUSED`, `GRAPH_NODE_INVALID`, `STATE_SCHEMA_INVALID`, `DEAD_LETTERS_INVALID`,
- * `AUDIT_INVALID`, `CALLS_TOO_LONG`, `UNALIGNED_REFUSED`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
+ * `AUDIT_INVALID`, `CALLS_TOO_LONG`, `CLAIMS_TOO_LONG`, `CLAIMS_WITHOUT_ORIGIN`, `UNALIGNED_REFUSED`, `NOT_CANONICAL` (a descriptor that is not plain JSON).
  */
 export function planJob(job: JobDefinition): Plan {
   if (!isJobId(job.name)) {
@@ -65,6 +66,12 @@ export function planJob(job: JobDefinition): Plan {
   if (job.settings.commit.scope === 'continuous') checkContinuousScope(nodes)
   checkWatermarkMode(job)
   checkCallsFit(job)
+  checkClaimsFit(job)
+  const claimed = new Map(
+    [...nodes.entries()].flatMap(([i, { kind }]) =>
+      kind === 'idempotent' ? [[i, claimedWindow(nodes, links, i)] as const] : [],
+    ),
+  )
 
   for (const stage of stages) checkPerSplit(nodes, stage)
   const deadLetters = job.settings.deadLetters && routed(job.settings.deadLetters, nodes, links, stages)
@@ -87,7 +94,19 @@ export function planJob(job: JobDefinition): Plan {
     sinks: nodes.filter((node) => node.kind === 'sink').map((node) => node.uid),
   }
   const carries = carriedBy(job)
-  return { job, stages, deadLetters, audit, carries, unaligned, summary, canonical: canonicalJson(summary) }
+  const retries = job.settings.deadLetters !== null && nodes.some((n) => n.kind === 'keyedProcess' && n.passes === true)
+  return {
+    job,
+    stages,
+    deadLetters,
+    audit,
+    carries,
+    retries,
+    claimed,
+    unaligned,
+    summary,
+    canonical: canonicalJson(summary),
+  }
 }
 
 /** The part of a job's plan that is sent and hashed. Throws as `planJob` does. */
@@ -127,6 +146,7 @@ function checkNode(node: GraphNode): void {
     checkKeyedProcess(node, invalid)
   if (node.kind === 'connect') checkJoin(node, invalid)
   if (node.kind === 'asyncMap') checkAsyncMap(node, invalid)
+  if (node.kind === 'idempotent') checkIdempotent(node, invalid)
   if (node.kind === 'source') {
     if (!(Number.isSafeInteger(node.outOfOrderMs) && node.outOfOrderMs >= 0)) {
       throw invalid(`outOfOrderMs is ${node.outOfOrderMs}; it must be a whole number of milliseconds, 0 or more.`)
@@ -333,6 +353,7 @@ function checkState(
 function asksForOrigins(node: GraphNode): boolean {
   switch (node.kind) {
     case 'asyncMap':
+    case 'idempotent':
       return true
     case 'filter':
       return takesContext(node.test)
@@ -442,16 +463,23 @@ function routed(
         `travel in. Use the connector of the job's sinks.`,
     )
   })
+  const isFilter = (node: GraphNode): boolean => node.kind === 'keyedProcess' && node.passes === true
+  // What is let through goes one way; what is not is another record.
+  const waysFrom = (input: number): number =>
+    outputs[input]!.filter(
+      (to) => nodes[to]!.kind !== 'sideOutput' || !(isFilter(nodes[input]!) || nodes[input]!.kind === 'idempotent'),
+    ).length
   // Stateless, one to one and with one way only from the source on.
   const whole: boolean[] = []
   for (const [i, node] of nodes.entries()) {
     const passes = (input: number): boolean => {
       const { kind } = nodes[input]!
-      return whole[input]! && outputs[input]!.length === 1 && !MANY_TO_MANY.has(kind)
+      const isOne = !MANY_TO_MANY.has(kind) || isFilter(nodes[input]!)
+      return whole[input]! && waysFrom(input) === 1 && isOne
     }
     whole[i] = node.kind === 'source' ? typeof node.descriptor['topic'] === 'string' : inputs[i]!.every(passes)
   }
-  return { topic, routes: found, whole }
+  return { topic, routes: found, whole, handsOn: claimsHandedOn(nodes, { inputs, outputs }) }
 }
 
 /** A node's plain data: what is shown, and what two builds of a job must have in common. Functions are not in it. */
@@ -485,6 +513,10 @@ function configOf(node: GraphNode): unknown {
     case 'asyncMap': {
       const { mode, capacity, timeoutMs, retries, backoffMs, backoffMsMax, onFailure } = node
       return { mode, capacity, timeoutMs, retries, backoffMs, backoffMsMax, onFailure }
+    }
+    case 'idempotent': {
+      const { claims, windowMs, ttlMs, rewindMs, onConflict, onUnavailable, sides } = node
+      return { claims, windowMs, ttlMs, rewindMs, onConflict, onUnavailable, sides }
     }
     case 'reduce':
       return { initial: plain(node.initial) }

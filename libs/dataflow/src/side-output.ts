@@ -48,6 +48,8 @@ export function sidesOf(node: GraphNode): readonly string[] {
   switch (node.kind) {
     case 'window':
       return node.window.type === 'global' ? [] : [LATE] // for all of time nothing is late
+    case 'idempotent':
+      return node.sides
     case 'connect':
     case 'withBroadcast':
     case 'keyedProcess':

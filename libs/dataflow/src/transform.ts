@@ -201,6 +201,7 @@ export const keyedProcessOf = <A, B, S extends StateDescriptors, M extends Timer
   timers,
   sides,
   origins,
+  passes,
   onRecord,
   onTimer,
 }: KeyedProcess<A, B, S, M, O>): Omit<KeyedProcessNode, 'uid'> => ({
@@ -209,6 +210,7 @@ export const keyedProcessOf = <A, B, S extends StateDescriptors, M extends Timer
   timers: timers ?? {},
   ...(sides && { sides: Object.keys(sides) }),
   ...(origins && { origins }),
+  ...(passes && { passes }),
   onRecord: onRecord as unknown as KeyedProcessNode['onRecord'],
   onTimer: (onTimer ?? null) as unknown as KeyedProcessNode['onTimer'],
 })

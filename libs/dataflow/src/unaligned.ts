@@ -1,6 +1,6 @@
 /**
  * Where barriers may overtake records (PROTOCOL B9): on keyed edges into an operator. Never on one that leads straight into
- * a sink or to an asyncMap, whose calls a barrier waits for, and not in a job whose output or cut is tied to exact positions of its sources.
+ * a sink or to an asyncMap or idempotent, whose calls and claims a barrier waits for, and not in a job whose output or cut is tied to exact positions of its sources.
  */
 import { WeirError } from '@weir/model'
 import type { GraphNode, JobDefinition } from './graph.ts'
@@ -42,7 +42,7 @@ export function unalignedPlanOf({ settings, graph }: JobDefinition, stages: read
   const leadsIntoSink = (head: number): boolean => graph.nodes[head]!.kind === 'keyBy' && intoSink.has(head)
   const keyed = stages.filter(({ inputs }) => inputs.length > 0)
   const callingIn = (stage: Stage): GraphNode | undefined =>
-    stage.nodes.map((i) => graph.nodes[i]!).find(({ kind }) => kind === 'asyncMap')
+    stage.nodes.map((i) => graph.nodes[i]!).find(({ kind }) => kind === 'asyncMap' || kind === 'idempotent')
   const overtaking = stages.map(
     (stage) => keyed.includes(stage) && !leadsIntoSink(stage.head) && callingIn(stage) === undefined,
   )
@@ -53,7 +53,7 @@ export function unalignedPlanOf({ settings, graph }: JobDefinition, stages: read
   const { uid } = graph.nodes[edge.head]!
   const calling = callingIn(edge)
   if (calling !== undefined)
-    throw refused('calls', `behind keyBy "${uid}" barriers wait for the calls of asyncMap "${calling.uid}".`)
+    throw refused('calls', `behind keyBy "${uid}" barriers wait for the calls of ${calling.kind} "${calling.uid}".`)
   throw refused('edge-into-sink', `keyBy "${uid}" leads straight into a sink, where barriers are always aligned.`)
 }
 

@@ -1,1 +1,8 @@
 export * from './tier.ts'
+export * from './fingerprint.ts'
+export * from './tier-claims.ts'
+export * from './patient-claims.ts'
+export * from './redis-url.ts'
+export { RedisLink, type RedisWait } from './redis-link.ts'
+export * from './redis-claims.ts'
+export * from './redis-tier.ts'

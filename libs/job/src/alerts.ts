@@ -7,6 +7,8 @@ export interface JobAlert {
    * until an arbiter answers. `CLAIM_WAITING`: a restart waits for the arbiters. `CHECKPOINTS_GIVEN_UP`: in a row.
    * `CHECKPOINTS_FAILING`: so many that the circuit is not closed.
    * `SOURCE_GAP`: a source went on behind a gap in its log; `sourceGaps` has all of them.
+   * `CLAIMS_DEGRADED`: a store of claims is away, and `onUnavailable: 'local'` goes on without it: an event may pass twice.
+   * `CLAIMS_LOST`: a store had forgotten claims that it had acknowledged; until it had them again an event may have passed twice.
    * `RESCALE_REVERTED`: there was no room for the wished parallelism.
    */
   readonly code:
@@ -16,6 +18,8 @@ export interface JobAlert {
     | 'CHECKPOINTS_GIVEN_UP'
     | 'CHECKPOINTS_FAILING'
     | 'SOURCE_GAP'
+    | 'CLAIMS_DEGRADED'
+    | 'CLAIMS_LOST'
     | 'RESCALE_REVERTED'
   /** ms since 1970. */
   readonly since: number

@@ -28,6 +28,7 @@ import {
 } from '@weir/model'
 import { Alerts } from './alerts.ts'
 import { alignmentFor, hasOthers, stepAlignment, type AlignmentEvent, type AlignmentState } from './alignment.ts'
+import { ClaimsWatch } from './claims-watch.ts'
 import { isDamage, withOffer } from './damage.ts'
 import { isFailingOver } from './failover.ts'
 import { SourceGaps } from './gaps.ts'
@@ -72,6 +73,7 @@ export class JobMaster {
   /** Null: every source is read as fast as it comes. */
   #alignment: AlignmentState | null
   readonly #gaps = new SourceGaps()
+  readonly #claims: ClaimsWatch
   #cancelReconcile: (() => void) | null = null
   #ended: Promise<JobRecord | null>
   #resolveEnded: (record: JobRecord | null) => void = () => {}
@@ -94,6 +96,7 @@ export class JobMaster {
     this.#alignment = alignmentFor(plan)
     const { checkpoints, epochs, clock } = deps
     this.#alerts = new Alerts(clock, (channel, message) => this.#publish(channel, message))
+    this.#claims = new ClaimsWatch(this.#alerts)
     const { generation, leaseTtlMs } = options
     const { retained } = plan.settings.checkpoint
     this.#kept = new KeptEpochs(
@@ -162,6 +165,9 @@ export class JobMaster {
       this.#publish('weir:job:slice-finalized', { subtask: slice.subtask, committed, ahead })
     }
     if (event.type === 'source-gap' && isCurrent(this.#state, event.slice)) this.#gap(event.source, event.gap)
+    if (event.type === 'claims' && isCurrent(this.#state, event.slice))
+      this.#claims.heard(event.operator, event.slice.subtask, event.news)
+    if (event.type === 'deployed') this.#claims.begun(event.slice.subtask)
     if (event.type === 'gave-up' && isCurrent(this.#state, event.slice)) {
       this.#late(event.checkpoint, { subtask: event.slice.subtask, ...event.late })
     }

@@ -28,7 +28,7 @@ import type {
   SourceReach,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { OffsetGap, PlanSummary, Poison, SourceLow, SplitTime } from '@weir/dataflow'
+import type { ClaimsNews, OffsetGap, PlanSummary, Poison, SourceLow, SplitTime } from '@weir/dataflow'
 import type {
   Attempt,
   AttemptId,
@@ -225,8 +225,9 @@ export type JobEvent = Times &
         readonly lows?: readonly SourceLow[]
       }
     | { readonly type: 'input-ended'; readonly slice: SliceId }
-    /** The next two change nothing about the job: they are for people. */
+    /** The next three change nothing about the job: they are for people. */
     | { readonly type: 'source-gap'; readonly slice: SliceId; readonly source: string; readonly gap: OffsetGap }
+    | { readonly type: 'claims'; readonly slice: SliceId; readonly operator: OperatorUid; readonly news: ClaimsNews }
     | {
         readonly type: 'finalized'
         readonly slice: SliceId

@@ -43,7 +43,7 @@ export interface JobView {
   /** Slices that are away while the others run; empty: all are there. */
   readonly recovering: readonly number[]
   readonly restart: RestartView
-  /** It works, and what protects it does not: the circuit is not closed, or an arbiter is silent. */
+  /** It works, and what protects it does not: the circuit is not closed, an arbiter is silent, or claims are decided without their store. */
   readonly degraded: boolean
   readonly circuit: CircuitView
   readonly lastRecoveryMs: number | null
@@ -86,9 +86,11 @@ export interface Seen {
   readonly wallClockAt: (ms: number) => number
 }
 
+const DEGRADING: ReadonlySet<JobAlert['code']> = new Set(['CHECKPOINTS_FAILING', 'ARBITER_DEGRADED', 'CLAIMS_DEGRADED'])
+
 export function viewOf(s: JobState, seen: Seen): JobView {
   const { alerts, sourceGaps, submittedAt } = seen
-  const failing = alerts.some(({ code }) => code === 'CHECKPOINTS_FAILING' || code === 'ARBITER_DEGRADED')
+  const failing = alerts.some(({ code }) => DEGRADING.has(code))
   return {
     jobId: s.spec.jobId,
     name: s.spec.name,

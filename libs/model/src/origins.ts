@@ -9,6 +9,8 @@ export interface Origins {
   readonly ordinals: string[] | null
   /** Only in jobs with `traceContext`: the W3C trace context each came with, or null. */
   readonly traces?: (string | null)[] | undefined
+  /** Only in jobs that keep claims in state beside dead letters: of a replayed one, where its first try was read. */
+  readonly retries?: (string | null)[] | undefined
 }
 
 /** `ordinals`: whether the new ones have them; the other columns are those of `like`. */
@@ -17,6 +19,7 @@ export const emptyOrigins = (like: Origins, ordinals: boolean): Origins => ({
   offsets: [],
   ordinals: ordinals ? [] : null,
   ...(like.traces !== undefined && { traces: [] }),
+  ...(like.retries !== undefined && { retries: [] }),
 })
 
 /** The origin of one record, once more: of a record made of it. */
@@ -25,6 +28,7 @@ export function pushOrigin(to: Origins, of: Origins, index: number): void {
   to.offsets.push(of.offsets[index]!)
   to.ordinals?.push(of.ordinals?.[index] ?? '')
   to.traces?.push(of.traces?.[index] ?? null)
+  to.retries?.push(of.retries?.[index] ?? null)
 }
 
 /** The same, of the `ordinal`th of several records made of it; `to` has ordinals. */
@@ -33,29 +37,36 @@ export function pushOrdinal(to: Origins, of: Origins, index: number, ordinal: nu
   to.ordinals![to.ordinals!.length - 1] = of.ordinals === null ? String(ordinal) : `${of.ordinals[index]}.${ordinal}`
 }
 
-export function moveOrigin({ places, offsets, ordinals, traces }: Origins, from: number, to: number): void {
+export function moveOrigin({ places, offsets, ordinals, traces, retries }: Origins, from: number, to: number): void {
   places[to] = places[from]!
   offsets[to] = offsets[from]!
   if (ordinals !== null) ordinals[to] = ordinals[from]!
   if (traces !== undefined) traces[to] = traces[from]!
+  if (retries !== undefined) retries[to] = retries[from]!
 }
 
 export function truncateOrigins(of: Origins, length: number): void {
   for (const column of originColumns(of)) column.length = length
 }
 
-export function sliceOrigins({ places, offsets, ordinals, traces }: Origins, from?: number, to?: number): Origins {
+export function sliceOrigins(
+  { places, offsets, ordinals, traces, retries }: Origins,
+  from?: number,
+  to?: number,
+): Origins {
   return {
     places: places.slice(from, to),
     offsets: offsets.slice(from, to),
     ordinals: ordinals?.slice(from, to) ?? null,
     ...(traces !== undefined && { traces: traces.slice(from, to) }),
+    ...(retries !== undefined && { retries: retries.slice(from, to) }),
   }
 }
 
-export function originColumns({ places, offsets, ordinals, traces }: Origins): unknown[][] {
+export function originColumns({ places, offsets, ordinals, traces, retries }: Origins): unknown[][] {
   const columns: unknown[][] = [places, offsets]
   if (ordinals !== null) columns.push(ordinals)
   if (traces !== undefined) columns.push(traces)
+  if (retries !== undefined) columns.push(retries)
   return columns
 }

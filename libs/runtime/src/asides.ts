@@ -14,6 +14,7 @@ import {
   type SourceReader,
 } from '@weir/dataflow'
 import { placeOf, type AsideRecord } from '@weir/model'
+import { handOnClaims } from './claims.ts'
 import { deadLettersOf, elementsOf, isOfRecord } from './dead-letters.ts'
 import { awaitLater } from './flow.ts'
 import type { SliceScope } from './slice-scope.ts'
@@ -59,11 +60,16 @@ export function sourceOrigins(
   node: SourceNode,
   polled: SourceBatch,
 ): SourceOrigins | null {
-  const { deadLetters, carries } = scope.options.plan
+  const { deadLetters, carries, retries } = scope.options.plan
   if (carries === 'nothing') return null
   const place = placeOf(run.stage.head, polled.split)
   const traces = carries === 'traces'
-  return { place, traces, refuse: deadLetters && sourceRefusals(run, node, { polled, place, plan: deadLetters }) }
+  return {
+    place,
+    traces,
+    retries,
+    refuse: deadLetters && sourceRefusals(run, node, { polled, place, plan: deadLetters }),
+  }
 }
 
 function sourceRefusals(
@@ -92,6 +98,7 @@ function sourceRefusals(
 export async function putAside(scope: SliceScope, run: StageRun): Promise<void> {
   const { jobId, attempt, subtask, plan } = scope.options
   const refusals = run.refused.splice(0)
+  await handOnClaims(scope, refusals)
   const options = { plan: plan.deadLetters!, nodes: plan.job.graph.nodes, jobId, attempt, subtask }
   const readerOf = (source: number): SourceReader => scope.stages.find((s) => s.stage.head === source)!.source!.reader
   for (const element of elementsOf(await deadLettersOf(refusals, options, readerOf))) passAside(scope, run, element)

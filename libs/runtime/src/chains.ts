@@ -20,6 +20,7 @@ import {
 } from '@weir/dataflow'
 import { WeirError, assert, type OperatorUid, type RecordBatch, type Watermark } from '@weir/model'
 import { refuseAt } from './asides.ts'
+import { claimPortOf } from './claims.ts'
 import { awaitLater } from './flow.ts'
 import type { Outlet } from './outlet.ts'
 import { portable } from './portable-outlet.ts'
@@ -156,6 +157,7 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
         signal: scope.signal,
         ready: () => wake(scope, run),
       },
+      claims: () => claimPortOf(scope, index),
       refuse: refuseAt(scope, run.refused, index),
       freeze: scope.options.freeze,
     })

@@ -7,8 +7,8 @@ import { sourceOf, splitOf, type AsideRecord, type AttemptId, type TopicRecord, 
 
 /** Bytes of asides in one element of a channel, unless a single record is larger. */
 const ELEMENT_BYTES_MAX = 4 << 20
-/** Errors of programs, not of records: they would send every record aside. */
-const OF_PROGRAMS = ['OPERATOR_RETURNED_PROMISE', 'SOURCE_WITHOUT_DECODER']
+/** Errors of programs, not of records: they would send every record aside; and what is to stop the job. */
+const OF_PROGRAMS = ['OPERATOR_RETURNED_PROMISE', 'SOURCE_WITHOUT_DECODER', 'CLAIM_CONFLICT', 'CLAIMS_WITHOUT_ORIGIN']
 
 export interface DeadLettersOptions {
   readonly plan: DeadLetterPlan

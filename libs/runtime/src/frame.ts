@@ -2,8 +2,8 @@
  * Elements on the wire between two slices. A frame is one element:
  *
  *   u32le sequence · u8 kind · payload
- *   kind 1 records    msgpack [keys | null, values, timestamps, places?, offsets?, ordinals?, traces?], structures inlined: a
- *                     frame needs no other to be read; the last four where origins are carried, and trace contexts
+ *   kind 1 records    msgpack [keys | null, values, timestamps, places?, offsets?, ordinals?, traces?, retries?], structures inlined: a
+ *                     frame needs no other to be read; the last five where origins are carried, trace contexts, first tries
  *   kind 2 watermark  f64le timestamp
  *   kind 3 barrier    f64le generation · f64le epoch · f64le attempt
  *   kind 4 end        –
@@ -93,11 +93,26 @@ export function decodeElement(frame: Uint8Array): StreamElement {
   const v = view(frame)
   switch (frame[4]) {
     case RECORDS: {
-      const [keys, values, timestamps, places, offsets, ordinals, traces] = packr.unpack(
+      const [keys, values, timestamps, places, offsets, ordinals, traces, retries] = packr.unpack(
         frame.subarray(HEADER_BYTES),
-      ) as [Key[] | null, unknown[], number[], number[]?, number[]?, (string[] | null)?, (string | null)[]?]
+      ) as [
+        Key[] | null,
+        unknown[],
+        number[],
+        number[]?,
+        number[]?,
+        (string[] | null)?,
+        ((string | null)[] | null)?,
+        (string | null)[]?,
+      ]
       if (places === undefined) return { kind: 'records', batch: { keys, values, timestamps } }
-      const origins = { places, offsets: offsets!, ordinals: ordinals!, ...(traces && { traces }) }
+      const origins = {
+        places,
+        offsets: offsets!,
+        ordinals: ordinals!,
+        ...(traces && { traces }),
+        ...(retries && { retries }),
+      }
       return { kind: 'records', batch: { keys, values, timestamps, origins } }
     }
     case WATERMARK:
@@ -125,8 +140,10 @@ export function decodeElement(frame: Uint8Array): StreamElement {
   }
 }
 
-const columnsOf = ({ places, offsets, ordinals, traces }: Origins): unknown[] =>
-  traces === undefined ? [places, offsets, ordinals] : [places, offsets, ordinals, traces]
+function columnsOf({ places, offsets, ordinals, traces, retries }: Origins): unknown[] {
+  if (retries !== undefined) return [places, offsets, ordinals, traces ?? null, retries]
+  return traces === undefined ? [places, offsets, ordinals] : [places, offsets, ordinals, traces]
+}
 
 function packed(sequence: number, kind: number, value: unknown): Uint8Array {
   const payload = packr.pack(value)

@@ -2,7 +2,10 @@
 import type { InFlightStore, LateInputs, SourceReach, SubtaskSnapshot } from '@weir/checkpoint'
 import type {
   ChainedSink,
+  ClaimStore,
+  ClaimsNews,
   ContinuousSink,
+  IdempotentNode,
   OffsetGap,
   Plan,
   RegistrySettings,
@@ -43,6 +46,8 @@ export interface SliceDeps {
   openState(stage: number, context: SubtaskContext): Promise<StateStore>
   /** Only needed where a codec reads schemas from one. `signal`: of the attempt. */
   schemaRegistry?(this: void, settings: RegistrySettings, signal: AbortSignal): SchemaRegistry
+  /** Only needed where a job keeps claims in a store outside. `told`: what people should know of it. */
+  createClaims?(this: void, node: IdempotentNode, context: SubtaskContext, told: (news: ClaimsNews) => void): ClaimStore
   /** Only needed where barriers may overtake, or have. */
   readonly inFlight?: InFlightStore
   readonly report: (report: SliceReport) => void
@@ -75,6 +80,7 @@ export type SliceReport =
   | { readonly type: 'committed'; readonly epoch: Epoch }
   /** A source goes on behind a gap. Told again by every attempt while the split has it in its state. */
   | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }
+  | { readonly type: 'claims'; readonly operator: OperatorUid; readonly news: ClaimsNews }
   /** The last one: the slice is closed. `ahead`: operators whose state had gone on from the last barrier; it is made again. */
   | { readonly type: 'finalized'; readonly committed: Epoch | null; readonly ahead: readonly OperatorUid[] }
   | { readonly type: 'input-ended' }

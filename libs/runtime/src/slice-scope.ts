@@ -3,6 +3,7 @@ import { NO_POISON, originNames, type GraphNode, type Poison, type SubtaskContex
 import type { OperatorUid, WeirError } from '@weir/model'
 import { Audit } from './audit.ts'
 import { withOrigin } from './failure-origin.ts'
+import { SliceClaims } from './claims.ts'
 import { RetiredSinks } from './retired-sinks.ts'
 import { Signal } from './signal.ts'
 import type { SliceDeps, SliceOptions } from './slice-ports.ts'
@@ -18,6 +19,7 @@ export class SliceScope {
   readonly context: StreamContext
   readonly audit: Audit | null
   readonly retired = new RetiredSinks()
+  readonly claims = new SliceClaims()
   /** By stage index. */
   readonly stages: StageRun[] = []
   poison: Poison = NO_POISON

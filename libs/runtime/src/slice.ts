@@ -131,7 +131,7 @@ export class Slice {
   async stop(mode: 'leave' | 'abort'): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
-    const { context, deps, retired, stages } = this.#scope
+    const { claims, context, deps, retired, stages } = this.#scope
     const { clock } = deps
     this.#scope.end(new WeirError({ code: 'SLICE_STOPPED', kind: 'restart' }, 'the slice was stopped'))
     await Promise.race([Promise.all([...this.#loops, this.#participation.settled]), clock.sleep(STOP_WAIT_MS)])
@@ -141,6 +141,7 @@ export class Slice {
     await Promise.allSettled([
       Promise.race([closed, clock.sleep(STOP_WAIT_MS)]), // user code is in it
       retired.close(mode),
+      claims.close(),
       ...stages.flatMap((run) => [
         ...run.sinks.map(({ sink }) => sink.close(mode)),
         run.continuous?.sink.close(mode),

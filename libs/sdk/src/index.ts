@@ -65,6 +65,7 @@ export {
   type CustomWatermarks,
   asyncMap,
   type CallContext,
+  type Conflict,
   type Origin,
   type RecordContext,
 } from '@weir/dataflow'
@@ -140,6 +141,15 @@ export {
 export { params, type ParamDefaults, type Params } from './params.ts'
 export { boundedOutOfOrderness, customWatermarks, monotonous, type WatermarkStrategy } from './watermarks.ts'
 export type { CallOptions } from './calls.ts'
+export {
+  fields,
+  fieldsAndSecond,
+  redis,
+  type Claims,
+  type Fingerprint,
+  type IdempotentOptions,
+  type RedisClaimsOptions,
+} from './idempotent.ts'
 export { durationMs, type Duration } from './duration.ts'
 export { postgres, type PostgresSinkOptions } from './postgres.ts'
 export {

@@ -10,10 +10,12 @@ import {
   type CallContext,
   keyedProcessOf,
   type ConnectNode,
+  claimingInState,
   deduplicating,
   runningOf,
   sessionizing,
   type Aggregate,
+  type Conflict,
   type ConnectorDescriptor,
   type CustomWatermarks,
   type Encode,
@@ -41,6 +43,7 @@ import {
 import { WeirError, operatorUid, type Key } from '@weir/model'
 import { callsOf, type CallOptions } from './calls.ts'
 import type { Sink, Source } from './connectors.ts'
+import { claimSettings, keyTextOf, type IdempotentOptions } from './idempotent.ts'
 import type { Duration } from './duration.ts'
 import {
   connected,
@@ -109,6 +112,18 @@ export interface Stream<out T> {
    * then may answer otherwise: look something up, or have the other side know `origin.id` again.
    */
   asyncMap<R>(uid: string, call: (value: T, context: CallContext) => Promise<R> | R, options?: CallOptions): Stream<R>
+  /**
+   * Lets each event through once: of those with one business key (and event type) within `window` of event time the first. Another with the
+   * same fingerprint is a duplicate, one with another a conflict, which is withheld and told of.
+   *
+   *     .idempotent('once', { bizKey: (p) => p.orderId, fingerprint: (p) => ({ amount: p.amount }), window: '24h' })
+   *
+   * Claims are the job's own state, unless `store` says otherwise. A record that goes to the dead letters behind it hands its claim on.
+   */
+  idempotent(
+    uid: string,
+    options: IdempotentOptions<T>,
+  ): SidedStream<T, { readonly duplicates: T; readonly conflicts: Conflict<T> }>
   /**
    * A custom operator with state of its own, one instance per subtask; `uid` names its state. The contract, with what becomes
    * of the state on a rescale, is `ResumableOperator`. What it emits is not keyed.
@@ -320,6 +335,7 @@ class GraphBuilder {
         this.#stream(this.#add(at, { kind: 'flatMap', flatMap: flatMap as Fn<Iterable<unknown>> }, uid)),
       asyncMap: (uid, call, options) =>
         this.#stream(this.#add(at, { kind: 'asyncMap', call: call as AsyncMapNode['call'], ...callsOf(options) }, uid)),
+      idempotent: (uid, options) => this.#idempotent(at, uid, options),
       apply: (transform) => this.#apply(at, transform),
       process: (uid, create, options = {}) => {
         const { schema, sides, origins } = options as FoldOptions<unknown> & WithSides<SideOutputs> & WithOrigins
@@ -339,6 +355,19 @@ class GraphBuilder {
         this.#add(at, { kind: 'sink', ...sink, encodeValue: sink.encodeValue as Fn<string | Uint8Array | null> }, uid)
       },
     })
+  }
+
+  #idempotent<T, O>(at: number, uid: string, options: IdempotentOptions<T>): SidedStream<T, O> {
+    const { store, sides, ...settings } = claimSettings(uid, options)
+    if (store !== 'state')
+      return this.#sided(this.#add(at, { kind: 'idempotent', claims: store, sides, ...settings }, uid))
+    const keyed = this.#add(
+      at,
+      { kind: 'keyBy', key: keyTextOf(options.bizKey) as (value: unknown) => Key },
+      `${uid}.key`,
+    )
+    const process = claimingInState<unknown>({ ...settings, sides, uid: operatorUid(uid) })
+    return this.#sided(this.#add(keyed, { ...keyedProcessOf(process), sides }, uid))
   }
 
   #sided<T, O>(at: number): SidedStream<T, O> {

@@ -99,6 +99,12 @@ const reports: SliceReportMessage[] = [
       ...{ resumedAt: '100', gapRecords: 60, skippedRecords: 60, epoch: null },
     },
   },
+  {
+    type: 'claims',
+    slice,
+    operator: operatorUid('once'),
+    news: { is: 'lost', why: 'it had forgotten them', claims: 3 },
+  },
   { type: 'finalized', slice, committed: epoch(12), ahead: [operatorUid('sum')] },
   { type: 'finalized', slice, committed: null, ahead: [] },
   { type: 'input-ended', slice },

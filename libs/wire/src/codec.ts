@@ -2,6 +2,7 @@
 import { PLAIN_CUT, type LateInput, type LateInputs, type SourceReach, type SubtaskSnapshot } from '@weir/checkpoint'
 import {
   NO_POISON,
+  type ClaimsNews,
   type ConnectorDescriptor,
   type DeadLetter,
   type HandleProof,
@@ -63,6 +64,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
   | { readonly type: 'gave-up'; readonly checkpoint: CheckpointId; readonly late: LateInputs }
   | { readonly type: 'committed'; readonly epoch: Epoch }
   | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }
+  | { readonly type: 'claims'; readonly operator: OperatorUid; readonly news: ClaimsNews }
   | { readonly type: 'finalized'; readonly committed: Epoch | null; readonly ahead: readonly OperatorUid[] }
   | { readonly type: 'input-ended' }
   | { readonly type: 'failed'; readonly failure: Failure }
@@ -241,6 +243,10 @@ export function encodeReport(report: SliceReportMessage): control.Report {
       return { body: { $case: 'committed', value: { slice, epoch: report.epoch } } }
     case 'source-gap':
       return { body: { $case: 'sourceGap', value: { slice, source: report.source, gap: json(report.gap) } } }
+    case 'claims': {
+      const { operator, news } = report
+      return { body: { $case: 'claims', value: { slice, operator, ...news } } }
+    }
     case 'finalized': {
       const { committed, ahead } = report
       return { body: { $case: 'finalized', value: { slice, committedEpoch: committed ?? 0, ahead: [...ahead] } } }
@@ -297,6 +303,11 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'sourceGap': {
       const { source, gap } = body.value
       return { type: 'source-gap', slice: sliceIn(body.value.slice), source: operatorUid(source), gap: parsed(gap) }
+    }
+    case 'claims': {
+      const { operator, is, why, claims } = body.value
+      const news = { is: is as ClaimsNews['is'], why, claims }
+      return { type: 'claims', slice: sliceIn(body.value.slice), operator: operatorUid(operator), news }
     }
     case 'finalized': {
       const { committedEpoch, ahead } = body.value

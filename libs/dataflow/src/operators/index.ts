@@ -14,10 +14,12 @@ import type {
   WithBroadcastNode,
 } from '../graph.ts'
 import type { Operator, TwoInputOperator } from '../operator.ts'
+import type { IdempotentNode } from '../claim-node.ts'
 import { AsyncMap } from './async-map.ts'
 import { ConnectOperator } from './connect.ts'
 import { Filter } from './filter.ts'
 import { FlatMap } from './flat-map.ts'
+import { Idempotent } from './idempotent.ts'
 import { KeyBy } from './key-by.ts'
 import { KeyedProcessOperator } from './keyed-process.ts'
 import { MapValues } from './map.ts'
@@ -29,6 +31,7 @@ export * from './async-map.ts'
 export * from './connect.ts'
 export * from './filter.ts'
 export * from './flat-map.ts'
+export * from './idempotent.ts'
 export * from './interval-join.ts'
 export * from './key-by.ts'
 export * from './keyed-process.ts'
@@ -48,6 +51,7 @@ export * from './with-broadcast.ts'
 /** Nodes that are executed by an Operator made of the node alone; a resumable one needs a place for its state (`Resumable`). */
 export type OperatorNode =
   | AsyncMapNode
+  | IdempotentNode
   | FilterNode
   | MapNode
   | FlatMapNode
@@ -68,6 +72,8 @@ export function operatorFor(node: OperatorNode): Operator {
       return new FlatMap(node)
     case 'asyncMap':
       return new AsyncMap(node)
+    case 'idempotent':
+      return new Idempotent(node)
     case 'keyBy':
     case 'keyedBySource':
       return new KeyBy(node)

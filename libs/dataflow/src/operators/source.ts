@@ -5,6 +5,7 @@
 import { WeirError, asWeirError } from '@weir/model'
 import type { Origins, RecordBatch, RecordHeader } from '@weir/model'
 import type { Decode, SourceNode } from '../graph.ts'
+import { retryOf } from '../dead-letter.ts'
 import { NO_HEADERS } from '../output-record.ts'
 import type { RawRecords, SourceBatch } from '../ports.ts'
 import { traceOf } from '../trace-context.ts'
@@ -19,6 +20,8 @@ export interface SourceOrigins {
   readonly place: number
   /** And the trace context in their headers. */
   readonly traces?: boolean | undefined
+  /** And whose retry they are. */
+  readonly retries?: boolean | undefined
   /** Takes bad records out; `index`: of the record in the poll. Null: a bad record stops the job. */
   readonly refuse: ((index: number, error: WeirError) => void) | null
 }
@@ -59,6 +62,7 @@ export function readBatch(
         origins.places.push(carried!.place)
         origins.offsets.push(offsets[i]!)
         origins.traces?.push(traceAt(source, i))
+        origins.retries?.push(retryAt(source, i))
       }
     } catch (thrown) {
       const at = { operatorUid: node.uid, split: source.split, offset: offsets[i] }
@@ -76,15 +80,19 @@ export function readBatch(
   return origins === null ? { keys: null, values, timestamps } : { keys: null, values, timestamps, origins }
 }
 
-const originsOf = ({ traces }: SourceOrigins): Origins => ({
+const originsOf = ({ traces, retries }: SourceOrigins): Origins => ({
   places: [],
   offsets: [],
   ordinals: null,
   ...(traces === true && { traces: [] }),
+  ...(retries === true && { retries: [] }),
 })
 
 const traceAt = (source: SourceBatch, index: number): string | null =>
   source.kind === 'raw' && source.raw.headers ? traceOf(source.raw.headers(source.raw, index)) : null
+
+const retryAt = (source: SourceBatch, index: number): string | null =>
+  source.kind === 'raw' && source.raw.headers ? retryOf(source.raw.headers(source.raw, index)) : null
 
 const remedyOf = (decoded: boolean, message: string): string =>
   decoded

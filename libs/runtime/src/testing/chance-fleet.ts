@@ -3,7 +3,15 @@
  * moment, other parallelism afterwards. The coordinator is the dumbest that keeps the protocol: one epoch at a time.
  */
 import { redistribute, type Manifest, type SubtaskSnapshot } from '@weir/checkpoint'
-import { planJob, type JobDefinition, type Plan, type SubtaskContext } from '@weir/dataflow'
+import {
+  MemoryClaims,
+  claimPlace,
+  planJob,
+  type ClaimStore,
+  type JobDefinition,
+  type Plan,
+  type SubtaskContext,
+} from '@weir/dataflow'
 import {
   attempt,
   epoch,
@@ -28,6 +36,7 @@ export class ChanceStores {
   readonly topics = new Map<string, MemoryTopic>()
   readonly states = new Map<string, string>()
   readonly flights = new Map<string, Uint8Array>()
+  readonly claims = claimPlace()
   published: Manifest | null = null
   lastEpoch = 0
   lastAttempt = 0
@@ -44,6 +53,33 @@ export class ChanceStores {
   /** What readers of the sink's topic see. */
   committed(uid: string): readonly MemoryTopic['committed'][number][] {
     return [...this.topics].flatMap(([name, topic]) => (name.startsWith(`${uid}/`) ? topic.committed : []))
+  }
+}
+
+/** Asked and answered in its own time, also behind the end of the attempt; now and then asked twice, as when an answer is lost. */
+class SlowClaims extends MemoryClaims {
+  readonly #world: ChanceWorld
+
+  constructor(windowMs: number, stores: ChanceStores, world: ChanceWorld) {
+    super(windowMs, stores.claims)
+    this.#world = world
+  }
+
+  override async claim(claims: Parameters<ClaimStore['claim']>[0]): ReturnType<ClaimStore['claim']> {
+    await this.#pause()
+    if (this.#world.is(0.1)) await super.claim(claims)
+    const answers = await super.claim(claims)
+    await this.#pause()
+    return answers
+  }
+
+  override async dead(...of: Parameters<MemoryClaims['dead']>): Promise<void> {
+    await this.#pause()
+    await super.dead(...of)
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => void this.#world.after(this.#world.whole(0, 40), resolve))
   }
 }
 
@@ -232,6 +268,7 @@ class ChanceAttempt {
         createContinuousSink: () => {
           throw new Error('no continuous scope here')
         },
+        createClaims: ({ windowMs }) => new SlowClaims(windowMs, stores, world),
         openState: (stage) => Promise.resolve(new MemoryStateStore(stores.states, `${i}-${stage}`, maxParallelism)),
         inFlight: new MemoryInFlightStore(stores.flights, String(i), () => clock.sleep(world.whole(0, 20))),
         report: (report) => void (this.#isAlive && this.#reports.push({ from: i, report })),

@@ -1,6 +1,6 @@
 /** One attempt of a job under test: all its slices in this thread, over frames in memory; and how to know that they rest. */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
-import { schemasIn, type Plan } from '@weir/dataflow'
+import { MemoryClaims, claimPlace, schemasIn, type ClaimPlace, type Plan } from '@weir/dataflow'
 import {
   WeirError,
   attempt as attemptOf,
@@ -33,6 +33,8 @@ export interface AttemptDeps {
   readonly written: WrittenTopics
   readonly objects: MemoryObjects
   readonly calls: OpenCalls
+  /** Of idempotent operators with a store outside, by uid. */
+  readonly claims: Map<string, ClaimPlace>
 }
 
 export interface AttemptOptions {
@@ -118,7 +120,7 @@ export class Attempt {
 
   #slice(subtask: Subtask, exchange: MemoryExchange): Slice {
     const { plan, number } = this.#options
-    const { clock, fed, written } = this.#deps
+    const { clock, fed, written, claims } = this.#deps
     return new Slice(
       {
         ...{ jobId: TEST_JOB_ID, subtask, plan },
@@ -139,6 +141,7 @@ export class Attempt {
         createContinuousSink: () => {
           throw new Error('internal: a job under test commits with its epochs')
         },
+        createClaims: ({ uid, windowMs }) => new MemoryClaims(windowMs, claims.get(uid) ?? added(claims, uid)),
         openState: (stage) => this.#openState(subtask, stage),
         report: (report) => this.#reported(subtask, report),
         turn,
@@ -195,6 +198,13 @@ export class Attempt {
       this.#look()
     })
   }
+}
+
+/** Jobs under test share no claims: each has a place per operator. */
+function added(claims: Map<string, ClaimPlace>, uid: string): ClaimPlace {
+  const place = claimPlace()
+  claims.set(uid, place)
+  return place
 }
 
 const notSettled = (settleMs: number): WeirError =>

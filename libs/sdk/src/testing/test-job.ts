@@ -13,7 +13,14 @@
  * says about servers (commit scope, receipts, rates, intervals of checkpoints) has no meaning here and is left out.
  */
 import { redistribute, type Manifest, type RedistributionTarget } from '@weir/checkpoint'
-import { POLL_STEP_MS_MAX, defaultSettings, planJob, type JobDefinition, type Plan } from '@weir/dataflow'
+import {
+  POLL_STEP_MS_MAX,
+  defaultSettings,
+  planJob,
+  type ClaimPlace,
+  type JobDefinition,
+  type Plan,
+} from '@weir/dataflow'
 import { WeirError, attempt as attemptOf, digest, epoch, generation, type TopicRecord } from '@weir/model'
 import { Attempt, TEST_JOB_ID } from './attempt.ts'
 import { StandingClock, type TestClock } from './clock.ts'
@@ -48,6 +55,7 @@ export class TestJob {
   readonly #written = new WrittenTopics()
   readonly #objects = new MemoryObjects()
   readonly #calls = new OpenCalls()
+  readonly #claims = new Map<string, ClaimPlace>()
   #parallelism: number
   #highestParallelism: number
   #attempts = 0
@@ -203,7 +211,7 @@ export class TestJob {
       { plan, number: ++this.#attempts, settleMs: this.#settleMs },
       {
         ...{ clock: this.#clock, fed: this.#fed, written: this.#written },
-        ...{ objects: this.#objects, calls: this.#calls },
+        ...{ objects: this.#objects, calls: this.#calls, claims: this.#claims },
       },
     )
     this.#attempt = attempt

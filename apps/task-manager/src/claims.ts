@@ -1,0 +1,53 @@
+/** Binds the stores of claims that jobs name to adapters: the one place that knows which there are. */
+import { secretOf } from '@weir/connectors'
+import type { ClaimStore, ClaimsNews, IdempotentNode, SubtaskContext } from '@weir/dataflow'
+import { PatientClaims, RedisClaims, RedisLink, redisAddress, type RedisWait } from '@weir/idempotency'
+import { WeirError, type Clock } from '@weir/model'
+
+/** Throws `CLAIM_STORE_UNKNOWN`, `SECRET_MISSING`, `REDIS_URL_INVALID`, `CLAIMS_INVALID` (invalid). */
+export function claimsOf(
+  node: IdempotentNode,
+  context: SubtaskContext,
+  clock: Clock,
+  told: (news: ClaimsNews) => void,
+): ClaimStore {
+  const { uid, claims, windowMs, ttlMs, rewindMs, onUnavailable } = node
+  const namespace = (claims['namespace'] as string | null) ?? `${context.jobId}.${uid}`
+  const options = { namespace, windowMs, ttlMs: ttlMs + rewindMs }
+  const store = storeOf(node, options, clock, told)
+  return new PatientClaims(
+    { operatorUid: uid, onUnavailable, windowMs },
+    {
+      store,
+      clock,
+      onDegraded: (isDegraded, { why, passedTwice }) =>
+        told({ is: isDegraded ? 'degraded' : 'restored', why, claims: passedTwice }),
+    },
+  )
+}
+
+function storeOf(
+  { uid, claims }: IdempotentNode,
+  options: { readonly namespace: string; readonly windowMs: number; readonly ttlMs: number },
+  clock: Clock,
+  told: (news: ClaimsNews) => void,
+): ClaimStore {
+  switch (claims.store) {
+    case 'redis': {
+      const wait = claims['wait'] as RedisWait | null
+      const address = redisAddress(secretOf(String(claims['url']), uid))
+      if (wait !== null && address.kind === 'cluster')
+        throw new WeirError(
+          { code: 'CLAIMS_INVALID', kind: 'invalid', operatorUid: uid },
+          `idempotent "${uid}" waits for replicas, which a cluster cannot be asked for: leave out wait, or use sentinels.`,
+        )
+      const onLost = (count: number): void => told({ is: 'lost', why: 'Redis had forgotten them', claims: count })
+      return new RedisClaims({ ...options, wait }, { link: new RedisLink(address, clock), clock, onLost })
+    }
+    default:
+      throw new WeirError(
+        { code: 'CLAIM_STORE_UNKNOWN', kind: 'invalid', operatorUid: uid, store: claims.store },
+        `idempotent "${uid}" keeps its claims in "${claims.store}", which this task-manager does not have. It has: redis.`,
+      )
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Claims in the job's own keyed state: no external store, and exactly once with everything else that is in a checkpoint. A claim and
+ * the effect of its record are in one epoch, so nothing is ever claimed and not committed; a replay finds neither.
+ *
+ * `ttl` is event time, as of all state. A dead letter that is replayed (`weir dlq replay`) says whose retry it is, and is handed the
+ * claim.
+ */
+import { DUPLICATES, type ClaimOf, type Conflict, type OnConflict } from './claim-node.ts'
+import { claimPasses, decideClaim, type Claim, type HeldClaim } from './claims.ts'
+import type { KeyedProcess, MapDescriptor, Out } from './keyed-state.ts'
+import { sideOutput, type SideOutput } from './side-output.ts'
+import { WeirError, attempt, generation, type OperatorUid } from '@weir/model'
+
+/** Fingerprint, event time, and where it was read: null where nobody knows. */
+type Kept = readonly [fingerprint: string, eventTime: number, origin: string | null]
+
+export interface ClaimedInState<T> {
+  readonly claimOf: (value: T, timestamp: number) => ClaimOf
+  readonly windowMs: number
+  readonly ttlMs: number
+  readonly onConflict: OnConflict
+  /** Names of the side outputs it has, of `ClaimSides`. */
+  readonly sides: readonly string[]
+  readonly uid: OperatorUid
+}
+
+export type ClaimSides<T> = {
+  readonly duplicates: SideOutput<T>
+  readonly conflicts: SideOutput<Conflict<T>>
+}
+
+/** State is in an epoch or not: it has no attempts, and nobody but the record at hand claims. */
+const NO_ATTEMPT = { generation: generation(0), attempt: attempt(0) }
+/** A record has a name of its own every time: what state holds is never its own. */
+const ITSELF = '\u0000itself'
+
+export const claimingInState = <T>({
+  claimOf,
+  windowMs,
+  ttlMs,
+  onConflict,
+  sides: told,
+  uid,
+}: ClaimedInState<T>): KeyedProcess<
+  T,
+  T,
+  { readonly claims: MapDescriptor<string, Kept> },
+  Record<never, never>,
+  ClaimSides<T>
+> => ({
+  state: { claims: { kind: 'map', ttl: { ms: ttlMs, update: 'write' } } },
+  passes: true,
+  sides: { duplicates: sideOutput<T>(), conflicts: sideOutput<Conflict<T>>() },
+  onRecord({ state: { claims }, sides, timestamp, origin }, value, out: Out<T>) {
+    const { key, fingerprint } = claimOf(value, timestamp)
+    const claim: Claim = { key, fingerprint, origin: ITSELF, attempt: NO_ATTEMPT, eventTime: timestamp }
+    // By whole key: of one key of the stream there may be several event types.
+    const name = `${key.eventType.length}:${key.eventType}:${key.bizKey}`
+    const held = heldIn(claims.get(name), origin?.retryOf ?? null)
+    const { outcome, next } = decideClaim(held, claim, windowMs)
+    if (next !== null) claims.set(name, [fingerprint, timestamp, origin?.retryOf ?? origin?.id ?? null])
+    if (outcome === 'duplicate') return told.includes(DUPLICATES) ? sides.duplicates.emit(value) : undefined
+    if (outcome === 'conflict') {
+      if (onConflict === 'fail') throw conflicting(uid, held!.origin)
+      const { bizKey, eventType } = key
+      const of = { fingerprint: held!.fingerprint, eventTime: held!.eventTime, origin: held!.origin || null }
+      sides.conflicts.emit({ kind: 'CONFLICT', value, bizKey, eventType, fingerprint, held: of })
+    }
+    if (claimPasses(outcome) || (outcome === 'conflict' && onConflict === 'pass')) out.emit(value)
+  },
+})
+
+/** @param retryOf the first try of the record at hand, which went to the dead letters */
+function heldIn(kept: Kept | undefined, retryOf: string | null): HeldClaim | null {
+  if (kept === undefined) return null
+  const [fingerprint, eventTime, origin] = kept
+  const status = origin !== null && origin === retryOf ? 'DEAD' : 'CLAIMED'
+  return { fingerprint, eventTime, origin: origin ?? '', attempt: NO_ATTEMPT, status }
+}
+
+const conflicting = (operatorUid: OperatorUid, heldBy: string): WeirError =>
+  new WeirError(
+    { code: 'CLAIM_CONFLICT', kind: 'invalid', operatorUid, heldBy },
+    `idempotent "${operatorUid}": an event says to be the one read at ${heldBy || 'an earlier place'}, and differs from it. onConflict is "fail": take one of them out of the input, or use "sideOutput".`,
+  )

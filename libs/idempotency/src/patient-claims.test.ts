@@ -1,0 +1,134 @@
+import { MemoryClaims, claimPlace, type Claim, type ClaimAnswer } from '@weir/dataflow'
+import { WeirError } from '@weir/model'
+import { ManualClock } from '@weir/model/testing'
+import { expect, test } from 'vitest'
+import { PatientClaims, type UnavailablePolicy } from './patient-claims.ts'
+import { claimOf } from './redis.fixture.ts'
+
+const { signal } = new AbortController()
+const unavailable = new WeirError({ code: 'CLAIMS_UNAVAILABLE', kind: 'retry' }, 'nobody answers')
+
+/** Away when it is told to be. */
+class Flaky extends MemoryClaims {
+  error: WeirError | null = null
+  asked = 0
+
+  override claim(claims: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
+    this.asked++
+    return this.error === null ? super.claim(claims) : Promise.reject(this.error)
+  }
+
+  override dead(...of: Parameters<MemoryClaims['dead']>): Promise<void> {
+    return this.error === null ? super.dead(...of) : Promise.reject(this.error)
+  }
+}
+
+function over(onUnavailable: UnavailablePolicy) {
+  const clock = new ManualClock()
+  const place = claimPlace()
+  const store = new Flaky(60_000, place)
+  const told: string[] = []
+  const claims = new PatientClaims(
+    { operatorUid: 'once', onUnavailable, windowMs: 60_000 },
+    {
+      store,
+      clock,
+      onDegraded: (is, { passedTwice }) => told.push(is ? 'degraded' : `restored, ${passedTwice} twice`),
+    },
+  )
+  const outcomes = async (...of: Claim[]): Promise<string[]> =>
+    (await claims.claim(of, signal)).map(({ outcome }) => outcome)
+  return { clock, store, place, told, claims, outcomes }
+}
+
+/** Time goes on as long as somebody waits for it. */
+async function passing<T>(clock: ManualClock, of: Promise<T>, stepMs = 50): Promise<T> {
+  let isOver = false
+  of.then(
+    () => (isOver = true),
+    () => (isOver = true),
+  )
+  for (let i = 0; i < 10_000 && !isOver; i++) {
+    await Promise.resolve()
+    await Promise.resolve()
+    await Promise.resolve()
+    if (!isOver) clock.advance(stepMs)
+  }
+  return of
+}
+
+test('block: it asks again until the store is back', async () => {
+  const { clock, store, outcomes } = over({ policy: 'block', forMs: 30_000 })
+  store.error = unavailable
+  clock.after(20_000, () => (store.error = null))
+  expect(await passing(clock, outcomes(claimOf('a', 'k')))).toEqual(['first'])
+  expect(store.asked).toBeLessThan(60)
+})
+
+test('block: after its time the attempt ends, and begins again', async () => {
+  const { clock, store, outcomes } = over({ policy: 'block', forMs: 30_000 })
+  store.error = unavailable
+  const error = { code: 'CLAIMS_UNAVAILABLE', kind: 'restart' }
+  await expect(passing(clock, outcomes(claimOf('a', 'k')))).rejects.toMatchObject(error)
+  expect(clock.monotonic()).toBeGreaterThanOrEqual(30_000)
+  expect(clock.monotonic()).toBeLessThan(31_000)
+})
+
+test('fail: the attempt ends at once', async () => {
+  const { clock, store, outcomes } = over({ policy: 'fail' })
+  store.error = unavailable
+  await expect(outcomes(claimOf('a', 'k'))).rejects.toMatchObject({ code: 'CLAIMS_UNAVAILABLE', kind: 'restart' })
+  expect(clock.monotonic()).toBe(0)
+})
+
+test('what asking again cannot mend is told at once', async () => {
+  for (const policy of ['block', 'fail', 'local'] as const) {
+    const { store, outcomes } = over(policy === 'block' ? { policy, forMs: 1_000 } : { policy })
+    store.error = new WeirError({ code: 'CLAIMS_FOREIGN', kind: 'invalid' }, 'something else')
+    await expect(outcomes(claimOf('a', 'k'))).rejects.toMatchObject({ code: 'CLAIMS_FOREIGN' })
+  }
+})
+
+test('local: it goes on by what it knows, tells so once, and teaches the store when that is back', async () => {
+  const { clock, store, place, told, outcomes } = over({ policy: 'local' })
+  expect(await outcomes(claimOf('a', 'k'))).toEqual(['first'])
+  store.error = unavailable
+  // It does not know what the store knows: that is the promise it suspends.
+  expect(await outcomes(claimOf('b', 'k'), claimOf('c', 'l'), claimOf('d', 'l'))).toEqual([
+    'first',
+    'first',
+    'duplicate',
+  ])
+  expect(await outcomes(claimOf('c', 'l'))).toEqual(['replay'])
+  expect(told).toEqual(['degraded'])
+  const asked = store.asked
+  clock.advance(999)
+  await outcomes(claimOf('e', 'm'))
+  expect(store.asked).toBe(asked)
+  store.error = null
+  clock.advance(1)
+  expect(await outcomes(claimOf('f', 'm'), claimOf('g', 'n'))).toEqual(['duplicate', 'first'])
+  expect(told).toEqual(['degraded', 'restored, 1 twice'])
+  expect([...place.held.values()].map(({ origin }) => origin)).toEqual(['a', 'c', 'e', 'g'])
+})
+
+test('local: dead letters hand on without the store, and it hears of them', async () => {
+  const { clock, store, claims, outcomes } = over({ policy: 'local' })
+  store.error = unavailable
+  await outcomes(claimOf('a', 'k'), claimOf('x', 'l'))
+  await claims.dead(['a', 'x'], claimOf('a', 'k').attempt, signal)
+  expect(await outcomes(claimOf('b', 'k'))).toEqual(['handed-on'])
+  store.error = null
+  clock.advance(1_000)
+  expect(await outcomes(claimOf('c', 'k'), claimOf('y', 'l'))).toEqual(['duplicate', 'handed-on'])
+})
+
+test('an attempt that ends while it waits ends the wait', async () => {
+  const { clock, store, claims } = over({ policy: 'block', forMs: 30_000 })
+  store.error = unavailable
+  const attempt = new AbortController()
+  const reason = new Error('over')
+  const waiting = claims.claim([claimOf('a', 'k')], attempt.signal)
+  clock.after(200, () => attempt.abort(reason))
+  await expect(passing(clock, waiting)).rejects.toBe(reason)
+})

@@ -1,0 +1,175 @@
+/** Options of `.idempotent`, as a job writes them. */
+import {
+  CLAIMS_BLOCK_MS_MAX,
+  CONFLICTS,
+  DUPLICATES,
+  NO_FINGERPRINT,
+  fingerprintText,
+  type ClaimOf,
+  type ClaimsDescriptor,
+  type FingerprintStrategy,
+  type IdempotentNode,
+  type OnConflict,
+} from '@weir/dataflow'
+import { WeirError } from '@weir/model'
+import { hash } from 'node:crypto'
+import { durationMs, type Duration } from './duration.ts'
+
+/** What tells two events with one business key apart. */
+export interface Fingerprint<in T> {
+  readonly strategy: FingerprintStrategy
+  readonly fields: (value: T) => unknown
+}
+
+/** Event type and these fields. Two events that differ in one are a conflict. As a bare function: the same. */
+export const fields = <T>(of: (value: T) => unknown): Fingerprint<T> => ({ strategy: 'fields', fields: of })
+
+/**
+ * And the whole second of event time, as part of the key (the seed's `biz_key:fingerprint`): two events that differ in anything are two
+ * events, and nothing is ever a conflict.
+ */
+export const fieldsAndSecond = <T>(of: (value: T) => unknown): Fingerprint<T> => ({
+  strategy: 'fields-and-second',
+  fields: of,
+})
+
+/** A store of claims outside of the job. */
+export interface Claims {
+  readonly claims: ClaimsDescriptor
+}
+
+export interface IdempotentOptions<T> {
+  /** The order, the payment, the message id: what there is to be one effect of. A function of the record alone. */
+  readonly bizKey: (value: T) => string | number
+  /** What happens to it; part of the key, too. Default: one for all. */
+  readonly eventType?: (value: T) => string
+  /** `(order) => ({ amount: order.amount })`, `fields(…)`, `fieldsAndSecond(…)`. Default: none, the key alone says what is the same event. */
+  readonly fingerprint?: ((value: T) => unknown) | Fingerprint<T>
+  /** Events with one key that are this far apart in event time are two. Default 24 h. */
+  readonly window?: Duration
+  /** How long a claim is kept, at least `window`, which is the default: 24–72 h for business events, 30 min for message tokens. */
+  readonly ttl?: Duration
+  /** Of a store outside: how far back a restart may read, beside `ttl`. At least the age of the oldest epoch it may begin from. Default 24 h. */
+  readonly rewind?: Duration
+  /**
+   * `state` (default): the job's own keyed state, exactly once with nothing else to run; the stream is keyed by `bizKey` behind it. A
+   * store outside, `redis(…)`, is for keys that several jobs or systems share.
+   */
+  readonly store?: 'state' | Claims
+  /** `drop` (default), or into the side output `duplicates`. */
+  readonly onDuplicate?: 'drop' | 'sideOutput'
+  /**
+   * An event with a known key and other fields. `sideOutput` (default): withheld, and told of in the side output `conflicts`. `pass`:
+   * told of, and passes. `fail`: ends the job.
+   */
+  readonly onConflict?: OnConflict
+  /**
+   * A store outside cannot be reached. `{ block }` (default `30s`, the longest): the stage stands still and asks again, then the
+   * attempt restarts; nothing is lost. `fail`: it restarts at once. `local`: it goes on by what this subtask knows, and an event may
+   * pass twice; the job is shown as degraded meanwhile.
+   */
+  readonly onUnavailable?: { readonly block: Duration } | 'fail' | 'local'
+}
+
+export interface ClaimSettings extends Omit<IdempotentNode, 'kind' | 'uid' | 'claims' | 'namespace'> {
+  readonly sides: readonly string[]
+  readonly store: 'state' | ClaimsDescriptor
+}
+
+const DAY_MS = 86_400_000
+
+/** Throws `OPTION_INVALID` (invalid) naming the option. */
+export function claimSettings<T>(uid: string, options: IdempotentOptions<T>): ClaimSettings {
+  const { bizKey, onDuplicate = 'drop', onConflict = 'sideOutput', store = 'state' } = options
+  const invalid = (option: string, rule: string): WeirError =>
+    new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option, uid }, `idempotent "${uid}": ${option} ${rule}`)
+  if (typeof bizKey !== 'function') throw invalid('bizKey', 'is a function that answers the key of a record')
+  if (!['drop', 'sideOutput'].includes(onDuplicate)) throw invalid('onDuplicate', 'is "drop" or "sideOutput"')
+  if (store !== 'state' && typeof store.claims?.store !== 'string') throw invalid('store', 'is "state" or redis(…)')
+  const ms = (d: Duration | undefined, or: number): number => (d === undefined ? or : Math.ceil(durationMs(d)))
+  const windowMs = ms(options.window, DAY_MS)
+  return {
+    ...{ onConflict, windowMs, ttlMs: ms(options.ttl, windowMs), rewindMs: ms(options.rewind, DAY_MS) },
+    claimOf: claimOf(options) as IdempotentNode['claimOf'],
+    onUnavailable: unavailable(options.onUnavailable),
+    sides: onDuplicate === 'drop' ? [CONFLICTS] : [DUPLICATES, CONFLICTS],
+    store: store === 'state' ? 'state' : store.claims,
+  }
+}
+
+function unavailable(of: IdempotentOptions<never>['onUnavailable']): IdempotentNode['onUnavailable'] {
+  if (of === undefined) return { policy: 'block', forMs: CLAIMS_BLOCK_MS_MAX }
+  return typeof of === 'string' ? { policy: of } : { policy: 'block', forMs: Math.ceil(durationMs(of.block)) }
+}
+
+/** What a record claims. */
+function claimOf<T>({
+  bizKey,
+  eventType,
+  fingerprint,
+}: IdempotentOptions<T>): (value: T, timestamp: number) => ClaimOf {
+  const keyOf = keyTextOf(bizKey)
+  const typeOf = eventType ?? ((): string => '')
+  if (fingerprint === undefined)
+    return (value) => ({ key: { bizKey: keyOf(value), eventType: typeOf(value) }, fingerprint: NO_FINGERPRINT })
+  const { strategy, fields: of } = typeof fingerprint === 'function' ? fields(fingerprint) : fingerprint
+  const hashOf = (type: string, value: T, timestamp: number | null): string =>
+    hash('sha256', fingerprintText(type, of(value), timestamp), 'hex')
+  if (strategy === 'fields-and-second')
+    return (value, timestamp) => {
+      const type = typeOf(value)
+      const print = hashOf(type, value, timestamp)
+      return { key: { bizKey: `${keyOf(value)}:${print}`, eventType: type }, fingerprint: print }
+    }
+  return (value) => {
+    const type = typeOf(value)
+    return { key: { bizKey: keyOf(value), eventType: type }, fingerprint: hashOf(type, value, null) }
+  }
+}
+
+/** A key that is missing must not be one that many share. */
+export const keyTextOf =
+  <T>(bizKey: (value: T) => string | number) =>
+  (value: T): string => {
+    const key: unknown = bizKey(value)
+    if (typeof key === 'string' && key !== '' && key.isWellFormed()) return key
+    if (typeof key === 'number' && Number.isFinite(key)) return String(key)
+    const got =
+      typeof key === 'string' ? (key === '' ? 'an empty string' : 'half a surrogate pair') : String(typeof key)
+    throw new WeirError(
+      { code: 'CLAIM_KEY_INVALID', kind: 'invalid', got },
+      `the business key is ${got}; it must be a string of at least one character or a number. Filter records without one before.`,
+    )
+  }
+
+export interface RedisClaimsOptions {
+  /**
+   * `env:NAME`: the environment variable of the task-managers that says where it is, `redis://host:6379/0`,
+   * `redis+sentinel://host,host/primary` or `redis+cluster://host,host`. Never the address itself: it may hold a password.
+   */
+  readonly url: string
+  /** Claims of one namespace are shared by all that name it. Default: that of the operator, which nobody shares. */
+  readonly namespace?: string
+  /** So many replicas must have a claim before it counts. Not in a cluster. Default: none. */
+  readonly wait?: { readonly replicas: number; readonly timeout?: Duration }
+}
+
+const WAIT_MS = 1_000
+
+/**
+ * Claims in Redis. Exactly once as long as Redis forgets nothing that it has acknowledged: `appendfsync always` on one server, or `wait`;
+ * an asynchronous fail-over may lose the last claims. Throws `OPTION_INVALID` (invalid) naming the option.
+ */
+export function redis({ url, namespace, wait }: RedisClaimsOptions): Claims {
+  const invalid = (option: string, rule: string): WeirError =>
+    new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option }, `redis(…): ${option} ${rule}`)
+  // The value is not repeated: it may be the secret.
+  if (!/^env:\w+$/.test(url))
+    throw invalid('url', 'names an environment variable, as env:REDIS_URL: plans are stored and shown')
+  if (namespace !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(namespace))
+    throw invalid('namespace', 'is 1 to 63 of A-Z, a-z, 0-9, ".", "_", "-", beginning with a letter or digit')
+  if (wait !== undefined && !(Number.isInteger(wait.replicas) && wait.replicas > 0))
+    throw invalid('wait', 'names a number of replicas above 0')
+  const waits = wait && { replicas: wait.replicas, timeoutMs: Math.ceil(durationMs(wait.timeout ?? WAIT_MS)) }
+  return { claims: { store: 'redis', url, namespace: namespace ?? null, wait: waits ?? null } }
+}
