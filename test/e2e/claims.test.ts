@@ -123,6 +123,9 @@ test.each(['redis', 'state'])(
     await killBetween(of)
     await expectOnce(of, ids)
     expect(recoveries(await fleet.job(of.jobId))).toBeGreaterThanOrEqual(1)
+    const { slices } = await fleet.job(of.jobId)
+    const counted = slices.flatMap(({ claims }) => claims).reduce((sum, { duplicates }) => sum + duplicates, 0)
+    expect(counted).toBeGreaterThan(0)
     // Of those that came twice or contradicted the other one is told of, once.
     const twice = fleet.read(of.topics['twice']!).map(([, value]) => (value as Payment).id)
     expect(twice.sort()).toEqual(ids.filter((_, i) => isTwice(i) && !isContradicted(i)).sort())

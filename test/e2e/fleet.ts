@@ -346,6 +346,7 @@ export interface JobAnswer {
     readonly attempt: number
     readonly taskManagerId: string
     readonly recordsIn: number
+    readonly claims: readonly { readonly operator: string; readonly duplicates: number; readonly conflicts: number }[]
   }[]
 }
 

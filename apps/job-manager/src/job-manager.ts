@@ -217,7 +217,14 @@ export class JobManager {
       const watermark = Math.min(...view.slices.map((s) => s.watermark))
       const recordsOut = view.slices.reduce((sum, s) => sum + s.recordsOut, 0)
       const splits = view.slices.flatMap((s) => s.splits)
-      return { ...view, recordsOut, splits, watermark: Number.isFinite(watermark) && watermark > 0 ? watermark : null }
+      const claims = view.slices.flatMap((s) => s.claims)
+      return {
+        ...view,
+        recordsOut,
+        splits,
+        claims,
+        watermark: Number.isFinite(watermark) && watermark > 0 ? watermark : null,
+      }
     })
   }
 }

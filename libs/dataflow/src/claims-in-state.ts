@@ -7,7 +7,8 @@
  */
 import { DUPLICATES, type ClaimOf, type Conflict, type OnConflict } from './claim-node.ts'
 import { claimPasses, decideClaim, type Claim, type HeldClaim } from './claims.ts'
-import type { KeyedProcess, MapDescriptor, Out } from './keyed-state.ts'
+import type { KeyedProcess, MapDescriptor, Out, StateDescriptors, TimerKinds } from './keyed-state.ts'
+import type { LateContext } from './operators/keyed-process.ts'
 import { sideOutput, type SideOutput } from './side-output.ts'
 import { WeirError, attempt, generation, type OperatorUid } from '@weir/model'
 
@@ -31,6 +32,8 @@ export type ClaimSides<T> = {
 
 /** State is in an epoch or not: it has no attempts, and nobody but the record at hand claims. */
 const NO_ATTEMPT = { generation: generation(0), attempt: attempt(0) }
+/** What operators of this room see of their context besides. */
+type Counting = Pick<LateContext<StateDescriptors, TimerKinds>, 'counted'>
 /** A record has a name of its own every time: what state holds is never its own. */
 const ITSELF = '\u0000itself'
 
@@ -51,7 +54,9 @@ export const claimingInState = <T>({
   state: { claims: { kind: 'map', ttl: { ms: ttlMs, update: 'write' } } },
   passes: true,
   sides: { duplicates: sideOutput<T>(), conflicts: sideOutput<Conflict<T>>() },
-  onRecord({ state: { claims }, sides, timestamp, origin }, value, out: Out<T>) {
+  onRecord(context, value, out: Out<T>) {
+    const { sides, timestamp, origin } = context
+    const { claims } = context.state
     const { key, fingerprint } = claimOf(value, timestamp)
     const claim: Claim = { key, fingerprint, origin: ITSELF, attempt: NO_ATTEMPT, eventTime: timestamp }
     // By whole key: of one key of the stream there may be several event types.
@@ -59,6 +64,8 @@ export const claimingInState = <T>({
     const held = heldIn(claims.get(name), origin?.retryOf ?? null)
     const { outcome, next } = decideClaim(held, claim, windowMs)
     if (next !== null) claims.set(name, [fingerprint, timestamp, origin?.retryOf ?? origin?.id ?? null])
+    if (!claimPasses(outcome))
+      (context as unknown as Counting).counted(outcome === 'duplicate' ? 'duplicates' : 'conflicts')
     if (outcome === 'duplicate') return told.includes(DUPLICATES) ? sides.duplicates.emit(value) : undefined
     if (outcome === 'conflict') {
       if (onConflict === 'fail') throw conflicting(uid, held!.origin)

@@ -14,7 +14,7 @@
  * Time is event time: after a rewind the records come again, their event times are what they were. How long a store physically
  * keeps a claim must cover the window and everything a restart may read again.
  */
-import type { AttemptId } from '@weir/model'
+import type { AttemptId, OperatorUid } from '@weir/model'
 
 /** What a claim is about: no two keys share a claim. */
 export interface ClaimKey {
@@ -115,6 +115,13 @@ export interface ClaimsNews {
   readonly is: 'degraded' | 'restored' | 'lost'
   readonly why: string
   readonly claims: number
+}
+
+/** What an idempotent operator did not let through, or let through as a conflict, in its attempt. */
+export interface ClaimCounts {
+  readonly operator: OperatorUid
+  readonly duplicates: number
+  readonly conflicts: number
 }
 
 /** What is fixed for the life of a store. */

@@ -40,6 +40,10 @@ export interface KeyedStates {
 export interface OperatorCounters {
   /** Records that came when their window was gone. */
   lateRecords: number
+  /** Of operators that claim: events that had been there already. */
+  duplicates?: number
+  /** And events that contradict one. */
+  conflicts?: number
 }
 
 /** The place an operator instance runs in. */

@@ -94,8 +94,8 @@ export interface SourceReader {
   open(restored: SourceState | null, context?: RestoreContext | null): Promise<readonly number[]>
   /** Called once, before `open`. Told of every move over a gap, also of those in the restored position (`OffsetPolicy`). */
   onGap?(call: (gap: OffsetGap) => void): void
-  /** Of the log it reads, where logs have ids: one that is made again under the same name has another. Once it is open. */
-  logId?(): string | null
+  /** Of the log it reads, where logs have ids: one that is made again under the same name has another. Asked once it is open. */
+  logId?(): Promise<string | null>
   /** At most `maxRecords` records of one split, none of `held`. Takes turns between splits. */
   poll(maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll>
   /**

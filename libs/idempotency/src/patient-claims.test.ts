@@ -123,6 +123,18 @@ test('local: dead letters hand on without the store, and it hears of them', asyn
   expect(await outcomes(claimOf('c', 'k'), claimOf('y', 'l'))).toEqual(['duplicate', 'handed-on'])
 })
 
+test('local: what is decided while the store hears of the rest, it hears of too', async () => {
+  const { clock, store, place, told, outcomes } = over({ policy: 'local' })
+  store.error = unavailable
+  await outcomes(claimOf('a', 'k'))
+  store.error = null
+  clock.advance(1_000)
+  const [first, second] = await Promise.all([outcomes(claimOf('b', 'l')), outcomes(claimOf('c', 'm'))])
+  expect([first, second]).toEqual([['first'], ['first']])
+  expect([...place.held.values()].map(({ origin }) => origin).sort()).toEqual(['a', 'b', 'c'])
+  expect(told).toEqual(['degraded', 'restored, 0 twice'])
+})
+
 test('an attempt that ends while it waits ends the wait', async () => {
   const { clock, store, claims } = over({ policy: 'block', forMs: 30_000 })
   store.error = unavailable

@@ -42,6 +42,7 @@ export class PatientClaims implements ClaimStore {
   readonly #local = new Map<string, { readonly claim: Claim; readonly held: HeldClaim }>()
   readonly #localDead = new Map<string, AttemptId>()
   #isLocal = false
+  #isProbing = false
   #probedMs = 0
 
   constructor(options: PatientClaimsOptions, deps: PatientClaimsDeps) {
@@ -51,7 +52,8 @@ export class PatientClaims implements ClaimStore {
 
   async claim(claims: readonly Claim[], signal: AbortSignal): Promise<readonly ClaimAnswer[]> {
     if (this.#options.onUnavailable.policy !== 'local') return this.#patiently((s) => s.claim(claims, signal), signal)
-    if (await this.#isThere(signal)) {
+    // It may have come back while another one looked for it.
+    if ((await this.#isThere(signal)) || !this.#isLocal) {
       try {
         return await this.#deps.store.claim(claims, signal)
       } catch (error) {
@@ -64,7 +66,7 @@ export class PatientClaims implements ClaimStore {
   async dead(origins: readonly string[], attempt: AttemptId, signal: AbortSignal): Promise<void> {
     if (this.#options.onUnavailable.policy !== 'local')
       return this.#patiently((s) => s.dead(origins, attempt, signal), signal)
-    if (await this.#isThere(signal)) {
+    if ((await this.#isThere(signal)) || !this.#isLocal) {
       try {
         return await this.#deps.store.dead(origins, attempt, signal)
       } catch (error) {
@@ -105,24 +107,41 @@ export class PatientClaims implements ClaimStore {
     this.#deps.onDegraded(true, { why: error.message, passedTwice: 0 })
   }
 
-  /** Looked for once in a while; when it is back it is told first what was decided without it. */
+  /** Looked for once in a while, by one at a time. */
   async #isThere(signal: AbortSignal): Promise<boolean> {
     if (!this.#isLocal) return true
-    const { store, clock, onDegraded } = this.#deps
-    if (clock.monotonic() - this.#probedMs < PROBE_MS) return false
+    if (this.#isProbing || this.#deps.clock.monotonic() - this.#probedMs < PROBE_MS) return false
+    this.#isProbing = true
     try {
-      const claims = [...this.#local.values()].map(({ claim }) => claim)
-      const answers = await store.claim(claims, signal)
-      for (const [origin, attempt] of this.#localDead) await store.dead([origin], attempt, signal)
-      this.#local.clear()
-      this.#localDead.clear()
-      this.#isLocal = false
-      onDegraded(false, { why: '', passedTwice: answers.filter(({ outcome }) => !claimPasses(outcome)).length })
+      const passedTwice = await this.#teach(signal)
+      this.#deps.onDegraded(false, { why: '', passedTwice })
       return true
     } catch (error) {
       this.#left(retryable(error, signal))
       return false
+    } finally {
+      this.#isProbing = false
     }
+  }
+
+  /** When it is back it is told first what was decided without it, also meanwhile. @returns how many of it others had claimed */
+  async #teach(signal: AbortSignal): Promise<number> {
+    const { store } = this.#deps
+    let passedTwice = 0
+    do {
+      const known = [...this.#local]
+      const dead = [...this.#localDead]
+      const answers = await store.claim(
+        known.map(([, { claim }]) => claim),
+        signal,
+      )
+      for (const [origin, attempt] of dead) await store.dead([origin], attempt, signal)
+      passedTwice += answers.filter(({ outcome }) => !claimPasses(outcome)).length
+      for (const [key, of] of known) if (this.#local.get(key) === of) this.#local.delete(key)
+      for (const [origin] of dead) this.#localDead.delete(origin)
+    } while (this.#local.size + this.#localDead.size > 0)
+    this.#isLocal = false // in this turn: what comes next is not decided here
+    return passedTwice
   }
 
   #locally(claim: Claim): ClaimAnswer {

@@ -42,10 +42,12 @@ export class RedisLink {
     this.#redis = connect(address)
     // What fails a call tells the call; only why there is no connection is told here.
     this.#redis.on('error', (error: Error) => (this.#refusal = isRefusal(error.message) ? error : null))
-    this.#redis.on(this.isCluster ? '+node' : 'ready', () => {
+    const connected = (): void => {
       this.#refusal = null
       this.connections++
-    })
+    }
+    // A node of a cluster that comes or goes: its slots may be where what was acknowledged is not.
+    for (const event of this.isCluster ? ['+node', '-node'] : ['ready']) this.#redis.on(event, connected)
     this.#redis.connect().catch(() => {}) // it goes on trying
   }
 

@@ -28,7 +28,7 @@ import type {
   SourceReach,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { ClaimsNews, OffsetGap, PlanSummary, Poison, SourceLow, SplitTime } from '@weir/dataflow'
+import type { ClaimCounts, ClaimsNews, OffsetGap, PlanSummary, Poison, SourceLow, SplitTime } from '@weir/dataflow'
 import type {
   Attempt,
   AttemptId,
@@ -100,6 +100,7 @@ export interface Slice {
   readonly watermark: number
   /** As they were told last. */
   readonly splits: readonly SplitTime[]
+  readonly claims: readonly ClaimCounts[]
 }
 
 export type JobPhase =
@@ -221,6 +222,7 @@ export type JobEvent = Times &
         /** Of its active sources; null: none is. Only where epochs are cut at an event time. */
         readonly reach?: SourceReach | null
         readonly splits?: readonly SplitTime[]
+        readonly claims?: readonly ClaimCounts[]
         /** For alignment.ts: changes nothing about the job. */
         readonly lows?: readonly SourceLow[]
       }

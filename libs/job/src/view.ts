@@ -1,6 +1,6 @@
 /** A job as REST and people see it. */
 import type { BreakerState } from '@weir/checkpoint'
-import { strategyOf, type RestartStrategy, type SplitTime } from '@weir/dataflow'
+import { strategyOf, type ClaimCounts, type RestartStrategy, type SplitTime } from '@weir/dataflow'
 import type { JobId } from '@weir/model'
 import type { JobAlert } from './alerts.ts'
 import { isFailingOver } from './failover.ts'
@@ -69,6 +69,8 @@ export interface JobView {
     watermark: number
     /** Event time of the splits it reads. */
     splits: readonly SplitTime[]
+    /** Of its idempotent operators, since it began. */
+    claims: readonly ClaimCounts[]
   }[]
 }
 
@@ -116,7 +118,7 @@ export function viewOf(s: JobState, seen: Seen): JobView {
     submittedAt,
     error: seen.endError ?? s.ending?.error ?? waitingForSlots(s, seen) ?? s.lastError,
     slices: [...s.slices.values()].map(
-      ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark, splits }) => ({
+      ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark, splits, claims }) => ({
         subtask,
         attempt,
         taskManagerId,
@@ -125,6 +127,7 @@ export function viewOf(s: JobState, seen: Seen): JobView {
         recordsOut,
         watermark,
         splits,
+        claims,
       }),
     ),
   }

@@ -21,7 +21,7 @@ import {
   type SubtaskContext,
 } from '@weir/dataflow'
 import type { KafkaConnections } from './connections.ts'
-import { fetchRecords, listOffsets } from './wire/apis.ts'
+import { fetchRecords, listOffsets, topicId } from './wire/apis.ts'
 import type { Reader } from './wire/bytes.ts'
 import { errorName, mustWait } from './wire/errors.ts'
 import { readBatches } from './wire/records.ts'
@@ -145,6 +145,11 @@ export class KafkaSource implements SourceReader {
       }),
     )
     return mine
+  }
+
+  /** A topic that is deleted and made again has offsets that were there before, and another id. */
+  logId(): Promise<string | null> {
+    return this.#kafka.anyBroker(topicId(this.#options.topic))
   }
 
   /** Brokers and leaders as they are now. */

@@ -13,6 +13,7 @@ import {
   type Input,
   type KeyedStates,
   type Operator,
+  type OperatorCounters,
   type OperatorNode,
   type SinkNode,
   type StateStore,
@@ -140,6 +141,8 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
   /** Opened, with its output and its side outputs; and what it emits into. */
   const linked = (operator: Operator, index: number, output: () => Input): [Input, Input] => {
     const sides = sidesTaken(index)
+    const counters: OperatorCounters = { lateRecords: 0 }
+    run.counters.push({ uid: scope.node(index).uid, counters })
     operator.open({
       uid: scope.node(index).uid,
       subtask: scope.options.subtask,
@@ -148,7 +151,7 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
       state: place.state,
       perSplit: place.perSplit,
       watermark: place.watermark,
-      counters: { lateRecords: 0 },
+      counters,
       sides,
       clock: scope.deps.clock,
       origins: originNames(scope.options.plan.job.graph.nodes),

@@ -107,6 +107,7 @@ async function restoreStage(scope: SliceScope, run: StageRun, snapshot: SubtaskS
     const position = (snapshot?.sources[uid] as SourceState | undefined) ?? null
     run.source.reader.onGap?.((gap) => scope.deps.report({ type: 'source-gap', source: uid, gap }))
     const splits = await openSource(scope, run, run.source.reader, position, position && context)
+    if (scope.options.plan.claimed.size > 0) run.source.logId = (await run.source.reader.logId?.()) ?? null
     const restored: Record<string, number> = {}
     for (const split of splits) {
       const watermark = snapshot?.watermarks[`${uid}/${split}`]

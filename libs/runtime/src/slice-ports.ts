@@ -2,6 +2,7 @@
 import type { InFlightStore, LateInputs, SourceReach, SubtaskSnapshot } from '@weir/checkpoint'
 import type {
   ChainedSink,
+  ClaimCounts,
   ClaimStore,
   ClaimsNews,
   ContinuousSink,
@@ -64,6 +65,8 @@ export type SliceReport =
       readonly reach?: SourceReach | null
       /** Once a second. Absent: as they were told last. */
       readonly splits?: readonly SplitTime[]
+      /** As often. Absent: nothing of it claims. */
+      readonly claims?: readonly ClaimCounts[]
       /** Where splits of several subtasks wait for each other. */
       readonly lows?: readonly SourceLow[]
     }

@@ -24,6 +24,7 @@ import { PLAIN_CUT, type Cut, type SubtaskSnapshot } from '@weir/checkpoint'
 import { reachOf } from './cutting-reader.ts'
 import { buildChains } from './chains.ts'
 import type { InputChannel, OutputChannel } from './channel.ts'
+import { claimCountsOf } from './claims.ts'
 import type { OvertakingGate } from './gate-event.ts'
 import { InputGate } from './input-gate.ts'
 import { endsOf, openChannels } from './links.ts'
@@ -236,9 +237,16 @@ export class Slice {
     const { deps, recordsIn, recordsOut, stages } = this.#scope
     const watermark = Math.min(...stages.map((run) => run.watermark))
     const reach = reachOf(stages)
-    const splits = this.#progressTold++ % SPLITS_TOLD_EVERY === 0 ? splitTimesOf(stages) : undefined
+    const isTold = this.#progressTold++ % SPLITS_TOLD_EVERY === 0
+    const splits = isTold ? splitTimesOf(stages) : undefined
+    const claims = isTold ? claimCountsOf(stages) : undefined
     const lows = lowsOf(stages)
-    const more = { ...(reach !== undefined && { reach }), ...(splits && { splits }), ...(lows && { lows }) }
+    const more = {
+      ...(reach !== undefined && { reach }),
+      ...(splits && { splits }),
+      ...(claims && { claims }),
+      ...(lows && { lows }),
+    }
     deps.report({ type: 'progress', recordsIn, recordsOut, watermark, ...more })
   }
 }

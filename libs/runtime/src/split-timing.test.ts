@@ -35,10 +35,13 @@ test('a split that has had nothing for long lets the windows of the others fire;
     1,
   )
   source.closed.add(1)
-  source.limit = 3
+  source.limit = 2
   const world = new World()
   const one = world.start(windowed(sourceWith({ idleAfterMs: 100 })), source)
   await one.run()
+  // Only then: should both fall idle at once, as on a slow machine, time would stand still for ever.
+  await one.until('progress', (r) => r.splits?.some(({ split, state }) => split === 1 && state === 'idle') === true)
+  source.limit = 3
   await one.until('progress', (r) => r.recordsIn === 3 && r.watermark >= 200)
   await one.checkpoint(1)
   await one.commit(1)

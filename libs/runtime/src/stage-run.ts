@@ -9,6 +9,7 @@ import {
   type CommittedOffset,
   type ContinuousSink,
   type Input,
+  type OperatorCounters,
   type ProcessingTimers,
   type Refusal,
   type Resumable,
@@ -50,6 +51,8 @@ export interface SourceRun {
   /** The reader again, where epochs are cut at an event time. */
   readonly cutting: CuttingReader | null
   watermarks: SplitWatermarks
+  /** Where a job claims by origin. */
+  logId: string | null
   /** Records in this attempt. */
   read: number
   /** Of a source that looks for idle splits, or aligns them. */
@@ -104,6 +107,8 @@ export interface StageRun {
   timed: { readonly timers: ProcessingTimers; readonly out: Input }[]
   /** Operators that make calls, and what each emits into. */
   calls: { readonly calls: AsyncCalls; readonly out: Input }[]
+  /** Of each operator; one with a chain per split has several. */
+  readonly counters: { readonly uid: OperatorUid; readonly counters: OperatorCounters }[]
   watermark: Watermark
   /** Nobody behind waits for its event time. */
   isIdle: boolean
@@ -159,6 +164,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     refused,
     timed: [],
     calls: [],
+    counters: [],
     watermark: WATERMARK_MIN,
     isIdle: false,
   }
@@ -187,6 +193,7 @@ function makeSourceRun(scope: SliceScope, declared: SourceNode): SourceRun {
     reader: cutting ?? plain,
     cutting,
     watermarks: new SplitWatermarks(node, []),
+    logId: null,
     read: 0,
     timing: null,
   }

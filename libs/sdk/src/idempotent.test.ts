@@ -12,6 +12,7 @@ import {
   type Flow,
   type IdempotentOptions,
   type KeyedStream,
+  type Settings,
 } from './index.ts'
 
 interface Payment {
@@ -172,6 +173,39 @@ test.each<[string, (flow: Flow, of: IdempotentOptions<unknown>) => void]>([
   }
   expect(() => planJob(job('behind', (flow) => build(flow, claims)))).toThrow(expect.objectContaining(refused) as Error)
   expect(() => planJob(job('behind', (flow) => build(flow, { ...claims, store: 'state' })))).not.toThrow()
+})
+
+test.each<[string, Settings, (flow: Flow) => void]>([
+  [
+    'CLAIMS_TOO_LONG',
+    { checkpoint: { alignTimeoutMs: 20_000 } },
+    (flow) => flow.from(payments).idempotent('once', claims).to(out),
+  ],
+  [
+    'UNALIGNED_REFUSED',
+    { checkpoint: { unaligned: true } },
+    (flow) => keyed(flow).window(tumbling('1h')).count().idempotent('once', claims).to(out),
+  ],
+  [
+    'CONTINUOUS_SCOPE_REFUSED',
+    { commit: { scope: 'continuous' } },
+    (flow) => flow.from(payments).idempotent('once', claims).to(out),
+  ],
+  [
+    'GRAPH_KEYED_BY_SOURCE',
+    {},
+    (flow) => {
+      const once = flow.from(payments).idempotent('once', claims)
+      once
+        .keyedBySource(() => 'k')
+        .reduce('n', 0, (n) => n + 1)
+        .to(out)
+    },
+  ],
+])('%s: where claims of a store outside cannot be, the planner says so', (code, settings, build) => {
+  expect(() => planJob(job('behind', settings, build))).toThrow(
+    expect.objectContaining({ code, kind: 'invalid' }) as Error,
+  )
 })
 
 test('results of windows are called by window, key and end', async () => {

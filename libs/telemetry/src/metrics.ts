@@ -22,6 +22,7 @@ export interface JobSample {
   readonly sourceGaps: readonly { readonly source: string; readonly policy: string; readonly gapRecords: number }[]
   /** ms since 1970; null before the first. */
   readonly watermark: number | null
+  readonly claims: readonly { readonly operator: string; readonly duplicates: number; readonly conflicts: number }[]
   readonly splits: readonly {
     readonly source: string
     readonly split: number
@@ -155,6 +156,7 @@ export class Metrics {
     )
     this.#sourceGaps(sample)
     this.#splits(sample)
+    this.#claims(sample)
     this.#perJob('weir_watermark_seconds', 'Lowest watermark of the job', sample, (j) =>
       j.watermark === null ? Number.NaN : j.watermark / 1_000,
     )
@@ -170,6 +172,23 @@ export class Metrics {
         this.reset()
         for (const { jobId: job, sourceGaps } of sample())
           for (const { source, policy, gapRecords } of sourceGaps) this.inc({ job, source, policy }, gapRecords)
+      },
+    })
+  }
+
+  #claims(sample: () => readonly JobSample[]): void {
+    new Gauge({
+      name: 'weir_claims_repeated_events',
+      help: 'Events that an idempotent operator had seen before (duplicate) or that contradict one (conflict), since its slices began',
+      labelNames: ['job', 'operator', 'outcome'],
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const { jobId: job, claims } of sample())
+          for (const { operator, duplicates, conflicts } of claims) {
+            this.inc({ job, operator, outcome: 'duplicate' }, duplicates)
+            this.inc({ job, operator, outcome: 'conflict' }, conflicts)
+          }
       },
     })
   }

@@ -100,6 +100,10 @@ const reports: SliceReportMessage[] = [
     },
   },
   {
+    ...{ type: 'progress', slice, recordsIn: 5, recordsOut: 4, watermark: 3 },
+    claims: [{ operator: operatorUid('once'), duplicates: 2, conflicts: 1 }],
+  },
+  {
     type: 'claims',
     slice,
     operator: operatorUid('once'),

@@ -2,6 +2,7 @@
 import { PLAIN_CUT, type LateInput, type LateInputs, type SourceReach, type SubtaskSnapshot } from '@weir/checkpoint'
 import {
   NO_POISON,
+  type ClaimCounts,
   type ClaimsNews,
   type ConnectorDescriptor,
   type DeadLetter,
@@ -50,6 +51,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
       readonly watermark: number
       readonly reach?: SourceReach | null
       readonly splits?: readonly SplitTime[]
+      readonly claims?: readonly ClaimCounts[]
       readonly lows?: readonly SourceLow[]
     }
   | {
@@ -216,11 +218,21 @@ export function encodeReport(report: SliceReportMessage): control.Report {
     case 'recovered':
       return { body: { $case: 'recovered', value: { slice, proofs: [...report.proofs] } } }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, splits, lows } = report
+      const { recordsIn, recordsOut, watermark, reach, splits, claims, lows } = report
       const told = reach === undefined ? undefined : { active: reach ?? undefined }
       const times = splits && { splits: [...splits] }
       const aligned = lows && { sources: lows.map(({ source, low }) => ({ source, ...(low !== null && { low }) })) }
-      const value = { slice, recordsIn, recordsOut, watermark, stateEntries: 0, reach: told, times, aligned }
+      const value = {
+        slice,
+        recordsIn,
+        recordsOut,
+        watermark,
+        stateEntries: 0,
+        reach: told,
+        times,
+        aligned,
+        claims: claims && { counts: [...claims] },
+      }
       return { body: { $case: 'progress', value } }
     }
     case 'ack': {
@@ -268,13 +280,16 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'recovered':
       return { type: 'recovered', slice: sliceIn(body.value.slice), proofs: body.value.proofs }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, times, aligned } = body.value
+      const { recordsIn, recordsOut, watermark, reach, times, aligned, claims: claimed } = body.value
       const splits = times && { splits: times.splits as unknown as readonly SplitTime[] }
       const lows = aligned && {
         lows: aligned.sources.map(({ source, low }): SourceLow => ({ source: operatorUid(source), low: low ?? null })),
       }
+      const claims = claimed && {
+        claims: claimed.counts.map(({ operator, ...of }): ClaimCounts => ({ operator: operatorUid(operator), ...of })),
+      }
       const active = reach && { reach: reach.active ?? null }
-      const progress = { recordsIn, recordsOut, watermark, ...active, ...splits, ...lows }
+      const progress = { recordsIn, recordsOut, watermark, ...active, ...splits, ...claims, ...lows }
       return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }
     case 'ack': {

@@ -39,7 +39,9 @@ export class JobDto {
       'strategy: fixed exponential failure-rate none; failures: counted by it at present; nextAt: ms since 1970, null when no restart waits',
   })
   readonly restart!: object
-  @ApiProperty({ description: 'Its checkpoints fail, or an arbiter is silent; see alerts' })
+  @ApiProperty({
+    description: 'Its checkpoints fail, an arbiter is silent, or claims are decided without their store; see alerts',
+  })
   readonly degraded!: boolean
   @ApiProperty({
     type: Object,

@@ -19,7 +19,7 @@ import {
   type IdempotentNode,
 } from '../claim-node.ts'
 import type { Claim, ClaimAnswer, ClaimStore } from '../claims.ts'
-import type { AsyncCalls, Collector, Operator, OperatorContext } from '../operator.ts'
+import type { AsyncCalls, Collector, Operator, OperatorContext, OperatorCounters } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
 import { NO_SIDES, type SideCollectors } from '../side-output.ts'
 import { operatorFailed, refuseNone, withoutRefused } from '../user-code.ts'
@@ -51,6 +51,7 @@ export class Idempotent implements Operator {
   #signal!: AbortSignal
   #ready!: () => void
   #sides: SideCollectors = NO_SIDES
+  #counters!: OperatorCounters
   /** In order. */
   readonly #waiting: Waiting[] = []
   #batches = 0
@@ -77,6 +78,9 @@ export class Idempotent implements Operator {
     this.#uid = context.uid
     this.#refuse = context.refuse
     this.#sides = context.sides ?? NO_SIDES
+    this.#counters = context.counters
+    this.#counters.duplicates ??= 0
+    this.#counters.conflicts ??= 0
     if (context.calls === undefined || context.claims === undefined) throw notHere(this.#uid)
     this.#port = context.claims(this.#uid)
     this.#signal = context.calls.signal
@@ -156,6 +160,8 @@ export class Idempotent implements Operator {
       const i = conflicts[0]!
       throw conflicting(this.#uid, claims[i]!, answers![i]!)
     }
+    this.#counters.duplicates! += duplicates.length
+    this.#counters.conflicts! += conflicts.length
     if (duplicates.length > 0) this.#aside(DUPLICATES, batch, duplicates, (i) => batch.values[i])
     if (conflicts.length > 0) {
       this.#aside(CONFLICTS, batch, conflicts, (i) => conflictOf(batch.values[i], claims[i]!, answers![i]!))

@@ -44,6 +44,8 @@ export const CLEAN_UP_ROWS_MAX = 256
 export interface LateContext<S extends StateDescriptors, M extends TimerKinds> extends KeyedContext<S, M, SideOutputs> {
   /** The record at hand is dropped. */
   late(): void
+  /** It has been there, or contradicts one that has. */
+  counted(as: 'duplicates' | 'conflicts'): void
 }
 
 export class KeyedProcessOperator implements Operator {
@@ -291,6 +293,10 @@ class Context implements LateContext<StateDescriptors, TimerKinds> {
 
   late(): void {
     this.#counters.lateRecords++
+  }
+
+  counted(as: 'duplicates' | 'conflicts'): void {
+    this.#counters[as] = (this.#counters[as] ?? 0) + 1
   }
 }
 

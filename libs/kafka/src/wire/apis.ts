@@ -75,6 +75,34 @@ export function apiVersions(): ApiCall<BrokerVersions> {
   }
 }
 
+/**
+ * Metadata 12: [topic id, name], create topics, authorized operations → throttle, brokers, cluster, controller, [error, name, topic id, …].
+ * The id of one topic, as Kafka's tools show it; null: it is not there (any more).
+ */
+export const topicId = (topic: string) => {
+  const w = new Writer()
+  w.array([topic], (name) => w.raw(NO_ID).string(name).tags())
+    .bool(false)
+    .bool(false)
+    .tags()
+  return call('Metadata', 3, 12, w, (r): string | null => {
+    r.i32()
+    r.array(() => {
+      r.i32()
+      r.string()
+      r.i32()
+      r.string()
+      r.tags()
+    })
+    r.string()
+    r.i32()
+    if (r.uvarint() < 2 || r.i16() !== 0) return null
+    r.string()
+    return r.buffer.subarray(r.at, r.at + NO_ID.length).toString('base64url')
+  })
+}
+const NO_ID = Buffer.alloc(16)
+
 export interface ProducerIdentity {
   readonly producerId: bigint
   readonly producerEpoch: number
