@@ -1,11 +1,11 @@
-/** Jobs and Fleet of the .proto files. Errors travel as `weir-error` metadata. */
+/** Jobs, Fleet and FleetTime of the .proto files. Errors travel as `weir-error` metadata. */
 import type { Metadata, ServerReadableStream, sendUnaryData } from '@grpc/grpc-js'
 import { Controller, Inject } from '@nestjs/common'
 import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
 import type { DeadLetter } from '@weir/dataflow'
 import type { JobView, LedgerEntry, SavepointView } from '@weir/job'
-import { jobId, type JobId } from '@weir/model'
-import type { jobs } from '@weir/proto'
+import { jobId, systemClock, type JobId } from '@weir/model'
+import type { jobs, time } from '@weir/proto'
 import { toServiceError, type JoinCall } from '@weir/wire'
 import { BUNDLE_BYTES_MAX, tooLarge, type JobManager } from './job-manager.ts'
 import type { StoredStates } from './stored-states.ts'
@@ -23,6 +23,15 @@ export class GrpcController {
   @GrpcStreamCall('Fleet', 'join')
   join(call: JoinCall): void {
     this.#manager.join(call)
+  }
+
+  /** The leader's: clocks of two job-managers are not the same. */
+  @GrpcMethod('FleetTime', 'now')
+  now(_request: time.NowRequest, metadata: Metadata): Promise<time.NowReply> {
+    return this.#answer(metadata, async () => {
+      await this.#manager.term()
+      return { now: systemClock.now() }
+    })
   }
 
   @GrpcStreamCall('Jobs', 'uploadBundle')

@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core'
 import { Transport, type MicroserviceOptions } from '@nestjs/microservices'
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
 import { WeirError, asWeirError } from '@weir/model'
-import { control, jobs } from '@weir/proto'
+import { control, jobs, time } from '@weir/proto'
 import { Metrics, createLogger } from '@weir/telemetry'
 import { MESSAGE_BYTES_MAX } from '@weir/wire'
 import net from 'node:net'
@@ -76,7 +76,11 @@ try {
     transport: Transport.GRPC,
     options: {
       package: 'weir.v1',
-      packageDefinition: { 'weir.v1.Jobs': jobs.JobsService, 'weir.v1.Fleet': control.FleetService } as never,
+      packageDefinition: {
+        'weir.v1.Jobs': jobs.JobsService,
+        'weir.v1.Fleet': control.FleetService,
+        'weir.v1.FleetTime': time.FleetTimeService,
+      } as never,
       url: `${host}:${grpcPort}`,
       maxReceiveMessageLength: MESSAGE_BYTES_MAX,
       maxSendMessageLength: MESSAGE_BYTES_MAX,

@@ -1,3 +1,4 @@
+export * from './dtxid/index.ts'
 export * from './tier.ts'
 export * from './fingerprint.ts'
 export * from './tier-claims.ts'
