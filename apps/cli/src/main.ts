@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `weir`: dev, ingest, submit, jobs, get, cancel, rescale, start, savepoint, stop, savepoints, state, dlq, verify, txn. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, ingest, submit, jobs, get, cancel, rescale, start, savepoint, stop, savepoints, state, dlq, verify, txn, dtxid. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
@@ -40,6 +40,7 @@ const USAGE = `weir – exactly-once stream processing
   weir txn list [JOB-ID]       transactions that are open, prepared or published
   weir txn commit TXN-ID       commit what a published epoch names, and what is before it
   weir txn abort TXN-ID        abort what none names, of a job that does not run
+  weir dtxid parse|inspect ID… what a transaction id says: its fields, or when and where it was made
 
   --set NAME=VALUE             parameter of the job file (repeatable)
   --id JOB-ID                  id of the job; default: its name
@@ -53,6 +54,7 @@ const USAGE = `weir – exactly-once stream processing
   --kafka HOST:PORT,…          verify, ingest: brokers; default: WEIR_KAFKA_BROKERS
   --receipts TOPIC             verify: topic of the receipts; default: JOB-ID.receipts
   --shared TOPIC               verify: others write to it too (repeatable)
+  --form 63|68                 dtxid: where 17 decimal digits are not of 68 bits
   --topic TOPIC                ingest: what may be written to (repeatable)
   --listen HOST:PORT           ingest: default 127.0.0.1:8090; beyond loopback WEIR_INGEST_TOKEN must be set
   --no-wait                    submit, savepoint, stop: do not wait
@@ -75,6 +77,7 @@ async function main(): Promise<number> {
       topic: { type: 'string', multiple: true, default: [] },
       listen: { type: 'string' },
       shared: { type: 'string', multiple: true, default: [] },
+      form: { type: 'string' },
       all: { type: 'boolean', default: false },
       limit: { type: 'string', default: '100' },
       at: { type: 'string', default: '' },
@@ -177,6 +180,11 @@ async function main(): Promise<number> {
           { verb: argument, args: [object, ...others], at, split, dropped, count, limit, params },
           print,
         )
+      }
+      case 'dtxid': {
+        const ids = [object, ...others].filter((id) => id !== undefined)
+        const { dtxid } = await import('./dtxid.ts') // etcd's client is not needed otherwise
+        return dtxid({ verb: argument, ids, form: values.form }, print)
       }
       case 'txn':
         return await txn(client, { verb: argument, object }, print)

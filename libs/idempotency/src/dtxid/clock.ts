@@ -56,9 +56,10 @@ export class LogicalClock {
    */
   notice(wall: number, monotonic: number): void {
     const ahead = wall - monotonic
-    if (ahead - this.#wallAhead > DRIFT_MS_MAX) this.#doubt(ahead - this.#wallAhead, monotonic)
+    if (ahead - this.#wallAhead > DRIFT_MS_MAX) this.#doubt(ahead - this.#wallAhead, wall, monotonic)
     // One that went back is corrected now, also where nobody asks for ids: it would hide a suspension that follows.
-    else if (monotonic < this.#fleetEnd && ahead + this.#correction - this.#offset < -DRIFT_MS_MAX) this.#step(wall, monotonic)
+    else if (monotonic < this.#fleetEnd && ahead + this.#correction - this.#offset < -DRIFT_MS_MAX)
+      this.#step(wall, monotonic)
     this.#wallAhead = ahead
   }
 
@@ -101,7 +102,7 @@ export class LogicalClock {
   follow(offset: number, until: number, askedAt: number, wall: number, monotonic: number): void {
     if (askedAt < this.#doubtedAt) return
     const drift = wall + this.#correction - (monotonic + offset)
-    if (drift > DRIFT_MS_MAX && this.#fleetEnd !== -Infinity) return this.#doubt(drift, monotonic)
+    if (drift > DRIFT_MS_MAX && this.#fleetEnd !== -Infinity) return this.#doubt(drift, wall, monotonic)
     this.#offset = offset
     this.#fleetEnd = until
     this.drift = drift
@@ -144,16 +145,17 @@ export class LogicalClock {
     this.drift = drift
     if (drift < -DRIFT_MS_MAX) this.#step(wall, monotonic)
     else if (drift > DRIFT_MS_MAX) {
-      this.#doubt(drift, monotonic)
+      this.#doubt(drift, wall, monotonic)
       return 'drifted'
     }
     return 'ready'
   }
 
-  #doubt(drift: number, monotonic: number): void {
+  #doubt(drift: number, wall: number, monotonic: number): void {
     this.drift = drift
     this.doubts++
     this.#doubtedAt = monotonic
+    this.#wallAhead = wall - monotonic
     this.#leaseEnd = -Infinity
     this.#fleetEnd = -Infinity
   }

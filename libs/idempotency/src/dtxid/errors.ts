@@ -38,7 +38,10 @@ const WORDS: Readonly<Record<Blocked, readonly [DtxIdErrorCode, string]>> = {
     'DTXID_EXHAUSTED',
     'every id up to 50 ms ahead of the fleet is used: wait (`ready`), ask for fewer per second, or use the 68-bit form',
   ],
-  unmarked: ['DTXID_MARK_UNSAFE', 'etcd has not acknowledged the next block of time: ids above it could be given out twice'],
+  unmarked: [
+    'DTXID_MARK_UNSAFE',
+    'etcd has not acknowledged the next block of time: ids above it could be given out twice',
+  ],
   'out-of-time': ['DTXID_EXHAUSTED', 'the 41 bits of time are over: the format ends here'],
 }
 

@@ -42,7 +42,11 @@ export class EtcdWorkerIds implements WorkerIds {
     const taken = new Set<number>()
     const marks = new Map<number, number>()
     await this.#asked('listing worker ids', async () => {
-      const all = await this.#client.getAll().prefix(this.#prefix).limit(2 * WORKERS).strings()
+      const all = await this.#client
+        .getAll()
+        .prefix(this.#prefix)
+        .limit(2 * WORKERS)
+        .strings()
       for (const [key, value] of Object.entries(all)) {
         const [kind, worker] = key.slice(this.#prefix.length).split('/')
         if (kind === 'holder') taken.add(Number(worker))

@@ -21,9 +21,7 @@ export interface WorkerIds {
   giveBack(holder: Holder): Promise<void>
   close(): void
 }
-export type Extended =
-  | { readonly kind: 'extended' | 'moved'; readonly mark: Mark }
-  | { readonly kind: 'gone' }
+export type Extended = { readonly kind: 'extended' | 'moved'; readonly mark: Mark } | { readonly kind: 'gone' }
 
 /** A job-manager's clock, ms since 1970. May throw. */
 export interface FleetClock {
@@ -111,7 +109,8 @@ export class DtxIds<Id> {
     for (const end = this.#clock.monotonic() + timeoutMs; ; await this.#clock.sleep(TAKE_POLL_MS)) {
       const id = this.tryNext()
       if (id !== undefined) return id
-      if (this.#closed || this.#source.blocked === 'out-of-time' || this.#clock.monotonic() >= end) return this.#refuse()
+      if (this.#closed || this.#source.blocked === 'out-of-time' || this.#clock.monotonic() >= end)
+        return this.#refuse()
     }
   }
 

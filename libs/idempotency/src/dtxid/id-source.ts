@@ -36,9 +36,7 @@ export type SourceEvent =
   | { readonly type: 'time-unanswered' }
 
 export type SourceEffect =
-  | LeaseQuestion
-  | { readonly type: 'ask-time' }
-  | Extract<LeaseEffect, { readonly type: 'give-back' }>
+  LeaseQuestion | { readonly type: 'ask-time' } | Extract<LeaseEffect, { readonly type: 'give-back' }>
 
 /** How often the fleet's time is asked for. */
 export const TIME_EVERY_MS = 1_000

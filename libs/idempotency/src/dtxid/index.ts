@@ -12,11 +12,4 @@ export {
 } from './generator.ts'
 export type { DtxIdStatus } from './id-source.ts'
 export { JobManagerClock, type JobManagerClockOptions } from './job-manager-clock.ts'
-export {
-  TIME_ORIGIN_MS,
-  encodeDtxId,
-  inspectDtxId,
-  parseDtxId,
-  type DtxIdForm,
-  type DtxIdParts,
-} from './layout.ts'
+export { TIME_ORIGIN_MS, encodeDtxId, inspectDtxId, parseDtxId, type DtxIdForm, type DtxIdParts } from './layout.ts'

@@ -83,7 +83,10 @@ export function parseDtxId(id: bigint | string, form?: DtxIdForm): DtxIdParts & 
   if (typeof id === 'string' && form !== '63' && /^[0-9a-f]{17}$/.test(id)) return parts('68', BigInt(`0x${id}`))
   if (form === '68') throw invalidId(String(id), 'the 68-bit form is 17 lower-case hex digits')
   if (typeof id === 'string' && !/^\d{1,19}$/.test(id)) {
-    throw invalidId(id, 'give the decimal digits of the 63-bit form, or the 17 lower-case hex digits of the 68-bit form')
+    throw invalidId(
+      id,
+      'give the decimal digits of the 63-bit form, or the 17 lower-case hex digits of the 68-bit form',
+    )
   }
   const value = BigInt(id)
   if (value < 0n || value >= 2n ** 63n) throw invalidId(String(id), 'the 63-bit form is from 0 to 2^63 - 1')
@@ -91,7 +94,10 @@ export function parseDtxId(id: bigint | string, form?: DtxIdForm): DtxIdParts & 
 }
 
 /** For people: what an id says, and when that was. */
-export function inspectDtxId(id: bigint | string, form?: DtxIdForm): ReturnType<typeof parseDtxId> & { readonly at: string } {
+export function inspectDtxId(
+  id: bigint | string,
+  form?: DtxIdForm,
+): ReturnType<typeof parseDtxId> & { readonly at: string } {
   const parsed = parseDtxId(id, form)
   return { ...parsed, at: new Date(TIME_ORIGIN_MS + parsed.time).toISOString() }
 }

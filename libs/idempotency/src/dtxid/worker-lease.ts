@@ -76,7 +76,13 @@ export type LeaseState =
 export type LeaseEvent =
   | { readonly type: 'open' }
   /** `marks`: of ids that were ever held. `now`: monotonic ms. */
-  | { readonly type: 'listed'; readonly taken: ReadonlySet<number>; readonly marks: ReadonlyMap<number, number>; readonly draw: number; readonly now: number }
+  | {
+      readonly type: 'listed'
+      readonly taken: ReadonlySet<number>
+      readonly marks: ReadonlyMap<number, number>
+      readonly draw: number
+      readonly now: number
+    }
   | { readonly type: 'claimed'; readonly holder: Holder; readonly mark: Mark; readonly reach: number }
   | { readonly type: 'taken'; readonly now: number }
   /** `of`, here and below: the holder that was asked about, which may be one we are no more. */
@@ -87,7 +93,12 @@ export type LeaseEvent =
   /** etcd says that the id is not ours (any more). */
   | { readonly type: 'gone'; readonly of: Holder; readonly now: number }
   /** `of` null: it was about no holder. */
-  | { readonly type: 'unanswered'; readonly what: LeaseQuestion['type']; readonly of: Holder | null; readonly now: number }
+  | {
+      readonly type: 'unanswered'
+      readonly what: LeaseQuestion['type']
+      readonly of: Holder | null
+      readonly now: number
+    }
   /** Time passes. `reach`: the highest time that could be used by now, ms since TIME_ORIGIN_MS. */
   | { readonly type: 'tick'; readonly now: number; readonly reach: number }
   /** Our clock cannot be believed: ask now. */
@@ -102,7 +113,13 @@ export type LeaseQuestion =
   | { readonly type: 'extend'; readonly holder: Holder; readonly value: number; readonly over: string | null }
 /** What the clock is told. */
 export type LeaseGrant =
-  | { readonly type: 'grant'; readonly from: number; readonly mark: number; readonly end: number; readonly askedAt: number }
+  | {
+      readonly type: 'grant'
+      readonly from: number
+      readonly mark: number
+      readonly end: number
+      readonly askedAt: number
+    }
   | { readonly type: 'renewed'; readonly end: number; readonly askedAt: number }
   | { readonly type: 'marked'; readonly mark: number }
   | { readonly type: 'lose' }

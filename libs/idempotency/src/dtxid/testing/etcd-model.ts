@@ -1,9 +1,7 @@
 /** What etcd does with the keys of worker ids, in the time of a simulation. Leases end on the ms. */
 import type { Holder, Mark } from '../worker-lease.ts'
 
-export type ExtendOutcome =
-  | { readonly kind: 'extended' | 'moved'; readonly mark: Mark }
-  | { readonly kind: 'gone' }
+export type ExtendOutcome = { readonly kind: 'extended' | 'moved'; readonly mark: Mark } | { readonly kind: 'gone' }
 
 export class EtcdModel {
   readonly #ttlMs: number
@@ -17,6 +15,10 @@ export class EtcdModel {
 
   holds(now: number, holder: Holder | null): boolean {
     return holder !== null && this.#alive(now, holder.worker)?.nonce === holder.nonce
+  }
+
+  mark(worker: number): number {
+    return this.#marks.get(worker)?.value ?? 0
   }
 
   list(now: number): { taken: Set<number>; marks: Map<number, number> } {

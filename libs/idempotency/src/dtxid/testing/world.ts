@@ -62,6 +62,8 @@ interface Process {
   /** Its monotonic clock stands still until then. */
   suspendedUntil: number
   cutOffUntil: number
+  /** An etcd that is full keeps leases and takes no writes. */
+  unwritableUntil: number
   holder: Holder | null
   last: number
 }
@@ -84,8 +86,7 @@ export function simulateDtxIds({ seed, processes: count, faultsMs, fleetJumps }:
     if (violations.length < VIOLATIONS_MAX) violations.push(`${Math.round(now)} ms: ${what}`)
   }
   const wall = (p: Process): number => Math.floor(START_MS + now + p.wallOffset)
-  const monotonic = (p: Process): number =>
-    p.mono + Math.max(0, now - Math.max(p.since, p.suspendedUntil)) * p.rate
+  const monotonic = (p: Process): number => p.mono + Math.max(0, now - Math.max(p.since, p.suspendedUntil)) * p.rate
   const fresh = (): IdSource<number> => new IdSource(layout, settings)
 
   const run = (p: Process, effects: readonly SourceEffect[]): void => {
@@ -159,17 +160,21 @@ export function simulateDtxIds({ seed, processes: count, faultsMs, fleetJumps }:
           p,
           () => etcd.renew(now, effect.holder),
           (kept) =>
-            kept ? { type: 'renewed', of: effect.holder, askedAt } : { type: 'gone', of: effect.holder, now: monotonic(p) },
+            kept
+              ? { type: 'renewed', of: effect.holder, askedAt }
+              : { type: 'gone', of: effect.holder, now: monotonic(p) },
           unanswered('renew', effect.holder),
         )
       case 'extend':
         return call(
           p,
-          () => etcd.extend(now, effect.holder, effect.value, effect.over),
+          () => (now < p.unwritableUntil ? null : etcd.extend(now, effect.holder, effect.value, effect.over)),
           (outcome): SourceEvent =>
-            outcome.kind === 'gone'
-              ? { type: 'gone', of: effect.holder, now: monotonic(p) }
-              : { type: outcome.kind, of: effect.holder, mark: outcome.mark },
+            outcome === null
+              ? unanswered('extend', effect.holder)()
+              : outcome.kind === 'gone'
+                ? { type: 'gone', of: effect.holder, now: monotonic(p) }
+                : { type: outcome.kind, of: effect.holder, mark: outcome.mark },
           unanswered('extend', effect.holder),
         )
       case 'give-back':
@@ -192,14 +197,32 @@ export function simulateDtxIds({ seed, processes: count, faultsMs, fleetJumps }:
       if (id <= (lastOfWorker.get(worker) ?? -1)) violated(`worker ${worker} goes back to ${id}, by ${p.name}`)
       lastOfWorker.set(worker, id)
       if (!etcd.holds(now, p.holder)) violated(`${p.name} gives out ${id} behind its lease`)
-      const off = Math.floor(id / SEQUENCES / WORKERS) - (START_MS - TIME_ORIGIN_MS + now + fleetOffset)
-      if (!fleetJumps && Math.abs(off) > DRIFT_SEEN_MS_MAX) violated(`${p.name} gives out ${id}, ${off} ms off the fleet`)
+      const time = Math.floor(id / SEQUENCES / WORKERS)
+      if (time >= etcd.mark(worker)) violated(`${p.name} gives out ${id}, the mark is ${etcd.mark(worker)}`)
+      const off = time - (START_MS - TIME_ORIGIN_MS + now + fleetOffset)
+      if (!fleetJumps && Math.abs(off) > DRIFT_SEEN_MS_MAX)
+        violated(`${p.name} gives out ${id}, ${off} ms off the fleet`)
     }
   }
 
   const processes = Array.from({ length: count }, (_, i): Process => ({
-    ...{ name: `p${i}`, source: fresh(), life: 0, wallOffset: between(-40, 40), rate: between(1 - RATE_ERROR, 1 + RATE_ERROR) },
-    ...{ mono: between(0, 1e6), since: 0, frozenUntil: 0, suspendedUntil: 0, cutOffUntil: 0, holder: null, last: -1 },
+    ...{
+      name: `p${i}`,
+      source: fresh(),
+      life: 0,
+      wallOffset: between(-40, 40),
+      rate: between(1 - RATE_ERROR, 1 + RATE_ERROR),
+    },
+    ...{
+      mono: between(0, 1e6),
+      since: 0,
+      frozenUntil: 0,
+      suspendedUntil: 0,
+      cutOffUntil: 0,
+      unwritableUntil: 0,
+      holder: null,
+      last: -1,
+    },
   }))
   const count0 = (p: Process): void => {
     const { status } = p.source
@@ -213,9 +236,9 @@ export function simulateDtxIds({ seed, processes: count, faultsMs, fleetJumps }:
     // Another machine's clock, or the same machine's.
     Object.assign(p, { mono: random() < 0.5 ? between(0, 1e6) : monotonic(p), since: now })
   }
-  /** Not of a suspended machine: a clock set back by as much hides the suspension, and then the mark alone keeps ids unique. */
+  /** Not behind a suspension that nobody has seen yet: set back, it hides that, and then the mark alone keeps ids unique. */
   const setWall = (p: Process, byMs: number): void => {
-    if (p.suspendedUntil <= now) p.wallOffset += byMs
+    if (p.suspendedUntil === 0 || Math.max(p.suspendedUntil, p.frozenUntil) < now - TICK_MS) p.wallOffset += byMs
   }
   const faults: readonly ((p: Process) => void)[] = [
     (p) => setWall(p, between(-3, 3) * 3_600_000),
@@ -227,6 +250,7 @@ export function simulateDtxIds({ seed, processes: count, faultsMs, fleetJumps }:
       Object.assign(p, { mono: monotonic(p), since: now, suspendedUntil: until })
     },
     (p) => void (p.cutOffUntil = now + between(500, 20_000)),
+    (p) => void (p.unwritableUntil = now + between(500, 30_000)),
     restart,
     (p) => {
       run(p, p.source.on({ type: 'release' }, { wall: wall(p), monotonic: monotonic(p) }))
@@ -237,7 +261,7 @@ export function simulateDtxIds({ seed, processes: count, faultsMs, fleetJumps }:
 
   const load = (p: Process): void => {
     // Whoever comes back from a freeze is asked for ids before it hears of anything.
-    if (now >= p.frozenUntil && now >= p.suspendedUntil) issue(p, random() < 0.1 ? 300 : 3)
+    if (now >= p.frozenUntil && now >= p.suspendedUntil) issue(p, random() < 0.02 ? 500 : 3)
     queue.at(Math.max(now + between(1, 60), p.frozenUntil, p.suspendedUntil), () => load(p))
   }
   const tick = (p: Process): void => {
@@ -265,7 +289,9 @@ export function simulateDtxIds({ seed, processes: count, faultsMs, fleetJumps }:
   // With a job-manager's clock that went back some wait for it: times do not.
   const silent = processes.filter((p, i) => p.last === quietIds[i])
   if (violations.length === 0 && !fleetJumps && count - silent.length < Math.min(count, WORKERS)) {
-    violated(`${silent.map((p) => `${p.name} (${p.source.blocked}, ${p.source.status.phase})`).join(', ')} never came back`)
+    violated(
+      `${silent.map((p) => `${p.name} (${p.source.blocked}, ${p.source.status.phase})`).join(', ')} never came back`,
+    )
   }
   processes.forEach(count0)
   return { violations, ids: issued.size, steps, leasesLost: lost, overflows }
