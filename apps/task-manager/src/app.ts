@@ -10,6 +10,7 @@ import {
   type DynamicModule,
 } from '@nestjs/common'
 import { Metrics } from '@weir/telemetry'
+import { DTX_IDS, DtxIdController, type DtxIdRef } from './dtxid.controller.ts'
 import type { TaskManager } from './task-manager.ts'
 
 export const TASK_MANAGER = Symbol('task-manager')
@@ -23,10 +24,16 @@ export interface TaskManagerRef {
 export class HealthController {
   readonly #ref: TaskManagerRef
   readonly #metrics: Metrics
+  readonly #dtxIds: DtxIdRef | null
 
-  constructor(@Inject(TASK_MANAGER) ref: TaskManagerRef, @Inject(METRICS) metrics: Metrics) {
+  constructor(
+    @Inject(TASK_MANAGER) ref: TaskManagerRef,
+    @Inject(METRICS) metrics: Metrics,
+    @Inject(DTX_IDS) dtxIds: DtxIdRef | null,
+  ) {
     this.#ref = ref
     this.#metrics = metrics
+    this.#dtxIds = dtxIds
   }
 
   /** The process answers. */
@@ -48,7 +55,9 @@ export class HealthController {
   @Get('healthz')
   health(): object {
     const tm = this.#ref.current
-    return { status: tm?.joined ? 'ok' : 'not joined', joined: tm?.joined ?? null, busySlots: tm?.busySlots ?? 0 }
+    const dtxid = this.#dtxIds === null ? {} : { dtxid: this.#dtxIds.ids.status }
+    const status = tm?.joined ? 'ok' : 'not joined'
+    return { status, joined: tm?.joined ?? null, busySlots: tm?.busySlots ?? 0, ...dtxid }
   }
 
   @Get('metrics')
@@ -60,13 +69,15 @@ export class HealthController {
 
 @Module({})
 export class AppModule {
-  static with(ref: TaskManagerRef, metrics: Metrics): DynamicModule {
+  /** `dtxIds` null: there is no such service here. */
+  static with(ref: TaskManagerRef, metrics: Metrics, dtxIds: DtxIdRef | null): DynamicModule {
     return {
       module: AppModule,
-      controllers: [HealthController],
+      controllers: dtxIds === null ? [HealthController] : [HealthController, DtxIdController],
       providers: [
         { provide: TASK_MANAGER, useValue: ref },
         { provide: METRICS, useValue: metrics },
+        { provide: DTX_IDS, useValue: dtxIds },
       ],
     }
   }

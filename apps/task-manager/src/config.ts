@@ -1,6 +1,7 @@
 /** The task-manager's settings, all from the environment. */
 import { WeirError } from '@weir/model'
 import { listenSettings, type ListenSettings } from '@weir/wire'
+import { readDtxIdConfig, type DtxIdConfig } from './dtxid.ts'
 
 export interface TaskManagerConfig {
   readonly listen: ListenSettings
@@ -12,6 +13,8 @@ export interface TaskManagerConfig {
   /** Of state values that are kept in memory, by all slots together. */
   readonly stateCacheBytes: number
   readonly logLevel: string
+  /** Null: no transaction ids are given out here. */
+  readonly dtxid: DtxIdConfig | null
 }
 
 const COPY_BYTES_MAX = 2 * 1024 ** 3
@@ -43,6 +46,7 @@ export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
     copyBytesMax,
     stateCacheBytes,
     logLevel: env['WEIR_LOG_LEVEL'] ?? 'info',
+    dtxid: readDtxIdConfig(env),
   }
 }
 

@@ -7,6 +7,7 @@ import { podName } from '@weir/state'
 import { Metrics, createLogger } from '@weir/telemetry'
 import { AppModule, type TaskManagerRef } from './app.ts'
 import { readConfig } from './config.ts'
+import { openDtxIds, watchDtxIds } from './dtxid.ts'
 import { TaskManager } from './task-manager.ts'
 
 try {
@@ -14,11 +15,15 @@ try {
   const log = createLogger('task-manager', config.logLevel)
   const ref: TaskManagerRef = { current: null }
   const metrics = new Metrics('task-manager')
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(ref, metrics), new FastifyAdapter(), {
+  const { host, httpPort, advertiseHost, token } = config.listen
+  const { dtxid, jobManagers } = config
+  const dtxIds = dtxid && { ids: openDtxIds(dtxid, { jobManagers, token }, log), form: dtxid.form, token }
+  if (dtxIds !== null) watchDtxIds(metrics, dtxIds.ids)
+  const module = AppModule.with(ref, metrics, dtxIds)
+  const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(), {
     logger: false,
     abortOnError: false,
   })
-  const { host, httpPort, advertiseHost } = config.listen
   await app.listen(httpPort, host)
   const { port } = app.getHttpServer().address() as { port: number }
   const http = `${advertiseHost}:${port}`
@@ -46,7 +51,7 @@ try {
     log.info({ signal }, 'draining')
     void taskManager
       .drainAndClose()
-      .then(() => app.close())
+      .then(() => Promise.all([app.close(), dtxIds?.ids.close()]))
       .then(() => process.exit(0))
   }
   process.on('SIGTERM', stop).on('SIGINT', stop)

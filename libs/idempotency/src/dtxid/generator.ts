@@ -81,7 +81,7 @@ export class DtxIds<Id> {
     return id === undefined ? this.#refuse() : id
   }
 
-  /** `next`, with one look at the clocks for all; undefined instead of an error: for loops that have a better thing to do. */
+  /** `next` with undefined instead of an error: for loops that have something better to do than wait. */
   tryNext(): Id | undefined {
     const id = this.#source.next(this.#clock.now(), this.#clock.monotonic())
     if (id === undefined) this.#doubt()
@@ -90,9 +90,7 @@ export class DtxIds<Id> {
 
   /** 1 … NEXT_MANY_MAX ids, in order, with one look at the clocks. All or an error, as `next`; then some are never used. */
   nextMany(count: number): Id[] {
-    if (!Number.isInteger(count) || count < 1 || count > NEXT_MANY_MAX) {
-      throw invalidSetting('count', count, `it must be a whole number from 1 to ${NEXT_MANY_MAX}`)
-    }
+    checkCount(count)
     const wall = this.#clock.now()
     const monotonic = this.#clock.monotonic()
     const ids: Id[] = []
@@ -106,9 +104,15 @@ export class DtxIds<Id> {
 
   /** Waits for what passes by itself. Throws what `next` throws when it has not passed within `timeoutMs`. */
   async take(timeoutMs = TAKE_TIMEOUT_MS): Promise<Id> {
+    return (await this.takeMany(1, timeoutMs))[0]!
+  }
+
+  /** `nextMany` that waits: other calls may come between, the ids are in order all the same. */
+  async takeMany(count: number, timeoutMs = TAKE_TIMEOUT_MS): Promise<Id[]> {
+    checkCount(count)
+    const ids: Id[] = []
     for (const end = this.#clock.monotonic() + timeoutMs; ; await this.#clock.sleep(TAKE_POLL_MS)) {
-      const id = this.tryNext()
-      if (id !== undefined) return id
+      for (let id = this.tryNext(); id !== undefined; id = this.tryNext()) if (ids.push(id) === count) return ids
       if (this.#closed || this.#source.blocked === 'out-of-time' || this.#clock.monotonic() >= end)
         return this.#refuse()
     }
@@ -211,6 +215,8 @@ function validate(settings: LeaseSettings & { readonly datacenter: number }): vo
   whole('markAheadMs', markAheadMs, 1_000, 600_000)
   whole('retryMs', retryMs, 10, 60_000)
 }
+
+const checkCount = (count: number): void => whole('count', count, 1, NEXT_MANY_MAX)
 
 function whole(setting: string, value: number, min: number, max: number): void {
   if (Number.isInteger(value) && value >= min && value <= max) return
