@@ -1,0 +1,18 @@
+/**
+ * `npm run bench -- idempotency [--only dtxid]`: what transaction ids and claims cost. Every figure is a ratio, or two sides, of one run,
+ * or has a goal of its own; medians of the rounds.
+ */
+import { parseArgs } from 'node:util'
+import { dtxIdFigures } from './idempotency.dtxid.ts'
+import type { Figure } from './lib/figures.ts'
+
+/** Each in a file of its own. */
+const PARTS: Readonly<Record<string, () => Promise<readonly Figure[]>>> = { dtxid: dtxIdFigures }
+const { values } = parseArgs({ options: { only: { type: 'string' }, json: { type: 'boolean' } } })
+const figures: Figure[] = []
+for (const part of values.only?.split(',') ?? Object.keys(PARTS)) {
+  const measure = PARTS[part]
+  if (measure === undefined) throw new Error(`--only ${part}: there are ${Object.keys(PARTS).join(', ')}`)
+  figures.push(...(await measure()))
+}
+console.log(JSON.stringify({ bench: 'idempotency', figures }))
