@@ -169,9 +169,10 @@ export class DtxIds<Id> {
       if (answer !== null) this.#tell(answer)
     } catch (error) {
       this.#deps.failed?.(effect.type, asWeirError(error, 'DTXID_UNAVAILABLE', 'retry'))
-      const now = this.#clock.monotonic()
       if (effect.type === 'ask-time') return this.#tell({ type: 'time-unanswered' })
-      this.#tell({ type: 'unanswered', what: effect.type as never, of: 'holder' in effect ? effect.holder : null, now })
+      if (effect.type === 'give-back') return
+      const of = 'holder' in effect ? effect.holder : null
+      this.#tell({ type: 'unanswered', what: effect.type, of, now: this.#clock.monotonic() })
     }
   }
 

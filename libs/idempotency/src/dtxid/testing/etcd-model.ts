@@ -1,7 +1,6 @@
 /** What etcd does with the keys of worker ids, in the time of a simulation. Leases end on the ms. */
+import type { Extended } from '../generator.ts'
 import type { Holder, Mark } from '../worker-lease.ts'
-
-export type ExtendOutcome = { readonly kind: 'extended' | 'moved'; readonly mark: Mark } | { readonly kind: 'gone' }
 
 export class EtcdModel {
   readonly #ttlMs: number
@@ -40,7 +39,7 @@ export class EtcdModel {
     return true
   }
 
-  extend(now: number, holder: Holder, value: number, over: string | null): ExtendOutcome {
+  extend(now: number, holder: Holder, value: number, over: string | null): Extended {
     if (!this.holds(now, holder)) return { kind: 'gone' }
     const there = this.#marks.get(holder.worker) ?? { value: 0, revision: null }
     if (there.revision !== over) return { kind: 'moved', mark: there }

@@ -224,14 +224,14 @@ export function simulateDtxIds({ seed, processes: count, faultsMs, fleetJumps }:
       last: -1,
     },
   }))
-  const count0 = (p: Process): void => {
+  const countIn = (p: Process): void => {
     const { status } = p.source
     steps += status.compensationSteps
     lost += status.leasesLost
     overflows += status.sequenceOverflows
   }
   const restart = (p: Process): void => {
-    count0(p)
+    countIn(p)
     Object.assign(p, { life: p.life + 1, source: fresh(), holder: null, last: -1, frozenUntil: 0, suspendedUntil: 0 })
     // Another machine's clock, or the same machine's.
     Object.assign(p, { mono: random() < 0.5 ? between(0, 1e6) : monotonic(p), since: now })
@@ -279,21 +279,21 @@ export function simulateDtxIds({ seed, processes: count, faultsMs, fleetJumps }:
   queue.at(between(2_000, 6_000), fault)
 
   const end = faultsMs + QUIET_MS
-  let quietIds = processes.map(() => -1)
-  queue.at(end - 5_000, () => (quietIds = processes.map((p) => p.last)))
+  let before = processes.map(() => -1)
+  queue.at(end - 5_000, () => (before = processes.map((p) => p.last)))
   for (let next = queue.next(); next !== null && next.time <= end; next = queue.next()) {
     now = next.time
     next.act()
     if (violations.length >= VIOLATIONS_MAX) break
   }
   // With a job-manager's clock that went back some wait for it: times do not.
-  const silent = processes.filter((p, i) => p.last === quietIds[i])
+  const silent = processes.filter((p, i) => p.last === before[i])
   if (violations.length === 0 && !fleetJumps && count - silent.length < Math.min(count, WORKERS)) {
     violated(
       `${silent.map((p) => `${p.name} (${p.source.blocked}, ${p.source.status.phase})`).join(', ')} never came back`,
     )
   }
-  processes.forEach(count0)
+  processes.forEach(countIn)
   return { violations, ids: issued.size, steps, leasesLost: lost, overflows }
 }
 
