@@ -73,6 +73,12 @@ describe('before it is held', () => {
     expect(run(...events, { type: 'tick', now: 700, reach: 0 }).last).toEqual([{ type: 'list' }])
   })
 
+  test('what a holder of before had asked, and nobody answered, ends neither the list nor the claim that are under way', () => {
+    const late: LeaseEvent = { type: 'unanswered', what: 'renew', of: other, now: 150 }
+    expect(run({ type: 'open' }, late)).toEqual({ phase: 'choosing', last: [] })
+    expect(run({ type: 'open' }, listed, late)).toEqual({ phase: 'claiming', last: [] })
+  })
+
   test('a claim that is answered when it was given back already is given back', () => {
     expect(run({ type: 'open' }, listed, { type: 'release' }, claimed).last).toEqual([{ type: 'give-back', holder }])
   })

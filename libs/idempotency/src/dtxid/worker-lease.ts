@@ -160,9 +160,9 @@ export function stepLease(state: LeaseState, event: LeaseEvent, settings: LeaseS
   }
 }
 
-/** choosing → claiming, or → pausing when all are taken or nobody answers */
+/** choosing → claiming, or → pausing when all are taken or nobody answers. What a holder of before had asked may come here still. */
 function choose(state: LeaseState, event: LeaseEvent, settings: LeaseSettings): LeaseStep {
-  if (event.type === 'unanswered') return pause(SILENT, event, settings)
+  if (event.type === 'unanswered' && event.what === 'list') return pause(SILENT, event, settings)
   if (event.type !== 'listed') return still(state)
   const worker = freeWorker(settings.workers, event.taken, event.marks, event.draw)
   if (worker === null) return pause(`all ${settings.workers} worker ids of this datacenter are held`, event, settings)
@@ -197,7 +197,7 @@ function claimed(
   settings: LeaseSettings,
 ): LeaseStep {
   if (event.type === 'taken') return pause('another process took the worker id first', event, settings)
-  if (event.type === 'unanswered') return pause(SILENT, event, settings)
+  if (event.type === 'unanswered' && event.what === 'claim') return pause(SILENT, event, settings)
   if (event.type !== 'claimed') return still(state)
   const { holder, mark } = event
   const from = mark.value + (mark.revision === null ? 0 : settings.ttlMs)
