@@ -1,13 +1,19 @@
 /**
- * `npm run bench -- idempotency [--only dtxid]`: what transaction ids and claims cost. Every figure is a ratio, or two sides, of one run,
+ * `npm run bench -- idempotency [--only dtxid,claims,pipeline]`: what transaction ids and claims cost. Every figure is a ratio, or two sides, of one run,
  * or has a goal of its own; medians of the rounds.
  */
 import { parseArgs } from 'node:util'
+import { claimFigures } from './idempotency.claims.ts'
 import { dtxIdFigures } from './idempotency.dtxid.ts'
+import { pipelineFigures } from './idempotency.pipeline.ts'
 import type { Figure } from './lib/figures.ts'
 
 /** Each in a file of its own. */
-const PARTS: Readonly<Record<string, () => Promise<readonly Figure[]>>> = { dtxid: dtxIdFigures }
+const PARTS: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
+  dtxid: dtxIdFigures,
+  claims: claimFigures,
+  pipeline: pipelineFigures,
+}
 const { values } = parseArgs({ options: { only: { type: 'string' }, json: { type: 'boolean' } } })
 const figures: Figure[] = []
 for (const part of values.only?.split(',') ?? Object.keys(PARTS)) {
