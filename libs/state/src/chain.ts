@@ -34,7 +34,7 @@ export class Chain {
     return this.#refs
   }
 
-  get baseNeeded(): boolean {
+  get #mustBegin(): boolean {
     return this.#baseNeeded || this.#refs.length === 0
   }
 
@@ -51,12 +51,13 @@ export class Chain {
     this.#baseNeeded = true
   }
 
-  /** Appends what `write` stores. Where that fails the next segment is a base. */
+  /** Appends what `write` stores: a delta, or a base where one is needed or `wanted`. Where that fails the next segment is a base. */
   async append(
     changed: ReadonlySet<string>,
+    wanted: SegmentRef['kind'],
     write: (kind: SegmentRef['kind'], versions: Versions, from: Versions) => Promise<SegmentRef>,
   ): Promise<readonly SegmentRef[]> {
-    const base = this.baseNeeded
+    const base = wanted === 'base' || this.#mustBegin
     this.#baseNeeded = true // until the segment is there
     if (!base) await this.#room()
     const { writer } = this.#options

@@ -77,10 +77,16 @@ test('over any history of changes, snapshots, lost uploads, refused disks, crash
       fc.array(step, { maxLength: 80, size: 'max' }),
       fc.boolean(),
       bound,
-      async (steps, behind, first) => {
+      fc.constantFrom(0, 5, 1_000),
+      async (steps, behind, first, most) => {
         const objects = new Objects()
         // Either way: restored before the store answers, or behind what comes next.
-        const bounds = { chainLengthMax: 2, chainRatioMax: 1_000, pendingEntriesMin: behind ? 0 : 20_000 }
+        const bounds = {
+          chainLengthMax: 2,
+          chainRatioMax: 1_000,
+          pendingEntriesMin: behind ? 0 : 20_000,
+          mostRowsMin: most,
+        }
         let store = await openStore(objects, { ...bounds, hotEntriesMax: first })
         const left: LevelStateStore[] = []
         let model = new Map<string, number | bigint>()

@@ -26,6 +26,8 @@ export interface Place {
 
 /** The rows of one snapshot. Snapshots of a store follow each other: the methods of one are called between those of two others. */
 export interface SnapshotRows {
+  /** A base costs little more than what changed, and nothing has to be folded then. */
+  readonly isMostOfAll: boolean
   /** What changed. Throws what cannot be packed, and what the writer throws. */
   delta(writer: SegmentWriter): Promise<void>
   /** All there is. */

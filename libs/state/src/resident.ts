@@ -13,7 +13,12 @@ import type { RestoredGroups } from './restored-groups.ts'
 import type { SegmentWriter } from './segment.ts'
 import type { Table } from './table.ts'
 
+/** Of all rows: from here on a base takes the place of a delta. It is at most a third more, and a folding would write it anyway. */
+const MOST = 0.75
+
 export interface ResidentRowsDeps {
+  /** Of a state with fewer rows a delta is a delta. */
+  readonly mostRowsMin: number
   readonly groupOf: GroupOf
   readonly restored: RestoredGroups
   readonly isClosing: () => boolean
@@ -78,6 +83,13 @@ class ResidentSnapshot implements SnapshotRows {
     this.#cuts = cuts
     this.#deps = deps
     this.#changed = cuts.filter(({ layer }) => !layer.isEmpty)
+  }
+
+  get isMostOfAll(): boolean {
+    if (this.#deps.restored.any) return false // it would wait for that
+    const all = this.#cuts.reduce((sum, { table }) => sum + table.residentCount, 0)
+    const changed = this.#changed.reduce((sum, { layer }) => sum + layer.entries.length, 0)
+    return all >= this.#deps.mostRowsMin && changed >= all * MOST
   }
 
   async delta(writer: SegmentWriter): Promise<void> {

@@ -317,6 +317,24 @@ test('a long chain is folded behind the next snapshots, which are not held up an
   await Promise.all([a.close(), b.close()])
 })
 
+test('an epoch that changes most of a state in memory is a base: nothing has to be folded', async () => {
+  const objects = new Objects()
+  const a = await open(objects, undefined, 10_000)
+  const state = a.keyed<number>(uid, 'acc')
+  for (let i = 0; i < 2_000; i++) state.put(i, i)
+  await a.snapshot(cp(1))
+  for (let i = 0; i < 1_400; i++) state.put(i, i + 1)
+  expect(kinds(await a.snapshot(cp(2)))).toEqual(['base 1-written', 'delta 2-written'])
+  for (let i = 0; i < 1_600; i++) state.put(i, i + 2)
+  state.delete(0)
+  const chain = await a.snapshot(cp(3))
+  expect(kinds(chain)).toEqual(['base 3-written'])
+  const b = await open(objects, undefined, 10_000)
+  await b.restore(chain)
+  expect([0, 1, 1_999].map((i) => b.keyed(uid, 'acc').get(i))).toEqual([undefined, 3, 1_999])
+  await Promise.all([a.close(), b.close()])
+})
+
 test('a chain heavier than its base is folded, however short', async () => {
   const objects = new Objects()
   const a = await open(objects, undefined, 4, { chainLengthMax: 100, chainRatioMax: 0.5 })

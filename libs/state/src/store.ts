@@ -49,6 +49,8 @@ export interface StateStoreOptions {
   readonly chainLengthMax: number
   /** Bytes of the deltas over bytes of the base before a chain is folded. */
   readonly chainRatioMax: number
+  /** Rows of a state in memory from which on an epoch that changes most of them is a base. Default 1,000. */
+  readonly mostRowsMin?: number
   /** Entries restored before the job runs; from as many on it is done behind the running job. Default 20,000. */
   readonly pendingEntriesMin?: number
   /** Freeze stored values, so that a mutation throws where it happens: development. */
@@ -71,6 +73,7 @@ export interface StateStoreDeps {
 
 export const HOT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
 const LOOK_ROWS_MAX_DEFAULT = 10_000
+const MOST_ROWS_MIN = 1_000
 /** Of bytes in a segment, what they are outside of it: zstd-3 makes order state 6 times smaller. */
 const COMPRESSED_BY = 6
 
@@ -109,7 +112,12 @@ export class LevelStateStore implements StateStore {
       keyGroups: { from: keyGroups.from, to: Math.min(keyGroups.to, maxParallelism) },
       isClosing: () => this.#closing,
     })
-    this.#place = new ResidentRows({ groupOf, restored: this.#restored, isClosing: () => this.#closing })
+    this.#place = new ResidentRows({
+      mostRowsMin: options.mostRowsMin ?? MOST_ROWS_MIN,
+      groupOf,
+      restored: this.#restored,
+      isClosing: () => this.#closing,
+    })
     if (!this.#budget.fits(1, 1)) this.#leaveMemory()
   }
 
@@ -191,7 +199,7 @@ export class LevelStateStore implements StateStore {
     this.#place.check()
     const changed = new Set(cuts.filter(({ layer }) => !layer.isEmpty).map(({ table }) => stateNames(table.id)[0]))
     if (this.#chain.isCurrent(changed)) return this.#chain.refs
-    const chain = await this.#chain.append(changed, (kind, versions, from) => {
+    const chain = await this.#chain.append(changed, rows.isMostOfAll ? 'base' : 'delta', (kind, versions, from) => {
       const write = kind === 'base' ? (w: SegmentWriter) => rows.base(w) : (w: SegmentWriter) => rows.delta(w)
       return this.#write({ checkpoint, kind, as: 'written', versions, from }, write)
     })

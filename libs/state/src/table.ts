@@ -191,6 +191,11 @@ export class Table<V> implements KeyedState<V> {
     return this.#young.values()
   }
 
+  /** How many, with those that are deleted and not settled. */
+  get residentCount(): number {
+    return this.#young.size
+  }
+
   /** Of a store that is no longer resident: LevelDB has the entry, which leaves memory unless it has changed since. */
   evict(entry: Entry): void {
     if (entry.layer !== null || this.#young.get(entry.key) !== entry) return
