@@ -38,6 +38,18 @@ export default defineConfig({
       {
         resolve,
         ssr,
+        // Builds the clients of others first: `npm run check:tikv`, no part of `npm test`.
+        test: {
+          name: 'tikv',
+          include: ['test/tikv/clients/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 600_000,
+        },
+      },
+      {
+        resolve,
+        ssr,
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],

@@ -3,6 +3,8 @@ import type { kvrpcpb } from '@weir/proto/tikv'
 import type { RawData } from './raw-data.ts'
 
 const EMPTY = Buffer.alloc(0)
+const keyErrors = (abort: string): kvrpcpb.KvPair[] =>
+  abort === '' ? [] : [{ error: { abort }, key: EMPTY, value: EMPTY }]
 const fine = { regionError: undefined, error: '' }
 
 export interface Methods {
@@ -22,7 +24,7 @@ export interface MethodRules<Request, Response> {
   keys(request: Request): readonly Buffer[]
   ttls?(request: Request): readonly bigint[]
   apply(data: RawData, request: Request): Response
-  /** What the response says instead; where it has no such field, in the way it can. */
+  /** What the response says instead; where it has no such field, in the way it can. '': nothing but the fields at rest. */
   refused(error: string): Response
 }
 
@@ -45,7 +47,7 @@ export const methods: { [M in Method]: MethodRules<Methods[M][0], Methods[M][1]>
       // In another order than asked, since none is promised.
       return { regionError: undefined, pairs: pairs.reverse() }
     },
-    refused: (abort) => ({ regionError: undefined, pairs: [{ error: { abort }, key: EMPTY, value: EMPTY }] }),
+    refused: (abort) => ({ regionError: undefined, pairs: keyErrors(abort) }),
   },
   rawPut: {
     keys: ({ key }) => [key],
@@ -90,7 +92,7 @@ export const methods: { [M in Method]: MethodRules<Methods[M][0], Methods[M][1]>
         kvs: kvs.map(({ key, value }) => ({ error: undefined, key, value: keyOnly ? EMPTY : value })),
       }
     },
-    refused: (abort) => ({ regionError: undefined, kvs: [{ error: { abort }, key: EMPTY, value: EMPTY }] }),
+    refused: (abort) => ({ regionError: undefined, kvs: keyErrors(abort) }),
   },
   rawGetKeyTtl: {
     keys: ({ key }) => [key],

@@ -9,6 +9,7 @@ import {
 } from '@grpc/grpc-js'
 import { tikvpb, type errorpb, type kvrpcpb } from '@weir/proto/tikv'
 import type { FaultPlan } from './faults.ts'
+import { healthServer, healthService } from './health.ts'
 import { listen } from './listen.ts'
 import type { RawData } from './raw-data.ts'
 import { methods, type Method, type MethodRules, type Methods } from './requests.ts'
@@ -78,6 +79,7 @@ export class StoreServer {
       rawCompareAndSwap: unary('rawCompareAndSwap'),
       batchCommands: (stream) => this.#stream(stream),
     } satisfies tikvpb.TikvServer)
+    server.addService(healthService, healthServer)
     this.#port = await listen(server, this.#port, this.#deps.credentials)
     this.#server = server
   }

@@ -9,16 +9,10 @@ import type { Answer, Channels, Reply } from './channels.ts'
 import type { KeyCodec } from './key-codec.ts'
 import { PdFailure, type PlacementDriver } from './placement-driver.ts'
 import { begin, outOfTime, step, type CallEffect, type CallEvent, type CallState, type Sent } from './region-call.ts'
-import { RegionCache } from './region-cache.ts'
 import { holds, peerToAsk, type Peer, type Region } from './region.ts'
+import { Regions } from './regions.ts'
 import type { Stores } from './stores.ts'
 
-/** Of one RawBatchGet, as client-go. */
-export const BATCH_KEYS_MAX = 512
-/** Regions asked of PD at once when a batch begins with an empty cache. */
-const WARM_UP_REGIONS_MAX = 128
-/** Questions to PD at a time. */
-const ASKING_MAX = 8
 /** One try may take this part of what is left, so that a store that hangs leaves time for another one. */
 const TRY_SHARE = 2
 
@@ -53,15 +47,14 @@ type Moment = Pick<CallEvent, 'now' | 'random'>
 type Happened = CallEvent extends infer E ? (E extends CallEvent ? Omit<E, keyof Moment> : never) : never
 
 export class RawKv {
-  readonly regions = new RegionCache()
+  readonly #regions: Regions
   readonly #options: RawKvOptions
   readonly #deps: RawKvDependencies
-  /** Calls that miss the cache at once wait for a few answers of PD: most will then find what they need. */
-  readonly #asking = new Set<Promise<unknown>>()
 
   constructor(options: RawKvOptions, deps: RawKvDependencies) {
     this.#options = options
     this.#deps = deps
+    this.#regions = new Regions(deps)
   }
 
   async get(key: Buffer, signal: AbortSignal): Promise<Buffer | null> {
@@ -83,10 +76,10 @@ export class RawKv {
   async batchGet(keys: readonly Buffer[], signal: AbortSignal): Promise<Map<string, Buffer>> {
     const found = new Map<string, Buffer>()
     const wires = keys.map((key) => this.#deps.codec.toWire(key))
-    await this.#warmUp(wires, signal)
     const deadline = this.#deps.clock.monotonic() + this.#options.deadlineMs
+    await this.#regions.warmUp(wires, deadline, signal)
     for (let open = wires; open.length > 0;) {
-      const rest = this.#byRegion(open).map((group) => this.#getGroup(group, deadline, found, signal))
+      const rest = this.#regions.group(open).map((group) => this.#getGroup(group, deadline, found, signal))
       open = (await Promise.all(rest)).flat()
     }
     return found
@@ -197,9 +190,9 @@ export class RawKv {
     signal: AbortSignal,
     send: Send<A>,
   ): Promise<{ readonly type: 'answered'; readonly response: A } | Happened> {
-    const { clock, codec, stores } = this.#deps
+    const { clock, stores } = this.#deps
     try {
-      const region = await this.#region(codec.toBoundary(wire), state.deadline, signal)
+      const region = await this.#regions.of(wire, state.deadline, signal)
       const peer = region === null ? null : peerToAsk(region, stores.isUnreachable)
       if (region === null || peer === null) return { type: 'pdFailed', message: 'PD knows no region for the key' }
       const sent: Sent = { regionId: region.id, epoch: region.epoch, storeId: peer.storeId }
@@ -241,18 +234,18 @@ export class RawKv {
     for (const effect of effects)
       switch (effect.type) {
         case 'dropRegion':
-          this.regions.drop(effect.regionId)
+          this.#regions.cache.drop(effect.regionId)
           break
         case 'lead':
           stores.markReachable(effect.storeId)
-          if (!this.regions.lead(effect.regionId, effect.storeId)) this.regions.drop(effect.regionId)
+          if (!this.#regions.cache.lead(effect.regionId, effect.storeId)) this.#regions.cache.drop(effect.regionId)
           break
         case 'insertRegions':
-          for (const region of effect.regions) this.regions.insert(region, clock.monotonic())
+          for (const region of effect.regions) this.#regions.cache.insert(region, clock.monotonic())
           break
         case 'dropStore':
           stores.drop(effect.storeId)
-          this.regions.dropLedBy(effect.storeId)
+          this.#regions.cache.dropLedBy(effect.storeId)
           break
         case 'unreachable':
           stores.markUnreachable(effect.storeId)
@@ -265,63 +258,6 @@ export class RawKv {
         case 'send':
           break
       }
-  }
-
-  // ---- regions ----------------------------------------------------------------------------------------------------
-
-  async #region(boundary: Buffer, deadline: number, signal: AbortSignal): Promise<Region | null> {
-    const { clock, pd } = this.#deps
-    for (;;) {
-      const known = this.regions.locate(boundary, clock.monotonic())
-      if (known !== null) return known
-      if (clock.monotonic() >= deadline) throw new PdFailure('PD: no time left to ask for a region')
-      if (this.#asking.size < ASKING_MAX) {
-        const region = await this.#counted(pd.region(boundary, deadline, signal))
-        if (region !== null) this.regions.insert(region, clock.monotonic())
-        // Also one that the cache thinks outdated: what the store says of it decides.
-        return this.regions.locate(boundary, clock.monotonic()) ?? region
-      }
-      // Whether the others got their answer is their own affair.
-      await Promise.race(this.#asking).catch(() => undefined)
-    }
-  }
-
-  async #counted<T>(asked: Promise<T>): Promise<T> {
-    this.#asking.add(asked)
-    try {
-      return await asked
-    } finally {
-      this.#asking.delete(asked)
-    }
-  }
-
-  /** One question for many regions, instead of one each. What it leaves out the calls ask for themselves. */
-  async #warmUp(wires: readonly Buffer[], signal: AbortSignal): Promise<void> {
-    const { clock, codec, pd } = this.#deps
-    const now = clock.monotonic()
-    const unknown = wires.map((wire) => codec.toBoundary(wire)).filter((at) => this.regions.locate(at, now) === null)
-    if (unknown.length < 2) return
-    unknown.sort((a, b) => a.compare(b))
-    const behind = Buffer.concat([unknown.at(-1)!, Buffer.alloc(1)])
-    try {
-      const asked = pd.regions(unknown[0]!, behind, WARM_UP_REGIONS_MAX, now + this.#options.deadlineMs, signal)
-      for (const region of await asked) this.regions.insert(region, clock.monotonic())
-    } catch (error) {
-      if (!(error instanceof PdFailure)) throw error
-    }
-  }
-
-  #byRegion(wires: readonly Buffer[]): Buffer[][] {
-    const { clock, codec } = this.#deps
-    const groups = new Map<bigint, Buffer[][]>()
-    for (const wire of wires) {
-      const id = this.regions.locate(codec.toBoundary(wire), clock.monotonic())?.id ?? -1n
-      const of = groups.get(id) ?? [[]]
-      groups.set(id, of)
-      if (of.at(-1)!.length === BATCH_KEYS_MAX) of.push([])
-      of.at(-1)!.push(wire)
-    }
-    return [...groups.values()].flat()
   }
 
   /** @returns what is still to be asked for: the region may hold less by now than when the keys were grouped */

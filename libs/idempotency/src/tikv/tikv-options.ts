@@ -12,7 +12,7 @@ export interface TikvOptions {
   readonly tls?: TlsOptions | null
   /** Longest time of one key's call with all its tries, ms; default 100. */
   readonly deadlineMs?: number
-  /** Longest time of opening: PD, keyspace, probe; ms; default 5,000. */
+  /** Longest time of opening: PD, keyspace, probe; ms; default 5,000, or deadlineMs if that is more. */
   readonly openMs?: number
 }
 
@@ -23,7 +23,8 @@ export type TikvSettings = Required<TikvOptions>
 
 /** Throws `TIKV_OPTIONS` (invalid). */
 export function settingsOf(options: TikvOptions): TikvSettings {
-  const { pd, apiVersion = 2, keyspace = null, tls = null, deadlineMs = DEADLINE_MS, openMs = OPEN_MS } = options
+  const { pd, apiVersion = 2, keyspace = null, tls = null, deadlineMs = DEADLINE_MS } = options
+  const { openMs = Math.max(OPEN_MS, deadlineMs) } = options
   const wrong = (expected: string): never => {
     throw new WeirError({ code: 'TIKV_OPTIONS', kind: 'invalid' }, `TiKV: ${expected}`)
   }
