@@ -1,5 +1,5 @@
 /** Regions, their epochs and leaders, as PD and the stores of the peer see them. */
-import type { errorpb, kvrpcpb, metapb } from '@weir/proto/tikv'
+import { metapb, type errorpb, type kvrpcpb } from '@weir/proto/tikv'
 
 export interface RegionState {
   readonly id: bigint
@@ -21,7 +21,12 @@ export class Topology {
 
   /** One region over everything, a peer on each store, led by the first. */
   constructor(storeIds: readonly bigint[]) {
-    const peers = storeIds.map((storeId) => ({ id: this.newId(), storeId, role: 0, isWitness: false }))
+    const peers = storeIds.map((storeId) => ({
+      id: this.newId(),
+      storeId,
+      role: metapb.PeerRole.Voter,
+      isWitness: false,
+    }))
     const everything = { start: Buffer.alloc(0), end: Buffer.alloc(0) }
     this.regions = [{ id: this.newId(), ...everything, confVer: 1n, version: 1n, peers, leader: storeIds[0]! }]
   }
@@ -64,7 +69,7 @@ export class Topology {
     const region = this.at(boundary)
     if (region.peers.some(({ storeId }) => storeId === to) || region.peers.length < 2) return
     const kept = region.peers.filter(({ storeId }) => storeId !== from)
-    const peers = [...kept, { id: this.newId(), storeId: to, role: 0, isWitness: false }]
+    const peers = [...kept, { id: this.newId(), storeId: to, role: metapb.PeerRole.Voter, isWitness: false }]
     const leader = region.leader === from ? kept[0]!.storeId : region.leader
     this.#replace([region], [{ ...region, peers, leader, confVer: region.confVer + 2n }])
   }

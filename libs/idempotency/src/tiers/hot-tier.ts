@@ -2,8 +2,8 @@
  * The tier in memory: as many texts as it may hold, those most often asked for (W-TinyLFU: a scan does not drive out what is
  * hot). It forgets: what it has is true, what it has not may still be held below. So it is no place for claims by itself.
  */
-import { BoundedCache } from 'transitory'
 import type { Clock } from '@weir/model'
+import { TinyLfu } from './tiny-lfu.ts'
 
 export interface Kept {
   readonly text: string
@@ -12,23 +12,23 @@ export interface Kept {
 }
 
 export interface HotTierOptions {
-  /** Texts. */
+  /** Texts, from 2. */
   readonly entriesMax: number
 }
 
 export class HotTier {
-  readonly #cache: BoundedCache<string, Kept>
+  readonly #cache: TinyLfu<Kept>
   readonly #clock: Clock
 
   constructor(options: HotTierOptions, deps: { readonly clock: Clock }) {
-    this.#cache = new BoundedCache({ maxSize: options.entriesMax })
+    this.#cache = new TinyLfu(options.entriesMax)
     this.#clock = deps.clock
   }
 
   /** null: not here, which says nothing about elsewhere. */
   look(key: string): string | null {
-    const kept = this.#cache.getIfPresent(key)
-    return kept === null || kept.until <= this.#clock.now() ? null : kept.text
+    const kept = this.#cache.get(key)
+    return kept === undefined || kept.until <= this.#clock.now() ? null : kept.text
   }
 
   keep(key: string, kept: Kept): void {
@@ -43,7 +43,6 @@ export class HotTier {
     return this.#cache.size
   }
 
-  /** Empties it, and ends the cache's own timer. */
   clear(): void {
     this.#cache.clear()
   }

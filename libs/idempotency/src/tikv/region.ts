@@ -1,8 +1,7 @@
 /** A region as a client needs it: a range of keys, and who may lead it. Ids are bigints: they exceed 2^53. */
-import type { metapb } from '@weir/proto/tikv'
+import { metapb } from '@weir/proto/tikv'
 
-const VOTER = 0
-const DEMOTING_VOTER = 3
+const { Voter, DemotingVoter } = metapb.PeerRole
 
 export interface Peer {
   readonly id: bigint
@@ -30,7 +29,7 @@ export interface Region {
 export function regionOf(region: metapb.Region, leader?: metapb.Peer): Region {
   const { id, startKey, endKey, regionEpoch } = region
   const mayLead = ({ role, isWitness }: metapb.Peer): boolean =>
-    !isWitness && (role === VOTER || role === DEMOTING_VOTER)
+    !isWitness && (role === Voter || role === DemotingVoter)
   const peers = region.peers.filter(mayLead).map((peer) => ({ id: peer.id, storeId: peer.storeId }))
   return {
     id,

@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { systemClock, systemRandom } from '@weir/model'
 import { afterEach, describe, expect, test } from 'vitest'
 import { TikvCluster, type ClusterOptions } from '../../../../test/tikv/cluster.ts'
@@ -111,6 +115,33 @@ describe('opening', () => {
     await expect(TikvTier.open(all, deps, signal)).rejects.toMatchObject({
       code: 'TIKV_OPTIONS',
       message: expect.stringContaining(message) as string,
+    })
+  })
+})
+
+describe('TLS', () => {
+  /** One certificate is the authority, the servers' and the client's. */
+  async function certificate(): Promise<{ key: Buffer; cert: Buffer; ca: Buffer }> {
+    const dir = await mkdtemp(join(tmpdir(), 'weir-tls-'))
+    cleanups.push(() => rm(dir, { recursive: true, force: true }))
+    const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')]
+    const subject = ['-subj', '/CN=weir', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:tikv', '-days', '1']
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+    execFileSync('openssl', ['req', '-x509', ...kind, ...subject, '-keyout', key, '-out', cert], { stdio: 'ignore' })
+    const pem = await readFile(cert)
+    return { key: await readFile(key), cert: pem, ca: pem }
+  }
+
+  test('PD and stores are asked with the client’s certificate, and not without', async () => {
+    const tls = await certificate()
+    const cluster = await started({ tls })
+    const tier = await opened(cluster, { tls })
+    expect(await tier.claim([{ key: 'k', value: 'a', ttlMs: HOUR }], signal)).toEqual([{ won: true }])
+    await expect(opened(cluster, { tls: { ca: tls.ca }, deadlineMs: 100, openMs: 500 })).rejects.toMatchObject({
+      code: 'CLAIM_TIER_UNAVAILABLE',
+    })
+    await expect(opened(cluster, { deadlineMs: 100, openMs: 500 })).rejects.toMatchObject({
+      code: 'CLAIM_TIER_UNAVAILABLE',
     })
   })
 })
