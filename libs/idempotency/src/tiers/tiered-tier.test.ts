@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { systemClock, systemRandom, WeirError, type Clock } from '@weir/model'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
+import { claimStoreContract } from '../testing/claim-store-contract.ts'
 import { claimTierContract } from '../testing/claim-tier-contract.ts'
 import { memoryPlace, MemoryTier, type MemoryPlace } from '../testing/memory-tier.ts'
+import { TierClaims } from '../tier-claims.ts'
 import type { ClaimTier, TierEntry } from '../tier.ts'
 import { DOUBT_MS } from './copies.ts'
 import { HotTier } from './hot-tier.ts'
@@ -94,6 +96,15 @@ for (const soleWriter of [false, true])
       pass: (ms) => Promise.resolve(here.pass(ms)),
     }
   })
+
+claimStoreContract('claims in memory, LevelDB and a remote tier', async () => {
+  const here = await world()
+  return {
+    open: async (options) =>
+      new TierClaims(options, (await opened({ ...here, folder: `${here.folder}${folders++}` })).tier),
+    pass: (ms) => Promise.resolve(here.pass(ms)),
+  }
+})
 
 describe('what is certain above the remote tier', () => {
   test('with one writer: that a key is taken, by what this instance has written', async () => {

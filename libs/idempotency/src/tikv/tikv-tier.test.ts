@@ -7,7 +7,9 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { TikvCluster, type ClusterOptions } from '../../../../test/tikv/cluster.ts'
 import { scriptedFaults } from '../../../../test/tikv/faults.ts'
 import { regionError } from '../../../../test/tikv/topology.ts'
+import { claimStoreContract } from '../testing/claim-store-contract.ts'
 import { claimTierContract } from '../testing/claim-tier-contract.ts'
+import { TierClaims } from '../tier-claims.ts'
 import { BREAKER, TikvTier, type TikvTierOptions } from './tikv-tier.ts'
 
 const { signal } = new AbortController()
@@ -65,6 +67,21 @@ for (const [name, apiVersion] of [
       },
     }
   })
+
+claimStoreContract('claims in TiKV', async () => {
+  const cluster = await started()
+  // A hundred times slower, since TiKV counts whole seconds.
+  return {
+    open: async (options) => {
+      const at = { pd: cluster.pd, namespace: 'claims', deadlineMs: 10_000 }
+      return new TierClaims({ ...options, ttlMs: 100 * options.ttlMs }, await TikvTier.open(at, deps, signal))
+    },
+    pass: (ms) => {
+      cluster.aheadSeconds += Math.ceil((100 * ms) / 1_000)
+      return Promise.resolve()
+    },
+  }
+})
 
 describe('opening', () => {
   test('a server without TTL is refused, with what to set', async () => {
