@@ -3,8 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
-import { HotTier, LevelTier } from '@weir/idempotency'
 import { systemClock } from '@weir/model'
+import { HotTier } from '../../libs/idempotency/src/tiers/hot-tier.ts'
+import { LevelTier } from '../../libs/idempotency/src/tiers/level-tier.ts'
 import { atLeast, atMost, figure, median, say, type Figure } from './lib/figures.ts'
 
 const CAPACITY = 10_000
