@@ -218,11 +218,15 @@ export class JobManager {
       const recordsOut = view.slices.reduce((sum, s) => sum + s.recordsOut, 0)
       const splits = view.slices.flatMap((s) => s.splits)
       const claims = view.slices.flatMap((s) => s.claims)
+      const late = new Map<string, number>()
+      for (const { operator, records } of view.slices.flatMap((s) => s.late))
+        late.set(operator, (late.get(operator) ?? 0) + records)
       return {
         ...view,
         recordsOut,
         splits,
         claims,
+        late,
         watermark: Number.isFinite(watermark) && watermark > 0 ? watermark : null,
       }
     })

@@ -6,7 +6,8 @@
  * Every record is a row until then. Where an accumulator is enough, a session window keeps less.
  */
 import { WeirError } from '@weir/model'
-import type { KeyedProcess, ListDescriptor, Out, ValueDescriptor } from './keyed-state.ts'
+import type { KeyedProcess, ListDescriptor, None, Out, ValueDescriptor } from './keyed-state.ts'
+import type { LateContext } from './operators/keyed-process.ts'
 import { sideOutput, type SideOutput } from './side-output.ts'
 
 /** `start` inclusive, `end` exclusive, ms since 1970. The record's event time is `end − 1`. */
@@ -48,10 +49,15 @@ const sessionsOfGap = <T>(gapMs: number): ReturnType<typeof sessionizing<T>> => 
   },
   timers: { close: 'event', end: 'event' },
   sides: { late: sideOutput<T>() },
-  onRecord({ state: { records, closes, ends }, timers, sides, timestamp, watermark }, value) {
+  onRecord(context, value) {
+    const { state, timers, sides, timestamp, watermark } = context
+    const { records, closes, ends } = state
     const end = timestamp + gapMs
     const joins = ({ at }: Timed<T>): boolean => Math.abs(at - timestamp) < gapMs
-    if (end <= watermark && !records.get().some(joins)) return sides.late.emit(value)
+    if (end <= watermark && !records.get().some(joins)) {
+      ;(context as unknown as LateContext<None, None>).late()
+      return sides.late.emit(value)
+    }
     records.add({ at: timestamp, value })
     const [first, last] = [closes.get(), ends.get()]
     if (first === undefined || end < first) {

@@ -24,3 +24,9 @@ export interface AlignBound {
   readonly source: OperatorUid
   readonly atMost: Watermark | null
 }
+
+/** Since the slice began to run. */
+export interface LateCount {
+  readonly operator: OperatorUid
+  readonly records: number
+}

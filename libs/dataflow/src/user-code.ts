@@ -94,6 +94,24 @@ export function returnedPromise(operatorUid: OperatorUid, batch: RecordBatch, in
   )
 }
 
+/** As what is returned: what it rejects with would be nobody's. */
+export function emittedPromise(
+  operatorUid: OperatorUid,
+  batch: Pick<RecordBatch, 'origins'>,
+  index: number,
+  timestamp: number,
+): WeirError {
+  const { origins } = batch
+  const at: RecordPosition = {
+    ...{ operatorUid, index, timestamp },
+    ...(origins && { place: origins.places[index]!, offset: origins.offsets[index]! }),
+  }
+  return new WeirError(
+    { code: 'OPERATOR_RETURNED_PROMISE', kind: 'invalid', ...at },
+    `${whereOf(at)}: your function put out a promise. This operator is synchronous: remove async/await from it, or make calls in an asyncMap.`,
+  )
+}
+
 /**
  * Keys are found again by value on every machine: numbers that are equal to themselves, and strings that survive UTF-8
  * (half a surrogate pair would come back as U+FFFD, and with it another key's state).

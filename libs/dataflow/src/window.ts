@@ -7,6 +7,9 @@
  *     session    |--|     |-------|      records less than `gap` apart, per key; windows grow together: `merge`
  *     global     |--------------- …      all records of a key; fires by its trigger alone. A count window is one of these
  *
+ * Triggers count, or look at the clock, by window: of a sliding one in each window a record is in, at the cost of a row each; sessions
+ * that merge count together.
+ *
  * A window of time [start, end) fires when the watermark reaches `end`. With `allowedLatenessMs` its records are kept until the
  * watermark is that much further, and each record that comes meanwhile fires it again: **results accumulate**, a later one of
  * the same key and window (of a session: of a window that holds the earlier one) takes the place of the earlier. What comes
@@ -165,11 +168,9 @@ function objectionToTrigger({ every, purges }: Trigger, window: WindowSpec): str
   if (every.by === 'count' ? !isSpan(every.count) : !isSpan(every.everyMs))
     return `its trigger fires every ${every.by === 'count' ? `${every.count} records` : `${every.everyMs} ms`}; it must be a whole number above 0.`
   if (!merges(window)) return null
-  if (purges)
-    return `a ${window.type} window shares its records with others, so a trigger cannot purge them: leave out purging(…).`
-  return every.by === 'event-time'
-    ? null
-    : `a ${window.type} window can fire early by event time only: everyEventTime(…); by ${every.by} its panes would have to be counted per window.`
+  return purges
+    ? `a ${window.type} window shares its records with others, so a trigger cannot purge them: leave out purging(…).`
+    : null
 }
 
 export const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b))

@@ -60,7 +60,8 @@ export const isCurrent = (state: JobState, slice: SliceId): boolean =>
 
 export const assignedTo = (subtask: Subtask, taskManagerId: TaskManagerId, attempt: Attempt): Slice => ({
   ...{ subtask, attempt, taskManagerId, status: 'assigned', exchangeAddress: null },
-  ...{ inputEnded: false, recordsIn: 0, recordsOut: 0, watermark: Number.MIN_SAFE_INTEGER, splits: [], claims: [] },
+  ...{ inputEnded: false, recordsIn: 0, recordsOut: 0, watermark: Number.MIN_SAFE_INTEGER },
+  ...{ splits: [], claims: [], late: [] },
 })
 
 export function withSlice<S extends JobState>(state: S, subtask: Subtask, change: Partial<Slice>): S {

@@ -124,6 +124,11 @@ test('a new operator begins empty, a new source where it is configured to, and i
 test.each([
   ['another topic', plan([[node.source('orders', 'other'), ...sums], []]), 'SOURCE_CHANGED orders'],
   [
+    'another connector',
+    plan([[{ ...orders, descriptor: { connector: 'files', folder: 's3://b/orders/' } } as GraphNode, ...sums], []]),
+    'SOURCE_CHANGED orders',
+  ],
+  [
     'another window',
     plan([[orders, node.keyBy('by-status'), node.window('per-10s', 5_000), counts[2]!]]),
     'OPERATOR_CHANGED per-10s',
@@ -141,6 +146,19 @@ test.each([
   ['other key groups', plan([[orders, ...sums]], { maxParallelism: 64 }), 'MAX_PARALLELISM_CHANGED'],
 ])('refused under the same uid: %s', (_, to, problem) => {
   expect(judged(into(to))).toContain(problem)
+})
+
+test.each([
+  [{ connector: 'files', folder: 's3://b/orders/', splits: 4 }, { folder: 's3://b/other/' }, { splits: 2 }],
+  [{ connector: 'postgres', url: 'env:DB', slot: 'weir', publication: 'p' }, { slot: 'weir2' }, { publication: 'q' }],
+  [{ connector: 'postgres', url: 'env:DB', slot: 'weir', publication: 'p' }, { url: 'env:OTHER' }, { until: 'latest' }],
+  [{ connector: 'log', topic: 't', startFrom: 'earliest' }, { connector: 'kafka' }, { startFrom: 'latest' }],
+])('a source is another one with another place, and with nothing else: %o', (descriptor, another, same) => {
+  const reading = (more: object): PlanSummary =>
+    plan([[{ ...orders, descriptor: { ...descriptor, ...more } } as GraphNode, ...sums]])
+  const from = of(4, 40, 4, { plan: reading({}) })
+  expect(judged(into(reading(another)), { from })).toEqual(['SOURCE_CHANGED orders'])
+  expect(judged(into(reading(same)), { from })).toEqual([])
 })
 
 test('another parallelism: the state is dealt out anew, but for the continuous scope, whose truth is in single subtasks', () => {

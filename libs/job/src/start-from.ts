@@ -14,7 +14,7 @@
  * Going back repeats output that later epochs have published already. That is said, and refused unless it is accepted.
  */
 import { ended, withKeys, type SinkSnapshot, type StoredSegment, type SubtaskSnapshot } from '@weir/checkpoint'
-import type { PlanSummary } from '@weir/dataflow'
+import type { ConnectorDescriptor, PlanSummary } from '@weir/dataflow'
 import { WeirError, type Digest, type Epoch, type JobId } from '@weir/model'
 import { judgeSchemas } from './start-schemas.ts'
 
@@ -176,12 +176,14 @@ const headOf = (plan: PlanSummary, stage: number): Node | undefined => {
     there.find(({ kind }) => ['union', 'connect', 'withBroadcast'].includes(kind))
   )
 }
-const topicOf = (node: Node): { readonly connector: string; readonly topic: string | null } => {
-  const { descriptor } = node.config as { readonly descriptor: { readonly connector: string; readonly topic?: string } }
-  return { connector: descriptor.connector, topic: descriptor.topic ?? null }
+/** What makes the place a source reads, or a sink writes, another one: a stored position means nothing there. */
+const PLACE = ['topic', 'folder', 'url', 'table', 'slot'] as const
+/** `kafka topic "orders"`, `postgres url "env:DB", slot "weir"`. */
+function placeOf(node: Node): string {
+  const { descriptor } = node.config as { readonly descriptor: ConnectorDescriptor }
+  const named = PLACE.filter((name) => descriptor[name] !== undefined)
+  return `${descriptor.connector} ${named.map((name) => `${name} ${JSON.stringify(descriptor[name])}`).join(', ')}`.trim()
 }
-const shown = ({ connector, topic }: ReturnType<typeof topicOf>): string =>
-  topic === null ? connector : `${connector} topic "${topic}"`
 
 /** Positions and states that nobody takes over. What has become another thing under its uid is told by `changed`. */
 function* gone(from: StartPoint, to: StartTarget): Generator<string> {
@@ -221,12 +223,12 @@ function* changed(before: PlanSummary, now: PlanSummary): Generator<StartProblem
       continue
     }
     if (old.kind === 'source') {
-      const [was, is] = [topicOf(old), topicOf(node)]
-      if (was.connector !== is.connector || was.topic !== is.topic) {
+      const [was, is] = [placeOf(old), placeOf(node)]
+      if (was !== is) {
         yield {
           code: 'SOURCE_CHANGED',
           uid,
-          message: `source "${uid}" reads ${shown(is)}, its stored position is in ${shown(was)}: ${another}`,
+          message: `source "${uid}" reads ${is}, its stored position is in ${was}: ${another}`,
         }
       }
       continue
@@ -272,8 +274,8 @@ function* fresh(before: PlanSummary, now: PlanSummary): Generator<string> {
   for (const node of now.nodes) {
     const old = find(before, node.uid)
     if (old?.kind === node.kind) {
-      if (node.kind === 'sink' && shown(topicOf(old)) !== shown(topicOf(node)))
-        yield `sink "${node.uid}" writes to ${shown(topicOf(node))} from here on, and wrote to ${shown(topicOf(old))}`
+      if (node.kind === 'sink' && placeOf(old) !== placeOf(node))
+        yield `sink "${node.uid}" writes to ${placeOf(node)} from here on, and wrote to ${placeOf(old)}`
       continue
     }
     if (node.kind === 'source') yield `source "${node.uid}" is new: it begins where it is configured to`
@@ -282,8 +284,8 @@ function* fresh(before: PlanSummary, now: PlanSummary): Generator<string> {
 }
 
 const sharesTopic = (before: PlanSummary, now: PlanSummary): boolean => {
-  const topics = new Set(before.nodes.filter(({ kind }) => kind === 'sink').map((node) => shown(topicOf(node))))
-  return now.nodes.some((node) => node.kind === 'sink' && topics.has(shown(topicOf(node))))
+  const places = new Set(before.nodes.filter(({ kind }) => kind === 'sink').map(placeOf))
+  return now.nodes.some((node) => node.kind === 'sink' && places.has(placeOf(node)))
 }
 
 // ---- output ---------------------------------------------------------------------------------------------------------

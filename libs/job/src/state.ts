@@ -28,7 +28,16 @@ import type {
   SourceReach,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { ClaimCounts, ClaimsNews, OffsetGap, PlanSummary, Poison, SourceLow, SplitTime } from '@weir/dataflow'
+import type {
+  ClaimCounts,
+  ClaimsNews,
+  LateCount,
+  OffsetGap,
+  PlanSummary,
+  Poison,
+  SourceLow,
+  SplitTime,
+} from '@weir/dataflow'
 import type {
   Attempt,
   AttemptId,
@@ -101,6 +110,7 @@ export interface Slice {
   /** As they were told last. */
   readonly splits: readonly SplitTime[]
   readonly claims: readonly ClaimCounts[]
+  readonly late: readonly LateCount[]
 }
 
 export type JobPhase =
@@ -223,6 +233,7 @@ export type JobEvent = Times &
         readonly reach?: SourceReach | null
         readonly splits?: readonly SplitTime[]
         readonly claims?: readonly ClaimCounts[]
+        readonly late?: readonly LateCount[]
         /** For alignment.ts: changes nothing about the job. */
         readonly lows?: readonly SourceLow[]
       }

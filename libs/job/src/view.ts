@@ -1,6 +1,6 @@
 /** A job as REST and people see it. */
 import type { BreakerState } from '@weir/checkpoint'
-import { strategyOf, type ClaimCounts, type RestartStrategy, type SplitTime } from '@weir/dataflow'
+import { strategyOf, type ClaimCounts, type LateCount, type RestartStrategy, type SplitTime } from '@weir/dataflow'
 import type { JobId } from '@weir/model'
 import type { JobAlert } from './alerts.ts'
 import { isFailingOver } from './failover.ts'
@@ -71,6 +71,8 @@ export interface JobView {
     splits: readonly SplitTime[]
     /** Of its idempotent operators, since it began. */
     claims: readonly ClaimCounts[]
+    /** Operators to which records came too late, since the slice began to run. */
+    late: readonly LateCount[]
   }[]
 }
 
@@ -118,7 +120,7 @@ export function viewOf(s: JobState, seen: Seen): JobView {
     submittedAt,
     error: seen.endError ?? s.ending?.error ?? waitingForSlots(s, seen) ?? s.lastError,
     slices: [...s.slices.values()].map(
-      ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark, splits, claims }) => ({
+      ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark, splits, claims, late }) => ({
         subtask,
         attempt,
         taskManagerId,
@@ -128,6 +130,7 @@ export function viewOf(s: JobState, seen: Seen): JobView {
         watermark,
         splits,
         claims,
+        late,
       }),
     ),
   }

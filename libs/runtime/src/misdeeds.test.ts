@@ -4,9 +4,13 @@
  */
 import {
   connectOf,
+  deduplicating,
   everyCount,
+  intervalJoin,
   keyedProcessOf,
   purging,
+  withBroadcastOf,
+  windowProcessOf,
   type GraphNode,
   type LogicalGraph,
   type ResumableOperator,
@@ -32,6 +36,8 @@ interface Case {
   readonly edges?: LogicalGraph['edges']
   /** What it does with a good value (its last argument but the context). */
   readonly good: Wrong
+  /** The record has effects beside this one. */
+  readonly isElsewhere?: boolean
 }
 const source = node.source(0)
 const byFirst = node.keyBy((v) => String(v)[0]!)
@@ -52,6 +58,37 @@ const windowed = (window: WindowSpec, more: Partial<WindowNode> = {}): Case => (
   },
   good: (n: never) => Number(n) + 1,
 })
+/** `f` over a stream, or over what is broadcast beside it. */
+const broadcast = (onRecord: (f: Wrong) => Wrong, onBroadcast: (f: Wrong) => Wrong, good: Wrong): Case => ({
+  nodes: (f) => [
+    source,
+    { kind: 'broadcast', uid: operatorUid('all') },
+    {
+      uid,
+      ...withBroadcastOf({
+        broadcast: { seen: { kind: 'broadcast' } },
+        onRecord: any(onRecord(f)),
+        onBroadcast: any(onBroadcast(f)),
+      }),
+    },
+    node.sink('out'),
+  ],
+  edges: [
+    [0, 1],
+    [0, 2],
+    [1, 2],
+    [2, 3],
+  ],
+  good,
+})
+/** Calls it, and puts the value out. */
+const emitting =
+  (f: Wrong) =>
+  (_context: never, value: never, out: { emit(value: unknown): void }): unknown => {
+    const got = f(value)
+    out.emit(value)
+    return got
+  }
 const OPERATORS: Readonly<Record<string, Case>> = {
   timestamp: {
     nodes: (f) => [{ ...source, uid, timestamp: any(f) } satisfies SourceNode, node.sink('out')],
@@ -80,6 +117,49 @@ const OPERATORS: Readonly<Record<string, Case>> = {
   'session window': windowed({ type: 'session', gapMs: 10 }),
   'count window': windowed({ type: 'global' }, { trigger: purging(everyCount(2)) }),
   'window with lateness': windowed({ type: 'tumbling', sizeMs: 10 }, { allowedLatenessMs: 10 }),
+  deduplicate: {
+    nodes: (f) => [
+      source,
+      { kind: 'keyBy', uid, key: any(f) },
+      { uid: operatorUid('first'), ...keyedProcessOf(deduplicating(1_000)) },
+      node.sink('out'),
+    ],
+    good: (v) => v,
+  },
+  'interval join': {
+    nodes: (f) => {
+      // Every value has a key of its own, and meets itself.
+      const [left, right] = ['left', 'right'].map((of): GraphNode => {
+        return { kind: 'keyBy', uid: operatorUid(of), key: String }
+      })
+      const joined = intervalJoin(
+        { lowerMs: 0, upperMs: 0 },
+        any((value: never) => f(value)),
+      )
+      return [source, left!, right!, { uid, ...joined }, node.sink('out')]
+    },
+    edges: [
+      [0, 1],
+      [0, 2],
+      [1, 3],
+      [2, 3],
+      [3, 4],
+    ],
+    good: (v) => v,
+  },
+  'beside a broadcast': broadcast(
+    emitting,
+    () => () => undefined,
+    () => undefined,
+  ),
+  broadcast: {
+    ...broadcast(
+      () => (_context: never, value: never, out: { emit(value: unknown): void }) => out.emit(value),
+      (f) => (_context: never, value: never) => f(value),
+      () => undefined,
+    ),
+    isElsewhere: true,
+  },
   process: {
     nodes: (f) => {
       const onRecord = (_context: never, value: never, out: { emit(value: unknown): void }): unknown => {
@@ -137,7 +217,7 @@ const OPERATORS: Readonly<Record<string, Case>> = {
 const WINDOWS = Object.keys(OPERATORS).filter((name) => name.includes('window'))
 const FOLDS = ['reduce', ...WINDOWS]
 /** Batches do not carry where their records were read there, unless somebody has asked for it: dead letters do. */
-const BEHIND_AN_EXCHANGE = [...FOLDS, 'process', 'connect']
+const BEHIND_AN_EXCHANGE = [...FOLDS, 'process', 'connect', 'interval join', 'broadcast', 'beside a broadcast']
 const SYNC = Object.keys(OPERATORS).filter((name) => name !== 'asyncMap')
 
 interface Deed {
@@ -205,7 +285,7 @@ const DEEDS: readonly Deed[] = [
     return {
       name: `returns ${String(key)} for a key`,
       does: () => key,
-      of: ['keyBy', 'keyedBySource'],
+      of: ['keyBy', 'keyedBySource', 'deduplicate'],
       code: 'KEY_INVALID',
     }
   }),
@@ -244,7 +324,7 @@ async function ran(
 }
 
 describe.each(cases)('%s', (name, deed) => {
-  const { nodes, good, edges } = OPERATORS[name]!
+  const { nodes, good, edges, isElsewhere = false } = OPERATORS[name]!
   const bad = (...args: never[]): unknown => {
     const value = FOLDS.includes(name) ? args[1] : args[0]
     return (value as unknown) === BAD ? deed.does(...args) : good(...args)
@@ -269,7 +349,7 @@ describe.each(cases)('%s', (name, deed) => {
     expect(failed).toBeNull()
     const without = await ran(
       nodes(good),
-      VALUES.filter((v) => v !== BAD),
+      VALUES.filter((v) => isElsewhere || v !== BAD),
       true,
       edges,
     )
@@ -332,4 +412,37 @@ test.each([
   const { failed, committed } = await ran(nodes, VALUES, false)
   expect(failed).toMatchObject({ code: 'OPERATOR_FAILED', facts: { operatorUid: 'op' } })
   expect(committed).toEqual([])
+})
+
+const overWindow = (does: Wrong): readonly GraphNode[] => {
+  const process = (values: readonly string[], _context: never, out: { emit(value: string): void }): unknown => {
+    out.emit(values.join())
+    return values.includes(BAD) ? does() : undefined
+  }
+  const node_ = windowProcessOf({ type: 'tumbling', sizeMs: 10 }, any(process as Wrong))
+  return [source, byFirst, { uid, ...node_ }, node.sink('out')]
+}
+
+test('a function over a whole window that throws is named; with dead letters the window of its key alone has no output', async () => {
+  const throws = (): never => {
+    throw new RangeError('no such thing')
+  }
+  const { failed, committed } = await ran(overWindow(throws), VALUES, false)
+  expect(failed).toMatchObject({ code: 'OPERATOR_FAILED', facts: { operatorUid: 'op' } })
+  expect(committed).toEqual([])
+  const aside = await ran(overWindow(throws), VALUES, true)
+  expect(aside.failed).toBeNull()
+  expect(aside.committed.map(({ value }) => value)).toEqual(['b1,b4'])
+  expect(aside.dead).toHaveLength(1)
+})
+
+test('a function over a whole window that returns a promise stops the job', async () => {
+  for (const deadLetters of [false, true]) {
+    const { failed } = await ran(
+      overWindow(async () => 1),
+      VALUES,
+      deadLetters,
+    )
+    expect(failed).toMatchObject({ code: 'OPERATOR_RETURNED_PROMISE', facts: { operatorUid: 'op' } })
+  }
 })

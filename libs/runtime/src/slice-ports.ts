@@ -7,6 +7,7 @@ import type {
   ClaimsNews,
   ContinuousSink,
   IdempotentNode,
+  LateCount,
   OffsetGap,
   Plan,
   RegistrySettings,
@@ -69,6 +70,8 @@ export type SliceReport =
       readonly claims?: readonly ClaimCounts[]
       /** Where splits of several subtasks wait for each other. */
       readonly lows?: readonly SourceLow[]
+      /** With `splits`: of operators to which records came too late. */
+      readonly late?: readonly LateCount[]
     }
   | {
       readonly type: 'ack'

@@ -37,6 +37,7 @@ import type { SliceDeps, SliceOptions } from './slice-ports.ts'
 import { SliceScope } from './slice-scope.ts'
 import { sourceLoop } from './source-loop.ts'
 import { lowsOf, splitTimesOf } from './split-timing.ts'
+import { lateCountsOf } from './late-counts.ts'
 import { stageLoop } from './stage-loop.ts'
 import type { InFlightElement } from './restored-flight.ts'
 import type { Sender, StageRun } from './stage-run.ts'
@@ -240,12 +241,14 @@ export class Slice {
     const isTold = this.#progressTold++ % SPLITS_TOLD_EVERY === 0
     const splits = isTold ? splitTimesOf(stages) : undefined
     const claims = isTold ? claimCountsOf(stages) : undefined
+    const late = isTold ? lateCountsOf(stages) : undefined
     const lows = lowsOf(stages)
     const more = {
       ...(reach !== undefined && { reach }),
       ...(splits && { splits }),
       ...(claims && { claims }),
       ...(lows && { lows }),
+      ...(late && { late }),
     }
     deps.report({ type: 'progress', recordsIn, recordsOut, watermark, ...more })
   }

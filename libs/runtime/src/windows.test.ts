@@ -1,10 +1,12 @@
 /** Windows in a slice: a split's results depend on its records alone, and what survives a restart. */
 import {
   countWindow,
+  everyCount,
   everyEventTime,
   keyedProcessOf,
   sessionizing,
   windowCountOf,
+  windowProcessOf,
   type GraphNode,
   type Windowing,
 } from '@weir/dataflow'
@@ -46,7 +48,18 @@ const kinds: [name: string, GraphNode][] = [
   ['tumbling, early', windowOf({ window: { type: 'tumbling', sizeMs: 20 }, trigger: everyEventTime(6) })],
   ['sliding', windowOf({ window: { type: 'sliding', sizeMs: 20, slideMs: 5 } })],
   ['sliding, lateness', windowOf({ window: { type: 'sliding', sizeMs: 10, slideMs: 4 }, allowedLatenessMs: 3 })],
+  ['sliding, by count', windowOf({ window: { type: 'sliding', sizeMs: 20, slideMs: 5 }, trigger: everyCount(2) })],
   ['session', windowOf({ window: { type: 'session', gapMs: 8 } })],
+  ['session, by count', windowOf({ window: { type: 'session', gapMs: 8 }, trigger: everyCount(2) })],
+  [
+    'handed over whole',
+    {
+      uid: operatorUid('w'),
+      ...windowProcessOf<string, unknown>({ type: 'sliding', sizeMs: 20, slideMs: 5 }, (values, { window }, out) =>
+        out.emit({ ...window, value: values.join() }),
+      ),
+    },
+  ],
   ['session, lateness', windowOf({ window: { type: 'session', gapMs: 8 }, allowedLatenessMs: 9 })],
   ['count', { ...windowOf(countWindow(2)) }],
   ['global', windowOf({ window: { type: 'global' }, trigger: everyEventTime(15) })],
@@ -90,4 +103,14 @@ test.each(kinds)('%s: the same in any batches, and over a restart at any record'
   expect(expected.out.flat().length).toBeGreaterThan(4)
   for (const batchMax of [2, 3, 100]) expect(await committedOf(job as never, batchMax, null)).toEqual(expected)
   for (const stop of [1, 4, 7]) expect(await committedOf(job as never, 3, stop)).toEqual(expected)
+})
+
+test('late records are counted by operator, those of all splits together, and told with the progress', async () => {
+  const world = new World()
+  const window = windowOf({ window: { type: 'tumbling', sizeMs: 10 } })
+  const splits = [recordsOf(['a', 50], ['a', 1], ['a', 60]), recordsOf(['b', 90], ['b', 2], ['b', 3], ['b', 99])]
+  const one = world.start(jobOf(window), new MemoryLogSource(splits, 1))
+  await one.run()
+  const { late } = await one.until('progress', (r) => (r.late?.[0]?.records ?? 0) === 3)
+  expect(late).toEqual([{ operator: 'w', records: 3 }])
 })

@@ -48,6 +48,7 @@ export {
   type Out,
   type ProcessingTimer,
   type Aggregate,
+  type JoinLate,
   type Late,
   type MergingAggregate,
   type Session,

@@ -9,6 +9,7 @@ import {
   type BroadcastProcess,
   type ConnectNode,
   type JoinKeeps,
+  type JoinLate,
   type JoinWindow,
   type KeyedConnect,
   type None,
@@ -23,7 +24,7 @@ import {
 } from '@weir/dataflow'
 import { WeirError, type Key } from '@weir/model'
 import { durationMs, type Duration } from './duration.ts'
-import type { SidedStream, Stream } from './job.ts'
+import type { SidedStream } from './job.ts'
 
 export interface ConnectedStreams<A, B> {
   /**
@@ -101,16 +102,25 @@ export interface JoinedStreams<A, B> {
   window(window: JoinableWindow): WindowedJoin<A, B>
 }
 
-/** Pairs with one key in one window, put out when the watermark passes its end; the output's time is `end − 1`. `uid` names the state. */
+/**
+ * Pairs with one key in one window, put out when the watermark passes its end; the output's time is `end − 1`. `uid` names the state.
+ * Records that come when their windows are over are in the side outputs `lateLeft` and `lateRight`.
+ */
 export interface WindowedJoin<A, B> {
-  inner<R>(uid: string, combine: (left: A, right: B, window: WindowBounds) => Sync<R> & R): Stream<R>
+  inner<R>(
+    uid: string,
+    combine: (left: A, right: B, window: WindowBounds) => Sync<R> & R,
+  ): SidedStream<R, JoinLate<A, B>>
   /** Also left records without a partner. */
-  left<R>(uid: string, combine: (left: A, right: B | undefined, window: WindowBounds) => Sync<R> & R): Stream<R>
+  left<R>(
+    uid: string,
+    combine: (left: A, right: B | undefined, window: WindowBounds) => Sync<R> & R,
+  ): SidedStream<R, JoinLate<A, B>>
   /** Also records of either side without a partner. */
   full<R>(
     uid: string,
     combine: (left: A | undefined, right: B | undefined, window: WindowBounds) => Sync<R> & R,
-  ): Stream<R>
+  ): SidedStream<R, JoinLate<A, B>>
 }
 
 /** left + `lower` ≤ right ≤ left + `upper`, in event time: `{ lower: '-5s', upper: '1m' }`. Each may be negative or 0. */
@@ -120,8 +130,11 @@ export interface IntervalBounds {
 }
 
 export interface IntervalJoin<A, B> {
-  /** Pairs with one key, put out as soon as both are there; the output's time is the later one's. `uid` names the state. */
-  inner<R>(uid: string, combine: (left: A, right: B) => Sync<R> & R): Stream<R>
+  /**
+   * Pairs with one key, put out as soon as both are there; the output's time is the later one's. `uid` names the state. Late records,
+   * whose partners may be gone, are in the side outputs `lateLeft` and `lateRight`.
+   */
+  inner<R>(uid: string, combine: (left: A, right: B) => Sync<R> & R): SidedStream<R, JoinLate<A, B>>
 }
 
 /** Adds the node; its inputs are known to whoever made this. */
@@ -151,7 +164,7 @@ export const joined = <A, B>(add: Add): JoinedStreams<A, B> => ({
     const window: JoinWindow = { sizeMs: of.sizeMs, slideMs: of.type === 'sliding' ? of.slideMs : of.sizeMs }
     const by =
       (keeps: JoinKeeps) =>
-      <R>(uid: string, combine: Combine): Stream<R> =>
+      <R>(uid: string, combine: Combine): SidedStream<R, JoinLate<A, B>> =>
         add(uid, windowJoin({ window, keeps }, combine))
     return { inner: by('inner'), left: by('left'), full: by('full') }
   },

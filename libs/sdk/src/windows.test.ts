@@ -190,7 +190,6 @@ test.each<[says: string, build: (byUser: KeyedStream<Order>) => Stream<unknown>]
         .trigger(purging(everyEventTime('1s')))
         .count(),
   ],
-  ['by event time only', (s) => s.window(sliding('4s', '2s')).trigger(everyCount(3)).count()],
 ])('refused, WINDOW_INVALID: %s', (says, build) => {
   expect(refusal(build)).toMatchObject({ code: 'WINDOW_INVALID', message: expect.stringContaining(says) as string })
 })

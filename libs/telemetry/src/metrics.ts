@@ -23,6 +23,8 @@ export interface JobSample {
   /** ms since 1970; null before the first. */
   readonly watermark: number | null
   readonly claims: readonly { readonly operator: string; readonly duplicates: number; readonly conflicts: number }[]
+  /** By operator, since its slices began to run. */
+  readonly late: ReadonlyMap<string, number>
   readonly splits: readonly {
     readonly source: string
     readonly split: number
@@ -155,6 +157,7 @@ export class Metrics {
       j.alerts.some((a) => a.code === 'ARBITER_DEGRADED') ? 1 : 0,
     )
     this.#sourceGaps(sample)
+    this.#late(sample)
     this.#splits(sample)
     this.#claims(sample)
     this.#perJob('weir_watermark_seconds', 'Lowest watermark of the job', sample, (j) =>
@@ -189,6 +192,20 @@ export class Metrics {
             this.inc({ job, operator, outcome: 'duplicate' }, duplicates)
             this.inc({ job, operator, outcome: 'conflict' }, conflicts)
           }
+      },
+    })
+  }
+
+  #late(sample: () => readonly JobSample[]): void {
+    new Gauge({
+      name: 'weir_operator_late_records',
+      help: 'Records that came to an operator when their window, session or partners were gone, since its slices began to run',
+      labelNames: ['job', 'operator'],
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const { jobId: job, late } of sample())
+          for (const [operator, records] of late) this.set({ job, operator }, records)
       },
     })
   }

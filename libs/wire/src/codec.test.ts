@@ -72,6 +72,10 @@ const reports: SliceReportMessage[] = [
       { source: operatorUid('rates'), low: null },
     ],
   },
+  {
+    ...{ type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3 },
+    late: [{ operator: operatorUid('per-10s'), records: 2 ** 40 }],
+  },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3, reach: { low: -1, high: 2 } },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3, reach: null },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },

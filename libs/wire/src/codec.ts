@@ -8,6 +8,7 @@ import {
   type DeadLetter,
   type HandleProof,
   type JobSettings,
+  type LateCount,
   type ListedTransaction,
   type OffsetGap,
   type Poison,
@@ -53,6 +54,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
       readonly splits?: readonly SplitTime[]
       readonly claims?: readonly ClaimCounts[]
       readonly lows?: readonly SourceLow[]
+      readonly late?: readonly LateCount[]
     }
   | {
       readonly type: 'ack'
@@ -218,10 +220,11 @@ export function encodeReport(report: SliceReportMessage): control.Report {
     case 'recovered':
       return { body: { $case: 'recovered', value: { slice, proofs: [...report.proofs] } } }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, splits, claims, lows } = report
+      const { recordsIn, recordsOut, watermark, reach, splits, claims, lows, late } = report
       const told = reach === undefined ? undefined : { active: reach ?? undefined }
       const times = splits && { splits: [...splits] }
       const aligned = lows && { sources: lows.map(({ source, low }) => ({ source, ...(low !== null && { low }) })) }
+      const counts = late && { operators: [...late] }
       const value = {
         slice,
         recordsIn,
@@ -232,6 +235,7 @@ export function encodeReport(report: SliceReportMessage): control.Report {
         times,
         aligned,
         claims: claims && { counts: [...claims] },
+        late: counts,
       }
       return { body: { $case: 'progress', value } }
     }
@@ -280,7 +284,7 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'recovered':
       return { type: 'recovered', slice: sliceIn(body.value.slice), proofs: body.value.proofs }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, times, aligned, claims: claimed } = body.value
+      const { recordsIn, recordsOut, watermark, reach, times, aligned, claims: claimed, late } = body.value
       const splits = times && { splits: times.splits as unknown as readonly SplitTime[] }
       const lows = aligned && {
         lows: aligned.sources.map(({ source, low }): SourceLow => ({ source: operatorUid(source), low: low ?? null })),
@@ -288,8 +292,11 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
       const claims = claimed && {
         claims: claimed.counts.map(({ operator, ...of }): ClaimCounts => ({ operator: operatorUid(operator), ...of })),
       }
+      const counts = late && {
+        late: late.operators.map(({ operator, records }) => ({ operator: operatorUid(operator), records })),
+      }
       const active = reach && { reach: reach.active ?? null }
-      const progress = { recordsIn, recordsOut, watermark, ...active, ...splits, ...claims, ...lows }
+      const progress = { recordsIn, recordsOut, watermark, ...active, ...splits, ...claims, ...lows, ...counts }
       return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }
     case 'ack': {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { statesOf } from '../state-schema.ts'
-import { uid } from './fixture.ts'
+import { ConnectOperator } from './connect.ts'
+import { Catch, batchOf, contextOf, uid } from './fixture.ts'
 import { intervalJoin } from './interval-join.ts'
 import { joined, sorted, steps, type Step } from './join-fixture.ts'
 
@@ -73,4 +74,45 @@ test('agrees with a loop over all pairs, whatever comes out of order, late, or b
     }),
     { numRuns: 1_000 },
   )
+})
+
+test('a key with many waiting records agrees with the loop, too', () => {
+  const hot = fc.oneof(
+    { weight: 12, arbitrary: fc.record({ side: fc.constantFrom('left', 'right'), time: fc.nat(300) }) },
+    { weight: 1, arbitrary: fc.record({ ms: fc.integer({ min: 1, max: 40 }) }) },
+    { weight: 1, arbitrary: fc.constant('restart' as const) },
+  )
+  const asStep = (of: string | { side: string; time: number } | { ms: number }): Step =>
+    typeof of === 'object' && 'side' in of ? at(of.side as 'left', of.time) : (of as Step)
+  fc.assert(
+    fc.property(fc.array(hot, { minLength: 60, maxLength: 200 }), (of) => {
+      const { out, records } = joined(intervalJoin({ lowerMs: -10, upperMs: 15 }, pair), of.map(asStep))
+      const inTime = records.filter(({ time, watermark }) => time >= watermark)
+      const expected = inTime.flatMap((left) =>
+        inTime
+          .filter(({ side, time }) => side === 'right' && time - left.time >= -10 && time - left.time <= 15)
+          .flatMap((right) =>
+            left.side === 'left' ? [['ada', pair(left.id, right.id), Math.max(left.time, right.time)]] : [],
+          ),
+      )
+      expect(sorted(out)).toEqual(sorted(expected))
+    }),
+    { numRuns: 100 },
+  )
+})
+
+test('records that are too late are in the side output of their stream, as they came', () => {
+  const [left, right] = [new Catch(), new Catch()]
+  const sides = new Map([
+    ['lateLeft', left],
+    ['lateRight', right],
+  ])
+  const counters = { lateRecords: 0 }
+  const operator = new ConnectOperator({ uid, ...intervalJoin({ lowerMs: 0, upperMs: 10 }, pair) })
+  operator.open(contextOf({ sides, counters, watermark: 50 }))
+  operator.onBatch(batchOf(['ada', 1, 49], ['ada', 2, 50]), new Catch())
+  operator.onRight(batchOf(['bob', 3, 20]), new Catch())
+  expect(left.seen).toEqual([['ada', 1, 49]])
+  expect(right.seen).toEqual([['bob', 3, 20]])
+  expect(counters.lateRecords).toBe(2)
 })

@@ -219,7 +219,7 @@ test.each([
   [
     'a promise is emitted',
     { onRecord: (_: never, _v: never, out: Out<unknown>) => out.emit(Promise.resolve()) },
-    'OPERATOR_FAILED',
+    'OPERATOR_RETURNED_PROMISE',
   ],
 ])('%s: the attempt fails', (_name, process, code) => {
   const { operator, out } = opened(process as KeyedProcess<never, unknown, None, None>)

@@ -15,7 +15,14 @@ import type { Out } from '../keyed-state.ts'
 import type { Collector } from '../operator.ts'
 import { originAt, type Origin, type OriginNames } from '../origin.ts'
 import { NO_SIDES, type SideCollectors } from '../side-output.ts'
-import { OUTPUTS_OF_RECORD_MAX, isThenable, isTimestamp, outputsTooMany, timestampInvalid } from '../user-code.ts'
+import {
+  OUTPUTS_OF_RECORD_MAX,
+  emittedPromise,
+  isThenable,
+  isTimestamp,
+  outputsTooMany,
+  timestampInvalid,
+} from '../user-code.ts'
 
 interface OutputBatch {
   readonly keys: Key[] | null
@@ -61,7 +68,7 @@ class Output implements Out<unknown> {
 
   emit(value: unknown, timestamp: number = this.#at.timestamp): void {
     const at = this.#at
-    if (isThenable(value)) throw new TypeError('a promise was emitted; operators are synchronous')
+    if (isThenable(value)) throw emittedPromise(at.uid, at, at.index, at.timestamp)
     if (!isTimestamp(timestamp)) throw timestampInvalid(timestamp, at.uid, at.index)
     if (at.ordinal >= OUTPUTS_OF_RECORD_MAX) throw outputsTooMany(at.uid, at.index)
     const { keys, values, timestamps, origins } = this.#batch

@@ -299,3 +299,30 @@ test('the result of an aggregate is told of its window', () => {
     'a 0–10: 1 at 11',
   ])
 })
+
+test('a trigger that counts does so in every sliding window of a record; by the clock each of them fires', () => {
+  const out = new Catch()
+  const counting_ = open({ window: tenByFive, trigger: everyCount(2) })
+  counting_.onBatch(batchOf(['a', 'x', 3], ['a', 'x', 7], ['a', 'x', 8]), out)
+  expect(results(out)).toEqual([
+    ['a', 0, 10, 2],
+    ['a', 5, 15, 2],
+  ])
+  counting_.onWatermark(WATERMARK_MAX, out)
+  expect(results(out)).toEqual([
+    ['a', -5, 5, 1],
+    ['a', 0, 10, 3],
+    ['a', 5, 15, 2],
+  ])
+  let now = 1_000
+  const window = open({ window: tenByFive, trigger: everyProcessingTime(100) }, { clock: { now: () => now } })
+  window.onBatch(batchOf(['a', 'x', 3], ['a', 'x', 7]), out)
+  window.onWatermark(5, out)
+  out.seen.length = 0
+  now = 1_100
+  window.processing!.fire(out)
+  expect(results(out)).toEqual([
+    ['a', 0, 10, 2],
+    ['a', 5, 15, 1],
+  ])
+})

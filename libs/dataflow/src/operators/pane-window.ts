@@ -132,7 +132,7 @@ export class PaneWindow implements Operator {
           state.put(key, next, pane)
           if (before === undefined) this.#expect(pane, last, reached)
           if (this.#latenessMs > 0 && this.#firstEnd(pane) <= reached) this.#fireLate(key, pane, reached, out)
-          else if (this.#trigger !== null) this.#recordInOpen(key, pane, next, out)
+          if (this.#trigger !== null) this.#recordInOpen(key, pane, reached, out)
         }
       } catch (error) {
         this.#refuse(batch, i, operatorFailed(error, this.#uid, batch, i))
@@ -264,14 +264,8 @@ export class PaneWindow implements Operator {
   #fireLate(key: Key, pane: number, reached: Watermark, out: Collector): void {
     const last = Math.min(this.#lastEnd(pane), reached)
     const kept = this.#endFrom(Math.max(this.#firstEnd(pane), reached - this.#latenessMs + 1))
-    for (let end = kept; end <= last; end += this.#slideMs) {
-      let all: unknown
-      for (let part = end - this.#sizeMs + this.#paneMs; part <= end; part += this.#paneMs) {
-        const accumulator = this.#state.get(key, part)
-        if (accumulator !== undefined) all = this.#results.merged(key, end, all, this.#partOf(key, part, accumulator))
-      }
-      this.#results.add(key, end - this.#sizeMs, end, all, out)
-    }
+    for (let end = kept; end <= last; end += this.#slideMs)
+      this.#results.add(key, end - this.#sizeMs, end, this.#contentOfKey(key, end), out)
     if (this.#trigger?.purges) this.#purge(key, pane)
   }
 
@@ -284,28 +278,46 @@ export class PaneWindow implements Operator {
     this.#eachWindow(panes, to, WATERMARK_MAX, (end, from) => this.#fire(end, panes, from, out))
   }
 
-  /** By a trigger that counts, or goes by the clock: a window is one pane then. */
-  #recordInOpen(key: Key, pane: number, accumulator: unknown, out: Collector): void {
+  /** By a trigger that counts, or goes by the clock: each window of the record that is open. */
+  #recordInOpen(key: Key, pane: number, reached: Watermark, out: Collector): void {
     const { every } = this.#trigger!
-    this.#clock?.set(key, String(pane))
-    if (every.by !== 'count') return
-    const count = (this.#counts!.get(key, pane) ?? 0) + 1
-    if (count < every.count) return this.#counts!.put(key, count, pane)
-    this.#fireOne(key, pane, accumulator, out)
-    if (count > 1) this.#counts!.delete(key, pane)
+    if (every.by === 'event-time') return
+    const [first, last] = [this.#firstEnd(pane), this.#lastEnd(pane)]
+    for (let end = first > reached ? first : this.#endFrom(reached + 1); end <= last; end += this.#slideMs) {
+      if (every.by === 'count') this.#countIn(key, end, every.count, out)
+      else this.#clock!.set(key, String(end))
+    }
   }
 
-  #fireByClock(key: Key, pane: number, out: Collector): void {
+  #countIn(key: Key, end: number, until: number, out: Collector): void {
+    const count = (this.#counts!.get(key, end) ?? 0) + 1
+    if (count < until) return this.#counts!.put(key, count, end)
+    this.#fireOne(key, end, out)
+    if (count > 1) this.#counts!.delete(key, end)
+  }
+
+  #fireByClock(key: Key, end: number, out: Collector): void {
     const reached = this.#fired === null ? this.#watermark : Math.max(this.#watermark, this.#fired.of(key))
-    const accumulator = this.#state.get(key, pane)
-    if (accumulator === undefined || pane <= reached) return // its end came first
-    this.#fireOne(key, pane, accumulator, out)
+    if (end <= reached) return // its end came first
+    this.#fireOne(key, end, out)
     this.#results.flush(out)
   }
 
-  #fireOne(key: Key, end: number, accumulator: unknown, out: Collector): void {
-    this.#results.add(key, end - this.#sizeMs, end, this.#partOf(key, end, accumulator), out)
+  /** Nothing: a purge has come before. */
+  #fireOne(key: Key, end: number, out: Collector): void {
+    const content = this.#contentOfKey(key, end)
+    if (content === undefined) return
+    this.#results.add(key, end - this.#sizeMs, end, content, out)
     if (this.#trigger!.purges) this.#purge(key, end)
+  }
+
+  #contentOfKey(key: Key, end: number): unknown {
+    let all: unknown
+    for (let pane = end - this.#sizeMs + this.#paneMs; pane <= end; pane += this.#paneMs) {
+      const accumulator = this.#state.get(key, pane)
+      if (accumulator !== undefined) all = this.#results.merged(key, end, all, this.#partOf(key, pane, accumulator))
+    }
+    return all
   }
 
   #purge(key: Key, pane: number): void {

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { MemoryKeyedStates } from '../memory-state.ts'
 import type { OperatorContext } from '../operator.ts'
 import { functionsOf, summing } from '../aggregate.ts'
-import { everyEventTime } from '../window.ts'
+import { everyCount, everyEventTime, everyProcessingTime } from '../window.ts'
 import { Catch, batchOf, contextOf, uid } from './fixture.ts'
 import { SessionWindow, type SessionWindowOptions } from './session-window.ts'
 
@@ -107,4 +107,37 @@ test('early by event time: sessions that are open', () => {
   window.onBatch(batchOf(['a', 2, 8]), out)
   window.onWatermark(12, out)
   expect(results(out)).toEqual([['a', 2, 18, 3]])
+})
+
+test('a trigger that counts fires what is open; sessions that merge have counted together', () => {
+  const out = new Catch()
+  const state = new MemoryKeyedStates()
+  const first = open({ trigger: everyCount(4) }, { state })
+  first.onBatch(batchOf(['a', 1, 0], ['a', 2, 1], ['a', 4, 15]), out)
+  expect(results(out)).toEqual([])
+  const window = open({ trigger: everyCount(4) }, { state })
+  window.onBatch(batchOf(['a', 8, 8]), out)
+  expect(results(out)).toEqual([['a', 0, 25, 15]])
+  window.onBatch(batchOf(['a', 16, 9]), out)
+  window.onWatermark(WATERMARK_MAX, out)
+  expect(results(out)).toEqual([['a', 0, 25, 31]])
+})
+
+test('a trigger by the clock fires what is open then; of sessions that have merged the one there is', () => {
+  let now = 1_000
+  const out = new Catch()
+  const state = new MemoryKeyedStates()
+  const over = { state, clock: { now: () => now } }
+  open({ trigger: everyProcessingTime(100) }, over).onBatch(batchOf(['a', 1, 0], ['a', 2, 15], ['b', 4, 3]), out)
+  const window = open({ trigger: everyProcessingTime(100) }, over)
+  window.onBatch(batchOf(['a', 8, 8]), out)
+  expect(window.processing!.nextMs).toBe(1_100)
+  window.onWatermark(13, out)
+  expect(results(out)).toEqual([['b', 3, 13, 4]])
+  now = 1_100
+  window.processing!.fire(out)
+  expect(results(out)).toEqual([['a', 0, 25, 11]])
+  now = 1_200
+  window.processing!.fire(out)
+  expect(results(out)).toEqual([])
 })

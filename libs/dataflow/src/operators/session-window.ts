@@ -17,7 +17,7 @@ import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import { entryKey, entryPrefix, ownerOfEntry, restOfEntry } from '../entry-key.ts'
 import type { WindowNode } from '../graph.ts'
 import { keysOf } from '../operator.ts'
-import type { Collector, Operator, OperatorContext } from '../operator.ts'
+import type { Collector, Operator, OperatorContext, ProcessingTimers } from '../operator.ts'
 import type { KeyedState, Refuse } from '../ports.ts'
 import { TimeHeap } from '../time-heap.ts'
 import {
@@ -29,12 +29,15 @@ import {
   returnedPromise,
   timestampInvalid,
 } from '../user-code.ts'
-import type { SessionSpec } from '../window.ts'
+import type { SessionSpec, Trigger } from '../window.ts'
 import { LateRecords } from './late-records.ts'
+import { ProcessingTrigger } from './processing-trigger.ts'
 import { WindowResults } from './window-results.ts'
 
 export const SESSIONS_STATE = 'window.sessions'
 export const SESSION_ACCUMULATORS_STATE = 'window[]'
+/** Records since the trigger fired last, by session. */
+export const SESSION_COUNTS_STATE = 'window.count[]'
 /** The namespace of the sessions: these are kept in memory and can be walked through. */
 const ROWS = 1
 
@@ -49,14 +52,17 @@ export interface SessionWindowOptions extends Pick<WindowNode, 'uid' | 'aggregat
 export class SessionWindow implements Operator {
   readonly #gapMs: number
   readonly #latenessMs: number
-  /** Event time between two looks at what is open; null: at the end alone. */
-  readonly #earlyMs: number | null
+  /** Besides at the end. */
+  readonly #every: Trigger['every'] | null
   readonly #aggregate: WindowNode['aggregate']
   #uid: OperatorUid
   #refuse: Refuse = refuseNone
   #freeze = false
   #sessions!: KeyedState<Sessions>
   #accumulators!: KeyedState<unknown>
+  #counts: KeyedState<number> | null = null
+  #clock: ProcessingTrigger | null = null
+  processing?: ProcessingTimers
   #late!: LateRecords
   #results!: WindowResults
   #watermark: Watermark = WATERMARK_MIN
@@ -69,7 +75,7 @@ export class SessionWindow implements Operator {
     this.#uid = uid
     this.#gapMs = window.gapMs
     this.#latenessMs = allowedLatenessMs
-    this.#earlyMs = trigger?.every.by === 'event-time' ? trigger.every.everyMs : null
+    this.#every = trigger?.every ?? null
     this.#aggregate = { ...aggregate, initial: deepFreeze(aggregate.initial) }
   }
 
@@ -80,6 +86,13 @@ export class SessionWindow implements Operator {
     this.#watermark = context.watermark
     this.#sessions = context.state.keyed(context.uid, SESSIONS_STATE)
     this.#accumulators = context.state.keyed(context.uid, SESSION_ACCUMULATORS_STATE)
+    const every = this.#every
+    if (every?.by === 'count') this.#counts = context.state.keyed(context.uid, SESSION_COUNTS_STATE)
+    if (every?.by === 'processing-time') {
+      this.processing = this.#clock = new ProcessingTrigger(context, every.everyMs, (key, id, out) =>
+        this.#fireByClock(key, Number(id), out),
+      )
+    }
     this.#late = new LateRecords(context)
     this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context.refuse)
     this.#results.watermark = context.watermark
@@ -119,7 +132,9 @@ export class SessionWindow implements Operator {
     out.watermark(timestamp)
   }
 
-  onEnd(): void {}
+  onEnd(): void {
+    this.#clock?.end()
+  }
 
   /** False: it is late. Throws before anything is changed. */
   #add(key: Key, timestamp: number, batch: RecordBatch, index: number, out: Collector): boolean {
@@ -138,6 +153,7 @@ export class SessionWindow implements Operator {
     const isFired = end <= this.#watermark
     const session: Session = [start, end, first?.[2] ?? timestamp, isFired ? 1 : 0]
     const row = entryKey(prefix, session[2])
+    const count = this.#counts === null ? 0 : this.#countOf(prefix, joined)
     this.#accumulators.put(row, next)
     for (const [, , id] of joined.slice(1)) this.#remove(entryKey(prefix, id))
     if (first === undefined || joined.length > 1 || !isSame(first, session)) {
@@ -147,7 +163,35 @@ export class SessionWindow implements Operator {
     const due = this.#dueOf(session)
     if (due < (this.#due.get(row) ?? Number.POSITIVE_INFINITY)) this.#schedule(row, due)
     if (isFired) this.#results.add(key, start, end, next, out)
+    else this.#recordInOpen(key, session, row, count + 1, out)
     return true
+  }
+
+  /** Those that are merged have come together. */
+  #countOf(prefix: string, joined: Sessions): number {
+    return joined.reduce((sum, [, , id]) => sum + (this.#counts!.get(entryKey(prefix, id)) ?? 0), 0)
+  }
+
+  #recordInOpen(key: Key, [start, end, id]: Session, row: string, count: number, out: Collector): void {
+    this.#clock?.set(key, String(id))
+    const every = this.#every
+    if (every?.by !== 'count') return
+    if (count < every.count) return this.#counts!.put(row, count)
+    this.#results.add(key, start, end, this.#accumulators.get(row), out)
+    this.#forgetCount(row)
+  }
+
+  #forgetCount(row: string): void {
+    if (this.#counts?.get(row) !== undefined) this.#counts.delete(row)
+  }
+
+  /** One that has been merged into another one is no more: that has a timer of its own. */
+  #fireByClock(key: Key, id: number, out: Collector): void {
+    const session = this.#sessions.get(key, ROWS)?.find((one) => one[2] === id)
+    if (session === undefined || session[3] === 1) return
+    const [start, end] = session
+    this.#results.add(key, start, end, this.#accumulators.get(rowOf(key, session)), out)
+    this.#results.flush(out)
   }
 
   #accumulatorOf(prefix: string, joined: Sessions): unknown {
@@ -173,6 +217,7 @@ export class SessionWindow implements Operator {
     if (due > timeMs) return this.#schedule(row, due)
     const [start, end, id, fired] = session
     if (fired === 0) this.#results.add(key, start, end, this.#accumulators.get(row), out)
+    this.#forgetCount(row)
     const others = own.filter((one) => one !== session)
     if (end + this.#latenessMs > this.#watermark) {
       const kept: Session = [start, end, id, 1]
@@ -185,8 +230,10 @@ export class SessionWindow implements Operator {
   }
 
   #fireEarly(before: Watermark, to: Watermark, out: Collector): void {
-    const early = this.#earlyMs
-    if (early === null || to === WATERMARK_MAX || Math.floor(to / early) === Math.floor(before / early)) return
+    const every = this.#every
+    if (every?.by !== 'event-time') return
+    const early = every.everyMs
+    if (to === WATERMARK_MAX || Math.floor(to / early) === Math.floor(before / early)) return
     for (const [key, sessions] of this.#sessions.entries(ROWS)) {
       for (const session of sessions) {
         const [start, end, , fired] = session
@@ -207,6 +254,7 @@ export class SessionWindow implements Operator {
   #remove(row: string): void {
     this.#due.delete(row)
     this.#accumulators.delete(row)
+    this.#forgetCount(row)
   }
 }
 

@@ -3,13 +3,14 @@
  * millisecond, in the order of left and then right event times. Where a side is kept, its records without a partner come out alone.
  *
  * A record is stored once, however many windows it is in, and until the last of them has ended. One that comes when they all have is
- * dropped and counted.
+ * counted, and in the side output `lateLeft` or `lateRight`.
  */
 import type { ConnectNode, JoinKeeps, JoinWindow } from '../graph.ts'
 import type { KeyedContext, MapDescriptor, MapState, Out } from '../keyed-state.ts'
 import type { WindowBounds } from '../window-process.ts'
 import { connectOf } from './connect.ts'
 import type { LateContext } from './keyed-process.ts'
+import { lateSides, tellLate, type LateSides } from './late-joins.ts'
 
 export interface WindowJoinOptions {
   readonly window: JoinWindow
@@ -28,12 +29,12 @@ export function windowJoin(
   const { sizeMs, slideMs } = window
   const pair = combine as (left: unknown, right: unknown, window: WindowBounds) => unknown
 
-  const add = (side: 'left' | 'right', context: KeyedContext<Waiting, Timers>, value: unknown): void => {
+  const add = (side: 'left' | 'right', context: KeyedContext<Waiting, Timers, LateSides>, value: unknown): void => {
     const { state, timers, timestamp, watermark } = context
     const last = Math.floor(timestamp / slideMs) * slideMs
     // Between two windows that do not touch there is none.
     if (timestamp >= last + sizeMs) return
-    if (last + sizeMs <= watermark) return (context as LateContext<Waiting, Timers>).late()
+    if (last + sizeMs <= watermark) return tellLate(side, context as unknown as LateContext<Waiting, Timers>, value)
     state[side].set(timestamp, [...(state[side].get(timestamp) ?? []), value])
     for (let end = last + sizeMs; end > timestamp && end > watermark; end -= slideMs) timers.end.set(end)
   }
@@ -49,10 +50,11 @@ export function windowJoin(
     for (const [time] of of) if (time < before) of.delete(time)
   }
 
-  return connectOf<unknown, unknown, unknown, Waiting, Timers>(
+  return connectOf<unknown, unknown, unknown, Waiting, Timers, LateSides>(
     {
       state: WAITING,
       timers: { end: 'event' },
+      sides: lateSides,
       onLeft: (context, left) => add('left', context, left),
       onRight: (context, right) => add('right', context, right),
       onTimer({ state }, { time: end }, out: Out<unknown>) {

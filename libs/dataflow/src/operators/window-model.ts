@@ -37,6 +37,8 @@ function timeModel({ window, latenessMs, trigger }: ModelOptions, events: readon
   /** By window of a key: records that a purge has taken out, and how many came since the trigger fired. */
   const purged = new Map<string, Set<Kept>>()
   const counts = new Map<string, number>()
+  /** Of sessions: records that no trigger counts any more. */
+  const counted = new Set<Kept>()
   let watermark = Number.MIN_SAFE_INTEGER
   const idOf = (key: string, { start, end }: Span): string => `${key} ${start} ${end}`
 
@@ -85,6 +87,7 @@ function timeModel({ window, latenessMs, trigger }: ModelOptions, events: readon
       watermark = event.timestamp
       const due = all().filter(({ end }) => end > before && end <= watermark)
       const results = due.flatMap((span) => resultOf(span.key, span))
+      for (const span of due) for (const record of inside(span.key, span)) counted.add(record)
       const every = trigger?.every
       const early =
         every?.by === 'event-time' && Math.floor(watermark / every.everyMs) > Math.floor(before / every.everyMs)
@@ -106,9 +109,22 @@ function timeModel({ window, latenessMs, trigger }: ModelOptions, events: readon
     return { results: sorted(spans.flatMap((span) => onRecord(record.key, span))), late: [] }
   })
 
+  function inside(key: string, span: Span): Kept[] {
+    return kept.filter((r) => r.key === key && r.timestamp >= span.start && r.timestamp < span.end)
+  }
+
   function onRecord(key: string, span: Span): Step['results'] {
-    if (span.end <= watermark) return resultOf(key, span)
+    if (span.end <= watermark) {
+      counted.add(kept.at(-1)!)
+      return resultOf(key, span)
+    }
     if (trigger?.every.by !== 'count') return []
+    if (window.type === 'session') {
+      const fresh = inside(key, span).filter((r) => !counted.has(r))
+      if (fresh.length < trigger.every.count) return []
+      for (const record of fresh) counted.add(record)
+      return resultOf(key, span)
+    }
     const id = idOf(key, span)
     const count = (counts.get(id) ?? 0) + 1
     counts.set(id, count === trigger.every.count ? 0 : count)

@@ -6,7 +6,14 @@ import { WATERMARK_MIN, type Key, type OperatorUid, type RecordBatch, type Water
 import type { WindowNode } from '../graph.ts'
 import type { Collector, WindowResult } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
-import { OUTPUTS_OF_RECORD_MAX, isThenable, operatorFailed, outputsTooMany, returnedPromise } from '../user-code.ts'
+import {
+  OUTPUTS_OF_RECORD_MAX,
+  emittedPromise,
+  isThenable,
+  operatorFailed,
+  outputsTooMany,
+  returnedPromise,
+} from '../user-code.ts'
 import type { WindowBounds, WindowContext, WindowOut } from '../window-process.ts'
 
 /** A fired window with more keys leaves in several batches. */
@@ -106,7 +113,7 @@ export class WindowResults {
   }
 
   #emit(value: unknown): void {
-    if (isThenable(value)) throw new TypeError('a promise was emitted; operators are synchronous')
+    if (isThenable(value)) throw emittedPromise(this.#uid, {}, 0, this.#cursor.end - 1)
     if (++this.#emitted > OUTPUTS_OF_RECORD_MAX) throw outputsTooMany(this.#uid, 0)
     this.#push(this.#cursor.key, value, this.#cursor.end)
   }

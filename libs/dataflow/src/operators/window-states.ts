@@ -6,7 +6,7 @@ import { keepsFired } from '../window.ts'
 import { FIRED_STATE } from './fired-time.ts'
 import { WINDOW_DUE_STATE, WINDOW_SEEN_STATE } from './global-window.ts'
 import { WINDOW_COUNT_STATE } from './pane-window.ts'
-import { SESSIONS_STATE, SESSION_ACCUMULATORS_STATE } from './session-window.ts'
+import { SESSIONS_STATE, SESSION_ACCUMULATORS_STATE, SESSION_COUNTS_STATE } from './session-window.ts'
 import { WINDOW_STATE } from './tumbling-window.ts'
 import { WINDOW_ELEMENTS_STATE } from './window-elements.ts'
 
@@ -16,19 +16,22 @@ export function statesOfWindow(node: WindowNode): readonly StateDeclaration[] {
   const others = [
     ...(isSession ? [SESSIONS_STATE] : keepsFired(node) ? [FIRED_STATE] : []),
     ...(window.type === 'global' ? [WINDOW_SEEN_STATE] : []),
-    ...triggerStates(window.type === 'global', trigger?.every.by),
+    ...triggerStates(window.type, trigger?.every.by),
   ]
   const plain = others.map((name) => ({ name, schema: null }))
   if (node.process) return [{ name: WINDOW_STATE, schema: null }, { name: WINDOW_ELEMENTS_STATE, schema }, ...plain]
   return [{ name: isSession ? SESSION_ACCUMULATORS_STATE : WINDOW_STATE, schema }, ...plain]
 }
 
-function triggerStates(isGlobal: boolean, by: NonNullable<WindowNode['trigger']>['every']['by'] | undefined): string[] {
+function triggerStates(
+  window: WindowNode['window']['type'],
+  by: NonNullable<WindowNode['trigger']>['every']['by'] | undefined,
+): string[] {
   switch (by) {
     case 'count':
-      return isGlobal ? [] : [WINDOW_COUNT_STATE]
+      return window === 'global' ? [] : [window === 'session' ? SESSION_COUNTS_STATE : WINDOW_COUNT_STATE]
     case 'event-time':
-      return isGlobal ? [WINDOW_DUE_STATE] : []
+      return window === 'global' ? [WINDOW_DUE_STATE] : []
     case 'processing-time':
       return [timersState('processing')]
     case undefined:

@@ -96,7 +96,15 @@ class Run {
 
   /** Rows there are. */
   get rows(): number {
-    const names = ['window', 'window[]', 'window.sessions', 'window.count', 'window.seen', 'window.due']
+    const names = [
+      'window',
+      'window[]',
+      'window.sessions',
+      'window.count',
+      'window.seen',
+      'window.due',
+      'window.count[]',
+    ]
     return [...names, 'window.elements[]'].reduce((sum, name) => {
       const state = this.#state.keyed(uid, name)
       return [...state.namespaces(), 0].reduce((n, namespace) => n + [...state.entries(namespace)].length, sum)
@@ -146,13 +154,13 @@ const sliding: fc.Arbitrary<ModelOptions> = span(12).chain((slideMs) =>
       .tuple(fc.integer({ min: slideMs, max: 36 }), fc.nat(slideMs - 1))
       .map(([sizeMs, offsetMs]): WindowSpec => ({ type: 'sliding', sizeMs, slideMs, offsetMs })),
     latenessMs: lateness,
-    trigger: optional(trigger(eventTime(20), false)),
+    trigger: optional(trigger(fc.oneof(eventTime(20), byCount), false)),
   }),
 )
 const session: fc.Arbitrary<ModelOptions> = fc.record({
   window: span(15).map((gapMs): WindowSpec => ({ type: 'session', gapMs })),
   latenessMs: lateness,
-  trigger: optional(trigger(eventTime(20), false)),
+  trigger: optional(trigger(fc.oneof(eventTime(20), byCount), false)),
 })
 const global: fc.Arbitrary<ModelOptions> = fc.record({
   window: fc.constant<WindowSpec>({ type: 'global' }),

@@ -15,13 +15,14 @@ export const onRunning = (state: Running, event: JobEvent): JobStep =>
 function onUndisturbed(state: Running, event: JobEvent): JobStep {
   switch (event.type) {
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, splits, claims, now } = event
+      const { recordsIn, recordsOut, watermark, reach, splits, claims, late, now } = event
       const { subtask } = event.slice
       const source = reach === undefined ? {} : { source: { subtask, reach, now } }
       const next = withSlice(withRecordsIn(state, subtask, recordsIn), subtask, {
         ...{ recordsOut, watermark },
         ...(splits && { splits }),
         ...(claims && { claims }),
+        ...(late && { late }),
       })
       return drive(next, { type: 'progress', recordsIn: next.reportedIn, ...source }, event)
     }
