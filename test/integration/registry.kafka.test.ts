@@ -81,8 +81,8 @@ async function put(to: string, records: readonly string[]): Promise<void> {
   await settled(kafka, to)
 }
 /** A record each, by kcat: its own length in front of each. */
-function bytesIn(from: string): Buffer[] {
-  const args = ['-b', broker, '-C', '-t', from, '-e', '-q', '-f', '%R%s']
+function bytesIn(from: string, format = '%R%s'): Buffer[] {
+  const args = ['-b', broker, '-C', '-t', from, '-e', '-q', '-f', format]
   const all = execFileSync('kcat', args)
   const records: Buffer[] = []
   for (let at = 0; at < all.length; at += 4 + all.readInt32BE(at)) {
@@ -134,6 +134,29 @@ test('Avro: what two other clients write is read, resolved to the job’s schema
   ]
   expect(python('read', 'avro', output, { schema: '', bytes: bytes.map((b) => b.toString('hex')) })).toEqual(expected)
   expect(await Promise.all(bytes.map((b) => kafkajs.decode(b) as Promise<object>))).toMatchObject(expected)
+})
+
+test('keys: written under a subject of their own, and read by another client', async () => {
+  const registry = schemaRegistry({ url: server.endpoint })
+  const [input, output] = [await topic('keys-in'), await topic('keys-out')]
+  await put(
+    input,
+    ['a', 'b'].map((id) => Buffer.from(JSON.stringify({ id })).toString('hex')),
+  )
+  const definition = job('keys', (flow) =>
+    flow
+      .from(topics.topic(input, { value: json<{ id: string }>(), until: 'latest' }), 'in')
+      .keyBy(({ id }) => id)
+      .reduce('count', 0, (count) => count + 1)
+      .to(topics.sink(output, { key: registry.avro({ type: 'string' }, { autoRegister: true }) }), 'out'),
+  )
+  await runBounded(definition, { kafka })
+  const kafkajs = new SchemaRegistry({ host: server.endpoint })
+  const keys = await Promise.all(bytesIn(output, '%K%k').map((b) => kafkajs.decode(b) as Promise<string>))
+  expect(keys.toSorted()).toEqual(['a', 'b'])
+  expect(bytesIn(output).map(String)).toEqual(['1', '1'])
+  const subjects = (await (await fetch(`${server.endpoint}/subjects`)).json()) as string[]
+  expect(subjects).toContain(`${output}-key`)
 })
 
 test('Protobuf: messages and imports of another client are read and written, with their place in the file', async () => {

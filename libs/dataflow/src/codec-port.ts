@@ -14,6 +14,8 @@ import type { RawRecords } from './ports.ts'
 export interface CodecContext {
   readonly operatorUid: OperatorUid
   readonly topic: string
+  /** Of the record. Absent: its value. */
+  readonly part?: 'key' | 'value'
   readonly clock: Clock
   /** Aborted when the attempt ends: every wait must end with it. */
   readonly signal: AbortSignal
@@ -31,6 +33,8 @@ export interface OpenDecoder {
 export interface OpenEncoder {
   readonly encode: Encode
   readonly headers?: EncodeHeaders | undefined
+  /** Of the records' keys. Absent: as the sink says. */
+  readonly key?: Encode | undefined
 }
 
 export type OpenDecoding = (context: CodecContext) => Promise<OpenDecoder>

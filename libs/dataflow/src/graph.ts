@@ -58,6 +58,8 @@ export interface SourceNode {
   /** The other direction of `decode`: how a test writes what the source is to read. Absent: as JSON. */
   readonly encode?: Encode | undefined
   readonly encodeHeaders?: EncodeHeaders | undefined
+  /** The same of a codec that has to be opened. */
+  readonly openEncoder?: OpenEncoding | undefined
 }
 export interface FilterNode {
   readonly kind: 'filter'
@@ -238,6 +240,8 @@ export interface SinkNode {
   readonly origins?: boolean | undefined
   /** Makes the encoders of value and headers that are used instead, once per slice. */
   readonly openEncoder?: OpenEncoding | undefined
+  /** The other direction of that: how a test reads what the sink has written. */
+  readonly openDecoder?: OpenDecoding | undefined
 }
 
 export type GraphNode =

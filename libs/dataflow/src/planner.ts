@@ -460,7 +460,8 @@ function routed(
     if (route !== null) return route
     throw invalid(
       `no sink behind "${nodes[stages[i]!.head]!.uid}" writes to ${connector}, so there is no transaction they could ` +
-        `travel in. Use the connector of the job's sinks.`,
+        'travel in. Name a topic where a sink writes to; of a job that writes to no log, put what it cannot process into a side ' +
+        'output, and that into a sink.',
     )
   })
   const isFilter = (node: GraphNode): boolean => node.kind === 'keyedProcess' && node.passes === true

@@ -101,6 +101,7 @@ export class LateEncoder {
     }
     this.node = {
       ...node,
+      encodeKey: (key) => (opened().key ?? node.encodeKey)(key),
       encodeValue: (value, record) => opened().encode(value, record),
       encodeHeaders: (value, record) => opened().headers?.(value, record) ?? [],
     }

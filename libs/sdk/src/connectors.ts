@@ -24,6 +24,8 @@ export interface Source<T> {
   /** For tests, which write what is read here. */
   readonly encode?: (value: never) => string | Uint8Array | null
   readonly encodeHeaders?: EncodeHeaders | undefined
+  /** For tests, which write what is read here. */
+  readonly openEncoder?: OpenEncoding | undefined
   readonly openDecoder?: OpenDecoding | undefined
   readonly timestamp: ((value: T) => number) | null
   readonly outOfOrderMs: number
@@ -43,6 +45,8 @@ export interface Sink<T> {
   readonly decode?: Decode | undefined
   readonly encodeHeaders?: EncodeHeaders | undefined
   readonly openEncoder?: OpenEncoding | undefined
+  /** For tests, too. */
+  readonly openDecoder?: OpenDecoding | undefined
   readonly origins?: boolean | undefined
 }
 
@@ -90,8 +94,11 @@ export interface KafkaTopicOptions<T> extends TopicOptions<T> {
 }
 
 export interface SinkOptions<T> {
-  /** Bytes of a record's key; default: its text. Null: no key. */
-  readonly key?: Encode
+  /**
+   * Bytes of a record's key; default: its text. Null: no key. Or a codec, e.g. of a schema registry, whose subject is `<topic>-key`
+   * then: `key: registry.avro({ type: 'string' })`. Sources hand out no keys: what a job needs is in the value.
+   */
+  readonly key?: Encode | Codec<unknown, never>
   readonly value?: Codec<unknown, T>
   /** Written with every record, behind those the codec itself writes. Text as UTF-8. */
   readonly headers?: (value: T, record: OutputRecord) => readonly SinkHeader[]
@@ -119,6 +126,7 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
     encode: value.encode,
     encodeHeaders: value.headers as EncodeHeaders | undefined,
     openDecoder: value.openDecoder,
+    openEncoder: value.openEncoder,
     timestamp,
     outOfOrderMs: watermarks?.outOfOrderMs ?? (outOfOrder === undefined ? (outOfOrderMs ?? 0) : durationMs(outOfOrder)),
     ...(watermarks?.custom && { watermarks: watermarks.custom }),
@@ -141,17 +149,44 @@ function topicSink<T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>):
   }
   return {
     descriptor: onLost === 'heal' ? descriptor : { ...descriptor, onLost },
-    encodeKey: key ?? ((k) => (k === null ? null : String(k))),
+    encodeKey: keyEncoder(key),
     encodeValue: value?.encode ?? encodeJson,
     decode: value?.decode,
     encodeHeaders: bothHeaders(value?.headers, headers),
-    openEncoder:
-      value?.openEncoder &&
-      (async (context) => {
-        const { encode, headers: own } = await value.openEncoder!(context)
-        return { encode, headers: bothHeaders(own, headers) }
-      }),
+    openEncoder: openEncoderOf(options),
+    openDecoder: value?.openDecoder,
     origins: value?.origins,
+  }
+}
+
+const ifAny =
+  (encode: Encode): Encode =>
+  (key) =>
+    key === null ? null : encode(key)
+
+function keyEncoder(key: SinkOptions<never>['key'] = String): Encode {
+  if (typeof key === 'function') return key === String ? ifAny(String) : key
+  if (key.headers === undefined) return ifAny(key.encode as Encode)
+  throw new WeirError(
+    { code: 'OPTION_INVALID', kind: 'invalid', option: 'key' },
+    'the codec of a key writes headers; those of a record are its value’s',
+  )
+}
+
+/** Undefined: neither codec has to be opened. */
+function openEncoderOf<T>({ key, value, headers }: SinkOptions<T>): OpenEncoding | undefined {
+  const openKey = typeof key === 'object' ? key.openEncoder : undefined
+  if (openKey === undefined && value?.openEncoder === undefined) return undefined
+  return async (context) => {
+    const own = value?.openEncoder
+      ? await value.openEncoder(context)
+      : { encode: (value?.encode ?? encodeJson) as Encode, headers: value?.headers as EncodeHeaders | undefined }
+    const ownKey = openKey && (await openKey({ ...context, part: 'key' }))
+    return {
+      encode: own.encode,
+      headers: bothHeaders(own.headers, headers),
+      key: ownKey && ifAny(ownKey.encode),
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 /** One attempt of a job under test: all its slices in this thread, over frames in memory; and how to know that they rest. */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
-import { MemoryClaims, claimPlace, schemasIn, type ClaimPlace, type Plan } from '@weir/dataflow'
+import { MemoryClaims, claimPlace, schemasIn, type ClaimPlace, type Plan, type SchemaRegistry } from '@weir/dataflow'
 import {
   WeirError,
   attempt as attemptOf,
@@ -35,6 +35,7 @@ export interface AttemptDeps {
   readonly calls: OpenCalls
   /** Of idempotent operators with a store outside, by uid. */
   readonly claims: Map<string, ClaimPlace>
+  readonly registry: SchemaRegistry
 }
 
 export interface AttemptOptions {
@@ -120,7 +121,7 @@ export class Attempt {
 
   #slice(subtask: Subtask, exchange: MemoryExchange): Slice {
     const { plan, number } = this.#options
-    const { clock, fed, written, claims } = this.#deps
+    const { clock, fed, written, claims, registry } = this.#deps
     return new Slice(
       {
         ...{ jobId: TEST_JOB_ID, subtask, plan },
@@ -143,6 +144,7 @@ export class Attempt {
         },
         createClaims: ({ uid, windowMs }) => new MemoryClaims(windowMs, claims.get(uid) ?? added(claims, uid)),
         openState: (stage) => this.#openState(subtask, stage),
+        schemaRegistry: () => registry,
         report: (report) => this.#reported(subtask, report),
         turn,
       },

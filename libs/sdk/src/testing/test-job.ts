@@ -20,6 +20,7 @@ import {
   type ClaimPlace,
   type JobDefinition,
   type Plan,
+  type SchemaRegistry,
 } from '@weir/dataflow'
 import { WeirError, attempt as attemptOf, digest, epoch, generation, type TopicRecord } from '@weir/model'
 import { Attempt, TEST_JOB_ID } from './attempt.ts'
@@ -28,7 +29,9 @@ import { lettersOf, type DeadLetter } from './dead-letters.ts'
 import { FedTopic, entryOf, topicOf, type FeedOptions } from './fed-topic.ts'
 import { sinkNamed, sourceNamed } from './names.ts'
 import { MemoryObjects } from './objects.ts'
+import { MemoryRegistry } from './memory-registry.ts'
 import { OpenCalls } from './open-calls.ts'
+import { OpenedCodecs } from './opened-codecs.ts'
 import { outputsOf, type Output } from './outputs.ts'
 import { withTimePassed } from './time-passed.ts'
 import { WrittenTopics } from './written-topics.ts'
@@ -40,6 +43,8 @@ export interface TestJobOptions {
   readonly partitions?: number | Readonly<Record<string, number>>
   /** Where the clock stands at the beginning, ms since 1970; default 1 January 2026. */
   readonly startMs?: number
+  /** What codecs of a schema registry find; default: one that takes every schema. */
+  readonly registry?: SchemaRegistry
   /** Longest real time a call waits for the job to come to rest, ms; default 10,000. */
   readonly settleMs?: number
 }
@@ -56,6 +61,8 @@ export class TestJob {
   readonly #objects = new MemoryObjects()
   readonly #calls = new OpenCalls()
   readonly #claims = new Map<string, ClaimPlace>()
+  readonly #registry: SchemaRegistry
+  readonly #codecs: OpenedCodecs
   #parallelism: number
   #highestParallelism: number
   #attempts = 0
@@ -72,10 +79,12 @@ export class TestJob {
     planJob(job)
     this.#job = this.#calls.counted(withTimePassed(job))
     const { parallelism = 1, partitions = 1, startMs = Date.UTC(2026, 0, 1), settleMs = 10_000 } = options
+    this.#registry = options.registry ?? new MemoryRegistry()
     this.#parallelism = this.#highestParallelism = parallelism
     this.#plan() // refuses a parallelism the job cannot have
     this.#settleMs = settleMs
     this.#clock = new StandingClock(startMs)
+    this.#codecs = new OpenedCodecs(job, this.#registry, this.#clock)
     const sources = job.graph.nodes.filter((node) => node.kind === 'source')
     this.#walkMs = Math.max(0, ...sources.map(({ idleAfterMs }) => idleAfterMs ?? 0))
     for (const node of sources) {
@@ -103,7 +112,7 @@ export class TestJob {
   feed<T>(name: string, values: Iterable<T>, options: FeedOptions<NoInfer<T>> = {}): Promise<void> {
     return this.#inTurn(async () => {
       const attempt = await this.#running()
-      const source = sourceNamed(this.#job, name)
+      const source = await this.#codecs.writing(sourceNamed(this.#job, name))
       const topic = this.#fed.get(topicOf(source))!
       let index = 0
       for (const value of values)
@@ -133,13 +142,13 @@ export class TestJob {
    */
   output<V = unknown>(name: string): readonly Output<V>[] {
     const { topic, decode } = sinkNamed(this.#job, name)
-    return outputsOf<V>(this.#written.read(topic, 'read_uncommitted'), decode)
+    return outputsOf<V>(this.#written.read(topic, 'read_uncommitted'), this.#codecs.reading(topic) ?? decode)
   }
 
   /** The part of `output` that a reader with `read_committed` sees. */
   committed<V = unknown>(name: string): readonly Output<V>[] {
     const { topic, decode } = sinkNamed(this.#job, name)
-    return outputsOf<V>(this.#written.read(topic, 'read_committed'), decode)
+    return outputsOf<V>(this.#written.read(topic, 'read_committed'), this.#codecs.reading(topic) ?? decode)
   }
 
   /** As `output`: bytes, event times and headers. */
@@ -212,6 +221,7 @@ export class TestJob {
       {
         ...{ clock: this.#clock, fed: this.#fed, written: this.#written },
         ...{ objects: this.#objects, calls: this.#calls, claims: this.#claims },
+        registry: this.#registry,
       },
     )
     this.#attempt = attempt
@@ -268,7 +278,13 @@ export class TestJob {
   }
 
   #inTurn<R>(call: () => Promise<R>): Promise<R> {
-    const answer = this.#turn.then(call)
+    const answer = this.#turn.then(async () => {
+      try {
+        return await call()
+      } finally {
+        await this.#codecs.prepare(this.#written)
+      }
+    })
     this.#turn = answer.catch(() => {}) // its caller is told
     return answer
   }

@@ -2,7 +2,7 @@
 import type { CodecContext, RegistrySchema, SchemaRegistry, SchemaVersion } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 
-/** `topic`: `<topic>-value`; `record`: the full name of the type; `topic-record`: `<topic>-<full name>`. */
+/** `topic`: `<topic>-value`, of keys `<topic>-key`; `record`: the full name of the type; `topic-record`: `<topic>-<full name>`. */
 export type SubjectNameStrategy = 'topic' | 'record' | 'topic-record'
 
 export interface WriterOptions {
@@ -26,8 +26,12 @@ export function checkWriter({ subjects = 'topic', autoRegister, useLatestVersion
 }
 
 /** @param name full name of the type; null: it has none */
-export function subjectOf(topic: string, name: string | null, { subjects = 'topic' }: WriterOptions): string {
-  if (subjects === 'topic') return `${topic}-value`
+export function subjectOf(
+  { topic, part = 'value' }: Pick<CodecContext, 'topic' | 'part'>,
+  name: string | null,
+  { subjects = 'topic' }: WriterOptions,
+): string {
+  if (subjects === 'topic') return `${topic}-${part}`
   if (name === null) {
     throw invalid(
       'subjects',
@@ -45,12 +49,13 @@ export interface Writer {
 
 /** Its id, and the schema behind it. `own` null: only `useLatestVersion` can be. Throws as `SchemaRegistry`. */
 export async function writerVersion(
-  { topic }: CodecContext,
+  context: CodecContext,
   registry: SchemaRegistry,
   own: Writer | null,
   options: WriterOptions,
 ): Promise<SchemaVersion> {
-  const subject = subjectOf(topic, own?.name ?? null, options)
+  const { topic } = context
+  const subject = subjectOf(context, own?.name ?? null, options)
   if (options.useLatestVersion) return registry.version(subject, 'latest')
   if (own === null) {
     throw invalid('schema', `the sink of "${topic}" has no schema to write with: give one, or useLatestVersion: true`)
