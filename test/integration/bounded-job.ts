@@ -4,7 +4,7 @@ import { planJob, type JobDefinition } from '@weir/dataflow'
 import { KafkaConnections, KafkaSink, KafkaSource } from '@weir/kafka'
 import { attempt, epoch, generation, jobId, subtask, systemClock, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
-import { MemoryExchange } from '@weir/runtime/testing'
+import { MemoryExchange, MemoryStateStore } from '@weir/runtime/testing'
 import { settled } from '../../libs/kafka/src/testing/settled.ts'
 
 export interface BoundedJobDeps {
@@ -38,7 +38,7 @@ export async function runBounded(job: JobDefinition, { kafka, env = {} }: Bounde
         )
       },
       createContinuousSink: () => Promise.reject(new Error('not this scope')) as never,
-      openState: () => Promise.reject(new Error('no state')),
+      openState: (stage) => Promise.resolve(new MemoryStateStore(new Map(), `stage-${stage}`)),
       schemaRegistry: (settings, signal) => new HttpSchemaRegistry(settings, { clock: systemClock, signal, env }),
       report(report) {
         reports.push(report)
