@@ -120,6 +120,22 @@ test('a split that has nothing for a second is not waited for, though its event 
   expect(watermark).toBe(Number.MIN_SAFE_INTEGER)
 })
 
+test('splits that fall quiet at the same moment do so from the slowest on: event time comes as far as the fastest', async () => {
+  const source = new GatedSource([records(['a', 10], ['a', 120], ['a', 250], ['a', 400]), records(['b', 20])], 1)
+  source.closed.add(1)
+  source.limit = 3
+  const world = new World()
+  let later = 0
+  world.clock = { ...systemClock, monotonic: () => systemClock.monotonic() + later }
+  const one = world.start(windowed(sourceWith({ idleAfterMs: 100_000 })), source)
+  await one.run()
+  await one.until('progress', (r) => r.recordsIn === 3)
+  // 250 ms at most count of each poll.
+  const tick = setInterval(() => (later += 1_000), 1)
+  await one.until('progress', (r) => r.splits?.every(({ state }) => state === 'idle') === true && r.watermark >= 200)
+  clearInterval(tick)
+})
+
 test('what others let it read holds every split; it is raised, or has expired, and nobody is held any more', async () => {
   const split = records(...Array.from({ length: 20 }, (_, i): [string, number] => ['a', i * 10]))
   const world = new World()

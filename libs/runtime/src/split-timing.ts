@@ -66,7 +66,13 @@ export class SplitTiming {
     const found = polled === 'idle' ? null : polled.split
     if (typeof polled === 'object' && polled.kind === 'split-end') this.#activity.ended(polled.split)
     const held = cutting === null ? this.#held : new Set([...this.#held, ...cutting.held])
-    for (const split of this.#activity.polled(elapsedMs, found, held)) watermarks.idle(split)
+    const idle = this.#activity.polled(elapsedMs, found, held)
+    if (idle.length > 1) {
+      // The slowest first: where all fall quiet at one moment event time has come as far as if they had done so one by one.
+      const at = new Map(watermarks.entries())
+      idle.sort((a, b) => at.get(a)! - at.get(b)!)
+    }
+    for (const split of idle) watermarks.idle(split)
   }
 }
 
