@@ -101,24 +101,34 @@ test('a namespace lies on every primary', async () => {
   expect(new Set(slots.map((slot) => Math.floor(slot / 5_462))).size).toBe(3)
 })
 
-test('a primary that is killed: its replica goes on, and of every event one claim passes', async () => {
-  const options = { namespace: 'failover', windowMs: 60_000, ttlMs: 60_000, wait: null }
-  const store = new RedisClaims(options, { link: await linked(address), clock: systemClock, onLost: () => {} })
-  const batch = Array.from({ length: 300 }, (_, i) => claimOf(`a${i}`, `order-${i}`))
-  expect((await store.claim(batch, signal)).every(({ outcome }) => outcome === 'first')).toBe(true)
-  await servers.kill(servers.all[0]!)
-  const again = async (): Promise<readonly string[]> => {
-    try {
-      const others = batch.map((claim) => ({ ...claim, origin: `b${claim.origin}` }))
-      return (await store.claim(others, signal)).map(({ outcome }) => outcome)
-    } catch (error) {
-      expect(error).toMatchObject({ code: 'CLAIMS_UNAVAILABLE', kind: 'retry' })
-      return []
+const claims = async (namespace: string): Promise<RedisClaims> => {
+  const options = { namespace, windowMs: 60_000, ttlMs: 60_000, wait: null }
+  return new RedisClaims(options, { link: await linked(address), clock: systemClock, onLost: () => {} })
+}
+
+// Replication was long through: nothing is lost.
+test.each([
+  ['killed', (of: RedisProcess) => servers.kill(of), 0],
+  ['frozen', (of: RedisProcess) => Promise.resolve(void of.child.kill('SIGSTOP')), 1],
+] as const)(
+  'a primary is %s: its replica goes on, and of every event one claim passes',
+  async (name, away, primary) => {
+    const store = await claims(`away-${name}`)
+    const batch = Array.from({ length: 300 }, (_, i) => claimOf(`a${i}`, `order-${i}`))
+    expect((await store.claim(batch, signal)).every(({ outcome }) => outcome === 'first')).toBe(true)
+    await away(servers.all[primary]!)
+    const again = async (): Promise<readonly string[]> => {
+      try {
+        const others = batch.map((claim) => ({ ...claim, origin: `b${claim.origin}` }))
+        return (await store.claim(others, signal)).map(({ outcome }) => outcome)
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'CLAIMS_UNAVAILABLE', kind: 'retry' })
+        return []
+      }
     }
-  }
-  let outcomes: readonly string[] = []
-  await until('the cluster answers again', async () => (outcomes = await again()).length > 0)
-  // Replication was long through: nothing was lost.
-  expect(outcomes.filter((outcome) => outcome !== 'duplicate')).toEqual([])
-  await store.close()
-})
+    let outcomes: readonly string[] = []
+    await until('the cluster answers again', async () => (outcomes = await again()).length > 0)
+    expect(outcomes.filter((outcome) => outcome !== 'duplicate')).toEqual([])
+    await store.close()
+  },
+)

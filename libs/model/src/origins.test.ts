@@ -16,35 +16,48 @@ interface Row {
   readonly offset: number
   readonly ordinal: string
   readonly trace: string | null
+  readonly retry: string | null
 }
 const row = fc.record({
   place: fc.nat(),
   offset: fc.nat(),
   ordinal: fc.stringMatching(/^\d(\.\d)?$/),
   trace: fc.option(fc.string()),
+  retry: fc.option(fc.string()),
 })
-const originsOf = (rows: readonly Row[], { ordinals, traces }: { ordinals: boolean; traces: boolean }): Origins => ({
+interface Has {
+  readonly ordinals: boolean
+  readonly traces: boolean
+  readonly retries: boolean
+}
+const originsOf = (rows: readonly Row[], { ordinals, traces, retries }: Has): Origins => ({
   places: rows.map((r) => r.place),
   offsets: rows.map((r) => r.offset),
   ordinals: ordinals ? rows.map((r) => r.ordinal) : null,
   ...(traces && { traces: rows.map((r) => r.trace) }),
+  ...(retries && { retries: rows.map((r) => r.retry) }),
 })
 
 test('every column goes along, whichever there are', () => {
   fc.assert(
-    fc.property(fc.array(row, { minLength: 1 }), fc.boolean(), fc.boolean(), fc.nat(), (rows, ordinals, traces, n) => {
-      const has = { ordinals, traces }
-      const of = originsOf(rows, has)
-      const at = n % rows.length
-      expect(sliceOrigins(of, at)).toEqual(originsOf(rows.slice(at), has))
-      const copy = emptyOrigins(of, ordinals)
-      rows.forEach((_, i) => pushOrigin(copy, of, i))
-      expect(copy).toEqual(of)
-      moveOrigin(copy, rows.length - 1, at)
-      truncateOrigins(copy, at + 1)
-      expect(copy).toEqual(originsOf([...rows.slice(0, at), rows.at(-1)!], has))
-      expect(originColumns(of)).toHaveLength(2 + Number(ordinals) + Number(traces))
-    }),
+    fc.property(
+      fc.array(row, { minLength: 1 }),
+      fc.record({ ordinals: fc.boolean(), traces: fc.boolean(), retries: fc.boolean() }),
+      fc.nat(),
+      (rows, has, n) => {
+        const { ordinals, traces, retries } = has
+        const of = originsOf(rows, has)
+        const at = n % rows.length
+        expect(sliceOrigins(of, at)).toEqual(originsOf(rows.slice(at), has))
+        const copy = emptyOrigins(of, ordinals)
+        rows.forEach((_, i) => pushOrigin(copy, of, i))
+        expect(copy).toEqual(of)
+        moveOrigin(copy, rows.length - 1, at)
+        truncateOrigins(copy, at + 1)
+        expect(copy).toEqual(originsOf([...rows.slice(0, at), rows.at(-1)!], has))
+        expect(originColumns(of)).toHaveLength(2 + Number(ordinals) + Number(traces) + Number(retries))
+      },
+    ),
   )
 })
 

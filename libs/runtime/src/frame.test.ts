@@ -15,19 +15,21 @@ const rows = fc.array(
     timestamp: fc.nat(),
     offset: fc.nat(),
     trace: fc.option(fc.string()),
+    retry: fc.option(fc.string()),
   }),
   { minLength: 1 },
 )
 
 test('a batch comes out as it went in, whichever columns its origins have', () => {
-  const columns = fc.constantFrom('none', 'places', 'ordinals', 'traces', 'both')
+  const columns = fc.constantFrom('none', 'places', 'ordinals', 'traces', 'both', 'retries', 'all')
   fc.assert(
     fc.property(rows, columns, (all, has) => {
       const origins: Origins = {
         places: all.map(() => 3),
         offsets: all.map((row) => row.offset),
-        ordinals: has === 'ordinals' || has === 'both' ? all.map((_, i) => `${i}`) : null,
-        ...((has === 'traces' || has === 'both') && { traces: all.map((row) => row.trace) }),
+        ordinals: has === 'ordinals' || has === 'both' || has === 'all' ? all.map((_, i) => `${i}`) : null,
+        ...((has === 'traces' || has === 'both' || has === 'all') && { traces: all.map((row) => row.trace) }),
+        ...((has === 'retries' || has === 'all') && { retries: all.map((row) => row.retry) }),
       }
       const batch: RecordBatch = {
         keys: all.map((row) => row.key),
