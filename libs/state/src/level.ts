@@ -11,7 +11,8 @@ import { collectAll } from './groups.ts'
 import { DELETED } from './layer.ts'
 import { pack, unpack } from './pack.ts'
 import { Pace } from './pace.ts'
-import type { GroupOf, Image, Place, RestoredRow, SnapshotRows, TableCut } from './place.ts'
+import type { GroupRows } from './pending.ts'
+import type { GroupOf, Image, Place, SnapshotRows, TableCut } from './place.ts'
 import type { RestoredGroups } from './restored-groups.ts'
 import { dbKey, dbPrefix, parsedKey } from './row-key.ts'
 import { DELETE, VALUE, type SegmentWriter } from './segment.ts'
@@ -82,10 +83,9 @@ export class LevelRows implements Place {
   }
 
   /** LevelDB has nothing of the group yet. */
-  takeRestored(rows: Iterable<RestoredRow>): Promise<void> {
+  takeRestored(rows: GroupRows): Promise<void> {
     return this.write(async (add) => {
-      for (const { table, namespace, key, value } of rows)
-        await add(dbKey(this.deps.groupOf(table, key), table.number, namespace, key), value)
+      for (const [at, value] of rows) await add(at, value)
     })
   }
 

@@ -7,7 +7,6 @@
 import { zstdDecompressSync } from 'node:zlib'
 import { inRange, type KeyGroupRange } from '@weir/model'
 import { pack, unpack } from './pack.ts'
-import type { RestoredRow } from './place.ts'
 import { dbKey } from './row-key.ts'
 import { DELETE, VALUE, decodeRows, sum, type Row } from './segment.ts'
 import type { Table } from './table.ts'
@@ -28,8 +27,8 @@ interface PendingSegment {
   unpacked: { readonly chunk: VerifiedChunk; readonly rows: Buffer } | null
 }
 
-/** By name in LevelDB. */
-export type GroupRows = ReadonlyMap<string, RestoredRow>
+/** Packed values by what would name them in LevelDB. */
+export type GroupRows = ReadonlyMap<string, Uint8Array>
 
 export class PendingGroups {
   readonly #segments: PendingSegment[] = []
@@ -60,7 +59,7 @@ export class PendingGroups {
   }
 
   get(group: number, name: string): Uint8Array | undefined {
-    return this.rows(group).get(name)?.value
+    return this.rows(group).get(name)
   }
 
   rows(group: number): GroupRows {
@@ -75,7 +74,7 @@ export class PendingGroups {
   }
 
   #decode(group: number): GroupRows {
-    const rows = new Map<string, RestoredRow>()
+    const rows = new Map<string, Uint8Array>()
     for (const segment of this.#segments) {
       if (!inRange(segment.range, group)) continue
       for (const chunk of segment.chunks) {
@@ -84,13 +83,10 @@ export class PendingGroups {
         for (const row of decodeRows(segment.unpacked.rows, { group })) {
           const table = segment.tableOf(row)
           if (table === null) continue
-          const { namespace, key, op } = row
-          const name = dbKey(group, table.number, namespace, key)
-          if (op === DELETE) rows.delete(name)
-          else {
-            const value = op === VALUE ? row.value : pack(sum(unpack(rows.get(name)!.value), op, unpack(row.value)))
-            rows.set(name, { table, namespace, key, value })
-          }
+          const name = dbKey(group, table.number, row.namespace, row.key)
+          if (row.op === DELETE) rows.delete(name)
+          else if (row.op === VALUE) rows.set(name, row.value)
+          else rows.set(name, pack(sum(unpack(rows.get(name)!), row.op, unpack(row.value))))
         }
       }
     }

@@ -1,6 +1,7 @@
 /** What a store asks of the place its rows are in: memory alone, or LevelDB with a part of them in memory. */
 import type { Key } from '@weir/model'
 import type { Layer } from './layer.ts'
+import type { GroupRows } from './pending.ts'
 import type { SegmentWriter } from './segment.ts'
 import type { Table } from './table.ts'
 
@@ -19,7 +20,7 @@ export interface Place {
   /** A packed value that is not in memory as an entry. */
   get(table: Table<unknown>, group: number, key: Key): Uint8Array | undefined
   /** Of one key group, older than anything that was changed. */
-  takeRestored(rows: Iterable<RestoredRow>): Promise<void>
+  takeRestored(rows: GroupRows): Promise<void>
   /** Goes on through rows of states that ask for stale ones, `rowsMax` at most. */
   lookForStale(tables: readonly Table<unknown>[], rowsMax: number): Promise<void>
 }
@@ -38,13 +39,6 @@ export interface SnapshotRows {
   image(): Promise<Image>
   /** Nothing is asked of it any more, but of its images. */
   end(): void
-}
-
-export interface RestoredRow {
-  readonly table: Table<unknown>
-  readonly namespace: number
-  readonly key: Key
-  readonly value: Uint8Array
 }
 
 export interface Image {

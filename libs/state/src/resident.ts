@@ -7,9 +7,11 @@ import type { Key } from '@weir/model'
 import { DELETED, type Entry } from './layer.ts'
 import { collectAll, collectChanged, type Groups } from './groups.ts'
 import { Pace, backgroundPace } from './pace.ts'
-import type { GroupOf, Image, Place, RestoredRow, SnapshotRows, TableCut } from './place.ts'
+import type { GroupOf, Image, Place, SnapshotRows, TableCut } from './place.ts'
 import { EntryWriter } from './entry-writer.ts'
+import type { GroupRows } from './pending.ts'
 import type { RestoredGroups } from './restored-groups.ts'
+import { parsedKey } from './row-key.ts'
 import type { SegmentWriter } from './segment.ts'
 import type { Table } from './table.ts'
 
@@ -21,6 +23,8 @@ export interface ResidentRowsDeps {
   readonly mostRowsMin: number
   readonly groupOf: GroupOf
   readonly restored: RestoredGroups
+  /** By number. */
+  readonly tables: readonly Table<unknown>[]
   readonly isClosing: () => boolean
 }
 
@@ -39,10 +43,11 @@ export class ResidentRows implements Place {
     return new ResidentSnapshot(cuts, this.#deps)
   }
 
-  async takeRestored(rows: Iterable<RestoredRow>): Promise<void> {
+  async takeRestored(rows: GroupRows): Promise<void> {
     const pace = backgroundPace()
-    for (const { table, namespace, key, value } of rows) {
-      if (namespace === 0) table.adopt(key, value)
+    for (const [at, value] of rows) {
+      const { table, namespace, key } = parsedKey(at)
+      if (namespace === 0) this.#deps.tables[table]!.adopt(key, value)
       if (pace.due()) await pace.rest()
     }
   }

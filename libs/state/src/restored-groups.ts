@@ -1,16 +1,15 @@
 /** What a large restore has left for behind the running job: key group after key group goes where the rows of the store are. */
 import { setImmediate as yieldTurn } from 'node:timers/promises'
-import type { PendingGroups } from './pending.ts'
-import type { RestoredRow } from './place.ts'
+import type { GroupRows, PendingGroups } from './pending.ts'
 
 export class RestoredGroups {
-  readonly #take: (rows: Iterable<RestoredRow>) => Promise<void>
+  readonly #take: (rows: GroupRows) => Promise<void>
   #pending: PendingGroups | null = null
   readonly #settling = new Map<number, Promise<void>>()
   #settled: Promise<void> = Promise.resolve()
   #closing = false
 
-  constructor(take: (rows: Iterable<RestoredRow>) => Promise<void>) {
+  constructor(take: (rows: GroupRows) => Promise<void>) {
     this.#take = take
   }
 
@@ -52,7 +51,7 @@ export class RestoredGroups {
     if (pending?.has(group) !== true) return
     let settling = this.#settling.get(group)
     if (settling === undefined) {
-      settling = this.#take(pending.rows(group).values())
+      settling = this.#take(pending.rows(group))
         .then(() => pending.taken(group))
         .finally(() => this.#settling.delete(group))
       this.#settling.set(group, settling)

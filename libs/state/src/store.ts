@@ -114,8 +114,7 @@ export class LevelStateStore implements StateStore {
     })
     this.#place = new ResidentRows({
       mostRowsMin: options.mostRowsMin ?? MOST_ROWS_MIN,
-      groupOf,
-      restored: this.#restored,
+      ...{ groupOf, restored: this.#restored, tables: this.#byNumber },
       isClosing: () => this.#closing,
     })
     if (!this.#budget.fits(1, 1)) this.#leaveMemory()
