@@ -7,7 +7,7 @@
  */
 import { DUPLICATES, type ClaimOf, type Conflict, type OnConflict } from './claim-node.ts'
 import { claimPasses, decideClaim, type Claim, type HeldClaim } from './claims.ts'
-import type { KeyedProcess, MapDescriptor, Out, StateDescriptors, TimerKinds } from './keyed-state.ts'
+import type { KeyedProcess, MapDescriptor, Out, StateDescriptors, TimerKinds, ValueDescriptor } from './keyed-state.ts'
 import type { LateContext } from './operators/keyed-process.ts'
 import { sideOutput, type SideOutput } from './side-output.ts'
 import { WeirError, attempt, generation, type OperatorUid } from '@weir/model'
@@ -47,23 +47,32 @@ export const claimingInState = <T>({
 }: ClaimedInState<T>): KeyedProcess<
   T,
   T,
-  { readonly claims: MapDescriptor<string, Kept> },
+  { readonly claim: ValueDescriptor<Kept>; readonly claims: MapDescriptor<string, Kept> },
   Record<never, never>,
   ClaimSides<T>
 > => ({
-  state: { claims: { kind: 'map', ttl: { ms: ttlMs, update: 'write' } } },
+  // Most keys have one claim, that of the key itself: a value is two rows, an entry of a map five.
+  state: {
+    claim: { kind: 'value', ttl: { ms: ttlMs, update: 'write' }, initial: undefined },
+    claims: { kind: 'map', ttl: { ms: ttlMs, update: 'write' } },
+  },
   passes: true,
   sides: { duplicates: sideOutput<T>(), conflicts: sideOutput<Conflict<T>>() },
   onRecord(context, value, out: Out<T>) {
     const { sides, timestamp, origin } = context
-    const { claims } = context.state
+    const { claim: ofKey, claims } = context.state
     const { key, fingerprint } = claimOf(value, timestamp)
     const claim: Claim = { key, fingerprint, origin: ITSELF, attempt: NO_ATTEMPT, eventTime: timestamp }
     // By whole key: of one key of the stream there may be several event types.
     const name = `${key.eventType.length}:${key.eventType}:${key.bizKey}`
-    const held = heldIn(claims.get(name), origin?.retryOf ?? null)
+    const isOfKey = key.eventType === '' && key.bizKey === context.key
+    const held = heldIn(isOfKey ? ofKey.get() : claims.get(name), origin?.retryOf ?? null)
     const { outcome, next } = decideClaim(held, claim, windowMs)
-    if (next !== null) claims.set(name, [fingerprint, timestamp, origin?.retryOf ?? origin?.id ?? null])
+    if (next !== null) {
+      const kept: Kept = [fingerprint, timestamp, origin?.retryOf ?? origin?.id ?? null]
+      if (isOfKey) ofKey.set(kept)
+      else claims.set(name, kept)
+    }
     if (!claimPasses(outcome))
       (context as unknown as Counting).counted(outcome === 'duplicate' ? 'duplicates' : 'conflicts')
     if (outcome === 'duplicate') return told.includes(DUPLICATES) ? sides.duplicates.emit(value) : undefined
