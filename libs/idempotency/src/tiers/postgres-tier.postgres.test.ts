@@ -1,7 +1,9 @@
 import pg from 'pg'
 import { afterAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../../test/stack/endpoints.ts'
+import { claimStoreContract } from '../testing/claim-store-contract.ts'
 import { claimTierContract } from '../testing/claim-tier-contract.ts'
+import { TierClaims } from '../tier-claims.ts'
 import { PostgresTier } from './postgres-tier.ts'
 
 const { signal } = new AbortController()
@@ -20,6 +22,13 @@ claimTierContract('PostgreSQL', () =>
     ttlMsMin: 20,
     open: () => PostgresTier.open({ url, namespace: 'contract', table }),
     // The server's clock cannot be set on.
+    pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  }),
+)
+
+claimStoreContract('claims in PostgreSQL', () =>
+  Promise.resolve({
+    open: async (options) => new TierClaims(options, await PostgresTier.open({ url, namespace: 'claims', table })),
     pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   }),
 )

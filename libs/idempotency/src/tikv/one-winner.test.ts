@@ -6,6 +6,7 @@ import { systemClock, systemRandom } from '@weir/model'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TikvCluster } from '../../../../test/tikv/cluster.ts'
 import { randomFaults } from '../../../../test/tikv/faults.ts'
+import type { StoreServer } from '../../../../test/tikv/store-server.ts'
 import { TikvTier } from './tikv-tier.ts'
 
 const CLIENTS = 4
@@ -41,13 +42,31 @@ afterAll(async () => {
   cluster.stop()
 })
 
+const DOWN_MS = 60
+const down = new Map<StoreServer, Promise<void>>()
+
+/** Connections break, new ones are refused; what it led is led by another one, of which PD knows at once. */
+function kill(store: StoreServer): void {
+  if (down.size > 0) return
+  store.stop()
+  for (const { start, leader, peers } of cluster.topology.regions)
+    if (leader === store.id)
+      cluster.topology.transfer(start, peers.find(({ storeId }) => storeId !== store.id)!.storeId)
+  const up = new Promise((resolve) => setTimeout(resolve, DOWN_MS)).then(() => store.start())
+  down.set(
+    store,
+    up.then(() => void down.delete(store)),
+  )
+}
+
 function disturb(next: () => number, key: (i: number) => string): void {
   const at = `n\0${key(Math.floor(next() * KEYS))}`
   const store = cluster.stores[Math.floor(next() * cluster.stores.length)]!
   const draw = next()
   if (draw < 0.3) cluster.split(at)
   else if (draw < 0.5) cluster.merge(at)
-  else if (draw < 0.8) cluster.transfer(at, store.id)
+  else if (draw < 0.75 && !down.has(store)) cluster.transfer(at, store.id)
+  else if (draw < 0.8) kill(store)
   else if (draw < 0.9) cluster.pdLeader = cluster.members[Math.floor(next() * cluster.members.length)]!
   else cluster.topology.move(cluster.boundaryAt(at), store.id, cluster.stores[0]!.id)
 }
@@ -86,6 +105,7 @@ test.each(Array.from({ length: SEEDS }, (_, i) => FROM + i))(
         }),
       )
       cluster.faults = () => null
+      await Promise.all(down.values())
       const applied = cluster.data.applied.slice(from)
       for (let i = 0; i < KEYS; i++) {
         const written = applied.filter((write) => write.key === cluster.wireKey(`n\0${key(i)}`).toString('latin1'))
