@@ -46,7 +46,7 @@ export function goBinary(name, version, packagePath) {
   const stamp = join(bin, `.${name}.version`)
   if (existsSync(join(bin, name)) && existsSync(stamp) && readFileSync(stamp, 'utf8').trim() === version) return
   need('go', 'version', ['golang'])
-  say(`building ${name} ${version} (once, about a minute)`)
+  say(`building ${name} ${version} (once, some minutes)`)
   mkdirSync(bin, { recursive: true })
   const work = mkdtempSync(join(cache, 'go-'))
   const go = (...args) =>

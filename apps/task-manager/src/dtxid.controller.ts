@@ -2,19 +2,13 @@
 import { Controller, Headers, Inject, Post, Query, Res } from '@nestjs/common'
 import { NEXT_MANY_MAX, type DtxIds } from '@weir/idempotency'
 import { WeirError, asWeirError } from '@weir/model'
-import { checkToken } from '@weir/wire'
+import { checkToken, sendProblem, type HttpReply } from '@weir/wire'
 
 export const DTX_IDS = Symbol('dtx-ids')
 export interface DtxIdRef {
   readonly ids: DtxIds<bigint> | DtxIds<string>
   readonly form: '63' | '68'
   readonly token: string | null
-}
-
-interface Reply {
-  status(code: number): Reply
-  header(name: string, value: string): Reply
-  send(body: unknown): void
 }
 
 const RETRY_AFTER_S = 1
@@ -32,7 +26,7 @@ export class DtxIdController {
   async take(
     @Query('count') count: string | undefined,
     @Headers('authorization') authorization: string | undefined,
-    @Res() reply: Reply,
+    @Res() reply: HttpReply,
   ): Promise<void> {
     const { ids, form, token } = this.#of
     try {
@@ -53,12 +47,8 @@ function counted(count = '1'): number {
   )
 }
 
-function problem(reply: Reply, error: WeirError): void {
-  const { code, kind, message, facts } = error.toJSON()
+function problem(reply: HttpReply, error: WeirError): void {
+  const { code, kind } = error
   const status = code === 'TOKEN_REFUSED' ? 401 : kind === 'invalid' ? 400 : kind === 'retry' ? 503 : 500
-  if (status === 503) reply.header('retry-after', String(RETRY_AFTER_S))
-  reply
-    .status(status)
-    .header('content-type', 'application/problem+json')
-    .send({ type: `urn:weir:error:${code}`, title: code, status, detail: message, code, kind, facts })
+  sendProblem(status === 503 ? reply.header('retry-after', String(RETRY_AFTER_S)) : reply, error, status)
 }

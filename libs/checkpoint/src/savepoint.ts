@@ -49,10 +49,10 @@ export interface SavepointDraft {
 }
 
 /** Letters first: a number names an epoch. */
-const NAME = /^[a-z][a-z0-9._-]{0,62}$/
+export const SAVEPOINT_NAME = /^[a-z][a-z0-9._-]{0,62}$/
 /** Throws `SAVEPOINT_NAME_INVALID` (invalid). */
 export function savepointName(name: string): string {
-  if (NAME.test(name)) return name
+  if (SAVEPOINT_NAME.test(name)) return name
   throw new WeirError(
     { code: 'SAVEPOINT_NAME_INVALID', kind: 'invalid', name },
     `"${name}" cannot name a savepoint: give 1 to 63 of a-z, 0-9, ".", "_" and "-", beginning with a letter`,

@@ -54,5 +54,5 @@ export const sameCheckpoint = (a: CheckpointId, b: CheckpointId): boolean => a.e
 /** `12-g3-a1`: as it stands in object keys and log lines. */
 export const checkpointName = (c: CheckpointId): string => `${c.epoch}-g${c.generation}-a${c.attempt}`
 
-const JOB_ID = /^[a-z0-9][a-z0-9-]{0,62}$/
+export const JOB_ID = /^[a-z0-9][a-z0-9-]{0,62}$/
 export const isJobId = (s: string): boolean => JOB_ID.test(s)

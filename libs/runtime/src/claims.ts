@@ -2,15 +2,13 @@
 import {
   claimOrigin,
   originNames,
-  type ClaimCounts,
   type ClaimNames,
   type ClaimPort,
   type ClaimStore,
   type Refusal,
 } from '@weir/dataflow'
-import { WeirError, assert, sourceOf, type OperatorUid } from '@weir/model'
+import { WeirError, assert, sourceOf } from '@weir/model'
 import type { SliceScope } from './slice-scope.ts'
-import type { StageRun } from './stage-run.ts'
 
 /** By node, opened when they are first needed: another stage of the slice may claim. */
 export class SliceClaims {
@@ -33,22 +31,6 @@ export class SliceClaims {
   async close(): Promise<void> {
     await Promise.allSettled([...this.#stores.values()].map((store) => store.close()))
   }
-}
-
-/** Undefined: nothing of it claims. */
-export function claimCountsOf(stages: readonly StageRun[]): readonly ClaimCounts[] | undefined {
-  const counts = new Map<OperatorUid, ClaimCounts>()
-  for (const { uid, counters } of stages.flatMap((run) => run.counters)) {
-    const { duplicates = 0, conflicts = 0 } = counters
-    if (counters.duplicates === undefined && counters.conflicts === undefined) continue
-    const before = counts.get(uid)
-    counts.set(uid, {
-      operator: uid,
-      duplicates: duplicates + (before?.duplicates ?? 0),
-      conflicts: conflicts + (before?.conflicts ?? 0),
-    })
-  }
-  return counts.size > 0 ? [...counts.values()] : undefined
 }
 
 export const claimPortOf = (scope: SliceScope, index: number): ClaimPort => ({

@@ -15,8 +15,7 @@ export function emitToSplit(run: StageRun, polled: SourceBatch, batch: RecordBat
   // Where some were refused, the batch has fewer records than were polled.
   const offsets = batch.origins?.offsets ?? polledOffsets
   const count = batch.values.length
-  let replayed = 0
-  while (replayed < count && offsets[replayed]! < of.replayUntil) replayed++
+  const replayed = replayedIn(offsets, count, of.replayUntil)
   const part = (from: number, to: number): void => {
     if (from === 0 && to === count) return emitAtWatermarks(run, of, batch, reached)
     emitAtWatermarks(run, of, sliceOf(batch, from, to), { ...reached, at: reached.at.slice(from, to) })
@@ -59,9 +58,14 @@ export function replayPoll(
 export function freshOf(run: StageRun, polled: SourceBatch, count: number): number {
   const until = run.splits?.get(polled.split)?.replayUntil ?? 0
   const offsets = polled.kind === 'raw' ? polled.raw.offsets : polled.offsets
+  return count - replayedIn(offsets, count, until)
+}
+
+/** Of the first `count` offsets, which rise. */
+function replayedIn(offsets: ArrayLike<number>, count: number, until: number): number {
   let replayed = 0
   while (replayed < count && offsets[replayed]! < until) replayed++
-  return count - replayed
+  return replayed
 }
 
 export function splitProgressOf(run: StageRun): SplitProgress[] {

@@ -1,5 +1,6 @@
 export { fromServiceError, toServiceError } from './errors.ts'
 export { checkToken } from './token.ts'
+export { sendProblem, type HttpReply } from './problem.ts'
 export * from './codec.ts'
 export { batchedCall, type JoinCall } from './batches.ts'
 export * from './fleet-server.ts'

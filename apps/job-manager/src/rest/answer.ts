@@ -1,16 +1,13 @@
 /** Every answer of the API is the leader's; who does not lead sends on to it. */
 import { Inject } from '@nestjs/common'
 import { WeirError, asWeirError } from '@weir/model'
+import type { HttpReply } from '@weir/wire'
 import { JOB_MANAGER } from '../grpc.controller.ts'
 import type { JobManager } from '../job-manager.ts'
 import type { Term } from '../term.ts'
 import { problem } from './problem.ts'
 
-export interface Reply {
-  status(code: number): Reply
-  header(name: string, value: string): Reply
-  send(body: unknown): void
-}
+export type Reply = HttpReply
 export interface Request {
   readonly url: string
   readonly headers: Readonly<Record<string, string | string[] | undefined>>

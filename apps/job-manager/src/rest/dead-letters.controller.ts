@@ -1,7 +1,7 @@
 /** Dead letters of a job and their replay. */
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common'
 import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger'
-import { REPLAYED_MAX, type Replay } from '@weir/dataflow'
+import { LISTED_LETTERS_MAX, REPLAYED_MAX, type Replay } from '@weir/dataflow'
 import { WeirError, jobId } from '@weir/model'
 import type { DeadLetterPage } from '../dead-letters.ts'
 import { type Reply, type Request, LeaderController, fieldsIn, wholeIn } from './answer.ts'
@@ -75,7 +75,11 @@ export class DeadLettersController extends LeaderController {
     description: '`next` of the page before',
     schema: { type: 'string', pattern: '^\\d{1,7}:\\d{1,16}$' },
   })
-  @ApiQuery({ name: 'limit', required: false, schema: { type: 'integer', minimum: 1, maximum: 200, default: 100 } })
+  @ApiQuery({
+    name: 'limit',
+    required: false,
+    schema: { type: 'integer', minimum: 1, maximum: LISTED_LETTERS_MAX, default: 100 },
+  })
   @ApiOkResponse({ type: DeadLetterPageDto })
   deadLetters(
     @Param('id') id: string,

@@ -1,11 +1,9 @@
 /** The description of the API at /docs: what Nest says of the controllers, made OpenAPI 3.1 and true for every answer. */
 import type { NestFastifyApplication } from '@nestjs/platform-fastify'
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger'
-import { WeirError } from '@weir/model'
+import { SAVEPOINT_NAME } from '@weir/checkpoint'
+import { JOB_ID, WeirError } from '@weir/model'
 import { problem, problemSchema } from './problem.ts'
-
-const SAVEPOINT_NAME = { type: 'string', pattern: '^[a-z][a-z0-9._-]{0,62}$' } as const
-const JOB_ID = { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{0,62}$' } as const
 
 /** Also answers 405 where a path is asked with a method it does not have. To be called before the application listens. */
 export async function describeApi(app: NestFastifyApplication): Promise<OpenAPIObject> {
@@ -60,8 +58,8 @@ function complete(item: object): void {
       // What Nest knows no type of would be anything, lists too.
       if (!('type' in (parameter.schema ?? {}))) parameter.schema = { type: 'string' }
       if (parameter.in !== 'path') continue
-      if (parameter.name === 'id') parameter.schema = JOB_ID
-      if (parameter.name === 'name') parameter.schema = SAVEPOINT_NAME
+      if (parameter.name === 'id') parameter.schema = { type: 'string', pattern: JOB_ID.source }
+      if (parameter.name === 'name') parameter.schema = { type: 'string', pattern: SAVEPOINT_NAME.source }
     }
   }
 }

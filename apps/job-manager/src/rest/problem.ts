@@ -1,6 +1,7 @@
-/** Errors as RFC 9457 problems, also those that Nest and Fastify find before a controller is asked. */
+/** Which error is which status; also of those that Nest and Fastify find before a controller is asked. */
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common'
 import { WeirError, asWeirError } from '@weir/model'
+import { sendProblem } from '@weir/wire'
 import type { Reply } from './answer.ts'
 
 const STATUS: Record<string, number> = {
@@ -41,14 +42,8 @@ const STATUS: Record<string, number> = {
 }
 const BY_KIND = { invalid: 400, retry: 503, restart: 500, fenced: 409 } as const
 
-export function problem(reply: Reply, error: WeirError): void {
-  const status = STATUS[error.code] ?? BY_KIND[error.kind]
-  const { code, kind, message, facts } = error.toJSON()
-  reply
-    .status(status)
-    .header('content-type', 'application/problem+json')
-    .send({ type: `urn:weir:error:${code}`, title: code, status, detail: message, code, kind, facts })
-}
+export const problem = (reply: Reply, error: WeirError): void =>
+  sendProblem(reply, error, STATUS[error.code] ?? BY_KIND[error.kind])
 
 /** Of what `problem` sends. */
 export const problemSchema = {

@@ -10,13 +10,14 @@ import {
   ApiProperty,
   ApiTags,
 } from '@nestjs/swagger'
+import { SAVEPOINT_NAME } from '@weir/checkpoint'
 import type { SavepointView } from '@weir/job'
 import { WeirError, jobId } from '@weir/model'
 import type { Term } from '../term.ts'
 import { type Reply, type Request, LeaderController, fieldsIn } from './answer.ts'
 
 export class SavepointWishDto {
-  @ApiProperty({ pattern: '^[a-z][a-z0-9._-]{0,62}$' }) readonly name!: string
+  @ApiProperty({ pattern: SAVEPOINT_NAME.source }) readonly name!: string
   @ApiProperty({ required: false, description: 'Stop the job with it: the sources stop at its barrier' })
   readonly stop?: boolean
 }

@@ -4,8 +4,9 @@
  * without it are not ordered with compare-and-swap.
  */
 import type { Clock, Random } from '@weir/model'
-import type { errorpb, kvrpcpb } from '@weir/proto/tikv'
-import type { Answer, Channels, Reply } from './channels.ts'
+import type { ClientUnaryCall } from '@grpc/grpc-js'
+import type { errorpb, kvrpcpb, tikvpb } from '@weir/proto/tikv'
+import type { Answer, Call, Channels } from './channels.ts'
 import type { KeyCodec } from './key-codec.ts'
 import { PdFailure, type PlacementDriver } from './placement-driver.ts'
 import { begin, outOfTime, step, type CallEffect, type CallEvent, type CallState, type Sent } from './region-call.ts'
@@ -43,6 +44,9 @@ interface Response {
 
 /** One try: to this store, with this context, in this time. */
 type Send<A> = (address: string, context: kvrpcpb.Context, timeoutMs: number, region: Region) => Promise<Answer<A>>
+/** What every generated method takes behind its request. */
+type Unary<A> = Parameters<Call<tikvpb.TikvClient, A>> extends [unknown, ...infer U] ? U : never
+type Rpc<A> = (client: tikvpb.TikvClient, context: kvrpcpb.Context, ...unary: Unary<A>) => ClientUnaryCall
 type Moment = Pick<CallEvent, 'now' | 'random'>
 type Happened = CallEvent extends infer E ? (E extends CallEvent ? Omit<E, keyof Moment> : never) : never
 
@@ -59,15 +63,12 @@ export class RawKv {
 
   async get(key: Buffer, signal: AbortSignal): Promise<Buffer | null> {
     const wire = this.#deps.codec.toWire(key)
-    const { value, notFound } = await this.#call(wire, false, signal, (address, context, timeoutMs) =>
-      this.#deps.channels.ask(
-        address,
-        'kv',
-        timeoutMs,
-        signal,
-        (client, metadata, options, reply: Reply<kvrpcpb.RawGetResponse>) =>
-          client.rawGet({ context, key: wire, cf: '' }, metadata, options, reply),
-      ),
+    const { value, notFound } = await this.#ask(
+      wire,
+      false,
+      signal,
+      (client, context, ...unary: Unary<kvrpcpb.RawGetResponse>) =>
+        client.rawGet({ context, key: wire, cf: '' }, ...unary),
     )
     return notFound ? null : value
   }
@@ -88,20 +89,8 @@ export class RawKv {
   /** @param ttlSeconds 0 = for ever */
   async put(key: Buffer, value: Buffer, ttlSeconds: number, signal: AbortSignal): Promise<void> {
     const wire = this.#deps.codec.toWire(key)
-    await this.#call(wire, true, signal, (address, context, timeoutMs) =>
-      this.#deps.channels.ask(
-        address,
-        'kv',
-        timeoutMs,
-        signal,
-        (client, metadata, options, reply: Reply<kvrpcpb.RawPutResponse>) =>
-          client.rawPut(
-            { context, key: wire, value, cf: '', ttl: BigInt(ttlSeconds), forCas: true },
-            metadata,
-            options,
-            reply,
-          ),
-      ),
+    await this.#ask(wire, true, signal, (client, context, ...unary: Unary<kvrpcpb.RawPutResponse>) =>
+      client.rawPut({ context, key: wire, value, cf: '', ttl: BigInt(ttlSeconds), forCas: true }, ...unary),
     )
   }
 
@@ -127,47 +116,38 @@ export class RawKv {
       cf: '',
       ttl: BigInt(ttlSeconds),
     }
-    const answer = await this.#call(wire, true, signal, (address, context, timeoutMs) =>
-      this.#deps.channels.ask(
-        address,
-        'kv',
-        timeoutMs,
-        signal,
-        (client, metadata, options, reply: Reply<kvrpcpb.RawCASResponse>) =>
-          client.rawCompareAndSwap({ context, ...swap }, metadata, options, reply),
-      ),
+    const answer = await this.#ask(wire, true, signal, (client, context, ...unary: Unary<kvrpcpb.RawCASResponse>) =>
+      client.rawCompareAndSwap({ context, ...swap }, ...unary),
     )
     return { swapped: answer.succeed, previous: answer.previousNotExist ? null : answer.previousValue }
   }
 
   async delete(key: Buffer, signal: AbortSignal): Promise<void> {
     const wire = this.#deps.codec.toWire(key)
-    await this.#call(wire, true, signal, (address, context, timeoutMs) =>
-      this.#deps.channels.ask(
-        address,
-        'kv',
-        timeoutMs,
-        signal,
-        (client, metadata, options, reply: Reply<kvrpcpb.RawDeleteResponse>) =>
-          client.rawDelete({ context, key: wire, cf: '', forCas: true }, metadata, options, reply),
-      ),
+    await this.#ask(wire, true, signal, (client, context, ...unary: Unary<kvrpcpb.RawDeleteResponse>) =>
+      client.rawDelete({ context, key: wire, cf: '', forCas: true }, ...unary),
     )
   }
 
   /** Seconds left; 0 = for ever; null: nothing there. */
   async ttl(key: Buffer, signal: AbortSignal): Promise<number | null> {
     const wire = this.#deps.codec.toWire(key)
-    const { ttl, notFound } = await this.#call(wire, false, signal, (address, context, timeoutMs) =>
-      this.#deps.channels.ask(
-        address,
-        'kv',
-        timeoutMs,
-        signal,
-        (client, metadata, options, reply: Reply<kvrpcpb.RawGetKeyTTLResponse>) =>
-          client.rawGetKeyTtl({ context, key: wire, cf: '' }, metadata, options, reply),
-      ),
+    const { ttl, notFound } = await this.#ask(
+      wire,
+      false,
+      signal,
+      (client, context, ...unary: Unary<kvrpcpb.RawGetKeyTTLResponse>) =>
+        client.rawGetKeyTtl({ context, key: wire, cf: '' }, ...unary),
     )
     return notFound ? null : Number(ttl)
+  }
+
+  #ask<A extends Response>(wire: Buffer, write: boolean, signal: AbortSignal, rpc: Rpc<A>): Promise<A> {
+    return this.#call(wire, write, signal, (address, context, timeoutMs) =>
+      this.#deps.channels.ask(address, 'kv', timeoutMs, signal, (client, ...unary: Unary<A>) =>
+        rpc(client, context, ...unary),
+      ),
+    )
   }
 
   // ---- one call ---------------------------------------------------------------------------------------------------
@@ -273,13 +253,8 @@ export class RawKv {
       let keys: readonly Buffer[] = []
       const tried = await this.#try(wires[0]!, state, signal, (address, context, timeoutMs, region) => {
         keys = wires.filter((wire) => holds(region, codec.toBoundary(wire)))
-        return channels.ask(
-          address,
-          'kv',
-          timeoutMs,
-          signal,
-          (client, metadata, options, reply: Reply<kvrpcpb.RawBatchGetResponse>) =>
-            client.rawBatchGet({ context, keys: [...keys], cf: '' }, metadata, options, reply),
+        return channels.ask(address, 'kv', timeoutMs, signal, (client, ...unary: Unary<kvrpcpb.RawBatchGetResponse>) =>
+          client.rawBatchGet({ context, keys: [...keys], cf: '' }, ...unary),
         )
       })
       if (tried.type === 'answered') {
