@@ -68,6 +68,15 @@ const promtool = (...args) => {
 }
 promtool('check', 'rules', 'weir.rules.yaml')
 promtool('test', 'rules', 'weir.test.yaml')
+// A query of a dashboard is an expression like that of a rule.
+const { dashboards } = await import('./deploy/dashboards/index.ts')
+const { queries, resolved } = await import('./deploy/dashboards/queries.ts')
+for (const [name, dashboard] of dashboards) {
+  const rules = queries(dashboard).map(({ expr }, index) => ({ record: `query_${index}`, expr: resolved(expr) }))
+  const file = join(cache, `dashboard-${name}.rules.json`)
+  writeFileSync(file, JSON.stringify({ groups: [{ name, rules }] }))
+  promtool('check', 'rules', '--lint=none', file)
+}
 const crds = crdFiles()
 const packages = [`kubernetes-validate==${VALIDATE}`, 'jsonschema', 'pyyaml']
 const validator = pythonWith(`kubernetes-validate-${VALIDATE}`, packages)

@@ -1,9 +1,9 @@
 /** Alerts speak of metrics that there are, and each has a page that says what to do. */
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { Metrics } from '@weir/telemetry'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { knownMetrics, metricsOf } from './known-metrics.ts'
 
 const root = new URL('../../', import.meta.url).pathname
 interface Rule {
@@ -20,15 +20,8 @@ const rules = groups.flatMap((group) => group.rules)
 const alerts = rules.flatMap(({ alert }) => (alert === undefined ? [] : [alert]))
 
 test('every metric that a rule speaks of is one that a process has', async () => {
-  const metrics = new Metrics('job-manager')
-  metrics.watchJobs(() => [])
-  const registered = (await metrics.registry.getMetricsAsJSON()).flatMap(({ name, type }) =>
-    String(type) === 'histogram' ? [`${name}_bucket`, `${name}_count`, `${name}_sum`] : [name],
-  )
-  const mains = ['apps/job-manager/src/term.ts', 'apps/job-manager/src/job-manager.ts', 'apps/task-manager/src/main.ts']
-  const gauges = mains.flatMap((file) => readFileSync(join(root, file), 'utf8').match(/\bweir_[a-z_]+/g) ?? [])
-  const there = new Set([...registered, ...gauges, ...rules.flatMap(({ record }) => record ?? [])])
-  const named = rules.flatMap(({ expr }) => expr.match(/\b(weir[_:]|http_)[a-z0-9_:]+/g) ?? [])
+  const there = new Set([...(await knownMetrics()), ...rules.flatMap(({ record }) => record ?? [])])
+  const named = rules.flatMap(({ expr }) => metricsOf(expr))
   expect(named.length).toBeGreaterThan(20)
   expect([...new Set(named)].filter((name) => !there.has(name))).toEqual([])
 })

@@ -1,0 +1,16 @@
+/** Dashboards as code: `npm run generate` writes deploy/helm/weir/dashboards from these; a test holds the files to them. */
+import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
+import { checkpoint } from './checkpoint.ts'
+import { exactlyOnce } from './exactly-once.ts'
+import { fleet } from './fleet.ts'
+import { job } from './job.ts'
+
+/** File name without its ending → dashboard. */
+export const dashboards: ReadonlyMap<string, Dashboard> = new Map(
+  [fleet, job, checkpoint, exactlyOnce].map((builder) => {
+    const built = builder.build()
+    return [built.uid!.replace('weir-', ''), built]
+  }),
+)
+
+export const text = (dashboard: Dashboard): string => `${JSON.stringify(dashboard, null, 2)}\n`
