@@ -4,7 +4,7 @@ import { statesOf } from '../state-schema.ts'
 import { ConnectOperator } from './connect.ts'
 import { Catch, batchOf, contextOf, uid } from './fixture.ts'
 import { intervalJoin } from './interval-join.ts'
-import { joined, sorted, steps, type Step } from './join-fixture.ts'
+import { hotSteps, joined, sorted, steps, type Step } from './join-fixture.ts'
 
 const pair = (left: number, right: number): string => `${left}+${right}`
 const at = (side: 'left' | 'right', time: number, key = 'ada'): Step => ({ record: { side, key, time } })
@@ -77,16 +77,9 @@ test('agrees with a loop over all pairs, whatever comes out of order, late, or b
 })
 
 test('a key with many waiting records agrees with the loop, too', () => {
-  const hot = fc.oneof(
-    { weight: 12, arbitrary: fc.record({ side: fc.constantFrom('left', 'right'), time: fc.nat(300) }) },
-    { weight: 1, arbitrary: fc.record({ ms: fc.integer({ min: 1, max: 40 }) }) },
-    { weight: 1, arbitrary: fc.constant('restart' as const) },
-  )
-  const asStep = (of: string | { side: string; time: number } | { ms: number }): Step =>
-    typeof of === 'object' && 'side' in of ? at(of.side as 'left', of.time) : (of as Step)
   fc.assert(
-    fc.property(fc.array(hot, { minLength: 60, maxLength: 200 }), (of) => {
-      const { out, records } = joined(intervalJoin({ lowerMs: -10, upperMs: 15 }, pair), of.map(asStep))
+    fc.property(hotSteps, (of) => {
+      const { out, records } = joined(intervalJoin({ lowerMs: -10, upperMs: 15 }, pair), of)
       const inTime = records.filter(({ time, watermark }) => time >= watermark)
       const expected = inTime.flatMap((left) =>
         inTime

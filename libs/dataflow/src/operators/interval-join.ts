@@ -10,7 +10,7 @@ import type { ConnectNode } from '../graph.ts'
 import { connectOf } from './connect.ts'
 import type { LateContext } from './keyed-process.ts'
 import { lateSides, tellLate, type LateSides } from './late-joins.ts'
-import { WaitingTimes } from './waiting-times.ts'
+import { timesByState } from './waiting-times.ts'
 
 export interface IntervalJoinOptions {
   /** ms, may be negative; `lowerMs` ≤ `upperMs`. */
@@ -32,13 +32,7 @@ export function intervalJoin(
   const pair = combine as (left: unknown, right: unknown) => unknown
   /** How long after its own time a record may still get a partner. */
   const patienceMs = { left: upperMs, right: -lowerMs }
-  /** A node is shared by the instances of its operator, times are not: an instance is known by the handle of its state. */
-  const times = new WeakMap<object, WaitingTimes>()
-  const timesOf = (state: object): WaitingTimes => {
-    let of = times.get(state)
-    if (of === undefined) times.set(state, (of = new WaitingTimes()))
-    return of
-  }
+  const timesOf = timesByState()
 
   const wait = (side: Side, { state, timers, timestamp, watermark, key }: Context, value: unknown): void => {
     const expiresMs = timestamp + patienceMs[side] + 1

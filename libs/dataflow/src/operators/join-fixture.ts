@@ -35,6 +35,25 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
   { maxLength: 60 },
 )
 
+/** One key, of which more records wait than a join walks through. */
+export const hotSteps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 12,
+      arbitrary: fc.record({
+        record: fc.record({
+          side: fc.constantFrom('left' as const, 'right' as const),
+          key: fc.constant('ada'),
+          time: fc.nat(300),
+        }),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ ms: fc.integer({ min: 1, max: 40 }) }) },
+    { weight: 1, arbitrary: fc.constant('restart' as const) },
+  ),
+  { minLength: 60, maxLength: 200 },
+)
+
 export interface Joined {
   /** In order: what came out, as the combining function made it, with its event time. */
   readonly out: readonly (readonly [key: string, value: unknown, time: number])[]

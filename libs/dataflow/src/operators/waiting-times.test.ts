@@ -26,7 +26,8 @@ test('a time that is not in the state any more is skipped: what failed is taken 
 
 test('agrees with a walk through all of them, through whatever is added and removed', () => {
   const time = fc.integer({ min: 0, max: 60 })
-  const step = fc.record({ key: fc.constantFrom('ada', 'bob'), time, removes: fc.boolean(), from: time, length: time })
+  const does = fc.constantFrom('add', 'add', 'remove', 'take')
+  const step = fc.record({ key: fc.constantFrom('ada', 'bob'), time, does, from: time, length: time })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
       const states = new Map<string, Waiting>([
@@ -34,9 +35,14 @@ test('agrees with a walk through all of them, through whatever is added and remo
         ['bob', new Map()],
       ])
       const times = new WaitingTimes()
-      for (const { key, time, removes, from, length } of steps) {
+      for (const { key, time, does, from, length } of steps) {
         const state = states.get(key)!
-        if (removes) {
+        if (does === 'take') {
+          const before = [...state.keys()].filter((at) => at < time / 4)
+          const taken = times.takeBefore(key, state, time / 4)
+          for (const at of taken) state.delete(at)
+          expect([...taken].sort((a, b) => a - b)).toEqual(before.sort((a, b) => a - b))
+        } else if (does === 'remove') {
           state.delete(time)
           times.remove(key, time)
         } else {

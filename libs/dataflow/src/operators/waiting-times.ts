@@ -1,5 +1,5 @@
 /**
- * The event times at which records of a key wait, in order: an interval join asks for those of a span, and one key may have many. In
+ * The event times at which records of a key wait, in order: a join asks for those of a span, and one key may have many. In
  * memory and made of the state, which alone is true: a time that is gone from there is skipped. Keys with few are walked through
  * instead, and of the others those that came last are remembered; what is forgotten is made again.
  */
@@ -12,6 +12,16 @@ export const WALKED_TIMES_MAX = 16
 export const REMEMBERED_TIMES_MAX = 1_000_000
 
 type Waiting = MapState<number, readonly unknown[]>
+
+/** A node is shared by the instances of its operator, times are not: an instance is known by the handle of its state. */
+export function timesByState(): (state: object) => WaitingTimes {
+  const times = new WeakMap<object, WaitingTimes>()
+  return (state) => {
+    let of = times.get(state)
+    if (of === undefined) times.set(state, (of = new WaitingTimes()))
+    return of
+  }
+}
 
 export class WaitingTimes {
   /** In the order of their last `of`, ascending each. */
@@ -54,7 +64,17 @@ export class WaitingTimes {
     if (times.length === 0) this.#times.delete(key)
   }
 
-  #of(key: Key, state: Waiting): readonly number[] {
+  /** Takes those of the key that are before `end`: nobody waits there any more. */
+  takeBefore(key: Key, state: Waiting, end: number): readonly number[] {
+    if (!this.#times.has(key) && state.size <= WALKED_TIMES_MAX) return [...state.keys()].filter((time) => time < end)
+    const times = this.#of(key, state)
+    const taken = times.splice(0, firstFrom(times, end))
+    this.#remembered -= taken.length
+    if (times.length === 0) this.#times.delete(key)
+    return taken
+  }
+
+  #of(key: Key, state: Waiting): number[] {
     let times = this.#times.get(key)
     if (times === undefined) {
       times = sorted(state.keys())

@@ -3,9 +3,9 @@ import { expect, test } from 'vitest'
 import type { JoinKeeps } from '../graph.ts'
 import { statesOf } from '../state-schema.ts'
 import { uid } from './fixture.ts'
-import { joined, sorted, steps, type JoinRecord, type Step } from './join-fixture.ts'
+import { hotSteps, joined, sorted, steps, type JoinRecord, type Joined, type Step } from './join-fixture.ts'
 import type { WindowBounds } from '../window-process.ts'
-import { windowJoin } from './window-join.ts'
+import { windowJoin, type WindowJoinOptions } from './window-join.ts'
 
 const word = (id: number | undefined): string => (id === undefined ? '-' : String(id))
 const pair = (left: number | undefined, right: number | undefined, { start, end }: WindowBounds): string =>
@@ -64,37 +64,53 @@ function windowsOf(records: readonly JoinRecord[], sizeMs: number, slideMs: numb
   return windows
 }
 
-test('agrees with a loop over all windows and pairs, whatever comes out of order, late, or behind a restart', () => {
-  const size = fc.integer({ min: 1, max: 25 })
-  const keeping = fc.constantFrom<JoinKeeps>('inner', 'left', 'full')
-  fc.assert(
-    fc.property(steps, size, size, keeping, (of, sizeMs, slideMs, keeps) => {
-      const { out, records, late } = joined(windowJoin({ window: { sizeMs, slideMs }, keeps }, pair), of)
-      const windows = windowsOf(records, sizeMs, slideMs)
-      const isIn = ({ time }: JoinRecord, { start, end }: WindowBounds): boolean => start <= time && time < end
-      const expected = windows.flatMap((window) =>
-        ['ada', 'bob'].flatMap((key) => {
-          const there = records.filter(
-            (record) => record.key === key && isIn(record, window) && record.watermark < window.end,
-          )
-          const [lefts, rights] = (['left', 'right'] as const).map((side) =>
-            there.filter((record) => record.side === side),
-          )
-          const rows = lefts!.flatMap((left) => rights!.map((right) => pair(left.id, right.id, window)))
-          if (rights!.length === 0 && keeps !== 'inner')
-            rows.push(...lefts!.map(({ id }) => pair(id, undefined, window)))
-          if (lefts!.length === 0 && keeps === 'full')
-            rows.push(...rights!.map(({ id }) => pair(undefined, id, window)))
-          return rows.map((row) => [key, row, window.end - 1])
-        }),
+const isIn = ({ time }: JoinRecord, { start, end }: WindowBounds): boolean => start <= time && time < end
+
+/** What should come out: a loop over all windows, keys and pairs. */
+function expectedOf({ records }: Joined, { window: { sizeMs, slideMs }, keeps }: WindowJoinOptions): unknown[] {
+  return windowsOf(records, sizeMs, slideMs).flatMap((window) =>
+    ['ada', 'bob'].flatMap((key) => {
+      const there = records.filter(
+        (record) => record.key === key && isIn(record, window) && record.watermark < window.end,
       )
-      expect(sorted(out)).toEqual(sorted(expected))
+      const [lefts, rights] = (['left', 'right'] as const).map((side) => there.filter((record) => record.side === side))
+      const rows = lefts!.flatMap((left) => rights!.map((right) => pair(left.id, right.id, window)))
+      if (rights!.length === 0 && keeps !== 'inner') rows.push(...lefts!.map(({ id }) => pair(id, undefined, window)))
+      if (lefts!.length === 0 && keeps === 'full') rows.push(...rights!.map(({ id }) => pair(undefined, id, window)))
+      return rows.map((row) => [key, row, window.end - 1])
+    }),
+  )
+}
+
+const size = fc.integer({ min: 1, max: 25 })
+const options: fc.Arbitrary<WindowJoinOptions> = fc.record({
+  window: fc.record({ sizeMs: size, slideMs: size }),
+  keeps: fc.constantFrom<JoinKeeps>('inner', 'left', 'full'),
+})
+
+test('agrees with a loop over all windows and pairs, whatever comes out of order, late, or behind a restart', () => {
+  fc.assert(
+    fc.property(steps, options, (of, how) => {
+      const all = joined(windowJoin(how, pair), of)
+      const { out, records, late } = all
+      expect(sorted(out)).toEqual(sorted(expectedOf(all, how)))
+      const { sizeMs, slideMs } = how.window
       const isLate = (record: JoinRecord): boolean => {
-        const own = windows.filter((window) => isIn(record, window))
+        const own = windowsOf(records, sizeMs, slideMs).filter((window) => isIn(record, window))
         return own.length > 0 && own.every(({ end }) => end <= record.watermark)
       }
       expect(late).toBe(records.filter(isLate).length)
     }),
     { numRuns: 1_000 },
+  )
+})
+
+test('a key with many waiting records agrees with the loop, too', () => {
+  fc.assert(
+    fc.property(hotSteps, options, (of, how) => {
+      const all = joined(windowJoin(how, pair), of)
+      expect(sorted(all.out)).toEqual(sorted(expectedOf(all, how)))
+    }),
+    { numRuns: 100 },
   )
 })
