@@ -1,7 +1,7 @@
 /** The last border to user code: what a sink's encoders throw and answer. */
-import { WeirError, asWeirError, type OperatorUid } from '@weir/model'
+import { WeirError, asWeirError, type OperatorUid, type RecordBatch } from '@weir/model'
 import type { Encode, SinkNode } from './graph.ts'
-import { isThenable } from './user-code.ts'
+import { isThenable, positionOf, whereOf } from './user-code.ts'
 
 /**
  * The node with encoders that throw `ENCODE_FAILED` (invalid), naming the sink, for whatever goes wrong in them, and for an
@@ -12,6 +12,16 @@ export function withCheckedEncoders(node: SinkNode): SinkNode {
   return { ...node, encodeKey: checked(uid, 'key', encodeKey), encodeValue: checked(uid, 'value', encodeValue) }
 }
 
+/** What a sink refuses a record with: whatever was thrown while it was written, `ENCODE_FAILED` unless it has a code, and where. */
+export function encodeFailed(thrown: unknown, sink: OperatorUid, batch: RecordBatch, index: number): WeirError {
+  const error = asWeirError(thrown, 'ENCODE_FAILED', 'invalid')
+  // What a restart may mend is not the record's.
+  if (error.kind !== 'invalid') return error
+  const at = positionOf(sink, batch, index)
+  const said = /[.?!]$/.test(error.message) ? error.message : `${error.message}.`
+  return new WeirError({ ...error.facts, ...at }, `${whereOf(at)}: ${said}`, { cause: error.cause ?? thrown })
+}
+
 const checked =
   (uid: OperatorUid, part: 'key' | 'value', encode: Encode): Encode =>
   (value, record) => {
@@ -20,7 +30,10 @@ const checked =
       encoded = encode(value, record)
     } catch (thrown) {
       const { facts, message } = asWeirError(thrown, 'ENCODE_FAILED', 'invalid')
-      const text = `sink "${uid}": its ${part} encoder threw ${message}`
+      // A codec of Weir's own has said what to do.
+      const remedy =
+        thrown instanceof WeirError ? '' : '. Handle the case in it, or filter such records before the sink.'
+      const text = `the ${part} encoder of sink "${uid}" threw ${message}${remedy}`
       throw new WeirError({ ...facts, kind: 'invalid', operatorUid: uid }, text, { cause: thrown })
     }
     if (typeof encoded === 'string' || encoded === null || encoded instanceof Uint8Array) return encoded
@@ -31,7 +44,7 @@ function notBytes(operatorUid: OperatorUid, part: string, got: unknown): WeirErr
   const what = isThenable(got) ? 'a promise' : typeof got
   return new WeirError(
     { code: 'ENCODE_FAILED', kind: 'invalid', operatorUid, got: what },
-    `sink "${operatorUid}": its ${part} encoder returned ${what}; it returns a string, a Uint8Array, or null for none. ` +
+    `the ${part} encoder of sink "${operatorUid}" returned ${what}; it returns a string, a Uint8Array, or null for none. ` +
       'It is synchronous: make calls in an asyncMap before the sink.',
   )
 }

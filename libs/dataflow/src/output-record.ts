@@ -1,6 +1,7 @@
 /** What a sink knows of a record beside its value, and the headers it is written with. */
 import { WeirError, type Key, type RecordBatch, type RecordHeader } from '@weir/model'
 import { withTrace } from './trace-context.ts'
+import { isThenable } from './user-code.ts'
 
 /** Valid inside the call it is given to. */
 export interface OutputRecord {
@@ -55,13 +56,27 @@ export function outputHeaders(
   value: unknown,
   output: OutputView,
 ): readonly RecordHeader[] {
-  const headers = encode === undefined ? NO_HEADERS : recordHeaders(encode(value, output))
+  const headers = encode === undefined ? NO_HEADERS : recordHeaders(encoded(encode, value, output))
   const { trace } = output
   return trace === null ? headers : withTrace(headers, trace)
 }
 
+function encoded(encode: EncodeHeaders, value: unknown, output: OutputView): readonly SinkHeader[] {
+  try {
+    return encode(value, output)
+  } catch (cause) {
+    if (cause instanceof WeirError) throw cause // a codec has said what to do
+    const why = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
+    throw badHeader(`your function threw ${why}. Handle the case in it, or filter such records before the sink`, cause)
+  }
+}
+
 /** As they are written. Throws `ENCODE_FAILED` (invalid) for what is no header. */
 export function recordHeaders(headers: readonly SinkHeader[]): readonly RecordHeader[] {
+  if (isThenable(headers))
+    throw badHeader(
+      'a promise was returned. Give an array of [name, value], and make calls in an asyncMap before the sink',
+    )
   if (!Array.isArray(headers)) throw badHeader('give an array of [name, value]')
   return headers.length === 0 ? NO_HEADERS : headers.map(recordHeader)
 }
@@ -75,8 +90,10 @@ function recordHeader(header: SinkHeader): RecordHeader {
     return [name, Buffer.from(value)]
   }
   if (value === null || value instanceof Uint8Array) return [name, value]
-  throw badHeader(`"${name}" is ${typeof value}; a value is a string, bytes or null`)
+  throw badHeader(`"${name}" is ${isThenable(value) ? 'a promise' : typeof value}; a value is a string, bytes or null`)
 }
 
-const badHeader = (why: string): WeirError =>
-  new WeirError({ code: 'ENCODE_FAILED', kind: 'invalid' }, `the headers of a record cannot be written: ${why}`)
+const badHeader = (why: string, cause?: unknown): WeirError =>
+  new WeirError({ code: 'ENCODE_FAILED', kind: 'invalid' }, `the headers of a record cannot be written: ${why}.`, {
+    cause,
+  })

@@ -97,7 +97,7 @@ const isTypedValue = (value: object): boolean =>
   ArrayBuffer.isView(value)
 
 /** Objects, and instances of classes that have nothing but fields (records of Avro): only the name of the class is lost. */
-function isPlain(value: object): boolean {
+export function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
   return prototype === Object.prototype || prototype === null || hasOnlyFields(prototype)
 }
@@ -113,7 +113,7 @@ function hasOnlyFields(prototype: object): boolean {
   return known
 }
 
-function nameOf(value: object): string {
+export function nameOf(value: object): string {
   const { constructor } = value as { constructor?: unknown }
   return typeof constructor === 'function' && constructor.name !== '' ? constructor.name : 'a class'
 }

@@ -1,5 +1,5 @@
 import type { SinkAsides } from '@weir/dataflow'
-import { WeirError, type RecordBatch } from '@weir/model'
+import { WeirError, operatorUid, type RecordBatch } from '@weir/model'
 import { ManualClock } from '@weir/model/testing'
 import { expect, test } from 'vitest'
 import { RecordEncoder, type RecordEncoderOptions } from './record-encoder.ts'
@@ -24,7 +24,7 @@ function encoderOf(
     audit: null,
   }
   const limits = { batchBytesMax, aheadMsMax: null, behindMsMax: null, compacted: false, brokerTime: false }
-  const options = { topic: 'out', encodeKey: () => null, encodeValue: String, asides, ...over }
+  const options = { uid: operatorUid('out'), topic: 'out', encodeKey: () => null, encodeValue: String, asides, ...over }
   return { encoder: new RecordEncoder(options, { partitions: 1, limits, clock: new ManualClock() }), refused }
 }
 const text = (of: { readonly headers: readonly (readonly [string, Uint8Array | null])[] } | null): string[] =>

@@ -5,18 +5,21 @@
 import {
   NO_HEADERS,
   OutputView,
+  encodeFailed,
   outputHeaders,
   type Encode,
   type EncodeHeaders,
   type SinkAsides,
   type SinkOrigin,
 } from '@weir/dataflow'
-import { WeirError, asWeirError, type Clock, type RecordBatch, type RecordHeader } from '@weir/model'
+import { WeirError, type Clock, type OperatorUid, type RecordBatch, type RecordHeader } from '@weir/model'
 import { murmur2, murmur2OfAscii } from './murmur2.ts'
 import { refusal, type TopicLimits } from './topic-limits.ts'
 import { batchBytesOf, headerBytesAtMost, recordBytesAtMost } from './wire/records.ts'
 
 export interface RecordEncoderOptions {
+  /** Of the sink. */
+  readonly uid: OperatorUid
   readonly topic: string
   readonly encodeKey: Encode
   readonly encodeValue: Encode
@@ -67,7 +70,7 @@ export class RecordEncoder {
 
   /** Null: it was taken aside. */
   encode(batch: RecordBatch, i: number): EncodedRecord | null {
-    const { asides, encodeValue, encodeHeaders, topic } = this.#options
+    const { uid, asides, encodeValue, encodeHeaders, topic } = this.#options
     const known = asides?.known ?? null
     const verdict = known === null || known.empty ? undefined : known.of(batch, i)
     if (verdict === 'poisoned') {
@@ -87,8 +90,9 @@ export class RecordEncoder {
       if (encodeHeaders !== undefined || batch.origins?.traces !== undefined)
         headers = outputHeaders(encodeHeaders, batch.values[i], output)
     } catch (error) {
-      if (asides === null) throw error
-      asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
+      const failed = encodeFailed(error, uid, batch, i)
+      if (asides === null) throw failed
+      asides.refuse(batch, i, failed)
       return null
     }
     const headerBytes = headers === NO_HEADERS ? 0 : headerBytesAtMost(headers)

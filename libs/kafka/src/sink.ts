@@ -126,7 +126,14 @@ export class KafkaSink implements TwoPhaseSink {
     const { length: partitions } = await this.#kafka.partitions(topic)
     const limits = this.#asides && (await this.#askLimits(topic, this.#asides.topics))
     const { encodeKey, encodeValue, encodeHeaders } = this.#options
-    const encoding = { topic, encodeKey, encodeValue, encodeHeaders, asides: this.#asides }
+    const encoding = {
+      uid: this.#context.operatorUid,
+      topic,
+      encodeKey,
+      encodeValue,
+      encodeHeaders,
+      asides: this.#asides,
+    }
     this.#encoder = new RecordEncoder(encoding, { partitions, limits, clock: this.#clock })
     this.#protocol = await this.#kafka.transactionProtocol()
     const onLost = this.#staged === null ? 'fail' : 'heal'

@@ -8,6 +8,7 @@ import {
   type ResumableOperator,
   type SourceNode,
   type StateStore,
+  type TwoPhaseSink,
 } from '@weir/dataflow'
 import {
   attempt,
@@ -21,7 +22,7 @@ import {
   type Clock,
   type Key,
 } from '@weir/model'
-import type { SliceReport } from './slice-ports.ts'
+import type { SliceDeps, SliceReport } from './slice-ports.ts'
 import { Slice } from './slice.ts'
 import {
   MemoryBroker,
@@ -92,6 +93,8 @@ export class World {
   readonly topics = new Map<string, MemoryTopic>()
   readonly objects = new Map<string, string>()
   readonly broker = new MemoryBroker()
+  /** Null: the sink is one in memory. */
+  sinkOf: (...args: Parameters<SliceDeps['createSink']>) => TwoPhaseSink | null = () => null
   openState = (stage: number): Promise<StateStore> =>
     Promise.resolve(new MemoryStateStore(this.objects, `stage-${stage}`))
 
@@ -116,7 +119,8 @@ export class World {
         clock: this.clock,
         exchange: new MemoryExchange(),
         createSource: () => source,
-        createSink: ({ uid }) => new MemorySink(this.topic(uid)),
+        createSink: (node, context, asides) =>
+          this.sinkOf(node, context, asides) ?? new MemorySink(this.topic(node.uid)),
         createContinuousSink: (_source, _sinks, context) =>
           new MemoryContinuousSink(this.broker, context, systemClock, 20),
         openState: (stage) => this.openState(stage),

@@ -1,7 +1,9 @@
 /** Parquet with columns of declared types, all of which may be null. Compressed with Snappy. */
-import { WeirError, type RecordBatch } from '@weir/model'
+import { jsonText } from '@weir/dataflow'
+import type { RecordBatch } from '@weir/model'
 import { Packr } from 'msgpackr'
 import { pickOf, type Pick } from '../pick.ts'
+import { unfit } from '../unfit.ts'
 import type { FileFormat } from './format.ts'
 
 export const PARQUET_TYPES = ['BOOLEAN', 'INT32', 'INT64', 'DOUBLE', 'STRING', 'JSON', 'TIMESTAMP'] as const
@@ -15,7 +17,6 @@ export interface ParquetColumn {
 
 type Cell = string | number | bigint | boolean | null
 const packr = new Packr({ moreTypes: false, useRecords: false, int64AsType: 'bigint' })
-const TEXT_SHOWN_MAX = 100
 const INT64 = [-(2n ** 63n), 2n ** 63n - 1n] as const
 /** What a Date can be. */
 const MOMENT_MS_MAX = 8.64e15
@@ -30,7 +31,7 @@ const CELLS: Readonly<Record<ParquetType, (value: unknown) => Cell | undefined>>
   },
   DOUBLE: (value) => (typeof value === 'number' ? value : undefined),
   STRING: (value) => (typeof value === 'string' && value.isWellFormed() ? value : undefined),
-  JSON: (value) => JSON.stringify(value) as string | undefined,
+  JSON: jsonText,
   TIMESTAMP: (value) => {
     const ms = value instanceof Date ? value.getTime() : value
     return typeof ms === 'number' && Number.isInteger(ms) && Math.abs(ms) <= MOMENT_MS_MAX ? ms : undefined
@@ -47,7 +48,7 @@ export class ParquetFormat implements FileFormat {
     this.#picks = columns.map(({ from }) => pickOf(from))
   }
 
-  /** Throws `ENCODE_FAILED` (invalid) naming column and value. */
+  /** Throws `ENCODE_FAILED` (invalid) naming the column. */
   encode(batch: RecordBatch, i: number): Uint8Array {
     return packr.pack(this.#columns.map((column, c) => cellOf(column, this.#picks[c]!(batch, i))))
   }
@@ -68,14 +69,7 @@ function cellOf({ column, type }: ParquetColumn, value: unknown): Cell {
   if (value === null || value === undefined) return null
   const cell = CELLS[type](value)
   if (cell !== undefined) return cell
-  const got = (typeof value === 'bigint' ? `${value}n` : (JSON.stringify(value) ?? String(value))).slice(
-    0,
-    TEXT_SHOWN_MAX,
-  )
-  throw new WeirError(
-    { code: 'ENCODE_FAILED', kind: 'invalid', column, type, got },
-    `column "${column}" is ${type} and the value ${got} (${typeof value}) does not fit: it would be refused or changed. Map it to one that does before the sink`,
-  )
+  throw unfit(column, type, value, 'it would be refused or changed')
 }
 
 /** As the writer takes it. */

@@ -4,6 +4,7 @@ import {
   NO_HEADERS,
   OutputView,
   StagedRetention,
+  encodeFailed,
   outputHeaders,
   recoverSink,
   type Encode,
@@ -19,7 +20,6 @@ import {
 } from '@weir/dataflow'
 import {
   WeirError,
-  asWeirError,
   assert,
   hashKey,
   type AsideRecord,
@@ -200,8 +200,9 @@ export class LogSink implements TwoPhaseSink {
         ...(withHeaders && { headers: outputHeaders(encodeHeaders, values[i], output) }),
       }
     } catch (error) {
-      if (this.#asides === null) throw error
-      this.#asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
+      const failed = encodeFailed(error, this.#context.operatorUid, batch, i)
+      if (this.#asides === null) throw failed
+      this.#asides.refuse(batch, i, failed)
       return null
     }
   }

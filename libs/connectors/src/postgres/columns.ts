@@ -2,7 +2,8 @@
  * Columns as the catalogue has them, and values as the text PostgreSQL reads. What a column would refuse, round or change
  * is found here, before anything is prepared: a row that is refused later belongs to an epoch that is published.
  */
-import { WeirError } from '@weir/model'
+import { jsonText } from '@weir/dataflow'
+import { unfit } from '../unfit.ts'
 
 export interface Column {
   readonly name: string
@@ -63,9 +64,9 @@ const TO_TEXT: Readonly<Record<string, ToText>> = {
   varchar: characters,
   bpchar: characters,
   uuid: (value) => (typeof value === 'string' && UUID.test(value) ? value : null),
-  json: (value) => JSON.stringify(value) ?? null,
+  json: (value) => jsonText(value) ?? null,
   jsonb: (value) => {
-    const text = JSON.stringify(value) ?? null
+    const text = jsonText(value) ?? null
     return text === null || /(^|[^\\])(\\\\)*\\u0000/.test(text) ? null : text
   },
   bytea: (value) => (value instanceof Uint8Array ? `\\x${Buffer.from(value).toString('hex')}` : null),
@@ -76,9 +77,8 @@ const TO_TEXT: Readonly<Record<string, ToText>> = {
 }
 export const KINDS: readonly string[] = Object.keys(TO_TEXT)
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-const TEXT_SHOWN_MAX = 100
 
-/** Null is SQL's. Throws `ENCODE_FAILED` (invalid) naming column and value. */
+/** Null is SQL's. Throws `ENCODE_FAILED` (invalid) naming the column. */
 export function columnText(column: Column, value: unknown): string | null {
   const { name, shown, kind, notNull } = column
   if (value === null || value === undefined) {
@@ -88,15 +88,6 @@ export function columnText(column: Column, value: unknown): string | null {
   const text = TO_TEXT[kind]!(value, column)
   if (text !== null) return text
   throw unfit(name, shown, value, 'it would be refused or changed')
-}
-
-function unfit(column: string, type: string, value: unknown, why: string): WeirError {
-  const is = typeof value === 'bigint' ? `${value}n` : (JSON.stringify(value) ?? String(value))
-  const got = is.slice(0, TEXT_SHOWN_MAX)
-  return new WeirError(
-    { code: 'ENCODE_FAILED', kind: 'invalid', column, type, got },
-    `column "${column}" is ${type} and the value ${got} (${typeof value}) does not fit: ${why}. Map it to one that does before the sink`,
-  )
 }
 
 function whole(min: bigint, max: bigint): ToText {

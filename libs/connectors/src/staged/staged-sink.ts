@@ -6,6 +6,7 @@
  */
 import {
   StagedRetention,
+  encodeFailed,
   judgeStaged,
   poolGroup,
   type HandleProof,
@@ -102,12 +103,13 @@ export class StagedSink implements TwoPhaseSink {
 
   /** Null: it cannot be written and was refused. */
   #encode(batch: RecordBatch, i: number): Uint8Array | null {
-    const { destination, asides } = this.#deps
+    const { destination, asides, context } = this.#deps
     try {
       return destination.encode(batch, i)
     } catch (error) {
-      if (asides === null) throw error
-      asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
+      const failed = encodeFailed(error, context.operatorUid, batch, i)
+      if (asides === null) throw failed
+      asides.refuse(batch, i, failed)
       return null
     }
   }

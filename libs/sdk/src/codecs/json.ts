@@ -4,6 +4,7 @@
  * be exact travels as a string, or by Avro or Protobuf.
  */
 import { isUtf8 } from 'node:buffer'
+import { jsonText } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import { decodeFailed, encodeFailed, messageOf, type Codec } from './codec.ts'
 
@@ -65,12 +66,7 @@ function validated<T>(schema: Schema<T>, value: unknown): T {
 /** JSON text of a value; null (a tombstone) for null. Throws `ENCODE_FAILED` (invalid). */
 export function encodeJson(value: unknown): string | null {
   if (value === null) return null
-  let text: string | undefined
-  try {
-    text = JSON.stringify(value)
-  } catch (cause) {
-    throw unwritable(messageOf(cause), cause)
-  }
+  const text = jsonText(value)
   // JSON.stringify answers undefined for these, and a sink would write a tombstone nobody asked for.
   if (text === undefined) throw unwritable(`it is ${typeof value}`)
   return text

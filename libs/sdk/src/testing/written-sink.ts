@@ -2,6 +2,7 @@
 import {
   EMPTY_SINK_STATE,
   OutputView,
+  encodeFailed,
   outputHeaders,
   type HandleProof,
   type PreparedHandle,
@@ -11,7 +12,7 @@ import {
   type SubtaskContext,
   type TwoPhaseSink,
 } from '@weir/dataflow'
-import { asWeirError, type AsideRecord, type RecordBatch } from '@weir/model'
+import { type AsideRecord, type RecordBatch } from '@weir/model'
 import type { Transaction, WrittenTopics } from './written-topics.ts'
 
 export interface WrittenSinkDeps {
@@ -63,8 +64,9 @@ export class WrittenSink implements TwoPhaseSink {
         const headers = outputHeaders(this.#node.encodeHeaders, values[i], output)
         this.#append(this.#topic, { key, value, timestamp: timestamps[i]!, headers })
       } catch (error) {
-        if (this.#asides === null) throw error
-        this.#asides.refuse(batch, i, asWeirError(error, 'ENCODE_FAILED', 'invalid'))
+        const failed = encodeFailed(error, this.#node.uid, batch, i)
+        if (this.#asides === null) throw failed
+        this.#asides.refuse(batch, i, failed)
       }
     }
   }
