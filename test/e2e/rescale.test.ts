@@ -30,7 +30,11 @@ test('exactly once through 2 → 4 → 1 with a kill -9 in each move; B4: what s
   expect((await fleet.cli('submit', mainJob, '--id', jobId, ...set)).stderr).toBe('')
   const url = `http://${fleet.managers[0]!.ready.http}/api/v1/jobs/${jobId}`
   const patch = (body: unknown): Promise<Response> =>
-    fetch(url, { method: 'PATCH', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+    fetch(url, {
+      method: 'PATCH',
+      headers: { 'content-type': 'application/json', 'if-match': '*' },
+      body: JSON.stringify(body),
+    })
 
   // Refused, and the job goes on.
   expect(await problem(await patch({ parallelism: 129 }))).toBe('RESCALE_TOO_WIDE')

@@ -6,9 +6,11 @@ import { WeirError, asWeirError, digest, isJobId, jobId, systemClock, systemRand
 import type { JobSample, Logger, Metrics } from '@weir/telemetry'
 import { FLEET_DEFAULTS, FleetServer, batchedCall, checkToken, type JoinCall, type Standing } from '@weir/wire'
 import type { JobManagerConfig } from './config.ts'
+import { LIVE_DEFAULTS, LiveStreams } from './live/streams.ts'
 import { noArbiter, type Metadata } from './metadata.ts'
 import type { StartCheck } from './starts.ts'
 import { Term } from './term.ts'
+import { Turns } from './turns.ts'
 
 export const BUNDLE_BYTES_MAX = 32 << 20
 const PLAN_BYTES_MAX = 1 << 20
@@ -36,6 +38,9 @@ export class JobManager {
   readonly #self: Omit<LeaderRecord, 'generation'>
   readonly #end = new AbortController()
   readonly fleet: FleetServer
+  readonly live: LiveStreams
+  /** Changes of a job, by its id. */
+  readonly turns = new Turns()
   #term: Term | null = null
   #running: Promise<void> = Promise.resolve()
 
@@ -71,13 +76,19 @@ export class JobManager {
         },
       },
     )
+    this.live = new LiveStreams(LIVE_DEFAULTS, { clock: systemClock, fleet: () => this.fleet.list() })
     metrics.watchJobs(() => this.#samples())
     metrics.gauge('weir_leader', '1 while this process leads', () => (this.#term ? 1 : 0))
+    metrics.gauge('weir_event_streams', 'Streams of events that are open', () => this.live.size)
     metrics.gauge('weir_task_managers', 'Task-managers that have joined', () => this.fleet.list().length)
   }
 
   get arbiters(): Metadata['arbiters'] {
     return this.#metadata.arbiters
+  }
+
+  get answers(): Metadata['answers'] {
+    return this.#metadata.answers
   }
 
   get leading(): boolean {
@@ -109,6 +120,7 @@ export class JobManager {
         this.#log.warn({ error: error.toJSON() }, 'campaign failed')
       } finally {
         this.#term = null
+        this.live.closeAll()
         this.fleet.closeAll('')
       }
       await systemClock.sleep(CAMPAIGN_PAUSE_MS, signal).catch(() => undefined) // another one first

@@ -1,35 +1,14 @@
 /** Starts a job-manager. Says `{"ready":true,…}` on stdout when it listens; exit code 2: bad configuration. */
 import 'reflect-metadata'
-import { Module, type DynamicModule } from '@nestjs/common'
-import { NestFactory } from '@nestjs/core'
-import { Transport, type MicroserviceOptions } from '@nestjs/microservices'
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
 import { WeirError, asWeirError } from '@weir/model'
-import { control, jobs, time } from '@weir/proto'
 import { Metrics, createLogger } from '@weir/telemetry'
-import { MESSAGE_BYTES_MAX } from '@weir/wire'
 import net from 'node:net'
 import { setFlagsFromString } from 'node:v8'
+import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
-import { GrpcController, JOB_MANAGER } from './grpc.controller.ts'
 import { JobManager } from './job-manager.ts'
 import { openEmbeddedLog } from './embedded-log.ts'
 import { openMetadata } from './metadata.ts'
-import { METRICS, ProblemFilter, describeApi, restControllers } from './rest/index.ts'
-
-@Module({})
-class AppModule {
-  static with(manager: JobManager, metrics: Metrics): DynamicModule {
-    return {
-      module: AppModule,
-      controllers: [GrpcController, ...restControllers],
-      providers: [
-        { provide: JOB_MANAGER, useValue: manager },
-        { provide: METRICS, useValue: metrics },
-      ],
-    }
-  }
-}
 
 /**
  * What is alive in a job-manager is small, and every epoch brings the acks of all subtasks, which are garbage with the next
@@ -38,9 +17,6 @@ class AppModule {
  */
 const HEAP_GROWING_PERCENT = 40
 setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
-
-/** Characters of one part of a path: keys of state are parts. */
-const PATH_PART_MAX = 4_096
 
 /** Addresses are announced at the election, so ports must be known before anything listens. Throws `PORT_IN_USE`. */
 function reservePort(host: string, wanted: number, variable: string): Promise<number> {
@@ -72,31 +48,7 @@ try {
   const embedded = config.mode === 'embedded' ? await openEmbeddedLog(config.dataDir, log) : null
   const metrics = new Metrics('job-manager')
   const manager = new JobManager(config, metadata, { grpcAddress: grpc, restAddress: http }, log, metrics)
-  const adapter = new FastifyAdapter({ routerOptions: { maxParamLength: PATH_PART_MAX } })
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(manager, metrics), adapter, {
-    logger: false,
-    abortOnError: false,
-  })
-  adapter.getInstance().addHook('onResponse', (request, reply, done) => {
-    metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime)
-    done()
-  })
-  app.connectMicroservice<MicroserviceOptions>({
-    transport: Transport.GRPC,
-    options: {
-      package: 'weir.v1',
-      packageDefinition: {
-        'weir.v1.Jobs': jobs.JobsService,
-        'weir.v1.Fleet': control.FleetService,
-        'weir.v1.FleetTime': time.FleetTimeService,
-      } as never,
-      url: `${host}:${grpcPort}`,
-      maxReceiveMessageLength: MESSAGE_BYTES_MAX,
-      maxSendMessageLength: MESSAGE_BYTES_MAX,
-    },
-  })
-  app.useGlobalFilters(new ProblemFilter())
-  await describeApi(app)
+  const app = await createApp(manager, metrics, `${host}:${grpcPort}`)
   await app.startAllMicroservices()
   await app.listen(httpPort, host)
   console.log(JSON.stringify({ ready: true, grpc, http, log: embedded?.address }))

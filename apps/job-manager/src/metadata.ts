@@ -2,6 +2,7 @@
 import type { Election, LeaderStores, Leadership, ObjectStore } from '@weir/checkpoint'
 import {
   ArbitratedCheckpointStore,
+  EtcdAnswerStore,
   EtcdElection,
   EtcdHeadRegister,
   EtcdJobStore,
@@ -12,6 +13,7 @@ import {
   openEmbeddedMetadata,
   openS3,
   registerHead,
+  type AnswerStore,
   type EtcdLeadership,
 } from '@weir/metadata'
 import { WeirError, systemClock, systemRandom, type JobId } from '@weir/model'
@@ -21,6 +23,7 @@ export interface Metadata {
   /** Who decides in this cluster; `etcd`: the object store honours no conditions, and there is no degraded mode. */
   readonly arbiters: 'etcd-and-objects' | 'etcd'
   readonly election: Election
+  readonly answers: AnswerStore
   readonly objects: ObjectStore
   stores(leadership: Leadership): LeaderStores
   close(): Promise<void>
@@ -47,6 +50,7 @@ export async function openMetadata(config: JobManagerConfig, env: NodeJS.Process
   return {
     objects,
     election,
+    answers: new EtcdAnswerStore(client, cluster),
     arbiters,
     stores(leadership) {
       const scope = { client, cluster, term: (leadership as EtcdLeadership).term }

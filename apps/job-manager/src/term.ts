@@ -26,6 +26,7 @@ import { LEASE_SECONDS_MAX } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { FleetJanitor } from './fleet-janitor.ts'
 import { Ledger } from './ledger.ts'
+import { Notices } from './live/notices.ts'
 import { Sweeper } from './sweeper.ts'
 import { Starts, type JobStart, type StartCheck, type StartWish } from './starts.ts'
 import { StoredStates } from './stored-states.ts'
@@ -50,6 +51,7 @@ export class Term {
   readonly #slots = new FleetSlots()
   readonly #ledger: Ledger
   readonly deadLetters: DeadLetters
+  readonly notices: Notices
   readonly #starts: Starts
   readonly #sweeper: Sweeper
   /** By jobs that have ended in this term: numbers that no later run under the id may use. */
@@ -64,6 +66,7 @@ export class Term {
     this.#deps = deps
     const { leadership, stores, fleet, clock, random } = deps
     const janitor = new FleetJanitor(fleet)
+    this.notices = new Notices(clock)
     this.deadLetters = new DeadLetters({ janitor, random, planOf: (jobId) => this.#planOf(jobId) })
     this.state = new StoredStates({
       stores,
@@ -441,6 +444,7 @@ export class Term {
   #publish(channel: string, message: Record<string, unknown>): void {
     const { metrics, log } = this.#deps
     metrics.observe(channel, message)
+    this.notices.add(channel, message)
     log[levelOf(channel)](message, channel)
   }
 }

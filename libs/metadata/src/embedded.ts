@@ -15,6 +15,7 @@ import { WeirError, generation, systemClock, type JobId, type Random } from '@we
 import { ClassicLevel } from 'classic-level'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { EmbeddedAnswerStore, type AnswerStore } from './answer-store.ts'
 import type { RegisterView } from './arbiter.ts'
 import { ArbitratedCheckpointStore, type HeadRegister } from './checkpoint-store.ts'
 import { jobObjects } from './epoch-objects.ts'
@@ -27,6 +28,7 @@ type Db = ClassicLevel<string, string>
 export interface EmbeddedMetadata {
   readonly objects: FolderObjectStore
   readonly election: Election
+  readonly answers: AnswerStore
   stores(leadership: Leadership): LeaderStores
   close(): Promise<void>
 }
@@ -50,6 +52,7 @@ export async function openEmbeddedMetadata(folder: string, random: Random): Prom
   return {
     objects,
     election: new EmbeddedElection(db),
+    answers: new EmbeddedAnswerStore(db, () => systemClock.now()),
     stores: (leadership) => ({
       jobs,
       objects,

@@ -2,16 +2,27 @@
 import { Inject } from '@nestjs/common'
 import { WeirError, asWeirError } from '@weir/model'
 import type { HttpReply } from '@weir/wire'
+import type { ServerResponse } from 'node:http'
 import { JOB_MANAGER } from '../grpc.controller.ts'
 import type { JobManager } from '../job-manager.ts'
 import type { Term } from '../term.ts'
+import { keyIn, once } from './idempotency.ts'
 import { problem } from './problem.ts'
 
-export type Reply = HttpReply
+/** `hijack`: from here on the response is written by hand. */
+export interface Reply extends HttpReply {
+  readonly raw: ServerResponse
+  hijack(): void
+}
 export interface Request {
+  readonly method: string
   readonly url: string
+  readonly body?: unknown
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
 }
+
+/** Of an answer, besides its body. */
+export type Headers = Record<string, string>
 
 export abstract class LeaderController {
   protected readonly manager: JobManager
@@ -20,13 +31,38 @@ export abstract class LeaderController {
     this.manager = manager
   }
 
-  protected async answer(request: Request, reply: Reply, call: (term: Term) => unknown, success = 200): Promise<void> {
+  /** `call` may leave headers for the answer. A POST with an `Idempotency-Key` is done once. */
+  protected answer(
+    request: Request,
+    reply: Reply,
+    call: (term: Term, headers: Headers) => unknown,
+    success = 200,
+  ): Promise<void> {
+    return this.leading(request, reply, async (term) => {
+      const headers: Headers = {}
+      const run = async (): Promise<{ status: number; body: unknown }> => {
+        return { status: success, body: await call(term, headers) }
+      }
+      const key = request.method === 'POST' ? keyIn(request.headers['idempotency-key']) : null
+      const { method, url, body } = request
+      const keyed = { caller: '', key: key ?? '', method, url, body }
+      const { answer, repeated } =
+        key === null
+          ? { answer: await run(), repeated: false }
+          : await once(this.manager.answers, term.generation, keyed, run)
+      if (repeated) headers['idempotency-replayed'] = 'true'
+      for (const [name, value] of Object.entries(headers)) reply.header(name, value)
+      reply.status(answer.status).send(answer.body)
+    })
+  }
+
+  /** `call` answers, or throws what is then a problem. */
+  protected async leading(request: Request, reply: Reply, call: (term: Term) => unknown): Promise<void> {
     try {
       const token =
         request.headers['weir-token'] ?? String(request.headers['authorization'] ?? '').replace(/^Bearer /, '')
       this.manager.authorize(String(token))
-      const body = await call(await this.manager.term())
-      return reply.status(success).send(body)
+      await call(await this.manager.term())
     } catch (thrown) {
       const error = asWeirError(thrown, 'INTERNAL')
       if (error.code === 'NOT_LEADER') {

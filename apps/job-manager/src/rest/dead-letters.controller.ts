@@ -5,6 +5,7 @@ import { LISTED_LETTERS_MAX, REPLAYED_MAX, type Replay } from '@weir/dataflow'
 import { WeirError, jobId } from '@weir/model'
 import type { DeadLetterPage } from '../dead-letters.ts'
 import { type Reply, type Request, LeaderController, fieldsIn, wholeIn } from './answer.ts'
+import { ApiIdempotent } from './headers.ts'
 
 export class DeadLetterDto {
   @ApiProperty({ description: 'Where it lies in the topic of the dead letters' }) readonly partition!: number
@@ -97,6 +98,7 @@ export class DeadLettersController extends LeaderController {
   @HttpCode(200)
   @ApiOperation({ summary: 'Puts records back where they were read: each once, however often it is asked for' })
   @ApiParam({ name: 'id' })
+  @ApiIdempotent()
   @ApiBody({ schema: REPLAY_WISH })
   @ApiOkResponse({ type: ReplayDto })
   replay(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {

@@ -4,6 +4,7 @@ import { SavepointsController } from './savepoints.controller.ts'
 import { TransactionsController } from './transactions.controller.ts'
 import { DeadLettersController } from './dead-letters.controller.ts'
 import { StateController } from './state.controller.ts'
+import { EventsController } from './events.controller.ts'
 import { FleetController } from './fleet.controller.ts'
 import { HealthController } from './health.controller.ts'
 
@@ -17,6 +18,7 @@ export const restControllers = [
   TransactionsController,
   DeadLettersController,
   StateController,
+  EventsController,
   FleetController,
   HealthController,
 ]

@@ -1,5 +1,5 @@
 /** Jobs, their checkpoints, and what is done to them: cancel, start again, rescale. */
-import { Body, Controller, Get, HttpCode, Param, Patch, Post, Req, Res } from '@nestjs/common'
+import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common'
 import {
   ApiAcceptedResponse,
   ApiBody,
@@ -12,7 +12,10 @@ import {
 import type { CheckpointView, JobView } from '@weir/job'
 import { WeirError, jobId } from '@weir/model'
 import type { Term } from '../term.ts'
-import { type Reply, type Request, LeaderController, fieldsIn } from './answer.ts'
+import { type Headers, type Reply, type Request, LeaderController, fieldsIn } from './answer.ts'
+import { ApiEtag, ApiIdempotent, ApiIfMatch } from './headers.ts'
+import { ApiPaged, paged, type PageWish } from './paging.ts'
+import { requireVersion, versionOf } from './precondition.ts'
 
 export class JobDto {
   @ApiProperty() readonly jobId!: string
@@ -122,47 +125,68 @@ export class StartDto {
 @Controller('api/v1')
 export class JobsController extends LeaderController {
   @Get('jobs')
-  @ApiOperation({ summary: 'All jobs' })
+  @ApiOperation({ summary: 'All jobs, by id' })
+  @ApiPaged()
   @ApiOkResponse({ type: [JobDto] })
-  jobs(@Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.answer(request, reply, (term): readonly JobView[] => term.list())
+  jobs(@Query() wish: PageWish, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.answer(request, reply, (term, headers): readonly JobView[] =>
+      paged(term.list(), { key: (job) => job.jobId }, request, wish, headers),
+    )
   }
 
   @Get('jobs/:id')
   @ApiOperation({ summary: 'One job with its slices' })
   @ApiParam({ name: 'id' })
-  @ApiOkResponse({ type: JobDto })
+  @ApiOkResponse({ type: JobDto, headers: ApiEtag })
   job(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.answer(request, reply, (term) => term.get(jobId(id)))
+    return this.answer(request, reply, (term, headers): JobView => {
+      const view = term.get(jobId(id))
+      headers['etag'] = versionOf(view)
+      return view
+    })
   }
 
   @Get('jobs/:id/checkpoints')
   @ApiOperation({ summary: 'The last 100 checkpoints of this term, newest first' })
   @ApiParam({ name: 'id' })
+  @ApiPaged()
   @ApiOkResponse({ type: [CheckpointDto] })
-  checkpoints(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.answer(request, reply, (term): readonly CheckpointView[] => term.checkpoints(jobId(id)))
+  checkpoints(
+    @Param('id') id: string,
+    @Query() wish: PageWish,
+    @Req() request: Request,
+    @Res() reply: Reply,
+  ): Promise<void> {
+    const order = { key: ({ epoch }: CheckpointView) => String(epoch).padStart(16, '0'), newestFirst: true }
+    return this.answer(request, reply, (term, headers): readonly CheckpointView[] =>
+      paged(term.checkpoints(jobId(id)), order, request, wish, headers),
+    )
   }
 
   @Post('jobs/:id/cancel')
   @HttpCode(202)
   @ApiOperation({ summary: 'Cancels a job: what is published is committed, nothing is left open' })
   @ApiParam({ name: 'id' })
+  @ApiIfMatch(false)
+  @ApiIdempotent()
+  @ApiAcceptedResponse({ type: JobDto, headers: ApiEtag })
   cancel(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.answer(request, reply, (term) => term.cancel(jobId(id)), 202)
+    return this.change(request, reply, id, false, (term) => term.cancel(jobId(id)))
   }
 
   @Post('jobs/:id/start')
   @HttpCode(202)
   @ApiOperation({ summary: 'A job that has ended goes on under its id, with the bundle it had' })
   @ApiParam({ name: 'id' })
+  @ApiIfMatch(false)
+  @ApiIdempotent()
   @ApiBody({ type: StartWishDto, required: false })
   @ApiAcceptedResponse({ type: StartDto })
   start(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
     const start = async (term: Term): Promise<StartDto> => {
       return { jobId: id, notes: [...(await term.restart(jobId(id), startWish(wish)))] }
     }
-    return this.answer(request, reply, start, 202)
+    return this.change(request, reply, id, false, start)
   }
 
   @Patch('jobs/:id')
@@ -171,17 +195,36 @@ export class JobsController extends LeaderController {
     summary: 'Changes the parallelism of a job, at a checkpoint taken for it; 202: the wish is recorded',
   })
   @ApiParam({ name: 'id' })
+  @ApiIfMatch(true)
   @ApiBody({ type: RescaleDto })
-  @ApiAcceptedResponse({ type: JobDto })
+  @ApiAcceptedResponse({ type: JobDto, headers: ApiEtag })
   rescale(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.answer(
-      request,
-      reply,
-      (term): Promise<JobView> => term.rescale(jobId(id), fieldsIn(wish, 'parallelism')['parallelism']),
-      202,
+    return this.change(request, reply, id, true, (term): Promise<JobView> =>
+      term.rescale(jobId(id), fieldsIn(wish, 'parallelism')['parallelism']),
     )
   }
+
+  /** One after the other for each job, and only where `If-Match` says what still is; the answer has the new version. */
+  private change(
+    request: Request,
+    reply: Reply,
+    id: string,
+    versionRequired: boolean,
+    call: (term: Term) => Promise<unknown>,
+  ): Promise<void> {
+    const inTurn = async (term: Term, headers: Headers): Promise<unknown> => {
+      requireVersion(ifMatchIn(request), term.get(jobId(id)), versionRequired)
+      const body = await call(term)
+      headers['etag'] = versionOf(term.get(jobId(id)))
+      return body
+    }
+    const change = (term: Term, headers: Headers): unknown => this.manager.turns.run(id, () => inTurn(term, headers))
+    return this.answer(request, reply, change, 202)
+  }
 }
+
+const ifMatchIn = ({ headers }: Request): string | undefined =>
+  headers['if-match'] === undefined ? undefined : String(headers['if-match'])
 
 function startWish(wish: unknown): Parameters<Term['restart']>[1] {
   const {

@@ -5,6 +5,10 @@ import { sendProblem } from '@weir/wire'
 import type { Reply } from './answer.ts'
 
 const STATUS: Record<string, number> = {
+  IDEMPOTENCY_IN_PROGRESS: 409,
+  IDEMPOTENCY_KEY_REUSED: 422,
+  PRECONDITION_FAILED: 412,
+  PRECONDITION_REQUIRED: 428,
   METHOD_NOT_ALLOWED: 405,
   PATH_UNKNOWN: 404,
   PAGE_UNKNOWN: 404,

@@ -15,6 +15,7 @@ import type { SavepointView } from '@weir/job'
 import { WeirError, jobId } from '@weir/model'
 import type { Term } from '../term.ts'
 import { type Reply, type Request, LeaderController, fieldsIn } from './answer.ts'
+import { ApiIdempotent } from './headers.ts'
 
 export class SavepointWishDto {
   @ApiProperty({ pattern: SAVEPOINT_NAME.source }) readonly name!: string
@@ -46,6 +47,7 @@ export class SavepointsController extends LeaderController {
   @HttpCode(202)
   @ApiOperation({ summary: 'Takes a savepoint, or stops the job with one; the list tells when it is complete' })
   @ApiParam({ name: 'id' })
+  @ApiIdempotent()
   @ApiBody({ type: SavepointWishDto })
   @ApiAcceptedResponse({ type: SavepointDto })
   takeSavepoint(

@@ -1,9 +1,14 @@
 /** The ledger: transactions that have not ended, ended by hand. */
-import { Controller, Get, HttpCode, Param, Post, Req, Res } from '@nestjs/common'
+import { Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common'
 import { ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiTags } from '@nestjs/swagger'
 import type { LedgerEntry } from '@weir/job'
 import { jobId } from '@weir/model'
 import { type Reply, type Request, LeaderController } from './answer.ts'
+import { ApiIdempotent } from './headers.ts'
+import { ApiPaged, paged, type PageWish } from './paging.ts'
+
+/** Unique: a producer epoch has one transaction open. */
+const ORDER = { key: (t: LedgerEntry) => `${t.transactionalId}/${t.producerId}/${t.producerEpoch}/${t.sequence}` }
 
 export class TransactionDto {
   @ApiProperty({ type: String, nullable: true, description: 'Null: of no job of this cluster' })
@@ -38,22 +43,34 @@ export class TransactionsController extends LeaderController {
   @ApiOperation({
     summary: 'Transactions of all jobs that have not ended, and foreign ones under the names Weir gives',
   })
+  @ApiPaged()
   @ApiOkResponse({ type: [TransactionDto] })
-  transactions(@Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.answer(request, reply, (term): Promise<readonly LedgerEntry[]> => term.transactions(null))
+  transactions(@Query() wish: PageWish, @Req() request: Request, @Res() reply: Reply): Promise<void> {
+    return this.answer(request, reply, async (term, headers): Promise<readonly LedgerEntry[]> =>
+      paged(await term.transactions(null), ORDER, request, wish, headers),
+    )
   }
 
   @Get('jobs/:id/transactions')
   @ApiOperation({ summary: 'Transactions of one job: open, prepared, and those its published epoch names' })
   @ApiParam({ name: 'id' })
+  @ApiPaged()
   @ApiOkResponse({ type: [TransactionDto] })
-  jobTransactions(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.answer(request, reply, (term): Promise<readonly LedgerEntry[]> => term.transactions(jobId(id)))
+  jobTransactions(
+    @Param('id') id: string,
+    @Query() wish: PageWish,
+    @Req() request: Request,
+    @Res() reply: Reply,
+  ): Promise<void> {
+    return this.answer(request, reply, async (term, headers): Promise<readonly LedgerEntry[]> =>
+      paged(await term.transactions(jobId(id)), ORDER, request, wish, headers),
+    )
   }
 
   @Post('transactions/:transactionalId/commit')
   @HttpCode(200)
   @ApiOperation({ summary: 'Commits what a published epoch names, and what is before it; everything else is refused' })
+  @ApiIdempotent()
   @ApiParam({ name: 'transactionalId' })
   @ApiOkResponse({ type: TransactionDto })
   commit(@Param('transactionalId') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
@@ -63,6 +80,7 @@ export class TransactionsController extends LeaderController {
   @Post('transactions/:transactionalId/abort')
   @HttpCode(200)
   @ApiOperation({ summary: 'Aborts what no published epoch names, of a job that does not run' })
+  @ApiIdempotent()
   @ApiParam({ name: 'transactionalId' })
   @ApiOkResponse({ type: TransactionDto })
   abort(@Param('transactionalId') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {

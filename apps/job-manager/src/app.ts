@@ -1,0 +1,63 @@
+/** The Nest shell around a job-manager: gRPC for the fleet and its tools, REST for people. */
+import 'reflect-metadata'
+import { Module, type DynamicModule } from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { Transport, type MicroserviceOptions } from '@nestjs/microservices'
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
+import { control, jobs, time } from '@weir/proto'
+import type { Metrics } from '@weir/telemetry'
+import { MESSAGE_BYTES_MAX } from '@weir/wire'
+import { GrpcController, JOB_MANAGER } from './grpc.controller.ts'
+import type { JobManager } from './job-manager.ts'
+import { METRICS, ProblemFilter, describeApi, restControllers } from './rest/index.ts'
+
+@Module({})
+class AppModule {
+  static with(manager: JobManager, metrics: Metrics): DynamicModule {
+    return {
+      module: AppModule,
+      controllers: [GrpcController, ...restControllers],
+      providers: [
+        { provide: JOB_MANAGER, useValue: manager },
+        { provide: METRICS, useValue: metrics },
+      ],
+    }
+  }
+}
+
+/** Characters of one part of a path: keys of state are parts. */
+const PATH_PART_MAX = 4_096
+
+/** Nothing listens yet. @param grpcUrl host:port */
+export async function createApp(
+  manager: JobManager,
+  metrics: Metrics,
+  grpcUrl: string,
+): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter({ routerOptions: { maxParamLength: PATH_PART_MAX } })
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(manager, metrics), adapter, {
+    logger: false,
+    abortOnError: false,
+  })
+  adapter.getInstance().addHook('onResponse', (request, reply, done) => {
+    metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime)
+    done()
+  })
+  app.connectMicroservice<MicroserviceOptions>({
+    transport: Transport.GRPC,
+    options: {
+      package: 'weir.v1',
+      packageDefinition: {
+        'weir.v1.Jobs': jobs.JobsService,
+        'weir.v1.Fleet': control.FleetService,
+        'weir.v1.FleetTime': time.FleetTimeService,
+      } as never,
+      url: grpcUrl,
+      maxReceiveMessageLength: MESSAGE_BYTES_MAX,
+      maxSendMessageLength: MESSAGE_BYTES_MAX,
+    },
+  })
+  app.useGlobalFilters(new ProblemFilter())
+  await describeApi(app)
+  return app
+}

@@ -1,0 +1,169 @@
+/** Pages, versions, keys and streams of the REST API, on a job-manager that leads. */
+import type { JobRecord } from '@weir/checkpoint'
+import { defaultSettings, type PlanSummary } from '@weir/dataflow'
+import { digest, jobId } from '@weir/model'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { testManager, type TestManager } from './testing.ts'
+
+const PLAN: PlanSummary = {
+  ...{ version: 1, name: 'j', settings: defaultSettings, nodes: [], edges: [], stages: 1, sources: [], sinks: [] },
+}
+const record = (id: string): JobRecord => ({
+  ...{ jobId: jobId(id), name: id, bundleDigest: digest('b'), graphHash: 'g', submittedAt: 1, desired: 'running' },
+  ...{ plan: PLAN, ended: null },
+})
+
+let fleet: TestManager
+beforeAll(async () => {
+  fleet = await testManager()
+  for (const id of ['c', 'a', 'b']) await fleet.term.submit(record(id))
+})
+afterAll(() => fleet.close())
+
+const get = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(`${fleet.url}/api/v1/${path}`, { headers })
+const send = (method: string, path: string, headers: Record<string, string> = {}, body?: object): Promise<Response> =>
+  fetch(`${fleet.url}/api/v1/${path}`, {
+    method,
+    headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+    ...(body && { body: JSON.stringify(body) }),
+  })
+const codeOf = async (answer: Response): Promise<unknown> => [
+  answer.status,
+  ((await answer.json()) as { code: string }).code,
+]
+
+describe('pages', () => {
+  test('a list is walked by its next links, and every entry comes once', async () => {
+    const seen: string[] = []
+    let path: string | undefined = 'jobs?limit=2'
+    while (path !== undefined) {
+      const answer = await get(path)
+      seen.push(...((await answer.json()) as { jobId: string }[]).map((job) => job.jobId))
+      path = /^<\/api\/v1\/(.*)>; rel="next"$/.exec(answer.headers.get('link') ?? '')?.[1]
+    }
+    expect(seen).toEqual(['a', 'b', 'c'])
+  })
+
+  test('a limit above the bound and a cursor of other letters are refused', async () => {
+    expect(await codeOf(await get('jobs?limit=1001'))).toEqual([400, 'PAGE_INVALID'])
+    expect(await codeOf(await get('jobs?cursor=%25'))).toEqual([400, 'PAGE_INVALID'])
+  })
+})
+
+describe('versions', () => {
+  test('a rescale says on which version it rests: 428 without, 412 with another one', async () => {
+    expect(await codeOf(await send('PATCH', 'jobs/a', {}, { parallelism: 2 }))).toEqual([428, 'PRECONDITION_REQUIRED'])
+    const other = await send('PATCH', 'jobs/a', { 'if-match': '"other"' }, { parallelism: 2 })
+    expect(await codeOf(other)).toEqual([412, 'PRECONDITION_FAILED'])
+  })
+
+  test('a change with the version that is, or with *, is looked at', async () => {
+    for (const tag of [(await get('jobs/a')).headers.get('etag')!, '*']) {
+      const answer = await send('PATCH', 'jobs/a', { 'if-match': tag }, { parallelism: 2 })
+      expect(await codeOf(answer)).toEqual([409, 'RESCALE_NO_SLOTS'])
+    }
+  })
+
+  test('a cancel on an older version changes nothing, and one on the newest has a new version', async () => {
+    const { etag } = Object.fromEntries((await get('jobs/c')).headers)
+    const stale = await send('POST', 'jobs/c/cancel', { 'if-match': '"stale"' })
+    expect(await codeOf(stale)).toEqual([412, 'PRECONDITION_FAILED'])
+    expect((await (await get('jobs/c')).json()) as object).not.toMatchObject({ state: 'CANCELLED' })
+    const done = await send('POST', 'jobs/c/cancel', { 'if-match': etag! })
+    expect([done.status, done.headers.get('etag') === etag]).toEqual([202, false])
+  })
+})
+
+describe('idempotency keys', () => {
+  test('the same request again has the same answer, and says so', async () => {
+    const once = await send('POST', 'jobs/b/savepoints', { 'idempotency-key': 'k1' }, { name: 's' })
+    const again = await send('POST', 'jobs/b/savepoints', { 'idempotency-key': '"k1"' }, { name: 's' })
+    expect([once.status, again.status]).toEqual([202, 202])
+    expect(await again.json()).toEqual(await once.json())
+    expect([once, again].map(({ headers }) => headers.get('idempotency-replayed'))).toEqual([null, 'true'])
+    // Without the key it is a second wish.
+    expect(await codeOf(await send('POST', 'jobs/b/savepoints', {}, { name: 's' }))).toEqual([409, 'SAVEPOINT_EXISTS'])
+  })
+
+  test('a refusal is an answer too', async () => {
+    const ask = () => send('POST', 'jobs/nobody/cancel', { 'idempotency-key': 'k2' })
+    expect(await codeOf(await ask())).toEqual([404, 'JOB_UNKNOWN'])
+    expect(await codeOf(await ask())).toEqual([404, 'JOB_UNKNOWN'])
+  })
+
+  test('another body under the same key is refused', async () => {
+    const answer = await send('POST', 'jobs/b/savepoints', { 'idempotency-key': 'k1' }, { name: 'other' })
+    expect(await codeOf(answer)).toEqual([422, 'IDEMPOTENCY_KEY_REUSED'])
+  })
+
+  test('a key of other letters is refused', async () => {
+    const answer = await send('POST', 'jobs/b/cancel', { 'idempotency-key': 'two words' })
+    expect(await codeOf(answer)).toEqual([400, 'IDEMPOTENCY_KEY_INVALID'])
+  })
+})
+
+/** Events of an answer, one at a time. */
+async function* events(answer: Response): AsyncGenerator<{ event: string; id: string; data: unknown }> {
+  let text = ''
+  for await (const bytes of answer.body!.pipeThrough(new TextDecoderStream())) {
+    text += bytes
+    const frames = text.split('\n\n')
+    text = frames.pop()!
+    for (const frame of frames) {
+      const field = (name: string): string => new RegExp(`^${name}: (.*)$`, 'm').exec(frame)?.[1] ?? ''
+      if (field('event') !== '') yield { event: field('event'), id: field('id'), data: JSON.parse(field('data')) }
+    }
+  }
+}
+
+describe('streams of events', () => {
+  test('a snapshot of all jobs comes first, then what changes, then nothing when the term is over', async () => {
+    const own = await testManager()
+    const answer = await fetch(`${own.url}/api/v1/events`)
+    expect(answer.headers.get('content-type')).toBe('text/event-stream; charset=utf-8')
+    const stream = events(answer)
+    const first = (await stream.next()).value!
+    expect(first).toMatchObject({
+      event: 'snapshot',
+      data: { generation: 1, missed: false, jobs: [], taskManagers: [] },
+    })
+    await own.term.submit(record('new'))
+    const seen: string[] = []
+    for await (const { event, data } of stream) {
+      seen.push(event)
+      if (event === 'job' && (data as { jobId: string }).jobId === 'new') break
+    }
+    expect(seen).toContain('job')
+    const second = events(await fetch(`${own.url}/api/v1/events`))
+    expect((await second.next()).value).toMatchObject({ data: { jobs: [{ jobId: 'new', watermark: null }] } })
+    await own.close()
+    // Behind the last event the stream ends by itself.
+    for await (const _ of second);
+  })
+
+  test('of one job it has everything, and notices since the last event', async () => {
+    const at = `${fleet.term.generation}-${fleet.term.notices.serial}`
+    fleet.term.notices.add('weir:job:alert', { jobId: 'a', code: 'SOURCE_GAP', raised: true })
+    fleet.term.notices.add('weir:job:alert', { jobId: 'b', code: 'SOURCE_GAP', raised: true })
+    const stream = events(await get('jobs/a/events', { 'last-event-id': at }))
+    expect((await stream.next()).value).toMatchObject({
+      ...{ event: 'snapshot', data: { missed: false, job: { jobId: 'a', slices: [] }, checkpoints: [] } },
+    })
+    expect((await stream.next()).value).toMatchObject({
+      ...{ event: 'notice', data: { channel: 'weir:job:alert', jobId: 'a', message: { code: 'SOURCE_GAP' } } },
+    })
+    await stream.return(undefined)
+  })
+
+  test('what is of another leader has been missed', async () => {
+    const stream = events(await get('jobs/a/events', { 'last-event-id': '999-1' }))
+    expect((await stream.next()).value).toMatchObject({ data: { missed: true } })
+    await stream.return(undefined)
+  })
+
+  test('of a job that is not there it is a problem', async () => {
+    expect(await codeOf(await get('jobs/nobody/events'))).toEqual([404, 'JOB_UNKNOWN'])
+    expect((await fetch(`${fleet.url}/api/v1/events`, { method: 'HEAD' })).status).toBe(200)
+  })
+})
