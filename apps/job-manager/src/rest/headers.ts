@@ -15,7 +15,7 @@ export const ApiIfMatch = (required: boolean): MethodDecorator =>
     name: 'If-Match',
     required,
     description: 'ETag of the job on which the change was decided, or *; another version by now: 412',
-    schema: { type: 'string', pattern: '^(\\*|"[\\w-]{1,64}")$' },
+    schema: { type: 'string' },
   })
 
 export const ApiIdempotent = (): MethodDecorator =>

@@ -20,7 +20,7 @@ export function versionOf({
   return `"${createHash('sha256').update(facts).digest('base64url').slice(0, 22)}"`
 }
 
-/** Weak tags never match (RFC 9110, 8.8.3.2). */
+/** Weak tags never match (RFC 9110, 8.8.3.2), nor does what is no tag. */
 export function precondition(
   ifMatch: string | undefined,
   version: string,
