@@ -10,10 +10,24 @@ import { claimPasses, decideClaim, type Claim, type HeldClaim } from './claims.t
 import type { KeyedProcess, MapDescriptor, Out, StateDescriptors, TimerKinds, ValueDescriptor } from './keyed-state.ts'
 import type { LateContext } from './operators/keyed-process.ts'
 import { sideOutput, type SideOutput } from './side-output.ts'
+import { stateSchema } from './state-schema.ts'
 import { WeirError, attempt, generation, type OperatorUid } from '@weir/model'
 
 /** Fingerprint, event time, and where it was read: null where nobody knows. */
 type Kept = readonly [fingerprint: string, eventTime: number, origin: string | null]
+
+/** Begins with the time at which it was written; null: a row beside it has that. Short: that time is its event time, and nobody knows more. */
+type TimedClaim =
+  | readonly [written: number, fingerprint: string]
+  | readonly [written: number | null, fingerprint: string, eventTime: number, origin: string | null]
+
+/** Version 1 was `Kept`, with a row for its TTL beside each. */
+export const timedClaimSchema = stateSchema<Kept>('weir.claim').next(([fingerprint, eventTime, origin]): TimedClaim => [
+  null,
+  fingerprint,
+  eventTime,
+  origin,
+])
 
 export interface ClaimedInState<T> {
   readonly claimOf: (value: T, timestamp: number) => ClaimOf
@@ -47,31 +61,35 @@ export const claimingInState = <T>({
 }: ClaimedInState<T>): KeyedProcess<
   T,
   T,
-  { readonly claim: ValueDescriptor<Kept>; readonly claims: MapDescriptor<string, Kept> },
+  { readonly claim: ValueDescriptor<TimedClaim>; readonly claims: MapDescriptor<string, Kept> },
   Record<never, never>,
   ClaimSides<T>
 > => ({
-  // Most keys have one claim, that of the key itself: a value is two rows, an entry of a map five.
+  // Most keys have one claim, that of the key itself: a row, where an entry of a map is five.
   state: {
-    claim: { kind: 'value', ttl: { ms: ttlMs, update: 'write' }, initial: undefined },
+    claim: {
+      ...{ kind: 'value', ttl: { ms: ttlMs, update: 'write' }, timed: true, initial: undefined },
+      schema: timedClaimSchema,
+    },
     claims: { kind: 'map', ttl: { ms: ttlMs, update: 'write' } },
   },
   passes: true,
   sides: { duplicates: sideOutput<T>(), conflicts: sideOutput<Conflict<T>>() },
   onRecord(context, value, out: Out<T>) {
-    const { sides, timestamp, origin } = context
+    const { sides, timestamp, origin, watermark } = context
     const { claim: ofKey, claims } = context.state
     const { key, fingerprint } = claimOf(value, timestamp)
     const claim: Claim = { key, fingerprint, origin: ITSELF, attempt: NO_ATTEMPT, eventTime: timestamp }
-    // By whole key: of one key of the stream there may be several event types.
-    const name = `${key.eventType.length}:${key.eventType}:${key.bizKey}`
     const isOfKey = key.eventType === '' && key.bizKey === context.key
-    const held = heldIn(isOfKey ? ofKey.get() : claims.get(name), origin?.retryOf ?? null)
+    // By whole key: of one key of the stream there may be several event types.
+    const name = isOfKey ? '' : `${key.eventType.length}:${key.eventType}:${key.bizKey}`
+    const held = heldIn(isOfKey ? keptIn(ofKey.get()) : claims.get(name), origin?.retryOf ?? null)
     const { outcome, next } = decideClaim(held, claim, windowMs)
     if (next !== null) {
-      const kept: Kept = [fingerprint, timestamp, origin?.retryOf ?? origin?.id ?? null]
-      if (isOfKey) ofKey.set(kept)
-      else claims.set(name, kept)
+      const readAt = origin?.retryOf ?? origin?.id ?? null
+      if (!isOfKey) claims.set(name, [fingerprint, timestamp, readAt])
+      else if (readAt === null && timestamp >= watermark) ofKey.set([timestamp, fingerprint])
+      else ofKey.set([Math.max(timestamp, watermark), fingerprint, timestamp, readAt])
     }
     if (!claimPasses(outcome))
       (context as unknown as Counting).counted(outcome === 'duplicate' ? 'duplicates' : 'conflicts')
@@ -85,6 +103,12 @@ export const claimingInState = <T>({
     if (claimPasses(outcome) || (outcome === 'conflict' && onConflict === 'pass')) out.emit(value)
   },
 })
+
+function keptIn(claim: TimedClaim | undefined): Kept | undefined {
+  if (claim === undefined) return undefined
+  const [written, fingerprint, eventTime = written!, origin = null] = claim
+  return [fingerprint, eventTime, origin]
+}
 
 /** @param retryOf the first try of the record at hand, which went to the dead letters */
 function heldIn(kept: Kept | undefined, retryOf: string | null): HeldClaim | null {

@@ -37,9 +37,31 @@ export const NO_FINGERPRINT = '-'
 
 /** What is hashed. Throws WeirError `FINGERPRINT_INVALID` (invalid) with `path`. @param timestamp event time, ms */
 export function fingerprintText(eventType: string, fields: unknown, timestamp: number | null): string {
+  const simple = timestamp === null && PLAIN.test(eventType) ? flat(fields) : null
+  if (simple !== null) return `["${FINGERPRINT_VERSION}","${eventType}",${simple}]`
   const parts = [FINGERPRINT_VERSION, eventType, fields]
   if (timestamp !== null) parts.push(Math.floor(timestamp / 1_000))
   return canonical(parts, '', 0)
+}
+
+/** What JSON writes as it is. */
+const PLAIN = /^[A-Za-z0-9 _.:/+-]{0,256}$/
+
+/** `canonical` of what most are: few fields in their order, whole numbers and plain texts. Null: it is something else. */
+function flat(fields: unknown): string | null {
+  if (typeof fields !== 'object' || fields === null || Object.getPrototypeOf(fields) !== Object.prototype) return null
+  let text = ''
+  let before = ''
+  for (const name of Object.keys(fields)) {
+    const value = (fields as Readonly<Record<string, unknown>>)[name]
+    if (name < before || !PLAIN.test(name)) return null
+    before = name
+    text += text === '' ? `{"${name}":` : `,"${name}":`
+    if (typeof value === 'number' && Number.isSafeInteger(value)) text += value
+    else if (typeof value === 'string' && PLAIN.test(value)) text += `"${value}"`
+    else return null
+  }
+  return text === '' ? null : `${text}}`
 }
 
 function canonical(value: unknown, path: string, depth: number): string {

@@ -18,6 +18,7 @@ import type { KeyedStates } from './operator.ts'
 import type { KeyedState } from './ports.ts'
 import type { UndoLog } from './undo-log.ts'
 import { deepFreeze, isKey, isThenable } from './user-code.ts'
+import { timeIn } from './written-time.ts'
 
 /** The key at hand and the time; handles of an operator share one. */
 export class KeyScope {
@@ -119,6 +120,55 @@ class Ages {
     return this.#touched.stale(before, max).filter((key) => (this.#touched.get(key) ?? before) < before)
   }
 }
+
+/** Of values that begin with the time at which they were written; others, from before, have a row beside them. */
+class TimedValue<T> implements ValueState<T, undefined>, Handle {
+  readonly #rows: Rows<T>
+  readonly #ages: Ages
+  readonly #ttlMs: number
+  readonly #scope: KeyScope
+  readonly #name: string
+
+  constructor(states: KeyedStates, scope: KeyScope, name: string, ttl: Ttl) {
+    this.#rows = new Rows(states, scope, name)
+    this.#ages = new Ages(states, scope, name, ttl)
+    this.#ttlMs = ttl.ms
+    this.#scope = scope
+    this.#name = name
+  }
+
+  get(): T | undefined {
+    const { key, timeMs } = this.#scope
+    const value = this.#rows.get(key)
+    if (value === undefined) return undefined
+    const isAlive = hasTime(value) ? timeMs < timeIn(value) + this.#ttlMs : this.#ages.alive(key)
+    return isAlive ? value : undefined
+  }
+
+  set(value: T): void {
+    const { key } = this.#scope
+    const before = this.#rows.get(key)
+    this.#rows.put(key, checked(value, this.#scope, this.#name))
+    if (before !== undefined && !hasTime(before)) this.#ages.forget(key)
+  }
+
+  clear(): void {
+    this.#remove(this.#scope.key)
+  }
+
+  cleanUp(watermark: Watermark, max: number): void {
+    const before = watermark - this.#ttlMs + 1
+    for (const key of this.#rows.stale(before, max)) if (timeIn(this.#rows.get(key)) < before) this.#remove(key)
+    for (const key of this.#ages.expired(watermark, max)) this.#remove(key)
+  }
+
+  #remove(key: Key): void {
+    this.#rows.delete(key)
+    this.#ages.forget(key)
+  }
+}
+
+const hasTime = (value: unknown): boolean => timeIn(value) < Number.POSITIVE_INFINITY
 
 /** What the operator asks of every handle. */
 export interface Handle {
@@ -477,6 +527,7 @@ function handleOf(
   (ValueState<unknown, unknown> | ListState<unknown> | MapState<Key, unknown> | AggregatingState<unknown, unknown>) {
   switch (descriptor.kind) {
     case 'value':
+      if (descriptor.timed && descriptor.ttl !== null) return new TimedValue(states, scope, name, descriptor.ttl)
       return new Value(states, scope, name, descriptor.ttl, descriptor.initial)
     case 'list':
       return new List(states, scope, name, descriptor.ttl)

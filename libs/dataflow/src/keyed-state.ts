@@ -29,6 +29,11 @@ export interface Ttl {
 export interface ValueDescriptor<T, Initial = undefined> {
   readonly kind: 'value'
   readonly ttl: Ttl | null
+  /**
+   * Engine's own states: values are lists that begin with the event time (ms) at which they were written, so that a TTL of `write` needs
+   * no row beside them. null there: of a value from before, which has one.
+   */
+  readonly timed?: true
   /** What a key without a value has. */
   readonly initial: Initial
   readonly schema?: StateSchema<T> | undefined

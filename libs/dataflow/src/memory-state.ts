@@ -2,6 +2,7 @@
 import type { Key, OperatorUid } from '@weir/model'
 import type { KeyedStates } from './operator.ts'
 import type { KeyedState } from './ports.ts'
+import { timeIn } from './written-time.ts'
 
 export class MemoryKeyedState<V> implements KeyedState<V> {
   readonly #byNamespace = new Map<number, Map<Key, V>>()
@@ -36,7 +37,7 @@ export class MemoryKeyedState<V> implements KeyedState<V> {
   stale(before: number, max: number): Key[] {
     const found: Key[] = []
     for (const [key, value] of this.#byNamespace.get(0) ?? []) {
-      if (typeof value !== 'number' || value >= before) continue
+      if (timeIn(value) >= before) continue
       found.push(key)
       if (found.length === max) break
     }

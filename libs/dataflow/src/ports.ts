@@ -374,8 +374,8 @@ export interface KeyedState<V> {
   /** Deletes every value of a namespace ≠ 0. */
   clear(namespace: number): void
   /**
-   * Where values are times: at most `max` keys (namespace 0) whose value is below `before`, of those the store has met on its
-   * own way through stored rows. Hints: look again before deleting. A store without it never finds any.
+   * Where values are times, or lists that begin with one: at most `max` keys (namespace 0) whose time is below `before`, of those
+   * the store has met on its own way through stored rows. Hints: look again before deleting. A store without it never finds any.
    */
   stale?(before: number, max: number): Key[]
 }

@@ -130,6 +130,18 @@ test('of plain JSON the order of members is nothing, and any other difference is
   )
 })
 
+test('a few numbers and plain texts have the text that anything else would have', () => {
+  const name = fc.stringMatching(/^[ab12_]{0,2}$/)
+  const plain = fc.oneof(fc.integer(), fc.maxSafeInteger(), fc.constant(-0), fc.stringMatching(/^[\w :."\\é-]{0,4}$/))
+  fc.assert(
+    fc.property(fc.dictionary(name, plain, { maxKeys: 4 }), fc.stringMatching(/^[ab"]{0,3}$/), (fields, type) => {
+      const sorted = Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))
+      const members = sorted.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`)
+      expect(fingerprintText(type, fields, null)).toBe(`${V}${JSON.stringify(type)},{${members.join(',')}}]`)
+    }),
+  )
+})
+
 test.each([
   ['NaN', { amount: Number.NaN }, 'fields.amount'],
   ['Infinity', { amount: Infinity }, 'fields.amount'],

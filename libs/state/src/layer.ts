@@ -16,10 +16,13 @@ export interface Entry {
   group: number
   /** Of its value as it is stored, as far as they are in the budget; 0: they are not. */
   bytes: number
+  /** Number of the layer it came to be in: at barriers before, there was no such entry. 0: it was there before all layers. */
+  readonly since: number
 }
 
 /** What an entry was at a barrier; value undefined: it was not there. */
 export type Cut = Pick<Entry, 'value' | 'before'>
+const NOTHING: Cut = Object.freeze({ value: undefined, before: undefined })
 
 /**
  * Changes of one state between two barriers. A barrier copies nothing: while somebody wants to know what was at one, an entry
@@ -32,9 +35,15 @@ export class Layer {
   readonly entries: Entry[] = []
   /** Namespaces ≠ 0: namespace → key → value or DELETED. */
   readonly windows = new Map<number, Map<Key, unknown>>()
+  /** Ascending, from 1. */
+  readonly number: number
   #next: Layer | null = null
   #before: Map<Entry, Cut> | null = null
   #windowsBefore: Map<number, Map<Key, unknown>> | null = null
+
+  constructor(number = 1) {
+    this.number = number
+  }
 
   get isEmpty(): boolean {
     return this.entries.length === 0 && this.windows.size === 0
@@ -42,10 +51,10 @@ export class Layer {
 
   /** The barrier: what changes from now on is in another layer. */
   followed(): Layer {
-    return (this.#next = new Layer())
+    return (this.#next = new Layer(this.number + 1))
   }
 
-  /** The entry is about to be changed in this layer for the first time. */
+  /** The entry is about to be changed in this layer for the first time, and was there before it. */
   keep(entry: Entry): void {
     this.#before ??= new Map()
     this.#before.set(entry, { value: entry.value, before: entry.before })
@@ -66,6 +75,8 @@ export class Layer {
 
   /** At the barrier that closed this layer. */
   cutOf(entry: Entry): Cut {
+    if (entry.since > this.number) return NOTHING
+    if (entry.layer === this) return entry
     for (let later = this.#next; later !== null; later = later.#next) {
       const cut = later.#before?.get(entry)
       if (cut !== undefined) return cut

@@ -1,5 +1,5 @@
 /** One state of one operator, in memory: changes since the barrier, changes being stored, values read or written lately. */
-import { Sample, isEntries, unportableIn, type KeyedState } from '@weir/dataflow'
+import { Sample, isEntries, timeIn, unportableIn, type KeyedState } from '@weir/dataflow'
 import { WeirError, asWeirError, type Key } from '@weir/model'
 import { deepFrozen } from './freeze.ts'
 import type { HotBudget } from './hot-budget.ts'
@@ -38,6 +38,8 @@ export class Table<V> implements KeyedState<V> {
   readonly #pinned = new Map<Key, Entry>()
   /** Looked at last: a fold reads and writes the same key. */
   #last: Entry | null = null
+  /** Looked for last, and not in memory: who finds nothing puts something there. */
+  #missed: Key | null = null
   /** Every value there is, is in memory: a key that is not here is nowhere. */
   #complete = true
   #staleBefore = Number.NEGATIVE_INFINITY
@@ -96,7 +98,7 @@ export class Table<V> implements KeyedState<V> {
     const stored = this.#complete ? undefined : this.#read(key)
     if (stored === undefined) return undefined
     const value = this.#frozen(unpack(stored) as V)
-    this.#add({ key, value, layer: null, before: undefined, group: -1, bytes: stored.length })
+    this.#add({ key, value, layer: null, before: undefined, group: -1, bytes: stored.length, since: 0 })
     this.#budget.take(stored.length)
     return value
   }
@@ -142,7 +144,7 @@ export class Table<V> implements KeyedState<V> {
 
   /** The store has met a row on its way. */
   met(key: Key, value: unknown): void {
-    if (this.#found.length < FOUND_MAX && typeof value === 'number' && value < this.#staleBefore) this.#found.push(key)
+    if (this.#found.length < FOUND_MAX && timeIn(value) < this.#staleBefore) this.#found.push(key)
   }
 
   /** From a segment, before anything else; undefined: deleted. */
@@ -157,7 +159,9 @@ export class Table<V> implements KeyedState<V> {
     const there = this.#young.get(key)
     if (there !== undefined) this.#forget(there)
     if (value === undefined) return
-    this.#young.set(key, { key, value: this.#frozen(value as V), layer: null, before: undefined, group: -1, bytes })
+    this.#missed = null
+    const stored = this.#frozen(value as V)
+    this.#young.set(key, { key, value: stored, layer: null, before: undefined, group: -1, bytes, since: 0 })
     this.#budget.take(bytes)
   }
 
@@ -165,7 +169,8 @@ export class Table<V> implements KeyedState<V> {
   adopt(key: Key, packed: Uint8Array): void {
     if (this.#young.has(key)) return
     const value = this.#frozen(unpack(packed) as V)
-    this.#young.set(key, { key, value, layer: null, before: undefined, group: -1, bytes: packed.length })
+    this.#missed = null
+    this.#young.set(key, { key, value, layer: null, before: undefined, group: -1, bytes: packed.length, since: 0 })
     this.#budget.take(packed.length)
   }
 
@@ -227,10 +232,14 @@ export class Table<V> implements KeyedState<V> {
   #entry(key: Key): Entry | undefined {
     const last = this.#last
     if (last !== null && last.key === key) return last
+    if (this.#missed === key) return undefined
     let entry = this.#young.get(key)
     if (entry === undefined) {
       entry = this.#old.get(key) ?? this.#pinned.get(key)
-      if (entry === undefined) return undefined
+      if (entry === undefined) {
+        this.#missed = key
+        return undefined
+      }
       if (!this.#old.delete(key)) this.#pinned.delete(key)
       this.#young.set(key, entry)
       if (entry.bytes > 0) this.#budget.take(null)
@@ -243,6 +252,7 @@ export class Table<V> implements KeyedState<V> {
   #add(entry: Entry): void {
     this.#young.set(entry.key, entry)
     this.#last = entry
+    this.#missed = null
   }
 
   #forget({ key, bytes }: Entry): void {
@@ -252,10 +262,14 @@ export class Table<V> implements KeyedState<V> {
   }
 
   #change(key: Key, value: unknown): void {
-    let entry = this.#entry(key)
-    if (entry === undefined)
-      this.#add((entry = { key, value: undefined, layer: null, before: undefined, group: -1, bytes: 0 }))
     const dirty = this.#dirty
+    const entry = this.#entry(key)
+    if (entry === undefined) {
+      const made = { key, value, layer: dirty, before: undefined, group: -1, bytes: 0, since: dirty.number }
+      this.#add(made)
+      dirty.entries.push(made)
+      return
+    }
     if (entry.layer !== dirty) {
       if (this.#watched > 0) dirty.keep(entry)
       entry.before = isSummable(entry.value) ? entry.value : undefined
