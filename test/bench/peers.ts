@@ -1,363 +1,83 @@
 /**
- * `npm run bench -- peers [--scenario NAME] [--engine NAME] [--runs N]`: the same accident on Flink, Kafka Streams and
- * Weir. Each counts paid orders per user, exactly once, from Kafka to Kafka, with a checkpoint (commit) every 2 s and a
- * transaction timeout of 10 s. The first EndTxn after a while is kept on the wire, its sender is killed (-9), the request
- * is lost: killed between checkpoint and commit. Then it stays away
+ * `npm run bench -- peers`: Kafka Streams (exactly_once_v2), Flink (exactly-once KafkaSink), Weir and loops without an engine,
+ * on the same broker, topic and work. Contenders take turns, figures are medians, outputs are verified by an outside client.
  *
- *   expired-transaction  until the broker has aborted what was open, longer than the timeout;
- *   in-time              not at all: it is started again at once.
+ *   --scenario  throughput (default) · expired-transaction · in-time
+ *   --work      sum (default) · filter · window
+ *   --records   of throughput, default 1,500,000; --runs N, default 3; --only PART,… of contenders' names
+ *   --timeout   seconds of one run, default 90; --minutes  behind which no run is begun, default 10
+ *   --engine    of an accident
+ *   --dry       docs/PERFORMANCE.md stays as it is
  *
- * An outside reader (librdkafka, read_committed) counts what is missing and what is there twice. Last line: JSON.
+ * Last line: JSON.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
-import { glob, mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
-import { KafkaConnections, listTransactions } from '@weir/kafka'
-import { systemClock, systemRandom } from '@weir/model'
-import { need } from '../../tools/install.mjs'
-import { NoDuplicate, NoLoss, StuckReader } from '../checkers/index.ts'
-import { request } from '../chaos/points.ts'
-import { jobFile } from '../chaos/round.ts'
-import { World, proxiedKafka } from '../chaos/world.ts'
-import { readCommitted, stuckReaders } from '../e2e/judge.ts'
-import { createTopics } from '../e2e/fleet.ts'
-import { expectation, orderAt } from '../e2e/orders.ts'
-import type { Toxic } from '../e2e/toxic.ts'
+import { stackEndpoints } from '../stack/endpoints.ts'
+import { Bench } from './peers/bench.ts'
+import { ACCIDENTS, accidents } from './peers/accident.ts'
+import { build } from './peers/jvm.ts'
+import { report, writeReport } from './peers/report.ts'
+import { throughput } from './peers/throughput.ts'
+import { WINDOW_ORDERS, WORKS, type Work } from './peers/works.ts'
 
-const SCENARIOS = ['expired-transaction', 'in-time']
-/** Fed after the restart. */
-const AFTER = 10_000
-/** Whoever is not warm by then is not going to be. */
-const BEFORE_MAX = 400_000
-const RATE = 2_000
-const PARTITIONS = 4
-const INTERVAL_MS = 2_000
-const TRANSACTION_TIMEOUT_MS = 10_000
-/** Outputs that were visible before the accident is prepared. */
-const WARM = 8_000
-const WARM_TIMEOUT_MS = 60_000
-/** Nothing new for this long: nothing more will come. */
-const QUIET_MS = 12_000
-const END_TXN = 26
-
+const MEASURED = ['throughput']
 const { values } = parseArgs({
   options: {
-    scenario: { type: 'string', default: 'expired-transaction' },
-    engine: { type: 'string' },
+    scenario: { type: 'string', default: 'throughput' },
+    work: { type: 'string', default: 'sum' },
+    records: { type: 'string', default: '1500000' },
     runs: { type: 'string', default: '3' },
+    only: { type: 'string', default: '' },
+    timeout: { type: 'string', default: '90' },
+    minutes: { type: 'string', default: '10' },
+    engine: { type: 'string' },
+    dry: { type: 'boolean', default: false },
   },
 })
-const say = (text: string): void => console.error(`[peers] ${text}`)
-if (!SCENARIOS.includes(values.scenario)) {
-  console.error(`no scenario "${values.scenario}"; there are: ${SCENARIOS.join(', ')}`)
+/** Accidents have servers of their own; what is measured runs on the stack, which is left as it was found. */
+const stack = (command: 'status' | 'up' | 'down'): string =>
+  execFileSync(process.execPath, [new URL('../../tools/stack/stack.mjs', import.meta.url).pathname, command], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 2],
+  })
+const refuse = (text: string): never => {
+  console.error(text)
   process.exit(2)
 }
-
-/** One engine with one job. */
-interface Engine {
-  /** What its transactional ids begin with. */
-  readonly prefix: string
-  start(): Promise<void>
-  kill(): Promise<void>
-  /** Does the job still run, and what did it say about lost output? */
-  state(): Promise<string>
-  close(): Promise<void>
-}
-interface Site {
-  /** Direct, and through the proxy. */
-  readonly kafka: string
-  readonly proxied: string
-  readonly input: string
-  readonly output: string
-  readonly run: string
+const { scenario } = values
+const whole = (name: 'records' | 'runs' | 'timeout' | 'minutes'): number => {
+  const value = Number(values[name])
+  return Number.isInteger(value) && value > 0 ? value : refuse(`--${name} ${values[name]}: give a whole number above 0`)
 }
 
-/** A JVM with one of the peers; see test/bench/peers. */
-class Peer implements Engine {
-  readonly prefix: string
-  readonly #name: string
-  readonly #args: (dir: string) => Promise<readonly string[]>
-  readonly #dir: string
-  #child: ChildProcess | null = null
-
-  constructor(name: string, prefix: string, dir: string, args: (dir: string) => Promise<readonly string[]>) {
-    this.prefix = prefix
-    this.#name = name
-    this.#dir = dir
-    this.#args = args
-  }
-
-  async start(): Promise<void> {
-    const opens = ['java.lang', 'java.util', 'java.time'].map((p) => `--add-opens=java.base/${p}=ALL-UNNAMED`)
-    const target = built(this.#name)
-    const log = '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn'
-    const args = ['-Xmx768m', ...opens, log, '-cp', `${target}/classes:${target}/libs/*`, 'Peer']
-    this.#child = spawn('java', [...args, ...(await this.#args(this.#dir))], { stdio: ['ignore', 'pipe', 'pipe'] })
-    const said = createWriteStream(join(this.#dir, 'log'), { flags: 'a' })
-    this.#child.stdout!.pipe(said, { end: false })
-    this.#child.stderr!.pipe(said, { end: false })
-  }
-
-  async kill(): Promise<void> {
-    const exited = once(this.#child!, 'exit')
-    this.#child!.kill('SIGKILL')
-    await exited
-  }
-
-  async state(): Promise<string> {
-    const { exitCode, signalCode } = this.#child!
-    const log = await readFile(join(this.#dir, 'log'), 'utf8')
-    const errors = log.split('\n').filter((line) => /\bERROR\b/.test(line))
-    const loss = errors.filter((line) => /data loss/i.test(line)).length
-    const running = exitCode === null && signalCode === null ? 'running' : `ended with ${exitCode ?? signalCode}`
-    return `${running}; log: ${loss} lines "data loss"`
-  }
-
-  async close(): Promise<void> {
-    if (this.#child?.exitCode === null && this.#child.signalCode === null) await this.kill()
-    await rm(this.#dir, { recursive: true, force: true })
-  }
-}
-
-class Weir implements Engine {
-  readonly prefix: string
-  readonly #world: World
-  readonly #jobId: string
-  readonly #site: Site
-  #submitted = false
-
-  constructor(world: World, site: Site) {
-    this.#world = world
-    this.#site = site
-    this.#jobId = `peer-${site.run}`
-    this.prefix = `weir.${this.#jobId}.`
-  }
-
-  async start(): Promise<void> {
-    await this.#world.heal()
-    if (this.#submitted) return
-    this.#submitted = true
-    const { input, output, run } = this.#site
-    const counts = Object.values(await this.#world.fleet.topics([`counts-${run}`], PARTITIONS))[0]
-    const parameters = {
-      ...{ orders: input, sums: output, counts, bounded: false, rate: 1_000_000, intervalMs: INTERVAL_MS },
-      ...{ transactionTimeoutMs: TRANSACTION_TIMEOUT_MS, alignTimeoutMs: 4_000, toleratedAborts: 0 },
-      recoveryBudgetMs: 3_000,
-    }
-    const set = Object.entries(parameters).flatMap(([k, v]) => ['--set', `${k}=${v}`])
-    const { status, stderr } = await this.#world.fleet.cli('submit', jobFile, '--id', this.#jobId, ...set)
-    if (status !== 0) throw new Error(stderr)
-  }
-
-  async kill(): Promise<void> {
-    const { jobManagers, taskManagers } = this.#world
-    await Promise.all([...jobManagers, ...taskManagers].map((p) => this.#world.kill(p.process)))
-  }
-
-  async state(): Promise<string> {
-    const { state, healedTransactions } = await this.#world.fleet.job(this.#jobId)
-    return `${state.toLowerCase()}; REST: ${healedTransactions} transactions healed`
-  }
-
-  async close(): Promise<void> {
-    await this.#world.fleet.cli('cancel', this.#jobId)
-  }
-}
-
-const root = new URL('../../', import.meta.url).pathname
-const built = (name: string): string => join(root, '.weir/peers', name)
-async function build(name: string): Promise<void> {
-  need('javac', '-version', ['openjdk-17-jdk-headless'])
-  need('mvn', '-v', ['maven'])
-  const copy = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${built(name)}/libs`]
-  const args = ['-q', '-B', '-f', join(root, 'test/bench/peers', name, 'pom.xml'), `-Dpeers.target=${built(name)}`]
-  const mvn = spawn('mvn', [...args, 'compile', ...copy], { stdio: ['ignore', 2, 2] })
-  const [status] = (await once(mvn, 'exit')) as [number]
-  if (status !== 0) throw new Error(`${name} was not built: mvn ended with ${status}`)
-}
-
-/** Newest completed checkpoint; '' before the first. */
-async function newestCheckpoint(dir: string): Promise<string> {
-  let newest = ''
-  const number = (path: string): number => Number(/chk-(\d+)/.exec(path)?.[1] ?? -1)
-  for await (const path of glob('*/chk-*/_metadata', { cwd: dir }))
-    if (number(path) > number(newest)) newest = join(dir, path.replace('/_metadata', ''))
-  return newest
-}
-
-const ENGINES: Readonly<Record<string, (site: Site, dir: string, world: World | null) => Engine>> = {
-  flink: ({ proxied, input, output, run }, dir) =>
-    new Peer('flink', `peer-flink-${run}`, dir, async (folder) => {
-      const checkpoints = join(folder, 'checkpoints')
-      const times = [String(TRANSACTION_TIMEOUT_MS), String(INTERVAL_MS)]
-      return [proxied, input, output, `peer-flink-${run}`, ...times, checkpoints, await newestCheckpoint(checkpoints)]
-    }),
-  'kafka-streams': ({ proxied, input, output, run }, dir) =>
-    new Peer('kafka-streams', `peer-streams-${run}`, dir, (folder) => {
-      const times = [String(TRANSACTION_TIMEOUT_MS), String(INTERVAL_MS)]
-      return Promise.resolve([proxied, input, output, `peer-streams-${run}`, ...times, join(folder, 'state')])
-    }),
-  weir: (site, _dir, world) => new Weir(world!, site),
-}
-
-interface Result {
-  readonly lost: number
-  readonly duplicates: number
-  readonly stuckReaders: number
-  readonly outputs: number
-  readonly awayMs: number
-  readonly state: string
-}
-
-async function accident(
-  engine: Engine,
-  site: Site,
-  kafka: KafkaConnections,
-  proxy: Toxic,
-  scenario: string,
-): Promise<Result> {
-  const feed = new Feed(site.kafka, site.input)
-  const open = async (): Promise<number> =>
-    (await kafka.anyBroker(listTransactions())).transactions.filter(
-      (t) => t.transactionalId.startsWith(engine.prefix) && !/^(Empty|Complete)/.test(t.state),
-    ).length
-  const visible = async (): Promise<number> => (await readCommitted(site.kafka, site.output)).length
-  await engine.start()
-  const fed = feed.upTo(BEFORE_MAX)
-  for (const deadline = performance.now() + WARM_TIMEOUT_MS; (await visible()) < WARM;) {
-    if (performance.now() > deadline)
-      throw new Error(`${WARM} outputs were not visible in time: ${await engine.state()}`)
-    await systemClock.sleep(500)
-  }
-  say('warm; waiting for an EndTxn')
-  // Whatever version of EndTxn the client speaks.
-  const requests = [1, 2, 3, 4, 5].map((version) => request(END_TXN, version, engine.prefix))
-  await proxy.holdFrom((bytes) => requests.some((is) => (is as (b: Buffer) => boolean)(bytes)))
-  await engine.kill()
-  proxy.drop()
-  feed.pause()
-  say('killed')
-  const killedAt = performance.now()
-  if ((await open()) === 0) throw new Error('no transaction was open when it was killed')
-  await fed
-  if (scenario === 'expired-transaction') while ((await open()) > 0) await systemClock.sleep(200)
-  say('starting again')
-  const awayMs = Math.round(performance.now() - killedAt)
-  await engine.start()
-  const orders = feed.count + AFTER
-  await feed.upTo(orders)
-  feed.close()
-  const { names, sums } = expectation(orders)
-  const expected = [...names].filter((name) => name.startsWith('sums'))
-  let last = -1
-  for (let quietSince = performance.now(); performance.now() - quietSince < QUIET_MS;) {
-    const now = await visible()
-    if (now !== last) quietSince = performance.now()
-    if (now >= expected.length && now === last) break
-    last = now
-    await systemClock.sleep(1_000)
-  }
-  const state = await engine.state()
-  await engine.close()
-  while ((await open()) > 0) await systemClock.sleep(200) // whoever is killed leaves some to expire
-  const [loss, duplicate] = [new NoLoss(new Set(expected)), new NoDuplicate(new Set(expected))]
-  for (const [user, value] of await readCommitted(site.kafka, site.output)) {
-    const { sum, count } = value as { sum: number; count: number }
-    const name = `sums ${user} #${count}${sums.get(user)?.count === count ? ` = ${sum}` : ''}`
-    loss.saw(name)
-    duplicate.saw(name)
-  }
-  const readers: StuckReader = await stuckReaders(kafka, [site.output])
-  return {
-    lost: loss.verdict().violations,
-    duplicates: duplicate.verdict().violations,
-    stuckReaders: readers.verdict().violations,
-    outputs: expected.length,
-    awayMs,
-    state,
-  }
-}
-
-/** Orders at a steady rate, as they would come. */
-class Feed {
-  readonly #producers: ChildProcess[]
-  #next = 0
-  #paused = false
-
-  constructor(brokers: string, topic: string) {
-    this.#producers = Array.from({ length: PARTITIONS }, (_, p) =>
-      spawn('kcat', ['-b', brokers, '-P', '-t', topic, '-p', String(p)], { stdio: ['pipe', 'ignore', 'inherit'] }),
-    )
-  }
-
-  get count(): number {
-    return this.#next
-  }
-
-  /** Ends the `upTo` under way. */
-  pause(): void {
-    this.#paused = true
-  }
-
-  async upTo(count: number): Promise<void> {
-    this.#paused = false
-    const [began, from] = [performance.now(), this.#next]
-    while (this.#next < count && !this.#paused) {
-      const due = Math.min(count, from + Math.ceil(((performance.now() - began) / 1_000) * RATE))
-      for (; this.#next < due; this.#next++)
-        this.#producers[this.#next % PARTITIONS]!.stdin!.write(`${JSON.stringify(orderAt(this.#next))}\n`)
-      await systemClock.sleep(50)
-    }
-  }
-
-  close(): void {
-    for (const producer of this.#producers) producer.stdin!.end()
-  }
-}
-
-const chosen = values.engine === undefined ? Object.keys(ENGINES) : [values.engine]
-const results: Record<string, Result[]> = {}
-for (const name of chosen) {
-  const make = ENGINES[name]
-  if (make === undefined) throw new Error(`no engine "${name}"; there are: ${Object.keys(ENGINES).join(', ')}`)
-  if (name !== 'weir') await build(name)
-  const world = name === 'weir' ? await World.start() : null
-  const { kafka: server, proxy } = world ? { kafka: world.kafka, proxy: world.toKafka } : await proxiedKafka()
-  const kafka = new KafkaConnections({ brokers: [server.endpoint], clientId: 'peers' }, { clock: systemClock })
-  const admin = kafka.admin()
-  await admin.connect()
+if (ACCIDENTS.includes(scenario)) {
+  console.log(JSON.stringify(await accidents(scenario, values.engine ?? null, whole('runs'))))
+} else {
+  if (!MEASURED.includes(scenario))
+    refuse(`no scenario "${scenario}"; there are: ${[...MEASURED, ...ACCIDENTS].join(', ')}`)
+  const work = values.work as Work
+  if (!WORKS.includes(work)) refuse(`no work "${values.work}"; there are: ${WORKS.join(', ')}`)
+  const records = whole('records')
+  if (records % WINDOW_ORDERS !== 0) refuse(`--records ${records}: give a multiple of ${WINDOW_ORDERS}`)
+  const wasDown = Object.values(JSON.parse(stack('status')) as object).every((server) => server === null)
+  stack('up')
+  const bench = new Bench({
+    ...{ brokers: stackEndpoints().kafka, records, runs: whole('runs') },
+    ...{ timeoutMs: whole('timeout') * 1_000, deadline: performance.now() + whole('minutes') * 60_000 },
+    only: values.only.split(',').filter((part) => part !== ''),
+  })
+  await bench.open()
   try {
-    for (let i = 1; i <= Number(values.runs); i++) {
-      const run = systemRandom.nonce().slice(0, 8)
-      const [input, output] = [`orders-${run}`, `sums-${run}`]
-      await createTopics(admin, [input, output], PARTITIONS)
-      const site = { kafka: server.endpoint, proxied: proxy.address, input, output, run }
-      const dir = await mkdtemp(join(tmpdir(), `weir-peer-${name}-`))
-      const result = await accident(make(site, dir, world), site, kafka, proxy, values.scenario)
-      ;(results[name] ??= []).push(result)
-      say(`${name} ${i}/${values.runs}: ${JSON.stringify(result)}`)
-    }
+    await build('flink')
+    await build('kafka-streams')
+    await throughput(bench, work)
   } finally {
-    await admin.disconnect()
-    await kafka.close()
-    if (world) await world.close(false)
-    else {
-      await proxy.close()
-      await server.close()
-    }
+    await bench.close()
+    if (wasDown) stack('down')
   }
+  const made = report(scenario, work, bench)
+  if (!values.dry) await writeReport(made)
+  console.log(JSON.stringify(made.json))
+  process.exit(0)
 }
-const table = Object.entries(results).map(([engine, runs]) => ({
-  engine,
-  runs: runs.length,
-  lost: runs.map((r) => r.lost),
-  duplicates: runs.map((r) => r.duplicates),
-  stuckReaders: runs.map((r) => r.stuckReaders),
-  outputs: runs.map((r) => r.outputs),
-  state: [...new Set(runs.map((r) => r.state))],
-}))
-console.log(JSON.stringify({ scenario: values.scenario, results: table }))

@@ -1,0 +1,48 @@
+/** The peers: built by Maven from `test/bench/peers/NAME`, started with options as name=value. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { glob, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { need } from '../../../tools/install.mjs'
+
+export type JvmPeer = 'flink' | 'kafka-streams'
+export type Jvm = ChildProcess
+
+const root = new URL('../../../', import.meta.url).pathname
+const built = (name: JvmPeer): string => join(root, '.weir/peers', name)
+const HEAP = '-Xmx768m'
+
+export async function build(name: JvmPeer): Promise<void> {
+  need('javac', '-version', ['openjdk-17-jdk-headless'])
+  need('mvn', '-v', ['maven'])
+  await rm(built(name), { recursive: true, force: true }) // jars of other versions would be on the class path, too
+  const copy = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${built(name)}/libs`]
+  const args = ['-q', '-B', '-f', join(root, 'test/bench/peers', name, 'pom.xml'), `-Dpeers.target=${built(name)}`]
+  const mvn = spawn('mvn', [...args, 'compile', ...copy], { stdio: ['ignore', 2, 2] })
+  const [status] = (await once(mvn, 'exit')) as [number]
+  if (status !== 0) throw new Error(`${name} was not built: mvn ended with ${status}`)
+}
+
+/** @param log gets what it says */
+export function startJvm(name: JvmPeer, options: Readonly<Record<string, string>>, log: string): Jvm {
+  const opens = ['java.lang', 'java.util', 'java.time'].map((p) => `--add-opens=java.base/${p}=ALL-UNNAMED`)
+  const target = built(name)
+  const level = '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn'
+  const args = [HEAP, ...opens, level, '-cp', `${target}/classes:${target}/libs/*`, 'Peer']
+  const set = Object.entries(options).map(([key, value]) => `${key}=${value}`)
+  const child = spawn('java', [...args, ...set], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const said = createWriteStream(log, { flags: 'a' })
+  child.stdout.pipe(said, { end: false })
+  child.stderr.pipe(said, { end: false })
+  return child
+}
+
+/** Flink's newest completed checkpoint; '' before the first. */
+export async function newestCheckpoint(dir: string): Promise<string> {
+  let newest = ''
+  const number = (path: string): number => Number(/chk-(\d+)/.exec(path)?.[1] ?? -1)
+  for await (const path of glob('*/chk-*/_metadata', { cwd: dir }))
+    if (number(path) > number(newest)) newest = join(dir, path.replace('/_metadata', ''))
+  return newest
+}

@@ -1,0 +1,58 @@
+/** The works of the peers' bench as a job. Only what is needed travels, as in the peers: orders are mapped before they are keyed. */
+import { job, json, kafka, monotonous, params, tumbling } from '@weir/sdk'
+
+interface Order {
+  readonly id: number
+  readonly user: string
+  readonly amountMinor: number
+  readonly status: string
+  readonly note: string
+}
+const p = params({
+  work: 'sum',
+  input: 'orders',
+  output: 'outputs',
+  shuffle: true,
+  onLost: 'heal',
+  scope: 'epoch',
+  intervalMs: 1_000,
+})
+
+const WINDOW = '10s'
+/** Event time in ms: every user has ten orders in a window. */
+const timeOf = ({ id }: Order): number => Math.floor(id / 10)
+const intervals =
+  p.scope === 'continuous'
+    ? { commit: { scope: 'continuous', intervalMs: p.intervalMs } as const }
+    : { checkpoint: { intervalMs: p.intervalMs, everyRecords: null, minPauseMs: 0 } }
+
+export default job('peers', { parallelism: 2, ...intervals }, (flow) => {
+  const onLost = p.onLost === 'fail' ? 'fail' : 'heal'
+  if (p.work === 'window') {
+    const timed = kafka.topic(p.input, { value: json<Order>(), timestamp: timeOf, watermarks: monotonous() })
+    flow
+      .from(timed, 'orders')
+      .map(({ user }) => user, 'users')
+      .keyBy((user) => user, 'by-user')
+      .window(tumbling(WINDOW))
+      .count('counts')
+      .to(kafka.sink(p.output, { onLost }), 'outputs')
+    return
+  }
+  const orders = flow.from(kafka.topic(p.input, { value: json<Order>() }), 'orders')
+  if (p.work === 'filter') {
+    orders
+      .filter(({ status, amountMinor }) => status === 'PAID' && amountMinor % 2 === 0, 'wanted')
+      .map(({ id, user, amountMinor }) => ({ id, user, amountMinor: amountMinor * 2 }), 'doubled')
+      .to(kafka.sink(p.output, { onLost, key: (order) => (order as { user: string }).user }), 'outputs')
+    return
+  }
+  const add = (sum: number, { amountMinor }: { readonly amountMinor: number }): number => sum + amountMinor
+  const sums = p.shuffle
+    ? orders
+        .map(({ user, amountMinor }) => ({ user, amountMinor }), 'amounts')
+        .keyBy(({ user }) => user, 'by-user')
+        .reduce('balance', 0, add)
+    : orders.keyedBySource(({ user }) => user, 'by-user').reduce('balance', 0, add)
+  sums.to(kafka.sink(p.output, { onLost }), 'outputs')
+})
