@@ -30,12 +30,16 @@ export function positionOf(operatorUid: OperatorUid, batch: RecordBatch, index: 
 
 /**
  * What a loop over user code refuses a record with: the error with its position. WeirErrors thrown by the border itself
- * pass; everything else becomes `OPERATOR_FAILED`. Kind `invalid`: the same record fails again after a restart.
+ * pass, others without a place get one; everything else becomes `OPERATOR_FAILED`. Kind `invalid`: the same record fails
+ * again after a restart.
  */
 export function operatorFailed(error: unknown, operatorUid: OperatorUid, batch: RecordBatch, index: number): WeirError {
   // An error that a restart may mend is the engine's (state that cannot be read), not the record's.
   if (error instanceof WeirError && (error.facts.operatorUid === operatorUid || error.kind !== 'invalid')) return error
   const at = positionOf(operatorUid, batch, index)
+  // Of a function of Weir's own around the user's: it has said what to do, and knows no place.
+  if (error instanceof WeirError && error.facts['operatorUid'] === undefined)
+    return new WeirError({ ...error.facts, ...at }, `${whereOf(at)}: ${error.message}`, { cause: error })
   const cause = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
   return new WeirError(
     { code: 'OPERATOR_FAILED', kind: 'invalid', ...at, cause },

@@ -15,12 +15,14 @@ import {
   withBroadcastOf,
   type GraphNode,
   type LogicalGraph,
+  type Out,
   type ResumableOperator,
   type SourceNode,
   type WindowNode,
   type WindowSpec,
 } from '@weir/dataflow'
 import { operatorUid, type WeirError } from '@weir/model'
+import { job, json, kafka } from '@weir/sdk'
 import { afterEach, describe, expect, test } from 'vitest'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
 import { MemoryLogSource } from './testing/index.ts'
@@ -38,12 +40,19 @@ interface Case {
   readonly edges?: LogicalGraph['edges']
   /** What it does with a good value (its last argument but the context). */
   readonly good: Wrong
+  /** Its first argument is an accumulator. */
+  readonly folds?: boolean
+  /** Of its operator; absent: `op`. */
+  readonly failsAt?: string
+  /** In the stage of the source. Elsewhere batches do not carry where records were read, unless somebody asks: dead letters do. */
+  readonly isAtSource?: boolean
   /** It runs when a timer does, so the letter is of the timer: of no record. */
   readonly isFired?: boolean
   /** The record has effects beside this one. */
   readonly isElsewhere?: boolean
 }
 const source = node.source(0)
+const byValue: GraphNode = { kind: 'keyBy', uid: operatorUid('by-value'), key: String }
 const byFirst = node.keyBy((v) => String(v)[0]!)
 const resumable = (execute: Wrong): GraphNode =>
   node.resumable('op', (): ResumableOperator<string, string> => {
@@ -61,7 +70,19 @@ const windowed = (window: WindowSpec, more: Partial<WindowNode> = {}): Case => (
     return [source, byFirst, { kind: 'window', uid, window, aggregate, aggregateName: 'op', ...more }, node.sink('out')]
   },
   good: (n: never) => Number(n) + 1,
+  folds: true,
 })
+/** What the builder makes of it, with claims in state. */
+const idempotent = (options: (f: never) => { bizKey: never }): Case => {
+  const graph = (f: Wrong): LogicalGraph =>
+    job('claims', (flow) => {
+      const once = flow.from(kafka.topic('in', { value: json<string>() })).idempotent('op', options(any(f)))
+      once.to(kafka.sink('out'), 'out')
+    }).graph
+  const nodes = (f: Wrong): readonly GraphNode[] =>
+    graph(f).nodes.map((of) => (of.kind === 'source' ? source : of.kind === 'sink' ? node.sink('out') : of))
+  return { nodes, edges: graph(String).edges, good: (v) => v }
+}
 const TWO_INPUTS: Case['edges'] = [
   [0, 1],
   [0, 2],
@@ -114,25 +135,38 @@ const emitting =
 const OPERATORS: Readonly<Record<string, Case>> = {
   timestamp: {
     nodes: (f) => [{ ...source, uid, timestamp: any(f) } satisfies SourceNode, node.sink('out')],
+    isAtSource: true,
     good: () => 5,
   },
-  filter: { nodes: (f) => [source, { kind: 'filter', uid, test: any(f) }, node.sink('out')], good: () => true },
-  map: { nodes: (f) => [source, { kind: 'map', uid, map: any(f) }, node.sink('out')], good: (v) => v },
+  filter: {
+    nodes: (f) => [source, { kind: 'filter', uid, test: any(f) }, node.sink('out')],
+    isAtSource: true,
+    good: () => true,
+  },
+  map: {
+    nodes: (f) => [source, { kind: 'map', uid, map: any(f) }, node.sink('out')],
+    isAtSource: true,
+    good: (v) => v,
+  },
   flatMap: {
     nodes: (f) => [source, { kind: 'flatMap', uid, flatMap: any(f) }, node.sink('out')],
+    isAtSource: true,
     good: (v) => [v],
   },
   keyBy: {
     nodes: (f) => [source, { kind: 'keyBy', uid, key: any(f) }, node.concat('sum'), node.sink('out')],
+    isAtSource: true,
     good: (v) => v,
   },
   keyedBySource: {
     nodes: (f) => [source, { kind: 'keyedBySource', uid, key: any(f) }, node.concat('sum'), node.sink('out')],
+    isAtSource: true,
     good: (v) => v,
   },
   reduce: {
     nodes: (f) => [source, byFirst, { kind: 'reduce', uid, initial: '', reduce: any(f) }, node.sink('out')],
     good: (_a: never, v: never) => v,
+    folds: true,
   },
   window: windowed({ type: 'tumbling', sizeMs: 10 }),
   'sliding window': windowed({ type: 'sliding', sizeMs: 10, slideMs: 5 }),
@@ -146,6 +180,7 @@ const OPERATORS: Readonly<Record<string, Case>> = {
       { uid: operatorUid('first'), ...keyedProcessOf(deduplicating(1_000)) },
       node.sink('out'),
     ],
+    isAtSource: true,
     good: (v) => v,
   },
   'interval join': joining((f) => intervalJoin({ lowerMs: 0, upperMs: 0 }, f)),
@@ -200,8 +235,73 @@ const OPERATORS: Readonly<Record<string, Case>> = {
       }
       return [source, resumable(execute as Wrong), node.sink('out')]
     },
+    isAtSource: true,
     good: () => undefined,
   },
+  'running result': {
+    nodes: (f) => {
+      return [
+        source,
+        byFirst,
+        { kind: 'reduce', uid, initial: '', reduce: (_, v) => v, result: any(f) },
+        node.sink('out'),
+      ]
+    },
+    good: (v) => v,
+  },
+  // Every value has a key of its own: what fires is of one record.
+  'result of a window': {
+    nodes: (f) => {
+      const aggregate = { initial: '', add: (_: unknown, v: unknown) => v, result: any(f) }
+      const window = { type: 'tumbling', sizeMs: 10 } as const
+      return [source, byValue, { kind: 'window', uid, window, aggregate, aggregateName: 'op' }, node.sink('out')]
+    },
+    good: (v) => v,
+    isFired: true,
+  },
+  'whole window': {
+    nodes: (f) => {
+      const whole = windowProcessOf(
+        { type: 'tumbling', sizeMs: 10 },
+        any(([value]: never[], _: never, out: { emit(value: unknown): void }): unknown => {
+          const got = f(value!)
+          out.emit(value)
+          return got
+        }),
+      )
+      return [source, byValue, { uid, ...whole }, node.sink('out')]
+    },
+    good: () => undefined,
+    isFired: true,
+  },
+  timer: {
+    nodes: (f) => {
+      const process = keyedProcessOf({
+        state: { value: { kind: 'value', ttl: null, initial: '' } },
+        timers: { end: 'event' },
+        onRecord({ state, timers, timestamp }, value: string) {
+          state.value.set(value)
+          timers.end.set(timestamp + 1)
+        },
+        onTimer({ state }, _timer, out: Out<string>) {
+          const value = state.value.get()
+          const got = f(value as never)
+          out.emit(value)
+          return got as never
+        },
+      })
+      return [source, byValue, { uid, ...process }, node.sink('out')]
+    },
+    good: () => undefined,
+    isFired: true,
+  },
+  'key of what is idempotent': {
+    ...idempotent((f) => ({ bizKey: f })),
+    failsAt: 'op.key',
+    isAtSource: true,
+  },
+  'event type of what is idempotent': idempotent((f) => ({ bizKey: String, eventType: f })),
+  'fingerprint of what is idempotent': idempotent((f) => ({ bizKey: String, fingerprint: f })),
   asyncMap: {
     nodes: (f) => [
       source,
@@ -211,21 +311,11 @@ const OPERATORS: Readonly<Record<string, Case>> = {
       },
       node.sink('out'),
     ],
+    isAtSource: true,
     good: (v) => v,
   },
 }
-const WINDOWS = Object.keys(OPERATORS).filter((name) => name.includes('window') && name !== 'window join')
-const FOLDS = ['reduce', ...WINDOWS]
-/** Batches do not carry where their records were read there, unless somebody has asked for it: dead letters do. */
-const BEHIND_AN_EXCHANGE = [
-  ...FOLDS,
-  'process',
-  'connect',
-  'interval join',
-  'window join',
-  'broadcast',
-  'beside a broadcast',
-]
+const FOLDS = Object.keys(OPERATORS).filter((name) => OPERATORS[name]!.folds)
 const SYNC = Object.keys(OPERATORS).filter((name) => name !== 'asyncMap')
 
 interface Deed {
@@ -297,6 +387,28 @@ const DEEDS: readonly Deed[] = [
       code: 'KEY_INVALID',
     }
   }),
+  ...[undefined, null, Number.NaN, '', { id: 1 }].map((key): Deed => {
+    return {
+      name: `returns ${JSON.stringify(key)} (${typeof key}) for a business key`,
+      does: () => key,
+      of: ['key of what is idempotent'],
+      code: 'CLAIM_KEY_INVALID',
+    }
+  }),
+  {
+    name: 'returns no text',
+    does: () => 5,
+    of: ['event type of what is idempotent'],
+    code: 'CLAIM_KEY_INVALID',
+  },
+  ...[undefined, { minor: Number.NaN }, new Map(), { f: () => 1 }].map((fields, i): Deed => {
+    return {
+      name: `returns no fields, ${i}`,
+      does: () => fields,
+      of: ['fingerprint of what is idempotent'],
+      code: 'FINGERPRINT_INVALID',
+    }
+  }),
   ...[undefined, null, Number.NaN, -1, 1.5, 8_640_000_000_000_001, '2026', new Date(5), 5n].map((at): Deed => {
     return { name: `returns ${String(at)} for a time`, does: () => at, of: ['timestamp'], code: 'TIMESTAMP_INVALID' }
   }),
@@ -332,7 +444,15 @@ async function ran(
 }
 
 describe.each(cases)('%s', (name, deed) => {
-  const { nodes, good, edges, isFired = false, isElsewhere = false } = OPERATORS[name]!
+  const {
+    nodes,
+    good,
+    edges,
+    failsAt = 'op',
+    isAtSource = false,
+    isFired = false,
+    isElsewhere = false,
+  } = OPERATORS[name]!
   const bad = (...args: never[]): unknown => {
     const value = FOLDS.includes(name) ? args[1] : args[0]
     return (value as unknown) === BAD ? deed.does(...args) : good(...args)
@@ -341,19 +461,19 @@ describe.each(cases)('%s', (name, deed) => {
   test(`${deed.name}: named with its operator, where it was read and what to do`, async () => {
     const { failed, committed } = await ran(nodes(bad), VALUES, false, edges)
     expect(failed).toMatchObject({ code: deed.code })
-    expect(failed!.facts).toMatchObject({ operatorUid: 'op' })
+    expect(failed!.facts).toMatchObject({ operatorUid: failsAt })
     expect(failed!.message.length).toBeGreaterThan(40)
     expect(failed!.message).not.toContain(BAD)
     expect(committed).toEqual([])
     if (name === 'timestamp') expect(failed!.facts).toMatchObject({ split: 0, offset: 3 })
     else if (name === 'asyncMap') expect(failed!.facts).toMatchObject({ source: 'in', partition: 0, offset: 3 })
-    else if (!BEHIND_AN_EXCHANGE.includes(name))
+    else if (isAtSource)
       expect(failed!.facts).toMatchObject({ source: 'in', topic: 'of-the-test', partition: 0, offsets: [0, 3] })
   })
 
   test(`${deed.name}: with dead letters it is aside and the others are as if it had not been there`, async () => {
     const { failed, committed, dead } = await ran(nodes(bad), VALUES, true, edges)
-    if (deed.stops) return expect(failed).toMatchObject({ code: deed.code, facts: { operatorUid: 'op' } })
+    if (deed.stops) return expect(failed).toMatchObject({ code: deed.code, facts: { operatorUid: failsAt } })
     expect(failed).toBeNull()
     const without = await ran(
       nodes(good),
@@ -365,7 +485,7 @@ describe.each(cases)('%s', (name, deed) => {
     const headers = dead.map(({ headers }) =>
       Object.fromEntries(headers.map(([of, v]) => [of, Buffer.from(v!).toString()])),
     )
-    expect(headers).toMatchObject([{ 'weir.dead.operator': 'op', 'weir.dead.error': deed.code }])
+    expect(headers).toMatchObject([{ 'weir.dead.operator': failsAt, 'weir.dead.error': deed.code }])
     if (isFired) expect(headers[0]).toMatchObject({ 'weir.dead.value': 'json' })
     else expect(headers[0]).toMatchObject({ 'weir.dead.partition': '0', 'weir.dead.offset': '3' })
   })

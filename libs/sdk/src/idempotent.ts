@@ -5,6 +5,7 @@ import {
   DUPLICATES,
   NO_FINGERPRINT,
   fingerprintText,
+  isThenable,
   type ClaimOf,
   type ClaimsDescriptor,
   type FingerprintStrategy,
@@ -109,12 +110,12 @@ function claimOf<T>({
   fingerprint,
 }: IdempotentOptions<T>): (value: T, timestamp: number) => ClaimOf {
   const keyOf = keyTextOf(bizKey)
-  const typeOf = eventType ?? ((): string => '')
+  const typeOf = eventType === undefined ? (): string => '' : typeTextOf(eventType)
   if (fingerprint === undefined)
     return (value) => ({ key: { bizKey: keyOf(value), eventType: typeOf(value) }, fingerprint: NO_FINGERPRINT })
   const { strategy, fields: of } = typeof fingerprint === 'function' ? fields(fingerprint) : fingerprint
   const hashOf = (type: string, value: T, timestamp: number | null): string =>
-    hash('sha256', fingerprintText(type, of(value), timestamp), 'hex')
+    hash('sha256', fingerprintText(type, synchronous('fingerprint', of(value)), timestamp), 'hex')
   if (strategy === 'fields-and-second')
     return (value, timestamp) => {
       const type = typeOf(value)
@@ -131,7 +132,7 @@ function claimOf<T>({
 export const keyTextOf =
   <T>(bizKey: (value: T) => string | number) =>
   (value: T): string => {
-    const key: unknown = bizKey(value)
+    const key: unknown = synchronous('bizKey', bizKey(value))
     if (typeof key === 'string' && key !== '' && key.isWellFormed()) return key
     if (typeof key === 'number' && Number.isFinite(key)) return String(key)
     const got =
@@ -141,6 +142,26 @@ export const keyTextOf =
       `the business key is ${got}; it must be a string of at least one character or a number. Filter records without one before.`,
     )
   }
+
+const typeTextOf =
+  <T>(eventType: (value: T) => string) =>
+  (value: T): string => {
+    const type: unknown = synchronous('eventType', eventType(value))
+    if (typeof type === 'string' && type.isWellFormed()) return type
+    const got = typeof type === 'string' ? 'a string with half a surrogate pair' : typeof type
+    throw new WeirError(
+      { code: 'CLAIM_KEY_INVALID', kind: 'invalid', got },
+      `the event type is ${got}; it must be a string. Filter records without one before.`,
+    )
+  }
+
+function synchronous(name: string, answer: unknown): unknown {
+  if (!isThenable(answer)) return answer
+  throw new WeirError(
+    { code: 'OPERATOR_RETURNED_PROMISE', kind: 'invalid', option: name },
+    `${name} returned a promise. It is synchronous: remove async/await from it, or make calls in an asyncMap before.`,
+  )
+}
 
 export interface RedisClaimsOptions {
   /**
