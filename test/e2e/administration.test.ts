@@ -4,6 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Fleet, mainJob } from './fleet.ts'
 import { orderAt } from './orders.ts'
 
+/** An order that comes when its window has long been over. */
+const LATE = 400
 const fleet = new Fleet()
 const jobId = `admin-${fleet.run}`
 beforeAll(async () => {
@@ -11,7 +13,7 @@ beforeAll(async () => {
   const topics = await fleet.topics(['orders', 'sums', 'counts'])
   fleet.produce(
     topics['orders']!,
-    Array.from({ length: 20_000 }, (_, id) => JSON.stringify(orderAt(id))),
+    Array.from({ length: 20_000 }, (_, id) => JSON.stringify(id === LATE ? { ...orderAt(id), ts: 0 } : orderAt(id))),
   )
   const set = Object.entries({ ...topics, intervalMs: 1_000, rate: 200 })
   const submitted = await fleet.cli(
@@ -42,6 +44,15 @@ test('REST shows jobs, checkpoints and the fleet; problems are RFC 9457; OpenAPI
       '/api/v1/task-managers',
     ]),
   )
+})
+
+test('a record that comes too late for its window is told of by REST and metrics', async () => {
+  const { http } = (await fleet.leader()).ready
+  const counted = new RegExp(`weir_operator_late_records\\{.*job="${jobId}".*operator="per-10s".*\\} 1\\b`)
+  const metrics = async (): Promise<string> => (await fetch(`http://${http}/metrics`)).text()
+  await expect.poll(metrics, { timeout: 30_000 }).toMatch(counted)
+  const { slices } = await fleet.job(jobId)
+  expect(slices.flatMap(({ late }) => late)).toEqual([{ operator: 'per-10s', records: 1 }])
 })
 
 test('who does not lead sends on to the leader', async () => {

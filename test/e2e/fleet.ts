@@ -347,6 +347,7 @@ export interface JobAnswer {
     readonly taskManagerId: string
     readonly recordsIn: number
     readonly claims: readonly { readonly operator: string; readonly duplicates: number; readonly conflicts: number }[]
+    readonly late: readonly { readonly operator: string; readonly records: number }[]
   }[]
 }
 
