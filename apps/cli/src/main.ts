@@ -91,9 +91,10 @@ async function main(): Promise<number> {
     },
   })
   const [verb, argument, object, ...others] = positionals
-  if (values.help || verb === undefined) {
+  const isAsked = values.help || verb === 'help'
+  if (isAsked || verb === undefined) {
     console.log(USAGE)
-    return values.help ? 0 : 2
+    return isAsked ? 0 : 2
   }
   const addresses = (values['job-manager'] ?? process.env['WEIR_JOB_MANAGERS'] ?? '127.0.0.1:7070').split(',')
   const client = new JobsClient(addresses, { token: values.token ?? process.env['WEIR_FLEET_TOKEN'] ?? null })
@@ -130,7 +131,9 @@ async function main(): Promise<number> {
         const job = await client.get(needed(argument, 'JOB-ID'))
         const error =
           job.error === '' ? '' : `\n${describe(JSON.parse(job.error) as { code: string; message: string })}`
-        const about = [`${job.jobId} is ${job.state}, epoch ${job.finalEpoch}, ${job.recordsIn} records${error}`]
+        const restarts = job.restarts + job.regionRestarts
+        const again = restarts === 0 ? '' : `, restarted ${restarts}×`
+        const about = [`${job.jobId} is ${job.state}, epoch ${job.finalEpoch}, ${job.recordsIn} records${again}${error}`]
         for (const sink of JSON.parse(job.sinks) as SinkOutcome[]) if (sink.state !== 'CLEAN') about.push(outcome(sink))
         // Of a job-manager of an earlier version there are none.
         for (const { code, message } of JSON.parse(job.alerts || '[]') as Alert[]) about.push(`${code}: ${message}`)
