@@ -133,7 +133,9 @@ async function main(): Promise<number> {
           job.error === '' ? '' : `\n${describe(JSON.parse(job.error) as { code: string; message: string })}`
         const restarts = job.restarts + job.regionRestarts
         const again = restarts === 0 ? '' : `, restarted ${restarts}×`
-        const about = [`${job.jobId} is ${job.state}, epoch ${job.finalEpoch}, ${job.recordsIn} records${again}${error}`]
+        const about = [
+          `${job.jobId} is ${job.state}, epoch ${job.finalEpoch}, ${job.recordsIn} records${again}${error}`,
+        ]
         for (const sink of JSON.parse(job.sinks) as SinkOutcome[]) if (sink.state !== 'CLEAN') about.push(outcome(sink))
         // Of a job-manager of an earlier version there are none.
         for (const { code, message } of JSON.parse(job.alerts || '[]') as Alert[]) about.push(`${code}: ${message}`)

@@ -284,7 +284,7 @@ const OPERATORS: Readonly<Record<string, Case>> = {
           timers.end.set(timestamp + 1)
         },
         onTimer({ state }, _timer, out: Out<string>) {
-          const value = state.value.get()
+          const value = String(state.value.get())
           const got = f(value as never)
           out.emit(value)
           return got as never
@@ -300,8 +300,8 @@ const OPERATORS: Readonly<Record<string, Case>> = {
     failsAt: 'op.key',
     isAtSource: true,
   },
-  'event type of what is idempotent': idempotent((f) => ({ bizKey: String, eventType: f })),
-  'fingerprint of what is idempotent': idempotent((f) => ({ bizKey: String, fingerprint: f })),
+  'event type of what is idempotent': idempotent((f) => ({ bizKey: any(String), eventType: f })),
+  'fingerprint of what is idempotent': idempotent((f) => ({ bizKey: any(String), fingerprint: f })),
   asyncMap: {
     nodes: (f) => [
       source,
