@@ -193,6 +193,8 @@ class Slot {
       case 'align':
         this.#fleet.aligned++
         return slice?.align(command.bounds)
+      case 'rates':
+        return slice?.adjustRates(command.limits)
       case 'stop':
         void this.#stop(id, command.mode).catch((error: unknown) => {
           this.#fail(id, asWeirError(error, 'STOP_FAILED'))

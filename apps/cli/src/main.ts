@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `weir`: dev, ingest, submit, jobs, get, cancel, rescale, start, savepoint, stop, savepoints, state, dlq, verify, txn, dtxid. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, ingest, submit, jobs, get, cancel, rescale, rate, start, savepoint, stop, savepoints, state, dlq, verify, txn, dtxid. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { parseArgs } from 'node:util'
@@ -7,6 +7,7 @@ import { bundleJob } from './bundle.ts'
 import { dev } from './dev.ts'
 import { dlq } from './dlq.ts'
 import { ingest } from './ingest.ts'
+import { rate } from './rate.ts'
 import { savepoints, takeSavepoint } from './savepoint.ts'
 import { state } from './state.ts'
 import { start, submit, type StartOptions } from './submit.ts'
@@ -22,6 +23,7 @@ const USAGE = `weir – exactly-once stream processing
   weir get JOB-ID              one job, with the reason of its last failure and its alerts
   weir cancel JOB-ID           end a job; what is published is committed
   weir rescale JOB-ID N        go on with N subtasks, at a checkpoint taken for it
+  weir rate JOB-ID N|none      read its sources with at most N records/s from now on, without a restart
   weir start JOB-ID            a job that has ended goes on, from its newest epoch or --from
   weir savepoint JOB-ID NAME   keep the state of a running job under a name
   weir stop JOB-ID NAME        stop a job with a savepoint: nothing that was read is outside of it
@@ -44,6 +46,8 @@ const USAGE = `weir – exactly-once stream processing
 
   --set NAME=VALUE             parameter of the job file (repeatable)
   --id JOB-ID                  id of the job; default: its name
+  --source UID                 rate: of this source alone
+  --min N                      rate: as far as it may be lowered while the job cannot follow
   --from FROM                  submit, start: EPOCH or savepoint NAME of the id, JOB@EPOCH, JOB/NAME, URL of a folder
   --allow-dropped-state UID    submit, start, state check: state that the job has no operator for any more (repeatable)
   --accept-repeated-output     submit, start: output behind an older epoch is written again
@@ -78,6 +82,8 @@ async function main(): Promise<number> {
       listen: { type: 'string' },
       shared: { type: 'string', multiple: true, default: [] },
       form: { type: 'string' },
+      source: { type: 'string' },
+      min: { type: 'string' },
       all: { type: 'boolean', default: false },
       limit: { type: 'string', default: '100' },
       at: { type: 'string', default: '' },
@@ -163,6 +169,10 @@ async function main(): Promise<number> {
         const job = await client.rescale(needed(argument, 'JOB-ID'), positive(needed(object, 'N'), 'N'))
         print(job, `${job.jobId} goes on with ${object} subtasks after its next checkpoint`)
         return 0
+      }
+      case 'rate': {
+        const { min, source } = values
+        return await rate(client, { jobId: argument, rate: object, min, source }, print)
       }
       case 'verify': {
         const brokers = values.kafka ?? process.env['WEIR_KAFKA_BROKERS']

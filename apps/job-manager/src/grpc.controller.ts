@@ -3,7 +3,7 @@ import type { Metadata, ServerReadableStream, sendUnaryData } from '@grpc/grpc-j
 import { Controller, Inject } from '@nestjs/common'
 import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
 import type { DeadLetter } from '@weir/dataflow'
-import type { JobView, LedgerEntry, SavepointView } from '@weir/job'
+import type { JobView, LedgerEntry, RateView, SavepointView } from '@weir/job'
 import { jobId, systemClock, type JobId } from '@weir/model'
 import type { jobs, time } from '@weir/proto'
 import { toServiceError, type JoinCall } from '@weir/wire'
@@ -94,6 +94,17 @@ export class GrpcController {
     return this.#answer(metadata, async () => {
       const term = await this.#manager.term()
       return view(await term.rescale(jobId(id), parallelism))
+    })
+  }
+
+  @GrpcMethod('Jobs', 'adjustRate')
+  adjustRate({ jobId: id, source, ...wish }: jobs.AdjustRateRequest, metadata: Metadata): Promise<jobs.RatesResponse> {
+    const { recordsPerSecond = null, minRecordsPerSecond = null } = wish
+    return this.#answer(metadata, async () => {
+      const term = await this.#manager.term()
+      const of = { recordsPerSecond, minRecordsPerSecond }
+      const rates = await term.adjustRate(jobId(id), source === '' ? null : source, of)
+      return { rates: rates.map(rateView) }
     })
   }
 
@@ -219,6 +230,14 @@ const view = (v: JobView): jobs.JobView => ({
   error: v.error === null ? '' : JSON.stringify(v.error),
   submittedAt: v.submittedAt,
   parallelism: v.parallelism,
+})
+
+const rateView = (v: RateView): jobs.RateView => ({
+  source: v.source,
+  recordsPerSecond: v.recordsPerSecond ?? undefined,
+  minRecordsPerSecond: v.minRecordsPerSecond ?? undefined,
+  current: v.current ?? undefined,
+  reason: v.reason ?? '',
 })
 
 const savepointMessage = (v: SavepointView): jobs.SavepointView => ({

@@ -3,11 +3,13 @@
  * away when the lease ends; nothing in it is needed to go on, the next leader reads all from the stores.
  */
 import { savepointName, type JobRecord, type LeaderStores, type Leadership } from '@weir/checkpoint'
-import { strategyOf, type PlanSummary } from '@weir/dataflow'
+import { strategyOf, type PlanSummary, type RateLimits } from '@weir/dataflow'
 import {
   FleetSlots,
   JobMaster,
   checkRescale,
+  limitsWith,
+  rateViews,
   savepointExists,
   savepointView,
   subtasksOf,
@@ -15,6 +17,7 @@ import {
   type JobSpec,
   type JobView,
   type LedgerEntry,
+  type RateView,
   type SavepointView,
   type SinkOutcome,
   type UsedNumbers,
@@ -327,6 +330,24 @@ export class Term {
     return this.get(jobId)
   }
 
+  /**
+   * The wish is recorded first: also restarts and the next leader go on with it. Throws `JOB_UNKNOWN`, `JOB_NOT_RUNNING`, and as
+   * `limitsWith`.
+   * @param source null: every source of the job
+   */
+  async adjustRate(jobId: JobId, source: string | null, wish: Parameters<typeof limitsWith>[2]): Promise<readonly RateView[]> {
+    this.get(jobId)
+    const master = this.#running(jobId)
+    const { plan } = master.spec
+    limitsWith({ plan, jobId, limits: {} }, source, wish)
+    const { rates } = await this.#deps.stores.jobs.update(jobId, (record) => ({
+      ...record,
+      rates: limitsWith({ plan, jobId, limits: limitsIn(record) }, source, wish),
+    }))
+    master.adjustRates(rates as RateLimits)
+    return this.get(jobId).rates
+  }
+
   /** Null: of every job. Throws `JOB_UNKNOWN` (invalid); kind `retry` when no task-manager can ask the servers. */
   transactions(jobId: JobId | null): Promise<readonly LedgerEntry[]> {
     return jobId === null ? this.#ledger.all() : this.#ledger.of(jobId)
@@ -406,6 +427,7 @@ export class Term {
           leaseTtlMs: LEASE_SECONDS_MAX * 1_000,
         },
         ...(used && { used }),
+        rates: limitsIn(record),
       },
       {
         checkpoints: stores.checkpoints(jobId, spec.plan.settings.arbiter),
@@ -471,6 +493,8 @@ function specOf({ jobId, name, bundleDigest, graphHash, highestParallelism, ...r
   return { jobId, name, bundleDigest, graphHash, plan, highestParallelism }
 }
 
+const limitsIn = ({ rates }: JobRecord): RateLimits => (rates ?? {}) as RateLimits
+
 const outcomesOf = (record: JobRecord): { readonly sinks: readonly SinkOutcome[] } => ({
   sinks: (record.ended?.outcomes ?? []) as readonly SinkOutcome[],
 })
@@ -505,6 +529,7 @@ function viewOf(record: JobRecord): JobView {
     sinks: [],
     alerts: [],
     sourceGaps: [],
+    rates: rateViews(plan, limitsIn(record), []),
     recordsIn: 0,
     submittedAt: record.submittedAt,
     error: (record.ended?.error as JobView['error'] | undefined) ?? null,

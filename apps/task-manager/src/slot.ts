@@ -206,6 +206,8 @@ port.on('message', (command: SliceCommand | LinkIntroduced) => {
       return slice?.commit(command.epoch, command.upTo)
     case 'align':
       return slice?.align(command.bounds)
+    case 'rates':
+      return slice?.adjustRates(command.limits)
     case 'stop':
       // Not in turn: it ends what the turn may be waiting for.
       void stop(id, command.mode).catch((error: unknown) => {

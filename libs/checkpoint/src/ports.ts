@@ -132,6 +132,8 @@ export interface JobRecord {
   readonly parallelism?: number
   /** The highest parallelism the job ever had: its transactional ids stay its own (PROTOCOL B4). Absent: the plan's. */
   readonly highestParallelism?: number
+  /** How fast its sources are read since somebody asked for it, by source. Opaque here. Absent: as the plan says. */
+  readonly rates?: unknown
   /** What this run was started from. Opaque here. Absent: from nothing. */
   readonly from?: unknown
   /** Set once, when the job has ended for good. */

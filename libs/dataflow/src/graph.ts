@@ -55,6 +55,8 @@ export interface SourceNode {
   readonly alignGroup?: string | null | undefined
   /** Upper bound over all subtasks together; null = none. */
   readonly recordsPerSecond: number | null
+  /** As far as it may be lowered while what lies behind cannot follow; absent: never. */
+  readonly minRecordsPerSecond?: number | null | undefined
   /** The other direction of `decode`: how a test writes what the source is to read. Absent: as JSON. */
   readonly encode?: Encode | undefined
   readonly encodeHeaders?: EncodeHeaders | undefined

@@ -27,6 +27,7 @@ import type {
 import type { AuditPlan, DeadLetterPlan, Plan, PlanSummary, Stage } from './plan.ts'
 import { takesContext } from './record-context.ts'
 import { validateSettings } from './settings.ts'
+import { rateLimitOf, rateProblem } from './rate.ts'
 import { checkSideOutputs } from './side-output.ts'
 import { cutStages, forwarded, type Links } from './stages.ts'
 import { plannedStates, statesOf } from './state-schema.ts'
@@ -152,10 +153,8 @@ function checkNode(node: GraphNode): void {
       throw invalid(`outOfOrderMs is ${node.outOfOrderMs}; it must be a whole number of milliseconds, 0 or more.`)
     }
     checkSourceTime(node, invalid)
-    const rate = node.recordsPerSecond
-    if (rate !== null && !(Number.isFinite(rate) && rate > 0)) {
-      throw invalid(`recordsPerSecond is ${rate}; it must be a number above 0, or null for no limit.`)
-    }
+    const problem = rateProblem(rateLimitOf(node))
+    if (problem !== null) throw invalid(problem)
   }
   for (const { name: state, schema } of statesOf(node)) {
     if (schema === null) continue
@@ -498,6 +497,7 @@ function configOf(node: GraphNode): unknown {
         ...(node.alignWithinMs && { alignWithinMs: node.alignWithinMs }),
         ...(node.alignGroup && { alignGroup: node.alignGroup }),
         recordsPerSecond: node.recordsPerSecond,
+        ...(node.minRecordsPerSecond && { minRecordsPerSecond: node.minRecordsPerSecond }),
       }
     case 'filter':
     case 'map':

@@ -15,7 +15,7 @@ import {
   type ManifestRef,
   type SubtaskSnapshot,
 } from '@weir/checkpoint'
-import { gapText, type OffsetGap } from '@weir/dataflow'
+import { gapText, type OffsetGap, type RateLimits } from '@weir/dataflow'
 import {
   WeirError,
   asWeirError,
@@ -73,6 +73,7 @@ export class JobMaster {
   /** Null: every source is read as fast as it comes. */
   #alignment: AlignmentState | null
   readonly #gaps = new SourceGaps()
+  #limits: RateLimits
   readonly #claims: ClaimsWatch
   #cancelReconcile: (() => void) | null = null
   #ended: Promise<JobRecord | null>
@@ -94,6 +95,7 @@ export class JobMaster {
     this.#state = jobFor(options.spec, options.generation, options.used)
     const { jobId, bundleDigest, plan } = options.spec
     this.#alignment = alignmentFor(plan)
+    this.#limits = options.rates ?? {}
     const { checkpoints, epochs, clock } = deps
     this.#alerts = new Alerts(clock, (channel, message) => this.#publish(channel, message))
     this.#claims = new ClaimsWatch(this.#alerts)
@@ -190,7 +192,7 @@ export class JobMaster {
     const { clock, slots } = this.#deps
     return viewOf(this.#state, {
       ...{ submittedAt: this.#options.submittedAt, alerts: this.#alerts.list(), sourceGaps: this.#gaps.list() },
-      ...{ isRecorded: this.#recorded, endError: this.#endError, freeSlots: slots.free() },
+      ...{ isRecorded: this.#recorded, endError: this.#endError, freeSlots: slots.free(), limits: this.#limits },
       wallClockAt: (ms) => clock.now() + Math.max(0, ms - clock.monotonic()),
     })
   }
@@ -249,6 +251,14 @@ export class JobMaster {
     return { attempt: this.#state.attempt, epoch: this.#state.coordinator.lastEpoch }
   }
 
+  /** Recorded already: slices that run hear of it at once, the others when they do. */
+  adjustRates(limits: RateLimits): void {
+    this.#limits = limits
+    for (const { status, taskManagerId, subtask } of this.#state.slices.values())
+      if (status === 'running') this.#sendRates(taskManagerId, this.#slice(subtask))
+    this.#publish('weir:job:rates', { limits })
+  }
+
   /** Newest first. */
   checkpoints(): readonly CheckpointView[] {
     return this.#history.list()
@@ -279,6 +289,8 @@ export class JobMaster {
         return this.#send(to, { type: 'recover', slice, snapshot, poison })
       }
       case 'run':
+        // In front of it: no record is read at another rate.
+        this.#sendRates(effect.to, effect.slice)
         this.#send(effect.to, { type: 'run', slice: effect.slice, peers: effect.peers })
         return this.#align({ type: 'runs', subtask: effect.slice.subtask, now: this.#deps.clock.monotonic() })
       case 'stop':
@@ -586,6 +598,11 @@ export class JobMaster {
       if (slice?.status === 'running')
         this.#send(slice.taskManagerId, { type: 'align', slice: this.#slice(subtask), bounds })
     }
+  }
+
+  #sendRates(to: TaskManagerId, slice: SliceId): void {
+    const limits = this.#limits
+    if (Object.keys(limits).length > 0) this.#send(to, { type: 'rates', slice, limits })
   }
 
   #toAll(command: (slice: SliceId) => SliceCommand): void {

@@ -9,7 +9,7 @@ import type {
   SavepointStore,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { AlignBound, Poison } from '@weir/dataflow'
+import type { AlignBound, Poison, RateLimits } from '@weir/dataflow'
 import type { CheckpointId, Clock, Epoch, Generation, JobId, Random, Subtask, TaskManagerId } from '@weir/model'
 import type { JobSpec, Peer, SliceId, UsedNumbers } from './state.ts'
 
@@ -31,6 +31,8 @@ export type SliceCommand = { readonly slice: SliceId } & (
   | { readonly type: 'stop'; readonly mode: 'leave' | 'abort' }
   /** Best effort: how far sources may be read (alignment.ts). */
   | { readonly type: 'align'; readonly bounds: readonly AlignBound[] }
+  /** How fast sources are read from now on. */
+  | { readonly type: 'rates'; readonly limits: RateLimits }
 )
 
 /** The stream to a task-manager. */
@@ -65,6 +67,8 @@ export interface JobMasterOptions {
   readonly used?: UsedNumbers
   /** The longest lease a leader of this cluster may have: nothing is deleted before twice that (PROTOCOL A22). */
   readonly leaseTtlMs: number
+  /** What was asked for while it ran; absent: nothing was. */
+  readonly rates?: RateLimits
 }
 
 /** The first epoch of a job that is started from somewhere: once it is published, the job goes on as any other. */

@@ -36,6 +36,7 @@ import type {
   PlanSummary,
   Poison,
   SourceLow,
+  SourceRate,
   SplitTime,
 } from '@weir/dataflow'
 import type {
@@ -111,6 +112,7 @@ export interface Slice {
   readonly splits: readonly SplitTime[]
   readonly claims: readonly ClaimCounts[]
   readonly late: readonly LateCount[]
+  readonly rates: readonly SourceRate[]
 }
 
 export type JobPhase =
@@ -234,6 +236,7 @@ export type JobEvent = Times &
         readonly splits?: readonly SplitTime[]
         readonly claims?: readonly ClaimCounts[]
         readonly late?: readonly LateCount[]
+        readonly rates?: readonly SourceRate[]
         /** For alignment.ts: changes nothing about the job. */
         readonly lows?: readonly SourceLow[]
       }

@@ -1,9 +1,18 @@
 /** A job as REST and people see it. */
 import type { BreakerState } from '@weir/checkpoint'
-import { strategyOf, type ClaimCounts, type LateCount, type RestartStrategy, type SplitTime } from '@weir/dataflow'
+import {
+  strategyOf,
+  type ClaimCounts,
+  type LateCount,
+  type RateLimits,
+  type RestartStrategy,
+  type SourceRate,
+  type SplitTime,
+} from '@weir/dataflow'
 import type { JobId } from '@weir/model'
 import type { JobAlert } from './alerts.ts'
 import { isFailingOver } from './failover.ts'
+import { rateViews, type RateView } from './rates.ts'
 import type { SourceGap } from './gaps.ts'
 import type { SinkOutcome } from './ledger.ts'
 import { jobStateName, type Failure, type JobState } from './state.ts'
@@ -55,6 +64,8 @@ export interface JobView {
   readonly alerts: readonly JobAlert[]
   /** What sources went over, as their policy `outOfRange` said. */
   readonly sourceGaps: readonly SourceGap[]
+  /** How fast each source is read, over all subtasks. */
+  readonly rates: readonly RateView[]
   readonly recordsIn: number
   readonly submittedAt: number
   readonly error: Failure | null
@@ -73,6 +84,8 @@ export interface JobView {
     claims: readonly ClaimCounts[]
     /** Operators to which records came too late, since the slice began to run. */
     late: readonly LateCount[]
+    /** Its part of the limits, and what of it is used: of sources that are limited. */
+    rates: readonly SourceRate[]
   }[]
 }
 
@@ -86,6 +99,7 @@ export interface Seen {
   /** What went wrong when the end was recorded. */
   readonly endError: Failure | null
   readonly freeSlots: number
+  readonly limits: RateLimits
   /** Of a moment to come, monotonic ms, in ms since 1970. */
   readonly wallClockAt: (ms: number) => number
 }
@@ -116,11 +130,12 @@ export function viewOf(s: JobState, seen: Seen): JobView {
     sinks: s.outcomes,
     alerts,
     sourceGaps,
+    rates: rateViews(s.spec.plan, seen.limits, s.slices.values()),
     recordsIn: s.recordsIn,
     submittedAt,
     error: seen.endError ?? s.ending?.error ?? waitingForSlots(s, seen) ?? s.lastError,
     slices: [...s.slices.values()].map(
-      ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark, splits, claims, late }) => ({
+      ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark, splits, claims, late, rates }) => ({
         subtask,
         attempt,
         taskManagerId,
@@ -131,6 +146,7 @@ export function viewOf(s: JobState, seen: Seen): JobView {
         splits,
         claims,
         late,
+        rates,
       }),
     ),
   }

@@ -15,7 +15,6 @@ import { expect, test } from 'vitest'
 import type { InputChannel } from './channel.ts'
 import { decodeFrame, encodeFrame } from './frame.ts'
 import { InputGate } from './input-gate.ts'
-import { Pace } from './pace.ts'
 
 const id = { generation: generation(1), attempt: attempt(1) }
 const cp = (n: number) => ({ ...id, epoch: epoch(n) })
@@ -124,13 +123,4 @@ test('frames carry every kind of element, and a gap in their numbers is an error
   expect(() => decodeFrame(encodeFrame(4, END), 3)).toThrow(
     expect.objectContaining({ code: 'EXCHANGE_OUT_OF_ORDER' }) as Error,
   )
-})
-
-test('a pace gives the rate over time, in whole records, and saves up at most 100 ms', () => {
-  const pace = new Pace(1_000, 0)
-  let taken = 0
-  for (let now = 0; now <= 1_000; now += 7) taken += pace.take(now, 1_000)
-  expect(taken).toBeGreaterThanOrEqual(993)
-  expect(taken).toBeLessThanOrEqual(1_000)
-  expect(pace.take(60_000, 1_000)).toBe(100)
 })

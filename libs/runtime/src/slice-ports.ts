@@ -16,6 +16,7 @@ import type {
   SinkNode,
   SourceLow,
   SourceNode,
+  SourceRate,
   SourceReader,
   SplitTime,
   StateStore,
@@ -72,6 +73,8 @@ export type SliceReport =
       readonly lows?: readonly SourceLow[]
       /** With `splits`: of operators to which records came too late. */
       readonly late?: readonly LateCount[]
+      /** With `splits`, and where one has changed: of sources that are limited. */
+      readonly rates?: readonly SourceRate[]
     }
   | {
       readonly type: 'ack'

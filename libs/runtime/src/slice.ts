@@ -18,7 +18,7 @@
  * same way: injected between two batches of the source loop, aligned at the gate, snapshotted, sent on at once; what is
  * slow about a snapshot (uploads, flushes) runs behind it.
  */
-import { NO_POISON, type AlignBound, type Poison, type StageOutput } from '@weir/dataflow'
+import { NO_POISON, type AlignBound, type Poison, type RateLimits, type StageOutput } from '@weir/dataflow'
 import { WATERMARK_MIN, WeirError, asWeirError, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
 import { PLAIN_CUT, type Cut, type SubtaskSnapshot } from '@weir/checkpoint'
 import { reachOf } from './cutting-reader.ts'
@@ -37,6 +37,7 @@ import { SliceScope } from './slice-scope.ts'
 import { sourceLoop } from './source-loop.ts'
 import { lowsOf, splitTimesOf } from './split-timing.ts'
 import { claimCountsOf, lateCountsOf } from './operator-counts.ts'
+import { ratesOf } from './source-pace.ts'
 import { stageLoop } from './stage-loop.ts'
 import type { InFlightElement } from './restored-flight.ts'
 import type { Sender, StageRun } from './stage-run.ts'
@@ -120,6 +121,16 @@ export class Slice {
     for (const { source } of this.#scope.stages) {
       const bound = bounds.find((of) => of.source === source?.node.uid)
       if (bound !== undefined) source?.timing?.bound(bound.atMost)
+    }
+  }
+
+  /** How fast sources may be read from now on, over all subtasks; those not named stay as they are. */
+  adjustRates(limits: RateLimits): void {
+    for (const { source, stage } of this.#scope.stages) {
+      const limit = source && limits[source.node.uid]
+      if (!limit) continue
+      source.pace.adjust(limit)
+      this.#scope.wakeOf(stage.index).notify()
     }
   }
 
@@ -227,10 +238,14 @@ export class Slice {
   }
 
   #reportProgress(): void {
-    const { deps, over } = this.#scope
+    const { deps, over, stages } = this.#scope
     if (over) return
     this.#progress()
-    this.#cancelProgress = deps.clock.after(PROGRESS_INTERVAL_MS, () => this.#reportProgress())
+    const dueMs = deps.clock.monotonic() + PROGRESS_INTERVAL_MS
+    this.#cancelProgress = deps.clock.after(PROGRESS_INTERVAL_MS, () => {
+      for (const { source } of stages) source?.pace.looked(deps.clock.monotonic() - dueMs)
+      this.#reportProgress()
+    })
   }
 
   #progress(): void {
@@ -242,12 +257,14 @@ export class Slice {
     const claims = isTold ? claimCountsOf(stages) : undefined
     const late = isTold ? lateCountsOf(stages) : undefined
     const lows = lowsOf(stages)
+    const rates = ratesOf(stages, isTold)
     const more = {
       ...(reach !== undefined && { reach }),
       ...(splits && { splits }),
       ...(claims && { claims }),
       ...(lows && { lows }),
       ...(late && { late }),
+      ...(rates && { rates }),
     }
     deps.report({ type: 'progress', recordsIn, recordsOut, watermark, ...more })
   }

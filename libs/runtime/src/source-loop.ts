@@ -5,7 +5,6 @@ import { settleCalls, settleCallsBeside, type CallsLeft } from './async-calls.ts
 import { sourceOrigins } from './asides.ts'
 import { withBatch } from './failure-origin.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './flow.ts'
-import { Pace } from './pace.ts'
 import type { Participation } from './participation.ts'
 import type { SliceScope } from './slice-scope.ts'
 import { emitToSplit, endSplit, freshOf, replayPoll } from './split-runs.ts'
@@ -25,10 +24,11 @@ export interface SourceLoopDeps {
 export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceLoopDeps): Promise<void> {
   const { scope, participation } = deps
   const { clock, turn } = scope.deps
-  const { node, reader, cutting, timing } = source
+  const { node, reader, cutting, timing, pace } = source
   const wake = scope.wakeOf(run.stage.index)
-  const { parallelism } = scope.options.plan.job.settings
-  const pace = node.recordsPerSecond === null ? null : new Pace(node.recordsPerSecond / parallelism, clock.monotonic())
+  pace.begin()
+  /** Handed on, and what lies behind has not been asked yet whether it is ready for more. */
+  let handedOn: { readonly records: number; readonly atMs: number } | null = null
   const injected = new Set<Epoch>()
   let ended = false
   let haltedAt: Epoch | null = null
@@ -69,12 +69,16 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     }
     if (fireTimers(scope, run)) await drain(scope, run)
     await room(scope, run, wake, meanwhile)
+    if (handedOn !== null) {
+      pace.taken(handedOn.records, handedOn.atMs)
+      handedOn = null
+    }
     if (isHalted()) continue
-    const granted = pace?.take(clock.monotonic(), POLL_RECORDS_MAX) ?? POLL_RECORDS_MAX
+    const granted = pace.take(POLL_RECORDS_MAX)
     // What is only read again is not paced: it holds up everybody behind it. Meanwhile the other splits wait.
     const again = granted === 0 ? replayPoll(run, POLL_RECORDS_MAX, timing?.held()) : null
     if (granted === 0 && again === null) {
-      await waitOr(scope, wake, pace!.waitMs(clock.monotonic()))
+      await waitOr(scope, wake, pace.waitMs())
       continue
     }
     const polling = again ? reader.poll(again.records, again.held) : reader.poll(granted, timing?.held())
@@ -82,7 +86,7 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     if (scope.over) return
     timing?.polled(polled)
     if (polled === 'idle') {
-      pace?.giveBack(granted)
+      pace.giveBack(granted)
       for (const output of run.outputs) output.flush()
       advance(run, source.watermarks.current)
     } else if (polled === 'end') {
@@ -94,7 +98,7 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       run.input.end()
       deps.ended()
     } else if (polled.kind === 'split-end') {
-      pace?.giveBack(granted)
+      pace.giveBack(granted)
       if (run.splits !== null) endSplit(run, polled.split)
       advance(run, source.watermarks.end(polled.split))
     } else {
@@ -102,7 +106,8 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       scope.audit?.read(run.stage.head, polled)
       const fold = source.watermarks.foldOf(polled.split)
       const batch = readBatch(node, polled, sourceOrigins(scope, run, node, polled), fold)
-      pace?.giveBack(granted - freshOf(run, polled, count))
+      pace.giveBack(granted - freshOf(run, polled, count))
+      if (pace.isAdaptive) handedOn = { records: count, atMs: clock.monotonic() }
       scope.recordsIn += count
       source.read += count
       const watermark = source.watermarks.observe(polled.split, batch.timestamps)

@@ -3,6 +3,7 @@ import {
   SplitWatermarks,
   eventTimeStepsMs,
   fanOut,
+  rateLimitOf,
   watermarkQuantumMs,
   withCheckedEncoders,
   type AsyncCalls,
@@ -30,6 +31,7 @@ import type { InputGate } from './input-gate.ts'
 import type { Outlet } from './outlet.ts'
 import type { InFlightElement } from './restored-flight.ts'
 import type { SliceScope } from './slice-scope.ts'
+import { SourcePace } from './source-pace.ts'
 import type { SplitTiming } from './split-timing.ts'
 
 /** A split with a chain of its own: its operators, state and event time are a function of its records alone. */
@@ -57,6 +59,7 @@ export interface SourceRun {
   read: number
   /** Of a source that looks for idle splits, or aligns them. */
   timing: SplitTiming | null
+  readonly pace: SourcePace
 }
 
 /** Who sends on a channel. */
@@ -196,6 +199,9 @@ function makeSourceRun(scope: SliceScope, declared: SourceNode): SourceRun {
     logId: null,
     read: 0,
     timing: null,
+    pace: new SourcePace(node.uid, rateLimitOf(node), options.plan.job.settings.parallelism, () =>
+      deps.clock.monotonic(),
+    ),
   }
   return run
 }

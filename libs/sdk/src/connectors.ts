@@ -34,6 +34,7 @@ export interface Source<T> {
   readonly alignWithinMs?: number | null
   readonly alignGroup?: string | null
   readonly recordsPerSecond: number | null
+  readonly minRecordsPerSecond?: number | null
   /** Name in the graph, unless `flow.from` gives another. */
   readonly uid?: string
 }
@@ -81,6 +82,11 @@ export interface TopicOptions<T> {
   readonly until?: 'none' | 'latest'
   /** Upper bound over all subtasks. */
   readonly recordsPerSecond?: number
+  /**
+   * As far as the rate may be lowered while what lies behind cannot follow (reads downstream above 200 ms, 15 % of the
+   * reservations of 10 s, a late event loop), and raised again when it can. Default: the rate is fixed.
+   */
+  readonly minRecordsPerSecond?: number
   readonly uid?: string
 }
 
@@ -113,7 +119,7 @@ export interface SinkOptions<T> {
 /** What topics have in common, whoever keeps them. */
 function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T>): Source<T> {
   const { value, timestamp = null, outOfOrder, outOfOrderMs, watermarks, recordsPerSecond = null, uid } = options
-  const { idleAfter, alignWithin, alignGroup } = options
+  const { idleAfter, alignWithin, alignGroup, minRecordsPerSecond } = options
   if ([outOfOrder, outOfOrderMs, watermarks].filter((given) => given !== undefined).length > 1) {
     throw new WeirError(
       { code: 'OPTION_INVALID', kind: 'invalid', option: 'outOfOrder', topic: descriptor['topic'] },
@@ -134,6 +140,7 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
     ...(alignWithin !== undefined && { alignWithinMs: durationMs(alignWithin) }),
     ...(alignGroup !== undefined && { alignGroup }),
     recordsPerSecond,
+    ...(minRecordsPerSecond !== undefined && { minRecordsPerSecond }),
     uid,
   }
 }
@@ -251,6 +258,8 @@ export interface PaymentsOptions {
   readonly stepMs?: number
   readonly seed?: number
   readonly recordsPerSecond?: number
+  /** As that of a topic. */
+  readonly minRecordsPerSecond?: number
   readonly uid?: string
 }
 
@@ -260,6 +269,7 @@ export const datagen = {
   payments(options: PaymentsOptions = {}): Source<Payment> {
     const { splits = 4, recordsPerSplit = null, users = 1_000, paidPercent = 80, uid } = options
     const { startTs = Date.UTC(2026, 0, 1), stepMs = 10, seed = 1, recordsPerSecond = null } = options
+    const { minRecordsPerSecond } = options
     whole('splits', splits, 1, 1_024)
     if (recordsPerSplit !== null) whole('recordsPerSplit', recordsPerSplit, 0, Number.MAX_SAFE_INTEGER)
     whole('users', users, 1, 100_000_000)
@@ -283,6 +293,7 @@ export const datagen = {
       timestamp: (payment) => payment.ts,
       outOfOrderMs: 0,
       recordsPerSecond,
+      ...(minRecordsPerSecond !== undefined && { minRecordsPerSecond }),
       uid,
     }
   },

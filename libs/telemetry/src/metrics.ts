@@ -25,6 +25,11 @@ export interface JobSample {
   readonly claims: readonly { readonly operator: string; readonly duplicates: number; readonly conflicts: number }[]
   /** By operator, since its slices began to run. */
   readonly late: ReadonlyMap<string, number>
+  readonly rates: readonly {
+    readonly source: string
+    readonly recordsPerSecond: number | null
+    readonly current: number | null
+  }[]
   readonly splits: readonly {
     readonly source: string
     readonly split: number
@@ -160,6 +165,7 @@ export class Metrics {
     this.#late(sample)
     this.#splits(sample)
     this.#claims(sample)
+    this.#rates(sample)
     this.#perJob('weir_watermark_seconds', 'Lowest watermark of the job', sample, (j) =>
       j.watermark === null ? Number.NaN : j.watermark / 1_000,
     )
@@ -194,6 +200,33 @@ export class Metrics {
           }
       },
     })
+  }
+
+  /** Sources without a limit have no series. */
+  #rates(sample: () => readonly JobSample[]): void {
+    const perSource = (name: string, help: string, value: (rate: JobSample['rates'][number]) => number | null): void => {
+      new Gauge({
+        ...{ name, help, labelNames: ['job', 'source'], registers: [this.registry] },
+        collect() {
+          this.reset()
+          for (const { jobId: job, rates } of sample())
+            for (const rate of rates) {
+              const records = value(rate)
+              if (records !== null) this.set({ job, source: rate.source }, records)
+            }
+        },
+      })
+    }
+    perSource(
+      'weir_source_rate_limit_records',
+      'Records per second with which a source may be read at most',
+      (rate) => rate.recordsPerSecond,
+    )
+    perSource(
+      'weir_source_rate_records',
+      'Records per second with which a source may be read at present: below its limit while what lies behind cannot follow',
+      (rate) => rate.current,
+    )
   }
 
   #late(sample: () => readonly JobSample[]): void {

@@ -14,7 +14,9 @@ import {
   type Poison,
   type Replay,
   type SinkState,
+  type RateLimit,
   type SourceLow,
+  type SourceRate,
   type SplitTime,
 } from '@weir/dataflow'
 import type { Failure, JanitorAnswer, JanitorRequest, JobEvent, SliceCommand, SliceId } from '@weir/job'
@@ -55,6 +57,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
       readonly claims?: readonly ClaimCounts[]
       readonly lows?: readonly SourceLow[]
       readonly late?: readonly LateCount[]
+      readonly rates?: readonly SourceRate[]
     }
   | {
       readonly type: 'ack'
@@ -116,6 +119,24 @@ function lateIn({ cause, stage, from, fromSubtask }: control.GaveUp_Late): LateI
   return cause === 'cut' ? { cause, stage } : { cause: 'snapshot' }
 }
 
+const limitOut = ({ recordsPerSecond, minRecordsPerSecond }: RateLimit) => ({
+  recordsPerSecond: recordsPerSecond ?? undefined,
+  minRecordsPerSecond: minRecordsPerSecond ?? undefined,
+})
+const limitIn = (of: { recordsPerSecond?: number; minRecordsPerSecond?: number }): RateLimit => ({
+  recordsPerSecond: of.recordsPerSecond ?? null,
+  minRecordsPerSecond: of.minRecordsPerSecond ?? null,
+})
+const rateOut = ({ source, limit, current, reason }: SourceRate): control.SourceRates_Source => ({
+  ...{ source, ...limitOut(limit), current: current ?? undefined, reason: reason ?? '' },
+})
+const rateIn = ({ source, current, reason, ...limit }: control.SourceRates_Source): SourceRate => ({
+  source: operatorUid(source),
+  limit: limitIn(limit),
+  current: current ?? null,
+  reason: reason === '' ? null : (reason as SourceRate['reason']),
+})
+
 export const slicesOut = (slices: readonly SliceId[]): control.SliceId[] => slices.map(sliceOut)
 export const slicesIn = (slices: readonly control.SliceId[]): SliceId[] => slices.map(sliceIn)
 
@@ -153,6 +174,10 @@ export function encodeCommand(command: SliceCommand): control.Command['body'] {
     case 'align': {
       const bounds = command.bounds.map(({ source, atMost }) => ({ source, ...(atMost !== null && { atMost }) }))
       return { $case: 'align', value: { slice, bounds } }
+    }
+    case 'rates': {
+      const sources = Object.entries(command.limits).map(([source, limit]) => ({ source, ...limitOut(limit) }))
+      return { $case: 'rates', value: { slice, sources } }
     }
   }
 }
@@ -200,6 +225,10 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
       const mode = body.value.mode === control.Stop_Mode.ABORT ? 'abort' : 'leave'
       return { type: 'stop', slice: sliceIn(body.value.slice), mode }
     }
+    case 'rates': {
+      const limits = Object.fromEntries(body.value.sources.map(({ source, ...limit }) => [source, limitIn(limit)]))
+      return { type: 'rates', slice: sliceIn(body.value.slice), limits }
+    }
     case 'align': {
       const bounds = body.value.bounds.map(({ source, atMost }) => ({
         source: operatorUid(source),
@@ -220,7 +249,7 @@ export function encodeReport(report: SliceReportMessage): control.Report {
     case 'recovered':
       return { body: { $case: 'recovered', value: { slice, proofs: [...report.proofs] } } }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, splits, claims, lows, late } = report
+      const { recordsIn, recordsOut, watermark, reach, splits, claims, lows, late, rates } = report
       const told = reach === undefined ? undefined : { active: reach ?? undefined }
       const times = splits && { splits: [...splits] }
       const aligned = lows && { sources: lows.map(({ source, low }) => ({ source, ...(low !== null && { low }) })) }
@@ -236,6 +265,7 @@ export function encodeReport(report: SliceReportMessage): control.Report {
         aligned,
         claims: claims && { counts: [...claims] },
         late: counts,
+        rates: rates && { sources: rates.map(rateOut) },
       }
       return { body: { $case: 'progress', value } }
     }
@@ -284,7 +314,7 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'recovered':
       return { type: 'recovered', slice: sliceIn(body.value.slice), proofs: body.value.proofs }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, times, aligned, claims: claimed, late } = body.value
+      const { recordsIn, recordsOut, watermark, reach, times, aligned, claims: claimed, late, rates: told } = body.value
       const splits = times && { splits: times.splits as unknown as readonly SplitTime[] }
       const lows = aligned && {
         lows: aligned.sources.map(({ source, low }): SourceLow => ({ source: operatorUid(source), low: low ?? null })),
@@ -296,7 +326,8 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
         late: late.operators.map(({ operator, records }) => ({ operator: operatorUid(operator), records })),
       }
       const active = reach && { reach: reach.active ?? null }
-      const progress = { recordsIn, recordsOut, watermark, ...active, ...splits, ...claims, ...lows, ...counts }
+      const rates = told && { rates: told.sources.map(rateIn) }
+      const progress = { recordsIn, recordsOut, watermark, ...active, ...splits, ...claims, ...lows, ...counts, ...rates }
       return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }
     case 'ack': {

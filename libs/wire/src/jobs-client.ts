@@ -75,6 +75,14 @@ export class JobsClient {
     return this.#ask((c, reply: Reply<jobs.JobView>) => c.rescale(request, this.#metadata, deadline(), reply))
   }
 
+  /** Resolves when the wish is recorded and on its way. `source` empty: every source of the job. */
+  async adjustRate(request: jobs.AdjustRateRequest): Promise<readonly jobs.RateView[]> {
+    const answer = await this.#ask((c, reply: Reply<jobs.RatesResponse>) =>
+      c.adjustRate(request, this.#metadata, deadline(), reply),
+    )
+    return answer.rates
+  }
+
   /** @param jobId null: of every job */
   async listTransactions(jobId: string | null): Promise<readonly jobs.TransactionView[]> {
     const answer = await this.#ask((c, reply: Reply<jobs.ListTransactionsResponse>) =>

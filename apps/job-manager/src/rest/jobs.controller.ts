@@ -16,6 +16,7 @@ import { type Headers, type Reply, type Request, LeaderController, fieldsIn } fr
 import { ApiEtag, ApiIdempotent, ApiIfMatch } from './headers.ts'
 import { ApiPaged, paged, type PageWish } from './paging.ts'
 import { requireVersion, versionOf } from './precondition.ts'
+import { RateDto } from './rate.controller.ts'
 
 export class JobDto {
   @ApiProperty() readonly jobId!: string
@@ -71,6 +72,7 @@ export class JobDto {
       'How each sink subtask came out of its last recovery: {sink, subtask, epoch, state, facts}; state is CLEAN HEALED LOST UNKNOWN EPOCH_REGRESSION UNSETTLED',
   })
   readonly sinks!: object[]
+  @ApiProperty({ type: [RateDto], description: 'How fast each source is read' }) readonly rates!: RateDto[]
   @ApiProperty() readonly recordsIn!: number
   @ApiProperty({ description: 'ms since 1970' }) readonly submittedAt!: number
   @ApiProperty({ type: Object, nullable: true }) readonly error!: object | null

@@ -1,0 +1,197 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  BURST_MS,
+  FAILED_SHARE_MAX,
+  LOOP_LAG_MS,
+  LOOP_LAGS_MAX,
+  RAISE_PER_SECOND,
+  RESERVATIONS_MIN,
+  SLOW_READ_MS,
+  SLOW_READS_MAX,
+  WINDOW_MS,
+  bucketFor,
+  bucketWaitMs,
+  stepBucket,
+  type BucketEvent,
+  type BucketState,
+} from './token-bucket.ts'
+
+const LIMIT = { recordsPerSecond: 1_000, minRecordsPerSecond: 100 }
+
+const after = (events: readonly BucketEvent[], from: BucketState = bucketFor(LIMIT, 0)): BucketState =>
+  events.reduce((state, event) => stepBucket(state, event).state, from)
+
+/** 10 records: the rate gives 10 ms for them. */
+const taken = (nowMs: number, tookMs: number): BucketEvent => ({ type: 'taken', nowMs, tookMs, records: 10 })
+
+const granted = (state: BucketState, nowMs: number, records = 10_000): { state: BucketState; records: number } => {
+  const step = stepBucket(state, { type: 'reserve', nowMs, records })
+  const grant = step.effects.find((effect) => effect.type === 'grant')
+  return { state: step.state, records: grant!.records }
+}
+
+test('the triggers are those of the specification', () => {
+  expect([SLOW_READS_MAX, SLOW_READ_MS]).toEqual([3, 200])
+  expect([FAILED_SHARE_MAX, WINDOW_MS]).toEqual([0.15, 10_000])
+})
+
+test('a bucket gives the rate over time, in whole records, and saves up at most 100 ms', () => {
+  let state = bucketFor({ recordsPerSecond: 1_000, minRecordsPerSecond: null }, 0)
+  let records = 0
+  for (let now = 0; now <= 1_000; now += 7) {
+    const step = granted(state, now)
+    state = step.state
+    records += step.records
+  }
+  expect(records).toBeGreaterThanOrEqual(993)
+  expect(records).toBeLessThanOrEqual(1_000)
+  expect(granted(state, 60_000).records).toBe(BURST_MS)
+})
+
+test('three slow reads in a row lower the rate, two do not, and a fast one between them begins anew', () => {
+  expect(after([taken(1_000, 201), taken(2_000, 201)]).rate).toBe(1_000)
+  expect(after([taken(1_000, 201), taken(2_000, 201), taken(2_001, 1), taken(3_000, 201)]).rate).toBe(1_000)
+  expect(after([taken(1_000, 200), taken(2_000, 200), taken(3_000, 200)]).rate).toBe(1_000)
+  const lowered = after([taken(1_000, 201), taken(2_000, 201), taken(3_000, 201)])
+  expect(lowered.rate).toBeLessThan(1_000)
+  expect(lowered.reason).toBe('slow-reads')
+})
+
+test('15 % failed reservations of ten seconds lower the rate, fewer do not', () => {
+  // 2 of 20 have failed, then 3 of 20.
+  const window = (failed: number): BucketEvent[] =>
+    Array.from({ length: RESERVATIONS_MIN }, (_, i) => taken(1_000 + i * 100, i < failed ? 11 : 9))
+  expect(after(window(2)).rate).toBe(1_000)
+  expect(after(window(3))).toMatchObject({ reason: 'failed-reservations' })
+})
+
+test('what failed more than ten seconds ago counts no longer', () => {
+  const early = Array.from({ length: 2 }, (_, i) => taken(1_000 + i, 11))
+  const good = Array.from({ length: 30 }, (_, i) => taken(2_000 + i * 300, 9))
+  const late = Array.from({ length: 4 }, (_, i) => taken(12_500 + i, 11))
+  expect(after([...early, ...good, ...late]).rate).toBe(1_000)
+})
+
+test('waiting for tokens is the limit doing its work: a source that always waits is never lowered', () => {
+  let state = bucketFor(LIMIT, 0)
+  for (let now = 1; now < 30_000; now++) {
+    const step = granted(state, now)
+    state = step.records > 0 ? after([{ type: 'taken', nowMs: now, tookMs: 0, records: step.records }], step.state) : step.state
+  }
+  expect(state.rate).toBe(1_000)
+})
+
+test('an event loop that is late three times in a row lowers the rate', () => {
+  const late = (nowMs: number): BucketEvent => ({ type: 'looked', nowMs, lagMs: LOOP_LAG_MS + 1 })
+  expect(after([late(300), late(600)]).rate).toBe(1_000)
+  expect(after([late(300), late(600), late(900)])).toMatchObject({ rate: 950, reason: 'event-loop-lag' })
+  expect(LOOP_LAGS_MAX).toBe(3)
+})
+
+test('it is lowered to what was passed on, not by a step from where it stands', () => {
+  // 10 records per 50 ms: 200 records/s.
+  const saturated = Array.from({ length: 40 }, (_, i) => taken(50 * (i + 1), 50))
+  const { rate } = after(saturated)
+  expect(rate).toBeGreaterThan(180)
+  expect(rate).toBeLessThan(205)
+})
+
+test('a limit without a minimum is fixed, whatever lies behind', () => {
+  const fixed = bucketFor({ recordsPerSecond: 1_000, minRecordsPerSecond: null }, 0)
+  const bad = Array.from({ length: 50 }, (_, i) => taken(1_000 * i, 900))
+  expect(after([...bad, { type: 'looked', nowMs: 60_000, lagMs: 5_000 }], fixed).rate).toBe(1_000)
+})
+
+test('a new limit holds at once, also above the old one, and gives no more than it has saved up', () => {
+  const slow = after([{ type: 'reserve', nowMs: 60_000, records: 0 }])
+  const fast = after([{ type: 'adjust', nowMs: 60_000, limit: { ...LIMIT, recordsPerSecond: 50_000 } }], slow)
+  expect(fast.rate).toBe(50_000)
+  expect(granted(fast, 60_000).records).toBe(100)
+  expect(granted(fast, 60_100).records).toBe(5_000)
+})
+
+test('after ten seconds without a trigger the rate comes back, 2 % of the limit per second', () => {
+  let state = after([taken(0, 201), taken(1, 201), taken(2, 201)])
+  const low = state.rate
+  const at = (from: number, to: number): number => {
+    for (let now = from; now <= to; now += 100) state = granted(state, now).state
+    return state.rate
+  }
+  expect(at(3, 10_000)).toBe(low)
+  expect(at(10_002, 12_002)).toBeCloseTo(low + 2 * RAISE_PER_SECOND * 1_000, 0)
+  expect(at(12_102, 80_000)).toBe(1_000)
+  expect(state.reason).toBeNull()
+})
+
+/** A source with a bucket in front of something that takes `capacity` records per second, without a queue. */
+const anEvent = fc.oneof(
+  fc.record({ type: fc.constant('taken' as const), records: fc.integer({ min: 1, max: 2_000 }), tookMs: fc.integer({ min: 0, max: 2_000 }) }),
+  fc.record({ type: fc.constant('reserve' as const), records: fc.integer({ min: 0, max: 2_000 }) }),
+  fc.record({ type: fc.constant('looked' as const), lagMs: fc.integer({ min: 0, max: 1_000 }) }),
+  fc.record({
+    type: fc.constant('adjust' as const),
+    limit: fc.tuple(fc.integer({ min: 1, max: 1e6 }), fc.integer({ min: 1, max: 1e6 })).map(([a, b]) => ({
+      recordsPerSecond: Math.max(a, b),
+      minRecordsPerSecond: Math.min(a, b),
+    })),
+  }),
+)
+
+test('whatever happens, the rate is within its bounds and no more is granted than the highest rate gives', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(anEvent, fc.integer({ min: 0, max: 3_000 })), { maxLength: 300 }), (events) => {
+      let state = bucketFor(LIMIT, 0)
+      /** The model: a bucket at the limit, never lowered. */
+      let allowed = 0
+      let nowMs = 0
+      for (const [event, waitedMs] of events) {
+        nowMs += waitedMs
+        const burst = Math.max(1, (state.most / 1_000) * BURST_MS)
+        allowed = Math.min(burst, allowed + (waitedMs * state.most) / 1_000)
+        const step = stepBucket(state, { ...event, nowMs } as BucketEvent)
+        const grant = step.effects.find((effect) => effect.type === 'grant')?.records ?? 0
+        expect(grant).toBeLessThanOrEqual(allowed + 1e-6)
+        allowed -= grant
+        state = step.state
+        expect(state.rate).toBeLessThanOrEqual(state.most)
+        expect(state.rate).toBeGreaterThanOrEqual(state.least!)
+        expect(state.tokens).toBeGreaterThanOrEqual(0)
+        expect(state.seconds.length).toBeLessThanOrEqual(WINDOW_MS / 1_000 + 1)
+        expect(bucketWaitMs(state, nowMs)).toBeGreaterThanOrEqual(1)
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+/** A source in front of something that takes `capacity` records per second one batch after the other, without a queue. */
+function behind(capacity: number, from: BucketState, fromMs: number, forMs: number): { state: BucketState; nowMs: number } {
+  let [state, nowMs] = [from, fromMs]
+  while (nowMs < fromMs + forMs) {
+    const step = granted(state, nowMs, 2_000)
+    state = step.state
+    if (step.records === 0) {
+      nowMs += bucketWaitMs(state, nowMs)
+      continue
+    }
+    const tookMs = (step.records / capacity) * 1_000
+    nowMs += tookMs
+    state = after([{ type: 'taken', nowMs, tookMs, records: step.records }], state)
+  }
+  return { state, nowMs }
+}
+
+test('in front of any capacity it settles below it, and recovers wholly when that is back', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 150, max: 900 }), (capacity) => {
+      const slow = behind(capacity, bucketFor(LIMIT, 0), 0, 60_000)
+      // It tries what is above, 2 % of the limit per second, until 15 % of ten seconds have failed.
+      expect(slow.state.rate).toBeGreaterThan(capacity * 0.85)
+      expect(slow.state.rate).toBeLessThan(capacity + 5 * RAISE_PER_SECOND * 1_000)
+      const { state } = behind(5_000, slow.state, slow.nowMs, WINDOW_MS + 1_000 + 1_000 / RAISE_PER_SECOND)
+      expect(state).toMatchObject({ rate: 1_000, reason: null })
+    }),
+    { numRuns: 30 },
+  )
+})
