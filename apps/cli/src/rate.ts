@@ -27,7 +27,11 @@ export async function rate(
   return 0
 }
 
-const line = (of: { source: string; recordsPerSecond?: number | undefined; minRecordsPerSecond?: number | undefined }) => {
+const line = (of: {
+  source: string
+  recordsPerSecond?: number | undefined
+  minRecordsPerSecond?: number | undefined
+}) => {
   if (of.recordsPerSecond === undefined) return `${of.source} is read as fast as it goes`
   const lowered = of.minRecordsPerSecond === undefined ? '' : `, ${of.minRecordsPerSecond} while the job cannot follow`
   return `${of.source} is read with at most ${of.recordsPerSecond} records/s${lowered}`

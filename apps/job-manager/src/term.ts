@@ -335,7 +335,11 @@ export class Term {
    * `limitsWith`.
    * @param source null: every source of the job
    */
-  async adjustRate(jobId: JobId, source: string | null, wish: Parameters<typeof limitsWith>[2]): Promise<readonly RateView[]> {
+  async adjustRate(
+    jobId: JobId,
+    source: string | null,
+    wish: Parameters<typeof limitsWith>[2],
+  ): Promise<readonly RateView[]> {
     this.get(jobId)
     const master = this.#running(jobId)
     const { plan } = master.spec

@@ -10,8 +10,8 @@ import type {
   SavepointDraft,
   SavepointStore,
 } from '@weir/checkpoint'
-import { defaultSettings } from '@weir/dataflow'
-import { WeirError, attempt, digest, epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
+import { defaultSettings, type RateLimits } from '@weir/dataflow'
+import { WeirError, attempt, digest, epoch, generation, jobId, operatorUid, subtask, taskManagerId } from '@weir/model'
 import { ManualClock, SeededRandom } from '@weir/model/testing'
 import { expect, test } from 'vitest'
 import { JobMaster } from './driver.ts'
@@ -22,12 +22,22 @@ import type { UsedNumbers } from './state.ts'
 const id = jobId('j')
 const A = taskManagerId('tm-a')
 const settings = { ...defaultSettings, checkpoint: { ...defaultSettings.checkpoint, intervalMs: 1_000 } }
+const source = { uid: 'in', kind: 'source' as const, config: { recordsPerSecond: null }, stage: 0 }
 const spec = {
   jobId: id,
   name: 'j',
   bundleDigest: digest('b'),
   graphHash: 'g',
-  plan: { version: 1 as const, name: 'j', settings, nodes: [], edges: [], stages: 1, sources: ['in'], sinks: ['out'] },
+  plan: {
+    version: 1 as const,
+    name: 'j',
+    settings,
+    nodes: [source],
+    edges: [],
+    stages: 1,
+    sources: ['in'],
+    sinks: ['out'],
+  },
 }
 const ref = (m: Manifest): ManifestRef => ({
   epoch: m.epoch,
@@ -43,7 +53,12 @@ const ref = (m: Manifest): ManifestRef => ({
 function leader(
   answers: (PublishOutcome | 'ok')[] = [],
   arbiter: { degraded: boolean } = { degraded: false },
-  of: { readonly published?: readonly Manifest[]; readonly beginning?: Beginning; readonly used?: UsedNumbers } = {},
+  of: {
+    readonly published?: readonly Manifest[]
+    readonly beginning?: Beginning
+    readonly used?: UsedNumbers
+    readonly rates?: RateLimits
+  } = {},
 ) {
   const clock = new ManualClock()
   const commands: SliceCommand[] = []
@@ -119,6 +134,7 @@ function leader(
       tickMs: 50,
       leaseTtlMs: 5_000,
       ...(of.used && { used: of.used }),
+      ...(of.rates && { rates: of.rates }),
     },
     {
       beginning: of.beginning ?? null,
@@ -211,6 +227,29 @@ test('a gap that a source went over is in the view and an alert, once, however o
         'source "in": t-0 holds 100 to 200, the job was at 40, 60 records apart: policy "latest" goes on at 200, 160 records are skipped',
     },
   ])
+})
+
+test('rates are told in front of run and when they change, and the view has what slices tell of them', async () => {
+  const limit = { recordsPerSecond: 100, minRecordsPerSecond: 10 }
+  const l = leader([], { degraded: false }, { rates: { in: limit } })
+  await l.run()
+  expect(words(l.commands)).toEqual(['deploy', 'recover', 'rates', 'run'])
+  expect(l.commands[2]).toMatchObject({ limits: { in: limit } })
+  const faster = { recordsPerSecond: 900, minRecordsPerSecond: null }
+  l.master.adjustRates({ in: faster })
+  expect(l.commands.at(-1)).toMatchObject({ type: 'rates', slice: l.slice, limits: { in: faster } })
+  const rates = [{ source: operatorUid('in'), limit: faster, current: 850, reason: null }]
+  l.master.dispatch({ type: 'progress', slice: l.slice, recordsIn: 1, recordsOut: 1, watermark: 0, rates })
+  expect(l.master.view()).toMatchObject({
+    rates: [{ source: 'in', ...faster, current: 850, reason: null }],
+    slices: [{ rates }],
+  })
+})
+
+test('a job whose rates nobody has changed is told nothing of them', async () => {
+  const l = leader()
+  await l.run()
+  expect(words(l.commands)).not.toContain('rates')
 })
 
 test('while a restart waits, the view says which strategy counted what, and when it is over', async () => {

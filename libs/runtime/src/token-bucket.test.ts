@@ -77,7 +77,10 @@ test('waiting for tokens is the limit doing its work: a source that always waits
   let state = bucketFor(LIMIT, 0)
   for (let now = 1; now < 30_000; now++) {
     const step = granted(state, now)
-    state = step.records > 0 ? after([{ type: 'taken', nowMs: now, tookMs: 0, records: step.records }], step.state) : step.state
+    state =
+      step.records > 0
+        ? after([{ type: 'taken', nowMs: now, tookMs: 0, records: step.records }], step.state)
+        : step.state
   }
   expect(state.rate).toBe(1_000)
 })
@@ -126,7 +129,11 @@ test('after ten seconds without a trigger the rate comes back, 2 % of the limit 
 
 /** A source with a bucket in front of something that takes `capacity` records per second, without a queue. */
 const anEvent = fc.oneof(
-  fc.record({ type: fc.constant('taken' as const), records: fc.integer({ min: 1, max: 2_000 }), tookMs: fc.integer({ min: 0, max: 2_000 }) }),
+  fc.record({
+    type: fc.constant('taken' as const),
+    records: fc.integer({ min: 1, max: 2_000 }),
+    tookMs: fc.integer({ min: 0, max: 2_000 }),
+  }),
   fc.record({ type: fc.constant('reserve' as const), records: fc.integer({ min: 0, max: 2_000 }) }),
   fc.record({ type: fc.constant('looked' as const), lagMs: fc.integer({ min: 0, max: 1_000 }) }),
   fc.record({
@@ -166,7 +173,12 @@ test('whatever happens, the rate is within its bounds and no more is granted tha
 })
 
 /** A source in front of something that takes `capacity` records per second one batch after the other, without a queue. */
-function behind(capacity: number, from: BucketState, fromMs: number, forMs: number): { state: BucketState; nowMs: number } {
+function behind(
+  capacity: number,
+  from: BucketState,
+  fromMs: number,
+  forMs: number,
+): { state: BucketState; nowMs: number } {
   let [state, nowMs] = [from, fromMs]
   while (nowMs < fromMs + forMs) {
     const step = granted(state, nowMs, 2_000)

@@ -66,16 +66,17 @@ export interface BucketState {
 }
 
 /** All at `nowMs`, monotonic. */
-export type BucketEvent = { readonly nowMs: number } & (
+export type BucketEvent = { readonly nowMs: number } &
   /** Records are to be read: how many may be? */
-  | { readonly type: 'reserve'; readonly records: number }
-  /** Of what was granted, not used. */
-  | { readonly type: 'give-back'; readonly records: number }
-  /** What lies behind took them, and was ready for more after `tookMs`. */
-  | { readonly type: 'taken'; readonly records: number; readonly tookMs: number }
-  | { readonly type: 'looked'; readonly lagMs: number }
-  | { readonly type: 'adjust'; readonly limit: RateLimit }
-)
+  (
+    | { readonly type: 'reserve'; readonly records: number }
+    /** Of what was granted, not used. */
+    | { readonly type: 'give-back'; readonly records: number }
+    /** What lies behind took them, and was ready for more after `tookMs`. */
+    | { readonly type: 'taken'; readonly records: number; readonly tookMs: number }
+    | { readonly type: 'looked'; readonly lagMs: number }
+    | { readonly type: 'adjust'; readonly limit: RateLimit }
+  )
 
 export type BucketEffect =
   | { readonly type: 'grant'; readonly records: number }

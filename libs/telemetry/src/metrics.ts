@@ -204,7 +204,11 @@ export class Metrics {
 
   /** Sources without a limit have no series. */
   #rates(sample: () => readonly JobSample[]): void {
-    const perSource = (name: string, help: string, value: (rate: JobSample['rates'][number]) => number | null): void => {
+    const perSource = (
+      name: string,
+      help: string,
+      value: (rate: JobSample['rates'][number]) => number | null,
+    ): void => {
       new Gauge({
         ...{ name, help, labelNames: ['job', 'source'], registers: [this.registry] },
         collect() {

@@ -53,6 +53,15 @@ const commands: SliceCommand[] = [
       { source: operatorUid('rates'), atMost: null },
     ],
   },
+  {
+    type: 'rates',
+    slice,
+    limits: {
+      orders: { recordsPerSecond: 0.5, minRecordsPerSecond: 0.25 },
+      rates: { recordsPerSecond: 1e6, minRecordsPerSecond: null },
+      all: { recordsPerSecond: null, minRecordsPerSecond: null },
+    },
+  },
   { type: 'stop', slice, mode: 'abort' },
 ]
 test.each(commands)('command $type travels unchanged', (command) => {
@@ -78,6 +87,21 @@ const reports: SliceReportMessage[] = [
   },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3, reach: { low: -1, high: 2 } },
   { type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3, reach: null },
+  {
+    ...{ type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3 },
+    rates: [
+      {
+        source: operatorUid('orders'),
+        limit: { recordsPerSecond: 500, minRecordsPerSecond: 50 },
+        ...{ current: 123.5, reason: 'slow-reads' },
+      },
+      {
+        source: operatorUid('rates'),
+        limit: { recordsPerSecond: null, minRecordsPerSecond: null },
+        ...{ current: null, reason: null },
+      },
+    ],
+  },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },
   { type: 'declined', slice, checkpoint, failure },
   {

@@ -327,7 +327,17 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
       }
       const active = reach && { reach: reach.active ?? null }
       const rates = told && { rates: told.sources.map(rateIn) }
-      const progress = { recordsIn, recordsOut, watermark, ...active, ...splits, ...claims, ...lows, ...counts, ...rates }
+      const progress = {
+        recordsIn,
+        recordsOut,
+        watermark,
+        ...active,
+        ...splits,
+        ...claims,
+        ...lows,
+        ...counts,
+        ...rates,
+      }
       return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }
     case 'ack': {

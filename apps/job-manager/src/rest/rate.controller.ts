@@ -54,7 +54,9 @@ export class RateController extends LeaderController {
 
   @Patch('jobs/:id/rate')
   @HttpCode(202)
-  @ApiOperation({ summary: 'Limits every source of a job, at once and without a restart; 202: recorded and on its way' })
+  @ApiOperation({
+    summary: 'Limits every source of a job, at once and without a restart; 202: recorded and on its way',
+  })
   @ApiParam({ name: 'id' })
   @ApiBody({ type: RateWishDto })
   @ApiAcceptedResponse({ type: [RateDto] })
