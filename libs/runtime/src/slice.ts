@@ -241,9 +241,10 @@ export class Slice {
     const { deps, over, stages } = this.#scope
     if (over) return
     this.#progress()
-    const dueMs = deps.clock.monotonic() + PROGRESS_INTERVAL_MS
+    const adaptive = stages.flatMap(({ source }) => (source?.pace.isAdaptive ? [source.pace] : []))
+    const dueMs = adaptive.length === 0 ? 0 : deps.clock.monotonic() + PROGRESS_INTERVAL_MS
     this.#cancelProgress = deps.clock.after(PROGRESS_INTERVAL_MS, () => {
-      for (const { source } of stages) source?.pace.looked(deps.clock.monotonic() - dueMs)
+      for (const pace of adaptive) pace.looked(dueMs)
       this.#reportProgress()
     })
   }

@@ -62,7 +62,7 @@ export class SourcePace {
   }
 
   giveBack(records: number): void {
-    if (records !== 0) this.#step({ type: 'give-back', records, nowMs: this.#nowMs() })
+    if (records !== 0) this.#step({ type: 'give-back', records })
   }
 
   /** Since `sinceMs` what lies behind was busy with them. */
@@ -71,8 +71,10 @@ export class SourcePace {
     this.#step({ type: 'taken', records, tookMs: nowMs - sinceMs, nowMs })
   }
 
-  looked(lagMs: number): void {
-    this.#step({ type: 'looked', lagMs, nowMs: this.#nowMs() })
+  /** The event loop came to a timer that was to fire at `dueMs`. */
+  looked(dueMs: number): void {
+    const nowMs = this.#nowMs()
+    this.#step({ type: 'looked', lagMs: nowMs - dueMs, nowMs })
   }
 
   waitMs(): number {

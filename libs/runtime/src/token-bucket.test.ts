@@ -58,7 +58,7 @@ test('three slow reads in a row lower the rate, two do not, and a fast one betwe
   expect(lowered.reason).toBe('slow-reads')
 })
 
-test('15 % failed reservations of ten seconds lower the rate, fewer do not', () => {
+test('15 % of what was reserved in ten seconds and failed lowers the rate, less does not', () => {
   // 2 of 20 have failed, then 3 of 20.
   const window = (failed: number): BucketEvent[] =>
     Array.from({ length: RESERVATIONS_MIN }, (_, i) => taken(1_000 + i * 100, i < failed ? 11 : 9))
@@ -88,7 +88,7 @@ test('waiting for tokens is the limit doing its work: a source that always waits
 test('an event loop that is late three times in a row lowers the rate', () => {
   const late = (nowMs: number): BucketEvent => ({ type: 'looked', nowMs, lagMs: LOOP_LAG_MS + 1 })
   expect(after([late(300), late(600)]).rate).toBe(1_000)
-  expect(after([late(300), late(600), late(900)])).toMatchObject({ rate: 950, reason: 'event-loop-lag' })
+  expect(after([late(300), late(600), late(900)])).toMatchObject({ rate: 970, reason: 'event-loop-lag' })
   expect(LOOP_LAGS_MAX).toBe(3)
 })
 
@@ -114,16 +114,18 @@ test('a new limit holds at once, also above the old one, and gives no more than 
   expect(granted(fast, 60_100).records).toBe(5_000)
 })
 
-test('after ten seconds without a trigger the rate comes back, 2 % of the limit per second', () => {
-  let state = after([taken(0, 201), taken(1, 201), taken(2, 201)])
+test('after ten seconds without a trigger the rate comes back, slowly at first, twice as fast with every ten more', () => {
+  let state = after([taken(0, 201), taken(600, 201), taken(1_200, 201)])
   const low = state.rate
   const at = (from: number, to: number): number => {
     for (let now = from; now <= to; now += 100) state = granted(state, now).state
     return state.rate
   }
-  expect(at(3, 10_000)).toBe(low)
-  expect(at(10_002, 12_002)).toBeCloseTo(low + 2 * RAISE_PER_SECOND * 1_000, 0)
-  expect(at(12_102, 80_000)).toBe(1_000)
+  expect(low).toBeLessThan(50 + 100)
+  expect(at(1_300, 11_200)).toBe(low)
+  expect(at(11_300, 21_100)).toBeCloseTo(low + 10 * RAISE_PER_SECOND * 1_000, -1)
+  expect(at(21_200, 31_100)).toBeCloseTo(low + 30 * RAISE_PER_SECOND * 1_000, -1)
+  expect(at(31_200, 100_000)).toBe(1_000)
   expect(state.reason).toBeNull()
 })
 
@@ -194,16 +196,15 @@ function behind(
   return { state, nowMs }
 }
 
-test('in front of any capacity it settles below it, and recovers wholly when that is back', () => {
+test('in front of any capacity it settles beside it, and recovers wholly within two minutes when that is back', () => {
   fc.assert(
     fc.property(fc.integer({ min: 150, max: 900 }), (capacity) => {
       const slow = behind(capacity, bucketFor(LIMIT, 0), 0, 60_000)
-      // It tries what is above, 2 % of the limit per second, until 15 % of ten seconds have failed.
       expect(slow.state.rate).toBeGreaterThan(capacity * 0.85)
-      expect(slow.state.rate).toBeLessThan(capacity + 5 * RAISE_PER_SECOND * 1_000)
-      const { state } = behind(5_000, slow.state, slow.nowMs, WINDOW_MS + 1_000 + 1_000 / RAISE_PER_SECOND)
+      expect(slow.state.rate).toBeLessThan(capacity * 1.15)
+      const { state } = behind(5_000, slow.state, slow.nowMs, 120_000)
       expect(state).toMatchObject({ rate: 1_000, reason: null })
     }),
-    { numRuns: 30 },
+    { numRuns: 50 },
   )
 })

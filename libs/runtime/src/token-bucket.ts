@@ -4,14 +4,14 @@
  *
  * ```
  *        3 reads downstream in a row took > 200 ms
- *        ≥ 15 % of the reservations of 10 s failed        rate := 0.95 × what was passed on, ≥ min
+ *        ≥ 15 % of what was reserved in 10 s failed       rate := 0.97 × what was passed on, ≥ min
  * limit ─────────────────────────────────────────▶ lowered ⟲ 1 s later at the earliest
  *   ▲    the event loop was late by > 200 ms, 3 times        │
- *   └──────────────────── + 2 % of the limit per second ◀────┘ after 10 s without a trigger
+ *   └──────────────── + 0.25 % of the limit per second ◀─────┘ after 10 s without a trigger, twice that after 20 s, …
  * ```
  *
  * A reservation is the right to read records *and* hand them on. It succeeds when what lies behind took them in the time the
- * rate gives for them. One that only waits for tokens is the limit doing its work and no failure, else an empty bucket would
+ * rate gives for them; it counts with its records, else the few that are slow would be nothing beside the many that are fast. One that only waits for tokens is the limit doing its work and no failure, else an empty bucket would
  * lower itself for ever. The length of a queue decides nothing: a burst makes a queue, too.
  */
 import type { RateLimit, RateReason } from '@weir/dataflow'
@@ -29,9 +29,11 @@ export const LOOP_LAG_MS = 200
 /** In a row. */
 export const LOOP_LAGS_MAX = 3
 /** Lowered to this part of what lies behind has taken: what waits there drains meanwhile. */
-export const LOWER_FACTOR = 0.95
-/** Of the limit, per second. */
-export const RAISE_PER_SECOND = 0.02
+export const LOWER_FACTOR = 0.97
+/** Of the limit, per second; doubled with every `WINDOW_MS` that goes by: careful where it has failed last, soon back from far below. */
+export const RAISE_PER_SECOND = 0.0025
+/** Half of the limit per second and more is no other. */
+const DOUBLED_MAX = 8
 /** Between two times it is lowered: what was handed on before is still in front of what follows. */
 export const SETTLE_MS = 1_000
 /** Tokens saved up. */
@@ -42,6 +44,8 @@ const SECOND_MS = 1_000
 interface Second {
   readonly startMs: number
   readonly reservations: number
+  /** Records of reservations, and of those that failed. */
+  readonly reserved: number
   readonly failed: number
   readonly records: number
 }
@@ -65,18 +69,16 @@ export interface BucketState {
   readonly raisedAtMs: number
 }
 
-/** All at `nowMs`, monotonic. */
-export type BucketEvent = { readonly nowMs: number } &
+/** `nowMs` is monotonic. */
+export type BucketEvent =
   /** Records are to be read: how many may be? */
-  (
-    | { readonly type: 'reserve'; readonly records: number }
-    /** Of what was granted, not used. */
-    | { readonly type: 'give-back'; readonly records: number }
-    /** What lies behind took them, and was ready for more after `tookMs`. */
-    | { readonly type: 'taken'; readonly records: number; readonly tookMs: number }
-    | { readonly type: 'looked'; readonly lagMs: number }
-    | { readonly type: 'adjust'; readonly limit: RateLimit }
-  )
+  | { readonly type: 'reserve'; readonly nowMs: number; readonly records: number }
+  /** Of what was granted, not used. */
+  | { readonly type: 'give-back'; readonly records: number }
+  /** What lies behind took them, and was ready for more after `tookMs`. */
+  | { readonly type: 'taken'; readonly nowMs: number; readonly records: number; readonly tookMs: number }
+  | { readonly type: 'looked'; readonly nowMs: number; readonly lagMs: number }
+  | { readonly type: 'adjust'; readonly nowMs: number; readonly limit: RateLimit }
 
 export type BucketEffect =
   | { readonly type: 'grant'; readonly records: number }
@@ -133,7 +135,8 @@ function onTaken(state: BucketState, { nowMs, records, tookMs }: Extract<BucketE
   const isSettling = nowMs - state.loweredAtMs < SETTLE_MS && state.reason !== null
   const failed = tookMs > (records / state.rate) * SECOND_MS
   const seconds = withTaken(state.seconds, nowMs, {
-    ...{ records, reservations: isSettling ? 0 : 1, failed: failed && !isSettling ? 1 : 0 },
+    ...{ records, reservations: isSettling ? 0 : 1, reserved: isSettling ? 0 : records },
+    failed: failed && !isSettling ? records : 0,
   })
   const slowReads = tookMs > SLOW_READ_MS && !isSettling ? state.slowReads + 1 : 0
   const next = { ...state, seconds, slowReads }
@@ -172,7 +175,9 @@ function raised(state: BucketState, nowMs: number): BucketStep {
   if (state.rate >= state.most || nowMs - state.loweredAtMs < WINDOW_MS) return { state, effects: [] }
   // Only while it is used: of a source that stood still nobody knows how it would have fared.
   const seconds = Math.min(nowMs - Math.max(state.raisedAtMs, state.loweredAtMs + WINDOW_MS), SECOND_MS) / SECOND_MS
-  const rate = Math.min(state.most, state.rate + RAISE_PER_SECOND * state.most * seconds)
+  const windows = Math.floor((nowMs - state.loweredAtMs) / WINDOW_MS)
+  const step = RAISE_PER_SECOND * 2 ** Math.min(windows - 1, DOUBLED_MAX)
+  const rate = Math.min(state.most, state.rate + step * state.most * seconds)
   const reason = rate < state.most ? state.reason : null
   const changed: BucketEffect = { type: 'changed', from: state.rate, to: rate, reason }
   return { state: { ...state, rate, reason, raisedAtMs: nowMs }, effects: [changed] }
@@ -185,6 +190,7 @@ function withTaken(seconds: readonly Second[], nowMs: number, of: Omit<Second, '
   const sum: Second = {
     startMs: last.startMs,
     reservations: last.reservations + of.reservations,
+    reserved: last.reserved + of.reserved,
     failed: last.failed + of.failed,
     records: last.records + of.records,
   }
@@ -192,12 +198,13 @@ function withTaken(seconds: readonly Second[], nowMs: number, of: Omit<Second, '
 }
 
 function isFailing(seconds: readonly Second[]): boolean {
-  let [reservations, failed] = [0, 0]
+  let [reservations, reserved, failed] = [0, 0, 0]
   for (const second of seconds) {
     reservations += second.reservations
+    reserved += second.reserved
     failed += second.failed
   }
-  return reservations >= RESERVATIONS_MIN && failed / reservations >= FAILED_SHARE_MAX
+  return reservations >= RESERVATIONS_MIN && failed / reserved >= FAILED_SHARE_MAX
 }
 
 /** Records per second of the last one to two seconds; null: too short a time to tell. */
