@@ -2,10 +2,11 @@
  * `npm run bench -- peers`: Kafka Streams (exactly_once_v2), Flink (exactly-once KafkaSink), Weir and loops without an engine,
  * on the same broker, topic and work. Contenders take turns, figures are medians, outputs are verified by an outside client.
  *
- *   --scenario  throughput (default) · expired-transaction · in-time
+ *   --scenario  throughput (default) · latency · recovery · expired-transaction · in-time
  *   --work      sum (default) · filter · window
  *   --records   of throughput, default 1,500,000; --runs N, default 3; --only PART,… of contenders' names
  *   --timeout   seconds of one run, default 90; --minutes  behind which no run is begun, default 10
+ *   --interval  of latency, ms between commits, default 100
  *   --engine    of an accident
  *   --dry       docs/PERFORMANCE.md stays as it is
  *
@@ -16,12 +17,13 @@ import { parseArgs } from 'node:util'
 import { stackEndpoints } from '../stack/endpoints.ts'
 import { Bench } from './peers/bench.ts'
 import { ACCIDENTS, accidents } from './peers/accident.ts'
-import { build } from './peers/jvm.ts'
 import { report, writeReport } from './peers/report.ts'
+import { latency } from './peers/latency.ts'
+import { recovery } from './peers/recovery.ts'
 import { throughput } from './peers/throughput.ts'
 import { WINDOW_ORDERS, WORKS, type Work } from './peers/works.ts'
 
-const MEASURED = ['throughput']
+const MEASURED = ['throughput', 'latency', 'recovery']
 const { values } = parseArgs({
   options: {
     scenario: { type: 'string', default: 'throughput' },
@@ -31,6 +33,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     timeout: { type: 'string', default: '90' },
     minutes: { type: 'string', default: '10' },
+    interval: { type: 'string', default: '100' },
     engine: { type: 'string' },
     dry: { type: 'boolean', default: false },
   },
@@ -46,7 +49,7 @@ const refuse = (text: string): never => {
   process.exit(2)
 }
 const { scenario } = values
-const whole = (name: 'records' | 'runs' | 'timeout' | 'minutes'): number => {
+const whole = (name: 'records' | 'runs' | 'timeout' | 'minutes' | 'interval'): number => {
   const value = Number(values[name])
   return Number.isInteger(value) && value > 0 ? value : refuse(`--${name} ${values[name]}: give a whole number above 0`)
 }
@@ -69,14 +72,15 @@ if (ACCIDENTS.includes(scenario)) {
   })
   await bench.open()
   try {
-    await build('flink')
-    await build('kafka-streams')
-    await throughput(bench, work)
+    if (scenario === 'throughput') await throughput(bench, work)
+    else if (scenario === 'latency') await latency(bench, whole('interval'))
+    else await recovery(bench)
   } finally {
     await bench.close()
     if (wasDown) stack('down')
   }
-  const made = report(scenario, work, bench)
+  const option = { throughput: `--work ${work}`, latency: `--interval ${whole('interval')}` }[scenario] ?? ''
+  const made = report(scenario, option, bench)
   if (!values.dry) await writeReport(made)
   console.log(JSON.stringify(made.json))
   process.exit(0)

@@ -171,7 +171,7 @@ const ENGINES: Readonly<Record<string, (site: Site, dir: string, world: World | 
       Promise.resolve({
         ...optionsOf(site, `peer-streams-${site.run}`),
         // Else the group waits 45 s for its dead members.
-        ...{ folder: join(folder, 'state'), sessionMs: '6000' },
+        ...{ folder: join(folder, 'state'), sessionMs: '6000', store: 'rocksdb' },
       }),
     ),
   weir: (site, _dir, world) => new Weir(world!, site),

@@ -7,6 +7,7 @@ import { systemClock, systemRandom } from '@weir/model'
 import { createTopics } from '../../e2e/fleet.ts'
 import { say } from '../lib/figures.ts'
 import type { Contender, Running, Site } from './contenders.ts'
+import { JVM_PEERS, build } from './jvm.ts'
 import { PARTITIONS, type Work } from './works.ts'
 
 const connect = (brokers: string): KafkaConnections =>
@@ -81,6 +82,7 @@ export class Bench {
   ): Promise<void> {
     const chosen = contenders.filter((contender) => this.#isChosen(contender) && contender.works.includes(work))
     for (const { name } of chosen) this.outcomes.set(name, [])
+    for (const peer of JVM_PEERS) if (chosen.some(({ engine }) => engine === peer)) await build(peer)
     for (let round = 1; round <= this.runs; round++) {
       for (const contender of chosen) {
         if (performance.now() > this.#options.deadline) return say('the time is over: no further run is begun')

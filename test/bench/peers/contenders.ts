@@ -45,6 +45,8 @@ export interface Running {
 
 const run = promisify(execFile)
 const TRANSACTION_TIMEOUT_MS = 60_000
+/** Its own default: nothing it has committed waits for another commit. */
+const STREAMS_TRANSACTION_TIMEOUT_MS = 10_000
 const LOG_TAIL = 600
 const here = (file: string): string => new URL(file, import.meta.url).pathname
 const ALL: readonly Work[] = ['sum', 'filter', 'window']
@@ -84,11 +86,15 @@ function single(start: () => Promise<ChildProcess>, log: string): Promise<Runnin
 interface PeerOptions {
   readonly tuned?: boolean
   readonly sessionMs?: number
+  readonly store?: 'memory' | 'rocksdb'
 }
 /** What the consumer group waits for its dead: the client's default. */
 const SESSION_MS = 45_000
 
-export const kafkaStreams = (name: string, { tuned = false, sessionMs = SESSION_MS }: PeerOptions = {}): Contender => ({
+export const kafkaStreams = (
+  name: string,
+  { tuned = false, sessionMs = SESSION_MS, store = 'memory' }: PeerOptions = {},
+): Contender => ({
   name,
   engine: 'kafka-streams',
   works: ALL,
@@ -96,7 +102,8 @@ export const kafkaStreams = (name: string, { tuned = false, sessionMs = SESSION_
     const log = join(site.dir, 'log')
     const options = {
       ...jvmOptions(site, tuned),
-      ...{ folder: join(site.dir, 'state'), sessionMs: String(sessionMs) },
+      ...{ folder: join(site.dir, 'state'), sessionMs: String(sessionMs), store },
+      transactionTimeoutMs: String(STREAMS_TRANSACTION_TIMEOUT_MS),
     }
     return single(() => Promise.resolve(startJvm('kafka-streams', options, log)), log)
   },

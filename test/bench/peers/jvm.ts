@@ -6,7 +6,8 @@ import { glob, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { need } from '../../../tools/install.mjs'
 
-export type JvmPeer = 'flink' | 'kafka-streams'
+export const JVM_PEERS = ['flink', 'kafka-streams'] as const
+export type JvmPeer = (typeof JVM_PEERS)[number]
 export type Jvm = ChildProcess
 
 const root = new URL('../../../', import.meta.url).pathname

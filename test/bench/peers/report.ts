@@ -5,7 +5,6 @@ import { cpus, totalmem } from 'node:os'
 import { format, resolveConfig } from 'prettier'
 import { median } from '../lib/figures.ts'
 import type { Bench, Outcome } from './bench.ts'
-import type { Work } from './works.ts'
 
 const root = new URL('../../../', import.meta.url)
 const FILE = new URL('docs/PERFORMANCE.md', root).pathname
@@ -25,11 +24,19 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     { title: 'start to first output, ms', of: 'startMs', show: whole },
     { title: 'of it from submit, ms', of: 'submitMs', show: whole },
   ],
+  latency: [
+    { title: 'p50, ms', of: 'p50', show: whole },
+    { title: 'p99, ms', of: 'p99', show: whole },
+  ],
+  recovery: [{ title: 'kill -9 to committed output, ms', of: 'recoveryMs', show: whole }],
 }
 const TITLES: Readonly<Record<string, string>> = {
-  'throughput sum': 'Throughput: running sum per user',
-  'throughput filter': 'Throughput: filter and map',
-  'throughput window': 'Throughput: count per user and 10 s window',
+  recovery: 'Recovery: kill -9 at 5,000 records/s, a commit every second',
+  'latency --interval 100': 'Latency at 5,000 records/s, a commit every 100 ms',
+  'latency --interval 1000': 'Latency at 5,000 records/s, a commit every second',
+  'throughput --work sum': 'Throughput: running sum per user',
+  'throughput --work filter': 'Throughput: filter and map',
+  'throughput --work window': 'Throughput: count per user and 10 s window',
 }
 
 export interface Report {
@@ -38,22 +45,29 @@ export interface Report {
   readonly json: object
 }
 
-export function report(scenario: string, work: Work, bench: Bench): Report {
+/** @param option of the scenario, as it is given to the bench; '' where it has none */
+export function report(scenario: string, option: string, bench: Bench): Report {
   const columns = COLUMNS[scenario]!
   const rows = [...bench.outcomes].map(([name, outcomes]) => rowOf(name, outcomes, columns))
-  const section = `${scenario} ${work}`
+  const section = `${scenario} ${option}`.trim()
   const conditions = {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus().length} × ${cpus()[0]!.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, broker on the same cores`,
     versions: versions(),
-    ...{ records: bench.records, runs: bench.runs },
+    ...{ runs: bench.runs, ...(scenario === 'throughput' && { records: bench.records }) },
   }
+  const isFull = scenario === 'throughput'
+  const amount = isFull ? `${bench.records.toLocaleString('en')} orders. ` : ''
+  const command = [
+    `npm run bench -- peers --scenario ${section}`,
+    ...(isFull ? [`--records ${bench.records}`] : []),
+    `--runs ${bench.runs}`,
+  ].join(' ')
   const cells = (of: readonly string[]): string => `| ${of.join(' | ')} |`
   const markdown = [
     `## ${TITLES[section] ?? section}`,
     '',
-    `${conditions.date}; ${conditions.machine}; ${conditions.versions}. ${bench.records.toLocaleString('en')} orders, medians of ` +
-      `${bench.runs} alternating runs. \`npm run bench -- peers --scenario ${scenario} --work ${work} --records ${bench.records} --runs ${bench.runs}\``,
+    `${conditions.date}; ${conditions.machine}; ${conditions.versions}. ${amount}Medians of ${bench.runs} alternating runs: \`${command}\``,
     '',
     cells(['', ...columns.map(({ title }) => title), 'runs']),
     cells(['---', ...columns.map(() => '--:'), '--:']),
@@ -62,7 +76,7 @@ export function report(scenario: string, work: Work, bench: Bench): Report {
     ),
     '',
   ].join('\n')
-  return { section, markdown, json: { bench: 'peers', scenario, work, ...conditions, rows } }
+  return { section, markdown, json: { bench: 'peers', scenario, option, ...conditions, rows } }
 }
 
 interface Row {

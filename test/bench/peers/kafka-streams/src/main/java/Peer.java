@@ -4,10 +4,12 @@ import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
+import org.apache.kafka.streams.TopologyConfig;
+import org.apache.kafka.streams.state.BuiltInDslStoreSuppliers;
 
 /**
  * A work on Kafka Streams, exactly once. Options: work (paid, sum, filter, window), brokers, input, output, id (of the
- * application), transactionTimeoutMs, intervalMs (commits), sessionMs, folder (of the state), tuned.
+ * application), transactionTimeoutMs, intervalMs (commits), sessionMs, folder (of the state), store (memory, rocksdb), tuned.
  */
 public final class Peer {
   /** As advised for throughput: fewer, larger requests. */
@@ -35,7 +37,12 @@ public final class Peer {
       properties.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG), TUNED_BATCH_BYTES);
     }
 
-    StreamsBuilder builder = new StreamsBuilder();
+    properties.put(
+        StreamsConfig.DSL_STORE_SUPPLIERS_CLASS_CONFIG,
+        options.text("store").equals("memory")
+            ? BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers.class
+            : BuiltInDslStoreSuppliers.RocksDBDslStoreSuppliers.class);
+    StreamsBuilder builder = new StreamsBuilder(new TopologyConfig(new StreamsConfig(properties)));
     Works.add(options.text("work"), builder, options.text("input"), options.text("output"));
     KafkaStreams streams = new KafkaStreams(builder.build(), properties);
     Runtime.getRuntime().addShutdownHook(new Thread(streams::close));

@@ -6,7 +6,6 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
-import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.kstream.Consumed;
@@ -16,8 +15,6 @@ import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.TimeWindows;
-import org.apache.kafka.streams.state.KeyValueStore;
-import org.apache.kafka.streams.state.WindowStore;
 
 /** What is benched. The topics are keyed by user already, so nothing but `paid` needs a repartition. */
 final class Works {
@@ -54,8 +51,7 @@ final class Works {
         .aggregate(
             () -> 0L,
             (user, order, sum) -> sum + order.amountMinor,
-            Materialized.<String, Long, KeyValueStore<Bytes, byte[]>>with(Serdes.String(), Serdes.Long())
-                .withStoreType(Materialized.StoreType.IN_MEMORY))
+            Materialized.with(Serdes.String(), Serdes.Long()))
         .toStream()
         .to(output, Produced.with(Serdes.String(), DIGITS));
   }
@@ -78,8 +74,7 @@ final class Works {
         .aggregate(
             () -> 0L,
             (user, order, count) -> count + 1,
-            Materialized.<String, Long, WindowStore<Bytes, byte[]>>with(Serdes.String(), Serdes.Long())
-                .withStoreType(Materialized.StoreType.IN_MEMORY))
+            Materialized.with(Serdes.String(), Serdes.Long()))
         .toStream()
         .map((window, count) -> KeyValue.pair(window.key(), "{\"start\":" + window.window().start() + ",\"value\":" + count + "}"))
         .to(output, Produced.with(Serdes.String(), Serdes.String()));
