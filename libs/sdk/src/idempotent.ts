@@ -54,7 +54,7 @@ export interface IdempotentOptions<T> {
   readonly rewind?: Duration
   /**
    * `state` (default): the job's own keyed state, exactly once with nothing else to run; the stream is keyed by `bizKey` behind it. A
-   * store outside, `redis(…)`, is for keys that several jobs or systems share.
+   * store outside, `redis(…)`, `tikv(…)` or `postgres.claims(…)`, is for keys that several jobs or systems share.
    */
   readonly store?: 'state' | Claims
   /** `drop` (default), or into the side output `duplicates`. */
@@ -86,7 +86,8 @@ export function claimSettings<T>(uid: string, options: IdempotentOptions<T>): Cl
     new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option, uid }, `idempotent "${uid}": ${option} ${rule}`)
   if (typeof bizKey !== 'function') throw invalid('bizKey', 'is a function that answers the key of a record')
   if (!['drop', 'sideOutput'].includes(onDuplicate)) throw invalid('onDuplicate', 'is "drop" or "sideOutput"')
-  if (store !== 'state' && typeof store.claims?.store !== 'string') throw invalid('store', 'is "state" or redis(…)')
+  if (store !== 'state' && typeof store.claims?.store !== 'string')
+    throw invalid('store', 'is "state", redis(…), tikv(…) or postgres.claims(…)')
   const ms = (d: Duration | undefined, or: number): number => (d === undefined ? or : Math.ceil(durationMs(d)))
   const windowMs = ms(options.window, DAY_MS)
   return {
@@ -177,6 +178,19 @@ export interface RedisClaimsOptions {
 
 const WAIT_MS = 1_000
 
+type Invalid = (option: string, rule: string) => WeirError
+
+/** The value is not repeated: it may be the secret. */
+export function checkReference(option: string, value: string, invalid: Invalid): void {
+  if (!/^env:\w+$/.test(value))
+    throw invalid(option, 'names an environment variable, as env:NAME: plans are stored and shown')
+}
+
+export function checkNamespace(namespace: string | undefined, invalid: Invalid): void {
+  if (namespace !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(namespace))
+    throw invalid('namespace', 'is 1 to 63 of A-Z, a-z, 0-9, ".", "_", "-", beginning with a letter or digit')
+}
+
 /**
  * Claims in Redis. Exactly once as long as Redis forgets nothing that it has acknowledged: `appendfsync always` on one server, or `wait`;
  * an asynchronous fail-over may lose the last claims. Throws `OPTION_INVALID` (invalid) naming the option.
@@ -184,11 +198,8 @@ const WAIT_MS = 1_000
 export function redis({ url, namespace, wait }: RedisClaimsOptions): Claims {
   const invalid = (option: string, rule: string): WeirError =>
     new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option }, `redis(…): ${option} ${rule}`)
-  // The value is not repeated: it may be the secret.
-  if (!/^env:\w+$/.test(url))
-    throw invalid('url', 'names an environment variable, as env:REDIS_URL: plans are stored and shown')
-  if (namespace !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(namespace))
-    throw invalid('namespace', 'is 1 to 63 of A-Z, a-z, 0-9, ".", "_", "-", beginning with a letter or digit')
+  checkReference('url', url, invalid)
+  checkNamespace(namespace, invalid)
   if (wait !== undefined && !(Number.isInteger(wait.replicas) && wait.replicas > 0))
     throw invalid('wait', 'names a number of replicas above 0')
   const waits = wait && { replicas: wait.replicas, timeoutMs: Math.ceil(durationMs(wait.timeout ?? WAIT_MS)) }

@@ -141,6 +141,7 @@ export {
 } from './connectors.ts'
 export { params, type ParamDefaults, type Params } from './params.ts'
 export { boundedOutOfOrderness, customWatermarks, monotonous, type WatermarkStrategy } from './watermarks.ts'
+export { tikv, type PostgresClaimsOptions, type TikvClaimsOptions } from './claim-stores.ts'
 export type { CallOptions } from './calls.ts'
 export {
   fields,

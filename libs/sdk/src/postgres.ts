@@ -1,6 +1,7 @@
 /** Rows of a PostgreSQL table as a sink. */
 import { WeirError } from '@weir/model'
 import type { Sink } from './connectors.ts'
+import { postgresClaims } from './claim-stores.ts'
 import { changes } from './postgres-changes.ts'
 
 export interface PostgresSinkOptions {
@@ -30,6 +31,9 @@ export const postgres = {
    * reader, so one split; behind it a `keyBy` spreads. Throws `OPTION_INVALID` (invalid) naming the option.
    */
   changes,
+
+  /** Claims of `.idempotent({ store })`. Throws `OPTION_INVALID` (invalid) naming the option. */
+  claims: postgresClaims,
 
   /**
    * Exactly once: rows become visible when their epoch is published, in one database transaction with its number.
