@@ -72,7 +72,7 @@ async function main(): Promise<number> {
     const client = new JobsClient([manager.ready.grpc!], { token: null })
     await submit(client, await bundleJob(JOB, settings), { id: JOB_ID, wait: true })
     client.close()
-    console.log(`job ${JOB_ID} runs on two task-managers; look at http://${manager.ready.http}/api/v1/jobs/${JOB_ID}`)
+    console.log(`job ${JOB_ID} runs on two task-managers; look at http://${manager.ready.http}/#/jobs/${JOB_ID}`)
 
     const recounter = new Recounter(log, TOPICS)
     const view = await watch({

@@ -7,6 +7,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { control, jobs, time } from '@weir/proto'
 import type { Metrics } from '@weir/telemetry'
 import { MESSAGE_BYTES_MAX } from '@weir/wire'
+import { serveDashboard } from './dashboard.ts'
 import { GrpcController, JOB_MANAGER } from './grpc.controller.ts'
 import type { JobManager } from './job-manager.ts'
 import { METRICS, ProblemFilter, describeApi, restControllers } from './rest/index.ts'
@@ -59,5 +60,6 @@ export async function createApp(
   })
   app.useGlobalFilters(new ProblemFilter())
   await describeApi(app)
+  await serveDashboard(app)
   return app
 }

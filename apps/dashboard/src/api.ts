@@ -1,0 +1,55 @@
+/** REST of the job-manager that served the page. */
+
+/** An answer that is a problem (RFC 9457): its code and what it says to do. */
+export class Problem extends Error {
+  readonly code: string
+  constructor(code: string, detail: string) {
+    super(detail)
+    this.code = code
+  }
+}
+
+const TIMEOUT_MS = 10_000
+
+async function request(path: string, init: RequestInit): Promise<Response> {
+  const response = await fetch(`/api/v1/${path}`, {
+    ...init,
+    redirect: 'manual',
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  })
+  if (response.type === 'opaqueredirect')
+    throw new Problem('NOT_LEADER', 'This job-manager does not lead: open the dashboard of the one that does.')
+  if (response.ok) return response
+  const body = (await response.json().catch(() => ({}))) as { code?: string; detail?: string }
+  throw new Problem(body.code ?? `HTTP_${response.status}`, body.detail ?? response.statusText)
+}
+
+/** Pages of 1,000 that a list follows. */
+const PAGES_MAX = 10
+
+/** The whole list, all its pages. Throws `LIST_TOO_LONG` instead of a part that looks like the whole. */
+export async function list<T>(path: string): Promise<readonly T[]> {
+  const all: T[] = []
+  let next: string | undefined = `${path}?limit=1000`
+  for (let page = 0; next !== undefined; page++) {
+    if (page === PAGES_MAX)
+      throw new Problem('LIST_TOO_LONG', `${path} has more than ${PAGES_MAX},000 entries: use REST`)
+    const response: Response = await request(next, {})
+    all.push(...((await response.json()) as T[]))
+    next = /<\/api\/v1\/([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1]
+  }
+  return all
+}
+
+export async function get<T>(path: string): Promise<T> {
+  return (await (await request(path, {})).json()) as T
+}
+
+/** @param key the same for every try of one wish of the user's, so that it is done once. */
+export async function post(path: string, key: string): Promise<void> {
+  await request(path, { method: 'POST', headers: { 'idempotency-key': key } })
+}
+
+/** Not `randomUUID`: browsers have it only on pages by https, or of this machine. */
+export const newKey = (): string =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')

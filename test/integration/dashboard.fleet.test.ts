@@ -1,0 +1,67 @@
+import Axe from '@axe-core/playwright'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { chromium, type Browser } from 'playwright-core'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+function browserPath(): string {
+  const onPath = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'chromium'))
+  for (const path of [process.env['CHROMIUM'], ...onPath]) {
+    if (path === undefined) continue
+    try {
+      accessSync(path, constants.X_OK)
+      return path
+    } catch {
+      continue
+    }
+  }
+  throw new Error('no Chromium: install it (Debian: `apt-get install chromium`) or name one in CHROMIUM')
+}
+
+let browser: Browser
+let demo: ChildProcess
+let url: string
+
+beforeAll(async () => {
+  browser = await chromium.launch({ executablePath: browserPath(), args: ['--no-sandbox'] })
+  demo = spawn(process.execPath, ['apps/cli/dist/demo.js'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  url = await new Promise((resolve, reject) => {
+    let text = ''
+    demo.stdout!.on('data', (chunk: Buffer) => {
+      const found = /look at (http:\/\/[^/\s]+)/.exec((text += chunk.toString()))
+      if (found) resolve(found[1]!)
+    })
+    demo.once('exit', (code) => reject(new Error(`the demo ended with ${code}; is it built (npm run build)?`)))
+  })
+}, 60_000)
+afterAll(async () => {
+  demo?.kill('SIGTERM')
+  await browser?.close()
+})
+
+test('all pages in light and dark have no serious finding, and a cancel by keyboard is asked for first, then done', async () => {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    const page = await (await browser.newContext({ colorScheme })).newPage()
+    const errors: string[] = []
+    page.on('pageerror', (error) => errors.push(error.message))
+    const sound = async (table: string): Promise<void> => {
+      await page.getByRole('table', { name: table }).waitFor()
+      const { violations } = await new Axe({ page }).analyze()
+      expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([])
+    }
+    const answer = await page.goto(url)
+    expect(answer?.headers()['content-security-policy']).toContain("default-src 'none'")
+    await sound('Jobs')
+    await page.getByRole('link', { name: 'Task-managers' }).press('Enter')
+    await sound('Task-managers')
+    await page.goto(`${url}/#/jobs/payments`)
+    await sound('Checkpoints')
+    await sound('Ledger')
+    expect(errors).toEqual([])
+    if (colorScheme === 'light') continue
+    await page.getByRole('button', { name: 'Cancel job…' }).press('Enter')
+    await page.getByRole('button', { name: 'Cancel the job', exact: true }).press('Enter')
+    await page.locator('.state', { hasText: 'CANCEL' }).waitFor()
+  }
+})
