@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** `weir`: dev, ingest, submit, jobs, get, cancel, rescale, rate, start, savepoint, stop, savepoints, state, dlq, verify, txn, dtxid. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
-import { JobsClient } from '@weir/wire'
+import { signBundle } from '@weir/metadata'
+import { JobsClient, tlsSettings } from '@weir/wire'
 import { parseArgs } from 'node:util'
 import { bundleJob } from './bundle.ts'
 import { dev } from './dev.ts'
@@ -51,6 +52,7 @@ const USAGE = `weir – exactly-once stream processing
   --from FROM                  submit, start: EPOCH or savepoint NAME of the id, JOB@EPOCH, JOB/NAME, URL of a folder
   --allow-dropped-state UID    submit, start, state check: state that the job has no operator for any more (repeatable)
   --accept-repeated-output     submit, start: output behind an older epoch is written again
+  --sign KEY.pem               submit: with an Ed25519 key, for fleets that run signed bundles only (WEIR_BUNDLE_KEYS)
   --limit N                    dlq list, state diff (changes per state): how many; default 100
   --at EPOCH|SAVEPOINT         state: another kept epoch, or a savepoint
   --no-count                   state ls: without the numbers of keys, which cost a look at everything
@@ -63,7 +65,7 @@ const USAGE = `weir – exactly-once stream processing
   --listen HOST:PORT           ingest: default 127.0.0.1:8090; beyond loopback WEIR_INGEST_TOKEN must be set
   --no-wait                    submit, savepoint, stop: do not wait
   --job-manager HOST:PORT,…    default: WEIR_JOB_MANAGERS, then 127.0.0.1:7070
-  --token TOKEN                default: WEIR_FLEET_TOKEN
+  --token TOKEN                default: WEIR_FLEET_TOKEN; without one a token of your issuer in WEIR_BEARER_TOKEN
   --json                       machine-readable output
 `
 
@@ -92,6 +94,7 @@ async function main(): Promise<number> {
       'no-wait': { type: 'boolean', default: false },
       'job-manager': { type: 'string' },
       token: { type: 'string' },
+      sign: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -103,7 +106,12 @@ async function main(): Promise<number> {
     return isAsked ? 0 : 2
   }
   const addresses = (values['job-manager'] ?? process.env['WEIR_JOB_MANAGERS'] ?? '127.0.0.1:7070').split(',')
-  const client = new JobsClient(addresses, { token: values.token ?? process.env['WEIR_FLEET_TOKEN'] ?? null })
+  const token = values.token ?? process.env['WEIR_FLEET_TOKEN'] ?? null
+  const client = new JobsClient(addresses, {
+    token,
+    bearer: process.env['WEIR_BEARER_TOKEN'] ?? null,
+    tls: tlsSettings(process.env),
+  })
   const print = (value: unknown, text: string): void => console.log(values.json ? JSON.stringify(value) : text)
   try {
     switch (verb) {
@@ -116,7 +124,8 @@ async function main(): Promise<number> {
       }
       case 'submit': {
         const bundle = await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set))
-        const options = { id: values.id, wait: !values['no-wait'], start: startOptions(values) }
+        const signature = values.sign === undefined ? '' : signBundle(bundle.digest, values.sign)
+        const options = { id: values.id, wait: !values['no-wait'], start: startOptions(values), signature }
         const view = await submit(client, bundle, options, note)
         print(view, `${view.jobId} is ${view.state}`)
         return 0

@@ -18,10 +18,15 @@ const WAIT_MS = 60_000
 export async function submit(
   client: JobsClient,
   bundle: Bundle,
-  options: { readonly id: string | undefined; readonly wait: boolean; readonly start?: StartOptions },
+  options: {
+    readonly id: string | undefined
+    readonly wait: boolean
+    readonly start?: StartOptions
+    readonly signature?: string
+  },
   note: (text: string) => void = () => {},
 ): Promise<jobs.JobView> {
-  await client.uploadBundle(bundle.digest, bundle.bytes)
+  await client.uploadBundle(bundle.digest, bundle.bytes, options.signature)
   const { name } = bundle.plan.job
   const { jobId, notes } = await client.submit({
     ...options.start,

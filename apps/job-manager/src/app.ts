@@ -6,7 +6,7 @@ import { Transport, type MicroserviceOptions } from '@nestjs/microservices'
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
 import { control, jobs, time } from '@weir/proto'
 import type { Metrics } from '@weir/telemetry'
-import { MESSAGE_BYTES_MAX } from '@weir/wire'
+import { MESSAGE_BYTES_MAX, serverCredentials, type TlsSettings } from '@weir/wire'
 import { serveDashboard } from './dashboard.ts'
 import { GrpcController, JOB_MANAGER } from './grpc.controller.ts'
 import type { JobManager } from './job-manager.ts'
@@ -29,11 +29,12 @@ class AppModule {
 /** Characters of one part of a path: keys of state are parts. */
 const PATH_PART_MAX = 4_096
 
-/** Nothing listens yet. @param grpcUrl host:port */
+/** Nothing listens yet. @param grpcUrl host:port. Throws `TLS_FILES_UNUSABLE` (invalid). */
 export async function createApp(
   manager: JobManager,
   metrics: Metrics,
   grpcUrl: string,
+  tls: TlsSettings | null,
 ): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({ routerOptions: { maxParamLength: PATH_PART_MAX } })
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(manager, metrics), adapter, {
@@ -54,6 +55,7 @@ export async function createApp(
         'weir.v1.FleetTime': time.FleetTimeService,
       } as never,
       url: grpcUrl,
+      credentials: serverCredentials(tls),
       maxReceiveMessageLength: MESSAGE_BYTES_MAX,
       maxSendMessageLength: MESSAGE_BYTES_MAX,
     },

@@ -1,5 +1,8 @@
 /** The job-manager's settings, all from the environment. */
+import { trustedKeys, type TrustedKeys } from '@weir/metadata'
 import { WeirError } from '@weir/model'
+import { join } from 'node:path'
+import { oidcSettings, type OidcSettings } from './auth/oidc.ts'
 import { listenSettings, type ListenSettings } from '@weir/wire'
 
 export interface JobManagerConfig {
@@ -14,6 +17,14 @@ export interface JobManagerConfig {
   /** `auto`: the object store decides with etcd where it honours conditional writes. `etcd`: never. */
   readonly arbiters: 'auto' | 'etcd'
   readonly logLevel: string
+  /** Null: nobody comes with a token of an issuer. */
+  readonly oidc: OidcSettings | null
+  /** Null: changes are in the process log only. */
+  readonly auditFile: string | null
+  /** An entry is on the disk before its change is made; false: the operating system writes it when it likes. */
+  readonly auditSync: boolean
+  /** Null: bundles need not be signed. */
+  readonly trustedKeys: TrustedKeys | null
 }
 
 /** Leaders of one cluster may be configured differently: who waits for another's lease waits for this one. */
@@ -43,13 +54,22 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
   if (arbiters !== 'auto' && arbiters !== 'etcd') {
     throw invalid('WEIR_ARBITERS', `WEIR_ARBITERS=${arbiters}: give auto, or etcd (the object store decides nothing)`)
   }
+  const dataDir = env['WEIR_DATA_DIR'] ?? '.weir/job-manager'
+  const sync = env['WEIR_AUDIT_FSYNC'] ?? 'always'
+  if (sync !== 'always' && sync !== 'never') {
+    throw invalid('WEIR_AUDIT_FSYNC', `WEIR_AUDIT_FSYNC=${sync}: give always (each entry, before its change) or never`)
+  }
   return {
+    oidc: oidcSettings(env),
+    auditFile: env['WEIR_AUDIT_FILE'] || (mode === 'embedded' ? join(dataDir, 'audit.ndjson') : null),
+    trustedKeys: trustedKeys(env['WEIR_BUNDLE_KEYS']),
+    auditSync: sync === 'always',
     arbiters,
     listen: listenSettings(env),
     mode,
     cluster: env['WEIR_CLUSTER'] ?? 'default',
     etcd,
-    dataDir: env['WEIR_DATA_DIR'] ?? '.weir/job-manager',
+    dataDir,
     leaseSeconds,
     logLevel: env['WEIR_LOG_LEVEL'] ?? 'info',
   }

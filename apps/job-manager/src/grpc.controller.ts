@@ -1,5 +1,5 @@
 /** Jobs, Fleet and FleetTime of the .proto files. Errors travel as `weir-error` metadata. */
-import type { Metadata, ServerReadableStream, sendUnaryData } from '@grpc/grpc-js'
+import type { Metadata, ServerReadableStream, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
 import { Controller, Inject } from '@nestjs/common'
 import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
 import type { DeadLetter } from '@weir/dataflow'
@@ -7,7 +7,8 @@ import type { JobView, LedgerEntry, RateView, SavepointView } from '@weir/job'
 import { jobId, systemClock, type JobId } from '@weir/model'
 import type { jobs, time } from '@weir/proto'
 import { toServiceError, type JoinCall } from '@weir/wire'
-import { BUNDLE_BYTES_MAX, tooLarge, type JobManager } from './job-manager.ts'
+import { GRPC_ACCESS, type Access, type GrpcMethodName } from './auth/access.ts'
+import { BUNDLE_BYTES_MAX, tooLarge, type CallOf, type JobManager } from './job-manager.ts'
 import type { StoredStates } from './stored-states.ts'
 
 export const JOB_MANAGER = Symbol('job-manager')
@@ -27,8 +28,8 @@ export class GrpcController {
 
   /** The leader's: clocks of two job-managers are not the same. */
   @GrpcMethod('FleetTime', 'now')
-  now(_request: time.NowRequest, metadata: Metadata): Promise<time.NowReply> {
-    return this.#answer(metadata, async () => {
+  now(_request: time.NowRequest, metadata: Metadata, call: Call): Promise<time.NowReply> {
+    return this.#answer('now', metadata, call, async () => {
       await this.#manager.term()
       return { now: systemClock.now() }
     })
@@ -40,24 +41,29 @@ export class GrpcController {
     reply: sendUnaryData<jobs.BundleStored>,
   ): void {
     void (async () => {
-      this.#manager.authorize(tokenOf(call.metadata))
+      const access = GRPC_ACCESS.uploadBundle
+      const of = callOf('uploadBundle', call.metadata, call, {})
+      const who = await this.#manager.enter(access, of)
       const chunks: Buffer[] = []
       let bytes = 0
       let digest = ''
+      let signature = ''
       for await (const chunk of call as AsyncIterable<jobs.BundleChunk>) {
         digest ||= chunk.digest
+        signature ||= chunk.signature ?? ''
         bytes += chunk.data.byteLength
         if (bytes > BUNDLE_BYTES_MAX) throw tooLarge(bytes)
         chunks.push(chunk.data)
       }
-      const alreadyThere = await this.#manager.storeBundle(digest, Buffer.concat(chunks))
+      const store = (): Promise<boolean> => this.#manager.storeBundle(digest, Buffer.concat(chunks), signature)
+      const alreadyThere = await this.#manager.recorded(access, who, { ...of, target: digest }, store)
       reply(null, { digest, alreadyThere })
     })().catch((error: unknown) => reply(toServiceError(error)))
   }
 
   @GrpcMethod('Jobs', 'submit')
-  submit(request: jobs.SubmitRequest, metadata: Metadata): Promise<jobs.SubmitResponse> {
-    return this.#answer(metadata, async () => {
+  submit(request: jobs.SubmitRequest, metadata: Metadata, call: Call): Promise<jobs.SubmitResponse> {
+    return this.#answer('submit', metadata, call, async () => {
       const { allowDroppedState = [] } = request // absent on the wire when it is empty
       const { jobId: id, notes } = await this.#manager.submit({ ...request, allowDroppedState })
       return { jobId: id, notes: [...notes] }
@@ -65,8 +71,8 @@ export class GrpcController {
   }
 
   @GrpcMethod('Jobs', 'restart')
-  restart(request: jobs.RestartRequest, metadata: Metadata): Promise<jobs.SubmitResponse> {
-    return this.#answer(metadata, async () => {
+  restart(request: jobs.RestartRequest, metadata: Metadata, call: Call): Promise<jobs.SubmitResponse> {
+    return this.#answer('restart', metadata, call, async () => {
       const { jobId: id, from, allowDroppedState: droppedState = [], acceptRepeatedOutput: repeatedOutput } = request
       const term = await this.#manager.term()
       const notes = await term.restart(jobId(id), { from: from || null, droppedState, repeatedOutput })
@@ -75,25 +81,27 @@ export class GrpcController {
   }
 
   @GrpcMethod('Jobs', 'get')
-  get(request: jobs.GetRequest, metadata: Metadata): Promise<jobs.JobView> {
-    return this.#answer(metadata, async () => view((await this.#manager.term()).get(jobId(request.jobId))))
+  get(request: jobs.GetRequest, metadata: Metadata, call: Call): Promise<jobs.JobView> {
+    return this.#answer('get', metadata, call, async () => view((await this.#manager.term()).get(jobId(request.jobId))))
   }
 
   @GrpcMethod('Jobs', 'list')
-  list(_request: jobs.ListRequest, metadata: Metadata): Promise<jobs.ListResponse> {
-    return this.#answer(metadata, async () => ({ jobs: (await this.#manager.term()).list().map(view) }))
+  list(_request: jobs.ListRequest, metadata: Metadata, call: Call): Promise<jobs.ListResponse> {
+    return this.#answer('list', metadata, call, async () => ({ jobs: (await this.#manager.term()).list().map(view) }))
   }
 
   @GrpcMethod('Jobs', 'cancel')
-  cancel(request: jobs.CancelRequest, metadata: Metadata): Promise<jobs.JobView> {
-    return this.#answer(metadata, async () => view(await (await this.#manager.term()).cancel(jobId(request.jobId))))
+  cancel(request: jobs.CancelRequest, metadata: Metadata, call: Call): Promise<jobs.JobView> {
+    return this.#answer('cancel', metadata, call, async () =>
+      view(await (await this.#manager.term()).cancel(jobId(request.jobId))),
+    )
   }
 
   @GrpcMethod('Jobs', 'rescale')
-  rescale({ jobId: id, parallelism }: jobs.RescaleRequest, metadata: Metadata): Promise<jobs.JobView> {
-    return this.#answer(metadata, async () => {
+  rescale(request: jobs.RescaleRequest, metadata: Metadata, call: Call): Promise<jobs.JobView> {
+    return this.#answer('rescale', metadata, call, async () => {
       const term = await this.#manager.term()
-      return view(await term.rescale(jobId(id), parallelism))
+      return view(await term.rescale(jobId(request.jobId), request.parallelism))
     })
   }
 
@@ -109,8 +117,12 @@ export class GrpcController {
   }
 
   @GrpcMethod('Jobs', 'listTransactions')
-  listTransactions(request: jobs.ListTransactionsRequest, metadata: Metadata): Promise<jobs.ListTransactionsResponse> {
-    return this.#answer(metadata, async () => {
+  listTransactions(
+    request: jobs.ListTransactionsRequest,
+    metadata: Metadata,
+    call: Call,
+  ): Promise<jobs.ListTransactionsResponse> {
+    return this.#answer('listTransactions', metadata, call, async () => {
       const term = await this.#manager.term()
       const entries = await term.transactions(request.jobId === '' ? null : jobId(request.jobId))
       return { transactions: entries.map(transactionView) }
@@ -118,17 +130,21 @@ export class GrpcController {
   }
 
   @GrpcMethod('Jobs', 'decideTransaction')
-  decideTransaction(request: jobs.DecideTransactionRequest, metadata: Metadata): Promise<jobs.TransactionView> {
+  decideTransaction(
+    request: jobs.DecideTransactionRequest,
+    metadata: Metadata,
+    call: Call,
+  ): Promise<jobs.TransactionView> {
     const { transactionalId, commit } = request
-    return this.#answer(metadata, async () => {
+    return this.#answer('decideTransaction', metadata, call, async () => {
       const term = await this.#manager.term()
       return transactionView(await term.endTransaction(transactionalId, commit ? 'commit' : 'abort'))
     })
   }
 
   @GrpcMethod('Jobs', 'listDeadLetters')
-  listDeadLetters(request: jobs.DeadLettersRequest, metadata: Metadata): Promise<jobs.DeadLettersResponse> {
-    return this.#answer(metadata, async () => {
+  listDeadLetters(request: jobs.DeadLettersRequest, metadata: Metadata, call: Call): Promise<jobs.DeadLettersResponse> {
+    return this.#answer('listDeadLetters', metadata, call, async () => {
       const term = await this.#manager.term()
       const { letters, next } = await term.deadLetters.list(jobId(request.jobId), request)
       return { letters: letters.map(deadLetterView), next: next ?? '' }
@@ -136,9 +152,9 @@ export class GrpcController {
   }
 
   @GrpcMethod('Jobs', 'replayDeadLetters')
-  replayDeadLetters(request: jobs.ReplayRequest, metadata: Metadata): Promise<jobs.ReplayResponse> {
+  replayDeadLetters(request: jobs.ReplayRequest, metadata: Metadata, call: Call): Promise<jobs.ReplayResponse> {
     const { jobId: id, origins, all } = request
-    return this.#answer(metadata, async () => {
+    return this.#answer('replayDeadLetters', metadata, call, async () => {
       const term = await this.#manager.term()
       const replay = await term.deadLetters.replay(jobId(id), all ? null : (origins ?? []))
       return { ...replay, refused: [...replay.refused] }
@@ -146,33 +162,41 @@ export class GrpcController {
   }
 
   @GrpcMethod('Jobs', 'takeSavepoint')
-  takeSavepoint(request: jobs.TakeSavepointRequest, metadata: Metadata): Promise<jobs.SavepointView> {
+  takeSavepoint(request: jobs.TakeSavepointRequest, metadata: Metadata, call: Call): Promise<jobs.SavepointView> {
     const { jobId: id, name, stop } = request
-    return this.#answer(metadata, async () => {
+    return this.#answer('takeSavepoint', metadata, call, async () => {
       const term = await this.#manager.term()
       return savepointMessage(await (stop ? term.stop(jobId(id), name) : term.savepoint(jobId(id), name)))
     })
   }
 
   @GrpcMethod('Jobs', 'listSavepoints')
-  listSavepoints(request: jobs.ListSavepointsRequest, metadata: Metadata): Promise<jobs.ListSavepointsResponse> {
-    return this.#answer(metadata, async () => {
+  listSavepoints(
+    request: jobs.ListSavepointsRequest,
+    metadata: Metadata,
+    call: Call,
+  ): Promise<jobs.ListSavepointsResponse> {
+    return this.#answer('listSavepoints', metadata, call, async () => {
       const views = await (await this.#manager.term()).savepoints(jobId(request.jobId))
       return { savepoints: views.map(savepointMessage) }
     })
   }
 
   @GrpcMethod('Jobs', 'deleteSavepoint')
-  deleteSavepoint(request: jobs.DeleteSavepointRequest, metadata: Metadata): Promise<jobs.DeleteSavepointResponse> {
-    return this.#answer(metadata, async () => {
+  deleteSavepoint(
+    request: jobs.DeleteSavepointRequest,
+    metadata: Metadata,
+    call: Call,
+  ): Promise<jobs.DeleteSavepointResponse> {
+    return this.#answer('deleteSavepoint', metadata, call, async () => {
       await (await this.#manager.term()).deleteSavepoint(jobId(request.jobId), request.name)
       return {}
     })
   }
 
   @GrpcMethod('Jobs', 'checkStart')
-  checkStart(request: jobs.CheckStartRequest, metadata: Metadata): Promise<jobs.CheckStartResponse> {
-    return this.#answer(metadata, async () => {
+  checkStart(request: jobs.CheckStartRequest, metadata: Metadata, call: Call): Promise<jobs.CheckStartResponse> {
+    return this.#answer('checkStart', metadata, call, async () => {
       const { allowDroppedState = [] } = request
       const { label, problems, notes } = await this.#manager.check({ ...request, allowDroppedState })
       return { label, notes: [...notes], problems: problems.map(({ uid = '', ...problem }) => ({ ...problem, uid })) }
@@ -180,20 +204,40 @@ export class GrpcController {
   }
 
   @GrpcMethod('Jobs', 'readState')
-  readState({ jobId: id, at, what }: jobs.ReadStateRequest, metadata: Metadata): Promise<jobs.StateAnswer> {
-    return this.#answer(metadata, async () => {
+  readState({ jobId: id, at, what }: jobs.ReadStateRequest, metadata: Metadata, call: Call): Promise<jobs.StateAnswer> {
+    return this.#answer('readState', metadata, call, async () => {
       const { state } = await this.#manager.term()
       return { body: JSON.stringify(await read(state, jobId(id), at, what)) }
     })
   }
 
-  async #answer<T>(metadata: Metadata, call: () => Promise<T>): Promise<T> {
+  async #answer<T>(method: GrpcMethodName, metadata: Metadata, call: Call, make: () => Promise<T>): Promise<T> {
     try {
-      this.#manager.authorize(tokenOf(metadata))
-      return await call()
+      const access: Access = GRPC_ACCESS[method]
+      const of = callOf(method, metadata, call, call.request)
+      const who = await this.#manager.enter(access, of)
+      const recorded = (): Promise<T> => this.#manager.recorded(access, who, of, make)
+      if (access.change === undefined || of.jobId === undefined) return await recorded()
+      return await this.#manager.turns.run(of.jobId, recorded)
     } catch (error) {
       throw new RpcException(toServiceError(error))
     }
+  }
+}
+
+type Call = Pick<ServerUnaryCall<object, unknown>, 'request' | 'getPeer'>
+
+function callOf(name: string, metadata: Metadata, call: Pick<Call, 'getPeer'>, request: object): CallOf {
+  const text = (key: string): string | undefined => metadata.get(key)[0]?.toString()
+  const { jobId: id, name: named, transactionalId } = request as Record<string, string | undefined>
+  const parts = [id, named, transactionalId].filter((part) => part !== undefined && part !== '')
+  return {
+    credentials: { token: text('weir-token'), authorization: text('authorization') },
+    name,
+    from: call.getPeer(),
+    target: parts.join('/'),
+    jobId: id || undefined,
+    wish: request,
   }
 }
 
@@ -209,8 +253,6 @@ function read(state: StoredStates, id: JobId, at: string, what: jobs.ReadStateRe
       return state.overview(id, at, what?.value.count ?? false)
   }
 }
-
-const tokenOf = (metadata: Metadata): string | undefined => metadata.get('weir-token')[0]?.toString()
 
 const view = (v: JobView): jobs.JobView => ({
   jobId: v.jobId,

@@ -1,10 +1,25 @@
 /** Campaigns, leads, campaigns again; answers for the leader or names it. */
 import type { LeaderRecord } from '@weir/checkpoint'
 import { validateSettings, type PlanSummary } from '@weir/dataflow'
-import { bundleKey, sha256 } from '@weir/metadata'
-import { WeirError, asWeirError, digest, isJobId, jobId, systemClock, systemRandom, type JobId } from '@weir/model'
+import { bundleKey, requireSignature, sha256, signatureKey, type TrustedKeys } from '@weir/metadata'
+import {
+  WeirError,
+  asWeirError,
+  digest,
+  isJobId,
+  jobId,
+  systemClock,
+  systemRandom,
+  type Digest,
+  type JobId,
+} from '@weir/model'
 import type { JobSample, Logger, Metrics } from '@weir/telemetry'
-import { FLEET_DEFAULTS, FleetServer, batchedCall, checkToken, type JoinCall, type Standing } from '@weir/wire'
+import { FLEET_DEFAULTS, FleetServer, batchedCall, type JoinCall, type Standing } from '@weir/wire'
+import type { Audit } from './audit/audit.ts'
+import { jobFacts } from './audit/entry.ts'
+import type { Access } from './auth/access.ts'
+import { Authenticator, type Credentials } from './auth/authenticator.ts'
+import { authorize, type Principal } from './auth/roles.ts'
 import type { JobManagerConfig } from './config.ts'
 import { LIVE_DEFAULTS, LiveStreams } from './live/streams.ts'
 import { noArbiter, type Metadata } from './metadata.ts'
@@ -28,14 +43,28 @@ export interface SubmitWish {
   readonly acceptRepeatedOutput: boolean
 }
 
+/** One call of a user, however it came. */
+export interface CallOf {
+  readonly credentials: Credentials
+  readonly name: string
+  /** Address of the caller. */
+  readonly from: string
+  readonly target: string
+  /** Absent: no job is changed. */
+  readonly jobId?: string | undefined
+  readonly wish?: unknown
+}
+
 export type CheckWish = Pick<SubmitWish, 'bundleDigest' | 'graphHash' | 'plan' | 'from' | 'allowDroppedState'>
 
 export class JobManager {
-  readonly #config: JobManagerConfig
   readonly #metadata: Metadata
   readonly #log: Logger
   readonly #metrics: Metrics
   readonly #self: Omit<LeaderRecord, 'generation'>
+  readonly #authenticator: Authenticator
+  readonly audit: Audit
+  readonly #trusted: TrustedKeys | null
   readonly #end = new AbortController()
   readonly fleet: FleetServer
   readonly live: LiveStreams
@@ -50,8 +79,11 @@ export class JobManager {
     self: Omit<LeaderRecord, 'generation'>,
     log: Logger,
     metrics: Metrics,
+    audit: Audit,
   ) {
-    this.#config = config
+    this.#authenticator = new Authenticator(config.listen.token, config.oidc)
+    this.audit = audit
+    this.#trusted = config.trustedKeys
     this.#metadata = metadata
     this.#self = self
     this.#log = log
@@ -134,14 +166,39 @@ export class JobManager {
     await this.#running.catch(() => undefined)
     await this.#metadata.election.close()
     await this.#metadata.close()
+    await this.audit.close()
   }
 
   join(call: JoinCall): void {
     this.fleet.handle(batchedCall(call))
   }
 
-  authorize(token: string | undefined): void {
-    checkToken(this.#config.listen.token, token)
+  /** Throws as `Authenticator.authenticate`, and `ROLE_REFUSED` (invalid), which is recorded where it is of a change. */
+  async enter(access: Access, call: CallOf): Promise<Principal> {
+    const who = await this.#authenticator.authenticate(call.credentials)
+    const what = access.change ?? call.name
+    try {
+      authorize(who, access.role, what)
+    } catch (error) {
+      if (access.change !== undefined) await this.audit.denied({ who, what, ...call }, error as WeirError)
+      throw error
+    }
+    return who
+  }
+
+  /** Made and recorded; what is no change is just made. Throws as `make` and `Audit.change`. */
+  async recorded<T>(access: Access, who: Principal, call: CallOf, make: () => Promise<T>): Promise<T> {
+    if (access.change === undefined) return make()
+    const { from, target, wish, jobId: id } = call
+    const facts = (): object | null | undefined => {
+      if (id === undefined) return undefined
+      try {
+        return jobFacts(this.#term!.get(jobId(id)))
+      } catch {
+        return null // there is no such job, or nobody leads any more
+      }
+    }
+    return this.audit.change({ who, from, what: access.change, target, wish, facts }, make)
   }
 
   /** Throws `NOT_LEADER` (retry; fact leaderAddress, empty when nobody leads). */
@@ -158,8 +215,8 @@ export class JobManager {
     return this.#metadata.election.leader()
   }
 
-  /** True when it was there already. Throws `BUNDLE_DIGEST_MISMATCH`, `BUNDLE_TOO_LARGE` (invalid). */
-  async storeBundle(name: string, bytes: Uint8Array): Promise<boolean> {
+  /** True when it was there already. Throws `BUNDLE_DIGEST_MISMATCH`, `BUNDLE_TOO_LARGE` (invalid), and as `requireSignature`. */
+  async storeBundle(name: string, bytes: Uint8Array, signature: string): Promise<boolean> {
     await this.term()
     if (bytes.byteLength > BUNDLE_BYTES_MAX) throw tooLarge(bytes.byteLength)
     const found = sha256(bytes)
@@ -169,7 +226,10 @@ export class JobManager {
         `the uploaded bundle has digest ${found}, announced was ${name}: it was changed on its way; submit again`,
       )
     }
-    const put = await this.#metadata.objects.put(bundleKey(found), bytes, { ifNoneMatch: '*' })
+    requireSignature(found, signature, this.#trusted)
+    const { objects } = this.#metadata
+    if (signature !== '') await objects.put(signatureKey(found), Buffer.from(signature))
+    const put = await objects.put(bundleKey(found), bytes, { ifNoneMatch: '*' })
     return put.kind === 'lost'
   }
 
@@ -193,6 +253,7 @@ export class JobManager {
         `bundle ${bundleDigest} was not uploaded: call UploadBundle first`,
       )
     }
+    await this.#requireSigned(bundleDigest)
     const record = {
       jobId: jobId(id),
       name: wish.name,
@@ -216,6 +277,12 @@ export class JobManager {
     const { graphHash, allowDroppedState, from } = wish
     const target = { plan, graphHash, bundleDigest: digest(wish.bundleDigest) }
     return (await this.term()).check(from, target, allowDroppedState)
+  }
+
+  async #requireSigned(bundleDigest: Digest): Promise<void> {
+    if (this.#trusted === null) return
+    const signature = await this.#metadata.objects.get(signatureKey(bundleDigest))
+    requireSignature(bundleDigest, signature && Buffer.from(signature.bytes).toString(), this.#trusted)
   }
 
   async #standing(): Promise<Standing> {

@@ -1,9 +1,11 @@
 /** Starts a job-manager. Says `{"ready":true,…}` on stdout when it listens; exit code 2: bad configuration. */
 import 'reflect-metadata'
-import { WeirError, asWeirError } from '@weir/model'
+import { WeirError, asWeirError, systemClock, systemRandom } from '@weir/model'
 import { Metrics, createLogger } from '@weir/telemetry'
 import net from 'node:net'
 import { setFlagsFromString } from 'node:v8'
+import { Audit } from './audit/audit.ts'
+import { AuditFile } from './audit/file.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { JobManager } from './job-manager.ts'
@@ -47,8 +49,10 @@ try {
   const metadata = await openMetadata(config, process.env)
   const embedded = config.mode === 'embedded' ? await openEmbeddedLog(config.dataDir, log) : null
   const metrics = new Metrics('job-manager')
-  const manager = new JobManager(config, metadata, { grpcAddress: grpc, restAddress: http }, log, metrics)
-  const app = await createApp(manager, metrics, `${host}:${grpcPort}`)
+  const file = config.auditFile && (await AuditFile.open(config.auditFile, config.auditSync))
+  const audit = new Audit({ file: file || null, log, clock: systemClock, random: systemRandom })
+  const manager = new JobManager(config, metadata, { grpcAddress: grpc, restAddress: http }, log, metrics, audit)
+  const app = await createApp(manager, metrics, `${host}:${grpcPort}`, config.listen.tls)
   await app.startAllMicroservices()
   await app.listen(httpPort, host)
   console.log(JSON.stringify({ ready: true, grpc, http, log: embedded?.address }))

@@ -1,7 +1,7 @@
 /** A job bundle by digest: fetched once per process and data folder, verified, imported, planned. */
 import type { ObjectStore } from '@weir/checkpoint'
 import { planJob, type JobDefinition, type Plan } from '@weir/dataflow'
-import { bundleKey, sha256 } from '@weir/metadata'
+import { bundleKey, requireSignature, sha256, signatureKey, type TrustedKeys } from '@weir/metadata'
 import { WeirError, asWeirError, digest } from '@weir/model'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -10,14 +10,16 @@ import { threadId } from 'node:worker_threads'
 
 /**
  * Throws WeirError (invalid): `BUNDLE_MISSING`, `BUNDLE_CORRUPT`, `BUNDLE_THROWS` (the job file threw while loading),
- * `BUNDLE_NO_JOB`, `GRAPH_HASH_MISMATCH`, and what the planner refuses.
+ * `BUNDLE_UNSIGNED`, `BUNDLE_SIGNATURE_REFUSED`, `BUNDLE_NO_JOB`, `GRAPH_HASH_MISMATCH`, and what the planner refuses.
  */
 export async function loadPlan(
   objects: ObjectStore,
   dataDir: string,
   bundleDigest: string,
   graphHash: string,
+  trusted: TrustedKeys | null,
 ): Promise<Plan> {
+  await requireTrusted(objects, bundleDigest, trusted)
   const file = await bundleFile(objects, dataDir, bundleDigest)
   let exported: unknown
   try {
@@ -47,6 +49,13 @@ export async function loadPlan(
     )
   }
   return plan
+}
+
+/** The job-manager has looked already; who can write to the object store, or is another job-manager, is not believed for that. */
+async function requireTrusted(objects: ObjectStore, of: string, trusted: TrustedKeys | null): Promise<void> {
+  if (trusted === null) return
+  const signature = await objects.get(signatureKey(digest(of)))
+  requireSignature(digest(of), signature && Buffer.from(signature.bytes).toString(), trusted)
 }
 
 async function bundleFile(objects: ObjectStore, dataDir: string, bundleDigest: string): Promise<string> {

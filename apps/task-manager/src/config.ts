@@ -1,4 +1,5 @@
 /** The task-manager's settings, all from the environment. */
+import { trustedKeys } from '@weir/metadata'
 import { WeirError } from '@weir/model'
 import { listenSettings, type ListenSettings } from '@weir/wire'
 import { readDtxIdConfig, type DtxIdConfig } from './dtxid.ts'
@@ -20,7 +21,7 @@ export interface TaskManagerConfig {
 const COPY_BYTES_MAX = 2 * 1024 ** 3
 const STATE_CACHE_BYTES = 512 * 1024 ** 2
 
-/** Throws `CONFIG_INVALID` (invalid) naming the variable. */
+/** Throws `CONFIG_INVALID` (invalid) naming the variable, `KEY_UNUSABLE` (invalid). */
 export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
   const jobManagers = (env['WEIR_JOB_MANAGERS'] ?? '').split(',').filter((a) => a !== '')
   if (jobManagers.length === 0) {
@@ -36,6 +37,7 @@ export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
       `WEIR_SLOTS=${env['WEIR_SLOTS']}: give a whole number from 1 to 256`,
     )
   }
+  trustedKeys(env['WEIR_BUNDLE_KEYS']) // the slots read them; what is wrong is said before there is work
   const copyBytesMax = bytes(env, 'WEIR_LOCAL_COPY_BYTES', COPY_BYTES_MAX, '0 for no copies')
   const stateCacheBytes = bytes(env, 'WEIR_STATE_CACHE_BYTES', STATE_CACHE_BYTES, '0 to read every value from the disk')
   return {

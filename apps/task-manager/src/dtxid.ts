@@ -5,6 +5,7 @@
 import { EtcdWorkerIds, JobManagerClock, dtxIds63, dtxIds68, type DtxIds } from '@weir/idempotency'
 import { WeirError, systemClock, systemRandom } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
+import { channelCredentials, type TlsSettings } from '@weir/wire'
 
 export interface DtxIdConfig {
   readonly datacenter: number
@@ -39,12 +40,13 @@ const invalid = (variable: string, message: string): WeirError =>
 export interface FleetAddress {
   readonly jobManagers: readonly string[]
   readonly token: string | null
+  readonly tls: TlsSettings | null
 }
 
 /** Asks for a worker id from now on; ids are there when it has one. */
 export function openDtxIds(
   config: DtxIdConfig,
-  { jobManagers, token }: FleetAddress,
+  { jobManagers, token, tls }: FleetAddress,
   log: Logger,
 ): DtxIds<bigint> | DtxIds<string> {
   const { datacenter, etcd: hosts, cluster } = config
@@ -52,7 +54,7 @@ export function openDtxIds(
     clock: systemClock,
     random: systemRandom,
     workers: new EtcdWorkerIds({ hosts, cluster, datacenter, ttlMs: TTL_MS }),
-    fleet: new JobManagerClock({ jobManagers, token }),
+    fleet: new JobManagerClock({ jobManagers, token, credentials: channelCredentials(tls) }),
     failed: (what: string, error: unknown) => log.debug({ what, error }, 'transaction ids: no answer'),
   }
   const options = { datacenter, ttlMs: TTL_MS }

@@ -15,9 +15,9 @@ try {
   const log = createLogger('task-manager', config.logLevel)
   const ref: TaskManagerRef = { current: null }
   const metrics = new Metrics('task-manager')
-  const { host, httpPort, advertiseHost, token } = config.listen
+  const { host, httpPort, advertiseHost, token, tls } = config.listen
   const { dtxid, jobManagers } = config
-  const dtxIds = dtxid && { ids: openDtxIds(dtxid, { jobManagers, token }, log), form: dtxid.form, token }
+  const dtxIds = dtxid && { ids: openDtxIds(dtxid, { jobManagers, token, tls }, log), form: dtxid.form, token }
   if (dtxIds !== null) watchDtxIds(metrics, dtxIds.ids)
   const module = AppModule.with(ref, metrics, dtxIds)
   const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(), {

@@ -10,6 +10,7 @@ import {
   openElsewhere,
   openObjectStore,
   segmentKey,
+  trustedKeys,
 } from '@weir/metadata'
 import { keyGroupRange, splitRange, systemClock, asWeirError, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
@@ -58,6 +59,7 @@ const data = workerData as SlotData
 const port = parentPort!
 const objects = openObjectStore(process.env)
 const brokers = (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== '')
+const trusted = trustedKeys(process.env['WEIR_BUNDLE_KEYS'])
 const copies = join(data.dataDir, 'copies')
 const adapters = new Adapters(
   {
@@ -90,7 +92,7 @@ function fail(id: SliceId, error: WeirError): void {
 
 async function deploy(command: Extract<SliceCommand, { type: 'deploy' }>): Promise<void> {
   const { slice: id, bundleDigest, graphHash } = command
-  const submitted = await loadPlan(objects, data.dataDir, bundleDigest, graphHash)
+  const submitted = await loadPlan(objects, data.dataDir, bundleDigest, graphHash, trusted)
   const plan = atParallelism(submitted, command.parallelism)
   const exchange = await GrpcExchange.listen(data.listen)
   running = { id, slice: sliceOf(id, plan, new SlotExchange(data.taskManagerId, threads, exchange)), exchange }

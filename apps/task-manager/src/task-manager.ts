@@ -54,7 +54,7 @@ export class TaskManager {
     this.#spares = new SpareWorkers(config.slots, () => this.#slotData())
     const { jobManagers, slots, listen } = config
     this.#client = new FleetClient(
-      { jobManagers, slots, version: '0.1.0', httpAddress, pod, token: listen.token },
+      { jobManagers, slots, version: '0.1.0', httpAddress, pod, token: listen.token, tls: listen.tls },
       {
         clock: systemClock,
         random: systemRandom,

@@ -15,5 +15,6 @@ export { InFlightObjects, type InFlightObjectsOptions } from './in-flight-object
 export { PatientUpload } from './patient-upload.ts'
 export { openElsewhere, openObjectStore, openS3 } from './settings.ts'
 export * from './answer-store.ts'
+export * from './bundle-signature.ts'
 export { JobSavepoints, eachOf, encodeSavepoint, readSavepoint } from './savepoints.ts'
 export { copyObject } from './copy-object.ts'

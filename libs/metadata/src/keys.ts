@@ -48,4 +48,5 @@ export function stagedAttempt(prefix: string, key: string): { generation: number
   return attempt === undefined ? null : { generation: Number(generation), attempt: Number(attempt) }
 }
 export const bundleKey = (digest: Digest): string => `bundles/${digest}.mjs`
+export const signatureKey = (digest: Digest): string => `bundles/${digest}.sig`
 export const GENERATION_KEY = 'cluster/generation.json'

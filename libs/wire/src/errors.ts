@@ -14,6 +14,8 @@ const BY_CODE: Record<string, status> = {
   JOB_EXISTS: status.ALREADY_EXISTS,
   TRANSACTION_NOT_FOUND: status.NOT_FOUND,
   TOKEN_REFUSED: status.UNAUTHENTICATED,
+  BEARER_REFUSED: status.UNAUTHENTICATED,
+  ROLE_REFUSED: status.PERMISSION_DENIED,
 }
 
 /** gRPC metadata is ASCII. */

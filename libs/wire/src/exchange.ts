@@ -3,11 +3,9 @@
  * slot; one channel per peer, shared by the links to it.
  */
 import {
-  ChannelCredentials,
   Client,
   Metadata,
   Server,
-  ServerCredentials,
   type ClientDuplexStream,
   type ServerDuplexStream,
   type ServiceDefinition,
@@ -16,6 +14,8 @@ import { WeirError, asWeirError, sameAttempt } from '@weir/model'
 import type { ExchangePort, InboundLink, LinkId, OutboundLink, PeerAddress } from '@weir/runtime'
 import { fromServiceError, toServiceError } from './errors.ts'
 import { LINK_TIMEOUT_MS, LinkEnd, bounded, keyOf } from './link.ts'
+import { channelCredentials, serverCredentials } from './tls/credentials.ts'
+import type { TlsSettings } from './tls/settings.ts'
 import { checkToken } from './token.ts'
 
 const identity = (b: Buffer): Buffer => b
@@ -41,6 +41,8 @@ export interface GrpcExchangeOptions {
   /** What peers are told; default: `host`. */
   readonly advertiseHost?: string
   readonly token: string | null
+  /** Absent or null: not encrypted. */
+  readonly tls?: TlsSettings | null
 }
 
 interface Waiting {
@@ -51,6 +53,7 @@ interface Waiting {
 export class GrpcExchange implements ExchangePort {
   readonly #server: Server
   readonly #token: string | null
+  readonly #tls: TlsSettings | null
   readonly #clients = new Map<string, Client>()
   /** Accepted by the slice, sender not there yet. */
   readonly #expected = new Map<string, Waiting>()
@@ -58,17 +61,18 @@ export class GrpcExchange implements ExchangePort {
   readonly #early = new Map<string, { call: ServerCall; cancel: () => void }>()
   #address = ''
 
-  private constructor(token: string | null) {
+  private constructor({ token, tls = null }: GrpcExchangeOptions) {
     this.#token = token
+    this.#tls = tls
     this.#server = new Server(LIMITS)
     this.#server.addService(SERVICE, { open: (call: ServerCall) => this.#opened(call) })
   }
 
   /** Throws `EXCHANGE_LISTEN` (restart). */
   static async listen(options: GrpcExchangeOptions): Promise<GrpcExchange> {
-    const exchange = new GrpcExchange(options.token)
+    const exchange = new GrpcExchange(options)
     const port = await new Promise<number>((resolve, reject) => {
-      exchange.#server.bindAsync(`${options.host}:0`, ServerCredentials.createInsecure(), (error, bound) => {
+      exchange.#server.bindAsync(`${options.host}:0`, serverCredentials(exchange.#tls), (error, bound) => {
         if (error) reject(asWeirError(error, 'EXCHANGE_LISTEN'))
         else resolve(bound)
       })
@@ -137,8 +141,7 @@ export class GrpcExchange implements ExchangePort {
 
   #client(address: string): Client {
     let client = this.#clients.get(address)
-    if (!client)
-      this.#clients.set(address, (client = new Client(address, ChannelCredentials.createInsecure(), CHANNEL)))
+    if (!client) this.#clients.set(address, (client = new Client(address, channelCredentials(this.#tls), CHANNEL)))
     return client
   }
 

@@ -1,7 +1,6 @@
 /**
  * The task-manager's end of the fleet: joins the leader, heart-beats, joins again under a new id when the stream breaks.
  */
-import { ChannelCredentials } from '@grpc/grpc-js'
 import type { JanitorAnswer, JanitorRequest, SliceCommand, SliceId } from '@weir/job'
 import {
   asWeirError,
@@ -16,6 +15,8 @@ import { control } from '@weir/proto'
 import { batchedStream } from './batches.ts'
 import { decodeAct, decodeCommand, encodeAnswer, encodeReport, slicesOut, type SliceReportMessage } from './codec.ts'
 import { fromServiceError } from './errors.ts'
+import { channelCredentials } from './tls/credentials.ts'
+import type { TlsSettings } from './tls/settings.ts'
 
 export interface FleetClientOptions {
   /** host:port of the job-managers, any of them. */
@@ -26,6 +27,8 @@ export interface FleetClientOptions {
   /** Names the disk it keeps copies of state on. */
   readonly pod: string
   readonly token: string | null
+  /** Absent or null: not encrypted. */
+  readonly tls?: TlsSettings | null
 }
 
 /** The client's end of one Join call: reports go out, commands come in. */
@@ -67,8 +70,8 @@ const CHANNEL = {
   'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
 }
 
-const overGrpc: NonNullable<FleetClientDeps['connect']> = (address) => {
-  const client = new control.FleetClient(address, ChannelCredentials.createInsecure(), CHANNEL)
+const overGrpc = (address: string, tls: TlsSettings | null): ReturnType<NonNullable<FleetClientDeps['connect']>> => {
+  const client = new control.FleetClient(address, channelCredentials(tls), CHANNEL)
   return { stream: batchedStream(client.join()), close: () => client.close() }
 }
 
@@ -119,7 +122,7 @@ export class FleetClient {
   }
 
   async #membership(address: string, signal: AbortSignal): Promise<Ended> {
-    const { stream, close } = (this.#deps.connect ?? overGrpc)(address)
+    const { stream, close } = this.#deps.connect?.(address) ?? overGrpc(address, this.#options.tls ?? null)
     let stopBeating: Cancel = () => {}
     let stopWaiting: Cancel = () => {}
     let joined = false

@@ -1,5 +1,7 @@
 export { fromServiceError, toServiceError } from './errors.ts'
 export { checkToken } from './token.ts'
+export { tlsSettings, type TlsSettings } from './tls/settings.ts'
+export { channelCredentials, serverCredentials } from './tls/credentials.ts'
 export { sendProblem, type HttpReply } from './problem.ts'
 export * from './codec.ts'
 export { batchedCall, type JoinCall } from './batches.ts'

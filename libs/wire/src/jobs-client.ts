@@ -1,8 +1,10 @@
 /** Submission and administration as a tool sees it (jobs.proto): finds the leader among the job-managers. */
-import { ChannelCredentials, Metadata, type ServiceError } from '@grpc/grpc-js'
+import { Metadata, type ServiceError } from '@grpc/grpc-js'
 import { WeirError } from '@weir/model'
 import { jobs } from '@weir/proto'
 import { fromServiceError } from './errors.ts'
+import { channelCredentials } from './tls/credentials.ts'
+import type { TlsSettings } from './tls/settings.ts'
 
 const CHUNK_BYTES = 256 << 10
 export const CALL_TIMEOUT_MS = 15_000
@@ -18,25 +20,38 @@ export type Submission = Omit<jobs.SubmitRequest, Start> & Partial<Pick<jobs.Sub
 
 type Reply<T> = (error: ServiceError | null, value: T) => void
 
+export interface JobsClientOptions {
+  /** Of the fleet. */
+  readonly token: string | null
+  /** Of an issuer, where there is no token of the fleet. */
+  readonly bearer?: string | null
+  /** Absent or null: not encrypted. */
+  readonly tls?: TlsSettings | null
+}
+
 export class JobsClient {
   readonly #addresses: readonly string[]
   readonly #metadata = new Metadata()
   readonly #clients = new Map<string, jobs.JobsClient>()
+  readonly #tls: TlsSettings | null
   #leader: string | null = null
 
   /** `addresses`: host:port of job-managers, any of them. */
-  constructor(addresses: readonly string[], options: { readonly token: string | null }) {
+  constructor(addresses: readonly string[], options: JobsClientOptions) {
     this.#addresses = addresses
+    this.#tls = options.tls ?? null
     if (options.token !== null) this.#metadata.set('weir-token', options.token)
+    else if (options.bearer) this.#metadata.set('authorization', `Bearer ${options.bearer}`)
   }
 
-  uploadBundle(digest: string, bytes: Uint8Array): Promise<jobs.BundleStored> {
+  /** @param signature base64, see libs/metadata/src/bundle-signature.ts; empty: none */
+  uploadBundle(digest: string, bytes: Uint8Array, signature = ''): Promise<jobs.BundleStored> {
     return this.#ask((client, reply: Reply<jobs.BundleStored>) => {
       const call = client.uploadBundle(this.#metadata, { deadline: Date.now() + UPLOAD_TIMEOUT_MS }, reply)
       void (async () => {
         for (let at = 0; at < bytes.byteLength || at === 0; at += CHUNK_BYTES) {
           const data = Buffer.from(bytes.subarray(at, at + CHUNK_BYTES))
-          const room = call.write({ digest: at === 0 ? digest : '', data })
+          const room = call.write(at === 0 ? { digest, data, signature } : { digest: '', data, signature: '' })
           // An error ends the call and so the reply: nobody waits for a drain that cannot come.
           if (!room) await new Promise((resolve) => call.once('drain', resolve).once('error', resolve))
         }
@@ -201,7 +216,7 @@ export class JobsClient {
   #client(address: string): jobs.JobsClient {
     let client = this.#clients.get(address)
     if (!client) {
-      client = new jobs.JobsClient(address, ChannelCredentials.createInsecure(), {
+      client = new jobs.JobsClient(address, channelCredentials(this.#tls), {
         'grpc.initial_reconnect_backoff_ms': 100,
         'grpc.max_reconnect_backoff_ms': 500,
       })

@@ -10,6 +10,7 @@ test('loopback needs no token, anything else does', () => {
     httpPort: 0,
     advertiseHost: '127.0.0.1',
     token: null,
+    tls: null,
   })
   for (const host of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) listenSettings({ WEIR_HOST: host })
   for (const host of ['0.0.0.0', '::', '10.0.0.1', 'example.org', '127.example.org']) {

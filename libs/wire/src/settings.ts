@@ -1,5 +1,6 @@
 /** Where a process listens and what it shows to others, from its environment. */
 import { WeirError } from '@weir/model'
+import { tlsSettings, type TlsSettings } from './tls/settings.ts'
 
 export interface ListenSettings {
   readonly host: string
@@ -9,6 +10,8 @@ export interface ListenSettings {
   /** What others are told instead of `host`. */
   readonly advertiseHost: string
   readonly token: string | null
+  /** Null: gRPC is not encrypted. */
+  readonly tls: TlsSettings | null
 }
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -40,7 +43,8 @@ export function listenSettings(env: Env): ListenSettings {
     )
   }
   const advertiseHost = env['WEIR_ADVERTISE_HOST'] || host
-  return { host, grpcPort: port(env, 'WEIR_GRPC_PORT'), httpPort: port(env, 'WEIR_HTTP_PORT'), advertiseHost, token }
+  const ports = { grpcPort: port(env, 'WEIR_GRPC_PORT'), httpPort: port(env, 'WEIR_HTTP_PORT') }
+  return { host, ...ports, advertiseHost, token, tls: tlsSettings(env) }
 }
 
 function port(env: Env, variable: string): number {

@@ -1,4 +1,4 @@
-/** The shared fleet token: what stands in for authentication until certificates do. */
+/** The shared fleet token: one secret of all processes. */
 import { WeirError } from '@weir/model'
 import { createHash, timingSafeEqual } from 'node:crypto'
 

@@ -3,8 +3,10 @@ import { Inject } from '@nestjs/common'
 import { WeirError, asWeirError } from '@weir/model'
 import type { HttpReply } from '@weir/wire'
 import type { ServerResponse } from 'node:http'
+import { restAccess } from '../auth/access.ts'
+import type { Principal } from '../auth/roles.ts'
 import { JOB_MANAGER } from '../grpc.controller.ts'
-import type { JobManager } from '../job-manager.ts'
+import type { CallOf, JobManager } from '../job-manager.ts'
 import type { Term } from '../term.ts'
 import { keyIn, once } from './idempotency.ts'
 import { problem } from './problem.ts'
@@ -17,6 +19,9 @@ export interface Reply extends HttpReply {
 export interface Request {
   readonly method: string
   readonly url: string
+  readonly ip: string
+  readonly routeOptions: { readonly url?: string | undefined }
+  readonly params?: Readonly<Record<string, string>>
   readonly body?: unknown
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
 }
@@ -31,21 +36,23 @@ export abstract class LeaderController {
     this.manager = manager
   }
 
-  /** `call` may leave headers for the answer. A POST with an `Idempotency-Key` is done once. */
+  /** `call` may leave headers for the answer. A POST with an `Idempotency-Key` is done once. Changes are recorded. */
   protected answer(
     request: Request,
     reply: Reply,
     call: (term: Term, headers: Headers) => unknown,
     success = 200,
   ): Promise<void> {
-    return this.leading(request, reply, async (term) => {
+    return this.leading(request, reply, async (term, who) => {
       const headers: Headers = {}
+      const access = restAccess(request.method, request.routeOptions.url)
       const run = async (): Promise<{ status: number; body: unknown }> => {
-        return { status: success, body: await call(term, headers) }
+        const make = async (): Promise<unknown> => call(term, headers)
+        return { status: success, body: await this.manager.recorded(access, who, callOf(request), make) }
       }
       const key = request.method === 'POST' ? keyIn(request.headers['idempotency-key']) : null
       const { method, url, body } = request
-      const keyed = { caller: '', key: key ?? '', method, url, body }
+      const keyed = { caller: who.name, key: key ?? '', method, url, body }
       const { answer, repeated } =
         key === null
           ? { answer: await run(), repeated: false }
@@ -56,21 +63,37 @@ export abstract class LeaderController {
     })
   }
 
-  /** `call` answers, or throws what is then a problem. */
-  protected async leading(request: Request, reply: Reply, call: (term: Term) => unknown): Promise<void> {
+  /** `call` answers, or throws what is then a problem. Only who may gets here. */
+  protected async leading(
+    request: Request,
+    reply: Reply,
+    call: (term: Term, who: Principal) => unknown,
+  ): Promise<void> {
     try {
-      const token =
-        request.headers['weir-token'] ?? String(request.headers['authorization'] ?? '').replace(/^Bearer /, '')
-      this.manager.authorize(String(token))
-      await call(await this.manager.term())
+      const who = await this.manager.enter(restAccess(request.method, request.routeOptions.url), callOf(request))
+      await call(await this.manager.term(), who)
     } catch (thrown) {
       const error = asWeirError(thrown, 'INTERNAL')
       if (error.code === 'NOT_LEADER') {
         const leader = await this.manager.leader().catch(() => null)
         if (leader) return reply.status(307).header('location', `http://${leader.restAddress}${request.url}`).send('')
       }
+      if (error.code === 'TOKEN_REFUSED' || error.code === 'BEARER_REFUSED') reply.header('www-authenticate', 'Bearer')
       return problem(reply, error)
     }
+  }
+}
+
+function callOf({ headers, method, url, ip, params = {}, body }: Request): CallOf {
+  const text = (name: string): string | undefined => (headers[name] === undefined ? undefined : String(headers[name]))
+  const { id, name, transactionalId } = params
+  return {
+    credentials: { token: text('weir-token'), authorization: text('authorization') },
+    name: `${method} ${url.split('?')[0]}`,
+    from: ip,
+    target: [id, name, transactionalId].filter((part) => part !== undefined).join('/'),
+    jobId: id,
+    wish: body,
   }
 }
 

@@ -5,6 +5,7 @@ import { SavepointsController } from './savepoints.controller.ts'
 import { TransactionsController } from './transactions.controller.ts'
 import { DeadLettersController } from './dead-letters.controller.ts'
 import { StateController } from './state.controller.ts'
+import { AuditController } from './audit.controller.ts'
 import { EventsController } from './events.controller.ts'
 import { FleetController } from './fleet.controller.ts'
 import { HealthController } from './health.controller.ts'
@@ -20,6 +21,7 @@ export const restControllers = [
   TransactionsController,
   DeadLettersController,
   StateController,
+  AuditController,
   EventsController,
   FleetController,
   HealthController,

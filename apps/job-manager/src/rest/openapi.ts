@@ -12,7 +12,11 @@ export async function describeApi(app: NestFastifyApplication): Promise<OpenAPIO
     .setDescription('Jobs, checkpoints and the fleet. Who does not lead answers 307 with the address of the leader.')
     .setVersion('1')
     .setOpenAPIVersion('3.1.0')
-    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'WEIR_FLEET_TOKEN, where the fleet has one' })
+    .addBearerAuth({
+      type: 'http',
+      scheme: 'bearer',
+      description: 'A token of the issuer (WEIR_OIDC_ISSUER), or WEIR_FLEET_TOKEN, where the fleet has them',
+    })
     .build()
   const document = SwaggerModule.createDocument(app, title)
   for (const [path, item] of Object.entries(document.paths)) if (path.startsWith('/api/')) complete(item)

@@ -8,6 +8,8 @@ export interface JobManagerClockOptions {
   /** host:port, all of them: the one that leads answers. */
   readonly jobManagers: readonly string[]
   readonly token: string | null
+  /** Absent: not encrypted. */
+  readonly credentials?: ChannelCredentials
 }
 
 const CALL_TIMEOUT_MS = 1_000
@@ -18,8 +20,8 @@ export class JobManagerClock implements FleetClock {
   /** Who answered last. */
   #turn = 0
 
-  constructor({ jobManagers, token }: JobManagerClockOptions) {
-    this.#clients = jobManagers.map((at) => new time.FleetTimeClient(at, ChannelCredentials.createInsecure()))
+  constructor({ jobManagers, token, credentials = ChannelCredentials.createInsecure() }: JobManagerClockOptions) {
+    this.#clients = jobManagers.map((at) => new time.FleetTimeClient(at, credentials))
     if (token !== null) this.#metadata.set('weir-token', token)
   }
 
