@@ -1,6 +1,7 @@
 // `npm run check:api [-- schemathesis options]`: the REST API of a fleet that runs a job is asked everything its description allows,
 // and what it does not allow, by Schemathesis (all checks, stateful). Needs Python 3; fetches the rest once. Node 20, plain JS.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { dirname, join } from 'node:path'
 import { pythonWith } from './install.mjs'
 import { ensureBuilt, ensureInstalled, pinnedNode, root } from './setup.mjs'
@@ -42,9 +43,9 @@ try {
     '--no-color',
     ...LENIENT,
   ]
-  const { status } = spawnSync(join(dirname(python), 'schemathesis'), [...args, ...process.argv.slice(2)], {
-    stdio: 'inherit',
-  })
+  // Not spawnSync: the fleet's logs must be read, or it stands still when the pipe is full.
+  const run = spawn(join(dirname(python), 'schemathesis'), [...args, ...process.argv.slice(2)], { stdio: 'inherit' })
+  const [status] = await once(run, 'exit')
   console.log(status === 0 ? 'api: sound' : 'api: not what its description says')
   process.exitCode = status ?? 1
 } finally {
