@@ -106,9 +106,9 @@ export class GrpcController {
   }
 
   @GrpcMethod('Jobs', 'adjustRate')
-  adjustRate({ jobId: id, source, ...wish }: jobs.AdjustRateRequest, metadata: Metadata): Promise<jobs.RatesResponse> {
-    const { recordsPerSecond = null, minRecordsPerSecond = null } = wish
-    return this.#answer(metadata, async () => {
+  adjustRate(request: jobs.AdjustRateRequest, metadata: Metadata, call: Call): Promise<jobs.RatesResponse> {
+    const { jobId: id, source, recordsPerSecond = null, minRecordsPerSecond = null } = request
+    return this.#answer('adjustRate', metadata, call, async () => {
       const term = await this.#manager.term()
       const of = { recordsPerSecond, minRecordsPerSecond }
       const rates = await term.adjustRate(jobId(id), source === '' ? null : source, of)

@@ -78,6 +78,15 @@ export interface StartsDeps {
   finalEpoch(jobId: JobId, at: string): Promise<ManifestRef>
 }
 
+/** `EPOCH`, `JOB@EPOCH` */
+const EPOCH_OF = /^(?:([a-z0-9][a-z0-9-]{0,62})@)?(\d{1,15})$/
+/** `NAME`, `JOB/NAME` */
+const SAVEPOINT_OF = /^(?:([a-z0-9][a-z0-9-]{0,62})\/)?([a-z][a-z0-9._-]{0,62})$/
+/** All that a start may be from: the two above, or where the folder of a savepoint is. */
+export const START_FROM = new RegExp(
+  `${EPOCH_OF.source}|${SAVEPOINT_OF.source}|^(?:s3://[a-z0-9.-]{3,63}|file://)/\\S+$`,
+)
+
 /** An outage of an object store that a start waits out, ms. */
 const OUTAGE_MS_MAX = 60_000
 const COPIES_AT_ONCE = 4
@@ -203,9 +212,9 @@ export class Starts {
       const url = from.endsWith('/') ? from : `${from}/`
       return { kind: 'savepoint', folder: '', url, label: `the savepoint at ${from}` }
     }
-    const [, of, epoch] = /^(?:([a-z0-9][a-z0-9-]{0,62})@)?(\d{1,15})$/.exec(from) ?? []
+    const [, of, epoch] = EPOCH_OF.exec(from) ?? []
     if (epoch !== undefined) return this.#epoch(of === undefined ? target : jobId(of), Number(epoch))
-    const [, owner, name] = /^(?:([a-z0-9][a-z0-9-]{0,62})\/)?([a-z][a-z0-9._-]{0,62})$/.exec(from) ?? []
+    const [, owner, name] = SAVEPOINT_OF.exec(from) ?? []
     if (name !== undefined) return this.#savepoint(owner === undefined ? target : jobId(owner), name)
     throw new WeirError(
       { code: 'START_INVALID', kind: 'invalid', from },

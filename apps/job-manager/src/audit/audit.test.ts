@@ -103,5 +103,7 @@ test('a folder that cannot be written is said at the start', async () => {
 test('bytes do not come into the log, and what is large does by its digest', () => {
   expect(wishOf({ name: 'a', plan: Buffer.from('x') })).toEqual({ name: 'a' })
   expect(wishOf({ origins: ['x'.repeat(5_000)] })).toMatchObject({ sha256: expect.any(String) as string })
+  expect(wishOf('all')).toEqual({ body: 'all' })
+  expect(wishOf(['a'])).toEqual({ body: ['a'] })
   expect(wishOf(undefined)).toBeUndefined()
 })

@@ -13,8 +13,8 @@ export interface AuditEntry {
   /** As `auth/access.ts` calls it. */
   readonly what: string
   readonly target: string
-  /** As it was asked for. */
-  readonly wish?: unknown
+  /** As it was asked for; what is no object is `body` in one. */
+  readonly wish?: object
   /** Facts of the job, null where there was none; absent where no job is changed. */
   readonly before?: object | null
   readonly after?: object | null
@@ -37,10 +37,13 @@ export const jobFacts = ({
 })
 
 /** Plans and bundles are bytes, and named by their digests anyway. */
-export function wishOf(body: unknown): unknown {
+export function wishOf(body: unknown): object | undefined {
   if (body === undefined || body === null) return undefined
   const text = JSON.stringify(body, (_, value: unknown) => (isBytes(value) ? undefined : value))
-  if (text.length <= WISH_BYTES_MAX) return JSON.parse(text)
+  if (text.length <= WISH_BYTES_MAX) {
+    const wish = JSON.parse(text) as unknown
+    return typeof wish === 'object' && wish !== null && !Array.isArray(wish) ? wish : { body: wish }
+  }
   return { sha256: createHash('sha256').update(text).digest('hex'), bytes: text.length }
 }
 

@@ -49,6 +49,7 @@ export const GRPC_ACCESS = {
   list: { role: 'viewer' },
   cancel: { role: 'operator', change: 'job.cancel' },
   rescale: { role: 'operator', change: 'job.rescale' },
+  adjustRate: { role: 'operator', change: 'job.rate' },
   listTransactions: { role: 'viewer' },
   decideTransaction: { role: 'admin', change: 'transaction.decide' },
   listDeadLetters: { role: 'operator' },

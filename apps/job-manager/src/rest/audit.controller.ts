@@ -13,7 +13,7 @@ export class AuditEntryDto {
   @ApiProperty({ type: Object, description: '{name, role, from}' }) readonly who!: object
   @ApiProperty() readonly what!: string
   @ApiProperty() readonly target!: string
-  @ApiProperty({ type: Object, required: false, description: 'What was asked for' }) readonly wish?: unknown
+  @ApiProperty({ type: Object, required: false, description: 'What was asked for' }) readonly wish?: object
   @ApiProperty({ type: Object, required: false, nullable: true }) readonly before?: object | null
   @ApiProperty({ type: Object, required: false, nullable: true }) readonly after?: object | null
   @ApiProperty({ type: Object, required: false, description: '{code, message}' }) readonly error?: object

@@ -11,6 +11,7 @@ import {
 } from '@nestjs/swagger'
 import type { CheckpointView, JobView } from '@weir/job'
 import { WeirError, jobId } from '@weir/model'
+import { START_FROM } from '../starts.ts'
 import type { Term } from '../term.ts'
 import { type Headers, type Reply, type Request, LeaderController, fieldsIn } from './answer.ts'
 import { ApiEtag, ApiIdempotent, ApiIfMatch } from './headers.ts'
@@ -109,6 +110,7 @@ export class StartWishDto {
     required: false,
     type: String,
     nullable: true,
+    pattern: START_FROM.source,
     description: 'EPOCH or NAME of a savepoint of the job, or the URL of a savepoint folder; default: its newest epoch',
   })
   readonly from?: string | null
