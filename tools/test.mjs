@@ -76,6 +76,7 @@ step('format', ['node_modules/prettier/bin/prettier.cjs', '--check', '.', '--log
 suite('unit')
 const before = JSON.parse(spawnSync(node, ['tools/stack/stack.mjs', 'status'], { cwd: root }).stdout.toString())
 step('real servers', ['tools/stack/stack.mjs', 'up'])
+step('browser', ['tools/browser.mjs'])
 suite('integration')
 suite('e2e')
 // Only what this run started is stopped by it.

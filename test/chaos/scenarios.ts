@@ -10,6 +10,8 @@ const S3_AWAY_MS = 30_000
 const KAFKA_AWAY_MS = 60_000
 const FROZEN_MS = 30_000
 const PARTED_MS = 10_000
+/** Four processes, each with a successor and two epochs behind it. */
+const ROLLING_MS = 40_000
 /** Records per second where an outage is long. */
 const SLOW = 500
 /** An outage of minutes inside one epoch. */
@@ -150,6 +152,26 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     while ((await fleet.health<{ leading: boolean }>(old.process))?.leading !== false) await systemClock.sleep(50)
     const after = await fleet.until(jobId, 'two epochs more', (j) => j.finalEpoch >= next.finalEpoch + 2, 30_000)
     demand(after.generation === next.generation, `generation ${after.generation} after ${next.generation}`)
+  }),
+
+  /** An upgrade as an orchestrator does it: first the successor, then SIGTERM, one process after the other. */
+  'rolling-restart': scenario('rolling', lasting(ROLLING_MS), {}, async (world, { jobId }, demand) => {
+    const { fleet } = world
+    const old = [...world.taskManagers, ...world.jobManagers]
+    for (const { process } of old) {
+      const before = await fleet.until(jobId, 'the job', (j) => j.state === 'RUNNING', 30_000)
+      const leads = (await fleet.health<{ leading?: boolean }>(process))?.leading === true
+      const ended = await world.replace(process)
+      demand(ended === 0, `a process that was asked to go ended with ${ended}`)
+      const after = await fleet.until(jobId, 'two epochs more', (j) => j.finalEpoch >= before.finalEpoch + 2, 30_000)
+      demand(leads || after.generation === before.generation, 'the generation rose though the leader stayed')
+    }
+    const { slices } = await fleet.job(jobId)
+    const there = await Promise.all(world.taskManagers.map((t) => world.idOf(t)))
+    demand(
+      slices.every(({ taskManagerId }) => there.includes(taskManagerId)),
+      'slices run on a process that is gone',
+    )
   }),
 
   /** The leader cut off from etcd, a task-manager cut off from the leader; another one may win, and then all are back. */

@@ -11,6 +11,7 @@
  * Job-managers and the broker are advertised at another loopback address than the one they listen on, with the same port:
  * whoever is sent on to them arrives at the proxy.
  */
+import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -168,6 +169,17 @@ export class World {
       if (health?.joined) return health.joined.id
       await systemClock.sleep(20)
     }
+  }
+
+  /** Starts a successor, then asks the process to go (SIGTERM). @returns its exit code; a signal that ended it, if one did */
+  async replace(process: FleetProcess): Promise<number | string> {
+    const isJobManager = this.#jobManagers.some((m) => m.process === process)
+    await (isJobManager ? this.addJobManager() : this.addTaskManager())
+    const exited = once(process.child, 'exit')
+    process.child.kill('SIGTERM')
+    const [code, signal] = (await exited) as [number | null, string | null]
+    await this.kill(process)
+    return code ?? signal!
   }
 
   async kill(process: FleetProcess): Promise<void> {

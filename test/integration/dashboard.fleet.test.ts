@@ -1,5 +1,6 @@
 import Axe from '@axe-core/playwright'
 import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { chromium, type Browser } from 'playwright-core'
@@ -36,9 +37,12 @@ beforeAll(async () => {
   })
 }, 60_000)
 afterAll(async () => {
-  demo?.kill('SIGTERM')
   await browser?.close()
-})
+  if (demo === undefined || demo.exitCode !== null || demo.signalCode !== null) return
+  const ended = once(demo, 'exit')
+  demo.kill('SIGTERM')
+  await ended
+}, 60_000)
 
 test('all pages in light and dark have no serious finding, and a cancel by keyboard is asked for first, then done', async () => {
   for (const colorScheme of ['light', 'dark'] as const) {

@@ -137,28 +137,33 @@ async function watch({ url, recounter, stop, killAt, kill }: Watch): Promise<Vie
   let before = { at: startedAt, records: 0 }
   let killed: Promise<void> | null = null
   let last: View | null = null
-  for (;;) {
-    const view = await seen().catch((thrown: unknown) => {
-      if (last !== null && stop.aborted) return last // Ctrl-C ends the fleet's processes too, and they may be quicker
-      throw thrown
-    })
-    last = view
-    const now = performance.now()
-    const rate = Math.round(((view.recordsIn - before.records) / (now - before.at)) * 1_000)
-    before = { at: now, records: view.recordsIn }
-    const line = `${view.state.padEnd(10)} ${view.recordsIn} records  ${Math.max(0, rate)}/s  checkpoint ${view.finalEpoch}  results ${recounter.results}  lost ${recounter.gaps}  duplicates ${recounter.duplicates}`
-    process.stdout.write(process.stdout.isTTY ? `\r${line.padEnd(100)}` : `${line}\n`)
-    if (view.state === 'FAILED' || view.state === 'CANCELLED') {
-      throw failed({ jobId: JOB_ID, state: view.state, error: JSON.stringify(view.error) } as Parameters<
-        typeof failed
-      >[0])
+  try {
+    for (;;) {
+      const view = await seen().catch((thrown: unknown) => {
+        if (last !== null && stop.aborted) return last // Ctrl-C ends the fleet's processes too, and they may be quicker
+        throw thrown
+      })
+      last = view
+      const now = performance.now()
+      const rate = Math.round(((view.recordsIn - before.records) / (now - before.at)) * 1_000)
+      before = { at: now, records: view.recordsIn }
+      const line = `${view.state.padEnd(10)} ${view.recordsIn} records  ${Math.max(0, rate)}/s  checkpoint ${view.finalEpoch}  results ${recounter.results}  lost ${recounter.gaps}  duplicates ${recounter.duplicates}`
+      process.stdout.write(process.stdout.isTTY ? `\r${line.padEnd(100)}` : `${line}\n`)
+      if (view.state === 'FAILED' || view.state === 'CANCELLED') {
+        throw failed({ jobId: JOB_ID, state: view.state, error: JSON.stringify(view.error) } as Parameters<
+          typeof failed
+        >[0])
+      }
+      if (view.state === 'FINISHED' || stop.aborted) {
+        await killed
+        return view
+      }
+      if (killed === null && killAt(view, now - startedAt)) killed = kill()
+      await new Promise((resolve) => setTimeout(resolve, killed === null ? STATUS_MS / 4 : STATUS_MS))
     }
-    if (view.state === 'FINISHED' || stop.aborted) {
-      await killed
-      return view
-    }
-    if (killed === null && killAt(view, now - startedAt)) killed = kill()
-    await new Promise((resolve) => setTimeout(resolve, killed === null ? STATUS_MS / 4 : STATUS_MS))
+  } finally {
+    // A successor that is on its way is stopped with the others only when it is there.
+    await Promise.allSettled([killed])
   }
 }
 
