@@ -154,7 +154,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     demand(after.generation === next.generation, `generation ${after.generation} after ${next.generation}`)
   }),
 
-  /** An upgrade as an orchestrator does it: first the successor, then SIGTERM, one process after the other. */
+  /** An upgrade as an orchestrator does it: SIGTERM and a successor, one process after the other. */
   'rolling-restart': scenario('rolling', lasting(ROLLING_MS), {}, async (world, { jobId }, demand) => {
     const { fleet } = world
     const old = [...world.taskManagers, ...world.jobManagers]

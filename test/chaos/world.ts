@@ -11,7 +11,6 @@
  * Job-managers and the broker are advertised at another loopback address than the one they listen on, with the same port:
  * whoever is sent on to them arrives at the proxy.
  */
-import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -171,22 +170,27 @@ export class World {
     }
   }
 
-  /** Starts a successor, then asks the process to go (SIGTERM). @returns its exit code; a signal that ended it, if one did */
+  /**
+   * A process is asked to go (SIGTERM). A task-manager's successor is there before that; a job-manager's comes at the same address, behind it.
+   * @returns its exit code, or the signal that ended it
+   */
   async replace(process: FleetProcess): Promise<number | string> {
     const isJobManager = this.#jobManagers.some((m) => m.process === process)
-    await (isJobManager ? this.addJobManager() : this.addTaskManager())
-    const exited = once(process.child, 'exit')
-    process.child.kill('SIGTERM')
-    const [code, signal] = (await exited) as [number | null, string | null]
-    await this.kill(process)
-    return code ?? signal!
+    if (!isJobManager) await this.addTaskManager()
+    this.#forget(process)
+    const ended = await this.fleet.end(process, 'SIGTERM')
+    if (isJobManager) await this.addJobManager()
+    return ended
   }
 
   async kill(process: FleetProcess): Promise<void> {
-    const of = [...this.#jobManagers, ...this.#taskManagers].find((p) => p.process === process)
-    this.#jobManagers = this.#jobManagers.filter((m) => m !== of)
-    this.#taskManagers = this.#taskManagers.filter((t) => t !== of)
+    this.#forget(process)
     await this.fleet.kill(process)
+  }
+
+  #forget(process: FleetProcess): void {
+    this.#jobManagers = this.#jobManagers.filter((m) => m.process !== process)
+    this.#taskManagers = this.#taskManagers.filter((t) => t.process !== process)
   }
 
   /** All are there again: killed ones are replaced, frozen ones go on, servers run. */

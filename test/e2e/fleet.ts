@@ -271,15 +271,20 @@ export class Fleet {
   }
 
   /** kill -9, and gone. */
-  kill(process: FleetProcess): Promise<void> {
+  async kill(process: FleetProcess): Promise<void> {
+    await this.end(process, 'SIGKILL')
+  }
+
+  /** @returns its exit code, or the signal that ended it */
+  async end(process: FleetProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<number | string> {
     for (const list of [this.managers, this.workers]) {
       const at = list.indexOf(process)
       if (at >= 0) list.splice(at, 1)
     }
-    return new Promise((resolve) => {
-      process.child.once('exit', () => resolve())
-      process.child.kill('SIGKILL')
-    })
+    const exited = once(process.child, 'exit')
+    process.child.kill(signal)
+    const [code, by] = (await exited) as [number | null, string | null]
+    return code ?? by!
   }
 
   /** Transactions that are open at the broker and belong to the job. */
