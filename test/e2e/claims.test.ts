@@ -99,6 +99,14 @@ async function killBetween({ jobId }: Started): Promise<void> {
   await fleet.addWorker(env)
 }
 
+/** Keys that this job's slots have asked their store of claims for, as the metrics of their task-manager have it. */
+async function claimedOf({ jobId }: Started): Promise<number> {
+  const text = await (await fetch(`http://${fleet.workers[0]!.ready.http}/metrics`)).text()
+  const keys =
+    /^weir_claims_tier_keys_total\{(?=.*namespace="(.*?)\.\w+")(?=.*tier="remote")(?=.*outcome="hit").*\} (\d+)$/gm
+  return [...text.matchAll(keys)].reduce((sum, [, job, n]) => (job === jobId ? sum + Number(n) : sum), 0)
+}
+
 async function over({ jobId }: Started): Promise<void> {
   await fleet.cli('cancel', jobId)
 }
@@ -126,6 +134,9 @@ test.each(['redis', 'state'])(
     const { slices } = await fleet.job(of.jobId)
     const counted = slices.flatMap(({ claims }) => claims).reduce((sum, { duplicates }) => sum + duplicates, 0)
     expect(counted).toBeGreaterThan(0)
+    // What slots ask of Redis comes to the metrics of their process; claims in state ask nobody.
+    if (store === 'redis') await expect.poll(() => claimedOf(of), { timeout: 10_000 }).toBeGreaterThan(0)
+    else expect(await claimedOf(of)).toBe(0)
     // Of those that came twice or contradicted the other one is told of, once.
     const twice = fleet.read(of.topics['twice']!).map(([, value]) => (value as Payment).id)
     expect(twice.sort()).toEqual(ids.filter((_, i) => isTwice(i) && !isContradicted(i)).sort())

@@ -2,6 +2,7 @@
 import type { Claim, ClaimStore, IdempotentNode, SubtaskContext } from '@weir/dataflow'
 import { systemClock, type OperatorUid } from '@weir/model'
 import { postgres, tikv, type Claims } from '@weir/sdk'
+import { Metrics, watchClaimTiers } from '@weir/telemetry'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { claimsOf } from '../../apps/task-manager/src/claims.ts'
@@ -56,6 +57,18 @@ test('one of two subtasks wins a key, and passes again when its record is read a
     // Its own text is there: `first` or `replay`, as the port has it.
     const [again] = await outcomes(opened(named), claim('k', 'a/1'))
     expect(['first', 'replay']).toContain(again)
+  }
+})
+
+test('what is asked of every store is in the metrics', async () => {
+  for (const named of await stores()) {
+    const { registry } = new Metrics('task-manager')
+    cleanups.push(watchClaimTiers(registry))
+    await outcomes(opened(named), claim('metered', 'a/1'), claim('metered too', 'a/2'))
+    const text = await registry.metrics()
+    const labels = 'namespace="job.once",tier="remote",operation="claim"'
+    expect(text).toContain(`weir_claims_tier_keys_total{${labels},outcome="hit",service="task-manager"} 2`)
+    expect(text).toMatch(/^weir_claims_tier_seconds_count\{.*namespace="job\.once".*\} 1$/m)
   }
 })
 

@@ -2,6 +2,7 @@
 import { secretOf } from '@weir/connectors'
 import type { ClaimStore, ClaimStoreOptions, ClaimsNews, IdempotentNode, SubtaskContext } from '@weir/dataflow'
 import {
+  MeasuredClaims,
   OpeningTier,
   PatientClaims,
   PostgresTier,
@@ -26,9 +27,9 @@ export function claimsOf(
   const { uid, claims, windowMs, ttlMs, rewindMs, onUnavailable } = node
   const namespace = (claims['namespace'] as string | null) ?? `${context.jobId}.${uid}`
   const options = { namespace, windowMs, ttlMs: ttlMs + rewindMs }
-  const store = storeOf(node, options, clock, told)
+  const store = new MeasuredClaims(namespace, storeOf(node, options, clock, told), clock)
   return new PatientClaims(
-    { operatorUid: uid, onUnavailable, windowMs },
+    { namespace, operatorUid: uid, onUnavailable, windowMs },
     {
       store,
       clock,

@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
 import { asWeirError, systemRandom } from '@weir/model'
 import { podName } from '@weir/state'
-import { Metrics, createLogger } from '@weir/telemetry'
+import { Metrics, createLogger, watchClaimTiers } from '@weir/telemetry'
 import { AppModule, type TaskManagerRef } from './app.ts'
 import { readConfig } from './config.ts'
 import { openDtxIds, watchDtxIds } from './dtxid.ts'
@@ -18,6 +18,7 @@ try {
   const { host, httpPort, advertiseHost, token, tls } = config.listen
   const { dtxid, jobManagers } = config
   const dtxIds = dtxid && { ids: openDtxIds(dtxid, { jobManagers, token, tls }, log), form: dtxid.form, token }
+  watchClaimTiers(metrics.registry)
   if (dtxIds !== null) watchDtxIds(metrics, dtxIds.ids)
   const module = AppModule.with(ref, metrics, dtxIds)
   const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(), {

@@ -3,6 +3,7 @@
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
 import { atParallelism, schemasIn, statesOf, type Plan } from '@weir/dataflow'
+import { TierSummary, type TierSums } from '@weir/idempotency'
 import {
   InFlightObjects,
   ObjectStagedOutput,
@@ -51,6 +52,12 @@ export interface RestoredFrom {
   readonly source: 'local' | 'store'
 }
 
+/** To the process, with its progress: what the claims outside of state told since the last time. */
+export interface TiersTold {
+  readonly kind: 'claim-tiers'
+  readonly sums: TierSums
+}
+
 const CHAIN_LENGTH_MAX = 8
 /** Deltas together as large as their base: a restore reads at most about twice the state. */
 const CHAIN_RATIO_MAX = 1
@@ -74,6 +81,8 @@ const adapters = new Adapters(
 const threads = new ThreadExchange((request) => port.postMessage(request))
 
 let running: { readonly id: SliceId; readonly slice: Slice; readonly exchange: GrpcExchange } | null = null
+/** Null: no claims outside of state. */
+let tiers: TierSummary | null = null
 /** The slot stops: nothing is waited for any more. */
 const ended = new AbortController()
 let failed = false
@@ -83,6 +92,11 @@ let turn: Promise<void> = Promise.resolve()
 type Body<T> = T extends unknown ? Omit<T, 'slice'> : never
 const tell = (slice: SliceId, report: Body<SliceReportMessage>): void =>
   port.postMessage({ ...report, slice } satisfies SliceReportMessage)
+
+function tellOfTiers(): void {
+  const sums = tiers?.take() ?? null
+  if (sums !== null) port.postMessage({ kind: 'claim-tiers', sums } satisfies TiersTold)
+}
 
 function fail(id: SliceId, error: WeirError): void {
   if (failed) return
@@ -114,7 +128,10 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
       createSource: (node, context) => adapters.source(node, context),
       createSink: (node, context, asides) => adapters.sink(node, context, settings, asides),
       createContinuousSink: (source, sinks, context) => adapters.continuousSink(source, sinks, context, settings),
-      createClaims: (node, context, told) => claimsOf(node, context, systemClock, told),
+      createClaims: (node, context, told) => {
+        tiers ??= new TierSummary()
+        return claimsOf(node, context, systemClock, told)
+      },
       schemaRegistry: (settings, signal) => adapters.schemaRegistry(settings, signal),
       openState: (stage, { signal }) =>
         openStateStore(
@@ -165,6 +182,9 @@ function reported(id: SliceId, report: SliceReport): void {
       return fail(id, report.error)
     case 'declined':
       return tell(id, { type: 'declined', checkpoint: report.checkpoint, failure: report.error.toJSON() })
+    case 'progress':
+      tellOfTiers()
+      return tell(id, report)
     default:
       return tell(id, report)
   }
@@ -177,6 +197,7 @@ async function stop(id: SliceId, mode: 'leave' | 'abort'): Promise<void> {
   await adapters.close()
   await rm(data.stateDir, { recursive: true, force: true })
   if (mode === 'abort') await dropCopies(copies, id.jobId) // the job is over
+  tellOfTiers()
   tell(id, { type: 'stopped' })
   // Posted messages are delivered before the thread ends.
   setImmediate(() => process.exit(0))

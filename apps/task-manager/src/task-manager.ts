@@ -1,4 +1,5 @@
 /** The process's part: joins the fleet, gives each slice a slot (worker thread), passes commands and reports through. */
+import { tellTierSums } from '@weir/idempotency'
 import { WeirError, systemClock, systemRandom, asWeirError } from '@weir/model'
 import type { Logger } from '@weir/telemetry'
 import {
@@ -14,7 +15,7 @@ import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import type { TaskManagerConfig } from './config.ts'
 import { JanitorThread } from './janitor-thread.ts'
-import type { RestoredFrom, SlotData } from './slot.ts'
+import type { RestoredFrom, SlotData, TiersTold } from './slot.ts'
 import { SpareWorkers } from './spare-workers.ts'
 
 /** A slot that does not stop by itself is terminated. */
@@ -141,10 +142,11 @@ export class TaskManager {
     const worker = this.#spares.take()
     const slot: Slot = { slice, worker, stopping: false }
     this.#slots.set(key, slot)
-    worker.on('message', (message: SliceReportMessage | LinkRequest | RestoredFrom) => {
-      if ('kind' in message && message.kind === 'restored-from') this.restoredFrom[message.source]++
-      else if ('kind' in message) this.#hub.request(worker, message)
-      else this.#report(message)
+    worker.on('message', (message: SliceReportMessage | LinkRequest | RestoredFrom | TiersTold) => {
+      if (!('kind' in message)) this.#report(message)
+      else if (message.kind === 'restored-from') this.restoredFrom[message.source]++
+      else if (message.kind === 'claim-tiers') tellTierSums(message.sums)
+      else this.#hub.request(worker, message)
     })
     worker.on('error', (thrown) => {
       const error = asWeirError(thrown, 'SLOT_CRASHED')

@@ -1,11 +1,23 @@
 import { MemoryClaims, claimPlace, type Claim, type ClaimAnswer } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import { ManualClock } from '@weir/model/testing'
-import { expect, test } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
+import { MeasuredClaims } from './measured-claims.ts'
 import { PatientClaims, type UnavailablePolicy } from './patient-claims.ts'
 import { claimOf } from './redis.fixture.ts'
+import { TierSummary } from './tiers/tier-sums.ts'
 
 const { signal } = new AbortController()
+const summaries: TierSummary[] = []
+afterEach(() => {
+  for (const of of summaries.splice(0)) of.end()
+})
+/** What metrics are told from now on. */
+function summary(): TierSummary {
+  const of = new TierSummary()
+  summaries.push(of)
+  return of
+}
 const unavailable = new WeirError({ code: 'CLAIMS_UNAVAILABLE', kind: 'retry' }, 'nobody answers')
 
 /** Away when it is told to be. */
@@ -29,9 +41,9 @@ function over(onUnavailable: UnavailablePolicy) {
   const store = new Flaky(60_000, place)
   const told: string[] = []
   const claims = new PatientClaims(
-    { operatorUid: 'once', onUnavailable, windowMs: 60_000 },
+    { namespace: 'n', operatorUid: 'once', onUnavailable, windowMs: 60_000 },
     {
-      store,
+      store: new MeasuredClaims('n', store, clock),
       clock,
       onDegraded: (is, { passedTwice }) => told.push(is ? 'degraded' : `restored, ${passedTwice} twice`),
     },
@@ -143,4 +155,39 @@ test('an attempt that ends while it waits ends the wait', async () => {
   const waiting = claims.claim([claimOf('a', 'k')], attempt.signal)
   clock.after(200, () => attempt.abort(reason))
   await expect(passing(clock, waiting)).rejects.toBe(reason)
+})
+
+test('metrics hear of calls, of what was decided without the store, and of what passed twice', async () => {
+  const { clock, store, place, outcomes } = over({ policy: 'local' })
+  const of = summary()
+  await outcomes(claimOf('a', 'k'), claimOf('b', 'l'))
+  const call = { namespace: 'n', tier: 'remote', operation: 'claim', misses: 0 }
+  expect(of.take()).toMatchObject({ called: [{ ...call, hits: 2 }], unavailable: [], caughtUp: [] })
+  store.error = unavailable
+  await outcomes(claimOf('c', 'k'), claimOf('d', 'm'))
+  await outcomes(claimOf('e', 'n'))
+  expect(of.take()).toMatchObject({
+    ...{ called: [], caughtUp: [] },
+    unavailable: [{ namespace: 'n', decided: 'locally', keys: 3 }],
+  })
+  store.error = null
+  clock.advance(1_000)
+  await outcomes(claimOf('f', 'o'))
+  // Three it had decided, of which `k` was somebody else's, and the new one.
+  expect(of.take()).toMatchObject({
+    ...{ called: [{ ...call, hits: 4 }], unavailable: [] },
+    caughtUp: [{ namespace: 'n', keys: 3, conflicts: 1 }],
+  })
+  expect(place.held.size).toBe(5)
+})
+
+test('metrics hear once of a call that waits, however often it asks', async () => {
+  const { clock, store, outcomes } = over({ policy: 'block', forMs: 30_000 })
+  const of = summary()
+  store.error = unavailable
+  clock.after(20_000, () => (store.error = null))
+  await passing(clock, outcomes(claimOf('a', 'k'), claimOf('b', 'l')))
+  const { unavailable: told } = of.take()!
+  expect(told).toEqual([{ namespace: 'n', decided: 'not', keys: 2 }])
+  expect(store.asked).toBeGreaterThan(2)
 })

@@ -11,6 +11,7 @@
 import { claimPasses, decideClaim, type Claim, type ClaimAnswer, type ClaimStore, type HeldClaim } from '@weir/dataflow'
 import { WeirError, type AttemptId, type Clock } from '@weir/model'
 import { claimKeyText } from './claim-text.ts'
+import { tierEvents } from './tiers/tier-events.ts'
 
 export type UnavailablePolicy =
   { readonly policy: 'block'; readonly forMs: number } | { readonly policy: 'fail' } | { readonly policy: 'local' }
@@ -23,6 +24,8 @@ const PROBE_MS = 1_000
 export const LOCAL_CLAIMS_MAX = 100_000
 
 export interface PatientClaimsOptions {
+  /** For metrics. */
+  readonly namespace: string
   readonly operatorUid: string
   readonly onUnavailable: UnavailablePolicy
   readonly windowMs: number
@@ -51,7 +54,8 @@ export class PatientClaims implements ClaimStore {
   }
 
   async claim(claims: readonly Claim[], signal: AbortSignal): Promise<readonly ClaimAnswer[]> {
-    if (this.#options.onUnavailable.policy !== 'local') return this.#patiently((s) => s.claim(claims, signal), signal)
+    if (this.#options.onUnavailable.policy !== 'local')
+      return this.#patiently(claims.length, (s) => s.claim(claims, signal), signal)
     // It may have come back while another one looked for it.
     if ((await this.#isThere(signal)) || !this.#isLocal) {
       try {
@@ -60,12 +64,13 @@ export class PatientClaims implements ClaimStore {
         this.#left(retryable(error, signal))
       }
     }
+    tierEvents.unavailable({ namespace: this.#options.namespace, decided: 'locally', keys: claims.length })
     return claims.map((claim) => this.#locally(claim))
   }
 
   async dead(origins: readonly string[], attempt: AttemptId, signal: AbortSignal): Promise<void> {
     if (this.#options.onUnavailable.policy !== 'local')
-      return this.#patiently((s) => s.dead(origins, attempt, signal), signal)
+      return this.#patiently(origins.length, (s) => s.dead(origins, attempt, signal), signal)
     if ((await this.#isThere(signal)) || !this.#isLocal) {
       try {
         return await this.#deps.store.dead(origins, attempt, signal)
@@ -83,9 +88,9 @@ export class PatientClaims implements ClaimStore {
     return this.#deps.store.close()
   }
 
-  async #patiently<T>(ask: (store: ClaimStore) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async #patiently<T>(keys: number, ask: (store: ClaimStore) => Promise<T>, signal: AbortSignal): Promise<T> {
     const { store, clock } = this.#deps
-    const { operatorUid, onUnavailable } = this.#options
+    const { namespace, operatorUid, onUnavailable } = this.#options
     const forMs = onUnavailable.policy === 'block' ? onUnavailable.forMs : 0
     const since = clock.monotonic()
     for (let pauseMs = PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, PAUSE_MS_MAX)) {
@@ -93,6 +98,8 @@ export class PatientClaims implements ClaimStore {
         return await ask(store)
       } catch (error) {
         const last = retryable(error, signal)
+        // Once, however often it is asked again.
+        if (pauseMs === PAUSE_MS) tierEvents.unavailable({ namespace, decided: 'not', keys })
         const leftMs = since + forMs - clock.monotonic()
         if (leftMs <= 0) throw gone(operatorUid, forMs, last)
         await clock.sleep(Math.min(pauseMs, leftMs), signal)
@@ -113,7 +120,8 @@ export class PatientClaims implements ClaimStore {
     if (this.#isProbing || this.#deps.clock.monotonic() - this.#probedMs < PROBE_MS) return false
     this.#isProbing = true
     try {
-      const passedTwice = await this.#teach(signal)
+      const { keys, passedTwice } = await this.#teach(signal)
+      tierEvents.caughtUp({ namespace: this.#options.namespace, keys, conflicts: passedTwice })
       this.#deps.onDegraded(false, { why: '', passedTwice })
       return true
     } catch (error) {
@@ -124,9 +132,10 @@ export class PatientClaims implements ClaimStore {
     }
   }
 
-  /** When it is back it is told first what was decided without it, also meanwhile. @returns how many of it others had claimed */
-  async #teach(signal: AbortSignal): Promise<number> {
+  /** When it is back it is told first what was decided without it, also meanwhile. `passedTwice`: what others had claimed */
+  async #teach(signal: AbortSignal): Promise<{ readonly keys: number; readonly passedTwice: number }> {
     const { store } = this.#deps
+    let keys = 0
     let passedTwice = 0
     do {
       const known = [...this.#local]
@@ -136,12 +145,13 @@ export class PatientClaims implements ClaimStore {
         signal,
       )
       for (const [origin, attempt] of dead) await store.dead([origin], attempt, signal)
+      keys += known.length
       passedTwice += answers.filter(({ outcome }) => !claimPasses(outcome)).length
       for (const [key, of] of known) if (this.#local.get(key) === of) this.#local.delete(key)
       for (const [origin] of dead) this.#localDead.delete(origin)
     } while (this.#local.size + this.#localDead.size > 0)
     this.#isLocal = false // in this turn: what comes next is not decided here
-    return passedTwice
+    return { keys, passedTwice }
   }
 
   #locally(claim: Claim): ClaimAnswer {

@@ -28,3 +28,17 @@ test('what tiers tell is counted, until nobody listens any more', async () => {
   ])
     expect(text).toContain(line)
 })
+
+test('what is alerted by its increase is there as zero before it happens', async () => {
+  const registry = new Registry()
+  const end = watchClaimTiers(registry)
+  tell('tier', { namespace: 'n', operation: 'claim', tier: 'remote', hits: 1, misses: 0, durationMs: 1 })
+  end()
+  const text = await registry.metrics()
+  for (const line of [
+    'weir_claims_unavailable_total{namespace="n",decided="locally"} 0',
+    'weir_claims_conflicts_total{namespace="n"} 0',
+    'weir_claims_set_aside_total 0',
+  ])
+    expect(text).toContain(line)
+})

@@ -45,17 +45,30 @@ export function watchClaimTiers(registry: Registry): () => void {
     help: 'Damaged local tiers of claims that were renamed and begun anew',
     registers,
   })
+  /** Zeros come first: a series that begins with its first event has no increase by it. */
+  const known = new Set<string>()
+  const know = (namespace: unknown): void => {
+    const of = String(namespace)
+    if (known.has(of)) return
+    known.add(of)
+    for (const decided of ['locally', 'not']) unavailable.inc({ namespace: of, decided }, 0)
+    caughtUp.inc({ namespace: of }, 0)
+    conflicts.inc({ namespace: of }, 0)
+  }
   const listeners: Record<string, (message: Message) => void> = {
     'weir:idempotency:tier': (message) => {
       const { namespace, tier, operation, hits, misses, durationMs } = message
+      know(namespace)
       const of = { namespace: String(namespace), tier: String(tier), operation: String(operation) }
       keys.inc({ ...of, outcome: 'hit' }, Number(hits))
       keys.inc({ ...of, outcome: 'miss' }, Number(misses))
       if (tier === 'remote')
         seconds.observe({ namespace: of.namespace, operation: of.operation }, Number(durationMs) / 1_000)
     },
-    'weir:idempotency:unavailable': ({ namespace, decided, keys: of }) =>
-      unavailable.inc({ namespace: String(namespace), decided: String(decided) }, Number(of)),
+    'weir:idempotency:unavailable': ({ namespace, decided, keys: of }) => {
+      know(namespace)
+      unavailable.inc({ namespace: String(namespace), decided: String(decided) }, Number(of))
+    },
     'weir:idempotency:caught-up': ({ namespace, keys: of, conflicts: twice }) => {
       caughtUp.inc({ namespace: String(namespace) }, Number(of))
       conflicts.inc({ namespace: String(namespace) }, Number(twice))
