@@ -12,6 +12,7 @@ import { claimTierContract } from './testing/claim-tier-contract.ts'
 let servers: RedisServers
 let address: RedisAddress
 const { signal } = new AbortController()
+const REPLICATED_MS_MAX = 20_000
 
 beforeAll(async () => {
   servers = await RedisServers.inFolder()
@@ -22,6 +23,7 @@ beforeAll(async () => {
       'cluster-node-timeout': '1000',
       appendonly: 'yes',
       appendfsync: 'always',
+      'repl-diskless-sync-delay': '0',
     }
     // The default is port + 10000, which may be none.
     const [bus] = await servers.ports(1)
@@ -62,6 +64,11 @@ beforeAll(async () => {
     const infos = await Promise.all(nodes.map(({ admin }) => admin.cluster('INFO')))
     const replicas = String(await first!.admin.cluster('NODES')).match(/ slave /g)?.length ?? 0
     return replicas === 3 && infos.every((info) => String(info).includes('cluster_state:ok'))
+  })
+  // A replica that has not had its primary's data yet is never elected.
+  await until('every replica has its data', async () => {
+    const infos = await Promise.all(nodes.slice(3).map(({ admin }) => admin.info('replication')))
+    return infos.every((info) => info.includes('master_link_status:up'))
   })
   address = redisAddress(
     `redis+cluster://${nodes
@@ -106,7 +113,6 @@ const claims = async (namespace: string): Promise<RedisClaims> => {
   return new RedisClaims(options, { link: await linked(address), clock: systemClock, onLost: () => {} })
 }
 
-// Replication was long through: nothing is lost.
 test.each([
   ['killed', (of: RedisProcess) => servers.kill(of), 0],
   ['frozen', (of: RedisProcess) => Promise.resolve(void of.child.kill('SIGSTOP')), 1],
@@ -116,6 +122,8 @@ test.each([
     const store = await claims(`away-${name}`)
     const batch = Array.from({ length: 300 }, (_, i) => claimOf(`a${i}`, `order-${i}`))
     expect((await store.claim(batch, signal)).every(({ outcome }) => outcome === 'first')).toBe(true)
+    // What is replicated is not lost.
+    expect(await servers.all[primary]!.admin.wait(1, REPLICATED_MS_MAX)).toBe(1)
     await away(servers.all[primary]!)
     const again = async (): Promise<readonly string[]> => {
       try {
