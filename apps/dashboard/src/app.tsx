@@ -2,6 +2,7 @@ import { useQuery, type UseQueryResult } from '@tanstack/react-query'
 import { useEffect, useRef, useState, type ReactNode } from 'react'
 import { get, list } from './api.ts'
 import { Cancel } from './cancel.tsx'
+import { ThemeToggle } from './theme.tsx'
 import {
   ledger,
   pollAfter,
@@ -69,7 +70,7 @@ function Table({
   heads: string[]
   rows: readonly { key: string; cells: ReactNode[] }[]
 }): ReactNode {
-  if (rows.length === 0) return <p>None.</p>
+  if (rows.length === 0) return <p className="empty">None.</p>
   return (
     <table aria-label={label}>
       <thead>
@@ -194,6 +195,7 @@ export function App(): ReactNode {
     <>
       <nav aria-label="Main">
         <strong>Weir</strong> <a href="#/">Jobs</a> <a href="#/task-managers">Task-managers</a>
+        <ThemeToggle />
       </nav>
       <main>
         {job !== undefined ? (

@@ -1,22 +1,28 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
-import { useRef, type ReactNode } from 'react'
+import { useRef, useState, type ReactNode } from 'react'
 import { newKey, post } from './api.ts'
 import { canCancel, type Job } from './view.ts'
 
-/** Asks first; one key for each time it is asked, so that a repeated request is done once. */
+/** Asks first. The key is made when it asks: a retry in the open dialog is the same wish, and is done once. */
 export function Cancel({ job }: { job: Job }): ReactNode {
   const dialog = useRef<HTMLDialogElement>(null)
+  const [key, setKey] = useState('')
   const client = useQueryClient()
   const cancel = useMutation({
-    mutationFn: (key: string) => post(`jobs/${encodeURIComponent(job.jobId)}/cancel`, key),
+    mutationFn: () => post(`jobs/${encodeURIComponent(job.jobId)}/cancel`, key),
     onSuccess: async () => {
       dialog.current?.close()
       await client.invalidateQueries()
     },
   })
+  const ask = (): void => {
+    cancel.reset()
+    setKey(newKey())
+    dialog.current?.showModal()
+  }
   return (
     <>
-      <button type="button" disabled={!canCancel(job.state)} onClick={() => dialog.current?.showModal()}>
+      <button type="button" disabled={!canCancel(job.state)} onClick={ask}>
         Cancel job…
       </button>
       <dialog ref={dialog} aria-labelledby="cancel-title">
@@ -26,7 +32,7 @@ export function Cancel({ job }: { job: Job }): ReactNode {
         <button type="button" onClick={() => dialog.current?.close()}>
           Keep it running
         </button>{' '}
-        <button type="button" disabled={cancel.isPending} onClick={() => cancel.mutate(newKey())}>
+        <button type="button" className="danger" disabled={cancel.isPending} onClick={() => cancel.mutate()}>
           Cancel the job
         </button>
       </dialog>
