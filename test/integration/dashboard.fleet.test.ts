@@ -65,7 +65,17 @@ test('all pages in light and dark have no serious finding, and a cancel by keybo
     expect(errors).toEqual([])
     if (colorScheme === 'light') continue
     await page.getByRole('button', { name: 'Cancel job…' }).press('Enter')
-    await page.getByRole('button', { name: 'Cancel the job', exact: true }).press('Enter')
+    const keys: (string | undefined)[] = []
+    await page.route('**/api/v1/jobs/payments/cancel', async (route) => {
+      keys.push(route.request().headers()['idempotency-key'])
+      await (keys.length === 1 ? route.abort() : route.continue())
+    })
+    const confirm = page.getByRole('button', { name: 'Cancel the job', exact: true })
+    await confirm.press('Enter')
+    await page.getByRole('dialog').getByRole('alert').waitFor()
+    await confirm.press('Enter')
     await page.locator('.state', { hasText: 'CANCEL' }).waitFor()
+    expect(keys, 'a retry is the same wish').toEqual([keys[0], keys[0]])
+    expect(keys[0]).toMatch(/^[0-9a-f]{32}$/)
   }
 })
