@@ -42,13 +42,38 @@ export async function list<T>(path: string): Promise<readonly T[]> {
 }
 
 export async function get<T>(path: string): Promise<T> {
-  return (await (await request(path, {})).json()) as T
+  return (await tagged<T>(path)).body
 }
 
-/** @param key the same for every try of one wish of the user's, so that it is done once. */
-export async function post(path: string, key: string): Promise<void> {
-  await request(path, { method: 'POST', headers: { 'idempotency-key': key } })
+/** With the version that a change of it must name. */
+export async function tagged<T>(path: string): Promise<{ readonly body: T; readonly etag: string | null }> {
+  const response = await request(path, {})
+  return { body: (await response.json()) as T, etag: response.headers.get('etag') }
 }
+
+const JSON_BODY = { 'content-type': 'application/json' }
+
+/** @param key the same for every try of one wish of the user's, so that it is done once. */
+export async function post(path: string, key: string, body?: object): Promise<void> {
+  const init = { method: 'POST', headers: { 'idempotency-key': key } }
+  await request(
+    path,
+    body === undefined ? init : { ...init, headers: { ...init.headers, ...JSON_BODY }, body: JSON.stringify(body) },
+  )
+}
+
+/** @param etag of what the user has seen; null: whatever it is by now */
+export async function patch(path: string, body: object, etag: string | null): Promise<void> {
+  await request(path, {
+    method: 'PATCH',
+    headers: { ...JSON_BODY, 'if-match': etag ?? '*' },
+    body: JSON.stringify(body),
+  })
+}
+
+/** @param recordsPerSecond null: no limit */
+export const requestRate = (job: string, recordsPerSecond: number | null): Promise<void> =>
+  patch(`${job}/rate`, { recordsPerSecond }, null)
 
 /** Not `randomUUID`: browsers have it only on pages by https, or of this machine. */
 export const newKey = (): string =>

@@ -11,8 +11,30 @@ export interface Job {
   readonly restarts: number
   readonly degraded: boolean
   readonly healedTransactions: number
+  readonly regionRestarts: number
+  /** null: it is not on its way to another parallelism. */
+  readonly rescalingTo: number | null
+  readonly lastRecoveryMs: number | null
   readonly recordsIn: number
   readonly alerts: readonly { readonly code: string; readonly message: string }[]
+  readonly error: { readonly code: string; readonly message: string } | null
+  readonly rates: readonly { readonly source: string; readonly recordsPerSecond: number | null }[]
+  readonly slices: readonly Slice[]
+}
+export interface Slice {
+  readonly subtask: number
+  readonly attempt: number
+  readonly taskManagerId: string
+  readonly status: string
+  readonly recordsIn: number
+  readonly recordsOut: number
+  readonly splits: readonly {
+    readonly source: string
+    readonly split: number
+    /** ms since 1970; below 0 before the first record. */
+    readonly watermark: number
+    readonly state: string
+  }[]
 }
 export interface Checkpoint {
   readonly epoch: number
@@ -91,3 +113,69 @@ export const POLL_MAX_MS = 30_000
 
 /** When to ask next, after so many failures in a row: doubled each time, up to a bound. */
 export const pollAfter = (failures: number): number => Math.min(POLL_MAX_MS, POLL_MS * 2 ** Math.min(failures, 10))
+
+/** 1234567 → 1,234,567 */
+export const count = (n: number): string => Math.round(n).toLocaleString('en')
+
+/** To three digits, in the unit that fits. */
+export function milliseconds(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`
+  if (ms < 60_000) return `${(ms / 1_000).toPrecision(3)} s`
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`
+}
+
+/** Records per second, by when they were seen (s since 1970). */
+export interface Rates {
+  readonly at: readonly number[]
+  readonly perSecond: readonly number[]
+  /** The last look. */
+  readonly last: { readonly at: number; readonly attempt: number; readonly recordsIn: number } | null
+}
+export const NO_RATES: Rates = { at: [], perSecond: [], last: null }
+/** Ten minutes at one look every two seconds. */
+const SAMPLES_MAX = 300
+
+/** @param at ms since 1970. A restart begins anew: what is read again is not counted as read back. */
+export function sampled(rates: Rates, at: number, { attempt, recordsIn }: Pick<Job, 'attempt' | 'recordsIn'>): Rates {
+  const now = { at, attempt, recordsIn }
+  const { last } = rates
+  if (last === null || last.attempt !== attempt || recordsIn < last.recordsIn) return { ...rates, last: now }
+  if (at <= last.at) return rates
+  const perSecond = ((recordsIn - last.recordsIn) / (at - last.at)) * 1_000
+  return {
+    at: [...rates.at, at / 1_000].slice(-SAMPLES_MAX),
+    perSecond: [...rates.perSecond, perSecond].slice(-SAMPLES_MAX),
+    last: now,
+  }
+}
+
+export interface Split {
+  readonly source: string
+  readonly split: number
+  readonly subtask: number
+  readonly state: string
+  readonly at: string
+  readonly behind: string
+}
+
+/** Furthest behind first; before its first record, and behind its last, a split has no event time. @param now ms since 1970 */
+export function splitsOf({ slices }: Pick<Job, 'slices'>, now: number): readonly Split[] {
+  const all = slices.flatMap(({ subtask, splits }) => splits.map((split) => ({ ...split, subtask })))
+  const known = ({ watermark, state }: { watermark: number; state: string }): boolean =>
+    watermark > 0 && state !== 'ended' && watermark < now + YEAR_MS
+  const fastest = new Map<string, number>()
+  for (const split of all)
+    if (known(split)) fastest.set(split.source, Math.max(fastest.get(split.source) ?? 0, split.watermark))
+  return all
+    .toSorted((a, b) => a.watermark - b.watermark || a.split - b.split)
+    .map(({ watermark, ...of }) => ({
+      ...{ source: of.source, split: of.split, subtask: of.subtask, state: of.state },
+      at: known({ watermark, ...of }) ? new Date(watermark).toISOString().replace('T', ' ').slice(0, 19) : '–',
+      behind: known({ watermark, ...of }) ? milliseconds(fastest.get(of.source)! - watermark) : '–',
+    }))
+}
+/** An event time so far ahead is the end of a split. */
+const YEAR_MS = 366 * 86_400_000
+
+/** What a user writes as a rate; empty: no limit. */
+export const rateIn = (said: string): number | null => (said.trim() === '' ? null : Number(said))

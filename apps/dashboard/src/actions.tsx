@@ -1,0 +1,84 @@
+/** What can be done to a job. */
+import type { ReactNode } from 'react'
+import { patch, post, requestRate } from './api.ts'
+import { Ask } from './ask.tsx'
+import { canCancel, rateIn, type Job } from './view.ts'
+
+const NAME = { pattern: '[a-z][a-z0-9._\\-]{0,62}', hint: 'A small letter first, then also digits . _ -' }
+
+export function Actions({ job, etag }: { job: Job; etag: string | null }): ReactNode {
+  const path = `jobs/${encodeURIComponent(job.jobId)}`
+  const running = job.state === 'RUNNING'
+  const day = new Date().toISOString().slice(0, 10)
+  return (
+    <p className="actions">
+      <Ask
+        wish={{
+          label: 'Savepoint',
+          question: `Take a savepoint of ${job.jobId}?`,
+          tells: 'It is kept until somebody deletes it, and a job can be started from it.',
+          confirm: 'Take it',
+          disabled: !running,
+          field: { label: 'Name', initial: `on-${day}`, ...NAME },
+          run: (name, key) => post(`${path}/savepoints`, key, { name }),
+        }}
+      />
+      <Ask
+        wish={{
+          label: 'Rescale',
+          question: `Rescale ${job.jobId}?`,
+          tells: 'It stops behind a last checkpoint and goes on at the new parallelism. Nothing is lost.',
+          confirm: 'Rescale it',
+          disabled: !running || etag === null,
+          field: {
+            label: 'Parallelism',
+            initial: String(job.parallelism),
+            pattern: '[1-9][0-9]{0,4}',
+            hint: 'Subtasks',
+          },
+          run: (parallelism) => patch(path, { parallelism: Number(parallelism) }, etag),
+        }}
+      />
+      <Ask
+        wish={{
+          label: 'Limit the rate',
+          question: `How fast may ${job.jobId} read?`,
+          tells: 'It holds for each source, over all its subtasks, at once and without a restart.',
+          confirm: 'Limit it',
+          disabled: !running,
+          field: {
+            label: 'Records per second',
+            initial: String(job.rates[0]?.recordsPerSecond ?? ''),
+            pattern: '[1-9][0-9]{0,8}',
+            hint: 'Empty: as fast as it can',
+            optional: true,
+          },
+          run: (said) => requestRate(path, rateIn(said)),
+        }}
+      />
+      <Ask
+        wish={{
+          label: 'Stop with savepoint',
+          question: `Stop ${job.jobId}?`,
+          tells: 'Its sources stop at the barrier of the savepoint. It can go on from there, also as another version.',
+          confirm: 'Stop it',
+          disabled: !running,
+          field: { label: 'Name', initial: `stop-${day}`, ...NAME },
+          run: (name, key) => post(`${path}/savepoints`, key, { name, stop: true }),
+        }}
+      />
+      <Ask
+        wish={{
+          label: 'Cancel job',
+          question: `Cancel ${job.jobId}?`,
+          tells: 'What is published is committed, nothing is left open.',
+          confirm: 'Cancel the job',
+          refuse: 'Keep it running',
+          danger: true,
+          disabled: !canCancel(job.state),
+          run: (_, key) => post(`${path}/cancel`, key),
+        }}
+      />
+    </p>
+  )
+}
