@@ -315,6 +315,11 @@ export interface JobSettings {
   readonly recoveryBudgetMs: number
   readonly restart: RestartSettings
   /**
+   * Records leave for the next stage at the latest after this time, also while the input is busy: lower latency, smaller frames.
+   * 0: behind every batch. Absent: when a frame is full, event time moves or the input is empty for a moment.
+   */
+  readonly bufferTimeoutMs?: number
+  /**
    * What a failure restarts. `region`: the slices that exchange records with the failed one, while the others go on; in a
    * graph with a keyBy that is all of them. `full`: every slice. Absent: `region`.
    */

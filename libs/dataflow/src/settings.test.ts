@@ -73,6 +73,9 @@ test('the budget scales down for short tests', () => {
 test.each<[string, JobSettings]>([
   ['parallelism', { ...defaultSettings, parallelism: 0 }],
   ['arbiter', { ...defaultSettings, arbiter: 'redis' as 's3' }],
+  ['bufferTimeoutMs', { ...defaultSettings, bufferTimeoutMs: -1 }],
+  ['bufferTimeoutMs', { ...defaultSettings, bufferTimeoutMs: 60_001 }],
+  ['bufferTimeoutMs', { ...defaultSettings, bufferTimeoutMs: 0.5 }],
   ['failover', { ...defaultSettings, failover: 'none' as 'full' }],
   ['metadata.primary', { ...defaultSettings, metadata: { ...STRONG, primary: 's3' as 'etcd' } }],
   ['metadata.fallback', { ...defaultSettings, metadata: { ...STRONG, fallback: 'redis' as 's3' } }],

@@ -33,6 +33,8 @@ export const RETAINED_MAX = 100
 export const COMMIT_INTERVAL_MS_MIN = 20
 export const COMMIT_INTERVAL_MS_MAX = 10_000
 export const COMMIT_INTERVAL_MS_DEFAULT = 100
+/** Bound of `bufferTimeoutMs`: whoever wants records to wait longer has mistaken the unit. */
+export const BUFFER_TIMEOUT_MS_MAX = 60_000
 /** Default of `checkpoint.circuit.pauseMsMax`, where the transaction timeout leaves room for it. */
 export const CIRCUIT_PAUSE_MS_MAX = 600_000
 export const CIRCUIT_FAILURES_BOUND = 1_000
@@ -76,7 +78,9 @@ export function validateSettings(settings: JobSettings): void {
   whole('transactionTimeoutMs', transactionTimeoutMs, 1, DURATION_MS_MAX)
   whole('recoveryBudgetMs', recoveryBudgetMs, 0, DURATION_MS_MAX)
   validateRestart(restart)
-
+  if (settings.bufferTimeoutMs !== undefined) {
+    whole('bufferTimeoutMs', settings.bufferTimeoutMs, 0, BUFFER_TIMEOUT_MS_MAX)
+  }
   oneOf('failover', settings.failover ?? 'region', ['region', 'full'])
   oneOf('arbiter', settings.arbiter, ['etcd', 's3'])
   if (settings.metadata !== undefined) {

@@ -2,6 +2,7 @@
  * Operators of a stage that make calls: what has come back goes on between two elements, and who may not overtake what is
  * open (a barrier, the end, idleness) waits for it. A watermark waits inside the operator.
  */
+import { heldUp } from './buffer-timeout.ts'
 import { drain } from './flow.ts'
 import type { Signal } from './signal.ts'
 import type { SliceScope } from './slice-scope.ts'
@@ -16,7 +17,7 @@ export async function settleCalls(scope: SliceScope, run: StageRun, wake: Signal
     for (const { calls, out } of run.calls) calls.emit(out)
     if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
     if (scope.over || run.calls.every(({ calls }) => (until === 'room' ? !calls.isFull : calls.isEmpty))) return
-    await wake.wait()
+    await heldUp(run, wake.wait())
   }
 }
 

@@ -3,10 +3,11 @@
  * are passed by reference; between threads and processes they travel as frames over a link.
  */
 import { barrier, sameCheckpoint, type CheckpointId, type StreamElement } from '@weir/model'
+import { FrameSize } from './frame-size.ts'
 import { decodeFrame, encodeFrame } from './frame.ts'
 import type { InboundLink, OutboundLink } from './ports.ts'
 
-/** Frames in flight per link: the receiver's memory bound is this × the batch size × its channels. */
+/** Frames in flight per link: the receiver's memory bound is this × `FRAME_BYTES_MAX` × its channels. */
 export const CHANNEL_CREDITS = 8
 
 export interface OutputChannel {
@@ -57,6 +58,10 @@ class Waiting {
 
   shift(): StreamElement | undefined {
     return this.#elements.shift()
+  }
+
+  putBack(...elements: readonly StreamElement[]): void {
+    this.#elements.unshift(...elements)
   }
 
   inFrontOf(checkpoint: CheckpointId): readonly StreamElement[] | null {
@@ -154,6 +159,7 @@ export class RemoteOutput implements OutputChannel {
   readonly #overtaking: boolean
   #sequence = 0
   readonly #queue = new Waiting()
+  readonly #size = new FrameSize()
   #failure: unknown = null
   #onBarrier: (checkpoint: CheckpointId) => void = () => {}
 
@@ -177,8 +183,8 @@ export class RemoteOutput implements OutputChannel {
   }
 
   send(element: StreamElement): void {
-    if (this.#queue.length > 0 || !this.#mayGo(element)) this.#queue.push(element)
-    else this.#transmit(element)
+    this.#queue.push(element)
+    this.#flow()
   }
 
   inFrontOf(checkpoint: CheckpointId): readonly StreamElement[] | null {
@@ -202,12 +208,17 @@ export class RemoteOutput implements OutputChannel {
   #flow(): void {
     for (let next = this.#queue.first; next !== undefined && this.#mayGo(next); next = this.#queue.first) {
       this.#queue.shift()
-      this.#transmit(next)
+      const parts = this.#size.split(next)
+      if (parts !== null) this.#queue.putBack(...parts)
+      else this.#transmit(next)
     }
   }
 
   #transmit(element: StreamElement): void {
-    this.#link.send(encodeFrame(this.#sequence++, element))
+    const frame = encodeFrame(this.#sequence, element)
+    if (!this.#size.fits(element, frame.byteLength)) return this.#queue.putBack(element)
+    this.#sequence++
+    this.#link.send(frame)
     if (element.kind === 'barrier') this.#onBarrier(element.checkpoint)
   }
 

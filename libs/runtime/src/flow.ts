@@ -1,6 +1,7 @@
 /** What both kinds of loop do between two elements: event time, timers, writes that are waited for, room behind. */
 import type { Cancel, Watermark } from '@weir/model'
 import { putAside } from './asides.ts'
+import { heldUp } from './buffer-timeout.ts'
 import type { InputGate } from './input-gate.ts'
 import type { Signal } from './signal.ts'
 import type { SliceScope } from './slice-scope.ts'
@@ -50,7 +51,7 @@ export function wakeForTimers({ deps }: SliceScope, { timed }: StageRun, gate: I
 export async function room(scope: SliceScope, run: StageRun, wake: Signal, meanwhile?: () => void): Promise<void> {
   while (!scope.over && run.outputs.some((o) => o.full)) {
     meanwhile?.()
-    await wake.wait()
+    await heldUp(run, wake.wait())
   }
 }
 
@@ -67,7 +68,7 @@ export async function drain(scope: SliceScope, run: StageRun): Promise<void> {
     const writes = run.pending
     run.pending = []
     if (run.refused.length > 0) writes.push(putAside(scope, run))
-    await Promise.all(writes)
+    await heldUp(run, Promise.all(writes))
   }
 }
 

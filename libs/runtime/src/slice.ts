@@ -22,6 +22,7 @@ import { NO_POISON, type AlignBound, type Poison, type RateLimits, type StageOut
 import { WATERMARK_MIN, WeirError, asWeirError, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
 import { PLAIN_CUT, type Cut, type SubtaskSnapshot } from '@weir/checkpoint'
 import { reachOf } from './cutting-reader.ts'
+import { bufferTimeoutOf } from './buffer-timeout.ts'
 import { buildChains } from './chains.ts'
 import type { InputChannel, OutputChannel } from './channel.ts'
 import type { OvertakingGate } from './gate-event.ts'
@@ -87,6 +88,7 @@ export class Slice {
       const { stage } = run
       const channelsOut = outputs[stage.index]!
       run.outputs = stage.outputs.map((output, i) => this.#outlet(run, output, channelsOut[i]!))
+      run.bufferTimeout = bufferTimeoutOf(scope, run)
       const channels = inputs.get(stage.index)
       if (channels) {
         run.senders = this.#sendersTo(run, peers)

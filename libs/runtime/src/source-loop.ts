@@ -3,6 +3,7 @@ import { readBatch } from '@weir/dataflow'
 import { WATERMARK_MAX, type Epoch } from '@weir/model'
 import { settleCalls, settleCallsBeside, type CallsLeft } from './async-calls.ts'
 import { sourceOrigins } from './asides.ts'
+import { heldUp } from './buffer-timeout.ts'
 import { withBatch } from './failure-origin.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './flow.ts'
 import type { Participation } from './participation.ts'
@@ -11,7 +12,7 @@ import { emitToSplit, endSplit, freshOf, replayPoll } from './split-runs.ts'
 import type { SourceRun, StageRun } from './stage-run.ts'
 
 /** Records asked for in one poll. */
-const POLL_RECORDS_MAX = 2_000
+export const POLL_RECORDS_MAX = 2_000
 
 export interface SourceLoopDeps {
   readonly scope: SliceScope
@@ -78,16 +79,17 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     // What is only read again is not paced: it holds up everybody behind it. Meanwhile the other splits wait.
     const again = granted === 0 ? replayPoll(run, POLL_RECORDS_MAX, timing?.held()) : null
     if (granted === 0 && again === null) {
-      await waitOr(scope, wake, pace.waitMs())
+      await heldUp(run, waitOr(scope, wake, pace.waitMs()))
       continue
     }
     const polling = again ? reader.poll(again.records, again.held) : reader.poll(granted, timing?.held())
-    const polled = await (run.calls.length > 0 ? settleCallsBeside(scope, run, wake, polling) : polling)
+    const polled = await (run.calls.length > 0 ? settleCallsBeside(scope, run, wake, polling) : heldUp(run, polling))
     if (scope.over) return
     timing?.polled(polled)
     if (polled === 'idle') {
       pace.giveBack(granted)
       for (const output of run.outputs) output.flush()
+      run.bufferTimeout?.flushed()
       advance(run, source.watermarks.current)
     } else if (polled === 'end') {
       ended = true
@@ -129,9 +131,12 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     }
     if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
     if (run.moved.length > 0) run.continuous?.sink.advance(run.moved.splice(0))
-    if (clock.monotonic() - turnAt >= TURN_MS) {
+    const nowMs = clock.monotonic()
+    run.bufferTimeout?.look(nowMs)
+    if (nowMs - turnAt >= TURN_MS) {
       // Records may lie in half-filled frames: others work while this thread serves its sockets.
       for (const output of run.outputs) output.flush()
+      run.bufferTimeout?.flushed()
       await turn()
       turnAt = clock.monotonic()
     }

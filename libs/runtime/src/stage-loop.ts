@@ -30,6 +30,7 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
     const event = gate.next()
     if (event === undefined) {
       for (const output of run.outputs) output.flush()
+      run.bufferTimeout?.flushed()
       const cancel = wakeForTimers(scope, run, gate)
       await gate.arrival()
       cancel?.()
@@ -61,7 +62,9 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
     }
     if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
     await room(scope, run, wake, overtake)
-    if (clock.monotonic() - turnAt >= TURN_MS) {
+    const nowMs = clock.monotonic()
+    run.bufferTimeout?.look(nowMs)
+    if (nowMs - turnAt >= TURN_MS) {
       await turn()
       turnAt = clock.monotonic()
     }

@@ -25,6 +25,7 @@ import {
 } from '@weir/dataflow'
 import { WATERMARK_MIN, type OperatorUid, type Subtask, type Watermark } from '@weir/model'
 import { asidesOf } from './asides.ts'
+import type { BufferTimeout } from './buffer-timeout.ts'
 import { LateEncoder, PreparedReader, codecContext } from './codecs.ts'
 import { CuttingReader } from './cutting-reader.ts'
 import type { InputGate } from './input-gate.ts'
@@ -93,6 +94,8 @@ export interface StageRun {
   /** Continuous scope: read and processed, and told to the sink when nothing of it is left to be written. */
   moved: SplitProgress[]
   outputs: Outlet[]
+  /** Null: half-filled frames leave when the input is empty. */
+  bufferTimeout: BufferTimeout | null
   state: StateStore | null
   /** Custom operators, by node. */
   readonly resumables: Map<number, Resumable>
@@ -157,6 +160,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     muted: false,
     moved: [],
     outputs: [],
+    bufferTimeout: null,
     state: null,
     resumables: new Map(),
     gate: null,
