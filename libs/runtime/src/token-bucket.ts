@@ -11,8 +11,8 @@
  * ```
  *
  * A reservation is the right to read records *and* hand them on. It succeeds when what lies behind took them in the time the
- * rate gives for them; it counts with its records, else the few that are slow would be nothing beside the many that are fast. One that only waits for tokens is the limit doing its work and no failure, else an empty bucket would
- * lower itself for ever. The length of a queue decides nothing: a burst makes a queue, too.
+ * rate gives for them; it counts with its records, else the few that are slow would be nothing beside the many that are fast.
+ * One that only waits for tokens is the limit doing its work and no failure, else an empty bucket would lower itself for ever. The length of a queue decides nothing: a burst makes a queue, too.
  */
 import type { RateLimit, RateReason } from '@weir/dataflow'
 
