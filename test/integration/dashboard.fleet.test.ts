@@ -59,9 +59,16 @@ test('all pages in light and dark have no serious finding, and a cancel by keybo
     await sound('Jobs')
     await page.getByRole('link', { name: 'Task-managers' }).press('Enter')
     await sound('Task-managers')
+    await page.getByRole('link', { name: 'Audit' }).press('Enter')
+    await sound('Audit')
     await page.goto(`${url}/#/jobs/payments`)
+    await page.getByRole('group', { name: 'by-user, keyBy' }).waitFor()
     await sound('Checkpoints')
     await sound('Ledger')
+    await page.getByRole('link', { name: 'State' }).press('Enter')
+    await page.getByRole('button', { name: 'accumulator' }).press('Enter')
+    await sound('Entries')
+    await page.getByRole('link', { name: 'Overview' }).press('Enter')
     expect(errors).toEqual([])
     if (colorScheme === 'light') continue
     await page.getByRole('button', { name: 'Cancel job…' }).press('Enter')
@@ -78,4 +85,36 @@ test('all pages in light and dark have no serious finding, and a cancel by keybo
     expect(keys, 'a retry is the same wish').toEqual([keys[0], keys[0]])
     expect(keys[0]).toMatch(/^[0-9a-f]{32}$/)
   }
+}, 180_000)
+
+test('of a thousand subtasks only those in sight are made, and they are reached by keyboard', async () => {
+  const page = await browser.newPage()
+  await page.route('**/api/v1/jobs/payments', async (route) => {
+    const response = await route.fetch()
+    const job = (await response.json()) as { slices: object[] }
+    const slices = Array.from({ length: 1_000 }, (_, subtask) => ({ ...job.slices[0], subtask, splits: [] }))
+    await route.fulfill({ response, json: { ...job, slices } })
+  })
+  await page.goto(`${url}/#/jobs/payments`)
+  const table = page.getByRole('table', { name: 'Subtasks' })
+  await table.waitFor()
+  expect(await table.getAttribute('aria-rowcount')).toBe('1001')
+  expect(await table.getByRole('row').count()).toBeLessThan(60)
+  await table.focus()
+  await page.keyboard.press('End')
+  await table.locator('[aria-rowindex="1001"]').waitFor()
+  await page.unrouteAll({ behavior: 'wait' })
+  await page.close()
+})
+
+test('figures of before stay when the job-manager is silent, and are called old', async () => {
+  const page = await browser.newPage()
+  await page.goto(`${url}/#/`)
+  await page.getByRole('link', { name: 'payments' }).waitFor()
+  await page.route('**/api/v1/**', (route) => route.abort())
+  await page.getByRole('alert').waitFor()
+  expect(await page.getByRole('alert').innerText()).toContain('What is shown is from before.')
+  expect(await page.getByRole('link', { name: 'payments' }).isVisible()).toBe(true)
+  await page.unrouteAll({ behavior: 'wait' })
+  await page.close()
 })

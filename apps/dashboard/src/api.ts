@@ -30,15 +30,24 @@ const PAGES_MAX = 10
 /** The whole list, all its pages. Throws `LIST_TOO_LONG` instead of a part that looks like the whole. */
 export async function list<T>(path: string): Promise<readonly T[]> {
   const all: T[] = []
-  let next: string | undefined = `${path}?limit=1000`
-  for (let page = 0; next !== undefined; page++) {
+  let next: string | null = `${path}?limit=1000`
+  for (let page = 0; next !== null; page++) {
     if (page === PAGES_MAX)
       throw new Problem('LIST_TOO_LONG', `${path} has more than ${PAGES_MAX},000 entries: use REST`)
-    const response: Response = await request(next, {})
-    all.push(...((await response.json()) as T[]))
-    next = /<\/api\/v1\/([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1]
+    const { entries, next: after }: Awaited<ReturnType<typeof listed<T>>> = await listed<T>(next)
+    all.push(...entries)
+    next = after
   }
   return all
+}
+
+/** One page of a list. `next`: where the page behind it is; null: this is the last. */
+export async function listed<T>(
+  path: string,
+): Promise<{ readonly entries: readonly T[]; readonly next: string | null }> {
+  const response = await request(path, {})
+  const next = /<\/api\/v1\/([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1] ?? null
+  return { entries: (await response.json()) as T[], next }
 }
 
 export async function get<T>(path: string): Promise<T> {

@@ -1,6 +1,8 @@
 import { useEffect, useState, type ReactNode } from 'react'
 import { get, list } from './api.ts'
+import { Audit } from './audit.tsx'
 import { JobPage } from './job-page.tsx'
+import { jobHash, placeOf } from './pages.ts'
 import { State, Table } from './parts.tsx'
 import { Shown, usePolled } from './polled.tsx'
 import { ThemeToggle } from './theme.tsx'
@@ -36,7 +38,7 @@ function Jobs(): ReactNode {
           rows={all.map((job) => ({
             key: job.jobId,
             cells: [
-              <a href={`#/jobs/${encodeURIComponent(job.jobId)}`}>{job.jobId}</a>,
+              <a href={jobHash(job.jobId)}>{job.jobId}</a>,
               <State job={job} />,
               count(job.recordsIn),
               job.finalEpoch,
@@ -71,14 +73,14 @@ function Fleet(): ReactNode {
 }
 
 const PAGES = [
-  { hash: '#/', name: 'Jobs', page: Jobs },
-  { hash: '#/task-managers', name: 'Task-managers', page: Fleet },
+  { hash: '#/', place: 'jobs', name: 'Jobs', page: Jobs },
+  { hash: '#/task-managers', place: 'task-managers', name: 'Task-managers', page: Fleet },
+  { hash: '#/audit', place: 'audit', name: 'Audit', page: Audit },
 ] as const
 
 export function App(): ReactNode {
-  const hash = useHash()
-  const job = /^#\/jobs\/(.+)$/.exec(hash)?.[1]
-  const { name, page: Page, hash: here } = PAGES.find((page) => page.hash === hash) ?? PAGES[0]
+  const place = placeOf(useHash())
+  const { name, page: Page } = PAGES.find((page) => page.place === place.page) ?? PAGES[0]
   return (
     <>
       <nav aria-label="Main">
@@ -89,19 +91,15 @@ export function App(): ReactNode {
           Weir
         </a>
         {PAGES.map((page) => (
-          <a
-            key={page.hash}
-            href={page.hash}
-            aria-current={job === undefined && page.hash === here ? 'page' : undefined}
-          >
+          <a key={page.hash} href={page.hash} aria-current={page.place === place.page ? 'page' : undefined}>
             {page.name}
           </a>
         ))}
         <ThemeToggle />
       </nav>
       <main>
-        {job !== undefined ? (
-          <JobPage key={job} id={decodeURIComponent(job)} />
+        {place.page === 'job' ? (
+          <JobPage key={place.id} id={place.id} part={place.part} />
         ) : (
           <>
             <header>

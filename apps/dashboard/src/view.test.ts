@@ -8,11 +8,14 @@ import {
   milliseconds,
   pollAfter,
   rateIn,
+  replayable,
   sampled,
   splitsOf,
   timeline,
+  time,
   toneOf,
   type Checkpoint,
+  type DeadLetter,
 } from './view.ts'
 
 const checkpoint = (epoch: number, over: Partial<Checkpoint>): Checkpoint => ({
@@ -97,4 +100,16 @@ test('partitions that are furthest behind come first; without an event time ther
 test('times are in the unit that fits, and an empty rate is no limit', () => {
   expect([0.4, 999, 1_234, 61_000].map(milliseconds)).toEqual(['0 ms', '999 ms', '1.23 s', '1 min 1 s'])
   expect([rateIn(' '), rateIn('500')]).toEqual([null, 500])
+})
+
+test('a dead letter is replayed once, and only where it had no effect yet', () => {
+  const letter: DeadLetter = {
+    ...{ partition: 0, offset: 0, origin: 'orders/1/2', operator: 'in', error: 'E', message: '', attempt: 1 },
+    ...{ replay: 'whole', replayed: null, timestamp: 0, value: null },
+  }
+  expect(replayable(letter)).toBe(true)
+  expect(replayable({ ...letter, replay: 'partial' })).toBe(false)
+  expect(replayable({ ...letter, replayed: 'r1' })).toBe(false)
+  expect(replayable({ ...letter, origin: null })).toBe(false)
+  expect(time(1_000)).toBe('1970-01-01 00:00:01')
 })

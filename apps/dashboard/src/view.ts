@@ -50,6 +50,21 @@ export interface Transaction {
   readonly state: 'open' | 'prepared' | 'published' | 'committed' | 'lost' | 'foreign'
   readonly records: number | null
 }
+export interface DeadLetter {
+  readonly partition: number
+  readonly offset: number
+  /** topic/partition/offset; null: the job made the record. */
+  readonly origin: string | null
+  readonly operator: string
+  readonly error: string
+  readonly message: string
+  readonly attempt: number
+  readonly replay: 'whole' | 'partial' | null
+  /** Id of its replay; null: there was none. */
+  readonly replayed: string | null
+  readonly timestamp: number
+  readonly value: string | null
+}
 export interface TaskManager {
   readonly pod: string
   readonly version: string
@@ -124,6 +139,13 @@ export function milliseconds(ms: number): string {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`
 }
 
+/** UTC, to the second. @param at ms since 1970 */
+export const time = (at: number): string => new Date(at).toISOString().replace('T', ' ').slice(0, 19)
+
+/** What had effects already, or came from nowhere, cannot be read again. */
+export const replayable = ({ origin, replay, replayed }: DeadLetter): boolean =>
+  origin !== null && replay === 'whole' && replayed === null
+
 /** Records per second, by when they were seen (s since 1970). */
 export interface Rates {
   readonly at: readonly number[]
@@ -170,7 +192,7 @@ export function splitsOf({ slices }: Pick<Job, 'slices'>, now: number): readonly
     .toSorted((a, b) => a.watermark - b.watermark || a.split - b.split)
     .map(({ watermark, ...of }) => ({
       ...{ source: of.source, split: of.split, subtask: of.subtask, state: of.state },
-      at: known({ watermark, ...of }) ? new Date(watermark).toISOString().replace('T', ' ').slice(0, 19) : '–',
+      at: known({ watermark, ...of }) ? time(watermark) : '–',
       behind: known({ watermark, ...of }) ? milliseconds(fastest.get(of.source)! - watermark) : '–',
     }))
 }

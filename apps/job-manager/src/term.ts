@@ -8,12 +8,14 @@ import {
   FleetSlots,
   JobMaster,
   checkRescale,
+  graphView,
   limitsWith,
   rateViews,
   savepointExists,
   savepointView,
   subtasksOf,
   type CheckpointView,
+  type GraphView,
   type JobSpec,
   type JobView,
   type LedgerEntry,
@@ -231,6 +233,11 @@ export class Term {
 
   list(): readonly JobView[] {
     return [...this.#masters.keys(), ...this.#records.keys()].map((id) => this.get(id))
+  }
+
+  /** Throws `JOB_UNKNOWN` (invalid). */
+  graph(jobId: JobId): GraphView {
+    return graphView(this.#planOf(jobId))
   }
 
   checkpoints(jobId: JobId): readonly CheckpointView[] {

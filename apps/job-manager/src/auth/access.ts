@@ -18,6 +18,7 @@ export const REST_ACCESS: Readonly<Record<string, Access>> = {
   'GET /api/v1/jobs/:id/rate': { role: 'viewer' },
   'PATCH /api/v1/jobs/:id/rate': { role: 'operator', change: 'job.rate' },
   'PATCH /api/v1/jobs/:id/operators/:uid/rate': { role: 'operator', change: 'job.rate' },
+  'GET /api/v1/jobs/:id/graph': { role: 'viewer' },
   'GET /api/v1/jobs/:id/checkpoints': { role: 'viewer' },
   'POST /api/v1/jobs/:id/cancel': { role: 'operator', change: 'job.cancel' },
   'POST /api/v1/jobs/:id/start': { role: 'operator', change: 'job.start' },

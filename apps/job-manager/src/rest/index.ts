@@ -1,5 +1,6 @@
 /** REST for people and tools, a controller per resource. */
 import { JobsController } from './jobs.controller.ts'
+import { GraphController } from './graph.controller.ts'
 import { RateController } from './rate.controller.ts'
 import { SavepointsController } from './savepoints.controller.ts'
 import { TransactionsController } from './transactions.controller.ts'
@@ -16,6 +17,7 @@ export { ProblemFilter } from './problem.ts'
 
 export const restControllers = [
   JobsController,
+  GraphController,
   RateController,
   SavepointsController,
   TransactionsController,

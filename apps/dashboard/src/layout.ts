@@ -1,0 +1,45 @@
+/** Where the nodes of a job's graph stand: sources to the left, sinks to the right. Pure. */
+import { Graph, layout } from '@dagrejs/dagre'
+
+export interface GraphNode {
+  readonly uid: string
+  readonly kind: string
+  readonly connector: string | null
+  readonly place: string | null
+  readonly stage: number
+  readonly states: readonly string[]
+}
+export interface JobGraph {
+  readonly parallelism: number
+  readonly nodes: readonly GraphNode[]
+  readonly edges: readonly { readonly from: string; readonly to: string; readonly by: 'chained' | 'exchange' }[]
+}
+export interface Placed {
+  readonly node: GraphNode
+  /** Of its upper left corner, px. */
+  readonly x: number
+  readonly y: number
+}
+
+export const NODE_WIDTH = 184
+export const NODE_HEIGHT = 58
+
+export function placed({ nodes, edges }: JobGraph): readonly Placed[] {
+  const graph = new Graph()
+  graph.setGraph({ rankdir: 'LR', nodesep: 18, ranksep: 56 })
+  graph.setDefaultEdgeLabel(() => ({}))
+  for (const { uid } of nodes) graph.setNode(uid, { width: NODE_WIDTH, height: NODE_HEIGHT })
+  for (const { from, to } of edges) graph.setEdge(from, to)
+  layout(graph)
+  return nodes.map((node) => {
+    const { x, y } = graph.node(node.uid) as { x: number; y: number }
+    return { node, x: x - NODE_WIDTH / 2, y: y - NODE_HEIGHT / 2 }
+  })
+}
+
+/** What stands under the name of a node. */
+export function told({ kind, connector, place, states }: GraphNode): string {
+  const what = connector === null ? kind : `${kind}, ${connector}`
+  const more = place ?? (states.length > 0 ? `keeps ${states.join(', ')}` : null)
+  return more === null ? what : `${what}: ${more}`
+}

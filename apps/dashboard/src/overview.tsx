@@ -1,0 +1,94 @@
+/** How a job does. */
+import { lazy, Suspense, useEffect, useState, type ReactNode } from 'react'
+import { get, list } from './api.ts'
+import { Checkpoints } from './checkpoints.tsx'
+import type { JobGraph } from './layout.ts'
+import { Figures, Panel, Table } from './parts.tsx'
+import { Shown, usePolled } from './polled.tsx'
+import { Slices } from './slices.tsx'
+import { Splits } from './splits.tsx'
+import { Throughput } from './throughput.tsx'
+import {
+  NO_RATES,
+  count,
+  ledger,
+  milliseconds,
+  sampled,
+  type Checkpoint,
+  type Job,
+  type Rates,
+  type Transaction,
+} from './view.ts'
+
+/** Half of the page's code, and not needed for what is read first. */
+const Graph = lazy(() => import('./graph.tsx'))
+
+const LEDGER_TELLS = {
+  open: 'being written',
+  prepared: 'closed, waits for its epoch',
+  published: 'its epoch is the truth; being committed',
+  committed: 'seen by readers',
+  lost: 'aborted by the broker behind a published epoch',
+  foreign: 'of an id of this job, made by nobody here',
+} as const
+
+/** @param at when REST said so, ms since 1970 */
+export function Overview({ job: it, at }: { job: Job; at: number }): ReactNode {
+  const path = `jobs/${encodeURIComponent(it.jobId)}`
+  const graph = usePolled(`${path}/graph`, () => get<JobGraph>(`${path}/graph`))
+  const checkpoints = usePolled(`${path}/checkpoints`, () => get<readonly Checkpoint[]>(`${path}/checkpoints`))
+  const transactions = usePolled(`${path}/transactions`, () => list<Transaction>(`${path}/transactions`))
+  const [rates, setRates] = useState<Rates>(NO_RATES)
+  useEffect(() => setRates((before) => sampled(before, at, it)), [at, it])
+  return (
+    <>
+      <Figures
+        of={[
+          { name: 'Records in', value: count(it.recordsIn) },
+          { name: 'Final epoch', value: it.finalEpoch, note: `published ${it.publishedEpoch}` },
+          {
+            name: 'Parallelism',
+            value: it.parallelism,
+            note: it.rescalingTo === null ? undefined : `→ ${it.rescalingTo}`,
+          },
+          {
+            name: 'Restarts',
+            value: it.restarts,
+            note: it.regionRestarts === 0 ? undefined : `and ${it.regionRestarts} of regions`,
+          },
+          { name: 'Last recovery', value: it.lastRecoveryMs === null ? '–' : milliseconds(it.lastRecoveryMs) },
+          { name: 'Healed', value: it.healedTransactions, note: 'transactions' },
+        ].map(({ note, ...figure }) => (note === undefined ? figure : { ...figure, note }))}
+      />
+      <Shown of={graph}>
+        {(all) => (
+          <Suspense fallback={<p role="status">Loading…</p>}>
+            <Graph graph={all} />
+          </Suspense>
+        )}
+      </Shown>
+      <Throughput rates={rates} />
+      <Shown of={checkpoints}>{(all) => <Checkpoints of={all} />}</Shown>
+      <Panel title="Ledger" note="transactions by what has become of them">
+        <Shown of={transactions}>
+          {(all) => (
+            <Table
+              label="Ledger"
+              columns={[{ head: 'State' }, { head: 'Transactions', number: true }, { head: 'Which is' }]}
+              rows={Object.entries(ledger(all)).map(([state, of]) => ({
+                key: state,
+                cells: [
+                  <span className={state === 'lost' && of > 0 ? 'bad' : 'plain'}>{state}</span>,
+                  of,
+                  LEDGER_TELLS[state as keyof typeof LEDGER_TELLS],
+                ],
+              }))}
+            />
+          )}
+        </Shown>
+      </Panel>
+      <Splits job={it} now={at} />
+      <Slices job={it} />
+    </>
+  )
+}
