@@ -134,6 +134,7 @@ test('a port in use, a setting that is missing, a server that is away: the proce
     ['job-manager', 'WEIR_GRPC_PORT'],
     ['job-manager', 'WEIR_HTTP_PORT'],
     ['task-manager', 'WEIR_HTTP_PORT'],
+    ['task-manager', 'WEIR_GRPC_PORT'],
   ] as const) {
     const answer = start(app, { [variable]: String(port), WEIR_JOB_MANAGERS: '127.0.0.1:1' })
     expect(answer.stderr).toMatch(new RegExp(`PORT_IN_USE: .*${variable}`))

@@ -127,6 +127,11 @@ export class JobManager {
     return this.#term !== null
   }
 
+  /** It leads, or knows who does. Rejects when that cannot be known. */
+  async ready(): Promise<boolean> {
+    return this.leading || (await this.leader()) !== null
+  }
+
   /** Until `close`. Rejects only for what no retry can mend. */
   run(): Promise<void> {
     if (this.arbiters === 'etcd') this.#log.warn('the object store decides nothing: no checkpoint while etcd is away')

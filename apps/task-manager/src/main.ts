@@ -8,6 +8,7 @@ import { Metrics, createLogger, watchClaimTiers } from '@weir/telemetry'
 import { AppModule, type TaskManagerRef } from './app.ts'
 import { readConfig } from './config.ts'
 import { openDtxIds, watchDtxIds } from './dtxid.ts'
+import { openHealthPort } from './health.ts'
 import { TaskManager } from './task-manager.ts'
 
 try {
@@ -28,6 +29,7 @@ try {
   await app.listen(httpPort, host)
   const { port } = app.getHttpServer().address() as { port: number }
   const http = `${advertiseHost}:${port}`
+  const health = await openHealthPort(config.listen, () => (ref.current?.joined ?? null) !== null)
   const pod = await podName(config.dataDir, () => systemRandom.nonce())
   const taskManager = new TaskManager(config, http, pod, log)
   ref.current = taskManager
@@ -43,7 +45,7 @@ try {
     'Segments of state restored from the object store',
     () => taskManager.restoredFrom.store,
   )
-  console.log(JSON.stringify({ ready: true, http }))
+  console.log(JSON.stringify({ ready: true, grpc: `${advertiseHost}:${health.port}`, http }))
 
   let stopping = false
   const stop = (signal: string): void => {
@@ -52,6 +54,7 @@ try {
     log.info({ signal }, 'draining')
     void taskManager
       .drainAndClose()
+      .then(() => health.close())
       .then(() => Promise.all([app.close(), dtxIds?.ids.close()]))
       .then(() => process.exit(0))
   }
@@ -61,12 +64,9 @@ try {
     process.exit(2)
   })
 } catch (thrown) {
-  const error = asWeirError(
-    thrown,
-    (thrown as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'PORT_IN_USE' : 'START_FAILED',
-    'invalid',
-  )
-  const hint = error.code === 'PORT_IN_USE' ? ' Choose another WEIR_HTTP_PORT, or 0 for any free one.' : ''
+  const inUse = (thrown as NodeJS.ErrnoException).code === 'EADDRINUSE'
+  const error = asWeirError(thrown, inUse ? 'PORT_IN_USE' : 'START_FAILED', 'invalid')
+  const hint = inUse ? ' Choose another WEIR_HTTP_PORT, or 0 for any free one.' : ''
   console.error(`task-manager: ${error.code}: ${error.message}${hint}`)
   process.exit(2)
 }

@@ -17,6 +17,7 @@ await import(main('job-manager'))
 // It keeps its heap small at the price of CPU; here the heap of the slots is behind the same flag.
 setFlagsFromString('--heap-growing-percent=0')
 Object.assign(process.env, {
+  WEIR_GRPC_PORT: '0',
   WEIR_JOB_MANAGERS: `127.0.0.1:${grpcPort}`,
   WEIR_OBJECTS_DIR: join(dir, 'manager', 'objects'),
   WEIR_DATA_DIR: join(dir, 'worker'),

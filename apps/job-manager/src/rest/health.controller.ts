@@ -31,8 +31,7 @@ export class HealthController {
   @ApiOperation({ summary: 'It leads, or knows who does' })
   async ready(@Res() reply: Reply): Promise<void> {
     try {
-      if (this.#manager.leading || (await this.#manager.leader()) !== null)
-        return reply.status(200).send({ status: 'ok' })
+      if (await this.#manager.ready()) return reply.status(200).send({ status: 'ok' })
       throw new WeirError({ code: 'NO_LEADER', kind: 'retry' }, 'no job-manager leads at present')
     } catch (error) {
       return problem(reply, asWeirError(error, 'INTERNAL'))
