@@ -118,3 +118,29 @@ test('figures of before stay when the job-manager is silent, and are called old'
   await page.unrouteAll({ behavior: 'wait' })
   await page.close()
 })
+
+test('a fleet that wants to know who asks is shown after its token was given, and not with another one', async () => {
+  const page = await browser.newPage()
+  const asked: (string | undefined)[] = []
+  await page.route('**/api/v1/**', async (route) => {
+    const { authorization } = route.request().headers()
+    asked.push(authorization)
+    if (authorization === 'Bearer right') return route.fallback()
+    const detail = 'give a bearer token'
+    await route.fulfill({ status: 401, json: { code: 'BEARER_REFUSED', detail } })
+  })
+  await page.goto(`${url}/#/`)
+  for (const token of ['wrong', 'right']) {
+    await page.getByText('give a bearer token').waitFor()
+    await page.getByLabel('Bearer token').fill(token)
+    const isAsked = page.waitForRequest((request) => request.headers()['authorization'] === `Bearer ${token}`)
+    await page.getByRole('button', { name: 'Sign in' }).press('Enter')
+    await isAsked
+  }
+  await page.getByRole('link', { name: 'payments' }).waitFor()
+  await page.reload()
+  await page.getByRole('link', { name: 'payments' }).waitFor()
+  expect(new Set(asked)).toEqual(new Set([undefined, 'Bearer wrong', 'Bearer right']))
+  await page.unrouteAll({ behavior: 'wait' })
+  await page.close()
+})

@@ -1,4 +1,5 @@
 /** REST of the job-manager that served the page. */
+import { authorization, refused } from './session.ts'
 
 /** An answer that is a problem (RFC 9457): its code and what it says to do. */
 export class Problem extends Error {
@@ -11,9 +12,13 @@ export class Problem extends Error {
 
 const TIMEOUT_MS = 10_000
 
-async function request(path: string, init: RequestInit): Promise<Response> {
+async function request(
+  path: string,
+  init: { method?: string; headers?: Record<string, string>; body?: string },
+): Promise<Response> {
   const response = await fetch(`/api/v1/${path}`, {
     ...init,
+    headers: { ...init.headers, ...authorization() },
     redirect: 'manual',
     signal: AbortSignal.timeout(TIMEOUT_MS),
   })
@@ -21,6 +26,7 @@ async function request(path: string, init: RequestInit): Promise<Response> {
     throw new Problem('NOT_LEADER', 'This job-manager does not lead: open the dashboard of the one that does.')
   if (response.ok) return response
   const body = (await response.json().catch(() => ({}))) as { code?: string; detail?: string }
+  if (response.status === 401) refused(body.detail ?? 'This fleet wants to know who asks.')
   throw new Problem(body.code ?? `HTTP_${response.status}`, body.detail ?? response.statusText)
 }
 

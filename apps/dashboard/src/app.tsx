@@ -5,6 +5,7 @@ import { JobPage } from './job-page.tsx'
 import { jobHash, placeOf } from './pages.ts'
 import { State, Table } from './parts.tsx'
 import { Shown, usePolled } from './polled.tsx'
+import { SignedIn } from './sign-in.tsx'
 import { ThemeToggle } from './theme.tsx'
 import { count, type Job, type TaskManager } from './view.ts'
 
@@ -98,16 +99,18 @@ export function App(): ReactNode {
         <ThemeToggle />
       </nav>
       <main>
-        {place.page === 'job' ? (
-          <JobPage key={place.id} id={place.id} part={place.part} />
-        ) : (
-          <>
-            <header>
-              <h1>{name}</h1>
-            </header>
-            <Page />
-          </>
-        )}
+        <SignedIn>
+          {place.page === 'job' ? (
+            <JobPage key={place.id} id={place.id} part={place.part} />
+          ) : (
+            <>
+              <header>
+                <h1>{name}</h1>
+              </header>
+              <Page />
+            </>
+          )}
+        </SignedIn>
       </main>
     </>
   )
