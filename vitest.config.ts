@@ -54,7 +54,8 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/dist/**'],
-          fileParallelism: false,
+          // Half of their time is waiting for leases and timeouts of servers: two fleets have room on two cores.
+          maxWorkers: 2,
           testTimeout: 300_000,
           hookTimeout: 120_000,
         },

@@ -26,7 +26,7 @@ afterAll(() => fleet.stop())
 test('REST shows jobs, checkpoints and the fleet; problems are RFC 9457; OpenAPI describes it', async () => {
   const { http } = (await fleet.leader()).ready
   const get = async (path: string): Promise<Response> => fetch(`http://${http}${path}`)
-  await fleet.until(jobId, 'a final epoch', (j) => j.finalEpoch >= 1, 30_000)
+  await fleet.until(jobId, 'a final epoch', (j) => j.finalEpoch >= 1)
   expect(await (await get('/api/v1/jobs')).json()).toMatchObject([{ jobId, state: 'RUNNING', parallelism: 4 }])
   const checkpoints = (await (await get(`/api/v1/jobs/${jobId}/checkpoints`)).json()) as { status: string }[]
   expect(checkpoints.some((c) => c.status === 'final')).toBe(true)
@@ -81,9 +81,9 @@ test('SIGTERM drains a task-manager: its slices run elsewhere before it goes', a
   const gone = once(leaving.child, 'exit')
   leaving.child.kill('SIGTERM')
   expect(await gone).toEqual([0, null])
-  const job = await fleet.until(jobId, 'running elsewhere', (j) => j.state === 'RUNNING', 20_000)
+  const job = await fleet.until(jobId, 'running elsewhere', (j) => j.state === 'RUNNING')
   expect(new Set(job.slices.map((s) => s.taskManagerId)).size).toBe(1)
-  await fleet.until(jobId, 'going on', (j) => j.finalEpoch > job.finalEpoch, 20_000)
+  await fleet.until(jobId, 'going on', (j) => j.finalEpoch > job.finalEpoch)
 })
 
 test('SIGTERM of the leader gives the lease back: the other leads without waiting for its end', async () => {
@@ -95,8 +95,8 @@ test('SIGTERM of the leader gives the lease back: the other leads without waitin
   expect(await gone).toEqual([0, null])
   const next = await fleet.leader()
   expect(next).not.toBe(leader)
-  await fleet.until(jobId, 'the next leader to go on', (j) => j.finalEpoch > before.finalEpoch, 30_000)
+  await fleet.until(jobId, 'the next leader to go on', (j) => j.finalEpoch > before.finalEpoch)
   expect((await fleet.cli('cancel', jobId)).status).toBe(0)
-  await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED', 30_000)
+  await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED')
   expect(await fleet.openTransactions(jobId)).toEqual([])
 })

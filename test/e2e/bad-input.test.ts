@@ -51,7 +51,7 @@ test('an unparsable record fails the job with its topic, partition and offset', 
     ...['submit', mainJob, '--id', id, '--no-wait'],
     ...set({ orders: topics['broken'], sums, counts, intervalMs: 1_000, parallelism: 1 }),
   )
-  const job = await fleet.until(id, 'FAILED', (j) => j.state === 'FAILED', 30_000)
+  const job = await fleet.until(id, 'FAILED', (j) => j.state === 'FAILED')
   expect(job.error).toMatchObject({ code: 'DECODE_FAILED' })
   expect(job.error!.message).toContain('not JSON')
   expect((job.error as unknown as { facts: object }).facts).toMatchObject({ split: 1, offset: 0 })
@@ -156,10 +156,10 @@ test('no job-manager: the CLI says where it asked and what to do', async () => {
 })
 
 test('cancel: what is published is committed, nothing is left open, the id is not used again', async () => {
-  const before = await fleet.until(healthy, 'an epoch', (j) => j.finalEpoch >= 1, 30_000)
+  const before = await fleet.until(healthy, 'an epoch', (j) => j.finalEpoch >= 1)
   expect(before.restarts).toBe(0) // none of the above has touched it
   expect((await fleet.cli('cancel', healthy)).status).toBe(0)
-  const job = await fleet.until(healthy, 'CANCELLED', (j) => j.state === 'CANCELLED', 30_000)
+  const job = await fleet.until(healthy, 'CANCELLED', (j) => j.state === 'CANCELLED')
   expect(job.error).toBeNull()
   expect(await fleet.openTransactions(healthy)).toEqual([])
 })

@@ -55,7 +55,7 @@ const expected = (): Promise<unknown[]> =>
 test('a kill -9 of each task-manager while the outbox is written to: every balance is exact', async () => {
   const jobId = `changes-${fleet.run}`
   expect((await fleet.cli('submit', jobFile, '--id', jobId, '--set', `schema=${name}`)).stderr).toBe('')
-  await fleet.until(jobId, 'an epoch', (j) => j.finalEpoch >= 1, 60_000)
+  await fleet.until(jobId, 'an epoch', (j) => j.finalEpoch >= 1)
   const begun = await confirmed()
   const writer = (async () => {
     for (let n = 0; n < TRANSACTIONS; n++) {
@@ -67,10 +67,10 @@ test('a kill -9 of each task-manager while the outbox is written to: every balan
   })()
   for (let kills = 1; kills <= 2; kills++) {
     const before = await fleet.job(jobId)
-    await fleet.until(jobId, 'another epoch', (j) => j.finalEpoch > before.finalEpoch, 60_000)
+    await fleet.until(jobId, 'another epoch', (j) => j.finalEpoch > before.finalEpoch)
     await fleet.kill(fleet.workers[0]!)
     await fleet.addWorker(env)
-    await fleet.until(jobId, 'a restart', (j) => j.restarts >= kills && j.state === 'RUNNING', 60_000)
+    await fleet.until(jobId, 'a restart', (j) => j.restarts >= kills && j.state === 'RUNNING')
   }
   await writer
   const all = await expected()

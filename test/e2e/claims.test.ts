@@ -93,8 +93,8 @@ const expectOnce = async (of: Started, expected: readonly string[]): Promise<voi
 
 /** kill -9 when a good part of an epoch was read, and so claimed, and nothing of it is committed. */
 async function killBetween({ jobId }: Started): Promise<void> {
-  const at = await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1, 40_000)
-  await fleet.until(jobId, 'some more records', (j) => j.recordsIn >= at.recordsIn + 200, 20_000)
+  const at = await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1)
+  await fleet.until(jobId, 'some more records', (j) => j.recordsIn >= at.recordsIn + 200)
   await fleet.kill(fleet.workers[0]!)
   await fleet.addWorker(env)
 }
@@ -115,9 +115,9 @@ test('who skips on replay what is claimed loses what was claimed and not committ
   const of = await started(naiveFile, {})
   await killBetween(of)
   const total = lines(false).length
-  await fleet.until(of.jobId, 'all read', (j) => recoveries(j) >= 1 && j.recordsIn >= total, 60_000)
+  await fleet.until(of.jobId, 'all read', (j) => recoveries(j) >= 1 && j.recordsIn >= total)
   const before = await fleet.job(of.jobId)
-  await fleet.until(of.jobId, 'all final', (j) => j.finalEpoch >= before.publishedEpoch + 2, 30_000)
+  await fleet.until(of.jobId, 'all final', (j) => j.finalEpoch >= before.publishedEpoch + 2)
   const there = new Set(written(of))
   const lost = ids.filter((id) => !there.has(id))
   expect(lost.length).toBeGreaterThan(0)
@@ -175,7 +175,7 @@ test.each([
   ['killed and started again', () => redis.kill(), () => redis.start()],
 ])('Redis %s for some seconds: the pipeline waits, and loses nothing', async (_, away, back) => {
   const of = await started(jobFile, { store: 'redis' })
-  await fleet.until(of.jobId, 'the first epoch', (j) => j.finalEpoch >= 1, 40_000)
+  await fleet.until(of.jobId, 'the first epoch', (j) => j.finalEpoch >= 1)
   await away()
   await systemClock.sleep(4_000) // it is about this time
   const still = await fleet.job(of.jobId)
@@ -188,9 +188,9 @@ test.each([
 
 test('Redis away for longer than it may block: the attempt restarts until it is back, and loses nothing', async () => {
   const of = await started(jobFile, { store: 'redis', block: 1_000 })
-  await fleet.until(of.jobId, 'the first epoch', (j) => j.finalEpoch >= 1, 40_000)
+  await fleet.until(of.jobId, 'the first epoch', (j) => j.finalEpoch >= 1)
   await redis.kill()
-  await fleet.until(of.jobId, 'a restart', (j) => recoveries(j) >= 1, 30_000)
+  await fleet.until(of.jobId, 'a restart', (j) => recoveries(j) >= 1)
   await redis.start()
   await expectOnce(of, ids)
   await over(of)
@@ -198,14 +198,14 @@ test('Redis away for longer than it may block: the attempt restarts until it is 
 
 test('onUnavailable local: the job goes on and says that it is degraded, until Redis is back', async () => {
   const of = await started(jobFile, { store: 'redis', unavailable: 'local' })
-  await fleet.until(of.jobId, 'the first epoch', (j) => j.finalEpoch >= 1, 40_000)
+  await fleet.until(of.jobId, 'the first epoch', (j) => j.finalEpoch >= 1)
   await redis.kill()
   const isDegraded = (j: JobAnswer): boolean =>
     j.degraded === true && j.alerts.some(({ code }) => code === 'CLAIMS_DEGRADED')
-  const degraded = await fleet.until(of.jobId, 'degraded', isDegraded, 20_000)
-  await fleet.until(of.jobId, 'it goes on', (j) => j.recordsIn > degraded.recordsIn + RATE, 20_000)
+  const degraded = await fleet.until(of.jobId, 'degraded', isDegraded)
+  await fleet.until(of.jobId, 'it goes on', (j) => j.recordsIn > degraded.recordsIn + RATE)
   await redis.start()
-  await fleet.until(of.jobId, 'no longer degraded', (j) => j.degraded === false && !isDegraded(j), 20_000)
+  await fleet.until(of.jobId, 'no longer degraded', (j) => j.degraded === false && !isDegraded(j))
   // Nothing is lost; a duplicate in another slice may have passed meanwhile.
   await expect.poll(() => new Set(written(of)).size, { timeout: 60_000, interval: 300 }).toBe(PAYMENTS)
   await over(of)

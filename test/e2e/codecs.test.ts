@@ -37,14 +37,14 @@ test('events of a schema registry are written once under kill -9, and read by an
   }
   const [write, read] = [`write-${fleet.run}`, `read-${fleet.run}`]
   await submit('write', write)
-  await fleet.until(write, 'the first epoch with records', (j) => j.finalEpoch >= 1 && j.recordsIn > 1_000, 30_000)
+  await fleet.until(write, 'the first epoch with records', (j) => j.finalEpoch >= 1 && j.recordsIn > 1_000)
   await fleet.kill(fleet.workers[0]!)
   await fleet.addWorker(worker)
-  await fleet.until(write, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  await fleet.until(write, 'the end of the input', (j) => j.state === 'FINISHED')
   expect((await fleet.job(write)).restarts).toBeGreaterThanOrEqual(1)
 
   await submit('read', read)
-  await fleet.until(read, 'the end of the events', (j) => j.state === 'FINISHED', 60_000)
+  await fleet.until(read, 'the end of the events', (j) => j.state === 'FINISHED')
   const events = fleet.read(topics['plain']!).map(([, event]) => event as { id: string; type: string; data: Order })
   expect(events.map(({ data }) => data).toSorted((a, b) => a.id - b.id)).toEqual(
     Array.from({ length: ORDERS }, (_, id) => orderAt(id)),

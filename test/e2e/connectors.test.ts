@@ -85,7 +85,7 @@ beforeAll(async () => {
     submit(fees, './fees.job.ts', { ...topics, rate: TOPIC_RATE }),
   ])
   const jobs = await Promise.all(
-    [files, fees].map((jobId) => fleet.until(jobId, 'an epoch', (j) => j.finalEpoch >= 2 && j.recordsIn > 0, 30_000)),
+    [files, fees].map((jobId) => fleet.until(jobId, 'an epoch', (j) => j.finalEpoch >= 2 && j.recordsIn > 0)),
   )
   // Of both jobs there is a slice in it.
   const victim = fleet.workers[0]!
@@ -101,7 +101,7 @@ afterAll(async () => {
 })
 
 test('files from a folder into NDJSON, Parquet and requests: every order is in each of them once, under kill -9', async () => {
-  const end = await fleet.until(files, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const end = await fleet.until(files, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.restarts + end.regionRestarts).toBeGreaterThanOrEqual(1)
   const contentOf = async (folder: string, suffix: string): Promise<Uint8Array[]> => {
     const objects = open(folder)
@@ -124,7 +124,7 @@ test('files from a folder into NDJSON, Parquet and requests: every order is in e
 })
 
 test('a union with a broadcast and a connect: every order that is paid for has its fee once, under kill -9', async () => {
-  const end = await fleet.until(fees, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const end = await fleet.until(fees, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.restarts).toBeGreaterThanOrEqual(1)
   const percents = new Map(rules.map(({ kind, percent }) => [kind, percent]))
   const feeOf = ({ id }: Paid): string =>

@@ -36,17 +36,17 @@ const set = (of: Record<string, string | number>): string[] =>
 test('exactly once with the right state under kill -9 of a task-manager and of the leader', async () => {
   const jobId = `continuous-${fleet.run}`
   const topics = await submitted(jobId)
-  const second = await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  const second = await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
   await fleet.kill(fleet.workers[0]!)
   const again = (j: JobAnswer): boolean => recoveries(j) >= 1 && j.finalEpoch > second.finalEpoch
-  await fleet.until(jobId, 'to run again', again, 30_000)
+  await fleet.until(jobId, 'to run again', again)
   await fleet.addWorker()
   const before = await fleet.job(jobId)
   const leader = await fleet.leader()
   await fleet.kill(leader)
-  await fleet.until(jobId, 'the new leader to go on', (j) => j.finalEpoch > before.finalEpoch, 30_000)
+  await fleet.until(jobId, 'the new leader to go on', (j) => j.finalEpoch > before.finalEpoch)
   await fleet.addManager({ grpc: leader.ready.grpc!, http: leader.ready.http })
-  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.error).toBeNull()
   const judged = await judge(fleet, topics, expectation(ORDERS))
   expect(broken(...Object.values(judged))).toEqual([])
@@ -57,22 +57,17 @@ test('exactly once with the right state under kill -9 of a task-manager and of t
 test('stopped with a savepoint, it goes on under another id and at another parallelism: nothing lost or doubled', async () => {
   const [jobId, other] = [`left-${fleet.run}`, `taken-${fleet.run}`]
   const topics = await submitted(jobId)
-  await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1, 30_000)
+  await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1)
   expect((await fleet.cli('stop', jobId, 'cut')).stderr).toBe('')
   expect((await fleet.job(jobId)).recordsIn).toBeLessThan(ORDERS)
   const from = ['--from', `${jobId}/cut`]
   const taken = await fleet.cli('submit', jobFile, '--id', other, ...from, ...set({ ...topics, parallelism: 3 }))
   expect(taken.stderr).toBe('note: parallelism is 3, the state is of 2: keys and splits are dealt out anew\n')
-  const first = await fleet.until(other, 'its first epoch', (j) => j.finalEpoch >= 1, 30_000)
+  const first = await fleet.until(other, 'its first epoch', (j) => j.finalEpoch >= 1)
   await fleet.kill(fleet.workers[0]!)
   await fleet.addWorker()
-  await fleet.until(
-    other,
-    'to run again',
-    (j) => j.restarts + j.regionRestarts >= 1 && j.finalEpoch > first.finalEpoch,
-    30_000,
-  )
-  const end = await fleet.until(other, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  await fleet.until(other, 'to run again', (j) => j.restarts + j.regionRestarts >= 1 && j.finalEpoch > first.finalEpoch)
+  const end = await fleet.until(other, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.recordsIn).toBe(ORDERS)
   const judged = await judge(fleet, topics, expectation(ORDERS))
   expect(broken(...Object.values(judged))).toEqual([])
@@ -82,11 +77,11 @@ test('stopped with a savepoint, it goes on under another id and at another paral
 test('offsets set back by another tool while the job is down: it stops and names them', async () => {
   const jobId = `reset-${fleet.run}`
   const { orders } = await submitted(jobId)
-  await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1, 30_000)
+  await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1)
   while (fleet.workers.length > 0) await fleet.kill(fleet.workers[0]!)
   await fleet.setOffsets(`weir.${jobId}.orders`, orders, [{ partition: 1, offset: '100' }])
   await fleet.addWorker()
-  const failed = await fleet.until(jobId, 'FAILED', (j) => j.state === 'FAILED', 30_000)
+  const failed = await fleet.until(jobId, 'FAILED', (j) => j.state === 'FAILED')
   expect(failed.error).toMatchObject({
     code: 'COMMITTED_OFFSET_FOREIGN',
     facts: { group: `weir.${jobId}.orders`, topic: orders, partition: 1, committed: { offset: 100 } },

@@ -81,11 +81,11 @@ test('each bad record is one dead letter and each good one one output, whoever i
     ...['submit', job, '--id', jobId, ...Object.entries(set).flatMap(([k, v]) => ['--set', `${k}=${v}`])],
   )
   expect(submitted.stderr).toBe('')
-  await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3, 30_000)
+  await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3)
   await fleet.kill(fleet.workers[0]!)
   await fleet.addWorker()
-  const again = await fleet.until(jobId, 'running again', (j) => j.state === 'RUNNING' && j.restarts >= 1, 30_000)
-  await fleet.until(jobId, 'a further epoch', (j) => j.finalEpoch > again.finalEpoch, 30_000)
+  const again = await fleet.until(jobId, 'running again', (j) => j.state === 'RUNNING' && j.restarts >= 1)
+  await fleet.until(jobId, 'a further epoch', (j) => j.finalEpoch > again.finalEpoch)
   const leader = await fleet.leader()
   await Promise.all([fleet.kill(leader), fleet.kill(fleet.workers[0]!)])
   await fleet.addManager({ grpc: leader.ready.grpc!, http: leader.ready.http })
@@ -180,7 +180,7 @@ test('replayed from several sides at once, each has its effect once; what fails 
 
 test('every transaction has left a receipt, and everything fits: kills, replays and dead letters included', async () => {
   expect((await fleet.cli('cancel', jobId)).status).toBe(0)
-  await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED', 30_000)
+  await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED')
   expect(await fleet.openTransactions(jobId)).toEqual([])
   const verify = [
     'verify',

@@ -60,7 +60,7 @@ test('heal: an outside reader sees every result once and in order; REST and metr
   const restart = await kill()
   await allExpired()
   await restart()
-  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(differences(expectation(ORDERS), fleet.read(topics['sums']!), fleet.read(topics['counts']!))).toEqual([])
   expect(end.healedTransactions).toBeGreaterThan(0)
   const metrics = await (await fetch(`http://${(await fleet.leader()).ready.http}/metrics`)).text()
@@ -74,7 +74,7 @@ test('fail: the job ends saying exactly what is missing, and nothing is written 
   await allExpired()
   const before = fleet.read(topics['sums']!)
   await restart()
-  const end = await fleet.until(jobId, 'FAILED', (j) => j.state === 'FAILED', 60_000)
+  const end = await fleet.until(jobId, 'FAILED', (j) => j.state === 'FAILED')
   expect(end.error).toMatchObject({ code: 'TRANSACTION_LOST' })
   const { topic, transactionalId, records, firstOffsets, sequence } = end.error!.facts
   expect([topics['sums'], topics['counts']]).toContain(topic)
@@ -94,7 +94,7 @@ test('only one of two transactions expired: that one is healed, the other one co
     await fleet.kafka.toTransaction(id, initProducerId(id, 60_000, null), never)
   expect((await fleet.openTransactions(jobId)).length).toBeGreaterThan(0)
   await restart()
-  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(differences(expectation(ORDERS), fleet.read(topics['sums']!), fleet.read(topics['counts']!))).toEqual([])
   expect(end.healedTransactions).toBe(1)
   expect(await fleet.openTransactions(jobId)).toEqual([])
@@ -107,7 +107,7 @@ test('expired, and the log truncated below the first offsets: the marker proves 
   const before = [fleet.read(topics['sums']!), fleet.read(topics['counts']!)] as const
   for (const name of ['sums', 'counts']) await fleet.truncate(topics[name]!)
   await restart()
-  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   const sums = [...before[0], ...fleet.read(topics['sums']!)]
   const counts = [...before[1], ...fleet.read(topics['counts']!)]
   expect(differences(expectation(ORDERS), sums, counts)).toEqual([])

@@ -16,6 +16,8 @@ export const mainJob = new URL('../../apps/examples/src/01-orders.ts', import.me
 /** A frozen process accepts connections and never answers. */
 const ANSWER_TIMEOUT_MS = 2_000
 const LEADERS_TIMEOUT_MS = 15_000
+/** Says what did not come, before the test's own timeout would not; how long things take is no test's matter. */
+const UNTIL_TIMEOUT_MS = 120_000
 const ask = (url: string): Promise<Response | null> =>
   fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }).catch(() => null)
 
@@ -243,7 +245,12 @@ export class Fleet {
   }
 
   /** Throws with the last answer when it does not come true in time. */
-  async until(jobId: string, what: string, test: (job: JobAnswer) => boolean, timeoutMs: number): Promise<JobAnswer> {
+  async until(
+    jobId: string,
+    what: string,
+    test: (job: JobAnswer) => boolean,
+    timeoutMs = UNTIL_TIMEOUT_MS,
+  ): Promise<JobAnswer> {
     const deadline = performance.now() + timeoutMs
     for (;;) {
       const job = await this.job(jobId)

@@ -25,12 +25,12 @@ test('an interval join and a windowed join of two topics are exactly once under 
   const set = Object.entries({ ...topics, rate: RATE }).flatMap(([k, v]) => ['--set', `${k}=${v}`])
   expect((await fleet.cli('submit', jobFile, '--id', jobId, ...set)).stderr).toBe('')
 
-  const before = await fleet.until(jobId, 'an epoch with records', (j) => j.finalEpoch >= 3, 30_000)
+  const before = await fleet.until(jobId, 'an epoch with records', (j) => j.finalEpoch >= 3)
   await fleet.kill(fleet.workers[0]!)
   const isOn = (j: { restarts: number; finalEpoch: number }): boolean =>
     j.restarts >= 1 && j.finalEpoch > before.finalEpoch
-  await fleet.until(jobId, 'to go on', isOn, 30_000)
-  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  await fleet.until(jobId, 'to go on', isOn)
+  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
 
   const expected = expectedPairs(parts)
   const matched = fleet.read(topics['matched']!).map(([key, value]) => {

@@ -30,18 +30,13 @@ test('value, list, map and aggregating state and both kinds of timers are exactl
   expect((await fleet.cli('submit', jobFile, '--id', jobId, ...set)).stderr).toBe('')
 
   // Reminders are set within the first fraction of a second, and due a second later.
-  const first = await fleet.until(jobId, 'the first epoch with records', (j) => j.finalEpoch >= 1, 30_000)
+  const first = await fleet.until(jobId, 'the first epoch with records', (j) => j.finalEpoch >= 1)
   await fleet.kill(fleet.workers[0]!)
-  const again = await fleet.until(
-    jobId,
-    'to run again',
-    (j) => j.restarts >= 1 && j.finalEpoch > first.finalEpoch,
-    30_000,
-  )
+  const again = await fleet.until(jobId, 'to run again', (j) => j.restarts >= 1 && j.finalEpoch > first.finalEpoch)
   await fleet.addWorker()
-  await fleet.until(jobId, 'to go on', (j) => j.finalEpoch > again.finalEpoch, 30_000)
+  await fleet.until(jobId, 'to go on', (j) => j.finalEpoch > again.finalEpoch)
   await fleet.kill(fleet.workers[0]!)
-  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
 
   const expected = expectation(ORDERS)
   const judged = await judge(fleet, { sums: sums!, counts: counts! }, expected)

@@ -87,7 +87,7 @@ let leaderAt: Awaited<ReturnType<typeof killInTheWindow>>
 test('every transaction is known; by hand nothing can be ended that the job still needs, or that is not its own', async () => {
   cancelled = await submit('cancelled')
   const { jobId } = cancelled
-  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
   const foreign = `weir.nobody-${fleet.run}.sums.0.0`
   const { foreign: elsewhere } = await fleet.topics(['foreign'])
   const identity = await openTransaction(foreign, elsewhere!)
@@ -131,7 +131,7 @@ test('every transaction is known; by hand nothing can be ended that the job stil
 test('a cancelled job leaves nothing open, also when a late recovery opens a transaction after the end', async () => {
   const { jobId, topics } = cancelled
   expect((await fleet.cli('cancel', jobId)).status).toBe(0)
-  await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED', 20_000)
+  await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED')
   await nothingOpen(cancelled)
   // InitProducerId without an epoch goes through whenever it comes.
   const late = `weir.${jobId}.sums.1.0`
@@ -158,9 +158,9 @@ test('C5: one transaction lost and the job failed: the others are committed, and
     await fleet.kafka.toTransaction(id, initProducerId(id, TRANSACTION_TIMEOUT_MS, null), never)
   await fleet.addManager(at, throughToxic())
   for (let i = 0; i < 2; i++) await fleet.addWorker()
-  await fleet.until(jobId, 'FAILED', (j) => j.state === 'FAILED', 30_000)
+  await fleet.until(jobId, 'FAILED', (j) => j.state === 'FAILED')
   const verdicts = ['counts 0 CLEAN', 'counts 1 CLEAN', 'sums 0 LOST', 'sums 1 CLEAN']
-  const end = await fleet.until(jobId, 'FAILED, settled', (j) => !sinks(j).some((s) => s.includes('UNS')), 20_000)
+  const end = await fleet.until(jobId, 'FAILED, settled', (j) => !sinks(j).some((s) => s.includes('UNS')))
   expect(sinks(end)).toEqual(verdicts)
   await nothingOpen(failed)
   const known = (await fleet.transactions(jobId)).map((t) => `${t.sink} ${t.subtask} ${t.state}`)
@@ -179,7 +179,7 @@ test('killed between publish and commit, with too few slots left: by hand, what 
   const before = fleet.read(topics[0]).length
   await fleet.addManager(leaderAt, throughToxic())
   await fleet.addWorker({ WEIR_SLOTS: '1' })
-  await fleet.until(jobId, 'waiting for slots', (j) => j.error?.facts['free'] === 1, 20_000)
+  await fleet.until(jobId, 'waiting for slots', (j) => j.error?.facts['free'] === 1)
 
   const known = await fleet.transactions(jobId)
   const published = known.filter((t) => t.sink === 'sums' && t.state === 'published' && t.atServer === 'open')
@@ -201,7 +201,7 @@ test('cancelled with no task-manager left: the first one to come settles it, als
   const { jobId, topics } = abandoned
   await fleet.kill(fleet.workers[0]!)
   expect(await fleet.cli('cancel', jobId)).toMatchObject({ status: 0, stderr: '' })
-  const end = await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED', 20_000)
+  const end = await fleet.until(jobId, 'CANCELLED', (j) => j.state === 'CANCELLED')
   expect(sinks(end).filter((s) => s.endsWith('UNSETTLED')).length).toBe(4)
   const { http } = (await fleet.leader()).ready
   const nobody = await fetch(`http://${http}/api/v1/jobs/${jobId}/transactions`)
@@ -211,7 +211,7 @@ test('cancelled with no task-manager left: the first one to come settles it, als
   await fleet.kill(fleet.managers[0]!)
   await fleet.addManager(leaderAt)
   await fleet.addWorker()
-  await fleet.until(jobId, 'settled', (j) => j.sinks.length === 4 && sinks(j).every((s) => s.endsWith('CLEAN')), 30_000)
+  await fleet.until(jobId, 'settled', (j) => j.sinks.length === 4 && sinks(j).every((s) => s.endsWith('CLEAN')))
   await nothingOpen(abandoned)
   const order = new InOrder()
   for (const [user, value] of fleet.read(topics[0])) order.saw(user, (value as { count: number }).count)

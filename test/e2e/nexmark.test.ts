@@ -48,7 +48,7 @@ test(`${names.join(' and ')} are what the recomputation says, under kill -9`, as
     expect((await fleet.cli('submit', jobFile, '--id', jobId, ...args)).stderr).toBe('')
   }
   const until = (what: string, is: Parameters<Fleet['until']>[2]): Promise<unknown> =>
-    Promise.all(jobs.map(({ jobId }) => fleet.until(jobId, what, is, 60_000)))
+    Promise.all(jobs.map(({ jobId }) => fleet.until(jobId, what, is)))
   await until('an epoch', (job) => job.finalEpoch >= 1)
   await fleet.kill(fleet.workers[0]!)
   await until('to run again', (job) => job.state === 'FINISHED' || job.restarts >= 1)

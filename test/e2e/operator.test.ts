@@ -24,16 +24,16 @@ test('every order in exactly one batch under kill -9; what was deleted unread is
   const settings = { orders, batches, parallelism: 2, intervalMs: 300, bounded: true, rate: RATE, goOn: true }
   const set = Object.entries(settings).flatMap(([k, v]) => ['--set', `${k}=${String(v)}`])
   expect((await fleet.cli('submit', example, '--id', jobId, ...set)).stderr).toBe('')
-  const second = await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  const second = await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
 
   await fleet.kill(fleet.workers[0]!)
   const again = (j: JobAnswer): boolean => recoveries(j) >= 1 && j.finalEpoch > second.finalEpoch
-  await fleet.until(jobId, 'to run again', again, 30_000)
+  await fleet.until(jobId, 'to run again', again)
 
   while (fleet.workers.length > 0) await fleet.kill(fleet.workers[0]!)
   await fleet.truncate(orders!, PARTITIONS)
   await fleet.addWorker()
-  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
 
   const read = fleet.read(batches!).map(([, batch]) => batch as Batch)
   const ids = read.flatMap((batch) => batch.orders)

@@ -56,21 +56,21 @@ const recount = (orders: number, of: Record<string, string>): string[] =>
   differences(expectation(orders), fleet.read(of['sums']!), fleet.read(of['counts']!))
 
 test('etcd away for longer than the lease: checkpoints go on, also across a restart; then etcd is raised', async () => {
-  const before = await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3, 30_000)
+  const before = await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3)
   const leader = await fleet.leader()
   await etcd.kill()
-  const degraded = await fleet.until(jobId, 'the alert', (j) => alerts(j).includes('ARBITER_DEGRADED'), 10_000)
+  const degraded = await fleet.until(jobId, 'the alert', (j) => alerts(j).includes('ARBITER_DEGRADED'))
   await systemClock.sleep(ETCD_AWAY_MS) // the time itself is what is tested
-  const caretaken = await fleet.until(jobId, 'five epochs more', (j) => j.finalEpoch >= degraded.finalEpoch + 5, 30_000)
+  const caretaken = await fleet.until(jobId, 'five epochs more', (j) => j.finalEpoch >= degraded.finalEpoch + 5)
   expect(caretaken.restarts).toBe(0)
   expect(await fleet.leader()).toBe(leader)
   // A failure inside the outage: the caretaker restarts the job on a fresh swap of head.json.
   await fleet.kill(fleet.workers[0]!)
-  await fleet.until(jobId, 'the restart', (j) => j.restarts === 1 && j.finalEpoch > caretaken.finalEpoch, 30_000)
+  await fleet.until(jobId, 'the restart', (j) => j.restarts === 1 && j.finalEpoch > caretaken.finalEpoch)
   expect((await fleet.job(jobId)).generation).toBe(before.generation)
 
   await etcd.start()
-  await fleet.until(jobId, 'reconciliation', (j) => j.alerts.length === 0, 15_000)
+  await fleet.until(jobId, 'reconciliation', (j) => j.alerts.length === 0)
   const client = new Etcd3({ hosts: `http://${etcd.endpoint}` })
   const head = JSON.parse((await client.get(`/weir/${fleet.cluster}/heads/${jobId}`).string()) ?? '{}') as {
     epoch: number
@@ -81,42 +81,42 @@ test('etcd away for longer than the lease: checkpoints go on, also across a rest
 })
 
 test('the object store away: no epoch, no restart, and the epoch in flight is finished when it is back', async () => {
-  const before = await fleet.until(jobId, 'running', (j) => j.state === 'RUNNING', 30_000)
+  const before = await fleet.until(jobId, 'running', (j) => j.state === 'RUNNING')
   await s3.kill()
   await systemClock.sleep(AWAY_MS) // the time itself is what is tested
   const away = await fleet.job(jobId)
   expect(away.finalEpoch).toBeLessThanOrEqual(before.finalEpoch + 2)
   await s3.start()
-  const after = await fleet.until(jobId, 'an epoch more', (j) => j.finalEpoch > away.finalEpoch + 1, 30_000)
+  const after = await fleet.until(jobId, 'an epoch more', (j) => j.finalEpoch > away.finalEpoch + 1)
   expect(after.restarts).toBe(before.restarts)
 })
 
 test('Kafka away: the job waits', async () => {
-  const before = await fleet.until(jobId, 'running', (j) => j.state === 'RUNNING', 30_000)
+  const before = await fleet.until(jobId, 'running', (j) => j.state === 'RUNNING')
   await kafka.kill()
   await systemClock.sleep(AWAY_MS) // the time itself is what is tested
   await kafka.start()
-  await fleet.until(jobId, 'two epochs more', (j) => j.finalEpoch > before.finalEpoch + 2, 60_000)
+  await fleet.until(jobId, 'two epochs more', (j) => j.finalEpoch > before.finalEpoch + 2)
 })
 
 test('etcd and the object store away for longer than is tolerated: nothing is committed, and the reason is said', async () => {
   const id = `both-${fleet.run}`
   const out = await submit(id, FEW, { alignTimeoutMs: 1_500 })
-  await fleet.until(id, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  await fleet.until(id, 'the second epoch', (j) => j.finalEpoch >= 2)
   await Promise.all([etcd.kill(), s3.kill()])
-  const failed = await fleet.until(id, 'the end of the attempt', (j) => alerts(j).includes('CLAIM_WAITING'), 30_000)
+  const failed = await fleet.until(id, 'the end of the attempt', (j) => alerts(j).includes('CLAIM_WAITING'))
   expect(failed).toMatchObject({ state: 'RESTARTING', error: { code: 'CHECKPOINTS_EXHAUSTED' } })
   expect(failed.alerts.find((a) => a.code === 'CLAIM_WAITING')?.message).toMatch(/object store/)
   const visible = fleet.read(out['sums']!).length
   await systemClock.sleep(2_000) // longer than several epochs
   expect(fleet.read(out['sums']!)).toHaveLength(visible)
   await Promise.all([etcd.start(), s3.start()])
-  await fleet.until(id, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  await fleet.until(id, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(recount(FEW, out)).toEqual([])
 })
 
 test('after all of it an outside reader sees every result once and in order', async () => {
-  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 120_000)
+  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(recount(ORDERS, topics)).toEqual([])
   expect(await fleet.openTransactions(jobId)).toEqual([])
 })

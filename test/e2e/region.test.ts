@@ -38,7 +38,7 @@ test.each(['epoch', 'continuous'])(
     const set = Object.entries({ orders, sums, counts, rate: RATE, scope }).flatMap(([k, v]) => ['--set', `${k}=${v}`])
     expect((await fleet.cli('submit', jobFile, '--id', jobId, ...set)).stderr).toBe('')
 
-    const before = await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+    const before = await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
     const victim = fleet.workers[0]!
     const killed = (await fleet.health<{ joined: { id: string } }>(victim))!.joined.id
     const hit = before.slices.filter((s) => s.taskManagerId === killed).map((s) => s.subtask)
@@ -46,26 +46,26 @@ test.each(['epoch', 'continuous'])(
     expect([hit.length, others.length]).toEqual([2, 2])
     await fleet.kill(victim)
 
-    const away = await fleet.until(jobId, 'to wait for slots', (j) => j.error?.code === 'WAITING_FOR_SLOTS', 20_000)
+    const away = await fleet.until(jobId, 'to wait for slots', (j) => j.error?.code === 'WAITING_FOR_SLOTS')
     expect(away).toMatchObject({ state: 'RUNNING', recovering: hit, restarts: 0, regionRestarts: 0 })
     const awayAt = performance.now()
     const wentOn = (j: JobAnswer): boolean =>
       others.every((s) => sliceOf(j, s).recordsIn > sliceOf(away, s).recordsIn + RATE / PARTITIONS)
-    const meanwhile = await fleet.until(jobId, 'the others to read another second long', wentOn, 20_000)
+    const meanwhile = await fleet.until(jobId, 'the others to read another second long', wentOn)
     await output.next(awayAt)
     expect(meanwhile).toMatchObject({ state: 'RUNNING', recovering: hit })
 
     await fleet.addWorker(SLOTS)
-    const back = await fleet.until(jobId, 'all to be there', (j) => j.recovering.length === 0, 20_000)
+    const back = await fleet.until(jobId, 'all to be there', (j) => j.recovering.length === 0)
     expect(back).toMatchObject({ state: 'RUNNING', restarts: 0, regionRestarts: 1 })
     for (const s of others) {
       expect(sliceOf(back, s)).toMatchObject({ attempt: 1, taskManagerId: sliceOf(before, s).taskManagerId })
       expect(sliceOf(back, s).recordsIn).toBeGreaterThanOrEqual(sliceOf(meanwhile, s).recordsIn)
     }
     for (const s of hit) expect(sliceOf(back, s).attempt).toBe(2)
-    await fleet.until(jobId, 'an epoch of all', (j) => j.finalEpoch > back.finalEpoch, 20_000)
+    await fleet.until(jobId, 'an epoch of all', (j) => j.finalEpoch > back.finalEpoch)
 
-    const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+    const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
     expect(end).toMatchObject({ restarts: 0, regionRestarts: 1 })
     const judged = await judge(fleet, { sums, counts }, expectation(ORDERS))
     expect(broken(...Object.values(judged))).toEqual([])

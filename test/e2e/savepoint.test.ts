@@ -40,17 +40,12 @@ test('stopped with a savepoint, a changed job goes on from it: same id, new id, 
     fetch(`http://${(await fleet.leader()).ready.http}/api/v1/jobs/${jobId}/${path}`, init)
   const savepoints = async (): Promise<Savepoint[]> => (await (await rest('savepoints')).json()) as Savepoint[]
   const readAll = (id: string) =>
-    fleet.until(
-      id,
-      'everything is read and final',
-      (j) => j.recordsIn === ORDERS && j.finalEpoch === j.publishedEpoch,
-      20_000,
-    )
+    fleet.until(id, 'everything is read and final', (j) => j.recordsIn === ORDERS && j.finalEpoch === j.publishedEpoch)
 
   expect(
     (await fleet.cli('submit', job, '--id', jobId, ...set({ ...to('sums', 'statuses'), rate: RATE }))).stderr,
   ).toBe('')
-  await fleet.until(jobId, 'a first epoch', (j) => j.finalEpoch >= 1, 10_000)
+  await fleet.until(jobId, 'a first epoch', (j) => j.finalEpoch >= 1)
 
   // On demand, while it runs.
   const asked = await rest('savepoints', {

@@ -46,7 +46,7 @@ test('state of version 1 is read by version 2; a build without the step is refus
   const { sums } = expectation(ORDERS)
 
   expect((await fleet.cli('submit', ...one, '--id', jobId)).stderr).toBe('')
-  await fleet.until(jobId, 'a second epoch', (j) => j.finalEpoch >= 2 && j.recordsIn > 1_500, 10_000)
+  await fleet.until(jobId, 'a second epoch', (j) => j.finalEpoch >= 2 && j.recordsIn > 1_500)
   // Asked of the running job: what would happen at a deploy.
   expect((await fleet.cli('state', 'check', jobId, ...two)).stdout).toContain('migrated from version 1 to 2')
   expect((await fleet.cli('stop', jobId, 'cut')).stderr).toBe('')
@@ -69,9 +69,9 @@ test('state of version 1 is read by version 2; a build without the step is refus
   expect([yes.status, yes.stdout]).toEqual([0, expect.stringContaining('can go on from savepoint "cut"')])
   const deployed = await fleet.cli('submit', ...two, '--id', jobId, '--from', 'cut')
   expect(deployed.stderr).toBe('note: state "accumulator" of "balance" is migrated from version 1 to 2\n')
-  const read = await fleet.until(jobId, 'everything is read', (j) => j.recordsIn === ORDERS, 20_000)
+  const read = await fleet.until(jobId, 'everything is read', (j) => j.recordsIn === ORDERS)
   // The one after the next was triggered after that.
-  const { finalEpoch } = await fleet.until(jobId, 'it is final', (j) => j.finalEpoch >= read.publishedEpoch + 2, 10_000)
+  const { finalEpoch } = await fleet.until(jobId, 'it is final', (j) => j.finalEpoch >= read.publishedEpoch + 2)
 
   // While it runs: of the last final epoch, page by page, and key by key.
   const all = new Map<string, unknown>()

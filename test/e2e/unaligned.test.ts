@@ -54,12 +54,7 @@ test.each([0, 50])(
     /** In the middle of an overload: there is an epoch whose barriers have overtaken. */
     const overtaken = async (): Promise<void> => {
       for (let epoch = 0; ;) {
-        const job = await fleet.until(
-          jobId,
-          'another epoch',
-          (j) => j.finalEpoch > epoch || j.state === 'FINISHED',
-          30_000,
-        )
+        const job = await fleet.until(jobId, 'another epoch', (j) => j.finalEpoch > epoch || j.state === 'FINISHED')
         if (job.state !== 'RUNNING') throw new Error(`the job is ${job.state}, and nothing has been overtaken`)
         if ((await inFlight(jobId)).some(({ received }) => received > 0)) return
         epoch = job.finalEpoch
@@ -67,21 +62,21 @@ test.each([0, 50])(
     }
     // Whether an alignment takes longer than its time is the machine's to say.
     if (alignedTimeoutMs === 0) await overtaken()
-    else await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1, 30_000)
+    else await fleet.until(jobId, 'the first epoch', (j) => j.finalEpoch >= 1)
     const before = await fleet.job(jobId)
     await fleet.kill(fleet.workers[0]!)
     await fleet.addWorker()
     const isAgain = (j: JobAnswer): boolean => j.restarts > before.restarts || j.generation > before.generation
-    const again = await fleet.until(jobId, 'to run again', isAgain, 30_000)
+    const again = await fleet.until(jobId, 'to run again', isAgain)
     const reached = Math.max(again.finalEpoch, before.finalEpoch)
     // On a fast machine the rest may be done before an epoch is: then one kill has to do.
     const isOn = (j: JobAnswer): boolean => j.finalEpoch > reached || j.state === 'FINISHED'
-    const on = await fleet.until(jobId, 'an epoch after the restart', isOn, 30_000)
+    const on = await fleet.until(jobId, 'an epoch after the restart', isOn)
     if (on.state !== 'FINISHED') {
       await fleet.kill(fleet.workers[0]!)
       await fleet.addWorker()
     }
-    const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 90_000)
+    const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
 
     const judged = await judge(fleet, { sums: sums!, counts: counts! }, expectation(ORDERS))
     expect(broken(...Object.values(judged))).toEqual([])

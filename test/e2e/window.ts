@@ -18,7 +18,7 @@ export async function killInTheWindow(
   toxic: Toxic,
   jobId: string,
 ): Promise<{ readonly grpc: string; readonly http: string }> {
-  await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3, 60_000)
+  await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3)
   toxic.latencyMs = S3_LATENCY_MS
   const etcd = new Etcd3({ hosts: `http://${fleet.etcd}` })
   const head = `/weir/${fleet.cluster}/heads/${jobId}`

@@ -60,16 +60,11 @@ test('a task-manager under SIGSTOP for 30 s, then SIGCONT: fenced, and part of t
   const frozen = await fleet.addWorker()
   await fleet.addWorker()
   await runJob(orders, 2_500)
-  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
   const nameBefore = await joined(frozen)
   frozen.child.kill('SIGSTOP')
   const frozenAt = performance.now()
-  const recovered = await fleet.until(
-    jobId,
-    'recovery elsewhere',
-    (j) => j.state === 'RUNNING' && j.restarts > 0,
-    30_000,
-  )
+  const recovered = await fleet.until(jobId, 'recovery elsewhere', (j) => j.state === 'RUNNING' && j.restarts > 0)
   // The other one has room for all of it.
   expect(new Set(recovered.slices.map((s) => s.taskManagerId)).size).toBe(1)
   expect(recovered.slices.map((s) => s.taskManagerId)).not.toContain(nameBefore)
@@ -77,7 +72,7 @@ test('a task-manager under SIGSTOP for 30 s, then SIGCONT: fenced, and part of t
   const whileFrozen = (await fleet.job(jobId)).finalEpoch
   frozen.child.kill('SIGCONT')
   await newName(frozen, nameBefore)
-  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.finalEpoch).toBeGreaterThan(whileFrozen)
   // It broke nothing: no second restart.
   expect(end.restarts).toBe(1)
@@ -93,18 +88,18 @@ test('a job-manager frozen beyond its lease while its publish is on the wire: th
   for (let i = 0; i < 2; i++) await fleet.addWorker()
   expect(await fleet.leader()).toBe(old)
   await runJob(orders, 4_000)
-  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
   const { generation } = await fleet.job(jobId)
   await toxic.holdFrom(`heads/${jobId}`)
   old.child.kill('SIGSTOP')
   while ((await fleet.leader()) !== next);
-  await fleet.until(jobId, 'an epoch of the next leader', (j) => j.generation > generation && j.finalEpoch >= 4, 30_000)
+  await fleet.until(jobId, 'an epoch of the next leader', (j) => j.generation > generation && j.finalEpoch >= 4)
   toxic.release() // before it wakes: etcd decides alone
   old.child.kill('SIGCONT')
   const stands = (): Promise<{ leading: boolean; taskManagers: number } | null> => fleet.health(old)
   while ((await stands())?.leading !== false) await systemClock.sleep(20)
   expect(await stands()).toMatchObject({ taskManagers: 0 })
-  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(await fleet.leader()).toBe(next)
   await expectHeld(orders)
 })
@@ -117,13 +112,13 @@ test('a task-manager that only the job-manager cannot reach, until its slices ru
   const parted = await fleet.addWorker({ WEIR_JOB_MANAGERS: toxic.address })
   await fleet.addWorker()
   await runJob(orders, 2_500)
-  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2, 30_000)
+  await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
   const nameBefore = await joined(parted)
   toxic.part()
-  await fleet.until(jobId, 'recovery elsewhere', (j) => j.state === 'RUNNING' && j.restarts > 0, 30_000)
+  await fleet.until(jobId, 'recovery elsewhere', (j) => j.state === 'RUNNING' && j.restarts > 0)
   toxic.release()
   await newName(parted, nameBefore)
-  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', 60_000)
+  const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.restarts).toBe(1)
   await expectHeld(orders)
 })
