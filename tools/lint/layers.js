@@ -16,6 +16,7 @@ export const rooms = {
   wire: [...core, 'runtime', 'job', 'proto'],
   telemetry: ['model'],
   sdk: ['model', 'dataflow'],
+  pipeline: ['model', 'dataflow', 'sdk'],
 }
 /** Entries of a room that stand higher than the rest of it, which must not import them. */
 export const entries = {

@@ -1,0 +1,125 @@
+/** Sources and sinks of the SDK, as a pipeline names them. */
+import {
+  datagen,
+  http,
+  json,
+  kafka,
+  log,
+  ndjson,
+  parquet,
+  postgres,
+  type Schema,
+  type Sink,
+  type Source,
+} from '@weir/sdk'
+import type { z } from 'zod'
+import type { Sinks, Sources } from '../schema/connectors.ts'
+import { expression, ofValue, within, type Place } from './projection.ts'
+import { CHANGE, PAYMENT, type DeclaredTypes } from './types.ts'
+import { ANY, mismatch, type ValueType } from './value-type.ts'
+
+type SourceOptions = { readonly [K in keyof typeof Sources]: z.infer<(typeof Sources)[K]> }
+type SinkOptions = { readonly [K in keyof typeof Sinks]: z.infer<(typeof Sinks)[K]> }
+
+export interface Read {
+  readonly source: Source<unknown>
+  readonly type: ValueType
+}
+
+/** @param spec one connector with its options. Throws StepRefused, and what the SDK refuses. */
+export function sourceOf(spec: Readonly<Record<string, unknown>>, place: Place, types: DeclaredTypes): Read {
+  const [connector] = Object.keys(spec) as [keyof SourceOptions]
+  const at = within(place, connector)
+  switch (connector) {
+    case 'kafka':
+    case 'log': {
+      const { topic, value, timestamp, ...options } = spec[connector] as SourceOptions['kafka']
+      const type = typeNamed(value, at, types)
+      const server = connector === 'log' ? log : kafka
+      return {
+        type,
+        source: server.topic(topic, { ...options, ...eventTime(timestamp, type, at), value: jsonOf(type) } as never),
+      }
+    }
+    case 'ndjson': {
+      const { folder, value, timestamp, ...options } = spec[connector] as SourceOptions['ndjson']
+      const type = typeNamed(value, at, types)
+      return {
+        type,
+        source: ndjson.folder(folder, { ...options, ...eventTime(timestamp, type, at), value: jsonOf(type) } as never),
+      }
+    }
+    case 'datagen': {
+      const { generator: _, ...options } = spec[connector] as SourceOptions['datagen']
+      return { type: PAYMENT, source: datagen.payments(options) as Source<unknown> }
+    }
+    case 'postgres': {
+      const { timestamp, ...options } = spec[connector] as SourceOptions['postgres']
+      return {
+        type: CHANGE,
+        source: postgres.changes({ ...options, ...eventTime(timestamp, CHANGE, at) } as never) as Source<unknown>,
+      }
+    }
+  }
+}
+
+function typeNamed(name: string, place: Place, types: DeclaredTypes): ValueType {
+  return name === 'json' ? ANY : types.named(name, [...place.path, 'value'])
+}
+
+/** JSON that is checked against the type. Values are handed on as they are. */
+function jsonOf(type: ValueType): ReturnType<typeof json<unknown>> {
+  if (type.kind === 'any') return json()
+  const schema: Schema<unknown> = {
+    '~standard': {
+      validate(value) {
+        const wrong = mismatch(type, value, '')
+        return wrong === null ? { value } : { issues: [{ message: wrong }] }
+      },
+    },
+  }
+  return json(schema)
+}
+
+function eventTime(
+  spec: string | number | boolean | undefined,
+  type: ValueType,
+  place: Place,
+): { timestamp?: (value: unknown) => number } {
+  if (spec === undefined) return {}
+  const scope = { value: type, ...(place.scope['params'] && { params: place.scope['params'] }) }
+  const compiled = expression(spec, within({ ...place, scope }, 'timestamp'), {
+    kinds: ['int', 'double'],
+    what: 'an event time is a number of ms since 1970',
+  })
+  return { timestamp: ofValue<number>(compiled, place.constants) }
+}
+
+/** Throws what the SDK refuses. */
+export function sinkOf(spec: Readonly<Record<string, unknown>>): Sink<unknown> {
+  const [connector] = Object.keys(spec) as [keyof SinkOptions]
+  switch (connector) {
+    case 'kafka':
+    case 'log': {
+      const of = spec[connector] as SinkOptions['kafka']
+      const { topic, ...options } = typeof of === 'string' ? { topic: of } : of
+      return (connector === 'log' ? log : kafka).sink(topic, options)
+    }
+    case 'ndjson': {
+      const { folder, ...options } = spec[connector] as SinkOptions['ndjson']
+      return ndjson.sink(folder, options)
+    }
+    case 'parquet': {
+      const { folder, ...options } = spec[connector] as SinkOptions['parquet']
+      return parquet.sink(folder, options)
+    }
+    case 'postgres': {
+      const { table, ...options } = spec[connector] as SinkOptions['postgres']
+      return postgres.sink(table, options)
+    }
+    case 'http': {
+      const { url, ...options } = spec[connector] as SinkOptions['http']
+      return http.sink(url, options)
+    }
+  }
+}
