@@ -1,10 +1,12 @@
 // Generated code, one `tsc -b` over the workspace with the native compiler, then the dashboard. Type errors fail the build.
 import { execFileSync } from 'node:child_process'
 import './generate.mjs'
+import { linkRooms } from './setup.mjs'
 
 const TSC = 'node_modules/typescript-native/bin/tsc'
 const run = (...args) => execFileSync(process.execPath, args, { stdio: 'inherit' })
 
+linkRooms()
 try {
   run(TSC, '-b', ...process.argv.slice(2))
   run(TSC, '-p', 'apps/dashboard/tsconfig.json')

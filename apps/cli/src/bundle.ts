@@ -8,6 +8,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { isPipeline, pipelineModule } from './pipeline.ts'
 
 export interface Bundle {
   readonly bytes: Uint8Array
@@ -25,7 +26,7 @@ const CALLS_REQUIRE = 'Dynamic require of'
 const sha256 = (data: Uint8Array | string): string => createHash('sha256').update(data).digest('hex')
 
 /**
- * Throws WeirError (invalid): `JOB_FILE_MISSING`, `BUNDLE_FAILED` (with file, line, column), `BUNDLE_THROWS`,
+ * Throws WeirError (invalid): `JOB_FILE_MISSING`, `PIPELINE_INVALID` (of a YAML file), `BUNDLE_FAILED` (with file, line, column), `BUNDLE_THROWS`,
  * `BUNDLE_NO_JOB`, and what the planner refuses.
  */
 export async function bundleJob(file: string, params: Readonly<Record<string, string>>): Promise<Bundle> {
@@ -33,16 +34,21 @@ export async function bundleJob(file: string, params: Readonly<Record<string, st
   if (!existsSync(entry)) {
     throw new WeirError({ code: 'JOB_FILE_MISSING', kind: 'invalid', file }, `there is no file ${file}`)
   }
-  const bytes = await compile(entry, params)
+  const bytes = isPipeline(file)
+    ? await compile({ stdin: { contents: await pipelineModule(file, params), resolveDir: import.meta.dirname } }, {})
+    : await compile({ entryPoints: [entry] }, params)
   const definition = await load(bytes)
   const plan = planJob(definition)
   return { bytes, digest: digest(sha256(bytes)), graphHash: sha256(plan.canonical), plan }
 }
 
-async function compile(entry: string, params: Readonly<Record<string, string>>): Promise<Uint8Array> {
+async function compile(
+  entry: Pick<BuildOptions, 'entryPoints' | 'stdin'>,
+  params: Readonly<Record<string, string>>,
+): Promise<Uint8Array> {
   try {
     const options = {
-      entryPoints: [entry],
+      ...entry,
       bundle: true,
       write: false,
       platform: 'node',

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `weir`: dev, ingest, submit, jobs, get, cancel, rescale, rate, start, savepoint, stop, savepoints, state, dlq, verify, txn, dtxid. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, validate, ingest, submit, jobs, get, cancel, rescale, rate, start, savepoint, stop, savepoints, state, dlq, verify, txn, dtxid. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError } from '@weir/model'
 import { signBundle } from '@weir/metadata'
 import { JobsClient, tlsSettings } from '@weir/wire'
@@ -14,10 +14,12 @@ import { state } from './state.ts'
 import { start, submit, type StartOptions } from './submit.ts'
 import { txn } from './txn.ts'
 import { needed, usage } from './usage.ts'
+import { validate } from './pipeline.ts'
 
 const USAGE = `weir – exactly-once stream processing
 
-  weir dev JOB.ts              run a job here, without any server
+  weir dev JOB.ts              run a job here, without any server; a job is a TypeScript file or a pipeline in YAML
+  weir validate JOB.yaml…      what is wrong with pipelines, by line and column; exit code 2: something is
   weir ingest --topic TOPIC    records by HTTP into topics; 2xx when they are durable
   weir submit JOB.ts           bundle and submit a job, wait until it runs
   weir jobs                    list the jobs
@@ -117,6 +119,8 @@ async function main(): Promise<number> {
     switch (verb) {
       case 'dev':
         return await dev(await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set)), values.id)
+      case 'validate':
+        return await validate([needed(argument, 'JOB.yaml'), ...positionals.slice(2)], parameters(values.set), print)
       case 'ingest': {
         const brokers = values.kafka ?? process.env['WEIR_KAFKA_BROKERS']
         const token = process.env['WEIR_INGEST_TOKEN'] || null

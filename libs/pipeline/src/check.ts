@@ -170,8 +170,9 @@ function explain(issue: Issue, base: Path, report: Report, known: readonly strin
   }
   report({
     path,
+    isKey: issue.code === 'invalid_key',
     message: `${name} ${saysWhat(issue)}, and this is ${shownShort(input)}`,
-    remedy: 'Change it, or see the JSON Schema.',
+    remedy: remedyFor(issue, input),
   })
 }
 

@@ -15,7 +15,7 @@
 import type { JobDefinition } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import { checked } from './check.ts'
-import { tryJobOf, type Problem, type ResolvedPipeline } from './job/index.ts'
+import { tryJobOf, type Path, type Problem, type ResolvedPipeline } from './job/index.ts'
 import { substituted, valuesOf } from './parameters.ts'
 import { YamlText, type Place } from './places.ts'
 
@@ -123,6 +123,7 @@ function resolve(
     report({ path: [], message: `YAML: ${(cause as Error).message}`, remedy: 'Use fewer aliases (*name).' })
     return null
   }
+  noPrototype(value, [], report)
   const declared = (value as { params?: unknown } | null)?.params
   const values = valuesOf(isMapping(declared) ? declared : {}, params, report)
   const { params: _, ...others } = isMapping(value) ? value : { params: null }
@@ -135,6 +136,17 @@ function resolve(
   const { job, problems } = tryJobOf(resolved)
   problems.forEach(report)
   return job === null ? null : { resolved: resolved as ResolvedPipeline, job }
+}
+
+/** A key that JavaScript takes for something else is no name of anything. */
+function noPrototype(value: unknown, path: Path, report: (problem: Problem) => void): void {
+  if (typeof value !== 'object' || value === null) return
+  for (const key of Object.keys(value)) {
+    const at = [...path, Array.isArray(value) ? Number(key) : key]
+    if (key === '__proto__')
+      report({ path: at, isKey: true, message: 'there is no "__proto__" here', remedy: 'Give it another name.' })
+    else noPrototype((value as Readonly<Record<string, unknown>>)[key], at, report)
+  }
 }
 
 const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =>

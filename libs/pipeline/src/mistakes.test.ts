@@ -1,4 +1,5 @@
 /** Every mistake is said where it is, with the line, and with what to do. */
+import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { inspectPipeline, parsePipeline } from './index.ts'
 
@@ -90,7 +91,7 @@ const MISTAKES: readonly Mistake[] = [
     '"in" cannot be a field',
     'Leave it out',
   ],
-  ['a type with a small letter', `${HEAD}types: { order: §{ id: string } }\n${SOURCE}${OUT}`, /order/, /./],
+  ['a type with a small letter', `${HEAD}types: { §order: { id: string } }\n${SOURCE}${OUT}`, /order/, /./],
   // Parameters.
   [
     'a parameter that is not declared',
@@ -207,6 +208,13 @@ const MISTAKES: readonly Mistake[] = [
     /./,
   ],
   ['a sink as a text', steps('  - to: §out\n'), 'to names a connector', 'Write e.g. to: { kafka: orders }'],
+  [
+    'a key of every object',
+    steps('  - map: { §__proto__: value.id, a: value.id }\n' + OUT),
+    'there is no "__proto__" here',
+    'another name',
+  ],
+  ['a map to nothing', steps('  - map: §{}\n' + OUT), 'no field is named', 'Name what'],
   // Graphs.
   [
     'state without a key',
@@ -412,4 +420,12 @@ test('a text that is too long, and one whose aliases blow up, are refused', () =
   expect(inspectPipeline('#'.repeat((1 << 20) + 1)).problems[0]!.message).toMatch(/characters/)
   const bomb = `a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [${'*a, '.repeat(20)}*a]\nc: &c [${'*b, '.repeat(20)}*b]\nd: [${'*c, '.repeat(20)}*c]`
   expect(inspectPipeline(bomb).problems[0]!.message).toMatch(/alias/i)
+})
+
+test('the pipeline of the README is right, and what it shows of a mistake is what is said', async () => {
+  const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8')
+  const [, yaml = ''] = /```yaml\n([^]*?)```/.exec(readme) ?? []
+  const [, said = ''] = /```\n(orders\.yaml:[^]*?)```/.exec(readme) ?? []
+  expect(inspectPipeline(yaml).problems).toEqual([])
+  expect(() => parsePipeline(yaml.replace('value.status', 'value.staus'), 'orders.yaml')).toThrow(said.trimEnd())
 })

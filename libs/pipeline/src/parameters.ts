@@ -60,6 +60,7 @@ export function substituted(
   if (typeof value !== 'object' || value === null) return value
   const made: Record<string, unknown> = {}
   for (const [key, of] of Object.entries(value)) {
+    if (key === '__proto__') continue // has been told of
     const isExpression = EXPRESSIONS.includes(key) && !path.includes('initial')
     const replaced = isExpression ? of : substituted(of, values, [...path, key], problem)
     if (replaced !== undefined) made[key] = replaced

@@ -11,7 +11,7 @@ import {
   type Pair,
   type Scalar,
 } from 'yaml'
-import type { Path, Problem } from './job/index.ts'
+import type { Problem } from './job/index.ts'
 
 /** Lines and columns from 1, in UTF-16 units; `length` on that line. */
 export interface Place {

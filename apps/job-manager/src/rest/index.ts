@@ -10,6 +10,7 @@ import { AuditController } from './audit.controller.ts'
 import { EventsController } from './events.controller.ts'
 import { FleetController } from './fleet.controller.ts'
 import { HealthController } from './health.controller.ts'
+import { SchemasController } from './schemas.controller.ts'
 
 export { METRICS } from './health.controller.ts'
 export { describeApi } from './openapi.ts'
@@ -27,4 +28,5 @@ export const restControllers = [
   EventsController,
   FleetController,
   HealthController,
+  SchemasController,
 ]

@@ -167,3 +167,9 @@ describe('streams of events', () => {
     expect((await fetch(`${fleet.url}/api/v1/events`, { method: 'HEAD' })).status).toBe(200)
   })
 })
+
+test('editors are given the JSON Schema of pipelines', async () => {
+  const answer = await fetch(`${fleet.url}/schemas/pipeline.json`)
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/schema+json; charset=utf-8'])
+  expect(await answer.json()).toMatchObject({ $id: 'urn:weir:pipeline:1', type: 'object' })
+})

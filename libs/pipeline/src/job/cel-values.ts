@@ -50,7 +50,7 @@ export class CelTypes {
 
   /** As messages call it. */
   textOf(message: string): string {
-    let text = message
+    let text = message.replace(/dyn<([^<>]*)>/g, '$1')
     for (const [name, { type }] of this.#views) text = text.replaceAll(name, type.name)
     return text
   }

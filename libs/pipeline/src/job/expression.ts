@@ -24,12 +24,35 @@ export interface Expression {
   evaluate(variables: Readonly<Record<string, unknown>>): unknown
 }
 
+/** Characters of its text. */
+export interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/** CEL's names of types are values, too: none of a job. */
+const TYPES = [
+  'google',
+  'bool',
+  'bytes',
+  'double',
+  'dyn',
+  'int',
+  'list',
+  'map',
+  'null_type',
+  'optional',
+  'string',
+  'type',
+  'uint',
+]
+
 /** Where in an expression something is wrong; offsets are characters of its text. */
 export class ExpressionProblem extends Error {
-  readonly range: { readonly start: number; readonly end: number }
+  readonly range: Range
   readonly remedy: string
 
-  constructor(message: string, remedy: string, range: { readonly start: number; readonly end: number }) {
+  constructor(message: string, remedy: string, range: Range) {
     super(message)
     this.remedy = remedy
     this.range = range
@@ -56,7 +79,10 @@ export function compile(text: string, scope: Scope, uid: string): Expression {
 
   const parsed = parse(environment, text)
   const uses = new Set<string>()
-  admit(parsed.ast, (name) => void (Object.hasOwn(scope, name) && uses.add(name)))
+  admit(parsed.ast, (name, range) => {
+    if (Object.hasOwn(scope, name)) uses.add(name)
+    else if (TYPES.includes(name)) throw explainedName(name, scope, range)
+  })
   const { valid, type, error } = parsed.check()
   if (!valid) throw explained(error as CelFailure, { text, scope, types })
   const used = readers.filter(([name]) => uses.has(name))
@@ -79,7 +105,7 @@ export function compile(text: string, scope: Scope, uid: string): Expression {
 interface CelFailure extends Error {
   readonly code: string
   readonly summary: string
-  readonly range?: { readonly start: number; readonly end: number }
+  readonly range?: Range
 }
 
 function parse(environment: Environment, text: string): ReturnType<Environment['parse']> {
@@ -97,11 +123,11 @@ function parse(environment: Environment, text: string): ReturnType<Environment['
 }
 
 /** Refuses what is in the language and not in its library here. */
-function admit(node: ASTNode, onName: (name: string) => void): void {
+function admit(node: ASTNode, onName: (name: string, range: Range) => void): void {
   const refuse = (message: string, remedy: string): never => {
     throw new ExpressionProblem(message, remedy, node.range)
   }
-  if (node.op === 'id') onName(node.args as string)
+  if (node.op === 'id') onName(node.args as string, node.range)
   if (node.op === 'value' && typeof node.args === 'object' && node.args !== null)
     refuse('bytes and unsigned numbers are not values of a job', 'Write a text or a number without b and u.')
   if (node.op === 'call' || node.op === 'rcall') {
@@ -133,6 +159,13 @@ function childrenOf(args: unknown): ASTNode[] {
   return typeof args === 'object' && args !== null && 'op' in args ? [args as ASTNode] : []
 }
 
+const explainedName = (name: string, scope: Scope, range: Range): ExpressionProblem =>
+  new ExpressionProblem(
+    `there is no variable ${name}`,
+    `${instead(name, Object.keys(scope), 'variable')} A field is written value.${name}, a text in quotes: "${name}".`,
+    range,
+  )
+
 interface Asked {
   readonly text: string
   readonly scope: Scope
@@ -143,14 +176,7 @@ function explained(error: CelFailure, { text, scope, types }: Asked): Expression
   const range = error.range ?? { start: 0, end: text.length }
   const summary = types.textOf(error.summary).replaceAll(INT_OF, 'int')
   const last = /[:] (.*)$/.exec(error.summary)?.[1] ?? ''
-  if (error.code === 'unknown_variable') {
-    const names = Object.keys(scope)
-    return new ExpressionProblem(
-      `there is no variable ${last}`,
-      `${instead(last, names, 'variable')} A field is written value.${last}, a text in quotes: "${last}".`,
-      range,
-    )
-  }
+  if (error.code === 'unknown_variable') return explainedName(last, scope, range)
   if (error.code === 'no_such_key') {
     const owner = ownerOf(text.slice(0, range.start), scope)
     const fields = owner === null ? [] : Object.keys(owner.fields)

@@ -1,7 +1,7 @@
 /** Expressions of a step, as the functions that operators call. */
 import type { RecordContext } from '@weir/sdk'
 import { compile, mustBe, type Expression, type Scope } from './expression.ts'
-import { problemOf, StepRefused, type Path } from './problem.ts'
+import { problemOf, refuse, StepRefused, type Path } from './problem.ts'
 import { recordOf, type ValueType } from './value-type.ts'
 
 export type ExpressionSpec = string | number | boolean
@@ -45,6 +45,8 @@ export function expression(
 /** One value, or an object of several. @param name of the type of that, in messages */
 export function projection(spec: ProjectionSpec, place: Place, name: string): Compiled {
   if (typeof spec !== 'object') return expression(spec, place)
+  if (Object.keys(spec).length === 0)
+    refuse(place.path, 'no field is named', 'Name what the result is made of: { id: value.id }.')
   const fields = Object.entries(spec).map(([field, of]) => [field, expression(of, within(place, field))] as const)
   return {
     type: recordOf(name, Object.fromEntries(fields.map(([field, { type }]) => [field, type]))),

@@ -124,6 +124,7 @@ const PARAMETER = { type: 'string', pattern: '^\\$\\{[A-Za-z_]\\w*\\}$' }
 export function pipelineJsonSchema(): Record<string, unknown> {
   const schema = z.toJSONSchema(Pipeline, {
     io: 'input',
+    reused: 'ref',
     override({ jsonSchema }) {
       const { type, description, default: fallback, ...rest } = jsonSchema
       if (type !== 'number' && type !== 'integer' && type !== 'boolean') return
