@@ -542,6 +542,7 @@ function viewOf(record: JobRecord): JobView {
     sourceGaps: [],
     rates: rateViews(plan, limitsIn(record), []),
     recordsIn: 0,
+    latency: null,
     submittedAt: record.submittedAt,
     error: (record.ended?.error as JobView['error'] | undefined) ?? null,
     slices: [],

@@ -11,7 +11,7 @@ import {
   type ContinuousCommitState,
 } from './continuous-commit.ts'
 import { encodeMark } from './continuous-resume.ts'
-import type { LogPosition, SplitBegin, SplitProgress } from './ports.ts'
+import type { LogPosition, SplitBegin, SplitProgress, TransactionListener } from './ports.ts'
 
 /** A committed offset is written again at the latest after this: brokers forget offsets of quiet groups after days. */
 export const OFFSET_REFRESH_MS = 3_600_000
@@ -52,6 +52,7 @@ export class ContinuousCommitter {
   #state: ContinuousCommitState
   #failure: WeirError | null = null
   #failed: (error: WeirError) => void = () => {}
+  #listener: TransactionListener | null = null
   #drained: (whole: boolean) => void = () => {}
   #cancelWake: () => void = () => {}
 
@@ -68,6 +69,10 @@ export class ContinuousCommitter {
 
   onFailure(call: (error: WeirError) => void): void {
     this.#failed = call
+  }
+
+  onTransaction(listener: TransactionListener): void {
+    this.#listener = listener
   }
 
   async begin(splits: ReadonlyMap<number, SplitBegin>): Promise<void> {
@@ -160,6 +165,7 @@ export class ContinuousCommitter {
         reached.ended !== committed.ended ||
         now - committed.atMs > OFFSET_REFRESH_MS,
     )
+    this.#listener?.sealed(sequence)
     const sealed = due.map(([, of]) => ({ of, at: of.reached }))
     commit(
       sequence,
@@ -171,6 +177,7 @@ export class ContinuousCommitter {
       () => {
         const atMs = clock.monotonic()
         for (const { of, at } of sealed) of.committed = { ...at, atMs }
+        this.#listener?.committed(sequence)
         this.#step({ type: 'ended', now: atMs })
       },
       (thrown: unknown) => this.#fail(asWeirError(thrown, 'CONTINUOUS_COMMIT_FAILED')),

@@ -108,6 +108,8 @@ export interface SourceReader {
    * there any more. Beside `poll`. Absent: records cannot be read again.
    */
   originals?(split: number, offsets: readonly number[]): Promise<readonly (TopicRecord | null)[]>
+  /** By split: records that readers may see and that `poll` has not handed out; of those it knows it of. Absent: of none. */
+  lags?(): ReadonlyMap<number, number>
   /** Told once per final epoch with the snapshot in it: publish offsets as information, if at all. Never throws. */
   committed?(state: SourceState): void
   close(): Promise<void>
@@ -323,6 +325,11 @@ export interface SplitBegin {
   readonly resume: SplitResume
 }
 
+export interface TransactionListener {
+  sealed(sequence: number): void
+  committed(sequence: number): void
+}
+
 /**
  * Every sink of one source's chain in one slice, and the offsets of that source: they share transactions, which follow
  * each other at the job's commit interval (`continuous-commit.ts` has the rules). Nothing in it is prepared or restored:
@@ -353,6 +360,8 @@ export interface ContinuousSink {
   barrier(checkpoint: CheckpointId, progress: readonly SplitProgress[]): Promise<void>
   /** Called once, when a transaction was refused or its outcome is unknown: the attempt is over (PROTOCOL A19). */
   onFailure(call: (error: WeirError) => void): void
+  /** One listener, for metrics: what is written so far belongs to transaction `sequence`; it is committed. Never throws. */
+  onTransaction?(listener: TransactionListener): void
   /** `abort`: commit what is whole (the job ends: nothing processed is thrown away), then fence; `leave`: touch nothing. */
   close(mode: 'abort' | 'leave'): Promise<void>
 }

@@ -8,6 +8,8 @@ export interface SplitTime {
   readonly watermark: Watermark
   /** `idle`: without records for so long that nobody waits for it; `ahead`: not read until the others come up. */
   readonly state: 'active' | 'idle' | 'ahead' | 'ended'
+  /** Consumer lag: records in its log that readers may see and that are not read yet. Absent: the source does not know. */
+  readonly lag?: number
 }
 
 /** Splits one slice tells of: those that are furthest behind. */

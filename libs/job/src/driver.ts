@@ -34,6 +34,7 @@ import { isFailingOver } from './failover.ts'
 import { SourceGaps } from './gaps.ts'
 import { CheckpointHistory, type CheckpointView } from './history.ts'
 import { KeptEpochs } from './kept-epochs.ts'
+import { Latency } from './latency.ts'
 import { poolsOf, type LedgerFacts, type Standing } from './ledger.ts'
 import { jobFor, stepJob } from './machine.ts'
 import { isCurrent, sliceOf } from './moves.ts'
@@ -73,6 +74,7 @@ export class JobMaster {
   /** Null: every source is read as fast as it comes. */
   #alignment: AlignmentState | null
   readonly #gaps = new SourceGaps()
+  readonly #latency = new Latency()
   #limits: RateLimits
   readonly #claims: ClaimsWatch
   #cancelReconcile: (() => void) | null = null
@@ -173,7 +175,13 @@ export class JobMaster {
     if (event.type === 'gave-up' && isCurrent(this.#state, event.slice)) {
       this.#late(event.checkpoint, { subtask: event.slice.subtask, ...event.late })
     }
-    if (event.type === 'ack') this.#acks.set(event.slice.subtask, event.snapshot)
+    if (event.type === 'ack') {
+      this.#acks.set(event.slice.subtask, event.snapshot)
+      const { alignMs = 0, syncMs = 0, asyncMs = 0 } = event
+      this.#history.acked(event.checkpoint.epoch, { alignMs, syncMs, asyncMs })
+    }
+    if (event.type === 'progress' && event.metrics?.latency && isCurrent(this.#state, event.slice))
+      this.#latency.add(event.metrics.latency)
     if (event.type === 'tick') this.#align({ type: 'tick', now: observed.now })
     if (event.type === 'progress' && event.lows && isCurrent(this.#state, event.slice))
       this.#align({ type: 'told', subtask: event.slice.subtask, lows: event.lows, now: observed.now })
@@ -193,6 +201,7 @@ export class JobMaster {
     return viewOf(this.#state, {
       ...{ submittedAt: this.#options.submittedAt, alerts: this.#alerts.list(), sourceGaps: this.#gaps.list() },
       ...{ isRecorded: this.#recorded, endError: this.#endError, freeSlots: slots.free(), limits: this.#limits },
+      latency: this.#latency.view(),
       wallClockAt: (ms) => clock.now() + Math.max(0, ms - clock.monotonic()),
     })
   }
@@ -313,17 +322,20 @@ export class JobMaster {
         return this.#store(() => this.#writeManifest(effect.checkpoint, effect.manifest))
       case 'publish':
         return this.#store(() => this.#publishEpoch(effect.checkpoint, effect.ref, effect.again))
-      case 'published':
+      case 'published': {
         this.#published = this.#stored
         this.#kept.published({ ref: effect.ref, manifest: this.#stored })
         this.#alerts.calm('CHECKPOINTS_GIVEN_UP')
         this.#history.note(effect.ref.epoch, { status: 'published', durationMs: effect.durationMs })
         this.#history.cut(effect.ref.epoch, this.#stored)
+        const entry = this.#history.stored(effect.ref.epoch, this.#stored)
         return this.#publish('weir:checkpoint:published', {
           epoch: effect.ref.epoch,
           durationMs: effect.durationMs,
+          ...(entry && { bytes: entry.bytes, alignMs: entry.alignMs }),
           ...(this.#stored?.cut && { cut: this.#stored.cut }),
         })
+      }
       case 'commit':
         return this.#commit(effect.permit, effect.upTo)
       case 'final':

@@ -1,5 +1,12 @@
 /** The last epochs of a job, for REST and people. */
-import { LATE_SLICES_MAX, type Cut, type CutSplits, type LateSlice, type Manifest } from '@weir/checkpoint'
+import {
+  LATE_SLICES_MAX,
+  type Cut,
+  type CutSplits,
+  type LateSlice,
+  type Manifest,
+  type SubtaskSnapshot,
+} from '@weir/checkpoint'
 import type { CheckpointId } from '@weir/model'
 
 /** Epochs kept; older ones are forgotten. */
@@ -19,14 +26,28 @@ export interface CheckpointView {
   cut: Cut & CutSplits
   /** Of one that timed out: what the first `LATE_SLICES_MAX` slices said they had waited for. */
   late: readonly LateSlice[]
+  /** Of a published one: stored objects it names, whichever epoch wrote them. */
+  bytes: number | null
+  /** Of a published one: records that barriers have overtaken. Part of `bytes`. */
+  inFlightBytes: number | null
+  /** The longest of the slices that have acknowledged it: waiting for barriers, in the loop, and from trigger to durable. */
+  alignMs: number
+  syncMs: number
+  asyncMs: number
 }
+
+/** How long one slice took for an epoch. */
+export type AckTimes = Pick<CheckpointView, 'alignMs' | 'syncMs' | 'asyncMs'>
 
 export class CheckpointHistory {
   readonly #epochs: CheckpointView[] = []
 
   /** @param triggeredAt ms since 1970 */
   triggered({ epoch, generation, attempt }: CheckpointId, cut: Cut, triggeredAt: number): void {
-    const nothing = { durationMs: null, reason: null, late: [], cut: { ...cut, idle: [], passed: [] } }
+    const nothing = {
+      ...{ durationMs: null, reason: null, late: [], cut: { ...cut, idle: [], passed: [] } },
+      ...{ bytes: null, inFlightBytes: null, alignMs: 0, syncMs: 0, asyncMs: 0 },
+    }
     this.#epochs.push({ epoch, generation, attempt, status: 'in-progress', triggeredAt, ...nothing })
     if (this.#epochs.length > HISTORY_MAX) this.#epochs.shift()
   }
@@ -34,6 +55,23 @@ export class CheckpointHistory {
   note(epoch: number, change: Partial<CheckpointView>): void {
     const entry = this.#of(epoch)
     if (entry) Object.assign(entry, change)
+  }
+
+  acked(epoch: number, { alignMs, syncMs, asyncMs }: AckTimes): void {
+    const entry = this.#of(epoch)
+    if (entry === undefined) return
+    entry.alignMs = Math.max(entry.alignMs, alignMs)
+    entry.syncMs = Math.max(entry.syncMs, syncMs)
+    entry.asyncMs = Math.max(entry.asyncMs, asyncMs)
+  }
+
+  /** What a published epoch is made of. */
+  stored(epoch: number, manifest: Manifest | null): CheckpointView | null {
+    const entry = this.#of(epoch)
+    if (entry === undefined || manifest === null) return null
+    entry.inFlightBytes = manifest.subtasks.reduce((sum, s) => sum + bytesOf(s.inFlight ?? []), 0)
+    entry.bytes = entry.inFlightBytes + manifest.subtasks.reduce((sum, s) => sum + stateBytes(s), 0)
+    return entry
   }
 
   /** Where a published epoch was cut. */
@@ -61,3 +99,12 @@ export class CheckpointHistory {
     return this.#epochs.findLast((c) => c.epoch === epoch)
   }
 }
+
+const bytesOf = (refs: readonly { readonly bytes: number }[]): number => refs.reduce((sum, { bytes }) => sum + bytes, 0)
+
+/** Behind a rescale several slices may name one segment: each counts what it keeps of it. */
+const stateBytes = ({ segments }: SubtaskSnapshot): number =>
+  (segments as readonly { readonly chain: readonly { readonly bytes: number }[] }[]).reduce(
+    (sum, { chain }) => sum + bytesOf(chain),
+    0,
+  )

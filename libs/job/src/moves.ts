@@ -61,7 +61,7 @@ export const isCurrent = (state: JobState, slice: SliceId): boolean =>
 export const assignedTo = (subtask: Subtask, taskManagerId: TaskManagerId, attempt: Attempt): Slice => ({
   ...{ subtask, attempt, taskManagerId, status: 'assigned', exchangeAddress: null },
   ...{ inputEnded: false, recordsIn: 0, recordsOut: 0, watermark: Number.MIN_SAFE_INTEGER },
-  ...{ splits: [], claims: [], late: [], rates: [] },
+  ...{ splits: [], claims: [], late: [], rates: [], metrics: null },
 })
 
 export function withSlice<S extends JobState>(state: S, subtask: Subtask, change: Partial<Slice>): S {

@@ -35,6 +35,7 @@ import type {
   OffsetGap,
   PlanSummary,
   Poison,
+  SliceMetrics,
   SourceLow,
   SourceRate,
   SplitTime,
@@ -113,6 +114,8 @@ export interface Slice {
   readonly claims: readonly ClaimCounts[]
   readonly late: readonly LateCount[]
   readonly rates: readonly SourceRate[]
+  /** Null: nothing was told yet. */
+  readonly metrics: SliceMetrics | null
 }
 
 export type JobPhase =
@@ -237,6 +240,7 @@ export type JobEvent = Times &
         readonly claims?: readonly ClaimCounts[]
         readonly late?: readonly LateCount[]
         readonly rates?: readonly SourceRate[]
+        readonly metrics?: SliceMetrics
         /** For alignment.ts: changes nothing about the job. */
         readonly lows?: readonly SourceLow[]
       }
@@ -259,6 +263,10 @@ export type JobEvent = Times &
         readonly slice: SliceId
         readonly checkpoint: CheckpointId
         readonly snapshot: SubtaskSnapshot
+        /** How long the slice took for it, for people: waiting for barriers, in its loop, and altogether. */
+        readonly alignMs?: number
+        readonly syncMs?: number
+        readonly asyncMs?: number
       }
     | {
         readonly type: 'declined'

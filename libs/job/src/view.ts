@@ -4,16 +4,19 @@ import {
   strategyOf,
   type ClaimCounts,
   type LateCount,
+  type OperatorRecords,
   type RateLimits,
   type RestartStrategy,
   type SourceRate,
   type SplitTime,
+  type StageTime,
 } from '@weir/dataflow'
 import type { JobId } from '@weir/model'
 import type { JobAlert } from './alerts.ts'
 import { isFailingOver } from './failover.ts'
 import { rateViews, type RateView } from './rates.ts'
 import type { SourceGap } from './gaps.ts'
+import type { LatencyView } from './latency.ts'
 import type { SinkOutcome } from './ledger.ts'
 import { jobStateName, type Failure, type JobState } from './state.ts'
 
@@ -67,6 +70,8 @@ export interface JobView {
   /** How fast each source is read, over all subtasks. */
   readonly rates: readonly RateView[]
   readonly recordsIn: number
+  /** How old records were when their output was committed, in this term; null: nothing is known. */
+  readonly latency: LatencyView | null
   readonly submittedAt: number
   readonly error: Failure | null
   readonly slices: readonly {
@@ -86,6 +91,9 @@ export interface JobView {
     late: readonly LateCount[]
     /** Its part of the limits, and what of it is used: of sources that are limited. */
     rates: readonly SourceRate[]
+    /** Where the time of each stage goes; empty before the first second. */
+    stages: readonly StageTime[]
+    operators: readonly OperatorRecords[]
   }[]
 }
 
@@ -100,6 +108,7 @@ export interface Seen {
   readonly endError: Failure | null
   readonly freeSlots: number
   readonly limits: RateLimits
+  readonly latency: LatencyView | null
   /** Of a moment to come, monotonic ms, in ms since 1970. */
   readonly wallClockAt: (ms: number) => number
 }
@@ -132,23 +141,14 @@ export function viewOf(s: JobState, seen: Seen): JobView {
     sourceGaps,
     rates: rateViews(s.spec.plan, seen.limits, s.slices.values()),
     recordsIn: s.recordsIn,
+    latency: seen.latency,
     submittedAt,
     error: seen.endError ?? s.ending?.error ?? waitingForSlots(s, seen) ?? s.lastError,
-    slices: [...s.slices.values()].map(
-      ({ subtask, attempt, taskManagerId, status, recordsIn, recordsOut, watermark, splits, claims, late, rates }) => ({
-        subtask,
-        attempt,
-        taskManagerId,
-        status,
-        recordsIn,
-        recordsOut,
-        watermark,
-        splits,
-        claims,
-        late,
-        rates,
-      }),
-    ),
+    slices: [...s.slices.values()].map(({ exchangeAddress: _, inputEnded: __, metrics, ...slice }) => ({
+      ...slice,
+      stages: metrics?.stages ?? [],
+      operators: metrics?.operators ?? [],
+    })),
   }
 }
 

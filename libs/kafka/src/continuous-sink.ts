@@ -21,6 +21,7 @@ import {
   type SplitCommit,
   type SplitProgress,
   type SubtaskContext,
+  type TransactionListener,
 } from '@weir/dataflow'
 import {
   type AsideRecord,
@@ -232,6 +233,10 @@ export class KafkaContinuousSink implements ContinuousSink {
 
   onFailure(call: (error: WeirError) => void): void {
     this.#committer.onFailure(call)
+  }
+
+  onTransaction(listener: TransactionListener): void {
+    this.#committer.onTransaction(listener)
   }
 
   /** Synchronous up to the last write of the transaction: what is written from then on belongs to the next one. */

@@ -52,6 +52,8 @@ interface Partition {
   /** Of the next record to fetch. */
   fetchFrom: bigint
   readonly end: bigint | null
+  /** Behind the last record that readers may see, as the last fetch said; null: none has. */
+  visibleTo: bigint | null
   chunks: { readonly raw: RawRecords; at: number; readonly bytes: number }[]
   bufferedBytes: number
   /** Reported as ended. */
@@ -76,6 +78,7 @@ const partitionAt = (id: number, { offset, end, gaps = [] }: Stored): Partition 
   position: BigInt(offset),
   fetchFrom: BigInt(offset),
   end: end === null ? null : BigInt(end),
+  visibleTo: null,
   chunks: [],
   bufferedBytes: 0,
   ended: false,
@@ -254,6 +257,16 @@ export class KafkaSource implements SourceReader {
     }
   }
 
+  /** In offsets: markers of transactions have some, too. */
+  lags(): ReadonlyMap<number, number> {
+    const lags = this.#partitions.flatMap(({ id, end, visibleTo, position }): [number, number][] => {
+      if (visibleTo === null) return []
+      const to = end === null || visibleTo < end ? visibleTo : end
+      return [[id, to > position ? Number(to - position) : 0]]
+    })
+    return new Map(lags)
+  }
+
   async close(): Promise<void> {
     this.#closing.abort()
     await this.#fetching?.catch(() => {})
@@ -343,6 +356,7 @@ export class KafkaSource implements SourceReader {
                 `fetch of ${topic}-${p.id}: ${error}`,
               )
             }
+            p.visibleTo = readCommitted ? fetched.lastStableOffset : fetched.highWatermark
             if (fetched.records) this.#keep(p, fetched.records, readCommitted ? fetched.aborted : null)
           }
         }),

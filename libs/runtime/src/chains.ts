@@ -25,6 +25,7 @@ import { claimPortOf } from './claims.ts'
 import { awaitLater } from './flow.ts'
 import type { Outlet } from './outlet.ts'
 import { portable } from './portable-outlet.ts'
+import { countingIn, countingOut, countsOf, type RecordCounts } from './slice-metrics.ts'
 import type { SliceScope } from './slice-scope.ts'
 import type { StageRun } from './stage-run.ts'
 
@@ -34,6 +35,13 @@ interface ChainPlace {
   readonly perSplit: boolean
   readonly watermark: Watermark
   readonly output: (outlet: Outlet) => Input
+}
+
+interface Linked {
+  readonly input: Input
+  /** What it emits into. */
+  readonly next: Input
+  readonly records: RecordCounts
 }
 
 /** Operators are opened on the restored state; `run.outputs` must be there. */
@@ -135,14 +143,15 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
     assert(node.kind !== 'source', 'an edge leads into a source')
     if (node.kind === 'union') return mergedInto(index, next)
     if (outlets.length > 0 && node.kind !== 'keyBy') return next()
-    return linked(run.resumables.get(index) ?? operatorFor(node as OperatorNode), index, next)[0]
+    return linked(run.resumables.get(index) ?? operatorFor(node as OperatorNode), index, next).input
   }
 
   /** Opened, with its output and its side outputs; and what it emits into. */
-  const linked = (operator: Operator, index: number, output: () => Input): [Input, Input] => {
+  const linked = (operator: Operator, index: number, output: () => Input): Linked => {
     const sides = sidesTaken(index)
     const counters: OperatorCounters = { lateRecords: 0 }
     run.counters.push({ uid: scope.node(index).uid, counters })
+    const records = countsOf(run, scope.node(index).uid)
     operator.open({
       uid: scope.node(index).uid,
       subtask: scope.options.subtask,
@@ -164,10 +173,10 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
       refuse: refuseAt(scope, run.refused, index),
       freeze: scope.options.freeze,
     })
-    const next = withSides(output(), sides)
+    const next = withSides(countingOut(records, output()), sides)
     if (operator.calls) run.calls.push({ calls: operator.calls, out: next })
     if (operator.processing) run.timed.push({ timers: operator.processing, out: next })
-    return [chain([operator], next), next]
+    return { input: countingIn(records, chain([operator], next)), next, records }
   }
 
   /** By name; what two take goes to both. */
@@ -183,8 +192,8 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
   const first = scope.node(head)
   if (!hasOperands(first)) return [behind(head)]
   const operator = twoInputOperatorFor(first)
-  const [left, next] = linked(operator, head, () => behind(head))
-  return [left, { ...left, emit: (batch) => operator.onRight(batch, next) }]
+  const { input: left, next, records } = linked(operator, head, () => behind(head))
+  return [left, countingIn(records, { ...left, emit: (batch: RecordBatch) => operator.onRight(batch, next) })]
 }
 
 function wake(scope: SliceScope, run: StageRun): void {
@@ -195,10 +204,12 @@ function wake(scope: SliceScope, run: StageRun): void {
 function sinkInput(scope: SliceScope, run: StageRun, node: SinkNode): Input {
   const { continuous } = run
   const sink = run.sinks.find((s) => s.node === node)?.sink
+  const records = countsOf(run, node.uid)
   return {
     emit: (batch: RecordBatch) => {
       if (run.muted) return
       scope.recordsOut += batch.values.length
+      records.recordsIn += batch.values.length
       const full = continuous ? continuous.sink.write(node.uid, batch) : sink!.write(batch)
       awaitLater(run, full)
     },

@@ -77,6 +77,10 @@ export class PreparedReader implements SourceReader {
     return (await this.#reader.originals?.(split, offsets)) ?? offsets.map(() => null)
   }
 
+  lags(): ReadonlyMap<number, number> {
+    return this.#reader.lags?.() ?? new Map()
+  }
+
   committed(state: SourceState): void {
     this.#reader.committed?.(state)
   }

@@ -148,6 +148,9 @@ export class CuttingReader implements SourceReader {
   originals(split: number, offsets: readonly number[]): Promise<readonly (TopicRecord | null)[]> {
     return this.#reader.originals?.(split, offsets) ?? Promise.resolve(offsets.map(() => null))
   }
+  lags(): ReadonlyMap<number, number> {
+    return this.#reader.lags?.() ?? NOTHING_KNOWN
+  }
   committed(state: SourceState): void {
     this.#reader.committed?.(state)
   }
@@ -157,6 +160,7 @@ export class CuttingReader implements SourceReader {
 }
 
 const NONE: ReadonlySet<number> = new Set()
+const NOTHING_KNOWN: ReadonlyMap<number, number> = new Map()
 
 /** Of all sources of a slice; undefined: they are not cut at event times. */
 export function reachOf(

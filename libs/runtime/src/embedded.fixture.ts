@@ -141,6 +141,14 @@ export class Fleet {
     })
   }
 
+  /** Of both slices, oldest first. */
+  until(is: (told: readonly SliceReport[]) => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#look = () => void (is(this.#reports.map(({ report }) => report)) && resolve())
+      this.#look()
+    })
+  }
+
   async checkpoint(n: number): Promise<SubtaskSnapshot[]> {
     const id = { generation: generation(1), attempt: attempt(this.#attempt), epoch: epoch(n) }
     for (const slice of this.#slices) slice.trigger(id)

@@ -49,10 +49,15 @@ export function wakeForTimers({ deps }: SliceScope, { timed }: StageRun, gate: I
 
 /** Holds the loop while a receiver has no room. `meanwhile`: barriers that need not wait for it; called on every wake. */
 export async function room(scope: SliceScope, run: StageRun, wake: Signal, meanwhile?: () => void): Promise<void> {
-  while (!scope.over && run.outputs.some((o) => o.full)) {
+  const isFull = (): boolean => !scope.over && run.outputs.some((o) => o.full)
+  if (!isFull()) return
+  const { clock } = scope.deps
+  run.clock.waits('back-pressured', clock.monotonic())
+  do {
     meanwhile?.()
     await heldUp(run, wake.wait())
-  }
+  } while (isFull())
+  run.clock.goesOn(clock.monotonic())
 }
 
 /** A write the sink has not taken yet. Should the loop end before it awaits it, its failure is one of those that ended it. */

@@ -152,6 +152,8 @@ export class Participation {
         if (this.#scope.over) return
         context.complete(epoch)
         deps.report({ type: 'committed', epoch })
+        for (const { source, continuous } of stages)
+          if (continuous === null) source?.latency.committed(epoch, deps.clock.now())
         const positions = this.#positions.get(epoch)
         for (const run of stages) {
           const position = run.source && positions?.[run.source.node.uid]
@@ -185,6 +187,7 @@ export class Participation {
     let segments: StageSegments | null = null
     let inFlight: readonly InFlightRef[] = []
     if (run.source) scope.audit?.barrier(run.stage.head, checkpoint)
+    if (run.continuous === null) run.source?.latency.seal(checkpoint.epoch)
     if (checkpoint.epoch === this.#lastEpoch) run.timed = [] // what fires behind it would be in no epoch
     // Prepared also when the epoch was given up meanwhile: the cut through this stage is where the barrier is (A2).
     for (const { node, sink } of run.sinks) {

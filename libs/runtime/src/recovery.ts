@@ -81,9 +81,14 @@ function recoverRetired(scope: SliceScope, snapshot: SubtaskSnapshot | null): Re
   })
 }
 
-async function recoverContinuous(scope: SliceScope, { continuous }: StageRun): Promise<void> {
+async function recoverContinuous(scope: SliceScope, { continuous, source }: StageRun): Promise<void> {
   if (continuous === null) return
   continuous.sink.onFailure((error) => scope.fail(error))
+  const { latency } = source!
+  continuous.sink.onTransaction?.({
+    sealed: (sequence) => latency.seal(sequence),
+    committed: (sequence) => latency.committed(sequence, scope.deps.clock.now()),
+  })
   continuous.committed = await continuous.sink.recover()
 }
 

@@ -14,6 +14,7 @@ import type {
   SchemaRegistry,
   SinkAsides,
   SinkNode,
+  SliceMetrics,
   SourceLow,
   SourceNode,
   SourceRate,
@@ -75,6 +76,8 @@ export type SliceReport =
       readonly late?: readonly LateCount[]
       /** With `splits`, and where one has changed: of sources that are limited. */
       readonly rates?: readonly SourceRate[]
+      /** With `splits`. */
+      readonly metrics?: SliceMetrics
     }
   | {
       readonly type: 'ack'

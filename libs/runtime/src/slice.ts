@@ -38,6 +38,7 @@ import { SliceScope } from './slice-scope.ts'
 import { sourceLoop } from './source-loop.ts'
 import { lowsOf, splitTimesOf } from './split-timing.ts'
 import { claimCountsOf, lateCountsOf } from './operator-counts.ts'
+import { metricsOf } from './slice-metrics.ts'
 import { ratesOf } from './source-pace.ts'
 import { stageLoop } from './stage-loop.ts'
 import type { InFlightElement } from './restored-flight.ts'
@@ -261,6 +262,9 @@ export class Slice {
     const late = isTold ? lateCountsOf(stages) : undefined
     const lows = lowsOf(stages)
     const rates = ratesOf(stages, isTold)
+    const metrics = isTold
+      ? metricsOf(stages, (stage) => this.#scope.headOf(stage), deps.clock.monotonic())
+      : undefined
     const more = {
       ...(reach !== undefined && { reach }),
       ...(splits && { splits }),
@@ -268,6 +272,7 @@ export class Slice {
       ...(lows && { lows }),
       ...(late && { late }),
       ...(rates && { rates }),
+      ...(metrics && { metrics }),
     }
     deps.report({ type: 'progress', recordsIn, recordsOut, watermark, ...more })
   }

@@ -35,6 +35,7 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
   let haltedAt: Epoch | null = null
   advance(run, source.watermarks.current)
   let turnAt = clock.monotonic()
+  run.clock.begin(turnAt)
   const inject = (): void => {
     for (const { checkpoint, cut } of participation.triggers) {
       if (injected.has(checkpoint.epoch)) continue
@@ -65,7 +66,9 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     }
     inject()
     if (ended || isHalted()) {
+      run.clock.waits('idle', clock.monotonic())
       await wake.wait()
+      run.clock.goesOn(clock.monotonic())
       continue
     }
     if (fireTimers(scope, run)) await drain(scope, run)
@@ -79,11 +82,15 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     // What is only read again is not paced: it holds up everybody behind it. Meanwhile the other splits wait.
     const again = granted === 0 ? replayPoll(run, POLL_RECORDS_MAX, timing?.held()) : null
     if (granted === 0 && again === null) {
+      run.clock.waits('idle', clock.monotonic())
       await heldUp(run, waitOr(scope, wake, pace.waitMs()))
+      run.clock.goesOn(clock.monotonic())
       continue
     }
     const polling = again ? reader.poll(again.records, again.held) : reader.poll(granted, timing?.held())
+    run.clock.waits('idle', clock.monotonic())
     const polled = await (run.calls.length > 0 ? settleCallsBeside(scope, run, wake, polling) : heldUp(run, polling))
+    run.clock.goesOn(clock.monotonic())
     if (scope.over) return
     timing?.polled(polled)
     if (polled === 'idle') {
@@ -108,10 +115,13 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       scope.audit?.read(run.stage.head, polled)
       const fold = source.watermarks.foldOf(polled.split)
       const batch = readBatch(node, polled, sourceOrigins(scope, run, node, polled), fold)
-      pace.giveBack(granted - freshOf(run, polled, count))
+      const fresh = freshOf(run, polled, count)
+      pace.giveBack(granted - fresh)
       if (pace.isAdaptive) handedOn = { records: count, atMs: clock.monotonic() }
       scope.recordsIn += count
       source.read += count
+      source.emitted += batch.values.length
+      if (polled.kind === 'raw') source.latency.read(polled.raw.timestamps[0]!, fresh)
       const watermark = source.watermarks.observe(polled.split, batch.timestamps)
       if (run.isIdle) {
         await settle('none')

@@ -82,10 +82,13 @@ const NONE: ReadonlySet<number> = new Set()
 export function splitTimesOf(stages: readonly Pick<StageRun, 'source'>[]): SplitTime[] {
   const times = stages.flatMap(({ source }) => {
     if (source === null) return []
-    const { node, watermarks, timing } = source
+    const { node, reader, watermarks, timing } = source
+    const lags = reader.lags?.()
     return [...watermarks.entries()].map(([split, watermark]): SplitTime => {
       const isOpen = watermarks.isIdleSplit(split) ? 'idle' : timing?.isHeld(split) ? 'ahead' : 'active'
-      return { source: node.uid, split, watermark, state: watermark === WATERMARK_MAX ? 'ended' : isOpen }
+      const lag = lags?.get(split)
+      const state = watermark === WATERMARK_MAX ? 'ended' : isOpen
+      return { source: node.uid, split, watermark, state, ...(lag !== undefined && { lag }) }
     })
   })
   if (times.length > SPLIT_TIMES_MAX) times.sort((a, b) => a.watermark - b.watermark)

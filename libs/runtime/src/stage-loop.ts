@@ -24,6 +24,7 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
     if (event !== undefined) snapshot(event)
   }
   let turnAt = clock.monotonic()
+  run.clock.begin(turnAt)
   while (!scope.over) {
     if (run.calls.length > 0) await settleCalls(scope, run, wake, 'room')
     if (fireTimers(scope, run)) await drain(scope, run)
@@ -32,9 +33,11 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
       for (const output of run.outputs) output.flush()
       run.bufferTimeout?.flushed()
       const cancel = wakeForTimers(scope, run, gate)
+      run.clock.waits('idle', clock.monotonic())
       await gate.arrival()
       cancel?.()
       turnAt = clock.monotonic()
+      run.clock.goesOn(turnAt)
       continue
     }
     if (run.calls.length > 0 && waitsForCalls(event)) await settleCalls(scope, run, wake, 'none')

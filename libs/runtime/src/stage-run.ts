@@ -27,12 +27,15 @@ import { WATERMARK_MIN, type OperatorUid, type Subtask, type Watermark } from '@
 import { asidesOf } from './asides.ts'
 import type { BufferTimeout } from './buffer-timeout.ts'
 import { LateEncoder, PreparedReader, codecContext } from './codecs.ts'
+import { CommitLatency } from './commit-latency.ts'
 import { CuttingReader } from './cutting-reader.ts'
 import type { InputGate } from './input-gate.ts'
 import type { Outlet } from './outlet.ts'
 import type { InFlightElement } from './restored-flight.ts'
+import type { RecordCounts } from './slice-metrics.ts'
 import type { SliceScope } from './slice-scope.ts'
 import { SourcePace } from './source-pace.ts'
+import { StageClock } from './stage-time.ts'
 import type { SplitTiming } from './split-timing.ts'
 
 /** A split with a chain of its own: its operators, state and event time are a function of its records alone. */
@@ -58,6 +61,9 @@ export interface SourceRun {
   logId: string | null
   /** Records in this attempt. */
   read: number
+  /** Of them: those that could be decoded. */
+  emitted: number
+  readonly latency: CommitLatency
   /** Of a source that looks for idle splits, or aligns them. */
   timing: SplitTiming | null
   readonly pace: SourcePace
@@ -75,6 +81,7 @@ export interface Sender {
 
 export interface StageRun {
   readonly stage: Stage
+  readonly clock: StageClock
   /** First operator of the stage; of a stage with chains per split, what lies behind them. */
   input: Input
   /** Where the records of each operand go (`StageInput`): to `input`, and to the right of an operator with two. */
@@ -115,6 +122,8 @@ export interface StageRun {
   calls: { readonly calls: AsyncCalls; readonly out: Input }[]
   /** Of each operator; one with a chain per split has several. */
   readonly counters: { readonly uid: OperatorUid; readonly counters: OperatorCounters }[]
+  /** Of each operator and sink; one with a chain per split has several. */
+  readonly records: RecordCounts[]
   watermark: Watermark
   /** Nobody behind waits for its event time. */
   isIdle: boolean
@@ -149,6 +158,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
   const source = head.kind === 'source' ? makeSourceRun(scope, head) : null
   return {
     stage,
+    clock: new StageClock(),
     input: fanOut([]),
     operands: [],
     splits: null,
@@ -172,6 +182,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     timed: [],
     calls: [],
     counters: [],
+    records: [],
     watermark: WATERMARK_MIN,
     isIdle: false,
   }
@@ -202,6 +213,8 @@ function makeSourceRun(scope: SliceScope, declared: SourceNode): SourceRun {
     watermarks: new SplitWatermarks(node, []),
     logId: null,
     read: 0,
+    emitted: 0,
+    latency: new CommitLatency(),
     timing: null,
     pace: new SourcePace(node.uid, rateLimitOf(node), options.plan.job.settings.parallelism, () =>
       deps.clock.monotonic(),

@@ -1,15 +1,17 @@
 /** The field's basic metrics in Prometheus form. Rooms publish facts on channels; only this file knows prom-client. */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { watchWork, type WorkSample } from './work-metrics.ts'
 
 const CHECKPOINT_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
+
+const ALIGN_SECONDS = [0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60]
 
 const REQUEST_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
 const CIRCUIT_STATES = ['closed', 'open', 'half-open'] as const
 
 /** What a scrape asks of the process it runs in. */
-export interface JobSample {
-  readonly jobId: string
+export interface JobSample extends WorkSample {
   readonly state: string
   readonly recordsIn: number
   readonly recordsOut: number
@@ -35,6 +37,7 @@ export interface JobSample {
     readonly split: number
     readonly watermark: number
     readonly state: string
+    readonly lag?: number
   }[]
 }
 
@@ -42,6 +45,8 @@ export class Metrics {
   readonly registry = new Registry()
   readonly #checkpointSeconds: Histogram
   readonly #checkpoints: Counter
+  readonly #checkpointBytes: Gauge
+  readonly #alignSeconds: Histogram
   readonly #recoverySeconds: Histogram
   readonly #healed: Counter
   readonly #decided: Counter
@@ -63,6 +68,19 @@ export class Metrics {
       name: 'weir_checkpoints_total',
       help: 'Checkpoints by outcome: published, final, given-up',
       labelNames: ['job', 'outcome'],
+      registers,
+    })
+    this.#checkpointBytes = new Gauge({
+      name: 'weir_checkpoint_size_bytes',
+      help: 'Stored objects that the newest published checkpoint names, whichever checkpoint wrote them',
+      labelNames: ['job'],
+      registers,
+    })
+    this.#alignSeconds = new Histogram({
+      name: 'weir_checkpoint_alignment_seconds',
+      help: 'The longest that a stage of the job waited between the first and the last barrier of a published checkpoint',
+      labelNames: ['job'],
+      buckets: ALIGN_SECONDS,
       registers,
     })
     this.#healed = new Counter({
@@ -111,6 +129,7 @@ export class Metrics {
     switch (channel) {
       case 'weir:checkpoint:published':
         this.#checkpointSeconds.observe({ job }, seconds)
+        this.#published(job, message)
         return this.#checkpoints.inc({ job, outcome: 'published' })
       case 'weir:checkpoint:final':
         return this.#checkpoints.inc({ job, outcome: 'final' })
@@ -130,6 +149,11 @@ export class Metrics {
       case 'weir:job:region-restarted':
         return this.#recoverySeconds.observe({ job }, Number(message['recoveryMs']) / 1_000)
     }
+  }
+
+  #published(job: string, { bytes, alignMs }: Readonly<Record<string, unknown>>): void {
+    if (typeof bytes === 'number') this.#checkpointBytes.set({ job }, bytes)
+    if (typeof alignMs === 'number') this.#alignSeconds.observe({ job }, alignMs / 1_000)
   }
 
   /** Jobs are asked at scrape time. */
@@ -166,6 +190,7 @@ export class Metrics {
     this.#splits(sample)
     this.#claims(sample)
     this.#rates(sample)
+    watchWork(this.registry, sample)
     this.#perJob('weir_watermark_seconds', 'Lowest watermark of the job', sample, (j) =>
       j.watermark === null ? Number.NaN : j.watermark / 1_000,
     )

@@ -102,6 +102,20 @@ const reports: SliceReportMessage[] = [
       },
     ],
   },
+  {
+    ...{ type: 'progress', slice, recordsIn: 1, recordsOut: 2, watermark: 3 },
+    splits: [
+      { source: operatorUid('orders'), split: 0, watermark: 5, state: 'active', lag: 0 },
+      { source: operatorUid('orders'), split: 1, watermark: 5, state: 'idle' },
+    ],
+    metrics: {
+      stages: [
+        { stage: operatorUid('orders'), busyMsPerSecond: 700, idleMsPerSecond: 100, backPressuredMsPerSecond: 200 },
+      ],
+      operators: [{ operator: operatorUid('sums'), recordsIn: 2 ** 40, recordsOut: 0 }],
+      latency: { sumMs: 1.5, counts: [1, 0, 2 ** 33] },
+    },
+  },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },
   { type: 'declined', slice, checkpoint, failure },
   {

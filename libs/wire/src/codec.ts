@@ -17,6 +17,7 @@ import {
   type RateLimit,
   type SourceLow,
   type SourceRate,
+  type SliceMetrics,
   type SplitTime,
 } from '@weir/dataflow'
 import type { Failure, JanitorAnswer, JanitorRequest, JobEvent, SliceCommand, SliceId } from '@weir/job'
@@ -58,6 +59,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
       readonly lows?: readonly SourceLow[]
       readonly late?: readonly LateCount[]
       readonly rates?: readonly SourceRate[]
+      readonly metrics?: SliceMetrics
     }
   | {
       readonly type: 'ack'
@@ -135,6 +137,17 @@ const rateIn = ({ source, current, reason, ...limit }: control.SourceRates_Sourc
   limit: limitIn(limit),
   current: current ?? null,
   reason: reason === '' ? null : (reason as SourceRate['reason']),
+})
+
+const metricsOut = ({ stages, operators, latency }: SliceMetrics): control.SliceMetrics => ({
+  stages: [...stages],
+  operators: [...operators],
+  latency: latency && { sumMs: latency.sumMs, counts: [...latency.counts] },
+})
+const metricsIn = ({ stages, operators, latency }: control.SliceMetrics): SliceMetrics => ({
+  stages: stages.map(({ stage, ...of }) => ({ stage: operatorUid(stage), ...of })),
+  operators: operators.map(({ operator, ...of }) => ({ operator: operatorUid(operator), ...of })),
+  ...(latency && { latency }),
 })
 
 export const slicesOut = (slices: readonly SliceId[]): control.SliceId[] => slices.map(sliceOut)
@@ -249,7 +262,7 @@ export function encodeReport(report: SliceReportMessage): control.Report {
     case 'recovered':
       return { body: { $case: 'recovered', value: { slice, proofs: [...report.proofs] } } }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, splits, claims, lows, late, rates } = report
+      const { recordsIn, recordsOut, watermark, reach, splits, claims, lows, late, rates, metrics } = report
       const told = reach === undefined ? undefined : { active: reach ?? undefined }
       const times = splits && { splits: [...splits] }
       const aligned = lows && { sources: lows.map(({ source, low }) => ({ source, ...(low !== null && { low }) })) }
@@ -266,6 +279,7 @@ export function encodeReport(report: SliceReportMessage): control.Report {
         claims: claims && { counts: [...claims] },
         late: counts,
         rates: rates && { sources: rates.map(rateOut) },
+        metrics: metrics && metricsOut(metrics),
       }
       return { body: { $case: 'progress', value } }
     }
@@ -314,7 +328,7 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'recovered':
       return { type: 'recovered', slice: sliceIn(body.value.slice), proofs: body.value.proofs }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, times, aligned, claims: claimed, late, rates: told } = body.value
+      const { recordsIn, recordsOut, watermark, reach, times, aligned, claims: claimed, late, rates: told, metrics: of } = body.value
       const splits = times && { splits: times.splits as unknown as readonly SplitTime[] }
       const lows = aligned && {
         lows: aligned.sources.map(({ source, low }): SourceLow => ({ source: operatorUid(source), low: low ?? null })),
@@ -337,6 +351,7 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
         ...lows,
         ...counts,
         ...rates,
+        ...(of && { metrics: metricsIn(of) }),
       }
       return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }

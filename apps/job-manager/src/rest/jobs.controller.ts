@@ -75,9 +75,22 @@ export class JobDto {
   readonly sinks!: object[]
   @ApiProperty({ type: [RateDto], description: 'How fast each source is read' }) readonly rates!: RateDto[]
   @ApiProperty() readonly recordsIn!: number
+  @ApiProperty({
+    type: Object,
+    nullable: true,
+    description:
+      'Age of records when their output was committed, since they were written to their log, in this term: records, sumMs, and counts by boundsMs, the last beyond them; null: nothing is known',
+  })
+  readonly latency!: object | null
   @ApiProperty({ description: 'ms since 1970' }) readonly submittedAt!: number
   @ApiProperty({ type: Object, nullable: true }) readonly error!: object | null
-  @ApiProperty({ type: Object, isArray: true }) readonly slices!: object[]
+  @ApiProperty({
+    type: Object,
+    isArray: true,
+    description:
+      'By subtask. stages: busyMsPerSecond, idleMsPerSecond, backPressuredMsPerSecond of each, by the operator at its head; operators: recordsIn, recordsOut; splits: watermark, state, and lag in records where it is known',
+  })
+  readonly slices!: object[]
 }
 export class CheckpointDto {
   @ApiProperty() readonly epoch!: number
@@ -100,6 +113,13 @@ export class CheckpointDto {
       'Of one that timed out: what each slice had waited for, the first 16: {subtask, inputs, more}; an input is {cause: barrier, stage, from, fromSubtask}, {cause: cut, stage} or {cause: snapshot}',
   })
   readonly late!: object[]
+  @ApiProperty({ type: Number, nullable: true, description: 'Stored objects it names, whichever epoch wrote them' })
+  readonly bytes!: number | null
+  @ApiProperty({ type: Number, nullable: true, description: 'Part of bytes: records that barriers have overtaken' })
+  readonly inFlightBytes!: number | null
+  @ApiProperty({ description: 'The longest wait for barriers in a slice' }) readonly alignMs!: number
+  @ApiProperty({ description: 'The longest that a loop stood still for it' }) readonly syncMs!: number
+  @ApiProperty({ description: 'The longest from trigger to durable in a slice' }) readonly asyncMs!: number
 }
 export class RescaleDto {
   @ApiProperty({ type: 'integer', minimum: 1, description: 'At most the maxParallelism of the job' })

@@ -15,7 +15,7 @@ export const onRunning = (state: Running, event: JobEvent): JobStep =>
 function onUndisturbed(state: Running, event: JobEvent): JobStep {
   switch (event.type) {
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, splits, claims, late, rates, now } = event
+      const { recordsIn, recordsOut, watermark, reach, splits, claims, late, rates, metrics, now } = event
       const { subtask } = event.slice
       const source = reach === undefined ? {} : { source: { subtask, reach, now } }
       const next = withSlice(withRecordsIn(state, subtask, recordsIn), subtask, {
@@ -24,6 +24,7 @@ function onUndisturbed(state: Running, event: JobEvent): JobStep {
         ...(claims && { claims }),
         ...(late && { late }),
         ...(rates && { rates }),
+        ...(metrics && { metrics }),
       })
       return drive(next, { type: 'progress', recordsIn: next.reportedIn, ...source }, event)
     }

@@ -366,6 +366,7 @@ export const listOffsets = (topic: string, partition: number, timestamp: -1n | -
 export interface FetchedPartition {
   readonly partition: number
   readonly errorCode: number
+  readonly highWatermark: bigint
   readonly lastStableOffset: bigint
   readonly logStartOffset: bigint
   readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: bigint }[]
@@ -400,7 +401,7 @@ export const fetchRecords = (
         const of = r.array((): FetchedPartition => {
           const partition = r.i32()
           const code = r.i16()
-          r.i64()
+          const highWatermark = r.i64()
           const lastStableOffset = r.i64()
           const logStartOffset = r.i64()
           const aborted = r.array(() => {
@@ -411,7 +412,7 @@ export const fetchRecords = (
           r.i32()
           const records = r.bytes()
           r.tags()
-          return { partition, errorCode: code, lastStableOffset, logStartOffset, aborted, records }
+          return { partition, errorCode: code, highWatermark, lastStableOffset, logStartOffset, aborted, records }
         })
         r.tags()
         return of

@@ -7,6 +7,7 @@ import {
   type SplitCommit,
   type SplitProgress,
   type SubtaskContext,
+  type TransactionListener,
 } from '@weir/dataflow'
 import {
   WeirError,
@@ -79,6 +80,10 @@ export class MemoryContinuousSink implements ContinuousSink {
 
   onFailure(call: (error: WeirError) => void): void {
     this.#committer.onFailure(call)
+  }
+
+  onTransaction(listener: TransactionListener): void {
+    this.#committer.onTransaction(listener)
   }
 
   async close(mode: 'abort' | 'leave'): Promise<void> {
