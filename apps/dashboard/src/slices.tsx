@@ -1,10 +1,10 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { useRef, type ReactNode } from 'react'
 import { Panel } from './parts.tsx'
-import { count, type Job } from './view.ts'
+import { count, workOf, type Job } from './view.ts'
 
 const ROW = 28
-const HEADS = ['Subtask', 'Status', 'Task-manager', 'Attempt', 'Records in', 'Records out']
+const HEADS = ['Subtask', 'Status', 'Task-manager', 'Attempt', 'Records in', 'Records out', 'Busy', 'Back-pressured']
 
 /** Only the rows in sight are made: a job may have thousands. */
 export function Slices({ job }: { job: Job }): ReactNode {
@@ -39,6 +39,7 @@ export function Slices({ job }: { job: Job }): ReactNode {
           {rows.getVirtualItems().map(({ index, start }) => {
             const slice = job.slices[index]!
             const { subtask, status, taskManagerId, attempt, recordsIn, recordsOut } = slice
+            const { busy, held } = workOf(slice)
             return (
               <div key={subtask} role="row" aria-rowindex={index + 2} style={{ transform: `translateY(${start}px)` }}>
                 <span role="cell">{subtask}</span>
@@ -49,6 +50,8 @@ export function Slices({ job }: { job: Job }): ReactNode {
                 <span role="cell">{attempt}</span>
                 <span role="cell">{count(recordsIn)}</span>
                 <span role="cell">{count(recordsOut)}</span>
+                <span role="cell">{busy}</span>
+                <span role="cell">{held}</span>
               </div>
             )
           })}

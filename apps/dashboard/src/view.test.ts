@@ -14,6 +14,7 @@ import {
   timeline,
   time,
   toneOf,
+  workOf,
   type Checkpoint,
   type DeadLetter,
 } from './view.ts'
@@ -88,7 +89,16 @@ test('partitions that are furthest behind come first; without an event time ther
     of(2, Number.MIN_SAFE_INTEGER),
     of(3, Number.MAX_SAFE_INTEGER, 'ended'),
   ]
-  const slice = { subtask: 4, attempt: 1, taskManagerId: 'a', status: 'running', recordsIn: 0, recordsOut: 0, splits }
+  const slice = {
+    subtask: 4,
+    attempt: 1,
+    taskManagerId: 'a',
+    status: 'running',
+    recordsIn: 0,
+    recordsOut: 0,
+    stages: [],
+    splits,
+  }
   expect(splitsOf({ slices: [slice] }, now)).toEqual([
     { source: 's', split: 2, subtask: 4, state: 'active', at: '–', behind: '–' },
     { source: 's', split: 1, subtask: 4, state: 'active', at: '2026-01-01 23:58:29', behind: '1 min 30 s' },
@@ -112,4 +122,13 @@ test('a dead letter is replayed once, and only where it had no effect yet', () =
   expect(replayable({ ...letter, replayed: 'r1' })).toBe(false)
   expect(replayable({ ...letter, origin: null })).toBe(false)
   expect(time(1_000)).toBe('1970-01-01 00:00:01')
+})
+
+test('of a subtask the busiest stage is shown, and the one that is held up most', () => {
+  const stage = (busyMsPerSecond: number, backPressuredMsPerSecond: number) => ({
+    busyMsPerSecond,
+    backPressuredMsPerSecond,
+  })
+  expect(workOf({ stages: [stage(996, 0), stage(300, 701)] })).toEqual({ busy: '100 %', held: '70 %' })
+  expect(workOf({ stages: [] })).toEqual({ busy: '–', held: '–' })
 })

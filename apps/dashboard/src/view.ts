@@ -28,6 +28,8 @@ export interface Slice {
   readonly status: string
   readonly recordsIn: number
   readonly recordsOut: number
+  /** Empty before the first second. */
+  readonly stages: readonly { readonly busyMsPerSecond: number; readonly backPressuredMsPerSecond: number }[]
   readonly splits: readonly {
     readonly source: string
     readonly split: number
@@ -178,6 +180,13 @@ export interface Split {
   readonly state: string
   readonly at: string
   readonly behind: string
+}
+
+/** Of its stages the busiest, and the one that waits longest for room: in percent of the last second. */
+export const workOf = ({ stages }: Pick<Slice, 'stages'>): { readonly busy: string; readonly held: string } => {
+  const most = (of: (stage: Slice['stages'][number]) => number): string =>
+    stages.length === 0 ? '–' : `${Math.round(Math.max(...stages.map(of)) / 10)} %`
+  return { busy: most((s) => s.busyMsPerSecond), held: most((s) => s.backPressuredMsPerSecond) }
 }
 
 /** Furthest behind first; before its first record, and behind its last, a split has no event time. @param now ms since 1970 */

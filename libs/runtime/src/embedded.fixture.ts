@@ -143,8 +143,13 @@ export class Fleet {
 
   /** Of both slices, oldest first. */
   until(is: (told: readonly SliceReport[]) => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      this.#look = () => void (is(this.#reports.map(({ report }) => report)) && resolve())
+    return new Promise((resolve, reject) => {
+      this.#look = () => {
+        const told = this.#reports.map(({ report }) => report)
+        const failure = told.find((report) => report.type === 'failed')
+        if (failure !== undefined) reject(failure.error)
+        else if (is(told)) resolve()
+      }
       this.#look()
     })
   }

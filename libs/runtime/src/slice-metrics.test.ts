@@ -1,5 +1,6 @@
 import { planJob, type GraphNode } from '@weir/dataflow'
 import { WATERMARK_MAX, operatorUid } from '@weir/model'
+import { job, json, log as logs } from '@weir/sdk'
 import { afterEach, expect, test } from 'vitest'
 import { Fleet, World as LogWorld, closeAll } from './embedded.fixture.ts'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
@@ -15,8 +16,8 @@ const odd: GraphNode = { kind: 'filter', uid: operatorUid('odd'), test: (v) => N
 
 test('a slice tells what came to each operator, what it put out, and where the time of its stages goes', async () => {
   const input = records(...Array.from({ length: 10 }, (_, i): [string, number] => [String(i), i]))
-  const job = chainOf([node.source(0), odd, node.keyBy(String), node.concat('all'), node.sink('out')])
-  const { run, until } = new World().start(job, new MemoryLogSource([input], 3))
+  const chain = chainOf([node.source(0), odd, node.keyBy(String), node.concat('all'), node.sink('out')])
+  const { run, until } = new World().start(chain, new MemoryLogSource([input], 3))
   await run()
   const { metrics } = await until('progress', (r) =>
     Boolean(r.metrics?.operators.some(({ operator, recordsIn }) => operator === 'out' && recordsIn === 5)),
@@ -41,9 +42,14 @@ test('a slice tells what came to each operator, what it put out, and where the t
 test('records of a log are told with their age when their epoch is committed', async () => {
   const lines = Array.from({ length: 30 }, (_, i) => ({ line: `${i}`, timestamp: 1_000 + i }))
   const world = await LogWorld.open(['out'], [lines, []])
-  const source = { ...node.source(0), descriptor: { connector: 'log', topic: 'in', startFrom: 'earliest', until: 'none' } } as GraphNode
-  const sink = { ...node.sink('out'), descriptor: { connector: 'log', topic: 'out' } } as GraphNode
-  const fleet = new Fleet(world, 1, planJob(chainOf([source, sink], { parallelism: 2 })))
+  const plan = planJob(
+    job('copy', { parallelism: 2 }, (flow) => {
+      flow
+        .from(logs.topic('in', { value: json<number>() }), 'in')
+        .to(logs.sink('out', { value: json<number>() }), 'out')
+    }),
+  )
+  const fleet = new Fleet(world, 1, plan)
   fleet.limit = 30
   await fleet.start(null)
   await fleet.until((told) => told.some((r) => r.type === 'progress' && r.recordsIn === 30))

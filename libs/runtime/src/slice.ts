@@ -262,9 +262,7 @@ export class Slice {
     const late = isTold ? lateCountsOf(stages) : undefined
     const lows = lowsOf(stages)
     const rates = ratesOf(stages, isTold)
-    const metrics = isTold
-      ? metricsOf(stages, (stage) => this.#scope.headOf(stage), deps.clock.monotonic())
-      : undefined
+    const metrics = isTold ? metricsOf(stages, (stage) => this.#scope.headOf(stage), deps.clock.monotonic()) : undefined
     const more = {
       ...(reach !== undefined && { reach }),
       ...(splits && { splits }),

@@ -328,7 +328,18 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
     case 'recovered':
       return { type: 'recovered', slice: sliceIn(body.value.slice), proofs: body.value.proofs }
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, times, aligned, claims: claimed, late, rates: told, metrics: of } = body.value
+      const {
+        recordsIn,
+        recordsOut,
+        watermark,
+        reach,
+        times,
+        aligned,
+        claims: claimed,
+        late,
+        rates: told,
+        metrics: of,
+      } = body.value
       const splits = times && { splits: times.splits as unknown as readonly SplitTime[] }
       const lows = aligned && {
         lows: aligned.sources.map(({ source, low }): SourceLow => ({ source: operatorUid(source), low: low ?? null })),

@@ -84,6 +84,28 @@ export const checkpoint = withJobs(
       queries: [{ expr: byJob(`weir_checkpoint_circuit_state${OF_JOB}`), legend: '{{job}}' }],
     }),
   )
+  .withPanel(
+    lines({
+      title: 'Size',
+      tells: 'Stored objects that the newest published checkpoint names, whichever checkpoint wrote them.',
+      unit: 'bytes',
+      queries: [{ expr: byJob(`weir_checkpoint_size_bytes${OF_JOB}`), legend: '{{job}}' }],
+    }),
+  )
+  .withPanel(
+    lines({
+      title: 'Alignment, p99',
+      tells:
+        'The longest that a stage waited for its last barrier. Long under back-pressure: see unaligned checkpoints.',
+      unit: 's',
+      queries: [
+        {
+          expr: `histogram_quantile(0.99, sum by (job, le) (increase(weir_checkpoint_alignment_seconds_bucket${OF_JOB}[5m])))`,
+          legend: '{{job}}',
+        },
+      ],
+    }),
+  )
   .withRow(row('Restores'))
   .withPanel(
     lines({

@@ -59,6 +59,19 @@ export const exactlyOnce = withJobs(
       width: 6,
     }),
   )
+  .withPanel(
+    figure({
+      title: 'Transactions lost',
+      tells:
+        'Published output the server no longer has, or whose outcome nobody can tell: the job has stopped. WeirTransactionLost.',
+      unit: 'none',
+      bad: 1,
+      queries: [
+        { expr: `sum(max by (job, sink, verdict) (weir_transactions_lost${OF_JOB})) or vector(0)`, legend: 'lost' },
+      ],
+      width: 6,
+    }),
+  )
   .withRow(row('Transactions'))
   .withPanel(
     lines({

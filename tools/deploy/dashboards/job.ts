@@ -1,4 +1,4 @@
-import { OF_JOB, byJob, dashboard, figure, lines, row, withJobs } from './panels.ts'
+import { OF_JOB, byJob, dashboard, figure, heat, lines, row, withJobs } from './panels.ts'
 
 /** What a job reads and writes, how far its event time is, what it has dropped. */
 export const job = withJobs(dashboard('job', 'Jobs', 'Throughput, event time and restarts of jobs.'))
@@ -63,6 +63,77 @@ export const job = withJobs(dashboard('job', 'Jobs', 'Throughput, event time and
       queries: [{ expr: byJob(`rate(weir_records_out_total${OF_JOB}[$__rate_interval])`), legend: '{{job}}' }],
     }),
   )
+  .withRow(row('Work'))
+  .withPanel(
+    lines({
+      title: 'Busy, by stage',
+      tells: 'The busiest subtask of each stage, of 1,000 ms. Near 1,000 it is what limits the job: rescale it.',
+      unit: 'ms',
+      queries: [
+        {
+          expr: byJob('weir_stage_time_ms_per_second{job=~"$job", state="busy"}', 'job, stage'),
+          legend: '{{job}} {{stage}}',
+        },
+      ],
+    }),
+  )
+  .withPanel(
+    lines({
+      title: 'Back-pressured, by stage',
+      tells:
+        'The subtask of each stage that waits longest for room, of 1,000 ms. What is slow lies behind the last stage that waits.',
+      unit: 'ms',
+      queries: [
+        {
+          expr: byJob('weir_stage_time_ms_per_second{job=~"$job", state="back-pressured"}', 'job, stage'),
+          legend: '{{job}} {{stage}}',
+        },
+      ],
+    }),
+  )
+  .withPanel(
+    lines({
+      title: 'Consumer lag',
+      tells: 'Records that readers may see and that the job has not read, by source over its partitions.',
+      unit: 'none',
+      queries: [
+        {
+          expr: `sum by (job, source) (${byJob(`weir_source_lag_records${OF_JOB}`, 'job, source, split')})`,
+          legend: '{{job}} {{source}}',
+        },
+      ],
+    }),
+  )
+  .withPanel(
+    lines({
+      title: 'Records by operator',
+      tells: 'Records that come to each operator, and those it puts out (sinks: none).',
+      unit: 'cps',
+      queries: [
+        {
+          expr: byJob(`rate(weir_operator_records_in${OF_JOB}[$__rate_interval])`, 'job, operator'),
+          legend: '{{job}} {{operator}} in',
+        },
+        {
+          expr: byJob(`rate(weir_operator_records_out${OF_JOB}[$__rate_interval])`, 'job, operator'),
+          legend: '{{job}} {{operator}} out',
+        },
+      ],
+    }),
+  )
+  .withPanel(
+    lines({
+      title: 'Written to committed, p50 and p99',
+      tells:
+        'Age of records when readers may see their output. In the epoch scope about an interval of checkpoints, in the continuous scope tens of milliseconds.',
+      unit: 's',
+      queries: [0.5, 0.99].map((quantile) => ({
+        expr: `histogram_quantile(${quantile}, sum by (job, le) (rate(weir_end_to_end_latency_seconds_bucket${OF_JOB}[$__rate_interval])))`,
+        legend: `{{job}} p${quantile * 100}`,
+      })),
+    }),
+  )
+  .withPanel(heat('Written to committed', 'Of all chosen jobs.', `weir_end_to_end_latency_seconds_bucket${OF_JOB}`))
   .withRow(row('Event time'))
   .withPanel(
     lines({
