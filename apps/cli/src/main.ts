@@ -1,13 +1,10 @@
 #!/usr/bin/env node
 /** `weir`: dev, validate, ingest, submit, jobs, get, cancel, rescale, rate, start, savepoint, stop, savepoints, state, dlq, verify, txn, dtxid. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
-import { asWeirError } from '@weir/model'
-import { signBundle } from '@weir/metadata'
+import { asWeirError, type Digest } from '@weir/model'
 import { JobsClient, tlsSettings } from '@weir/wire'
 import { parseArgs } from 'node:util'
 import { bundleJob } from './bundle.ts'
-import { dev } from './dev.ts'
 import { dlq } from './dlq.ts'
-import { ingest } from './ingest.ts'
 import { rate } from './rate.ts'
 import { savepoints, takeSavepoint } from './savepoint.ts'
 import { state } from './state.ts'
@@ -117,18 +114,21 @@ async function main(): Promise<number> {
   const print = (value: unknown, text: string): void => console.log(values.json ? JSON.stringify(value) : text)
   try {
     switch (verb) {
-      case 'dev':
+      case 'dev': {
+        const { dev } = await import('./dev.ts') // what a job needs to run is not needed otherwise
         return await dev(await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set)), values.id)
+      }
       case 'validate':
         return await validate([needed(argument, 'JOB.yaml'), ...positionals.slice(2)], parameters(values.set), print)
       case 'ingest': {
         const brokers = values.kafka ?? process.env['WEIR_KAFKA_BROKERS']
         const token = process.env['WEIR_INGEST_TOKEN'] || null
+        const { ingest } = await import('./ingest.ts')
         return await ingest({ topics: values.topic, brokers, listen: values.listen, token }, print)
       }
       case 'submit': {
         const bundle = await bundleJob(needed(argument, 'JOB.ts'), parameters(values.set))
-        const signature = values.sign === undefined ? '' : signBundle(bundle.digest, values.sign)
+        const signature = values.sign === undefined ? '' : await signed(bundle.digest, values.sign)
         const options = { id: values.id, wait: !values['no-wait'], start: startOptions(values), signature }
         const view = await submit(client, bundle, options, note)
         print(view, `${view.jobId} is ${view.state}`)
@@ -224,6 +224,10 @@ async function main(): Promise<number> {
   }
 }
 
+async function signed(of: Digest, keyFile: string): Promise<string> {
+  const { signBundle } = await import('@weir/metadata') // an object store's client is not needed otherwise
+  return signBundle(of, keyFile)
+}
 const note = (text: string): void => console.error(`note: ${text}`)
 const startOptions = (values: {
   readonly from: string

@@ -4,8 +4,9 @@
  */
 import { WeirError, systemClock, type Cancel } from '@weir/model'
 import type { JanitorAnswer, JanitorRequest } from '@weir/wire'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { JanitorMessage } from './janitor.ts'
+import { startThread } from './thread.ts'
 
 /** Without a question for this long the thread ends, and its connections with it. */
 const IDLE_MS = 60_000
@@ -16,10 +17,15 @@ interface Waiting {
 }
 
 export class JanitorThread {
+  readonly #dataDir: string
   #worker: Worker | null = null
   readonly #waiting = new Map<number, Waiting>()
   #serial = 0
   #cancelIdle: Cancel = () => {}
+
+  constructor(dataDir: string) {
+    this.#dataDir = dataDir
+  }
 
   /** Throws what the janitor throws; `JANITOR_STOPPED` (retry) when its thread has ended before the answer. */
   ask(request: JanitorRequest): Promise<JanitorAnswer> {
@@ -46,7 +52,7 @@ export class JanitorThread {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./janitor.js', import.meta.url), { name: 'janitor' })
+    const worker = startThread('janitor', this.#dataDir, { name: 'janitor' })
     worker.on('message', (message: JanitorMessage) => {
       const waiting = this.#waiting.get(message.id)
       this.#waiting.delete(message.id)

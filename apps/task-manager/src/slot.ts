@@ -27,6 +27,7 @@ import {
   type SliceReportMessage,
 } from '@weir/wire'
 import { rm } from 'node:fs/promises'
+import { flushCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Adapters } from './adapters.ts'
@@ -239,3 +240,6 @@ port.on('message', (command: SliceCommand | LinkIntroduced) => {
       })
   }
 })
+
+// The next slot does not compile it again.
+flushCompileCache()

@@ -2,13 +2,14 @@
  * Worker threads that have loaded their modules and wait for a slice: a restart and a rescale do not wait for that.
  */
 import { systemClock, type Cancel } from '@weir/model'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { SlotData } from './slot.ts'
+import { startThread } from './thread.ts'
 
 /** More would hold memory for the rare restart of many slices at once. */
 const SPARES_MAX = 2
-/** After the last one was taken: what is being deployed comes first. */
-const REFILL_AFTER_MS = 2_000
+/** After the last one was taken: what is being deployed, and has a backlog to read, comes first. */
+const REFILL_AFTER_MS = 5_000
 
 export class SpareWorkers {
   readonly #dataOf: () => SlotData
@@ -22,17 +23,16 @@ export class SpareWorkers {
     this.#dataOf = dataOf
   }
 
-  /** From now on there are spares, after a while. */
+  /** From now on there are spares: the first job finds them. */
   begin(): void {
     this.#cancelRefill()
-    this.#cancelRefill = systemClock.after(REFILL_AFTER_MS, () => {
-      while (this.#spares.size < this.#max) this.#spares.add(this.#idle())
-    })
+    this.#fill()
   }
 
   /** For one slice; the caller listens to it and ends it. */
   take(): Worker {
-    this.begin()
+    this.#cancelRefill()
+    this.#cancelRefill = systemClock.after(REFILL_AFTER_MS, () => this.#fill())
     const [spare] = this.#spares
     if (spare === undefined) return this.#start()
     this.#spares.delete(spare)
@@ -47,6 +47,10 @@ export class SpareWorkers {
     await Promise.all(spares.map((spare) => spare.terminate()))
   }
 
+  #fill(): void {
+    while (this.#spares.size < this.#max) this.#spares.add(this.#idle())
+  }
+
   #idle(): Worker {
     const worker = this.#start()
     // A deploy that finds none starts its own, and tells why that does not work.
@@ -57,6 +61,6 @@ export class SpareWorkers {
 
   #start(): Worker {
     const workerData = this.#dataOf()
-    return new Worker(new URL('./slot.js', import.meta.url), { workerData, name: workerData.stateDir })
+    return startThread('slot', workerData.dataDir, { workerData, name: workerData.stateDir })
   }
 }

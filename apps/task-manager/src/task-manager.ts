@@ -37,7 +37,7 @@ export class TaskManager {
   readonly #log: Logger
   readonly #slots = new Map<string, Slot>()
   readonly #hub = new ThreadHub()
-  readonly #janitor = new JanitorThread()
+  readonly #janitor: JanitorThread
   readonly #spares: SpareWorkers
   readonly #end = new AbortController()
   readonly #client: FleetClient
@@ -52,6 +52,7 @@ export class TaskManager {
   constructor(config: TaskManagerConfig, httpAddress: string, pod: string, log: Logger) {
     this.#config = config
     this.#log = log
+    this.#janitor = new JanitorThread(config.dataDir)
     this.#spares = new SpareWorkers(config.slots, () => this.#slotData())
     const { jobManagers, slots, listen } = config
     this.#client = new FleetClient(
