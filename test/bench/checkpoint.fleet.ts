@@ -18,7 +18,7 @@ import { order } from './lib/orders.ts'
 const BACKLOG = Number(process.env['BENCH_RECORDS'] ?? 4_000_000)
 const BACKLOG_USERS = 10_000
 const NEVER_MS = 60_000
-const LOAD_PER_SECOND = 120_000
+const LOAD_PER_SECOND = Number(process.env['BENCH_PER_SECOND'] ?? 120_000)
 const LOAD_SECONDS = Number(process.env['BENCH_SECONDS'] ?? 60)
 const MOVE_PER_SECOND = 20_000
 const MOVES_SECONDS_MAX = 600

@@ -172,3 +172,18 @@ test('a pod keeps its name over every start', async () => {
   expect(await podName(data, () => 'first')).toBe('first')
   expect(await podName(data, () => 'second')).toBe('first')
 })
+
+test('a copy of many chunks, which come faster than the disk takes them, is the object', async () => {
+  const pod = new Pod()
+  const store = await pod.open(1)
+  const state = store.keyed<string>(uid, 'text')
+  const text = (i: number): string => Array.from({ length: 40 }, (_, j) => Math.imul(i * 40 + j, 0x9e3779b1)).join()
+  for (let i = 0; i < 5_000; i++) state.put(`key-${i}`, text(i))
+  const chain = await store.snapshot(cp(1))
+  await store.close()
+  const next = await pod.open(2)
+  await next.restore(chain)
+  expect([next.keyed<string>(uid, 'text').get('key-4321'), pod.sources]).toEqual([text(4321), ['local']])
+  expect((await readFile(await pod.file(/1-g1-a1/))).equals((await pod.objects.get(chain[0]!.key))!.bytes)).toBe(true)
+  await next.close()
+})

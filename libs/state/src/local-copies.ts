@@ -29,6 +29,8 @@ const CHAINS_KEPT = 4
 const WHOLE_BYTES_MAX = 64 * 1024 * 1024
 const BLOCK_BYTES = 4 * 1024 * 1024
 const PART = '.part'
+/** Fewer than a system call takes (IOV_MAX). */
+const BUFFERS_AT_ONCE = 512
 
 /** A verified copy. */
 export interface LocalCopy {
@@ -42,6 +44,7 @@ export class LocalCopies {
   readonly #files = new Map<string, string>()
   readonly #chains: ReadonlySet<string>[] = []
   #found: Promise<ReadonlyMap<string, string>> | null = null
+  #tidying: Promise<void> = Promise.resolve()
 
   constructor(options: LocalCopiesOptions) {
     this.#options = options
@@ -62,10 +65,11 @@ export class LocalCopies {
         await upload.write(bytes)
       },
       finish: async () => {
+        const written = copy.written()
         await upload.finish()
-        if (!(await copy.finish())) return
+        if (!(await written) || !(await copy.named())) return
         this.#files.set(key, file)
-        await this.#evict()
+        this.#behind(() => this.#evict())
       },
       abort: async () => {
         await copy.abort()
@@ -99,15 +103,25 @@ export class LocalCopies {
     }
   }
 
-  /** Told with every chain a snapshot has stored or a restore was given: what none of the last ones names is deleted. */
-  async retain(chain: readonly SegmentRef[]): Promise<void> {
+  /** Told with every chain a snapshot has stored or a restore was given: what none of the last ones names will be deleted. */
+  retain(chain: readonly SegmentRef[]): void {
     this.#chains.push(new Set(chain.map(({ key }) => key)))
     if (this.#chains.length > CHAINS_KEPT) this.#chains.shift()
     for (const [key, file] of this.#files) {
       if (this.#chains.some((kept) => kept.has(key))) continue
       this.#files.delete(key)
-      await rm(file, { force: true }).catch(() => undefined)
+      this.#behind(() => rm(file, { force: true }))
     }
+  }
+
+  /** Resolves when nothing is being deleted any more. */
+  async settled(): Promise<void> {
+    await this.#tidying
+  }
+
+  /** No epoch waits for what is deleted. */
+  #behind(call: () => Promise<void>): void {
+    this.#tidying = this.#tidying.then(call).catch(() => undefined)
   }
 
   /** Encoded key → file, over all attempts of the job. */
@@ -143,58 +157,73 @@ export class LocalCopies {
 export const dropCopies = (root: string, jobId: string): Promise<void> =>
   rm(join(root, jobId), { recursive: true, force: true }).catch(() => undefined)
 
-/** Writes behind the upload; a disk that is full or gone costs the copy and nothing else. */
+/**
+ * Writes behind the upload, whatever has come meanwhile in one call: each costs a turn of a busy slot's event loop. A disk that
+ * is full or gone costs the copy and nothing else.
+ */
 class CopyWriter {
   readonly #file: string
-  #handle: Promise<FileHandle | null> | null = null
-  #writing: Promise<boolean> = Promise.resolve(true)
+  #handle: FileHandle | null = null
+  #waiting: Uint8Array[] = []
+  #writing: Promise<void> | null = null
+  #failed = false
 
   constructor(file: string) {
     this.#file = file
   }
 
   write(bytes: Uint8Array): void {
-    this.#handle ??= this.#open()
-    this.#writing = this.#writing
-      .then(async (well) => {
-        const handle = await this.#handle
-        if (!well || handle === null) return false
-        await handle.write(bytes)
-        return true
-      })
-      .catch(() => false)
+    if (this.#failed) return
+    this.#waiting.push(bytes)
+    this.#writing ??= this.#writeAll()
   }
 
-  /** False: there is no copy. */
-  async finish(): Promise<boolean> {
-    const well = await this.#writing
+  /** Resolves when all is written and the file is closed. False: there is no copy. */
+  async written(): Promise<boolean> {
+    await this.#writing
     await this.#close()
-    try {
-      if (well) await rename(this.#file + PART, this.#file)
-      return well
-    } catch {
-      return false
-    }
+    return !this.#failed
+  }
+
+  /** Behind `written`: from now on it is found. */
+  async named(): Promise<boolean> {
+    return rename(this.#file + PART, this.#file).then(
+      () => true,
+      () => false,
+    )
   }
 
   async abort(): Promise<void> {
-    await this.#writing
-    await this.#close()
+    await this.written()
     await rm(this.#file + PART, { force: true }).catch(() => undefined)
   }
 
-  async #open(): Promise<FileHandle | null> {
+  /** Never throws. */
+  async #writeAll(): Promise<void> {
     try {
-      await mkdir(join(this.#file, '..'), { recursive: true })
-      return await open(this.#file + PART, 'w')
+      if (this.#handle === null) {
+        await mkdir(join(this.#file, '..'), { recursive: true })
+        this.#handle = await open(this.#file + PART, 'w')
+      }
+      while (this.#waiting.length > 0) await writeWhole(this.#handle, this.#waiting.splice(0, BUFFERS_AT_ONCE))
     } catch {
-      return null
+      this.#failed = true
+      this.#waiting = []
     }
+    this.#writing = null // with the look at what waits: nothing comes in between
   }
 
   async #close(): Promise<void> {
-    await (await this.#handle)?.close().catch(() => undefined)
+    await this.#handle?.close().catch(() => (this.#failed = true))
+    this.#handle = null
   }
+}
+
+/** A call may take less than it was given. */
+async function writeWhole(handle: FileHandle, buffers: readonly Uint8Array[]): Promise<void> {
+  const bytes = buffers.reduce((all, { length }) => all + length, 0)
+  const { bytesWritten } = await handle.writev(buffers)
+  if (bytesWritten < bytes) await handle.appendFile(Buffer.concat(buffers).subarray(bytesWritten))
 }
 
 async function verified(handle: FileHandle, ref: SegmentRef): Promise<LocalCopy | null> {

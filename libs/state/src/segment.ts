@@ -25,8 +25,11 @@ import { copyBytes, pack, stateId, stateNames, unpack } from './pack.ts'
 export const MAGIC = Buffer.from('WSEG\x02', 'latin1')
 /** Uncompressed bytes after which a chunk is closed. */
 const CHUNK_BYTES = 256 * 1024
-/** Chunks compressed or on their way, in order; the one being filled besides. */
-const CHUNKS_AHEAD = 4
+/**
+ * Chunks compressed or on their way, in order; the one being filled besides. As many as a busy slot fills in one slice of its
+ * time (`Pace`) and more: what is compressed meanwhile is heard of in its next turn.
+ */
+const CHUNKS_AHEAD = 16
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
 /** For what comes of a chunk in one piece: in pieces of the default 16 KiB each costs a turn of the thread pool, twice the CPU in all. */
 const CHUNK_LEVEL = { ...LEVEL, chunkSize: CHUNK_BYTES / 2 }

@@ -144,7 +144,7 @@ export class LevelStateStore implements StateStore {
     })
     const pending = await restore.read(segments)
     this.#chain.restored(segments)
-    await copies?.retain(segments)
+    copies?.retain(segments)
     if (pending !== null) {
       this.#restored.begin(pending, () => {
         if (this.#isResident) for (const table of this.#byNumber) table.complete()
@@ -187,6 +187,7 @@ export class LevelStateStore implements StateStore {
     await this.#turn
     await this.#chain.folded()
     await restored
+    await this.#deps.copies?.settled()
     await this.#deps.db.close()
   }
 
@@ -202,7 +203,7 @@ export class LevelStateStore implements StateStore {
       const write = kind === 'base' ? (w: SegmentWriter) => rows.base(w) : (w: SegmentWriter) => rows.delta(w)
       return this.#write({ checkpoint, kind, as: 'written', versions, from }, write)
     })
-    await this.#deps.copies?.retain(chain)
+    this.#deps.copies?.retain(chain)
     return chain
   }
 
