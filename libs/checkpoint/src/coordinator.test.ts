@@ -81,6 +81,25 @@ function run(events: CoordinatorEvent[], from: CoordinatorState = coordinatorFor
 }
 const toPublishing = [started, tick(1_000), ack(1, 0, [1]), ack(1, 1), stored(1)]
 
+test('the first epoch of an attempt that is awaited comes as soon as something was read; those behind it by the interval', () => {
+  const awaited: CoordinatorEvent = { ...started, awaited: true }
+  const read = (recordsIn: number): CoordinatorEvent => ({ type: 'progress', recordsIn })
+  const triggersOf = (...events: CoordinatorEvent[]): number[] => {
+    let state = coordinatorFor(options, null)
+    const found: number[] = []
+    for (const event of events) {
+      const step = stepCoordinator(state, event)
+      state = step.state
+      if (step.effects.some(({ type }) => type === 'trigger')) found.push('now' in event ? event.now : -1)
+    }
+    return found
+  }
+  expect(triggersOf(started, read(7), tick(40), tick(999), tick(1_000))).toEqual([1_000])
+  expect(triggersOf(awaited, tick(20), read(7), tick(40))).toEqual([40])
+  const declined: CoordinatorEvent = { type: 'declined', checkpoint: cp(1), subtask: subtask(0), reason: 'r', now: 60 }
+  expect(triggersOf(awaited, read(7), tick(40), declined, read(9), tick(80), tick(1_060))).toEqual([40, 1_060])
+})
+
 test('an epoch goes trigger → manifest → publish → commit → final, in this order', () => {
   const { types, state } = run([...toPublishing, published(1), committed(1, 0)])
   expect(types).toEqual(['trigger', 'write-manifest', 'publish', 'published', 'commit', 'final'])

@@ -136,6 +136,8 @@ export type CoordinatorState = CoordinatorPhase & {
   readonly draining: boolean
   /** Somebody waits for an epoch: the next one is triggered without the interval. */
   readonly asked: boolean
+  /** Readers have waited for the attempt: its first epoch is triggered as soon as something is read, without interval and pause. */
+  readonly awaited: boolean
   readonly recordsIn: number
   /** How far subtasks with active sources are; kept only where epochs are cut at an event time. */
   readonly sources: SubtaskMap<SourceProgress>
@@ -143,7 +145,14 @@ export type CoordinatorState = CoordinatorPhase & {
 
 export type CoordinatorEvent =
   /** Every slice of the attempt runs; what was published before is final (recovery has ended its transactions). */
-  | { readonly type: 'started'; readonly attempt: Attempt; readonly now: number; readonly wallClock: number }
+  | {
+      readonly type: 'started'
+      readonly attempt: Attempt
+      /** Default false. */
+      readonly awaited?: boolean
+      readonly now: number
+      readonly wallClock: number
+    }
   | { readonly type: 'tick'; readonly now: number; readonly wallClock: number }
   /** Total records read by all sources since the job began. */
   | {
@@ -254,6 +263,7 @@ export function coordinatorFor(
     away: SubtaskMap.empty(),
     draining: false,
     asked: false,
+    awaited: false,
     recordsIn: 0,
     sources: SubtaskMap.empty(),
   }
@@ -308,6 +318,7 @@ function onStarted(state: CoordinatorState, event: Extract<CoordinatorEvent, { t
     attempt: event.attempt,
     closing: false,
     draining: false,
+    awaited: event.awaited ?? false,
     abortsInARow: 0,
     breaker,
     sources: SubtaskMap.empty(),
@@ -332,6 +343,7 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
     // Between two attempts to drain the sources go on: an epoch that was given up has let them (PROTOCOL B6).
     ((state.draining || state.asked) && (state.abortsInARow === 0 || waited >= options.minPauseMs)) ||
     waited >= options.intervalMs ||
+    (state.awaited && state.recordsIn > state.recordsAtStart) ||
     (options.everyRecords !== null &&
       waited >= options.minPauseMs &&
       state.recordsIn - state.recordsAtStart >= options.everyRecords)
@@ -355,6 +367,7 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
       last: state.draining,
       cut,
       asked: false,
+      awaited: false,
       acks: SubtaskMap.empty(),
       missing: SubtaskMap.filled(options.parallelism, () => true),
     },
@@ -600,6 +613,7 @@ const common = (s: CoordinatorState) => ({
   away: s.away,
   draining: s.draining,
   asked: s.asked,
+  awaited: s.awaited,
   recordsIn: s.recordsIn,
   sources: s.sources,
 })

@@ -103,6 +103,15 @@ test('a rescale drains, stops without a delay and comes up at the new parallelis
   expect(r.state.coordinator.final).toBe(2)
 })
 
+test('behind a rescale the first epoch comes as soon as something is read: there is no output until it is final', () => {
+  const run = stopped(running().do(wish(4)).epoch(1))
+  run.do({ type: 'claimed', published: ref(1), manifest: manifest(1, 2) }).up().said()
+  const progress = (recordsIn: number) => (slice: SliceId) =>
+    ({ type: 'progress', slice, recordsIn, recordsOut: 0, watermark: 0 }) as const
+  expect(run.all(progress(2)).do({ type: 'tick' }).said()).toEqual([]) // what was read before the rescale is 10
+  expect(run.all(progress(3)).do({ type: 'tick' }).said()).toEqual(['trigger'])
+})
+
 test('B4: after 4 → 2 every recovery resolves and fences the pools of subtasks 2 and 3, before any source starts', () => {
   const r = running().do(wish(4))
   stopped(r.epoch(1))

@@ -78,7 +78,9 @@ function start(state: JobState, event: JobEvent): JobStep {
   const undisturbed = { drainUntilMs: 0, failover: null, rejoinedAt: null }
   const running: JobState = { ...common(state), phase: 'running', slices, reportedIn, ...undisturbed }
   const { now, wallClock } = event
-  const started = drive(running, { type: 'started', attempt: state.attempt, now, wallClock }, event)
+  // The job was stopped on purpose, and there is no output until an epoch of this attempt is final.
+  const awaited = state.rescaling !== null
+  const started = drive(running, { type: 'started', attempt: state.attempt, awaited, now, wallClock }, event)
   if (state.ending !== null) {
     const step = settle(started.state, 'running', event)
     return { state: step.state, effects: [...started.effects, ...step.effects] }
