@@ -105,7 +105,10 @@ test('a rescale drains, stops without a delay and comes up at the new parallelis
 
 test('behind a rescale the first epoch comes as soon as something is read: there is no output until it is final', () => {
   const run = stopped(running().do(wish(4)).epoch(1))
-  run.do({ type: 'claimed', published: ref(1), manifest: manifest(1, 2) }).up().said()
+  run
+    .do({ type: 'claimed', published: ref(1), manifest: manifest(1, 2) })
+    .up()
+    .said()
   const progress = (recordsIn: number) => (slice: SliceId) =>
     ({ type: 'progress', slice, recordsIn, recordsOut: 0, watermark: 0 }) as const
   expect(run.all(progress(2)).do({ type: 'tick' }).said()).toEqual([]) // what was read before the rescale is 10
