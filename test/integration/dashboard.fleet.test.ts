@@ -44,6 +44,71 @@ afterAll(async () => {
   await ended
 }, 60_000)
 
+test('of a thousand subtasks only those in sight are made, and they are reached by keyboard', async () => {
+  const page = await browser.newPage()
+  await page.route('**/api/v1/jobs/payments/events', async (route) => {
+    const job = (await (await route.fetch({ url: `${url}/api/v1/jobs/payments` })).json()) as { slices: object[] }
+    const slices = Array.from({ length: 1_000 }, (_, subtask) => ({ ...job.slices[0], subtask, splits: [] }))
+    const snapshot = JSON.stringify({ job: { ...job, slices }, checkpoints: [] })
+    await route.fulfill({ contentType: 'text/event-stream', body: `event: snapshot\nid: 1-1\ndata: ${snapshot}\n\n` })
+  })
+  await page.goto(`${url}/#/jobs/payments`)
+  const table = page.getByRole('table', { name: 'Subtasks' })
+  await table.waitFor()
+  expect(await table.getAttribute('aria-rowcount')).toBe('1001')
+  expect(await table.getByRole('row').count()).toBeLessThan(60)
+  await table.focus()
+  await page.keyboard.press('End')
+  await table.locator('[aria-rowindex="1001"]').waitFor()
+  await page.unrouteAll({ behavior: 'wait' })
+  await page.close()
+})
+
+test('figures of before stay when the job-manager is silent, and are called old', async () => {
+  const page = await browser.newPage()
+  let streams = 0
+  await page.route('**/api/v1/events', async (route) => {
+    if (++streams > 1) return route.abort()
+    const jobs = (await (await route.fetch({ url: `${url}/api/v1/jobs` })).json()) as object[]
+    const snapshot = JSON.stringify({ jobs, taskManagers: [] })
+    await route.fulfill({ contentType: 'text/event-stream', body: `event: snapshot\nid: 1-1\ndata: ${snapshot}\n\n` })
+  })
+  await page.goto(`${url}/#/`)
+  const alert = page.getByRole('alert')
+  await alert.waitFor()
+  expect(await alert.innerText()).toContain('What is shown is from before.')
+  expect(await page.getByRole('link', { name: 'payments' }).isVisible()).toBe(true)
+  await page.unrouteAll({ behavior: 'wait' })
+  await page.close()
+})
+
+test('a fleet that wants to know who asks is shown after its token was given, and not with another one', async () => {
+  const page = await browser.newPage()
+  const asked: (string | undefined)[] = []
+  await page.route('**/api/v1/**', async (route) => {
+    const { authorization } = route.request().headers()
+    asked.push(authorization)
+    if (authorization === 'Bearer right') return route.fallback()
+    const detail = 'give a bearer token'
+    await route.fulfill({ status: 401, json: { code: 'BEARER_REFUSED', detail } })
+  })
+  await page.goto(`${url}/#/`)
+  for (const token of ['wrong', 'right']) {
+    await page.getByText('give a bearer token').waitFor()
+    await page.getByLabel('Bearer token').fill(token)
+    const isAsked = page.waitForRequest((request) => request.headers()['authorization'] === `Bearer ${token}`)
+    await page.getByRole('button', { name: 'Sign in' }).press('Enter')
+    await isAsked
+  }
+  await page.getByRole('link', { name: 'payments' }).waitFor()
+  await page.reload()
+  await page.getByRole('link', { name: 'payments' }).waitFor()
+  expect(new Set(asked)).toEqual(new Set([undefined, 'Bearer wrong', 'Bearer right']))
+  await page.unrouteAll({ behavior: 'wait' })
+  await page.close()
+})
+
+// Last: it cancels the job, and then the demo ends.
 test('all pages in light and dark have no serious finding, and a cancel by keyboard is asked for first, then done', async () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     const page = await (await browser.newContext({ colorScheme })).newPage()
@@ -86,61 +151,3 @@ test('all pages in light and dark have no serious finding, and a cancel by keybo
     expect(keys[0]).toMatch(/^[0-9a-f]{32}$/)
   }
 }, 180_000)
-
-test('of a thousand subtasks only those in sight are made, and they are reached by keyboard', async () => {
-  const page = await browser.newPage()
-  await page.route('**/api/v1/jobs/payments', async (route) => {
-    const response = await route.fetch()
-    const job = (await response.json()) as { slices: object[] }
-    const slices = Array.from({ length: 1_000 }, (_, subtask) => ({ ...job.slices[0], subtask, splits: [] }))
-    await route.fulfill({ response, json: { ...job, slices } })
-  })
-  await page.goto(`${url}/#/jobs/payments`)
-  const table = page.getByRole('table', { name: 'Subtasks' })
-  await table.waitFor()
-  expect(await table.getAttribute('aria-rowcount')).toBe('1001')
-  expect(await table.getByRole('row').count()).toBeLessThan(60)
-  await table.focus()
-  await page.keyboard.press('End')
-  await table.locator('[aria-rowindex="1001"]').waitFor()
-  await page.unrouteAll({ behavior: 'wait' })
-  await page.close()
-})
-
-test('figures of before stay when the job-manager is silent, and are called old', async () => {
-  const page = await browser.newPage()
-  await page.goto(`${url}/#/`)
-  await page.getByRole('link', { name: 'payments' }).waitFor()
-  await page.route('**/api/v1/**', (route) => route.abort())
-  await page.getByRole('alert').waitFor()
-  expect(await page.getByRole('alert').innerText()).toContain('What is shown is from before.')
-  expect(await page.getByRole('link', { name: 'payments' }).isVisible()).toBe(true)
-  await page.unrouteAll({ behavior: 'wait' })
-  await page.close()
-})
-
-test('a fleet that wants to know who asks is shown after its token was given, and not with another one', async () => {
-  const page = await browser.newPage()
-  const asked: (string | undefined)[] = []
-  await page.route('**/api/v1/**', async (route) => {
-    const { authorization } = route.request().headers()
-    asked.push(authorization)
-    if (authorization === 'Bearer right') return route.fallback()
-    const detail = 'give a bearer token'
-    await route.fulfill({ status: 401, json: { code: 'BEARER_REFUSED', detail } })
-  })
-  await page.goto(`${url}/#/`)
-  for (const token of ['wrong', 'right']) {
-    await page.getByText('give a bearer token').waitFor()
-    await page.getByLabel('Bearer token').fill(token)
-    const isAsked = page.waitForRequest((request) => request.headers()['authorization'] === `Bearer ${token}`)
-    await page.getByRole('button', { name: 'Sign in' }).press('Enter')
-    await isAsked
-  }
-  await page.getByRole('link', { name: 'payments' }).waitFor()
-  await page.reload()
-  await page.getByRole('link', { name: 'payments' }).waitFor()
-  expect(new Set(asked)).toEqual(new Set([undefined, 'Bearer wrong', 'Bearer right']))
-  await page.unrouteAll({ behavior: 'wait' })
-  await page.close()
-})

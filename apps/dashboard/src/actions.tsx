@@ -1,12 +1,12 @@
 /** What can be done to a job. */
 import type { ReactNode } from 'react'
-import { patch, post, requestRate } from './api.ts'
+import { patch, post, requestRate, tagged } from './api.ts'
 import { Ask } from './ask.tsx'
 import { canCancel, rateIn, type Job } from './view.ts'
 
 const NAME = { pattern: '[a-z][a-z0-9._\\-]{0,62}', hint: 'A small letter first, then also digits . _ -' }
 
-export function Actions({ job, etag }: { job: Job; etag: string | null }): ReactNode {
+export function Actions({ job }: { job: Job }): ReactNode {
   const path = `jobs/${encodeURIComponent(job.jobId)}`
   const running = job.state === 'RUNNING'
   const day = new Date().toISOString().slice(0, 10)
@@ -29,14 +29,15 @@ export function Actions({ job, etag }: { job: Job; etag: string | null }): React
           question: `Rescale ${job.jobId}?`,
           tells: 'It stops behind a last checkpoint and goes on at the new parallelism. Nothing is lost.',
           confirm: 'Rescale it',
-          disabled: !running || etag === null,
+          disabled: !running,
+          basis: async () => (await tagged<Job>(path)).etag,
           field: {
             label: 'Parallelism',
             initial: String(job.parallelism),
             pattern: '[1-9][0-9]{0,4}',
             hint: 'Subtasks',
           },
-          run: (parallelism) => patch(path, { parallelism: Number(parallelism) }, etag),
+          run: (parallelism, _, version) => patch(path, { parallelism: Number(parallelism) }, version),
         }}
       />
       <Ask

@@ -12,15 +12,19 @@ export class Problem extends Error {
 
 const TIMEOUT_MS = 10_000
 
-async function request(
-  path: string,
-  init: { method?: string; headers?: Record<string, string>; body?: string },
-): Promise<Response> {
+interface Init {
+  readonly method?: string
+  readonly headers?: Record<string, string>
+  readonly body?: string
+  readonly signal?: AbortSignal
+}
+
+async function request(path: string, init: Init): Promise<Response> {
   const response = await fetch(`/api/v1/${path}`, {
     ...init,
     headers: { ...init.headers, ...authorization() },
     redirect: 'manual',
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    signal: init.signal ?? AbortSignal.timeout(TIMEOUT_MS),
   })
   if (response.type === 'opaqueredirect')
     throw new Problem('NOT_LEADER', 'This job-manager does not lead: open the dashboard of the one that does.')
@@ -93,3 +97,10 @@ export const requestRate = (job: string, recordsPerSecond: number | null): Promi
 /** Not `randomUUID`: browsers have it only on pages by https, or of this machine. */
 export const newKey = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
+
+/** Text of a stream of events, as it comes. @param last id of the event it continues from; '': it begins */
+export async function* eventStream(path: string, last: string, signal: AbortSignal): AsyncGenerator<string> {
+  const response = await request(path, { signal, headers: last === '' ? {} : { 'last-event-id': last } })
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value
+}

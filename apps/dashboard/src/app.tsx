@@ -1,13 +1,14 @@
 import { useEffect, useState, type ReactNode } from 'react'
-import { get, list } from './api.ts'
 import { Audit } from './audit.tsx'
+import { allJobs } from './live.ts'
 import { JobPage } from './job-page.tsx'
 import { jobHash, placeOf } from './pages.ts'
 import { State, Table } from './parts.tsx'
-import { Shown, usePolled } from './polled.tsx'
+import { Shown } from './polled.tsx'
 import { SignedIn } from './sign-in.tsx'
 import { ThemeToggle } from './theme.tsx'
-import { count, type Job, type TaskManager } from './view.ts'
+import { useLive } from './use-live.tsx'
+import { count } from './view.ts'
 
 function useHash(): string {
   const [hash, setHash] = useState(location.hash)
@@ -20,10 +21,10 @@ function useHash(): string {
 }
 
 function Jobs(): ReactNode {
-  const jobs = usePolled('jobs', () => list<Job>('jobs'))
+  const live = useLive('events', allJobs)
   return (
-    <Shown of={jobs}>
-      {(all) => (
+    <Shown of={live}>
+      {({ jobs }) => (
         <Table
           label="Jobs"
           empty="No job has been submitted: weir submit FILE."
@@ -36,7 +37,7 @@ function Jobs(): ReactNode {
             { head: 'Restarts', number: true },
             { head: 'Alerts', number: true },
           ]}
-          rows={all.map((job) => ({
+          rows={jobs.map((job) => ({
             key: job.jobId,
             cells: [
               <a href={jobHash(job.jobId)}>{job.jobId}</a>,
@@ -55,15 +56,15 @@ function Jobs(): ReactNode {
 }
 
 function Fleet(): ReactNode {
-  const fleet = usePolled('task-managers', () => get<readonly TaskManager[]>('task-managers'))
+  const live = useLive('events', allJobs)
   return (
-    <Shown of={fleet}>
-      {(all) => (
+    <Shown of={live}>
+      {({ taskManagers }) => (
         <Table
           label="Task-managers"
           empty="None has joined: jobs wait for slots."
           columns={[{ head: 'Pod' }, { head: 'Address' }, { head: 'Version' }, { head: 'Draining' }]}
-          rows={all.map((it) => ({
+          rows={taskManagers.map((it) => ({
             key: it.pod,
             cells: [it.pod, it.httpAddress, it.version, it.draining ? 'yes' : 'no'],
           }))}

@@ -20,8 +20,10 @@ export interface Wish {
     readonly hint: string
     readonly optional?: boolean
   }
+  /** Version of what the user decides on, taken when the dialog opens; absent: it does not matter. */
+  basis?(): Promise<string | null>
   /** `key` is the same for every try in one open dialog: a retry is the same wish, and is done once. */
-  run(said: string, key: string): Promise<void>
+  run(said: string, key: string, version: string | null): Promise<void>
 }
 
 export function Ask({ wish }: { wish: Wish }): ReactNode {
@@ -30,9 +32,10 @@ export function Ask({ wish }: { wish: Wish }): ReactNode {
   const id = useId()
   const [key, setKey] = useState('')
   const [said, setSaid] = useState('')
+  const [version, setVersion] = useState<Promise<string | null> | null>(null)
   const client = useQueryClient()
   const doing = useMutation({
-    mutationFn: () => wish.run(said, key),
+    mutationFn: async () => wish.run(said, key, await version),
     onSuccess: async () => {
       dialog.current?.close()
       await client.invalidateQueries()
@@ -41,6 +44,10 @@ export function Ask({ wish }: { wish: Wish }): ReactNode {
   const ask = (): void => {
     doing.reset()
     setKey(newKey())
+    const basis = wish.basis?.() ?? null
+    // Told where it is needed: when the wish is sent.
+    basis?.catch(() => {})
+    setVersion(basis)
     setSaid(field?.initial ?? '')
     dialog.current?.showModal()
   }

@@ -1,28 +1,28 @@
 import type { ReactNode } from 'react'
 import { Actions } from './actions.tsx'
-import { tagged } from './api.ts'
 import { DeadLetters } from './dead-letters.tsx'
+import { oneJob } from './live.ts'
 import { Overview } from './overview.tsx'
 import { JOB_PARTS, jobHash, type JobPart } from './pages.ts'
 import { State } from './parts.tsx'
-import { Shown, usePolled } from './polled.tsx'
+import { Shown } from './polled.tsx'
 import { StateBrowser } from './state.tsx'
-import type { Job } from './view.ts'
+import { useLive } from './use-live.tsx'
 
 const NAMES: Record<JobPart, string> = { overview: 'Overview', state: 'State', 'dead-letters': 'Dead letters' }
 
 export function JobPage({ id, part }: { id: string; part: JobPart }): ReactNode {
   const path = `jobs/${encodeURIComponent(id)}`
-  const job = usePolled(path, () => tagged<Job>(path))
+  const live = useLive(`${path}/events`, oneJob)
   return (
     <>
-      <Shown of={job}>
-        {({ body: it, etag }) => (
+      <Shown of={live}>
+        {({ job: it }) => (
           <>
             <header>
               <h1>{id}</h1>
               <State job={it} />
-              <Actions job={it} etag={etag} />
+              <Actions job={it} />
             </header>
             {it.error && (
               <p role={it.state === 'FAILED' ? 'alert' : undefined} className="quiet">
@@ -45,7 +45,7 @@ export function JobPage({ id, part }: { id: string; part: JobPart }): ReactNode 
           </a>
         ))}
       </nav>
-      {part === 'overview' && job.data !== undefined && <Overview job={job.data.body} at={job.dataUpdatedAt} />}
+      {part === 'overview' && live.data !== undefined && <Overview of={live.data} />}
       {part === 'state' && <StateBrowser id={id} />}
       {part === 'dead-letters' && <DeadLetters id={id} />}
     </>

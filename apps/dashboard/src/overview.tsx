@@ -3,22 +3,13 @@ import { lazy, Suspense, useEffect, useState, type ReactNode } from 'react'
 import { get, list } from './api.ts'
 import { Checkpoints } from './checkpoints.tsx'
 import type { JobGraph } from './layout.ts'
+import { said, type OneJob } from './live.ts'
 import { Figures, Panel, Table } from './parts.tsx'
-import { Shown, usePolled } from './polled.tsx'
+import { Shown, useAnswer, usePolled } from './polled.tsx'
 import { Slices } from './slices.tsx'
 import { Splits } from './splits.tsx'
 import { Throughput } from './throughput.tsx'
-import {
-  NO_RATES,
-  count,
-  ledger,
-  milliseconds,
-  sampled,
-  type Checkpoint,
-  type Job,
-  type Rates,
-  type Transaction,
-} from './view.ts'
+import { NO_RATES, count, ledger, milliseconds, sampled, time, type Rates, type Transaction } from './view.ts'
 
 /** Half of the page's code, and not needed for what is read first. */
 const Graph = lazy(() => import('./graph.tsx'))
@@ -32,14 +23,13 @@ const LEDGER_TELLS = {
   foreign: 'of an id of this job, made by nobody here',
 } as const
 
-/** @param at when REST said so, ms since 1970 */
-export function Overview({ job: it, at }: { job: Job; at: number }): ReactNode {
+export function Overview({ of: { job: it, checkpoints, notices } }: { of: OneJob }): ReactNode {
   const path = `jobs/${encodeURIComponent(it.jobId)}`
-  const graph = usePolled(`${path}/graph`, () => get<JobGraph>(`${path}/graph`))
-  const checkpoints = usePolled(`${path}/checkpoints`, () => get<readonly Checkpoint[]>(`${path}/checkpoints`))
+  const graph = useAnswer(`${path}/graph`, () => get<JobGraph>(`${path}/graph`))
   const transactions = usePolled(`${path}/transactions`, () => list<Transaction>(`${path}/transactions`))
   const [rates, setRates] = useState<Rates>(NO_RATES)
-  useEffect(() => setRates((before) => sampled(before, at, it)), [at, it])
+  const now = Date.now()
+  useEffect(() => setRates((before) => sampled(before, Date.now(), it)), [it])
   return (
     <>
       <Figures
@@ -68,7 +58,7 @@ export function Overview({ job: it, at }: { job: Job; at: number }): ReactNode {
         )}
       </Shown>
       <Throughput rates={rates} />
-      <Shown of={checkpoints}>{(all) => <Checkpoints of={all} />}</Shown>
+      <Checkpoints of={checkpoints} />
       <Panel title="Ledger" note="transactions by what has become of them">
         <Shown of={transactions}>
           {(all) => (
@@ -87,8 +77,19 @@ export function Overview({ job: it, at }: { job: Job; at: number }): ReactNode {
           )}
         </Shown>
       </Panel>
-      <Splits job={it} now={at} />
+      <Splits job={it} now={now} />
       <Slices job={it} />
+      <Panel title="What happened" note="since this page was opened, newest first">
+        <Table
+          label="What happened"
+          empty="Nothing to speak of."
+          columns={[{ head: 'When' }, { head: 'What' }]}
+          rows={notices.map((notice, i) => ({
+            key: String(notices.length - i),
+            cells: [time(notice.at), said(notice)],
+          }))}
+        />
+      </Panel>
     </>
   )
 }

@@ -1,10 +1,20 @@
 /** Answers that are asked for again and again, and how they are shown while there is none. */
-import { useQuery, type UseQueryResult } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { useRef, type ReactNode } from 'react'
 import { pollAfter } from './view.ts'
 
+/** What is shown of an answer: `data` may be from before the `error`. */
+export interface Asked<T> {
+  readonly data: T | undefined
+  readonly error: Error | null
+}
+
+/** Once for a page. */
+export const useAnswer = <T,>(key: string, ask: () => Promise<T>): Asked<T> =>
+  useQuery({ queryKey: [key], queryFn: ask })
+
 /** Not while the page is hidden, and less often while there is no answer. */
-export function usePolled<T>(key: string, ask: () => Promise<T>): UseQueryResult<T> {
+export function usePolled<T>(key: string, ask: () => Promise<T>): Asked<T> {
   const failures = useRef(0)
   return useQuery({
     queryKey: [key],
@@ -23,7 +33,7 @@ export function usePolled<T>(key: string, ask: () => Promise<T>): UseQueryResult
 }
 
 /** Old figures stay visible beside the error, and are called old. */
-export function Shown<T>({ of, children }: { of: UseQueryResult<T>; children: (data: T) => ReactNode }): ReactNode {
+export function Shown<T>({ of, children }: { of: Asked<T>; children: (data: T) => ReactNode }): ReactNode {
   return (
     <>
       {of.error && (

@@ -76,8 +76,10 @@ test('a rate is what was read between two looks; a restart begins anew', () => {
   expect(rates.perSecond).toEqual([500])
   rates = sampled(rates, 6_000, { attempt: 2, recordsIn: 5_200 })
   expect(rates).toMatchObject({ at: [3, 6], perSecond: [500, 200] })
-  for (let i = 1; i <= 400; i++) rates = sampled(rates, 6_000 + i * 1_000, { attempt: 2, recordsIn: 5_200 + i })
-  expect(rates.at.length).toBe(300)
+  for (let i = 1; i <= 700; i++) rates = sampled(rates, 6_000 + i * 1_000, { attempt: 2, recordsIn: 5_200 + i })
+  expect(rates.at.length).toBe(600)
+  const soon = sampled(rates, 6_000 + 700_999, { attempt: 2, recordsIn: 1e9 })
+  expect(soon, 'what comes sooner is part of the next one').toBe(rates)
 })
 
 test('partitions that are furthest behind come first; without an event time there is none', () => {

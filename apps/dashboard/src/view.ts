@@ -156,15 +156,17 @@ export interface Rates {
   readonly last: { readonly at: number; readonly attempt: number; readonly recordsIn: number } | null
 }
 export const NO_RATES: Rates = { at: [], perSecond: [], last: null }
-/** Ten minutes at one look every two seconds. */
-const SAMPLES_MAX = 300
+/** Ten minutes. */
+const SAMPLES_MAX = 600
+/** Between two of them: what comes sooner is part of the next one. */
+const SAMPLE_MS = 1_000
 
 /** @param at ms since 1970. A restart begins anew: what is read again is not counted as read back. */
 export function sampled(rates: Rates, at: number, { attempt, recordsIn }: Pick<Job, 'attempt' | 'recordsIn'>): Rates {
   const now = { at, attempt, recordsIn }
   const { last } = rates
   if (last === null || last.attempt !== attempt || recordsIn < last.recordsIn) return { ...rates, last: now }
-  if (at <= last.at) return rates
+  if (at < last.at + SAMPLE_MS) return rates
   const perSecond = ((recordsIn - last.recordsIn) / (at - last.at)) * 1_000
   return {
     at: [...rates.at, at / 1_000].slice(-SAMPLES_MAX),
