@@ -44,7 +44,7 @@ async function measure(subtasks: number): Promise<Measured> {
   const manager = await startProcess('job-manager', {
     ...{ WEIR_S3_ENDPOINT: s3.url, WEIR_S3_BUCKET: s3.bucket, WEIR_S3_PREFIX: `${cluster}/` },
     ...{ WEIR_S3_ACCESS_KEY: s3.accessKey, WEIR_S3_SECRET_KEY: s3.secretKey },
-    ...{ WEIR_ETCD: etcd, WEIR_CLUSTER: cluster },
+    ...{ WEIR_ETCD: etcd, WEIR_CLUSTER: cluster, WEIR_PROFILE: 'development' },
   })
   const { pid } = manager.child
   const tasks: ChildProcess[] = []

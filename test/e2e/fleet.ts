@@ -73,6 +73,7 @@ export class Fleet {
       WEIR_ETCD: this.servers.etcd,
       WEIR_CLUSTER: this.cluster,
       WEIR_KAFKA_BROKERS: this.servers.kafka,
+      WEIR_PROFILE: 'development', // one broker, one etcd
     }
   }
 

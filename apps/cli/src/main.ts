@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `weir`: dev, validate, ingest, submit, jobs, get, cancel, rescale, rate, start, savepoint, stop, savepoints, state, dlq, verify, txn, dtxid. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
+/** `weir`: dev, validate, ingest, submit, jobs, get, cancel, rescale, rate, start, savepoint, stop, savepoints, state, dlq, verify, txn, dtxid, doctor. Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable. */
 import { asWeirError, type Digest } from '@weir/model'
 import { JobsClient, tlsSettings } from '@weir/wire'
 import { parseArgs } from 'node:util'
@@ -17,6 +17,7 @@ const USAGE = `weir – exactly-once stream processing
 
   weir dev JOB.ts              run a job here, without any server; a job is a TypeScript file or a pipeline in YAML
   weir validate JOB.yaml…      what is wrong with pipelines, by line and column; exit code 2: something is
+  weir doctor [JOB.ts]         are the servers fit for exactly-once, and for this job? Exit code 1: something is unsafe
   weir ingest --topic TOPIC    records by HTTP into topics; 2xx when they are durable
   weir submit JOB.ts           bundle and submit a job, wait until it runs
   weir jobs                    list the jobs
@@ -81,6 +82,8 @@ async function main(): Promise<number> {
       receipts: { type: 'string' },
       topic: { type: 'string', multiple: true, default: [] },
       listen: { type: 'string' },
+      profile: { type: 'string', default: 'production' },
+      redis: { type: 'string', multiple: true, default: [] },
       shared: { type: 'string', multiple: true, default: [] },
       form: { type: 'string' },
       source: { type: 'string' },
@@ -120,6 +123,12 @@ async function main(): Promise<number> {
       }
       case 'validate':
         return await validate([needed(argument, 'JOB.yaml'), ...positionals.slice(2)], parameters(values.set), print)
+      case 'doctor': {
+        const plan = argument === undefined ? null : (await bundleJob(argument, parameters(values.set))).plan.summary
+        const { topic: topics, redis, kafka, profile } = values
+        const { doctor } = await import('./doctor.ts') // clients of all servers are not needed otherwise
+        return await doctor({ plan, topics, redis, kafka, profile, env: process.env }, print)
+      }
       case 'ingest': {
         const brokers = values.kafka ?? process.env['WEIR_KAFKA_BROKERS']
         const token = process.env['WEIR_INGEST_TOKEN'] || null

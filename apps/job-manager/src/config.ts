@@ -1,4 +1,5 @@
 /** The job-manager's settings, all from the environment. */
+import type { Profile } from '@weir/dataflow'
 import { trustedKeys, type TrustedKeys } from '@weir/metadata'
 import { WeirError } from '@weir/model'
 import { join } from 'node:path'
@@ -16,6 +17,8 @@ export interface JobManagerConfig {
   readonly leaseSeconds: number
   /** `auto`: the object store decides with etcd where it honours conditional writes. `etcd`: never. */
   readonly arbiters: 'auto' | 'etcd'
+  /** Whether a job may start on servers that are unsafe (`preflight.ts`). */
+  readonly profile: Profile
   readonly logLevel: string
   /** Null: nobody comes with a token of an issuer. */
   readonly oidc: OidcSettings | null
@@ -54,6 +57,10 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
   if (arbiters !== 'auto' && arbiters !== 'etcd') {
     throw invalid('WEIR_ARBITERS', `WEIR_ARBITERS=${arbiters}: give auto, or etcd (the object store decides nothing)`)
   }
+  const profile = env['WEIR_PROFILE'] ?? (mode === 'embedded' ? 'development' : 'production')
+  if (profile !== 'production' && profile !== 'development') {
+    throw invalid('WEIR_PROFILE', `WEIR_PROFILE=${profile}: give production, or development (one broker will do)`)
+  }
   const dataDir = env['WEIR_DATA_DIR'] ?? '.weir/job-manager'
   const sync = env['WEIR_AUDIT_FSYNC'] ?? 'always'
   if (sync !== 'always' && sync !== 'never') {
@@ -65,6 +72,7 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
     trustedKeys: trustedKeys(env['WEIR_BUNDLE_KEYS']),
     auditSync: sync === 'always',
     arbiters,
+    profile,
     listen: listenSettings(env),
     mode,
     cluster: env['WEIR_CLUSTER'] ?? 'default',

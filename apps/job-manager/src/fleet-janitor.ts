@@ -10,6 +10,7 @@ const TIMEOUT_MS: Readonly<Record<JanitorRequest['type'], number>> = {
   'dead-letters': 15_000,
   replay: 60_000,
   settle: 190_000,
+  examine: 5_000,
 }
 /** Task-managers asked before it is given up for now: what one cannot reach, few others can. */
 const ASKED_MAX = 3

@@ -2,7 +2,7 @@
 import type { Metadata, ServerReadableStream, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
 import { Controller, Inject } from '@nestjs/common'
 import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
-import type { DeadLetter } from '@weir/dataflow'
+import type { DeadLetter, PlanSummary } from '@weir/dataflow'
 import type { JobView, LedgerEntry, RateView, SavepointView } from '@weir/job'
 import { jobId, systemClock, type JobId } from '@weir/model'
 import type { jobs, time } from '@weir/proto'
@@ -237,7 +237,19 @@ function callOf(name: string, metadata: Metadata, call: Pick<Call, 'getPeer'>, r
     from: call.getPeer(),
     target: parts.join('/'),
     jobId: id || undefined,
-    wish: request,
+    wish: { ...request, ...acceptedBy(request) },
+  }
+}
+
+/** A plan is named by a digest in the audit log; what its job accepts although it is unsafe is told in so many words. */
+function acceptedBy(request: object): object {
+  if (!('plan' in request) || !(request.plan instanceof Uint8Array)) return {}
+  try {
+    const plan = JSON.parse(Buffer.from(request.plan).toString()) as Partial<PlanSummary> | null
+    const { acceptUnsafe } = plan?.settings ?? {}
+    return acceptUnsafe === undefined ? {} : { acceptUnsafe }
+  } catch {
+    return {} // the answer says what is wrong with it
   }
 }
 

@@ -24,6 +24,7 @@ import type { JobManagerConfig } from './config.ts'
 import { LIVE_DEFAULTS, LiveStreams } from './live/streams.ts'
 import { noArbiter, type Metadata } from './metadata.ts'
 import type { StartCheck } from './starts.ts'
+import { Preflight } from './preflight.ts'
 import { Term } from './term.ts'
 import { Turns } from './turns.ts'
 
@@ -65,6 +66,7 @@ export class JobManager {
   readonly #authenticator: Authenticator
   readonly audit: Audit
   readonly #trusted: TrustedKeys | null
+  readonly #preflight: Preflight
   readonly #end = new AbortController()
   readonly fleet: FleetServer
   readonly live: LiveStreams
@@ -84,6 +86,7 @@ export class JobManager {
     this.#authenticator = new Authenticator(config.listen.token, config.oidc)
     this.audit = audit
     this.#trusted = config.trustedKeys
+    this.#preflight = new Preflight(config.profile, { metadata, clock: systemClock, log })
     this.#metadata = metadata
     this.#self = self
     this.#log = log
@@ -148,7 +151,7 @@ export class JobManager {
         const { fleet } = this
         const stores = this.#metadata.stores(leadership)
         const system = { clock: systemClock, random: systemRandom, log: this.#log, metrics: this.#metrics }
-        this.#term = new Term({ leadership, stores, fleet, ...system })
+        this.#term = new Term({ leadership, stores, fleet, preflight: this.#preflight, ...system })
         await this.#term.run()
       } catch (thrown) {
         if (signal.aborted) return

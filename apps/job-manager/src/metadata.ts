@@ -1,5 +1,6 @@
 /** Opens what the configuration names: etcd with S3, or one folder. */
 import type { Election, LeaderStores, Leadership, ObjectStore } from '@weir/checkpoint'
+import type { EtcdFacts } from '@weir/dataflow'
 import {
   ArbitratedCheckpointStore,
   EtcdAnswerStore,
@@ -7,6 +8,7 @@ import {
   EtcdHeadRegister,
   EtcdJobStore,
   etcdClient,
+  etcdFacts,
   fixArbiters,
   jobObjects,
   openElsewhere,
@@ -25,6 +27,8 @@ export interface Metadata {
   readonly election: Election
   readonly answers: AnswerStore
   readonly objects: ObjectStore
+  /** Absent: there is nobody to ask. Throws what etcd throws. */
+  etcdFacts?(): Promise<EtcdFacts>
   stores(leadership: Leadership): LeaderStores
   close(): Promise<void>
 }
@@ -52,6 +56,7 @@ export async function openMetadata(config: JobManagerConfig, env: NodeJS.Process
     election,
     answers: new EtcdAnswerStore(client, cluster),
     arbiters,
+    etcdFacts: () => etcdFacts(client, { hosts: etcd, cluster }, { clock: systemClock, random: systemRandom }),
     stores(leadership) {
       const scope = { client, cluster, term: (leadership as EtcdLeadership).term }
       const register = new EtcdHeadRegister(scope)

@@ -31,6 +31,7 @@ import { LEASE_SECONDS_MAX } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { FleetJanitor } from './fleet-janitor.ts'
 import { Ledger } from './ledger.ts'
+import type { Preflight } from './preflight.ts'
 import { Notices } from './live/notices.ts'
 import { Sweeper } from './sweeper.ts'
 import { Starts, type JobStart, type StartCheck, type StartWish } from './starts.ts'
@@ -44,6 +45,8 @@ export interface TermDeps {
   readonly random: Random
   readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>
   readonly metrics: Pick<Metrics, 'observe'>
+  /** Whether the servers are fit for the job; absent: nobody asks. */
+  readonly preflight?: Preflight
 }
 
 /** Resolution of triggers and timeouts of every job. */
@@ -55,6 +58,7 @@ export class Term {
   readonly #deps: TermDeps
   readonly #slots = new FleetSlots()
   readonly #ledger: Ledger
+  readonly #janitor: FleetJanitor
   readonly deadLetters: DeadLetters
   readonly notices: Notices
   readonly #starts: Starts
@@ -70,7 +74,7 @@ export class Term {
   constructor(deps: TermDeps) {
     this.#deps = deps
     const { leadership, stores, fleet, clock, random } = deps
-    const janitor = new FleetJanitor(fleet)
+    const janitor = (this.#janitor = new FleetJanitor(fleet))
     this.notices = new Notices(clock)
     this.deadLetters = new DeadLetters({ janitor, random, planOf: (jobId) => this.#planOf(jobId) })
     this.state = new StoredStates({
@@ -141,17 +145,19 @@ export class Term {
   // ---- what users ask for -------------------------------------------------------------------------------------------
 
   /**
-   * Throws `JOB_EXISTS` (invalid), `JOBS_MAX_REACHED`; with `wish` as `Starts.judged`.
-   * @returns what should be known about the start: what is empty, dropped, written again.
+   * Throws `JOB_EXISTS`, `JOB_UNSAFE` (invalid), `JOBS_MAX_REACHED`; with `wish` as `Starts.judged`.
+   * @returns what should be known about the start: what is empty, dropped, written again, or unsafe and accepted.
    */
   async submit(wanted: JobRecord, wish: StartWish | null = null): Promise<readonly string[]> {
     if (this.#masters.size >= JOBS_MAX) {
       throw new WeirError({ code: 'JOBS_MAX_REACHED', kind: 'retry' }, `${JOBS_MAX} jobs run already; cancel one`)
     }
-    if (wish !== null) return this.#submitFrom(wanted, wish)
+    const { preflight } = this.#deps
+    const safety = preflight === undefined ? [] : await preflight.check(wanted.plan as PlanSummary, this.#janitor)
+    if (wish !== null) return [...safety, ...(await this.#submitFrom(wanted, wish))]
     await this.#create(wanted)
     this.#start(wanted)
-    return []
+    return safety
   }
 
   /** Can a build go on from what is stored? Throws as `Starts.checked`. */

@@ -1,6 +1,6 @@
 /**
  * The janitor's worker thread: transactions outside of any attempt, listed, ended by exact name, or settled for a job that
- * has ended; dead letters, listed and replayed. It holds no state but connections, and every act may be repeated, also by
+ * has ended; dead letters, listed and replayed; what a job needs, examined before it starts. It holds no state but connections, and every act may be repeated, also by
  * another process.
  */
 import { listDeadLetters, replayDeadLetters, type HandleProof, type Topics } from '@weir/dataflow'
@@ -9,6 +9,7 @@ import { asWeirError, systemClock } from '@weir/model'
 import type { Failure, JanitorAnswer, JanitorRequest, SinkToSettle } from '@weir/wire'
 import { parentPort } from 'node:worker_threads'
 import { Adapters, unknownConnector, type AdapterOptions } from './adapters.ts'
+import { examineServers } from './examine.ts'
 
 export type JanitorMessage =
   { readonly id: number; readonly answer: JanitorAnswer } | { readonly id: number; readonly failure: Failure }
@@ -54,6 +55,11 @@ async function act(request: JanitorRequest): Promise<JanitorAnswer> {
     }
     case 'settle':
       return { type: 'settled', proofs: await settle(request.sink) }
+    case 'examine': {
+      const { kafkaBrokers } = options
+      const dataDir = process.env['WEIR_DATA_DIR'] ?? '.weir/task-manager'
+      return { type: 'examined', observed: await examineServers(request.needs, { kafkaBrokers, dataDir }) }
+    }
   }
 }
 

@@ -12,6 +12,7 @@ import type { RecordContext } from './record-context.ts'
 import type { ResumableOperator } from './resumable.ts'
 import type { RestartSettings } from './restart.ts'
 import type { BroadcastDescriptors, BroadcastState } from './broadcast-state.ts'
+import type { DiagnosisCode } from './doctor/diagnosis.ts'
 import type { StateSchema } from './state-schema.ts'
 import type { CustomWatermarks } from './watermark-fold.ts'
 import type { FiredTimer, KeyedContext, Out, StateDescriptors, TimerKinds } from './keyed-state.ts'
@@ -340,6 +341,8 @@ export interface JobSettings {
   readonly traceContext?: boolean
   /** The topic for receipts of every transaction (`receipt.ts`); null: none are written. */
   readonly audit: ConnectorDescriptor | null
+  /** Codes of `weir doctor` with which the job starts although they are unsafe; the audit log keeps them. Absent: none. */
+  readonly acceptUnsafe?: readonly DiagnosisCode[]
 }
 
 /** What a job file's default export is. `kind` and `version` let a task-manager refuse a bundle of another time. */

@@ -1,6 +1,7 @@
 /** Defaults of a job's settings and the rules they must keep. Every duration is in ms. */
 import { DEFAULT_MAX_PARALLELISM, WeirError } from '@weir/model'
 import type { JobSettings } from './graph.ts'
+import { DIAGNOSIS_CODES } from './doctor/diagnosis.ts'
 import { defaultRestart, validateRestart } from './restart.ts'
 
 export const defaultSettings: JobSettings = {
@@ -90,6 +91,7 @@ export function validateSettings(settings: JobSettings): void {
     // Two settings that say different things: neither is taken.
     oneOf('arbiter', settings.arbiter, ['etcd'])
   }
+  for (const code of settings.acceptUnsafe ?? []) oneOf('acceptUnsafe', code, DIAGNOSIS_CODES)
 
   const epochs = checkpoint.toleratedAborts + 1
   const neededMs = epochs * (checkpoint.intervalMs + checkpoint.alignTimeoutMs) + recoveryBudgetMs

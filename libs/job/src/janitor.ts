@@ -6,8 +6,10 @@ import type {
   ConnectorDescriptor,
   DeadLetter,
   HandleProof,
+  JobNeeds,
   JobSettings,
   ListedTransaction,
+  Observed,
   Replay,
   SinkState,
   TopicCursor,
@@ -36,6 +38,8 @@ export type JanitorRequest =
       readonly origins: readonly string[] | null
       readonly replayId: string
     } & DeadLetterTopic)
+  /** The servers a job needs, as they are. */
+  | { readonly type: 'examine'; readonly needs: JobNeeds }
 
 export interface DeadLetterTopic {
   readonly connector: string
@@ -64,6 +68,7 @@ export type JanitorAnswer =
   | { readonly type: 'settled'; readonly proofs: readonly HandleProof[] }
   | { readonly type: 'letters'; readonly letters: readonly DeadLetter[]; readonly next: TopicCursor | null }
   | { readonly type: 'replayed'; readonly replay: Replay }
+  | { readonly type: 'examined'; readonly observed: Observed }
 
 /** The answer that belongs to a request. */
 export type AnswerTo<R extends JanitorRequest> = Extract<
@@ -75,6 +80,7 @@ export type AnswerTo<R extends JanitorRequest> = Extract<
       settle: 'settled'
       'dead-letters': 'letters'
       replay: 'replayed'
+      examine: 'examined'
     }[R['type']]
   }
 >

@@ -23,8 +23,8 @@ const RETRY_DELAY_MAX_MS = 500
 /** Before the n-th repetition, ms. */
 export const retryDelayMs = (n: number): number => Math.min(RETRY_DELAY_MS * 2 ** Math.min(n, 10), RETRY_DELAY_MAX_MS)
 /** Brokers have AddPartitionsToTxn 4 since they verify a Produce of the older protocol against it: Kafka 3.6. */
-const ADD_PARTITIONS_TO_TXN = 24
-const VERIFYING = 4
+export const ADD_PARTITIONS_TO_TXN = 24
+export const VERIFYING = 4
 
 // The little of kafkajs' inner objects that is used: see its src/cluster/index.js and src/network/connection.js.
 interface KafkajsBroker {

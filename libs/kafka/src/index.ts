@@ -1,4 +1,5 @@
 export { KafkaConnections, type KafkaConnectionOptions } from './connections.ts'
+export { kafkaFacts } from './facts.ts'
 export { KafkaSource, type KafkaSourceOptions } from './source.ts'
 export { KafkaContinuousSink, type KafkaContinuousSinkOptions } from './continuous-sink.ts'
 export { KafkaSink, type KafkaSinkDeps, type KafkaSinkOptions } from './sink.ts'

@@ -4,7 +4,7 @@
  */
 import { WeirError } from '@weir/model'
 import type { KafkaConnections } from './connections.ts'
-import { describeTopicConfigs } from './wire/apis.ts'
+import { describeConfigs } from './wire/describe.ts'
 
 export interface TopicLimits {
   /** Of a batch as it is sent. */
@@ -38,7 +38,7 @@ const [SIZE, TYPE, AHEAD, BEHIND, POLICY] = [
 const ANY = '9223372036854775807'
 
 export async function topicLimits(kafka: KafkaConnections, topic: string, signal: AbortSignal): Promise<TopicLimits> {
-  const api = describeTopicConfigs(topic, [SIZE, TYPE, AHEAD, BEHIND, POLICY])
+  const api = describeConfigs({ topic }, [SIZE, TYPE, AHEAD, BEHIND, POLICY])
   const { errorCode, configs } = await kafka.toLeader(topic, 0, api, signal)
   if (errorCode !== 0) return UNKNOWN
   const brokerTime = configs.get(TYPE) === 'LogAppendTime'

@@ -7,9 +7,11 @@ import {
   type ConnectorDescriptor,
   type DeadLetter,
   type HandleProof,
+  type JobNeeds,
   type JobSettings,
   type LateCount,
   type ListedTransaction,
+  type Observed,
   type OffsetGap,
   type Poison,
   type Replay,
@@ -453,6 +455,8 @@ function encodeAct(of: JanitorRequest): control.Janitor['act'] {
       const which = { origins: [...(origins ?? [])], all: origins === null }
       return { $case: 'replay', value: { connector, topic, jobId, ...which, replayId } }
     }
+    case 'examine':
+      return { $case: 'examine', value: { needs: json(of.needs) } }
   }
 }
 
@@ -485,6 +489,8 @@ export function decodeAct(act: control.Janitor['act']): JanitorRequest | null {
       const { connector, topic, jobId: job, origins, all, replayId } = act.value
       return { type: 'replay', connector, topic, jobId: jobId(job), origins: all ? null : origins, replayId }
     }
+    case 'examine':
+      return { type: 'examine', needs: parsed<JobNeeds>(act.value.needs) }
     default:
       return null
   }
@@ -514,6 +520,8 @@ function encodeResult(answer: JanitorAnswer | { readonly failure: Failure }): co
       return { $case: 'letters', value: { letters: json(answer.letters), next: optionalJson(answer.next) } }
     case 'replayed':
       return { $case: 'replayed', value: { replay: json(answer.replay) } }
+    case 'examined':
+      return { $case: 'examined', value: { observed: json(answer.observed) } }
   }
 }
 
@@ -543,6 +551,8 @@ export function decodeAnswer(result: control.JanitorAnswer['result']): JanitorAn
     }
     case 'replayed':
       return { type: 'replayed', replay: parsed<Replay>(result.value.replay) }
+    case 'examined':
+      return { type: 'examined', observed: parsed<Observed>(result.value.observed) }
     case 'failure':
       return { failure: failureIn(result.value) }
     default:

@@ -1,7 +1,7 @@
 /** Both ends of the fleet stream over real sockets. */
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { SliceCommand } from '@weir/job'
-import { defaultSettings, type DeadLetter } from '@weir/dataflow'
+import { NEEDS_OF_ANY, defaultSettings, type DeadLetter } from '@weir/dataflow'
 import {
   WeirError,
   attempt,
@@ -200,6 +200,7 @@ test('a question to one task-manager is answered with its result or its failure;
   const place = { partition: 0, offset: 3, origin: 'in/0/5', first: null, ordinal: null, timestamp: 1, attempt: 1 }
   const what = { operator: 'map-1', error: 'OPERATOR_FAILED', message: 'bad', replay: 'whole' as const, replayed: null }
   const letter: DeadLetter = { ...place, ...what, key: null, value: 'ü', valueBytes: 2 }
+  const machine = { name: 'tm', node: '24.0.0', openFilesMax: null, disk: null }
   const replay = { replayId: 'r', replayed: 1, before: 2, refused: [{ origin: 'in/0/6', why: 'no' }] }
   const tm = worker([jm.address], null, async (request) => {
     switch (request.type) {
@@ -217,6 +218,8 @@ test('a question to one task-manager is answered with its result or its failure;
         return { type: 'letters', letters: [letter], next: request.from }
       case 'replay':
         return { type: 'replayed', replay: { ...replay, more: request.origins === null } }
+      case 'examine':
+        return { type: 'examined', observed: { machines: [machine] } }
     }
   })
   await jm.events.next()
@@ -262,6 +265,9 @@ test('a question to one task-manager is answered with its result or its failure;
     expect(await jm.server.ask(id, wish, 5_000)).toEqual({ type: 'replayed', replay: { ...replay, more } })
     expect(await asked()).toEqual(wish)
   }
+  const examine = { type: 'examine' as const, needs: { ...NEEDS_OF_ANY, reads: ['orders'] } }
+  expect(await jm.server.ask(id, examine, 5_000)).toEqual({ type: 'examined', observed: { machines: [machine] } })
+  expect(await asked()).toEqual(examine)
 
   const nothing = { type: 'list' as const, prefix: 'nothing' }
   await expect(jm.server.ask(id, nothing, 10)).rejects.toMatchObject({ code: 'JANITOR_TIMED_OUT', kind: 'retry' })

@@ -12,5 +12,6 @@ export function clusterEnv(name: string): Record<string, string> {
     WEIR_ETCD: etcd,
     WEIR_CLUSTER: name,
     WEIR_KAFKA_BROKERS: kafka,
+    WEIR_PROFILE: 'development', // one broker, one etcd
   }
 }

@@ -11,7 +11,7 @@ export interface ApiCall<T> {
   readonly read: (r: Reader) => T
 }
 
-const call = <T>(
+export const call = <T>(
   apiName: string,
   apiKey: number,
   apiVersion: number,
@@ -467,42 +467,6 @@ export const describeTransactions = (ids: readonly string[]) =>
     // One that must wait makes the answer one that must wait.
     return { errorCode: transactions.find((t) => mustWait(t.errorCode))?.errorCode ?? 0, transactions }
   })
-
-/**
- * DescribeConfigs 4: [type 2 = topic, name, [config]], synonyms, documentation → throttle, [error, message, type, name,
- * [config, value, read-only, source, sensitive, [synonym, value, source], type, documentation]].
- */
-export const describeTopicConfigs = (topic: string, names: readonly string[]) => {
-  const w = new Writer().uvarint(2).i8(2).string(topic)
-  w.array(names, (name) => w.string(name)).tags()
-  w.bool(false).bool(false).tags()
-  return call('DescribeConfigs', 32, 4, w, (r) => {
-    r.i32()
-    const [found] = r.array(() => {
-      const errorCode = r.i16()
-      r.string()
-      r.i8()
-      r.string()
-      const configs = r.array((): [string, string | null] => {
-        const one: [string, string | null] = [r.string()!, r.string()]
-        r.at += 3 // read-only, source, sensitive
-        r.array(() => {
-          r.string()
-          r.string()
-          r.i8()
-          r.tags()
-        })
-        r.i8()
-        r.string()
-        r.tags()
-        return one
-      })
-      r.tags()
-      return { errorCode, configs: new Map(configs) }
-    })
-    return found!
-  })
-}
 
 function strings(items: readonly string[]): Writer {
   const w = new Writer()

@@ -1,0 +1,40 @@
+/** What a job would find here: the servers it needs as this task-manager reaches them, and this machine. */
+import { secretOf } from '@weir/connectors'
+import { asked, usesKafka, type Asked, type JobNeeds, type Observed, type RedisFacts } from '@weir/dataflow'
+import { observeRedis, redisAddress } from '@weir/idempotency'
+import { KafkaConnections, kafkaFacts } from '@weir/kafka'
+import { systemClock } from '@weir/model'
+import { machineFacts } from '@weir/telemetry'
+import { hostname } from 'node:os'
+
+/** Of all servers at once; whoever submits waits for it. */
+const BOUND = { clock: systemClock, boundMs: 4_000 }
+
+export interface ExamineOptions {
+  readonly kafkaBrokers: readonly string[]
+  readonly dataDir: string
+}
+
+/** Never rejects: what does not answer in time is said to be so. */
+export async function examineServers(needs: JobNeeds, { kafkaBrokers, dataDir }: ExamineOptions): Promise<Observed> {
+  const [kafka, redis, machine] = await Promise.all([
+    usesKafka(needs) && kafkaBrokers.length > 0 ? askKafka(needs, kafkaBrokers) : undefined,
+    Promise.all(needs.redis.map(askRedis)),
+    machineFacts(`task-manager at ${hostname()}`, dataDir),
+  ])
+  return { ...(kafka && { kafka }), redis, machines: [machine] }
+}
+
+function askKafka({ reads, writes }: JobNeeds, brokers: readonly string[]): Promise<NonNullable<Observed['kafka']>> {
+  const kafka = new KafkaConnections({ brokers, clientId: 'weir-doctor' }, { clock: systemClock })
+  return asked(`Kafka at ${brokers.join(',')}`, BOUND, (signal) =>
+    kafkaFacts(kafka, [...reads, ...writes], signal),
+  ).finally(() => void kafka.close().catch(() => undefined))
+}
+
+async function askRedis({ uid, url }: JobNeeds['redis'][number]): Promise<Asked<RedisFacts>> {
+  return asked(`Redis of "${uid}"`, BOUND, async (signal) => {
+    const { facts } = await observeRedis(redisAddress(secretOf(url, uid)), systemClock, signal)
+    return facts
+  })
+}
