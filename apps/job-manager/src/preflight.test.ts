@@ -1,8 +1,10 @@
 import { defaultSettings, type JobSettings, type KafkaFacts, type Observed, type PlanSummary } from '@weir/dataflow'
 import type { Janitor } from '@weir/job'
 import { WeirError, systemClock } from '@weir/model'
+import { JobsClient } from '@weir/wire'
 import { expect, test } from 'vitest'
 import { Preflight } from './preflight.ts'
+import { testManager } from './rest/testing.ts'
 
 const topic = { replicas: 1, inSync: 1, configs: {} }
 const facts: KafkaFacts = {
@@ -73,4 +75,22 @@ test('etcd with an alarm refuses everywhere', async () => {
   const deps = { metadata: { etcdFacts: () => Promise.resolve(etcd) }, clock: systemClock }
   const of = new Preflight('development', { ...deps, log: { info: () => {}, warn: () => {} } })
   await expect(of.check(plan({}, 'log'), nobody)).rejects.toMatchObject({ code: 'JOB_UNSAFE' })
+})
+
+test('what a job accepts stands in the audit log before anything is done', async () => {
+  const manager = await testManager()
+  const client = new JobsClient([manager.grpc], { token: null })
+  const settings = { ...defaultSettings, acceptUnsafe: ['KAFKA_REPLICATION'] as const }
+  const submitted = client.submit({
+    ...{ jobId: '', name: 'j', bundleDigest: 'a'.repeat(64), graphHash: 'g' },
+    plan: Buffer.from(JSON.stringify(plan(settings))),
+  })
+  await expect(submitted).rejects.toMatchObject({ code: 'BUNDLE_UNKNOWN' })
+  const entries = (await (await fetch(`${manager.url}/api/v1/audit`)).json()) as { step: string; wish: object }[]
+  expect(entries.find(({ step }) => step === 'asked')).toMatchObject({
+    what: 'job.submit',
+    wish: { acceptUnsafe: ['KAFKA_REPLICATION'] },
+  })
+  client.close()
+  await manager.close()
 })

@@ -73,6 +73,7 @@ test('the budget scales down for short tests', () => {
 test.each<[string, JobSettings]>([
   ['parallelism', { ...defaultSettings, parallelism: 0 }],
   ['arbiter', { ...defaultSettings, arbiter: 'redis' as 's3' }],
+  ['acceptUnsafe', { ...defaultSettings, acceptUnsafe: ['KAFKA_IS_FINE' as 'KAFKA_PROTOCOL'] }],
   ['bufferTimeoutMs', { ...defaultSettings, bufferTimeoutMs: -1 }],
   ['bufferTimeoutMs', { ...defaultSettings, bufferTimeoutMs: 60_001 }],
   ['bufferTimeoutMs', { ...defaultSettings, bufferTimeoutMs: 0.5 }],
