@@ -24,7 +24,10 @@ export function needsOf({ nodes, settings }: PlanSummary): JobNeeds {
   const uncommitted: string[] = []
   const redis: JobNeeds['redis'][number][] = []
   for (const { uid, kind, config } of nodes) {
-    const { descriptor, claims } = config as { descriptor?: ConnectorDescriptor; claims?: ClaimsDescriptor }
+    const { descriptor, claims } = (config ?? {}) as {
+      descriptor?: ConnectorDescriptor
+      claims?: ClaimsDescriptor
+    }
     if (descriptor?.connector === 'kafka') {
       const topics = kind === 'source' ? reads : writes
       topics.add(String(descriptor['topic']))
