@@ -15,6 +15,8 @@ export interface Bundle {
   readonly digest: Digest
   readonly graphHash: string
   readonly plan: Plan
+  /** Files it is made of, absolute, without those of packages. */
+  readonly inputs: readonly string[]
 }
 
 /** For what esbuild leaves as `require`: Node's own modules, in CommonJS packages. */
@@ -34,23 +36,30 @@ export async function bundleJob(file: string, params: Readonly<Record<string, st
   if (!existsSync(entry)) {
     throw new WeirError({ code: 'JOB_FILE_MISSING', kind: 'invalid', file }, `there is no file ${file}`)
   }
-  const bytes = isPipeline(file)
+  const { bytes, inputs } = isPipeline(file)
     ? await compile({ stdin: { contents: await pipelineModule(file, params), resolveDir: import.meta.dirname } }, {})
     : await compile({ entryPoints: [entry] }, params)
   const definition = await load(bytes)
   const plan = planJob(definition)
-  return { bytes, digest: digest(sha256(bytes)), graphHash: sha256(plan.canonical), plan }
+  return {
+    bytes,
+    digest: digest(sha256(bytes)),
+    graphHash: sha256(plan.canonical),
+    plan,
+    inputs: [...new Set([entry, ...inputs])],
+  }
 }
 
 async function compile(
   entry: Pick<BuildOptions, 'entryPoints' | 'stdin'>,
   params: Readonly<Record<string, string>>,
-): Promise<Uint8Array> {
+): Promise<{ readonly bytes: Uint8Array; readonly inputs: readonly string[] }> {
   try {
     const options = {
       ...entry,
       bundle: true,
       write: false,
+      metafile: true,
       platform: 'node',
       format: 'esm',
       target: 'node22',
@@ -60,10 +69,15 @@ async function compile(
       keepNames: true,
       define: { __WEIR_PARAMS__: JSON.stringify(params) },
       conditions: ['@weir/source'],
-    } satisfies BuildOptions & { write: false }
-    const [output] = (await build(options)).outputFiles
-    if (!output!.text.includes(CALLS_REQUIRE)) return output!.contents
-    return (await build({ ...options, banner: { js: REQUIRE } })).outputFiles[0]!.contents
+    } satisfies BuildOptions & { write: false; metafile: true }
+    const { outputFiles, metafile } = await build(options)
+    const [output] = outputFiles
+    const inputs = Object.keys(metafile.inputs)
+      .filter((path) => path !== '<stdin>' && !path.includes('node_modules'))
+      .map((path) => resolve(path))
+    if (!output!.text.includes(CALLS_REQUIRE)) return { bytes: output!.contents, inputs }
+    const { contents } = (await build({ ...options, banner: { js: REQUIRE } })).outputFiles[0]!
+    return { bytes: contents, inputs }
   } catch (cause) {
     const { errors = [] } = cause as { errors?: Message[] }
     const first = errors[0]

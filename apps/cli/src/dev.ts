@@ -1,57 +1,172 @@
-/** `weir dev`: a whole fleet for one job on this machine, in a folder of its own, gone with Ctrl-C. */
+/**
+ * `weir dev`: a whole fleet for one job on this machine, in a folder of its own, gone with Ctrl-C. When a file of the job changes, its
+ * next build goes on where the last one stopped: with a savepoint, so nothing is read or written twice. A build that does not bundle,
+ * or cannot read the state there is, is told of, and the one that runs goes on.
+ */
 import { LogClient } from '@weir/connectors'
+import { asWeirError, type WeirError } from '@weir/model'
+import type { jobs } from '@weir/proto'
 import { JobsClient } from '@weir/wire'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { Bundle } from './bundle.ts'
-import { startProcess, stopProcess, type FleetProcess } from './fleet.ts'
+import { bundleJob, type Bundle } from './bundle.ts'
+import { EmbeddedFleet } from './embedded-fleet.ts'
+import { takeSavepoint } from './savepoint.ts'
 import { failed, submit } from './submit.ts'
+import { FileWatch } from './watch-files.ts'
 
 const STATUS_MS = 1_000
 const LOG_PARTITIONS = 4
+/** For builds that are wider than the first one. */
+const SLOTS = 8
 
-/** @returns the exit code: 0 when the job finished or was stopped. */
-export async function dev(bundle: Bundle, id: string | undefined): Promise<number> {
-  const dir = await mkdtemp(join(tmpdir(), 'weir-dev-'))
-  const processes: FleetProcess[] = []
+export interface DevCommand {
+  readonly file: string
+  readonly params: Readonly<Record<string, string>>
+  readonly id: string | undefined
+  readonly watches: boolean
+}
+
+/** `print`: a line of JSON for each status; absent: for people. @returns the exit code: 0 when the job finished or was stopped. */
+export async function dev(command: DevCommand, print?: (value: unknown, text: string) => void): Promise<number> {
+  const bundle = await bundleJob(command.file, command.params)
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort())
   process.once('SIGTERM', () => stop.abort())
+  const slots = Math.max(bundle.plan.job.settings.parallelism, SLOTS)
+  const fleet = await EmbeddedFleet.start({ taskManagers: 1, slots })
+  const client = new JobsClient([fleet.manager.ready.grpc!], { token: null })
   try {
-    const manager = await startProcess('job-manager', { WEIR_MODE: 'embedded', WEIR_DATA_DIR: join(dir, 'jm') })
-    processes.push(manager)
-    const grpc = manager.ready.grpc!
-    processes.push(
-      await startProcess('task-manager', {
-        WEIR_JOB_MANAGERS: grpc,
-        WEIR_LOG: manager.ready.log!,
-        WEIR_OBJECTS_DIR: join(dir, 'jm', 'objects'),
-        WEIR_DATA_DIR: join(dir, 'tm'),
-        WEIR_SLOTS: String(bundle.plan.job.settings.parallelism),
-        WEIR_FREEZE: '1',
-      }),
-    )
-    await createTopics(manager.ready.log!, bundle)
-    const client = new JobsClient([grpc], { token: null })
+    return await new DevJob(command, { fleet, client, print, signal: stop.signal }).run(bundle)
+  } finally {
+    client.close()
+    await fleet.stop()
+  }
+}
+
+interface DevDeps {
+  readonly fleet: EmbeddedFleet
+  readonly client: JobsClient
+  readonly print: ((value: unknown, text: string) => void) | undefined
+  readonly signal: AbortSignal
+}
+
+class DevJob {
+  readonly #command: DevCommand
+  readonly #deps: DevDeps
+  readonly #watch = new FileWatch(() => this.#wake(true))
+  #wake: (changed: boolean) => void = () => {}
+  #bundle!: Bundle
+  #jobId = ''
+  #builds = 0
+
+  constructor(command: DevCommand, deps: DevDeps) {
+    this.#command = command
+    this.#deps = deps
+    deps.signal.addEventListener('abort', () => this.#wake(false))
+  }
+
+  /** Throws `JOB_FAILED` (invalid) where nobody watches, and what the first build is refused for. */
+  async run(bundle: Bundle): Promise<number> {
+    const { fleet, signal, client } = this.#deps
     try {
-      const { jobId } = await submit(client, bundle, { id, wait: true })
-      console.error(`${jobId} runs; REST at http://${manager.ready.http}/api/v1/jobs/${jobId}; Ctrl-C ends it`)
-      for (let before = 0; !stop.signal.aborted;) {
-        const view = await client.get(jobId)
-        console.error(`${view.state}  ${view.recordsIn - before} records/s  epoch ${view.finalEpoch}`)
-        if (view.state === 'FINISHED') return 0
-        if (view.state === 'FAILED') throw failed(view)
-        before = view.recordsIn
-        await new Promise((resolve) => setTimeout(resolve, STATUS_MS))
+      await this.#start(bundle, this.#command.id, '')
+      if (this.#command.watches) this.#watch.set(bundle.inputs)
+      const { grpc, http, log } = fleet.manager.ready
+      this.#say(
+        { jobId: this.#jobId, grpc, http, log },
+        `${this.#jobId} is submitted; dashboard at http://${http}, commands with --job-manager ${grpc}; Ctrl-C ends it`,
+      )
+      let toldFailed = ''
+      for (let before = 0; !signal.aborted;) {
+        const view = await client.get(this.#jobId)
+        const { state, recordsIn, finalEpoch } = view
+        if (state === 'FINISHED') {
+          this.#say(view, `${this.#jobId} has finished, ${recordsIn} records`)
+          return 0
+        }
+        if (state === 'FAILED') {
+          if (!this.#command.watches) throw failed(view)
+          // Once for each failure: what mends it is a change.
+          if (toldFailed !== view.error) this.#complain(failed(view))
+          toldFailed = view.error
+        } else this.#say(view, `${state}  ${Math.max(0, recordsIn - before)} records/s  epoch ${finalEpoch}`)
+        before = recordsIn
+        if (await this.#change()) {
+          await this.#rebuild(view)
+          toldFailed = ''
+        }
       }
       return 0
     } finally {
-      client.close()
+      this.#watch.close()
     }
-  } finally {
-    for (const p of processes.reverse()) await stopProcess(p)
-    await rm(dir, { recursive: true, force: true })
+  }
+
+  /** True: a file has changed. False: it is time for a status. */
+  #change(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#wake(false), STATUS_MS)
+      this.#wake = (changed) => {
+        clearTimeout(timer)
+        resolve(changed)
+      }
+      if (this.#deps.signal.aborted) this.#wake(false)
+    })
+  }
+
+  async #rebuild(view: jobs.JobView): Promise<void> {
+    try {
+      const next = await bundleJob(this.#command.file, this.#command.params)
+      if (next.digest === this.#bundle.digest) return
+      this.#watch.set(next.inputs)
+      if (view.state === 'FAILED') await this.#startBehind(view, next)
+      else await this.#hotRestart(view, next)
+      this.#say({ jobId: this.#jobId, graphHash: next.graphHash }, `${this.#jobId} goes on with the changed file`)
+    } catch (thrown) {
+      this.#complain(asWeirError(thrown, 'INTERNAL'))
+    }
+  }
+
+  async #hotRestart({ finalEpoch }: jobs.JobView, next: Bundle): Promise<void> {
+    const { client } = this.#deps
+    if (finalEpoch > 0) {
+      const { plan, graphHash, digest } = next
+      const build = { plan: Buffer.from(JSON.stringify(plan.summary)), graphHash, bundleDigest: digest }
+      const { problems } = await client.checkStart({ ...build, from: this.#jobId, allowDroppedState: [] })
+      if (problems.length > 0) {
+        for (const { code, message } of problems) this.#say({ code, message }, `${code}: ${message}`)
+        this.#say({ jobId: this.#jobId }, 'the build that runs goes on; end this and begin anew to drop the state')
+        return
+      }
+    }
+    const name = `dev-${++this.#builds}`
+    await takeSavepoint(client, { jobId: this.#jobId, name, stop: true, wait: true }, () => {})
+    await this.#start(next, this.#jobId, name)
+  }
+
+  /** From the last epoch that is final; where there is none, as another job: an id is used once. */
+  async #startBehind({ finalEpoch }: jobs.JobView, next: Bundle): Promise<void> {
+    if (finalEpoch > 0) await this.#start(next, this.#jobId, String(finalEpoch))
+    else await this.#start(next, `${next.plan.job.name}-${++this.#builds}`, '')
+  }
+
+  async #start(bundle: Bundle, id: string | undefined, from: string): Promise<void> {
+    const { fleet, client } = this.#deps
+    await createTopics(fleet.manager.ready.log!, bundle)
+    const start = { from, allowDroppedState: [], acceptRepeatedOutput: false }
+    // Whatever becomes of it is told by its status.
+    const { jobId } = await submit(client, bundle, { id, wait: !this.#command.watches, start })
+    this.#bundle = bundle
+    this.#jobId = jobId
+  }
+
+  #complain(error: WeirError): void {
+    this.#say(error.toJSON(), `${error.code}: ${error.message}`)
+  }
+
+  #say(value: unknown, text: string): void {
+    const { print } = this.#deps
+    if (print === undefined) console.error(text)
+    else print(value, text)
   }
 }
 

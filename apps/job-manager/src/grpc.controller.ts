@@ -203,6 +203,13 @@ export class GrpcController {
     })
   }
 
+  @GrpcMethod('Jobs', 'getGraph')
+  getGraph(request: jobs.GetRequest, metadata: Metadata, call: Call): Promise<jobs.GraphAnswer> {
+    return this.#answer('getGraph', metadata, call, async () => ({
+      body: JSON.stringify((await this.#manager.term()).graph(jobId(request.jobId))),
+    }))
+  }
+
   @GrpcMethod('Jobs', 'readState')
   readState({ jobId: id, at, what }: jobs.ReadStateRequest, metadata: Metadata, call: Call): Promise<jobs.StateAnswer> {
     return this.#answer('readState', metadata, call, async () => {

@@ -1,5 +1,6 @@
 /** Submission and administration as a tool sees it (jobs.proto): finds the leader among the job-managers. */
 import { Metadata, type ServiceError } from '@grpc/grpc-js'
+import type { GraphView } from '@weir/job'
 import { WeirError } from '@weir/model'
 import { jobs } from '@weir/proto'
 import { fromServiceError } from './errors.ts'
@@ -131,6 +132,13 @@ export class JobsClient {
       c.readState({ jobId, at, what }, this.#metadata, slow(), reply),
     )
     return JSON.parse(answer.body)
+  }
+
+  async graph(jobId: string): Promise<GraphView> {
+    const answer = await this.#ask((c, reply: Reply<jobs.GraphAnswer>) =>
+      c.getGraph({ jobId }, this.#metadata, deadline(), reply),
+    )
+    return JSON.parse(answer.body) as GraphView
   }
 
   /** Can a build go on from what is stored? Starts nothing. */

@@ -48,6 +48,7 @@ export const GRPC_ACCESS = {
   restart: { role: 'operator', change: 'job.start' },
   get: { role: 'viewer' },
   list: { role: 'viewer' },
+  getGraph: { role: 'viewer' },
   cancel: { role: 'operator', change: 'job.cancel' },
   rescale: { role: 'operator', change: 'job.rescale' },
   adjustRate: { role: 'operator', change: 'job.rate' },

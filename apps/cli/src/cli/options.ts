@@ -1,0 +1,73 @@
+/** Every option there is, once. What an option means is the same at every command that takes it, as far as its text says. */
+
+export interface Option {
+  /** What stands behind it, as help shows it; absent: it is there or not. */
+  readonly value?: string
+  readonly repeatable?: true
+  readonly about: string
+}
+
+export const OPTIONS = {
+  set: { value: 'NAME=VALUE', repeatable: true, about: 'parameter of the job file' },
+  id: { value: 'JOB-ID', about: 'id of the job; default: its name' },
+  from: {
+    value: 'FROM',
+    about: 'EPOCH or savepoint NAME of the same id, JOB@EPOCH, JOB/NAME, or the URL of a savepoint’s folder',
+  },
+  'allow-dropped-state': {
+    value: 'UID',
+    repeatable: true,
+    about: 'stored state that the job has no operator for any more',
+  },
+  'accept-repeated-output': { about: 'output behind an older epoch is written again' },
+  sign: { value: 'KEY.pem', about: 'with an Ed25519 key, for fleets that run signed bundles only (WEIR_BUNDLE_KEYS)' },
+  'no-wait': { about: 'answer at once; do not wait for what was asked for' },
+  once: { about: 'do not watch the files: end when the job does' },
+  min: { value: 'N', about: 'as far as the rate may be lowered while the job cannot follow, records/s' },
+  source: { value: 'UID', about: 'of this source alone' },
+  all: { about: 'all dead letters that can be replayed' },
+  limit: { value: 'N', about: 'how many are shown; default 100' },
+  at: { value: 'EPOCH|SAVEPOINT', about: 'another kept epoch, or a savepoint; default: the last final epoch' },
+  split: { value: 'N', about: 'of state that is kept per split' },
+  'no-count': { about: 'without the numbers of keys, which cost a look at everything' },
+  kafka: { value: 'HOST:PORT,…', about: 'brokers; default: WEIR_KAFKA_BROKERS' },
+  receipts: { value: 'TOPIC', about: 'topic of the receipts; default: JOB-ID.receipts' },
+  shared: { value: 'TOPIC', repeatable: true, about: 'a topic that others write to as well' },
+  topic: {
+    value: 'TOPIC',
+    repeatable: true,
+    about: 'a topic that may be written to (ingest), or is looked at (doctor)',
+  },
+  listen: {
+    value: 'HOST:PORT',
+    about: 'default 127.0.0.1:8090; beyond loopback WEIR_INGEST_TOKEN must be set',
+  },
+  form: { value: '63|68', about: 'bits of an id, where 17 decimal digits are not of 68' },
+  profile: { value: 'PROFILE', about: 'production (default), or development, which forgives one broker' },
+  redis: { value: 'env:NAME', repeatable: true, about: 'a Redis, by the variable that holds its URL' },
+  rest: { value: 'URL', about: 'REST address of a job-manager; default: WEIR_REST, then http://127.0.0.1:7080' },
+  follow: { about: 'go on, until Ctrl-C, over restarts of the job-manager too' },
+  'job-manager': { value: 'HOST:PORT,…', about: 'default: WEIR_JOB_MANAGERS, then 127.0.0.1:7070' },
+  token: {
+    value: 'TOKEN',
+    about: 'default: WEIR_FLEET_TOKEN; without one a token of your issuer in WEIR_BEARER_TOKEN',
+  },
+  json: { about: 'machine-readable output: one JSON value, or one a line where the command goes on' },
+  help: { about: 'of the command, or of all' },
+} as const satisfies Readonly<Record<string, Option>>
+
+export type OptionName = keyof typeof OPTIONS
+
+type ValueOf<O extends Option> = O extends { readonly repeatable: true }
+  ? readonly string[]
+  : O extends { readonly value: string }
+    ? string | undefined
+    : boolean
+
+/** As they were given: what is not there is `undefined`, `false` or empty. */
+export type Values = { readonly [N in OptionName]: ValueOf<(typeof OPTIONS)[N]> }
+
+/** Any command takes these. */
+export const COMMON: readonly OptionName[] = ['json', 'help']
+/** Of commands that ask a job-manager. */
+export const REMOTE: readonly OptionName[] = ['job-manager', 'token']

@@ -1,0 +1,216 @@
+/** What each command of the table does. Clients of servers are loaded by the commands that need them. */
+import type { Digest, WeirError } from '@weir/model'
+import type { JobsClient } from '@weir/wire'
+import { bundleJob, type Bundle } from '../bundle.ts'
+import { dlq } from '../dlq.ts'
+import { logs } from '../logs.ts'
+import { validate } from '../pipeline.ts'
+import { rate } from '../rate.ts'
+import { savepoints, takeSavepoint } from '../savepoint.ts'
+import { showJob, showJobs } from '../show-job.ts'
+import { state } from '../state.ts'
+import { start, submit, type StartOptions } from '../submit.ts'
+import { txn } from '../txn.ts'
+import { needed, usage } from '../usage.ts'
+import type { CommandName } from './commands.ts'
+import { completions } from './completions.ts'
+import type { Values } from './options.ts'
+
+export interface Context {
+  readonly args: readonly string[]
+  readonly values: Values
+  readonly env: NodeJS.ProcessEnv
+  /** Opened when it is asked for; closed behind the command. */
+  client(): JobsClient
+  /** A result: with `--json` the value, otherwise the text. */
+  print(value: unknown, text: string): void
+  /** For people, beside the result. */
+  note(text: string): void
+}
+
+/** @returns the exit code */
+type Run = (context: Context) => Promise<number>
+
+/** Throws what the command throws: WeirError. */
+export const RUN: Readonly<Record<CommandName, Run>> = {
+  dev: async ({ args, values, print }) => {
+    const file = needed(args[0], 'JOB.ts')
+    const json = values.json ? print : undefined
+    const { dev } = await import('../dev.ts')
+    return dev({ file, params: parameters(values.set), id: values.id, watches: !values.once }, json)
+  },
+
+  validate: ({ args, values, print }) =>
+    validate([needed(args[0], 'JOB.yaml'), ...args.slice(1)], parameters(values.set), print),
+
+  submit: async (context) => {
+    const { args, values, print, note } = context
+    const bundle = await bundled(args[0], values)
+    const signature = values.sign === undefined ? '' : await signed(bundle.digest, values.sign)
+    const options = { id: values.id, wait: !values['no-wait'], start: startOptions(values), signature }
+    const view = await submit(context.client(), bundle, options, note)
+    print(view, `${view.jobId} is ${view.state}`)
+    return 0
+  },
+
+  start: async (context) => {
+    const { args, values, print, note } = context
+    const options = { wait: !values['no-wait'], start: startOptions(values) }
+    const view = await start(context.client(), needed(args[0], 'JOB-ID'), options, note)
+    print(view, `${view.jobId} is ${view.state}`)
+    return 0
+  },
+
+  jobs: async (context) => {
+    const jobs = await context.client().list()
+    context.print(jobs, showJobs(jobs))
+    return 0
+  },
+
+  get: async (context) => {
+    const job = await context.client().get(needed(context.args[0], 'JOB-ID'))
+    context.print(job, showJob(job))
+    return 0
+  },
+
+  describe: async (context) => {
+    const { args, values, print } = context
+    const { describe } = await import('../describe.ts')
+    return describe({ of: args[0], params: parameters(values.set), client: () => context.client() }, print)
+  },
+
+  logs: ({ args, values, env, print }) => {
+    const rest = values.rest ?? env['WEIR_REST'] ?? 'http://127.0.0.1:7080'
+    const token = values.token ?? env['WEIR_FLEET_TOKEN'] ?? env['WEIR_BEARER_TOKEN'] ?? null
+    return logs({ jobId: args[0], rest, token, follow: values.follow }, print)
+  },
+
+  cancel: async (context) => {
+    const job = await context.client().cancel(needed(context.args[0], 'JOB-ID'))
+    context.print(job, `${job.jobId} is ${job.state}`)
+    return 0
+  },
+
+  rescale: async (context) => {
+    const [id, n] = context.args
+    const job = await context.client().rescale(needed(id, 'JOB-ID'), positive(needed(n, 'N'), 'N'))
+    context.print(job, `${job.jobId} goes on with ${n} subtasks after its next checkpoint`)
+    return 0
+  },
+
+  rate: (context) => {
+    const { args, values, print } = context
+    const { min, source } = values
+    return rate(context.client(), { jobId: args[0], rate: args[1], min, source }, print)
+  },
+
+  savepoint: (context) => savepointOf(context, false),
+  stop: (context) => savepointOf(context, true),
+
+  savepoints: (context) => {
+    const of = { jobId: context.args[0], verb: undefined, name: undefined }
+    return savepoints(context.client(), of, context.print)
+  },
+  'savepoints delete': (context) => {
+    const [jobId, name] = context.args
+    return savepoints(context.client(), { verb: 'delete', jobId, name }, context.print)
+  },
+
+  'state ls': (context) => stateOf(context, 'ls'),
+  'state get': (context) => stateOf(context, 'get'),
+  'state diff': (context) => stateOf(context, 'diff'),
+  'state check': (context) => stateOf(context, 'check'),
+
+  'dlq list': (context) => deadLetters(context, 'list'),
+  'dlq replay': (context) => deadLetters(context, 'replay'),
+
+  verify: async ({ args, values, env, print }) => {
+    const brokers = values.kafka ?? env['WEIR_KAFKA_BROKERS']
+    const { receipts: topic, shared } = values
+    const { verify } = await import('../verify.ts')
+    return verify({ jobId: args[0], topic, brokers, shared }, print)
+  },
+
+  'txn list': (context) => txn(context.client(), { verb: 'list', object: context.args[0] }, context.print),
+  'txn commit': (context) => txn(context.client(), { verb: 'commit', object: context.args[0] }, context.print),
+  'txn abort': (context) => txn(context.client(), { verb: 'abort', object: context.args[0] }, context.print),
+
+  doctor: async ({ args, values, env, print }) => {
+    const plan = args[0] === undefined ? null : (await bundled(args[0], values)).plan.summary
+    const { topic: topics, redis, kafka, profile = 'production' } = values
+    const { doctor } = await import('../doctor.ts')
+    return doctor({ plan, topics, redis, kafka, profile, env }, print)
+  },
+
+  ingest: async ({ values, env, print }) => {
+    const brokers = values.kafka ?? env['WEIR_KAFKA_BROKERS']
+    const token = env['WEIR_INGEST_TOKEN'] || null
+    const { ingest } = await import('../ingest.ts')
+    return ingest({ topics: values.topic, brokers, listen: values.listen, token }, print)
+  },
+
+  'dtxid parse': (context) => ids(context, 'parse'),
+  'dtxid inspect': (context) => ids(context, 'inspect'),
+
+  completions: ({ args, print }) => {
+    const script = completions(args[0])
+    print({ shell: args[0], script }, script)
+    return Promise.resolve(0)
+  },
+}
+
+async function signed(of: Digest, keyFile: string): Promise<string> {
+  const { signBundle } = await import('@weir/metadata')
+  return signBundle(of, keyFile)
+}
+
+const bundled = (file: string | undefined, values: Values): Promise<Bundle> =>
+  bundleJob(needed(file, 'JOB.ts'), parameters(values.set))
+
+function savepointOf(context: Context, stop: boolean): Promise<number> {
+  const [jobId, name] = context.args
+  return takeSavepoint(context.client(), { jobId, name, stop, wait: !context.values['no-wait'] }, context.print)
+}
+
+function stateOf(context: Context, verb: 'ls' | 'get' | 'diff' | 'check'): Promise<number> {
+  const { args, values, print } = context
+  const { at = '', split, 'allow-dropped-state': dropped, limit = '100' } = values
+  const more = { count: !values['no-count'], limit: positive(limit, '--limit'), params: parameters(values.set) }
+  return state(context.client(), { verb, args, at, split, dropped, ...more }, print)
+}
+
+function deadLetters(context: Context, verb: 'list' | 'replay'): Promise<number> {
+  const [jobId, ...origins] = context.args
+  const { all, limit = '100' } = context.values
+  return dlq(context.client(), { verb, jobId, origins, all, limit: positive(limit, '--limit') }, context.print)
+}
+
+async function ids({ args, values, print }: Context, verb: 'parse' | 'inspect'): Promise<number> {
+  const { dtxid } = await import('../dtxid.ts')
+  return dtxid({ verb, ids: args, form: values.form }, print)
+}
+
+const startOptions = (values: Values): StartOptions => ({
+  from: values.from ?? '',
+  allowDroppedState: [...values['allow-dropped-state']],
+  acceptRepeatedOutput: values['accept-repeated-output'],
+})
+
+function positive(text: string, what: string): number {
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text)
+  throw usage(`${what} is "${text}"; give a whole number above 0`)
+}
+
+function parameters(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=')
+      if (at < 1) throw usage(`--set ${pair}: write NAME=VALUE`)
+      return [pair.slice(0, at), pair.slice(at + 1)]
+    }),
+  )
+}
+
+/** As `EXIT_CODES` has them. */
+export const exitCodeOf = (error: WeirError): number =>
+  error.code === 'JOB_FAILED' ? 1 : error.kind === 'invalid' ? 2 : 3
