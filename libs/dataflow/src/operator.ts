@@ -68,6 +68,8 @@ export interface OperatorContext {
   readonly refuse: Refuse
   /** Deep-freeze accumulators before they are stored: on in development and tests, off where every cycle counts. */
   readonly freeze: boolean
+  /** Results that a firing puts out at once. Absent: `FIRING_PART_MAX`. */
+  readonly firingPartMax?: number
   /** For timers of processing time, and for nothing else: an output must be a function of input, state and fired timers. */
   readonly clock: Pick<Clock, 'now'>
   /** Names what `RecordBatch.origins` says. Absent: nobody knows. */
@@ -85,11 +87,13 @@ export interface OperatorContext {
  * - `open` exactly once, first; keyed state is restored before it
  * - `onBatch` with arrays of equal length that the operator may keep; `keys` set behind a keyBy
  * - `onWatermark` with values that never go back; `WATERMARK_MAX` before `onEnd` where the input is bounded
+ * - while its firing is pending nothing but `firing.fire`, until it is not
  * - `onEnd` at most once; nothing but barriers follows (they concern the runtime and the state store, not operators)
  * - barriers between calls: whatever an operator remembers lives in `OperatorContext.state`, or can be derived again
  *
  * The operator's duties:
  * - forward every watermark, after what it emits because of it, and emit nothing after `onEnd`
+ * - put out a bounded number of records because of a watermark, and what is left of it when it is asked to: `firing`
  * - be deterministic: a function of its input, its state and the processing timers that fire; no clock, no randomness, no I/O
  * - errors of user code go to `OperatorContext.refuse` as WeirError `OPERATOR_FAILED` (kind `invalid`: the record fails
  *   again after a restart); the record then has no effect, the others of its batch have theirs
@@ -99,10 +103,22 @@ export interface Operator {
   onBatch(batch: RecordBatch, out: Collector): void
   onWatermark(timestamp: Watermark, out: Collector): void
   onEnd(out: Collector): void
+  /** Only of an operator that event time makes put something out. */
+  readonly firing?: Firing
   /** Only of an operator with timers of processing time. */
   readonly processing?: ProcessingTimers
   /** Only of an operator that makes calls. */
   readonly calls?: AsyncCalls
+}
+
+/**
+ * What a watermark has set free and that has not been put out yet. The watermark itself, and what else has come with it, waits: no
+ * record, no watermark, no timer of processing time and no barrier reaches the operator before the firing has ended.
+ */
+export interface Firing {
+  readonly isPending: boolean
+  /** Puts out the next part, behind the last one the watermark. */
+  fire(out: Collector): void
 }
 
 /** What calls take of the world. */
@@ -112,6 +128,8 @@ export interface CallPort {
   readonly signal: AbortSignal
   /** To be called when `AsyncCalls.emit` may have something; from anywhere, it only wakes. */
   readonly ready: () => void
+  /** A firing is pending behind: nothing may be handed on. To be asked first, and behind every watermark that was handed on. */
+  readonly isHeld: () => boolean
 }
 
 /**
@@ -123,7 +141,7 @@ export interface AsyncCalls {
   readonly isEmpty: boolean
   /** Records wait for room to be called. */
   readonly isFull: boolean
-  /** Hands on what has come back, and starts what there is room for. Throws what a failed call is refused with. */
+  /** Hands on what has come back, unless a firing holds it up, and starts what there is room for. Throws what a failed call is refused with. */
   emit(out: Collector): void
 }
 

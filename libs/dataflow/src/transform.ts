@@ -9,12 +9,13 @@
  * `Transform<B, C>` and nothing else. Between a keyBy and the fold behind it the element type is `Keyed<K, V>`.
  */
 import { WATERMARK_MAX, WATERMARK_MIN, operatorUid, subtask } from '@weir/model'
-import type { Key, RecordBatch } from '@weir/model'
+import type { Key, RecordBatch, Watermark } from '@weir/model'
 import { link, type Input } from './chain.ts'
+import { fireWholly } from './firing.ts'
 import type { AsyncMapNode, FilterNode, FlatMapNode, GraphNode, KeyedProcessNode, MapNode } from './graph.ts'
 import type { KeyedProcess, None, StateDescriptors, TimerKinds } from './keyed-state.ts'
 import { MemoryKeyedStates } from './memory-state.ts'
-import type { WindowResult } from './operator.ts'
+import type { Firing, WindowResult } from './operator.ts'
 import type { CallContext } from './operators/async-map.ts'
 import { operatorFor } from './operators/index.ts'
 import type { OperatorNode } from './operators/index.ts'
@@ -260,18 +261,24 @@ export function run<A, B>(transform: Transform<A, B, unknown>, inputs: readonly 
     return operator
   })
   const timed: (() => void)[] = []
+  const firings: { readonly firing: Firing; readonly out: Input }[] = []
   const sink: Input = {
     emit: (batch: RecordBatch) => void outputs.push(...(batch.values as B[])),
     watermark: () => {},
     end: () => {},
   }
   const input = operators.reduceRight((next, operator) => {
-    const { processing } = operator
+    const { firing, processing } = operator
+    if (firing !== undefined) firings.unshift({ firing, out: next })
     timed.unshift(() => {
       while (processing && processing.nextMs <= nowMs) processing.fire(next)
     })
     return link(operator, next)
   }, sink)
+  const advance = (watermark: Watermark): void => {
+    input.watermark(watermark)
+    fireWholly(firings)
+  }
   const watermarks = new SplitWatermarks({ uid: operatorUid('run'), outOfOrderMs: options.outOfOrderMs ?? 0 }, [0])
   for (const [i, value] of inputs.entries()) {
     const timestamp = options.timestamp === undefined ? i : options.timestamp(value, i)
@@ -281,9 +288,9 @@ export function run<A, B>(transform: Transform<A, B, unknown>, inputs: readonly 
     const before = watermarks.current
     input.emit({ keys: null, values: [value], timestamps: [timestamp] })
     const after = watermarks.observe(0, [timestamp])
-    if (after > before) input.watermark(after)
+    if (after > before) advance(after)
   }
-  input.watermark(WATERMARK_MAX)
+  advance(WATERMARK_MAX)
   input.end()
   return outputs
 }

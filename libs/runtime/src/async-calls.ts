@@ -3,6 +3,7 @@
  * open (a barrier, the end, idleness) waits for it. A watermark waits inside the operator.
  */
 import { heldUp } from './buffer-timeout.ts'
+import { endFirings, isFiring } from './firings.ts'
 import { drain } from './flow.ts'
 import type { Signal } from './signal.ts'
 import type { SliceScope } from './slice-scope.ts'
@@ -15,6 +16,11 @@ export type CallsLeft = 'room' | 'none'
 export async function settleCalls(scope: SliceScope, run: StageRun, wake: Signal, until: CallsLeft): Promise<void> {
   for (;;) {
     for (const { calls, out } of run.calls) calls.emit(out)
+    if (isFiring(run)) {
+      await endFirings(scope, run, wake)
+      if (scope.over) return
+      continue // what has come back behind the watermark
+    }
     if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
     if (scope.over || run.calls.every(({ calls }) => (until === 'room' ? !calls.isFull : calls.isEmpty))) return
     await heldUp(run, wake.wait())

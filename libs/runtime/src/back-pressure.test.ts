@@ -1,13 +1,14 @@
 /** Source loop → channel → stage → sink, two slices: what is on the way is bounded while a sink stands still. */
 import { planJob, type GraphNode, type SourcePoll, type SourceReader } from '@weir/dataflow'
-import { attempt, generation, jobId, subtask, systemClock, type RecordBatch } from '@weir/model'
+import { attempt, generation, jobId, subtask, systemClock } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
 import { CHANNEL_CREDITS } from './channel.ts'
 import { chainOf, node } from './fixture.ts'
 import { FRAME_RECORDS_MAX } from './partitioner.ts'
 import { Slice } from './slice.ts'
 import { POLL_RECORDS_MAX } from './source-loop.ts'
-import { MemoryExchange, MemorySink, MemoryStateStore, MemoryTopic } from './testing/index.ts'
+import { StandingSink } from './standing.fixture.ts'
+import { MemoryExchange, MemoryStateStore, MemoryTopic } from './testing/index.ts'
 
 const SLICES = 2
 /** Of one edge between so many slices. What leaves a stage is asked to wait only between two batches. */
@@ -48,27 +49,6 @@ class Endless implements SourceReader {
       values: offsets.map((offset) => `${offset % 997}`),
       timestamps: offsets.map((offset) => offset),
     })
-  }
-}
-
-/** Takes a batch when it is told to. */
-class StandingSink extends MemorySink {
-  taken = 0
-  isOpen = false
-  #go: () => void = () => {}
-
-  override write(batch: RecordBatch): undefined {
-    const taken = this.isOpen
-      ? Promise.resolve()
-      : new Promise<void>((resolve) => {
-          this.#go = resolve
-        })
-    return taken.then(() => void (this.taken += batch.values.length)) as unknown as undefined
-  }
-
-  open(): void {
-    this.isOpen = true
-    this.#go()
   }
 }
 

@@ -22,6 +22,7 @@ import {
 import { WeirError, assert, type OperatorUid, type RecordBatch, type Watermark } from '@weir/model'
 import { refuseAt } from './asides.ts'
 import { claimPortOf } from './claims.ts'
+import { isFiring } from './firings.ts'
 import { awaitLater } from './flow.ts'
 import type { Outlet } from './outlet.ts'
 import { portable } from './portable-outlet.ts'
@@ -67,6 +68,7 @@ export function buildChains(scope: SliceScope, run: StageRun): void {
 function buildSplitChains(scope: SliceScope, run: StageRun, state: Pick<StateStore, 'keyed'>): void {
   run.splits = new Map()
   for (const [split, watermark] of Object.entries(run.source!.watermarks.snapshot())) {
+    const others = run.firings.length
     const [input] = chainOf(scope, run, {
       state: { keyed: (uid, name) => state.keyed(uid, name, Number(split)) },
       perSplit: true,
@@ -76,7 +78,7 @@ function buildSplitChains(scope: SliceScope, run: StageRun, state: Pick<StateSto
     const resume = run.begins?.get(Number(split))?.resume
     const replay = resume?.kind === 'replay' ? resume : null
     run.splits.set(Number(split), {
-      ...{ input: input!, watermark, ended: false },
+      ...{ input: input!, firings: run.firings.slice(others), watermark, ended: false },
       offset: Number(replay?.from.offset ?? 0),
       replayUntil: replay?.until ?? 0,
       endCommitted: replay?.mark.ended ?? false,
@@ -100,7 +102,8 @@ const hasOperands = (node: GraphNode): node is ConnectNode | WithBroadcastNode =
 
 /** By operand; watermarks and the end go to the first. */
 function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly Input[] {
-  const { edges } = scope.options.plan.job.graph
+  const { firingPartMax, plan } = scope.options
+  const { edges } = plan.job.graph
   const { head, nodes } = run.stage
   const here = new Set([head, ...nodes])
   const isKeyBy = scope.node(head).kind === 'keyBy'
@@ -168,12 +171,15 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
         after: scope.deps.clock.after.bind(scope.deps.clock),
         signal: scope.signal,
         ready: () => wake(scope, run),
+        isHeld: () => isFiring(run),
       },
       claims: () => claimPortOf(scope, index),
       refuse: refuseAt(scope, run.refused, index),
       freeze: scope.options.freeze,
+      ...(firingPartMax !== undefined && { firingPartMax }),
     })
     const next = withSides(countingOut(records, output()), sides)
+    if (operator.firing) run.firings.push({ firing: operator.firing, out: next })
     if (operator.calls) run.calls.push({ calls: operator.calls, out: next })
     if (operator.processing) run.timed.push({ timers: operator.processing, out: next })
     return { input: countingIn(records, chain([operator], next)), next, records }

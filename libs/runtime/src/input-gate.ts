@@ -127,6 +127,11 @@ export class InputGate {
     return barrier
   }
 
+  /** It has one. */
+  get isOvertaken(): boolean {
+    return this.#overtaken !== undefined
+  }
+
   /** Where barriers may overtake: from now on this one does, as soon as it is there on some channel. */
   due(checkpoint: CheckpointId): void {
     this.#due = checkpoint

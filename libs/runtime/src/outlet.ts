@@ -52,6 +52,11 @@ export abstract class Outlet {
     return false
   }
 
+  /** Elements that have no credit, over all channels. */
+  get waiting(): number {
+    return this.channels.reduce((sum, channel) => sum + channel.waiting, 0)
+  }
+
   watermark(timestamp: Watermark): void {
     this.flush()
     for (const channel of this.channels) channel.send(watermark(timestamp))

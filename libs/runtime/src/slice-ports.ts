@@ -36,6 +36,8 @@ export interface SliceOptions {
   readonly freeze: boolean
   /** Of one stage, on one side of its cut: a barrier that would overtake more waits for its turn. Absent: 32 MiB. */
   readonly inFlightBytesMax?: number
+  /** Results of a firing that leave a stage before it looks whether there is room. Absent: 1,000. */
+  readonly firingPartMax?: number
 }
 
 export interface SliceDeps {

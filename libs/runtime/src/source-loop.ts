@@ -5,6 +5,7 @@ import { settleCalls, settleCallsBeside, type CallsLeft } from './async-calls.ts
 import { sourceOrigins } from './asides.ts'
 import { heldUp } from './buffer-timeout.ts'
 import { withBatch } from './failure-origin.ts'
+import { endFirings } from './firings.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './flow.ts'
 import type { Participation } from './participation.ts'
 import type { SliceScope } from './slice-scope.ts'
@@ -108,7 +109,12 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       deps.ended()
     } else if (polled.kind === 'split-end') {
       pace.giveBack(granted)
-      if (run.splits !== null) endSplit(run, polled.split)
+      if (run.splits !== null) {
+        for (const ends = endSplit(run, polled.split); ends.next().done !== true;) {
+          await endFirings(scope, run, wake)
+          if (scope.over) return
+        }
+      }
       advance(run, source.watermarks.end(polled.split))
     } else {
       const count = polled.kind === 'raw' ? polled.raw.count : polled.values.length
@@ -128,8 +134,14 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
         tellIdle(run, false)
       }
       try {
-        if (run.splits !== null) emitToSplit(run, polled, batch)
-        else if (batch.values.length > 0) run.input.emit(batch)
+        if (run.splits === null) {
+          if (batch.values.length > 0) run.input.emit(batch)
+        } else {
+          for (const parts = emitToSplit(run, polled, batch); parts.next().done !== true;) {
+            await endFirings(scope, run, wake)
+            if (scope.over) return
+          }
+        }
       } catch (error) {
         throw withBatch(error, node, polled)
       }

@@ -1,6 +1,7 @@
 /** The loop of a stage behind channels: one element after the other, as its gate hands them out. */
 import { settleCalls } from './async-calls.ts'
 import { passAside } from './asides.ts'
+import { endFirings, isFiring } from './firings.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, wakeForTimers } from './flow.ts'
 import type { GateBarrier, GateEvent } from './gate-event.ts'
 import type { InputGate } from './input-gate.ts'
@@ -48,6 +49,7 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
         break
       case 'watermark':
         advance(run, event.timestamp)
+        if (isFiring(run)) await endFirings(scope, run, wake)
         break
       case 'idle':
         tellIdle(run, event.isIdle)

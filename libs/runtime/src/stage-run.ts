@@ -29,6 +29,7 @@ import type { BufferTimeout } from './buffer-timeout.ts'
 import { LateEncoder, PreparedReader, codecContext } from './codecs.ts'
 import { CommitLatency } from './commit-latency.ts'
 import { CuttingReader } from './cutting-reader.ts'
+import type { FiringRun } from './firings.ts'
 import type { InputGate } from './input-gate.ts'
 import type { Outlet } from './outlet.ts'
 import type { InFlightElement } from './restored-flight.ts'
@@ -41,6 +42,8 @@ import type { SplitTiming } from './split-timing.ts'
 /** A split with a chain of its own: its operators, state and event time are a function of its records alone. */
 export interface SplitRun {
   readonly input: Input
+  /** Those of its chain; they are in `StageRun.firings`, too. */
+  readonly firings: readonly FiringRun[]
   watermark: Watermark
   /** Continuous scope: outputs of records below are committed already; the records only rebuild state. */
   readonly replayUntil: number
@@ -118,6 +121,8 @@ export interface StageRun {
   refused: Refusal[]
   /** Operators with timers of processing time, and what each emits into. */
   timed: { readonly timers: ProcessingTimers; readonly out: Input }[]
+  /** Operators that event time makes put something out. */
+  readonly firings: FiringRun[]
   /** Operators that make calls, and what each emits into. */
   calls: { readonly calls: AsyncCalls; readonly out: Input }[]
   /** Of each operator; one with a chain per split has several. */
@@ -180,6 +185,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     pending: [],
     refused,
     timed: [],
+    firings: [],
     calls: [],
     counters: [],
     records: [],

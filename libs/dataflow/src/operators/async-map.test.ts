@@ -24,7 +24,9 @@ function calling(over: Partial<AsyncMapNode> = {}, context: Parameters<typeof co
   const attempt = new AbortController()
   let woken = 0
   const after = clock.after.bind(clock)
-  operator.open(contextOf({ calls: { after, signal: attempt.signal, ready: () => woken++ }, ...context }))
+  operator.open(
+    contextOf({ calls: { after, signal: attempt.signal, ready: () => woken++, isHeld: () => false }, ...context }),
+  )
   const out = new Catch()
   return {
     ...{ operator, clock, open, out, attempt },

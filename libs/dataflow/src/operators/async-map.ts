@@ -93,6 +93,7 @@ export class AsyncMap implements Operator {
   onEnd(): void {}
 
   #emit(out: Collector): void {
+    if (this.#port.isHeld()) return
     let rows = new Rows()
     const flush = (): void => {
       if (rows.values.length > 0) out.emit(rows.batch())
@@ -102,6 +103,7 @@ export class AsyncMap implements Operator {
       if (taken.kind === 'watermark') {
         flush()
         out.watermark(taken.timestamp)
+        if (this.#port.isHeld()) break
         continue
       }
       const { input, outcome } = taken.slot

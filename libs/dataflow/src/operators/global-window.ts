@@ -8,6 +8,7 @@
  */
 import { WATERMARK_MIN } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import { PartedFiring } from '../firing.ts'
 import type { WindowNode } from '../graph.ts'
 import { keysOf } from '../operator.ts'
 import type { Collector, Operator, OperatorContext, ProcessingTimers } from '../operator.ts'
@@ -50,6 +51,7 @@ export class GlobalWindow implements Operator {
   #results!: WindowResults
   #watermark: Watermark = WATERMARK_MIN
   #clock: ProcessingTrigger | null = null
+  readonly firing = new PartedFiring()
   processing?: ProcessingTimers
 
   constructor({ uid, aggregate, trigger }: GlobalWindowOptions) {
@@ -65,7 +67,7 @@ export class GlobalWindow implements Operator {
     this.#watermark = context.watermark
     this.#state = context.state.keyed(context.uid, WINDOW_STATE)
     this.#seen = context.state.keyed(context.uid, WINDOW_SEEN_STATE)
-    this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context.refuse)
+    this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context)
     this.#results.watermark = context.watermark
     const { every } = this.#trigger
     if (every.by === 'event-time') this.#due = context.state.keyed(context.uid, WINDOW_DUE_STATE)
@@ -105,8 +107,8 @@ export class GlobalWindow implements Operator {
 
   onWatermark(timestamp: Watermark, out: Collector): void {
     if (timestamp > this.#watermark) this.#watermark = this.#results.watermark = timestamp
-    if (this.#due !== null && timestamp >= this.#nextDueMs) this.#fireDue(this.#due, timestamp, out)
-    out.watermark(timestamp)
+    if (this.#due === null || timestamp < this.#nextDueMs) return out.watermark(timestamp)
+    this.firing.begin(this.#fireDue(this.#due, timestamp, out), timestamp, out)
   }
 
   onEnd(): void {
@@ -131,27 +133,29 @@ export class GlobalWindow implements Operator {
     return at
   }
 
-  #fireDue(due: KeyedState<1>, until: Watermark, out: Collector): void {
+  *#fireDue(due: KeyedState<1>, until: Watermark, out: Collector): Generator<void> {
     this.#nextDueMs = Number.POSITIVE_INFINITY
     for (const at of due.namespaces()) {
       if (at > until) {
         this.#nextDueMs = at
         break
       }
-      for (const [key] of due.entries(at)) this.#fire(key, out)
+      for (const [key] of due.entries(at)) if (this.#fire(key, out)) yield
       due.clear(at)
     }
     this.#results.flush(out)
   }
 
-  #fire(key: Key, out: Collector): void {
+  /** Answers whether a part has left. */
+  #fire(key: Key, out: Collector): boolean {
     const seen = this.#seen.get(key)
-    if (seen === undefined || seen[0] === 0) return // nothing came since it fired last
+    if (seen === undefined || seen[0] === 0) return false // nothing came since it fired last
     const [, lowest, highest] = seen
-    this.#results.add(key, lowest, highest + 1, this.#state.get(key), out)
+    const hasLeft = this.#results.add(key, lowest, highest + 1, this.#state.get(key), out)
     if (this.#trigger.purges) {
       this.#state.delete(key)
       this.#seen.delete(key)
     } else this.#seen.put(key, [0, lowest, highest, 0])
+    return hasLeft
   }
 }

@@ -83,7 +83,7 @@ function opened(onConflict: IdempotentNode['onConflict'] = 'sideOutput') {
       ['conflicts', into(told.conflicts)],
     ]),
     refuse: (_, i, error) => told.refused.push(`${i} ${error.code}`),
-    calls: { after: () => () => {}, signal: new AbortController().signal, ready: () => woken++ },
+    calls: { after: () => () => {}, signal: new AbortController().signal, ready: () => woken++, isHeld: () => false },
     claims: () => ({
       ...{ store, attempt: attemptId },
       names: {

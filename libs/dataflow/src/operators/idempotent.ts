@@ -50,6 +50,7 @@ export class Idempotent implements Operator {
   #port!: ClaimPort
   #signal!: AbortSignal
   #ready!: () => void
+  #isHeld!: () => boolean
   #sides: SideCollectors = NO_SIDES
   #counters!: OperatorCounters
   /** In order. */
@@ -85,6 +86,7 @@ export class Idempotent implements Operator {
     this.#port = context.claims(this.#uid)
     this.#signal = context.calls.signal
     this.#ready = context.calls.ready
+    this.#isHeld = context.calls.isHeld
   }
 
   onBatch(batch: RecordBatch): void {
@@ -137,7 +139,7 @@ export class Idempotent implements Operator {
 
   #emit(out: Collector): void {
     if (this.#failure !== null) throw this.#failure.error
-    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+    for (let first = this.#waiting[0]; first !== undefined && !this.#isHeld(); first = this.#waiting[0]) {
       if (first.kind === 'batch' && first.answers === null) return
       this.#waiting.shift()
       if (first.kind === 'watermark') out.watermark(first.timestamp)

@@ -1,6 +1,7 @@
 /** Random streams for the joins, out of order and late, fed to a real operator that is opened again in the middle. */
 import { WATERMARK_MAX, WATERMARK_MIN, type Watermark } from '@weir/model'
 import fc from 'fast-check'
+import { fireWholly } from '../firing.ts'
 import type { ConnectNode } from '../graph.ts'
 import { MemoryKeyedStates } from '../memory-state.ts'
 import { ConnectOperator } from './connect.ts'
@@ -71,15 +72,19 @@ export function joined(node: Omit<ConnectNode, 'uid'>, of: readonly Step[]): Joi
   let watermark = WATERMARK_MIN
   const open = (): ConnectOperator => {
     const operator = new ConnectOperator({ uid, ...node })
-    operator.open(contextOf({ state: states, watermark, counters, freeze: true }))
+    operator.open(contextOf({ state: states, watermark, counters, freeze: true, firingPartMax: 3 }))
     return operator
   }
   let operator = open()
+  const advance = (to: Watermark): void => {
+    operator.onWatermark(to, out)
+    fireWholly([{ firing: operator.firing, out }])
+  }
   for (const step of of) {
     if (step === 'restart') operator = open()
     else if ('ms' in step) {
       watermark = Math.max(watermark, 0) + step.ms
-      operator.onWatermark(watermark, out)
+      advance(watermark)
     } else {
       const record = { ...step.record, id: records.length, watermark }
       records.push(record)
@@ -88,7 +93,7 @@ export function joined(node: Omit<ConnectNode, 'uid'>, of: readonly Step[]): Joi
       else operator.onRight(batch, out)
     }
   }
-  operator.onWatermark(WATERMARK_MAX, out)
+  advance(WATERMARK_MAX)
   operator.onEnd()
   const rows = out.seen.filter((seen) => typeof seen !== 'string') as unknown as Joined['out']
   return { out: rows, records, late: counters.lateRecords, states }

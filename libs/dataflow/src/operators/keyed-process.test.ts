@@ -15,7 +15,7 @@ import { MemoryKeyedStates } from '../memory-state.ts'
 import type { OperatorContext } from '../operator.ts'
 import { statesOf } from '../state-schema.ts'
 import { keyedProcess, keyedProcessOf, keyBy, run } from '../transform.ts'
-import { Catch, batchOf, contextOf, thrown, uid } from './fixture.ts'
+import { Catch, batchOf, contextOf, thrown, uid, type Row } from './fixture.ts'
 import { CLEAN_UP_ROWS_MAX, KeyedProcessOperator, PROCESSING_TIMERS_AT_ONCE } from './keyed-process.ts'
 
 const value = <T>(ttl: Ttl | null = null): ValueDescriptor<T> => ({ kind: 'value', ttl, initial: undefined })
@@ -80,6 +80,29 @@ test('event timers fire once per key, time and name, by time, when the watermark
     ['b', 'b other event 30 30', 30],
     'watermark 30',
   ])
+})
+
+test('many event timers fire in parts, whether they put out something or not, and the watermark waits for the last one', () => {
+  const timersOf = (operator: KeyedProcessOperator, out: Catch): void => {
+    const rows = Array.from({ length: 2_500 }, (_, i): Row => [i, ['set', [10]], 1])
+    operator.onBatch(batchOf(...rows, ['later', ['set', [11]], 1]), out)
+  }
+  const loud = opened(alarms)
+  timersOf(loud.operator, loud.out)
+  loud.operator.onWatermark(10, loud.out)
+  expect(loud.out.batches).toEqual([1_000])
+  loud.operator.firing.fire(loud.out)
+  expect(loud.out.seen).not.toContain('watermark 10')
+  loud.operator.firing.fire(loud.out)
+  expect(loud.out.batches).toEqual([1_000, 1_000, 500])
+  expect(loud.out.seen.at(-1)).toBe('watermark 10')
+  expect(loud.operator.firing.isPending).toBe(false)
+
+  let fired = 0
+  const still = opened({ ...alarms, onTimer: () => void fired++ })
+  timersOf(still.operator, still.out)
+  still.operator.onWatermark(10, still.out)
+  expect(fired).toBe(1_000)
 })
 
 test('a deleted timer does not fire; set again, it fires once; timers are found again by the next attempt', () => {

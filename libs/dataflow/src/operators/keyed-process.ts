@@ -9,6 +9,7 @@
  */
 import { WATERMARK_MAX, WATERMARK_MIN, WeirError } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import { FIRING_PART_MAX, PartedFiring } from '../firing.ts'
 import type { KeyedProcessNode } from '../graph.ts'
 import { KeyScope, handlesOf, type Handle } from '../keyed-handles.ts'
 import type {
@@ -62,6 +63,8 @@ export class KeyedProcessOperator implements Operator {
   #clock!: OperatorContext['clock']
   #nowMs = 0
   #ended = false
+  readonly firing = new PartedFiring()
+  #partMax = FIRING_PART_MAX
   processing?: ProcessingTimers
 
   constructor(node: Pick<KeyedProcessNode, 'uid' | 'state' | 'timers' | 'sides' | 'onRecord' | 'onTimer'>) {
@@ -72,6 +75,7 @@ export class KeyedProcessOperator implements Operator {
   open(context: OperatorContext): void {
     this.#uid = context.uid
     this.#refuse = context.refuse
+    this.#partMax = context.firingPartMax ?? FIRING_PART_MAX
     this.#watermark = context.watermark
     this.#clock = context.clock
     // Without dead letters a failure ends the attempt, and nothing of it is kept.
@@ -145,10 +149,9 @@ export class KeyedProcessOperator implements Operator {
   onWatermark(timestamp: Watermark, out: Collector): void {
     const { event } = this.#timers
     if (event !== null && event.nextMs <= timestamp) {
-      this.#fireEvent(event, timestamp === WATERMARK_MAX ? event.lastMs : timestamp, out)
+      return this.firing.begin(this.#fireEvent(event, timestamp, out), timestamp, out)
     }
-    this.#watermark = this.#context.watermark = this.#scope.timeMs = timestamp
-    if (timestamp < WATERMARK_MAX) this.#cleanUp()
+    this.#reached(timestamp)
     out.watermark(timestamp)
   }
 
@@ -156,15 +159,26 @@ export class KeyedProcessOperator implements Operator {
     this.#ended = true
   }
 
+  #reached(timestamp: Watermark): void {
+    this.#watermark = this.#context.watermark = this.#scope.timeMs = timestamp
+    if (timestamp < WATERMARK_MAX) this.#cleanUp()
+  }
+
   // ---- timers -------------------------------------------------------------------------------------------------------
 
-  #fireEvent(timers: Timers, until: number, out: Collector): void {
+  *#fireEvent(timers: Timers, watermark: Watermark, out: Collector): Generator<void> {
+    const until = watermark === WATERMARK_MAX ? timers.lastMs : watermark
     this.#outputs.begin(undefined)
+    let fired = 0
     for (let timer = timers.take(until); timer !== null; timer = timers.take(until)) {
       this.#scope.timeMs = Math.max(this.#watermark, timer.time)
-      this.#fire(timer, timer.time, out)
+      const hasLeft = this.#fire(timer, timer.time, out)
+      if (!hasLeft && ++fired < this.#partMax) continue
+      fired = 0
+      yield
     }
     this.#outputs.flush(out)
+    this.#reached(watermark)
   }
 
   #fireProcessing(processing: Timers, out: Collector): void {
@@ -181,9 +195,10 @@ export class KeyedProcessOperator implements Operator {
     this.#outputs.flush(out)
   }
 
-  #fire(timer: FiredTimer, timestamp: number, out: Collector): void {
+  /** Answers whether a batch has left. */
+  #fire(timer: FiredTimer, timestamp: number, out: Collector): boolean {
     const { onTimer } = this.#node
-    if (onTimer === null) return // a build that has no timers any more
+    if (onTimer === null) return false // a build that has no timers any more
     const { key } = this.#scope
     this.#context.timestamp = timestamp
     this.#context.fired = timer
@@ -199,7 +214,9 @@ export class KeyedProcessOperator implements Operator {
       this.#refuse(batch, 0, operatorFailed(error, this.#uid, batch, 0))
     }
     this.#context.fired = null
-    if (this.#outputs.length >= PROCESS_BATCH_RECORDS_MAX) this.#outputs.flush(out)
+    if (this.#outputs.length < this.#partMax) return false
+    this.#outputs.flush(out)
+    return true
   }
 
   #timerHandles(): TimersOf<TimerKinds> {

@@ -12,6 +12,7 @@
  */
 import { WATERMARK_MAX, WATERMARK_MIN } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import { PartedFiring } from '../firing.ts'
 import type { WindowNode } from '../graph.ts'
 import { keysOf } from '../operator.ts'
 import type { Collector, Operator, OperatorContext, ProcessingTimers } from '../operator.ts'
@@ -67,6 +68,7 @@ export class PaneWindow implements Operator {
   /** No window fires and no pane goes before this: most watermarks need no look at the state. */
   #due: number = WATERMARK_MIN
   #clock: ProcessingTrigger | null = null
+  readonly firing = new PartedFiring()
   processing?: ProcessingTimers
 
   constructor({ uid, window, aggregate, allowedLatenessMs = 0, trigger, process }: PaneWindowOptions) {
@@ -90,7 +92,7 @@ export class PaneWindow implements Operator {
     this.#state = context.state.keyed(context.uid, WINDOW_STATE)
     this.#late = new LateRecords(context)
     const functions = { uid: context.uid, aggregate: this.#aggregate, ...(this.#process && { process: this.#process }) }
-    this.#results = new WindowResults(functions, context.refuse)
+    this.#results = new WindowResults(functions, context)
     this.#results.watermark = context.watermark
     if (this.#process) this.#elements = new WindowElements(context.uid, context.state)
     if (this.#keepsFired) this.#fired = new FiredTime(context)
@@ -144,13 +146,11 @@ export class PaneWindow implements Operator {
 
   onWatermark(timestamp: Watermark, out: Collector): void {
     const before = this.#watermark
-    if (timestamp > before) {
-      this.#watermark = this.#results.watermark = timestamp
-      if (timestamp >= this.#due) this.#advance(before, timestamp, out)
-      this.#fireEarly(before, timestamp, out)
-      this.#results.flush(out)
-    }
-    out.watermark(timestamp)
+    if (timestamp <= before) return out.watermark(timestamp)
+    this.#watermark = this.#results.watermark = timestamp
+    const isEarly = this.#firesEarly(before, timestamp)
+    if (!isEarly && timestamp < this.#due) return out.watermark(timestamp)
+    this.firing.begin(this.#fireUpTo(before, timestamp, isEarly, out), timestamp, out)
   }
 
   onEnd(): void {
@@ -194,13 +194,24 @@ export class PaneWindow implements Operator {
 
   // ---- firing -------------------------------------------------------------------------------------------------------
 
-  #advance(before: Watermark, to: Watermark, out: Collector): void {
+  *#fireUpTo(before: Watermark, to: Watermark, isEarly: boolean, out: Collector): Generator<void> {
+    if (to >= this.#due) yield* this.#advance(before, to, out)
+    if (isEarly) yield* this.#fireOpen(to, out)
+    this.#results.flush(out)
+  }
+
+  *#advance(before: Watermark, to: Watermark, out: Collector): Generator<void> {
     const panes = this.#state.namespaces()
     let any = false
-    const next = this.#eachWindow(panes, before, to, (end, from) => {
+    let next = Number.POSITIVE_INFINITY
+    for (const [end, from] of this.#windowsBehind(panes, before)) {
+      if (end > to) {
+        next = end
+        break
+      }
       any = true
-      this.#fire(end, panes, from, out)
-    })
+      yield* this.#fire(end, panes, from, out)
+    }
     if (any) this.#fired?.advance(to)
     let gone = 0
     for (; gone < panes.length && this.#lastEnd(panes[gone]!) + this.#latenessMs <= to; gone++)
@@ -210,13 +221,8 @@ export class PaneWindow implements Operator {
       oldest === undefined ? Number.POSITIVE_INFINITY : Math.min(next, this.#lastEnd(oldest) + this.#latenessMs)
   }
 
-  /** Windows with records that end behind `after` and not behind `until`, in order; answers the end of the next one. */
-  #eachWindow(
-    panes: readonly number[],
-    after: Watermark,
-    until: Watermark,
-    visit: (end: number, firstPane: number) => void,
-  ): number {
+  /** Ends of windows with records that end behind `after`, in order, each with the index of its first pane that is there. */
+  *#windowsBehind(panes: readonly number[], after: Watermark): Generator<readonly [end: number, firstPane: number]> {
     let end = after
     for (let i = 0; i < panes.length;) {
       const pane = panes[i]!
@@ -226,18 +232,16 @@ export class PaneWindow implements Operator {
       }
       const first = this.#firstEnd(pane)
       end = first > end ? first : this.#endFrom(end + 1)
-      if (end > until) return end
-      visit(end, i)
+      yield [end, i]
     }
-    return Number.POSITIVE_INFINITY
   }
 
-  #fire(end: number, panes: readonly number[], from: number, out: Collector): void {
+  *#fire(end: number, panes: readonly number[], from: number, out: Collector): Generator<void> {
     const start = end - this.#sizeMs
     const fired = this.#fired?.isAhead ? this.#fired : null
     for (const [key, accumulator] of this.#contentOf(end, panes, from)) {
       if (fired !== null && end <= fired.of(key)) continue
-      this.#results.add(key, start, end, accumulator, out)
+      if (this.#results.add(key, start, end, accumulator, out)) yield
     }
     if (this.#trigger?.purges) this.#forget(end)
     else this.#counts?.clear(end)
@@ -270,12 +274,15 @@ export class PaneWindow implements Operator {
   }
 
   /** Every window that is open, by event time. */
-  #fireEarly(before: Watermark, to: Watermark, out: Collector): void {
-    const every = this.#trigger?.every
-    if (every?.by !== 'event-time' || to === WATERMARK_MAX) return
-    if (Math.floor(to / every.everyMs) === Math.floor(before / every.everyMs)) return
+  *#fireOpen(reached: Watermark, out: Collector): Generator<void> {
     const panes = this.#state.namespaces()
-    this.#eachWindow(panes, to, WATERMARK_MAX, (end, from) => this.#fire(end, panes, from, out))
+    for (const [end, from] of this.#windowsBehind(panes, reached)) yield* this.#fire(end, panes, from, out)
+  }
+
+  #firesEarly(before: Watermark, to: Watermark): boolean {
+    const every = this.#trigger?.every
+    if (every?.by !== 'event-time' || to === WATERMARK_MAX) return false
+    return Math.floor(to / every.everyMs) !== Math.floor(before / every.everyMs)
   }
 
   /** By a trigger that counts, or goes by the clock: each window of the record that is open. */

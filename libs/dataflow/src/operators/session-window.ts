@@ -15,6 +15,7 @@
 import { WATERMARK_MAX, WATERMARK_MIN } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import { entryKey, entryPrefix, ownerOfEntry, restOfEntry } from '../entry-key.ts'
+import { PartedFiring } from '../firing.ts'
 import type { WindowNode } from '../graph.ts'
 import { keysOf } from '../operator.ts'
 import type { Collector, Operator, OperatorContext, ProcessingTimers } from '../operator.ts'
@@ -70,6 +71,7 @@ export class SessionWindow implements Operator {
   #heap = new TimeHeap()
   /** Accumulator's row → time of its node; other nodes of the row are dead. */
   #due = new Map<string, number>()
+  readonly firing = new PartedFiring()
 
   constructor({ uid, window, aggregate, allowedLatenessMs = 0, trigger }: SessionWindowOptions) {
     this.#uid = uid
@@ -94,7 +96,7 @@ export class SessionWindow implements Operator {
       )
     }
     this.#late = new LateRecords(context)
-    this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context.refuse)
+    this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context)
     this.#results.watermark = context.watermark
     for (const [key, sessions] of this.#sessions.entries(ROWS)) {
       for (const session of sessions) this.#due.set(rowOf(key, session), this.#dueOf(session))
@@ -123,13 +125,11 @@ export class SessionWindow implements Operator {
 
   onWatermark(timestamp: Watermark, out: Collector): void {
     const before = this.#watermark
-    if (timestamp > before) {
-      this.#watermark = this.#results.watermark = timestamp
-      while (this.#heap.first !== undefined && this.#heap.first.timeMs <= timestamp) this.#atDue(out)
-      this.#fireEarly(before, timestamp, out)
-      this.#results.flush(out)
-    }
-    out.watermark(timestamp)
+    if (timestamp <= before) return out.watermark(timestamp)
+    this.#watermark = this.#results.watermark = timestamp
+    const isEarly = this.#firesEarly(before, timestamp)
+    if (!isEarly && !this.#isDue(timestamp)) return out.watermark(timestamp)
+    this.firing.begin(this.#fire(timestamp, isEarly, out), timestamp, out)
   }
 
   onEnd(): void {
@@ -206,38 +206,57 @@ export class SessionWindow implements Operator {
     return all
   }
 
-  /** The first node of the heap: fires, goes, or is put back. */
-  #atDue(out: Collector): void {
+  #isDue(timestamp: Watermark): boolean {
+    const { first } = this.#heap
+    return first !== undefined && first.timeMs <= timestamp
+  }
+
+  *#fire(timestamp: Watermark, isEarly: boolean, out: Collector): Generator<void> {
+    while (this.#isDue(timestamp)) if (this.#atDue(out)) yield
+    if (isEarly) yield* this.#fireOpen(out)
+    this.#results.flush(out)
+  }
+
+  /** The first node of the heap: fires, goes, or is put back. Answers whether a part has left. */
+  #atDue(out: Collector): boolean {
     const { timeMs, row } = this.#heap.pop()
-    if (this.#due.get(row) !== timeMs) return
+    if (this.#due.get(row) !== timeMs) return false
     const key = ownerOfEntry(row)
     const own = this.#sessions.get(key, ROWS)!
     const session = own.find(([, , id]) => id === restOfEntry(row))!
     const due = this.#dueOf(session)
-    if (due > timeMs) return this.#schedule(row, due)
+    if (due > timeMs) {
+      this.#schedule(row, due)
+      return false
+    }
     const [start, end, id, fired] = session
-    if (fired === 0) this.#results.add(key, start, end, this.#accumulators.get(row), out)
+    const hasLeft = fired === 0 && this.#results.add(key, start, end, this.#accumulators.get(row), out)
     this.#forgetCount(row)
     const others = own.filter((one) => one !== session)
     if (end + this.#latenessMs > this.#watermark) {
       const kept: Session = [start, end, id, 1]
       this.#sessions.put(key, [...others, kept].sort(byStart), ROWS)
-      return this.#schedule(row, this.#dueOf(kept))
+      this.#schedule(row, this.#dueOf(kept))
+      return hasLeft
     }
     this.#remove(row)
     if (others.length === 0) this.#sessions.delete(key, ROWS)
     else this.#sessions.put(key, others, ROWS)
+    return hasLeft
   }
 
-  #fireEarly(before: Watermark, to: Watermark, out: Collector): void {
+  #firesEarly(before: Watermark, to: Watermark): boolean {
     const every = this.#every
-    if (every?.by !== 'event-time') return
-    const early = every.everyMs
-    if (to === WATERMARK_MAX || Math.floor(to / early) === Math.floor(before / early)) return
+    if (every?.by !== 'event-time' || to === WATERMARK_MAX) return false
+    return Math.floor(to / every.everyMs) !== Math.floor(before / every.everyMs)
+  }
+
+  *#fireOpen(out: Collector): Generator<void> {
     for (const [key, sessions] of this.#sessions.entries(ROWS)) {
       for (const session of sessions) {
         const [start, end, , fired] = session
-        if (fired === 0) this.#results.add(key, start, end, this.#accumulators.get(rowOf(key, session)), out)
+        if (fired === 1) continue
+        if (this.#results.add(key, start, end, this.#accumulators.get(rowOf(key, session)), out)) yield
       }
     }
   }

@@ -1,10 +1,10 @@
 import { WATERMARK_MAX } from '@weir/model'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { FIRING_PART_MAX } from '../firing.ts'
 import { MemoryKeyedStates } from '../memory-state.ts'
 import type { OperatorContext } from '../operator.ts'
 import { TumblingWindow } from './tumbling-window.ts'
-import { WINDOW_BATCH_RECORDS_MAX } from './window-results.ts'
 import { Catch, batchOf, contextOf, thrown, uid } from './fixture.ts'
 import type { Row } from './fixture.ts'
 
@@ -100,7 +100,22 @@ test('a window with many keys leaves in bounded batches', () => {
   const window = countOf(10)
   window.onBatch(batchOf(...Array.from({ length: 2_500 }, (_, i): Row => [i, 'x', 1])))
   window.onWatermark(10, out)
-  expect(out.batches).toEqual([WINDOW_BATCH_RECORDS_MAX, WINDOW_BATCH_RECORDS_MAX, 500])
+  expect(out.batches).toEqual([FIRING_PART_MAX])
+  expect(window.firing.isPending).toBe(true)
+  window.firing.fire(out)
+  expect(out.seen.filter((seen) => typeof seen === 'string')).toEqual([])
+  window.firing.fire(out)
+  expect(out.batches).toEqual([FIRING_PART_MAX, FIRING_PART_MAX, 500])
+  expect(out.seen.at(-1)).toBe('watermark 10')
+  expect(window.firing.isPending).toBe(false)
+})
+
+test('a watermark that comes in the middle of a firing is a fault of the caller', () => {
+  const out = new Catch()
+  const window = countOf(10, { firingPartMax: 1 })
+  window.onBatch(batchOf(['a', 'x', 1], ['b', 'x', 1], ['a', 'x', 11]))
+  window.onWatermark(10, out)
+  expect(() => window.onWatermark(20, out)).toThrow('a watermark came while a firing was open')
 })
 
 test.each([[Number.NaN], [Number.POSITIVE_INFINITY], [-1], [1.5]])('an event time of %s is refused', (timestamp) => {

@@ -12,6 +12,7 @@
  */
 import { WATERMARK_MIN } from '@weir/model'
 import type { OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import { PartedFiring } from '../firing.ts'
 import type { WindowNode } from '../graph.ts'
 import { keysOf } from '../operator.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
@@ -44,6 +45,7 @@ export class TumblingWindow implements Operator {
   #watermark: Watermark = WATERMARK_MIN
   /** No window in state ends before this: most watermarks fire nothing and need no look at the state. */
   #earliestEnd: number = WATERMARK_MIN
+  readonly firing = new PartedFiring()
 
   constructor(options: Pick<WindowNode, 'uid' | 'aggregate'> & { readonly window: TumblingSpec }) {
     this.#uid = options.uid
@@ -58,7 +60,7 @@ export class TumblingWindow implements Operator {
     this.#refuse = context.refuse
     this.#state = context.state.keyed(context.uid, WINDOW_STATE)
     this.#late = new LateRecords(context)
-    this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context.refuse)
+    this.#results = new WindowResults({ uid: context.uid, aggregate: this.#aggregate }, context)
     this.#freeze = context.freeze
     this.#watermark = this.#results.watermark = context.watermark
   }
@@ -99,24 +101,27 @@ export class TumblingWindow implements Operator {
 
   onWatermark(timestamp: Watermark, out: Collector): void {
     if (timestamp > this.#watermark) this.#watermark = this.#results.watermark = timestamp
-    if (timestamp >= this.#earliestEnd) this.#fire(timestamp, out)
-    out.watermark(timestamp)
+    if (timestamp >= this.#earliestEnd) this.firing.begin(this.#fire(timestamp, out), timestamp, out)
+    else out.watermark(timestamp)
   }
 
   onEnd(): void {}
 
-  #fire(timestamp: Watermark, out: Collector): void {
+  *#fire(timestamp: Watermark, out: Collector): Generator<void> {
     const state = this.#state
-    this.#earliestEnd = Number.POSITIVE_INFINITY
+    let next = Number.POSITIVE_INFINITY
     for (const end of state.namespaces()) {
       if (end > timestamp) {
-        this.#earliestEnd = end
-        return
+        next = end
+        break
       }
       const start = end - this.#sizeMs
-      for (const [key, accumulator] of state.entries(end)) this.#results.add(key, start, end, accumulator, out)
+      for (const [key, accumulator] of state.entries(end)) {
+        if (this.#results.add(key, start, end, accumulator, out)) yield
+      }
       this.#results.flush(out)
       state.clear(end)
     }
+    this.#earliestEnd = next
   }
 }

@@ -3,8 +3,9 @@
  * aggregate; of a function over the whole window what that puts out.
  */
 import { WATERMARK_MIN, type Key, type OperatorUid, type RecordBatch, type Watermark } from '@weir/model'
+import { FIRING_PART_MAX } from '../firing.ts'
 import type { WindowNode } from '../graph.ts'
-import type { Collector, WindowResult } from '../operator.ts'
+import type { Collector, OperatorContext, WindowResult } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
 import {
   OUTPUTS_OF_RECORD_MAX,
@@ -16,9 +17,6 @@ import {
 } from '../user-code.ts'
 import type { WindowBounds, WindowContext, WindowOut } from '../window-process.ts'
 
-/** A fired window with more keys leaves in several batches. */
-export const WINDOW_BATCH_RECORDS_MAX = 1_000
-
 /** Its parts were refused. */
 const FAILED = Symbol('failed')
 
@@ -28,18 +26,25 @@ export class WindowResults {
   readonly #result: WindowNode['aggregate']['result']
   readonly #process: NonNullable<WindowNode['process']> | null
   readonly #refuse: Refuse
+  readonly #partMax: number
   readonly #cursor = new Cursor()
   #batch = emptyBatch()
+  /** Results since a part ended. */
+  #inPart = 0
   /** Outputs of the window at hand. */
   #emitted = 0
   readonly #out: WindowOut<unknown> = { emit: (value) => this.#emit(value) }
 
-  constructor({ uid, aggregate, process }: Pick<WindowNode, 'uid' | 'aggregate' | 'process'>, refuse: Refuse) {
+  constructor(
+    { uid, aggregate, process }: Pick<WindowNode, 'uid' | 'aggregate' | 'process'>,
+    { refuse, firingPartMax = FIRING_PART_MAX }: Pick<OperatorContext, 'refuse' | 'firingPartMax'>,
+  ) {
     this.#uid = uid
     this.#merge = aggregate.merge
     this.#result = aggregate.result
     this.#process = process ?? null
     this.#refuse = refuse
+    this.#partMax = firingPartMax
   }
 
   /** What the functions are told. */
@@ -47,17 +52,25 @@ export class WindowResults {
     this.#cursor.watermark = watermark
   }
 
-  /** A result that fails is refused, and the window has fired all the same. `content`: the accumulator, or all elements. */
-  add(key: Key, start: number, end: number, content: unknown, out: Collector): void {
-    if (content === FAILED) return
+  /**
+   * A result that fails is refused, and the window has fired all the same. `content`: the accumulator, or all elements.
+   * @returns a part has left: whoever fires waits for room
+   */
+  add(key: Key, start: number, end: number, content: unknown, out: Collector): boolean {
+    if (content === FAILED) return false
+    const before = this.#batch.values.length
     if (this.#process !== null) this.#processed(this.#process, key, start, end, content as readonly unknown[])
     else {
       const value = this.#result === undefined ? content : this.#resultOf(key, start, end, content)
-      if (value === FAILED) return
+      if (value === FAILED) return false
       const fired: WindowResult<unknown> = { start, end, value }
       this.#push(key, fired, end)
     }
-    if (this.#batch.values.length >= WINDOW_BATCH_RECORDS_MAX) this.flush(out)
+    this.#inPart += this.#batch.values.length - before
+    if (this.#inPart < this.#partMax) return false
+    this.#inPart = 0
+    this.flush(out)
+    return true
   }
 
   /** Of the parts of a window, earlier ones first. Where they cannot be put together the window of this key has no result. */

@@ -3,6 +3,7 @@ import { WATERMARK_MAX, WATERMARK_MIN, type RecordBatch } from '@weir/model'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { WindowNode } from '../graph.ts'
+import { fireWholly } from '../firing.ts'
 import { MemoryKeyedStates } from '../memory-state.ts'
 import type { Operator, WindowResult } from '../operator.ts'
 import { keepsFired, type Trigger, type WindowSpec } from '../window.ts'
@@ -38,6 +39,7 @@ class Run {
   #watermark = WATERMARK_MIN
   readonly counters = { lateRecords: 0 }
   #results: Step['results'][number][] = []
+  readonly #firingPartMax: number
   #late: number[] = []
   readonly #out = {
     emit: ({ keys, values, timestamps }: RecordBatch) => {
@@ -51,9 +53,10 @@ class Run {
 
   readonly #functions: Pick<WindowNode, 'aggregate' | 'process'>
 
-  constructor(options: ModelOptions, functions = aggregated()) {
+  constructor(options: ModelOptions, functions = aggregated(), firingPartMax = 1_000) {
     this.#options = options
     this.#functions = functions
+    this.#firingPartMax = firingPartMax
     this.#open(WATERMARK_MIN)
   }
 
@@ -69,21 +72,38 @@ class Run {
     }
     const { counters } = this
     const sides = new Map([['late', late]])
-    this.#operator.open(contextOf({ state: this.#state, watermark, counters, sides, freeze: true }))
+    const firingPartMax = this.#firingPartMax
+    this.#operator.open(contextOf({ state: this.#state, watermark, counters, sides, freeze: true, firingPartMax }))
   }
 
   /** `watermark`: as it is told again, from there on. */
   restore(watermark = this.#watermark): void {
     this.#open(watermark)
     if (watermark === this.#watermark) return
-    this.#operator.onWatermark(this.#watermark, this.#out)
+    this.#advance()
     expect(this.#results).toEqual([])
+  }
+
+  /** Every part is bounded, the watermark goes on once, and behind the last of them. */
+  #advance(): void {
+    const firing = this.#operator.firing!
+    let goneOn = 0
+    const out = { emit: this.#out.emit, watermark: () => void goneOn++ }
+    let before = this.#results.length
+    this.#operator.onWatermark(this.#watermark, out)
+    for (;;) {
+      expect(this.#results.length - before).toBeLessThanOrEqual(this.#firingPartMax)
+      expect(goneOn).toBe(firing.isPending ? 0 : 1)
+      if (!firing.isPending) return
+      before = this.#results.length
+      firing.fire(out)
+    }
   }
 
   step(event: Event): Step {
     if (event.kind === 'watermark') {
       this.#watermark = Math.max(this.#watermark, event.timestamp)
-      this.#operator.onWatermark(this.#watermark, this.#out)
+      this.#advance()
     } else {
       const { key, value, timestamp } = event
       this.#operator.onBatch(batchOf([key, [timestamp, value], timestamp]), this.#out)
@@ -168,6 +188,8 @@ const global: fc.Arbitrary<ModelOptions> = fc.record({
   trigger: trigger(fc.oneof(eventTime(20), byCount), true),
 })
 
+const parts = fc.constantFrom(1, 2, 1_000)
+
 test.each([
   ['tumbling', tumbling, aggregated],
   ['sliding', sliding, aggregated],
@@ -179,9 +201,9 @@ test.each([
   '%s windows agree with windows that keep every record, over a restore at any point',
   (_name, options, by) => {
     fc.assert(
-      fc.property(options, events, fc.nat(40), fc.boolean(), (options, some, restart, behind) => {
+      fc.property(options, events, fc.nat(40), fc.boolean(), parts, (options, some, restart, behind, partMax) => {
         const all = ended(some)
-        const run = new Run(options, by(options.window as WholeSpec))
+        const run = new Run(options, by(options.window as WholeSpec), partMax)
         const steps = all.map((event, i) => {
           if (i === restart) {
             // A watermark from before the last one, as behind a rescale: what has fired is known all the same.
@@ -225,6 +247,7 @@ test('every record is in one batch or in several: the same results', () => {
           if (event.kind === 'watermark') {
             flush()
             operator.onWatermark((watermark = Math.max(watermark, event.timestamp)), out)
+            fireWholly([{ firing: operator.firing!, out }])
             continue
           }
           const { key, value, timestamp } = event

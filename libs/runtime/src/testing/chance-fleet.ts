@@ -141,6 +141,8 @@ class ChanceAttempt {
   readonly #orders: ((call: () => void) => void)[]
   readonly #reports: { readonly from: number; readonly report: SliceReport }[] = []
   #isAlive = true
+  /** Barriers, records and crashes meet firings that are open. */
+  readonly #firingPartMax: number
 
   constructor(world: ChanceWorld, stores: ChanceStores, plan: Plan, options: ChanceAttemptOptions) {
     this.#world = world
@@ -148,6 +150,7 @@ class ChanceAttempt {
     this.#plan = plan
     this.#options = options
     this.#n = ++stores.lastAttempt
+    this.#firingPartMax = world.is(0.7) ? world.whole(1, 3) : 1_000
     const isAlive = (): boolean => this.#isAlive
     this.#clock = world.clock(isAlive)
     const exchange = new ChanceExchange(world, isAlive, options.linkMs)
@@ -255,7 +258,10 @@ class ChanceAttempt {
     const run = { generation: generation(1), attempt: attempt(this.#n) }
     const slow = (): Promise<void> | undefined => (world.is(0.5) ? clock.sleep(world.whole(0, sinkMs)) : undefined)
     return new Slice(
-      { jobId: jobId('chance'), attempt: run, subtask: subtask(i), plan: this.#plan, freeze: true, inFlightBytesMax },
+      {
+        ...{ jobId: jobId('chance'), attempt: run, subtask: subtask(i), plan: this.#plan, freeze: true },
+        ...{ inFlightBytesMax, firingPartMax: this.#firingPartMax },
+      },
       {
         clock,
         exchange,

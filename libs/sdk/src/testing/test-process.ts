@@ -1,6 +1,7 @@
 /** A keyed process alone: the real operator with its state and timers, without a job around it. */
 import {
   KeyedProcessOperator,
+  fireWholly,
   keyedProcessOf,
   refuseNone,
   type Collector,
@@ -75,6 +76,7 @@ export class ProcessUnderTest<T, R, S extends StateDescriptors, O extends SideOu
   /** Event timers up to `ms` fire. */
   advanceWatermark(ms: number): void {
     this.#operator.onWatermark(ms, this.#out)
+    fireWholly([{ firing: this.#operator.firing, out: this.#out }])
     this.#memory.timeMs = ms
   }
 
