@@ -17,7 +17,7 @@ export default defineConfig({
           include: [
             '{libs,apps,tools}/**/src/**/*.test.ts',
             'tools/**/*.test.ts',
-            'test/{compat,exploration,mutation,simulation,checkers,chaos,nexmark}/**/*.test.ts',
+            'test/{bench,compat,exploration,mutation,simulation,checkers,chaos,nexmark}/**/*.test.ts',
           ],
           exclude: ['**/node_modules/**', '**/dist/**', `**/*.${servers}.test.ts`],
           testTimeout: 20_000,

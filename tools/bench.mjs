@@ -16,10 +16,12 @@ ensureBuilt()
 const node = pinnedNode()
 /** These kill servers: they have servers of their own. */
 const PRIVATE = ['peers']
+/** These need none. */
+const SERVERLESS = ['buffers', 'rate']
 const stack = (...args) =>
   spawnSync(node, ['tools/stack/stack.mjs', ...args], { cwd: root, stdio: ['ignore', 'pipe', 2] })
 const before = JSON.parse(stack('status').stdout.toString())
-const shared = !PRIVATE.includes(name)
+const shared = !PRIVATE.includes(name) && !SERVERLESS.includes(name)
 if (shared && stack('up').status !== 0) process.exit(1)
 const flags = ['--conditions=@weir/source', '--disable-warning=ExperimentalWarning']
 const args = [...flags, join(folder, `${name}.ts`), ...process.argv.slice(2).filter((a) => a !== name)]
