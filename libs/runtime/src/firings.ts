@@ -5,8 +5,7 @@
  * A barrier that is to overtake what has no room would wait for all of it. So the firing goes ahead of it, as far as is stored with it.
  */
 import { fireWholly, openFiring, type Collector, type Firing } from '@weir/dataflow'
-import { heldUp } from './buffer-timeout.ts'
-import { TURN_MS, drain } from './flow.ts'
+import { TURN_MS, backPressured, drain, isFull } from './flow.ts'
 import { FRAME_BYTES_MAX } from './frame-size.ts'
 import type { Signal } from './signal.ts'
 import type { SliceScope } from './slice-scope.ts'
@@ -31,7 +30,7 @@ export async function endFirings(scope: SliceScope, run: StageRun, wake: Signal)
   let turnAt = clock.monotonic()
   for (let open = openFiring(run.firings); open !== undefined; open = openFiring(run.firings)) {
     if (run.pending.length > 0 || run.refused.length > 0) await drain(scope, run)
-    while (!scope.over && !hasRoom(scope, run)) await heldUp(run, wake.wait())
+    await backPressured(scope, run, wake, () => !hasRoom(scope, run))
     if (scope.over) return
     const nowMs = clock.monotonic()
     run.bufferTimeout?.look(nowMs)
@@ -44,10 +43,10 @@ export async function endFirings(scope: SliceScope, run: StageRun, wake: Signal)
   }
 }
 
-function hasRoom({ inFlightBytesMax }: SliceScope, { outputs, gate }: StageRun): boolean {
-  if (outputs.every((output) => !output.full)) return true
-  if (gate?.isOvertaken !== true) return false
-  const waiting = outputs.reduce((sum, output) => sum + output.waiting, 0)
+function hasRoom({ inFlightBytesMax }: SliceScope, run: StageRun): boolean {
+  if (!isFull(run)) return true
+  if (run.gate?.isOvertaken !== true) return false
+  const waiting = run.outputs.reduce((sum, output) => sum + output.waiting, 0)
   return waiting < inFlightBytesMax / FRAME_BYTES_MAX
 }
 

@@ -47,16 +47,28 @@ export function wakeForTimers({ deps }: SliceScope, { timed }: StageRun, gate: I
   return clock.after(Math.min(Math.max(next - clock.now(), 0), TIMERS_LOOK_MS_MAX), () => gate.wake())
 }
 
+export const isFull = ({ outputs }: StageRun): boolean => outputs.some((output) => output.full)
+
 /** Holds the loop while a receiver has no room. `meanwhile`: barriers that need not wait for it; called on every wake. */
-export async function room(scope: SliceScope, run: StageRun, wake: Signal, meanwhile?: () => void): Promise<void> {
-  const isFull = (): boolean => !scope.over && run.outputs.some((o) => o.full)
-  if (!isFull()) return
+export function room(scope: SliceScope, run: StageRun, wake: Signal, meanwhile?: () => void): Promise<void> {
+  return backPressured(scope, run, wake, () => isFull(run), meanwhile)
+}
+
+/** Holds it as long as the caller says. */
+export async function backPressured(
+  scope: SliceScope,
+  run: StageRun,
+  wake: Signal,
+  isHeld: () => boolean,
+  meanwhile?: () => void,
+): Promise<void> {
+  if (scope.over || !isHeld()) return
   const { clock } = scope.deps
   run.clock.waits('back-pressured', clock.monotonic())
   do {
     meanwhile?.()
     await heldUp(run, wake.wait())
-  } while (isFull())
+  } while (!scope.over && isHeld())
   run.clock.goesOn(clock.monotonic())
 }
 
