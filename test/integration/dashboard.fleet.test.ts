@@ -127,7 +127,7 @@ test('all pages in light and dark have no serious finding, and a cancel by keybo
     await page.getByRole('link', { name: 'Audit' }).press('Enter')
     await sound('Audit')
     await page.goto(`${url}/#/jobs/payments`)
-    await page.getByRole('group', { name: 'by-user, keyBy' }).waitFor()
+    await page.getByRole('group', { name: /^by-user, keyBy/ }).waitFor()
     await sound('Checkpoints')
     await sound('Ledger')
     await page.getByRole('link', { name: 'State' }).press('Enter')

@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react'
 import { Panel, Table } from './parts.tsx'
-import { milliseconds, timeline, type Checkpoint } from './view.ts'
+import { bytes, milliseconds, timeline, type Checkpoint } from './view.ts'
 
 /** As many as there is room for. */
 const BARS_MAX = 60
@@ -47,17 +47,25 @@ export function Checkpoints({ of }: { of: readonly Checkpoint[] }): ReactNode {
       )}
       <Table
         label="Checkpoints"
-        columns={[{ head: 'Epoch', number: true }, { head: 'Outcome' }, { head: 'Took' }, { head: 'Why' }]}
+        columns={[
+          ...[{ head: 'Epoch', number: true }, { head: 'Outcome' }, { head: 'Took' }],
+          ...['Aligned', 'Stood still', 'Durable after', 'Size'].map((head) => ({ head, number: true })),
+          { head: 'Why' },
+        ]}
         empty="None yet."
-        rows={of.slice(0, ROWS_MAX).map(({ epoch, attempt, status, durationMs, reason }) => ({
-          key: `${attempt}/${epoch}`,
-          cells: [
-            epoch,
-            <span className={timelineTone(status)}>{status}</span>,
-            durationMs === null ? '…' : milliseconds(durationMs),
-            reason ?? '',
-          ],
-        }))}
+        rows={of
+          .slice(0, ROWS_MAX)
+          .map(({ epoch, attempt, status, durationMs, reason, alignMs, syncMs, asyncMs, bytes: size }) => ({
+            key: `${attempt}/${epoch}`,
+            cells: [
+              epoch,
+              <span className={timelineTone(status)}>{status}</span>,
+              durationMs === null ? '…' : milliseconds(durationMs),
+              ...[alignMs, syncMs, asyncMs].map(milliseconds),
+              size === null ? '–' : bytes(size),
+              reason ?? '',
+            ],
+          }))}
       />
     </Panel>
   )

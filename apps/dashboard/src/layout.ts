@@ -22,11 +22,11 @@ export interface Placed {
 }
 
 export const NODE_WIDTH = 184
-export const NODE_HEIGHT = 58
+export const NODE_HEIGHT = 72
 
 export function placed({ nodes, edges }: JobGraph): readonly Placed[] {
   const graph = new Graph()
-  graph.setGraph({ rankdir: 'LR', nodesep: 18, ranksep: 56 })
+  graph.setGraph({ rankdir: 'LR', nodesep: 18, ranksep: 84 })
   graph.setDefaultEdgeLabel(() => ({}))
   for (const { uid } of nodes) graph.setNode(uid, { width: NODE_WIDTH, height: NODE_HEIGHT })
   for (const { from, to } of edges) graph.setEdge(from, to)

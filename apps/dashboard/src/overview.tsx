@@ -9,7 +9,7 @@ import { Shown, useAnswer, usePolled } from './polled.tsx'
 import { Slices } from './slices.tsx'
 import { Splits } from './splits.tsx'
 import { Throughput } from './throughput.tsx'
-import { NO_RATES, count, ledger, milliseconds, sampled, time, type Rates, type Transaction } from './view.ts'
+import { NO_RATES, count, ledger, milliseconds, quantile, sampled, time, type Rates, type Transaction } from './view.ts'
 
 /** Half of the page's code, and not needed for what is read first. */
 const Graph = lazy(() => import('./graph.tsx'))
@@ -29,6 +29,7 @@ export function Overview({ of: { job: it, checkpoints, notices } }: { of: OneJob
   const transactions = usePolled(`${path}/transactions`, () => list<Transaction>(`${path}/transactions`))
   const [rates, setRates] = useState<Rates>(NO_RATES)
   const now = Date.now()
+  const latency = quantile(it.latency, 0.99)
   useEffect(() => setRates((before) => sampled(before, Date.now(), it)), [it])
   return (
     <>
@@ -46,6 +47,7 @@ export function Overview({ of: { job: it, checkpoints, notices } }: { of: OneJob
             value: it.restarts,
             note: it.regionRestarts === 0 ? undefined : `and ${it.regionRestarts} of regions`,
           },
+          { name: 'Latency p99', value: latency === null ? '–' : `< ${milliseconds(latency)}`, note: 'log to commit' },
           { name: 'Last recovery', value: it.lastRecoveryMs === null ? '–' : milliseconds(it.lastRecoveryMs) },
           { name: 'Healed', value: it.healedTransactions, note: 'transactions' },
         ].map(({ note, ...figure }) => (note === undefined ? figure : { ...figure, note }))}
@@ -53,7 +55,7 @@ export function Overview({ of: { job: it, checkpoints, notices } }: { of: OneJob
       <Shown of={graph}>
         {(all) => (
           <Suspense fallback={<p role="status">Loading…</p>}>
-            <Graph graph={all} />
+            <Graph graph={all} job={it} />
           </Suspense>
         )}
       </Shown>

@@ -3,10 +3,12 @@ import {
   NO_RATES,
   POLL_MAX_MS,
   POLL_MS,
+  bytes,
   canCancel,
   ledger,
   milliseconds,
   pollAfter,
+  quantile,
   rateIn,
   replayable,
   sampled,
@@ -26,6 +28,7 @@ const checkpoint = (epoch: number, over: Partial<Checkpoint>): Checkpoint => ({
   triggeredAt: 0,
   durationMs: 10,
   reason: null,
+  ...{ alignMs: 0, syncMs: 0, asyncMs: 0, bytes: null },
   ...over,
 })
 
@@ -98,7 +101,7 @@ test('partitions that are furthest behind come first; without an event time ther
     status: 'running',
     recordsIn: 0,
     recordsOut: 0,
-    stages: [],
+    ...{ stages: [], operators: [] },
     splits,
   }
   expect(splitsOf({ slices: [slice] }, now)).toEqual([
@@ -134,3 +137,16 @@ test('of a subtask the busiest stage is shown, and the one that is held up most'
   expect(workOf({ stages: [stage(996, 0), stage(300, 701)] })).toEqual({ busy: '100 %', held: '70 %' })
   expect(workOf({ stages: [] })).toEqual({ busy: '–', held: '–' })
 })
+
+test('a quantile is the bound that so many records were below; what lies beyond all bounds has none', () => {
+  const latency = { records: 100, boundsMs: [10, 100], counts: [50, 49, 1] }
+  expect([0.5, 0.51, 0.99, 1].map((share) => quantile(latency, share))).toEqual([10, 100, 100, null])
+  expect(quantile(null, 0.5)).toBeNull()
+})
+
+test.each([
+  [0, '0 B'],
+  [1_023, '1023 B'],
+  [1_536, '1.5 KiB'],
+  [300 * 1_024 ** 2, '300 MiB'],
+])('%i bytes are %s', (n, said) => expect(bytes(n)).toBe(said))

@@ -16,6 +16,12 @@ export interface Job {
   readonly rescalingTo: number | null
   readonly lastRecoveryMs: number | null
   readonly recordsIn: number
+  /** How old records were when their output was committed; null: nothing is known. */
+  readonly latency: {
+    readonly records: number
+    readonly boundsMs: readonly number[]
+    readonly counts: readonly number[]
+  } | null
   readonly alerts: readonly { readonly code: string; readonly message: string }[]
   readonly error: { readonly code: string; readonly message: string } | null
   readonly rates: readonly { readonly source: string; readonly recordsPerSecond: number | null }[]
@@ -29,7 +35,13 @@ export interface Slice {
   readonly recordsIn: number
   readonly recordsOut: number
   /** Empty before the first second. */
-  readonly stages: readonly { readonly busyMsPerSecond: number; readonly backPressuredMsPerSecond: number }[]
+  readonly stages: readonly {
+    /** Uid of the operator at its head. */
+    readonly stage: string
+    readonly busyMsPerSecond: number
+    readonly backPressuredMsPerSecond: number
+  }[]
+  readonly operators: readonly { readonly operator: string; readonly recordsIn: number; readonly recordsOut: number }[]
   readonly splits: readonly {
     readonly source: string
     readonly split: number
@@ -46,6 +58,12 @@ export interface Checkpoint {
   /** ms; null while it runs. */
   readonly durationMs: number | null
   readonly reason: string | null
+  /** The longest of a slice, ms: waiting for barriers, standing still, from the trigger to durable. */
+  readonly alignMs: number
+  readonly syncMs: number
+  readonly asyncMs: number
+  /** Stored objects it names; null: not published yet. */
+  readonly bytes: number | null
 }
 export interface Transaction {
   readonly transactionalId: string
@@ -141,6 +159,24 @@ export function milliseconds(ms: number): string {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`
 }
 
+/** The bound below which the given share of the records was; null: nothing is known, or it is beyond all bounds. */
+export function quantile(latency: Job['latency'], share: number): number | null {
+  if (latency === null) return null
+  let below = 0
+  for (const [i, bound] of latency.boundsMs.entries()) {
+    below += latency.counts[i] ?? 0
+    if (below >= latency.records * share) return bound
+  }
+  return null
+}
+
+/** 1536 → 1.5 KiB */
+export function bytes(n: number): string {
+  const unit = Math.min(4, n < 1 ? 0 : Math.floor(Math.log2(n) / 10))
+  const shown = n / 1_024 ** unit
+  return `${unit === 0 || shown >= 100 ? Math.round(shown) : shown.toPrecision(2)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][unit]}`
+}
+
 /** UTC, to the second. @param at ms since 1970 */
 export const time = (at: number): string => new Date(at).toISOString().replace('T', ' ').slice(0, 19)
 
@@ -185,8 +221,12 @@ export interface Split {
 }
 
 /** Of its stages the busiest, and the one that waits longest for room: in percent of the last second. */
-export const workOf = ({ stages }: Pick<Slice, 'stages'>): { readonly busy: string; readonly held: string } => {
-  const most = (of: (stage: Slice['stages'][number]) => number): string =>
+export const workOf = ({
+  stages,
+}: {
+  readonly stages: readonly Pick<Slice['stages'][number], 'busyMsPerSecond' | 'backPressuredMsPerSecond'>[]
+}): { readonly busy: string; readonly held: string } => {
+  const most = (of: (stage: (typeof stages)[number]) => number): string =>
     stages.length === 0 ? '–' : `${Math.round(Math.max(...stages.map(of)) / 10)} %`
   return { busy: most((s) => s.busyMsPerSecond), held: most((s) => s.backPressuredMsPerSecond) }
 }
