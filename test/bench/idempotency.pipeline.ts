@@ -1,4 +1,14 @@
-/** What claims cost inside a pipeline: one task-manager process, two slots, Kafka → Kafka, with and without, in turn on one topic. */
+/**
+ * What claims cost inside a pipeline: one task-manager process, two slots, Kafka → Kafka, in turn on one topic.
+ *
+ *     none     a filter; nothing leaves its thread
+ *     keyed    the filter behind a keyBy and a process that hands on what it is given: what claims in state have to do besides
+ *     state    claims in keyed state, which key the stream
+ *     redis    claims in Redis
+ *
+ * From the first record to the end of the input, committed: how long a job takes to start is no matter of claims. Claims of a round are
+ * gone before the next one.
+ */
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -7,7 +17,9 @@ import { KafkaConnections } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { startProcess, stopProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
+import { forgetClaims } from './lib/claims-in-redis.ts'
 import { clusterEnv } from './lib/cluster.ts'
+import { cpuSecondsOf } from './lib/cpu.ts'
 import { atLeast, figure, median, say, type Figure } from './lib/figures.ts'
 import { order } from './lib/orders.ts'
 
@@ -15,7 +27,7 @@ const RECORDS = Number(process.env['BENCH_RECORDS'] ?? 1_000_000)
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
 const PARTITIONS = 4
 const RATIO_MIN = 0.6
-const WAYS = ['none', 'state', 'redis'] as const
+const WAYS = ['none', 'keyed', 'state', 'redis'] as const
 type Way = (typeof WAYS)[number]
 const here = (file: string): string => new URL(file, import.meta.url).pathname
 
@@ -29,7 +41,7 @@ export async function pipelineFigures(): Promise<readonly Figure[]> {
     await admin.createTopics({ topics: [{ topic: name, numPartitions: PARTITIONS, replicationFactor: 1 }] })
     return name
   }
-  const rates: Record<Way, number[]> = { none: [], state: [], redis: [] }
+  const runs: Record<Way, Run[]> = { none: [], keyed: [], state: [], redis: [] }
   try {
     await admin.connect()
     const orders = await topic(`orders-${run}`)
@@ -38,11 +50,15 @@ export async function pipelineFigures(): Promise<readonly Figure[]> {
       execFileSync('kcat', ['-b', broker, '-P', '-t', orders, '-p', String(p), '-z', 'lz4'], { input })
     }
     for (let i = 0; i < ROUNDS; i++) {
-      for (const claims of WAYS) {
+      for (const claims of WAYS.filter((w) => (process.env.BENCH_WAYS ?? w).includes(w))) {
         const name = `claims-${claims}-${run}-${i}`
-        const rate = await perSecond({ name, dir: join(dir, name), set: { orders, paid: await topic(name), claims } })
-        rates[claims].push(rate)
-        say(`round ${i + 1}, claims ${claims}: ${Math.round(rate / 1e3)} k records/s`)
+        const ran = await runOf({ name, dir: join(dir, name), set: { orders, paid: await topic(name), claims } })
+        runs[claims].push(ran)
+        await forgetClaims(name)
+        const { perSecond, cpuPerMillion } = ran
+        say(
+          `round ${i + 1}, ${claims}: ${Math.round(perSecond / 1e3)} k records/s, ${cpuPerMillion.toFixed(2)} CPU-s per million`,
+        )
       }
     }
   } finally {
@@ -50,14 +66,23 @@ export async function pipelineFigures(): Promise<readonly Figure[]> {
     await kafka.close()
     await rm(dir, { recursive: true, force: true })
   }
-  const without = median(rates.none)
+  const rate = (way: Way): number => median(runs[way].map(({ perSecond }) => perSecond))
   return [
-    figure('pipeline: records/s without claims', without),
-    ...(['state', 'redis'] as const).flatMap((way) => [
-      figure(`pipeline: records/s with claims in ${way}`, median(rates[way])),
-      atLeast(`pipeline: with claims in ${way} over without`, median(rates[way]) / without, RATIO_MIN),
+    ...WAYS.flatMap((way) => [
+      figure(`pipeline, ${way}: records/s`, rate(way)),
+      figure(`pipeline, ${way}: CPU-s per million`, median(runs[way].map(({ cpuPerMillion }) => cpuPerMillion))),
     ]),
+    ...(['state', 'redis'] as const).map((way) =>
+      atLeast(`pipeline: with claims in ${way} over without`, rate(way) / rate('none'), RATIO_MIN),
+    ),
+    figure('pipeline: with claims in state over keyed without', rate('state') / rate('keyed')),
   ]
+}
+
+interface Run {
+  readonly perSecond: number
+  /** Of the task-manager: user and system time. */
+  readonly cpuPerMillion: number
 }
 
 interface Round {
@@ -66,8 +91,7 @@ interface Round {
   readonly set: Readonly<Record<string, string>>
 }
 
-/** From "running" to the end of the input, committed. */
-async function perSecond({ name, dir, set }: Round): Promise<number> {
+async function runOf({ name, dir, set }: Round): Promise<Run> {
   const env = { ...clusterEnv(name), BENCH_REDIS: `redis://${stackEndpoints().redis}` }
   const manager = await startProcess('job-manager', env)
   const more = { WEIR_JOB_MANAGERS: manager.ready.grpc!, WEIR_SLOTS: '2', WEIR_DATA_DIR: dir }
@@ -78,12 +102,20 @@ async function perSecond({ name, dir, set }: Round): Promise<number> {
       ...['--job-manager', manager.ready.grpc!],
       ...Object.entries(set).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
     ])
-    const began = performance.now()
+    let first: { readonly atMs: number; readonly records: number; readonly cpu: number } | null = null
     for (;;) {
       const answer = await fetch(`http://${manager.ready.http}/api/v1/jobs/${name}`)
-      const view = (await answer.json()) as { state: string; recordsIn: number; error: unknown }
-      if (view.state === 'FINISHED') return (view.recordsIn / (performance.now() - began)) * 1_000
-      if (view.state === 'FAILED') throw new Error(JSON.stringify(view.error))
+      const { state, recordsIn, error } = (await answer.json()) as { state: string; recordsIn: number; error: unknown }
+      if (state === 'FAILED') throw new Error(JSON.stringify(error))
+      if (recordsIn > 0) first ??= { atMs: performance.now(), records: recordsIn, cpu: await cpuSecondsOf(worker) }
+      if (state === 'FINISHED') {
+        const { atMs, records, cpu } = first!
+        const count = recordsIn - records
+        return {
+          perSecond: (count / (performance.now() - atMs)) * 1_000,
+          cpuPerMillion: ((await cpuSecondsOf(worker)) - cpu) / (count / 1e6),
+        }
+      }
       await systemClock.sleep(20)
     }
   } finally {

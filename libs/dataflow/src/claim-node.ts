@@ -1,11 +1,11 @@
 /**
  * A node that lets each event through once, by claims in a store outside of the job (`operators/idempotent.ts`); what its job must
- * be for that, and what its records are called. Claims in the job's own state are a keyed process (`claims-in-state.ts`).
+ * be for that. What its records are called: `claim-origin.ts`. Claims in the job's own state are a keyed process (`claims-in-state.ts`).
  */
-import { WeirError, type OperatorUid, type RecordBatch } from '@weir/model'
+import { WeirError, type OperatorUid } from '@weir/model'
+import { checkClaimStore } from './claim-stores.ts'
 import type { ClaimKey } from './claims.ts'
 import type { GraphNode, JobDefinition, NodeKind } from './graph.ts'
-import { originAt, type OriginNames } from './origin.ts'
 import { DURATION_MS_MAX } from './settings.ts'
 import type { Links } from './stages.ts'
 
@@ -61,7 +61,7 @@ export interface Conflict<T> {
 export const CLAIMS_BLOCK_MS_MAX = 30_000
 
 export function checkIdempotent(node: IdempotentNode, invalid: (text: string) => WeirError): void {
-  const { windowMs, ttlMs, rewindMs, onConflict, onUnavailable, claims } = node
+  const { windowMs, ttlMs, rewindMs, onConflict, onUnavailable } = node
   const whole = (name: string, value: number, min: number, max: number): void => {
     if (Number.isInteger(value) && value >= min && value <= max) return
     throw invalid(`${name} is ${value} ms; it must be a whole number from ${min} to ${max}.`)
@@ -74,7 +74,7 @@ export function checkIdempotent(node: IdempotentNode, invalid: (text: string) =>
   else if (!['fail', 'local'].includes(onUnavailable.policy))
     throw invalid(`onUnavailable is ${JSON.stringify(onUnavailable)}; it is "block" (with a time), "fail" or "local".`)
   checkOnConflict(onConflict, invalid)
-  if (typeof claims.store !== 'string' || claims.store === '') throw invalid('its store has no name.')
+  checkClaimStore(node)
 }
 
 export function checkOnConflict(onConflict: string, invalid: (text: string) => WeirError): void {
@@ -157,36 +157,6 @@ const withoutOrigin = (uid: OperatorUid, { kind, uid: of }: GraphNode): WeirErro
     `idempotent "${uid}" comes behind ${kind} "${of}": which of its outputs a record is depends on the order in which others came, so a replay might ` +
       `give it another name, and it would be taken for a duplicate of itself. Put .idempotent(…) before "${of}", or keep the claims in the job's state: store: 'state'.`,
   )
-
-/** What the records of one operator are called in claims. */
-export interface ClaimNames {
-  readonly jobId: string
-  readonly uid: OperatorUid
-  /** Of `claimedWindow`. */
-  readonly window: OperatorUid | null
-  readonly names: OriginNames | undefined
-  /** Of the log a place is in, which another log of its name does not have; null: its source has none. */
-  readonly logId: (place: number) => string | null
-}
-
-/**
- * The same whenever the record is read again, and no other's: job, operator, topic and its id, partition, offset, ordinal; of a
- * result of a window, which was read nowhere: window, key, end. Null: neither is known.
- */
-export function claimOrigin(
-  { jobId, uid, window, names, logId }: ClaimNames,
-  batch: Pick<RecordBatch, 'keys' | 'timestamps' | 'origins'>,
-  index: number,
-): string | null {
-  const origin = originAt(batch, index, names)
-  if (origin !== null) {
-    const id = logId(batch.origins!.places[index]!)
-    return `${jobId}/${uid}/${origin.id}${id === null ? '' : `@${id}`}`
-  }
-  if (window === null || batch.keys === null) return null
-  const key = batch.keys[index]!
-  return `${jobId}/${uid}/${window}/${typeof key}:${key}/${batch.timestamps[index]! + 1}`
-}
 
 // ---- dead letters ----------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 /** Where a record was read, as user code and errors name it. */
-import { sourceOf, splitOf, type OperatorUid, type RecordBatch } from '@weir/model'
+import { sourceOf, splitOf, type OperatorUid, type Origins, type RecordBatch } from '@weir/model'
 import type { GraphNode } from './graph.ts'
 
 export interface Origin {
@@ -22,9 +22,9 @@ export type OriginNames = (place: number) => Pick<Origin, 'source' | 'topic' | '
 export const originNames =
   (nodes: readonly GraphNode[]): OriginNames =>
   (place) => {
-    const { uid, ...node } = nodes[sourceOf(place)]!
+    const node = nodes[sourceOf(place)]!
     const topic = node.kind === 'source' ? node.descriptor['topic'] : null
-    return { source: uid, topic: typeof topic === 'string' ? topic : null, partition: splitOf(place) }
+    return { source: node.uid, topic: typeof topic === 'string' ? topic : null, partition: splitOf(place) }
   }
 
 /** Null: the record was made by the job (the result of a window), or its batch does not say. */
@@ -34,10 +34,21 @@ export function originAt(
   names: OriginNames | undefined,
 ): Origin | null {
   if (origins === undefined || names === undefined) return null
-  const { source, topic, partition } = names(origins.places[index]!)
+  const readFrom = names(origins.places[index]!)
+  const { source, topic, partition } = readFrom
   const offset = origins.offsets[index]!
   const ordinal = origins.ordinals === null ? null : origins.ordinals[index]!
-  const id = `${topic ?? source}/${partition}/${offset}${ordinal === null ? '' : `#${ordinal}`}`
+  const id = `${readAt(readFrom)}/${offset}${ordinalText(origins.ordinals, index)}`
   const origin = { source, topic, partition, offset, ordinal, id }
   return origins.retries === undefined ? origin : { ...origin, retryOf: origins.retries[index]! }
+}
+
+/** What the ids of a place begin with. */
+export const readAt = ({ source, topic, partition }: ReturnType<OriginNames>): string =>
+  `${topic ?? source}/${partition}`
+
+/** What an id ends with. */
+export function ordinalText(ordinals: Origins['ordinals'], index: number): string {
+  const ordinal = ordinals === null ? null : ordinals[index]!
+  return ordinal === null ? '' : `#${ordinal}`
 }

@@ -11,8 +11,19 @@
 import { WATERMARK_MAX, WATERMARK_MIN, operatorUid, subtask } from '@weir/model'
 import type { Key, RecordBatch, Watermark } from '@weir/model'
 import { link, type Input } from './chain.ts'
+import type { IdempotentNode } from './claim-node.ts'
+import { claimingInState, type ClaimSides, type ClaimedInState } from './claims-in-state.ts'
 import { fireWholly } from './firing.ts'
-import type { AsyncMapNode, FilterNode, FlatMapNode, GraphNode, KeyedProcessNode, MapNode } from './graph.ts'
+import type {
+  AsyncMapNode,
+  FilterNode,
+  FlatMapNode,
+  GraphNode,
+  KeyByNode,
+  KeyedBySourceNode,
+  KeyedProcessNode,
+  MapNode,
+} from './graph.ts'
 import type { KeyedProcess, None, StateDescriptors, TimerKinds } from './keyed-state.ts'
 import { MemoryKeyedStates } from './memory-state.ts'
 import type { Firing, WindowResult } from './operator.ts'
@@ -178,6 +189,27 @@ export const deduplicate = <K extends Key, A>(
   uid: string,
   ttlMs: number,
 ): Transform<Keyed<K, A>, A, SideTypes<Duplicates<A>>> => one({ uid, ...keyedProcessOf(deduplicating<A>(ttlMs)) })
+
+/** Each event once, by claims in a store outside: all settings are there. The sdk's `idempotent` has defaults. */
+export const claimed = <A>(
+  uid: string,
+  settings: Omit<IdempotentNode, 'kind' | 'uid'>,
+): Transform<A, A, SideTypes<ClaimSides<A>>> => one({ kind: 'idempotent', uid, ...settings })
+
+/** The same by claims in keyed state, of which a key is what is claimed: nothing before it needs to have keyed the stream. */
+export const claimedInState = <A>(
+  uid: string,
+  keyed: Pick<KeyByNode, 'kind' | 'key'> | Pick<KeyedBySourceNode, 'kind' | 'key'>,
+  settings: Omit<ClaimedInState<A>, 'uid'>,
+): Transform<A, A, SideTypes<ClaimSides<A>>> =>
+  transform([
+    Object.freeze({ ...keyed, uid: `${uid}.key` }),
+    Object.freeze({
+      uid,
+      ...keyedProcessOf(claimingInState<A>({ ...settings, uid: operatorUid(uid) })),
+      sides: settings.sides,
+    }),
+  ])
 
 /** The sessions of a key, with all their records (`sessionize.ts`); what is too late is in the side output `late`. */
 export const sessionize = <K extends Key, A>(uid: string, gapMs: number): Transform<Keyed<K, A>, Session<A>, Late<A>> =>

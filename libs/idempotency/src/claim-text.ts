@@ -27,7 +27,7 @@ export const deadKeyText = (origin: string): string => `dead:${origin}`
 
 export function claimText({ fingerprint, eventTime, attempt: of, origin }: Claim | HeldClaim): string {
   const text = `1 ${fingerprint} ${eventTime} ${attemptText(of)} ${origin}`
-  if (text.length > TIER_VALUE_CHARS_MAX) throw keyInvalid(text)
+  if (text.length > TIER_VALUE_CHARS_MAX || !text.isWellFormed()) throw keyInvalid(text)
   return text
 }
 

@@ -11,14 +11,13 @@ import type { Claim, ClaimAnswer, ClaimOutcome, ClaimStore, ClaimStoreOptions } 
 import { assert, type AttemptId, type Clock } from '@weir/model'
 import { claimKeyText, claimText, heldClaim } from './claim-text.ts'
 import { told } from './claim-errors.ts'
+import { LastClaims, type LastClaim } from './last-claims.ts'
 import { CLAIM_SCRIPT, DEAD_SCRIPT, PUT_SCRIPT } from './redis-claims.lua.ts'
 import { BUCKETS, RedisKeys } from './redis-keys.ts'
 import { script, type RedisLink, type RedisWait } from './redis-link.ts'
 
 /** Claims of one script: a server serves nobody else meanwhile. */
 const SCRIPT_CLAIMS_MAX = 1_000
-/** Looked for behind a new connection. */
-const REMEMBERED_MAX = 1_000
 
 const CLAIM = script(CLAIM_SCRIPT)
 const DEAD = script(DEAD_SCRIPT)
@@ -30,6 +29,12 @@ const OUTCOMES: Readonly<Record<string, ClaimOutcome>> = {
   C: 'conflict',
   H: 'handed-on',
 }
+/** Of those that pass: nobody else holds the key. */
+const PASSED = {
+  first: { outcome: 'first', held: null },
+  replay: { outcome: 'replay', held: null },
+  'handed-on': { outcome: 'handed-on', held: null },
+} as const satisfies Partial<Record<ClaimOutcome, ClaimAnswer>>
 
 export interface RedisClaimsOptions extends ClaimStoreOptions {
   readonly wait: RedisWait | null
@@ -40,12 +45,6 @@ export interface RedisClaimsDeps {
   readonly clock: Clock
   /** Acknowledged claims were gone behind a new connection. They are there again. */
   readonly onLost: (claims: number) => void
-}
-
-interface Remembered {
-  readonly text: string
-  /** Monotonic: it may be gone by itself. */
-  readonly untilMs: number
 }
 
 interface Group {
@@ -59,8 +58,7 @@ export class RedisClaims implements ClaimStore {
   readonly #options: RedisClaimsOptions
   readonly #deps: RedisClaimsDeps
   readonly #keys: RedisKeys
-  /** By key, oldest first. */
-  readonly #remembered = new Map<string, Remembered>()
+  readonly #last = new LastClaims()
   #connections = 0
 
   constructor(options: RedisClaimsOptions, deps: RedisClaimsDeps) {
@@ -122,48 +120,41 @@ export class RedisClaims implements ClaimStore {
   async #decide({ keys, texts, places }: Group, answers: ClaimAnswer[], signal: AbortSignal): Promise<void> {
     const { ttlMs, windowMs, wait } = this.#options
     const sentMs = this.#deps.clock.monotonic()
-    const answer = await this.#deps.link.run(CLAIM, keys, [ttlMs, windowMs, ...texts], signal, wait)
+    const answer = await this.#deps.link.run(CLAIM, keys, [ttlMs, windowMs, JSON.stringify(texts)], signal, wait)
     const [letters, held] = answer as [string, string[]]
     assert(letters.length === keys.length, 'the claim script answered for another batch')
+    const outcomes = Array.from(letters, (letter) => OUTCOMES[letter]!)
     let next = 0
-    for (let i = 0; i < keys.length; i++) {
-      const outcome = OUTCOMES[letters[i]!]!
-      const isHeld = outcome === 'duplicate' || outcome === 'conflict'
-      answers[places[i]!] = { outcome, held: isHeld ? heldClaim(keys[i]!, held[next++]!) : null }
-      if (outcome === 'first' || outcome === 'handed-on') this.#remember(keys[i]!, texts[i]!, sentMs + ttlMs)
+    for (const [i, outcome] of outcomes.entries()) {
+      answers[places[i]!] =
+        outcome === 'duplicate' || outcome === 'conflict'
+          ? { outcome, held: heldClaim(keys[i]!, held[next++]!) }
+          : PASSED[outcome]
     }
-  }
-
-  #remember(key: string, text: string, untilMs: number): void {
-    this.#remembered.delete(key)
-    this.#remembered.set(key, { text, untilMs })
-    if (this.#remembered.size > REMEMBERED_MAX) this.#remembered.delete(this.#remembered.keys().next().value!)
+    this.#last.add({ keys, texts, outcomes, untilMs: sentMs + ttlMs })
   }
 
   /** Puts those back that are gone; where something else is by now, it is newer. */
   async #lookForTheLast(signal: AbortSignal): Promise<void> {
     const { link, clock, onLost } = this.#deps
     const { connections } = link
-    const now = clock.monotonic()
-    const slots = new Map<string, [key: string, text: string, ttlMs: number][]>()
-    for (const [key, { text, untilMs }] of this.#remembered) {
-      const ttlMs = Math.floor(untilMs - now)
-      if (ttlMs <= 0) continue
-      const slot = link.isCluster ? key.slice(0, key.indexOf('}')) : ''
+    const slots = new Map<string, LastClaim[]>()
+    for (const claim of this.#last.at(clock.monotonic())) {
+      const slot = link.isCluster ? claim.key.slice(0, claim.key.indexOf('}')) : ''
       const inSlot = slots.get(slot)
-      if (inSlot === undefined) slots.set(slot, [[key, text, ttlMs]])
-      else inSlot.push([key, text, ttlMs])
+      if (inSlot === undefined) slots.set(slot, [claim])
+      else inSlot.push(claim)
     }
     const lost = await Promise.all(
       [...slots.values()].map(async (entries) => {
-        const keys = entries.map(([key]) => key)
+        const keys = entries.map(({ key }) => key)
         const there = (await link.call('mget', keys, signal)) as (string | null)[]
         const gone = entries.filter((_, i) => there[i] === null)
         if (gone.length > 0)
           await link.run(
             PUT,
-            gone.map(([key]) => key),
-            gone.flatMap(([, text, ttlMs]) => [ttlMs, text]),
+            gone.map(({ key }) => key),
+            gone.flatMap(({ text, ttlMs }) => [ttlMs, text]),
             signal,
           )
         return gone.length

@@ -59,8 +59,9 @@ export class RedisLink {
     signal: AbortSignal,
     wait: RedisWait | null = null,
   ): Promise<unknown> {
+    const behind = args.map(String)
     const send = async (command: 'EVALSHA' | 'EVAL', body: string): Promise<unknown> => {
-      const all = [body, keys.length, ...keys, ...args].map(String)
+      const all = [body, String(keys.length), ...keys, ...behind]
       if (wait === null) return this.#redis.call(command, all)
       // On one connection, one behind the other: the second speaks of the first.
       const single = this.#redis as Redis

@@ -3,6 +3,7 @@ import {
   claimOrigin,
   originNames,
   type ClaimNames,
+  type ClaimOrigin,
   type ClaimPort,
   type ClaimStore,
   type Refusal,
@@ -48,7 +49,7 @@ export async function handOnClaims(scope: SliceScope, refusals: readonly Refusal
   const origins = new Map<number, string[]>()
   for (const refusal of refusals) {
     for (const index of handsOn[nodeOf(scope, refusal)]!) {
-      const origin = claimOrigin(namesOf(scope, index), batchOf(refusal), 0)
+      const origin = claimOrigin(namesOf(scope, index))(batchOf(refusal), 0)
       if (origin === null) continue
       const known = origins.get(index)
       if (known === undefined) origins.set(index, [origin])
@@ -74,7 +75,7 @@ function namesOf(scope: SliceScope, index: number): ClaimNames {
   }
 }
 
-const batchOf = ({ key, timestamp, origin }: Refusal): Parameters<typeof claimOrigin>[1] => ({
+const batchOf = ({ key, timestamp, origin }: Refusal): Parameters<ClaimOrigin>[0] => ({
   keys: key === null ? null : [key],
   timestamps: [timestamp ?? 0],
   origins:

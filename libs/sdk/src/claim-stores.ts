@@ -1,5 +1,6 @@
 /** Stores of claims outside of the job beside Redis, as `.idempotent({ store })` takes them. */
 import { WeirError } from '@weir/model'
+import { isAbsolute } from 'node:path'
 import { durationMs, type Duration } from './duration.ts'
 import { checkNamespace, checkReference, type Claims } from './idempotent.ts'
 
@@ -67,6 +68,42 @@ export function postgresClaims({ url, namespace, table = 'weir_claims' }: Postgr
   if (!/^[a-z_][a-z0-9_]{0,40}(\.[a-z_][a-z0-9_]{0,40})?$/.test(table))
     throw invalid('table', 'is of lower case letters, digits and _, at most 41, with its schema in front if need be')
   return { claims: { store: 'postgres', url, namespace: namespace ?? null, table } }
+}
+
+export interface TieredClaimsOptions {
+  /** The authority: `redis(…)`, `tikv(…)` or `postgres.claims(…)`. */
+  readonly remote: Claims
+  /**
+   * An absolute path on every task-manager, on a disk that outlives its process. Default: in its data folder. Each subtask has a folder of its
+   * own in it.
+   */
+  readonly localDir?: string
+  /**
+   * All claims of a key come through one subtask of this operator alone: the stream is keyed by what is claimed, and nobody else has the
+   * namespace. Then what this subtask has claimed itself needs no round trip to be known as taken. Default false.
+   */
+  readonly soleWriter?: boolean
+  /** Texts kept in memory, of each subtask. Default 100,000. */
+  readonly entriesMax?: number
+}
+
+const ENTRIES = { default: 100_000, min: 2, max: 100_000_000 }
+
+/**
+ * Claims in memory over LevelDB over a store that several share, which decides. With `onUnavailable: 'local'` the subtask goes on by its copies
+ * while that one is away; what it decides is on its disk, across restarts on the same machine, and told when the store is back. Throws
+ * `OPTION_INVALID` (invalid) naming the option.
+ */
+export function tiered({ remote, localDir, soleWriter = false, entriesMax }: TieredClaimsOptions): Claims {
+  const invalid = optionOf('tiered(…)')
+  const { claims } = remote ?? {}
+  if (claims === undefined || !['redis', 'tikv', 'postgres'].includes(claims.store))
+    throw invalid('remote', 'is redis(…), tikv(…) or postgres.claims(…)')
+  if (localDir !== undefined && !isAbsolute(localDir)) throw invalid('localDir', 'is an absolute path')
+  const entries = entriesMax ?? ENTRIES.default
+  if (!(Number.isInteger(entries) && entries >= ENTRIES.min && entries <= ENTRIES.max))
+    throw invalid('entriesMax', `is a whole number from ${ENTRIES.min} to ${ENTRIES.max}`)
+  return { claims: { store: 'tiered', remote: claims, localDir: localDir ?? null, soleWriter, entriesMax: entries } }
 }
 
 const optionOf =

@@ -4,10 +4,13 @@ import { testJob } from './testing/index.ts'
 import {
   fields,
   fieldsAndSecond,
+  idempotent,
   job,
   json,
   kafka,
+  map,
   redis,
+  run,
   tumbling,
   type Flow,
   type IdempotentOptions,
@@ -134,6 +137,55 @@ test.each(both)('%s: dropped is the default', async (_, store) => {
   expect(t.output('out')).toHaveLength(2)
 })
 
+test.each(both)('%s: as a transform it is the same graph, and goes on to others', (_, store) => {
+  const of: IdempotentOptions<Payment> = { bizKey: (p) => p.id, fingerprint: (p) => ({ amount: p.amount }), store }
+  const written = job('j', (flow) => {
+    const passed = flow.from(payments, 'in').idempotent('once', of)
+    passed.sideOutput('conflicts').to(kafka.sink('conflicts', { value: json() }), 'told')
+    passed.map((p) => p.amount).to(kafka.sink('out', { value: json() }))
+  })
+  const applied = job('j', (flow) => {
+    const passed = flow.from(payments, 'in').apply(idempotent('once', of))
+    passed.sideOutput('conflicts').to(kafka.sink('conflicts', { value: json() }), 'told')
+    passed.map((p) => p.amount).to(kafka.sink('out', { value: json() }))
+  })
+  expect(planJob(applied).canonical).toBe(planJob(written).canonical)
+  const composed = job('j', (flow) => {
+    flow
+      .from(payments, 'in')
+      .apply(idempotent('once', of).andThen(map((p: Payment) => p.amount)))
+      .to(kafka.sink('out', { value: json() }))
+  })
+  expect(planJob(composed).summary.nodes.map(({ uid }) => uid)).toContain('map-1')
+})
+
+test('as a transform, with claims in state, it runs over literal inputs', () => {
+  const told: unknown[] = []
+  const once = idempotent<Payment>('once', { bizKey: (p) => p.id, fingerprint: (p) => ({ amount: p.amount }) })
+  const options = { side: (name: string, value: unknown) => told.push([name, (value as { value: unknown }).value]) }
+  expect(run(once.andThen(map((p: Payment) => p.id)), [payment('a'), payment('a'), payment('b')])).toEqual(['a', 'b'])
+  expect(run(once, [payment('a'), payment('a', 7)], options)).toEqual([payment('a')])
+  expect(told).toEqual([['conflicts', payment('a', 7)]])
+})
+
+test('keyed by the source, no record leaves its thread for its claim, and claims are kept per partition', async () => {
+  const perPartition = job('once', (flow) => {
+    const stream = flow
+      .from(payments, 'in')
+      .idempotent('once', { bizKey: (p) => p.id, keyedBySource: true, onDuplicate: 'sideOutput' })
+    stream.to(kafka.sink('out', { value: json() }))
+    stream.sideOutput('duplicates').to(kafka.sink('twice', { value: json() }))
+  })
+  expect(planJob(perPartition).stages).toHaveLength(1)
+  await using t = testJob(perPartition)
+  await t.feed('payments', [payment('a'), payment('a')])
+  await t.checkpoint()
+  await t.restart()
+  await t.feed('payments', [payment('a'), payment('b')])
+  expect(t.output('out').map(({ value }) => (value as Payment).id)).toEqual(['a', 'b'])
+  expect(t.output('twice')).toHaveLength(2)
+})
+
 test('with onDuplicate drop there is no side output to take', () => {
   expect(() => planJob(once({ onDuplicate: 'drop' }))).toThrow(
     expect.objectContaining({ code: 'GRAPH_SIDE_OUTPUT' }) as Error,
@@ -241,6 +293,7 @@ test.each([
   ['wait', () => redis({ url: 'env:X', wait: { replicas: 0 } })],
   ['onDuplicate', () => once({ onDuplicate: 'keep' as never })],
   ['store', () => once({ store: {} as never })],
+  ['keyedBySource', () => once({ store: outside, keyedBySource: true })],
 ])('%s is refused where it is written, without its value', (option, make) => {
   expect(make).toThrow(
     expect.objectContaining({ code: 'OPTION_INVALID', facts: expect.objectContaining({ option }) as object }) as Error,

@@ -1,18 +1,23 @@
-/** Options of `.idempotent`, as a job writes them. */
+/** `.idempotent` and its options, as a job writes them. */
 import {
   CLAIMS_BLOCK_MS_MAX,
   CONFLICTS,
   DUPLICATES,
   NO_FINGERPRINT,
+  claimed,
+  claimedInState,
   fingerprintText,
   isThenable,
   type ClaimOf,
+  type ClaimSides,
   type ClaimsDescriptor,
   type FingerprintStrategy,
   type IdempotentNode,
   type OnConflict,
+  type SideTypes,
+  type Transform,
 } from '@weir/dataflow'
-import { WeirError } from '@weir/model'
+import { WeirError, type Key } from '@weir/model'
 import { hash } from 'node:crypto'
 import { durationMs, type Duration } from './duration.ts'
 
@@ -57,6 +62,11 @@ export interface IdempotentOptions<T> {
    * store outside, `redis(…)`, `tikv(…)` or `postgres.claims(…)`, is for keys that several jobs or systems share.
    */
   readonly store?: 'state' | Claims
+  /**
+   * Of claims in state: all events of a `bizKey` are in one partition of the source, as they are when its producers key by it. Claims are
+   * kept per partition then, and no record leaves its thread for its claim. The same event in two partitions passes twice. Default false.
+   */
+  readonly keyedBySource?: boolean
   /** `drop` (default), or into the side output `duplicates`. */
   readonly onDuplicate?: 'drop' | 'sideOutput'
   /**
@@ -77,17 +87,27 @@ export interface ClaimSettings extends Omit<IdempotentNode, 'kind' | 'uid' | 'cl
   readonly store: 'state' | ClaimsDescriptor
 }
 
+/** `Stream.idempotent` as a transform, to be composed and applied. With claims in a store outside it runs in jobs only. Throws as `claimSettings`. */
+export function idempotent<T>(uid: string, options: IdempotentOptions<T>): Transform<T, T, SideTypes<ClaimSides<T>>> {
+  const { store, ...settings } = claimSettings(uid, options)
+  if (store !== 'state') return claimed<T>(uid, { claims: store, ...settings })
+  const kind = options.keyedBySource === true ? 'keyedBySource' : 'keyBy'
+  return claimedInState<T>(uid, { kind, key: keyTextOf(options.bizKey) as (value: unknown) => Key }, settings)
+}
+
 const DAY_MS = 86_400_000
 
 /** Throws `OPTION_INVALID` (invalid) naming the option. */
 export function claimSettings<T>(uid: string, options: IdempotentOptions<T>): ClaimSettings {
-  const { bizKey, onDuplicate = 'drop', onConflict = 'sideOutput', store = 'state' } = options
+  const { bizKey, onDuplicate = 'drop', onConflict = 'sideOutput', store = 'state', keyedBySource = false } = options
   const invalid = (option: string, rule: string): WeirError =>
     new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option, uid }, `idempotent "${uid}": ${option} ${rule}`)
   if (typeof bizKey !== 'function') throw invalid('bizKey', 'is a function that answers the key of a record')
   if (!['drop', 'sideOutput'].includes(onDuplicate)) throw invalid('onDuplicate', 'is "drop" or "sideOutput"')
   if (store !== 'state' && typeof store.claims?.store !== 'string')
-    throw invalid('store', 'is "state", redis(…), tikv(…) or postgres.claims(…)')
+    throw invalid('store', 'is "state", redis(…), tikv(…), postgres.claims(…) or tiered(…)')
+  if (keyedBySource && store !== 'state')
+    throw invalid('keyedBySource', 'is of claims in state: a store outside needs no keys')
   const ms = (d: Duration | undefined, or: number): number => (d === undefined ? or : Math.ceil(durationMs(d)))
   const windowMs = ms(options.window, DAY_MS)
   return {

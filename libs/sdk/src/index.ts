@@ -141,11 +141,18 @@ export {
 } from './connectors.ts'
 export { params, type ParamDefaults, type Params } from './params.ts'
 export { boundedOutOfOrderness, customWatermarks, monotonous, type WatermarkStrategy } from './watermarks.ts'
-export { tikv, type PostgresClaimsOptions, type TikvClaimsOptions } from './claim-stores.ts'
+export {
+  tiered,
+  tikv,
+  type PostgresClaimsOptions,
+  type TieredClaimsOptions,
+  type TikvClaimsOptions,
+} from './claim-stores.ts'
 export type { CallOptions } from './calls.ts'
 export {
   fields,
   fieldsAndSecond,
+  idempotent,
   redis,
   type Claims,
   type Fingerprint,

@@ -10,7 +10,6 @@ import {
   type CallContext,
   keyedProcessOf,
   type ConnectNode,
-  claimingInState,
   deduplicating,
   runningOf,
   sessionizing,
@@ -43,7 +42,7 @@ import {
 import { WeirError, operatorUid, type Key } from '@weir/model'
 import { callsOf, type CallOptions } from './calls.ts'
 import type { Sink, Source } from './connectors.ts'
-import { claimSettings, keyTextOf, type IdempotentOptions } from './idempotent.ts'
+import { idempotent, type IdempotentOptions } from './idempotent.ts'
 import type { Duration } from './duration.ts'
 import {
   connected,
@@ -335,7 +334,7 @@ class GraphBuilder {
         this.#stream(this.#add(at, { kind: 'flatMap', flatMap: flatMap as Fn<Iterable<unknown>> }, uid)),
       asyncMap: (uid, call, options) =>
         this.#stream(this.#add(at, { kind: 'asyncMap', call: call as AsyncMapNode['call'], ...callsOf(options) }, uid)),
-      idempotent: (uid, options) => this.#idempotent(at, uid, options),
+      idempotent: (uid, options) => this.#sided(this.#addSteps(at, idempotent(uid, options).steps)),
       apply: (transform) => this.#apply(at, transform),
       process: (uid, create, options = {}) => {
         const { schema, sides, origins } = options as FoldOptions<unknown> & WithSides<SideOutputs> & WithOrigins
@@ -357,19 +356,6 @@ class GraphBuilder {
     })
   }
 
-  #idempotent<T, O>(at: number, uid: string, options: IdempotentOptions<T>): SidedStream<T, O> {
-    const { store, sides, ...settings } = claimSettings(uid, options)
-    if (store !== 'state')
-      return this.#sided(this.#add(at, { kind: 'idempotent', claims: store, sides, ...settings }, uid))
-    const keyed = this.#add(
-      at,
-      { kind: 'keyBy', key: keyTextOf(options.bizKey) as (value: unknown) => Key },
-      `${uid}.key`,
-    )
-    const process = claimingInState<unknown>({ ...settings, sides, uid: operatorUid(uid) })
-    return this.#sided(this.#add(keyed, { ...keyedProcessOf(process), sides }, uid))
-  }
-
   #sided<T, O>(at: number): SidedStream<T, O> {
     const sideOutput: SidedStream<T, O>['sideOutput'] = (side, uid) => this.#stream(this.#side(at, side, uid))
     return this.#handedOut(at, { ...this.#stream<T>(at), sideOutput })
@@ -383,13 +369,18 @@ class GraphBuilder {
   }
 
   #apply<A, R, O>(at: number, transform: Transform<A, R, O>): Applied<R, O> {
-    let last = at
-    for (const { uid, ...draft } of transform.steps) last = this.#add(last, draft as Draft, uid ?? undefined)
+    const last = this.#addSteps(at, transform.steps)
     // Which of them it is, the transform's type has said: its last step decides both.
     const { kind } = this.nodes[last]!
     return (kind === 'keyBy' || kind === 'keyedBySource'
       ? this.#keyed<never, never>(last)
       : this.#sided<never, never>(last)) as unknown as Applied<R, O>
+  }
+
+  #addSteps(at: number, steps: Transform<never, unknown, unknown>['steps']): number {
+    let last = at
+    for (const { uid, ...draft } of steps) last = this.#add(last, draft as Draft, uid ?? undefined)
+    return last
   }
 
   #beside(at: number, other: object) {

@@ -15,11 +15,20 @@ export async function cpuSeconds(processes: readonly FleetProcess[]): Promise<Cp
       const stat = await readFile(`${tasks}/${task}/stat`, 'utf8').catch(() => null)
       if (stat === null) continue
       const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      seconds[name] = (seconds[name] ?? 0) + (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
+      seconds[name] = (seconds[name] ?? 0) + secondsIn(stat)
     }
   }
   return seconds
+}
+
+/** Of one process, with the threads that have ended. */
+export const cpuSecondsOf = async ({ child }: FleetProcess): Promise<number> =>
+  secondsIn(await readFile(`/proc/${child.pid}/stat`, 'utf8'))
+
+/** User and system time, of a process or a thread as /proc tells it; its name may hold spaces. */
+function secondsIn(stat: string): number {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
 export const difference = (to: CpuSeconds, from: CpuSeconds): CpuSeconds =>

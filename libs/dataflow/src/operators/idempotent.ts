@@ -10,14 +10,8 @@
  */
 import { WeirError, emptyOrigins, pushOrigin } from '@weir/model'
 import type { AttemptId, Key, OperatorUid, Origins, RecordBatch, Watermark } from '@weir/model'
-import {
-  CONFLICTS,
-  DUPLICATES,
-  claimOrigin,
-  type ClaimNames,
-  type Conflict,
-  type IdempotentNode,
-} from '../claim-node.ts'
+import { CONFLICTS, DUPLICATES, type Conflict, type IdempotentNode } from '../claim-node.ts'
+import { claimOrigin, type ClaimNames, type ClaimOrigin } from '../claim-origin.ts'
 import type { Claim, ClaimAnswer, ClaimStore } from '../claims.ts'
 import type { AsyncCalls, Collector, Operator, OperatorContext, OperatorCounters } from '../operator.ts'
 import type { Refuse } from '../ports.ts'
@@ -48,6 +42,7 @@ export class Idempotent implements Operator {
   #uid: OperatorUid
   #refuse: Refuse = refuseNone
   #port!: ClaimPort
+  #originOf!: ClaimOrigin
   #signal!: AbortSignal
   #ready!: () => void
   #isHeld!: () => boolean
@@ -84,6 +79,7 @@ export class Idempotent implements Operator {
     this.#counters.conflicts ??= 0
     if (context.calls === undefined || context.claims === undefined) throw notHere(this.#uid)
     this.#port = context.claims(this.#uid)
+    this.#originOf = claimOrigin(this.#port.names)
     this.#signal = context.calls.signal
     this.#ready = context.calls.ready
     this.#isHeld = context.calls.isHeld
@@ -117,13 +113,13 @@ export class Idempotent implements Operator {
   /** What cannot be claimed is taken out of the batch. */
   #claimsOf(batch: RecordBatch): Claim[] {
     const { claimOf } = this.#node
-    const { attempt, names } = this.#port
+    const { attempt } = this.#port
     const { values, timestamps } = batch
     const claims: Claim[] = []
     const refused: number[] = []
     for (let i = 0; i < values.length; i++) {
       try {
-        const origin = claimOrigin(names, batch, i)
+        const origin = this.#originOf(batch, i)
         if (origin === null) throw nowhere(this.#uid)
         const eventTime = timestamps[i]!
         const { key, fingerprint } = claimOf(values[i], eventTime)
@@ -154,7 +150,8 @@ export class Idempotent implements Operator {
     const { onConflict } = this.#node
     const duplicates: number[] = []
     const conflicts: number[] = []
-    for (const [i, { outcome }] of answers!.entries()) {
+    for (let i = 0; i < answers!.length; i++) {
+      const { outcome } = answers![i]!
       if (outcome === 'duplicate') duplicates.push(i)
       else if (outcome === 'conflict') conflicts.push(i)
     }
