@@ -6,9 +6,9 @@ interface Order {
   readonly status: string
   readonly amountMinor: number
 }
-/** `claims`: none, keyed, state, redis */
+/** `claims`: none, keyed, state, source, redis */
 const p = params({ orders: 'orders', paid: 'paid', claims: 'none', parallelism: 2, intervalMs: 1_000 })
-const stores = { state: 'state', redis: redis({ url: 'env:BENCH_REDIS' }) } as const
+const stores = { state: 'state', source: 'state', redis: redis({ url: 'env:BENCH_REDIS' }) } as const
 
 const keyed = (orders: Stream<Order>): Stream<Order> =>
   orders.keyBy((order) => String(order.id)).process('same', { onRecord: (_, order, out) => out.emit(order) })
@@ -18,6 +18,7 @@ const claimed = (orders: Stream<Order>): Stream<Order> =>
     bizKey: (order) => String(order.id),
     fingerprint: ({ amountMinor }) => ({ amountMinor }),
     window: '1d',
+    keyedBySource: p.claims === 'source',
     store: stores[p.claims as keyof typeof stores],
   })
 

@@ -4,6 +4,7 @@
  *     none     a filter; nothing leaves its thread
  *     keyed    the filter behind a keyBy and a process that hands on what it is given: what claims in state have to do besides
  *     state    claims in keyed state, which key the stream
+ *     source   claims in state per partition of the source: keys without an exchange
  *     redis    claims in Redis
  *
  * From the first record to the end of the input, committed: how long a job takes to start is no matter of claims. Claims of a round are
@@ -27,7 +28,7 @@ const RECORDS = Number(process.env['BENCH_RECORDS'] ?? 1_000_000)
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
 const PARTITIONS = 4
 const RATIO_MIN = 0.6
-const WAYS = ['none', 'keyed', 'state', 'redis'] as const
+const WAYS = ['none', 'keyed', 'state', 'source', 'redis'] as const
 type Way = (typeof WAYS)[number]
 const here = (file: string): string => new URL(file, import.meta.url).pathname
 
@@ -41,7 +42,7 @@ export async function pipelineFigures(): Promise<readonly Figure[]> {
     await admin.createTopics({ topics: [{ topic: name, numPartitions: PARTITIONS, replicationFactor: 1 }] })
     return name
   }
-  const runs: Record<Way, Run[]> = { none: [], keyed: [], state: [], redis: [] }
+  const runs: Record<Way, Run[]> = { none: [], keyed: [], state: [], source: [], redis: [] }
   try {
     await admin.connect()
     const orders = await topic(`orders-${run}`)
@@ -72,7 +73,7 @@ export async function pipelineFigures(): Promise<readonly Figure[]> {
       figure(`pipeline, ${way}: records/s`, rate(way)),
       figure(`pipeline, ${way}: CPU-s per million`, median(runs[way].map(({ cpuPerMillion }) => cpuPerMillion))),
     ]),
-    ...(['state', 'redis'] as const).map((way) =>
+    ...(['state', 'source', 'redis'] as const).map((way) =>
       atLeast(`pipeline: with claims in ${way} over without`, rate(way) / rate('none'), RATIO_MIN),
     ),
     figure('pipeline: with claims in state over keyed without', rate('state') / rate('keyed')),

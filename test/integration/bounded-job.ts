@@ -1,6 +1,6 @@
 /** A job of bounded topics on a real broker, in this process: one slice, one epoch, committed. Nothing else is left out. */
 import { HttpSchemaRegistry } from '@weir/connectors'
-import { planJob, type JobDefinition } from '@weir/dataflow'
+import { planJob, type ClaimStore, type IdempotentNode, type JobDefinition, type SubtaskContext } from '@weir/dataflow'
 import { KafkaConnections, KafkaSink, KafkaSource } from '@weir/kafka'
 import { attempt, epoch, generation, jobId, subtask, systemClock, type WeirError } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
@@ -10,10 +10,12 @@ import { settled } from '../../libs/kafka/src/testing/settled.ts'
 export interface BoundedJobDeps {
   readonly kafka: KafkaConnections
   readonly env?: Readonly<Record<string, string>>
+  /** Of claims in a store outside. */
+  readonly claims?: (node: IdempotentNode, context: SubtaskContext) => ClaimStore
 }
 
 /** Resolves when its output is committed and visible; throws what a slice fails with. */
-export async function runBounded(job: JobDefinition, { kafka, env = {} }: BoundedJobDeps): Promise<void> {
+export async function runBounded(job: JobDefinition, { kafka, env = {}, claims }: BoundedJobDeps): Promise<void> {
   const id = jobId(job.name)
   const reports: SliceReport[] = []
   let look = (): void => {}
@@ -38,6 +40,7 @@ export async function runBounded(job: JobDefinition, { kafka, env = {} }: Bounde
         )
       },
       createContinuousSink: () => Promise.reject(new Error('not this scope')) as never,
+      ...(claims && { createClaims: claims }),
       openState: (stage) => Promise.resolve(new MemoryStateStore(new Map(), `stage-${stage}`)),
       schemaRegistry: (settings, signal) => new HttpSchemaRegistry(settings, { clock: systemClock, signal, env }),
       report(report) {

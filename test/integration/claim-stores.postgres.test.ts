@@ -6,6 +6,7 @@ import { Metrics, watchClaimTiers } from '@weir/telemetry'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { claimsOf } from '../../apps/task-manager/src/claims.ts'
+import { TieredStores } from '../../apps/task-manager/src/tiered-claims.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
 import { TikvCluster } from '../tikv/cluster.ts'
 
@@ -31,7 +32,8 @@ function opened({ claims }: Claims, policy: IdempotentNode['onUnavailable'] = { 
   const node = {
     ...{ uid: 'once' as OperatorUid, claims, windowMs: HOUR_MS, ttlMs: HOUR_MS, rewindMs: 0, onUnavailable: policy },
   } as IdempotentNode
-  const store = claimsOf(node, { jobId: 'job' } as SubtaskContext, systemClock, () => undefined)
+  const deps = { clock: systemClock, localDir: '/nowhere', tiered: new TieredStores() }
+  const store = claimsOf(node, { jobId: 'job' } as SubtaskContext, deps, () => undefined)
   cleanups.push(() => store.close())
   return store
 }

@@ -33,6 +33,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Adapters } from './adapters.ts'
 import { claimsOf } from './claims.ts'
 import { loadPlan } from './bundle.ts'
+import { TieredStores } from './tiered-claims.ts'
 
 export interface SlotData {
   /** Slices with the same one live in this process. */
@@ -69,6 +70,8 @@ const objects = openObjectStore(process.env)
 const brokers = (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== '')
 const trusted = trustedKeys(process.env['WEIR_BUNDLE_KEYS'])
 const copies = join(data.dataDir, 'copies')
+const localClaims = join(data.dataDir, 'claims')
+const tieredClaims = new TieredStores()
 const adapters = new Adapters(
   {
     kafkaBrokers: brokers,
@@ -131,7 +134,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
       createContinuousSink: (source, sinks, context) => adapters.continuousSink(source, sinks, context, settings),
       createClaims: (node, context, told) => {
         tiers ??= new TierSummary()
-        return claimsOf(node, context, systemClock, told)
+        return claimsOf(node, context, { clock: systemClock, localDir: localClaims, tiered: tieredClaims }, told)
       },
       schemaRegistry: (settings, signal) => adapters.schemaRegistry(settings, signal),
       openState: (stage, { signal }) =>
@@ -197,7 +200,11 @@ async function stop(id: SliceId, mode: 'leave' | 'abort'): Promise<void> {
   await running?.exchange.close()
   await adapters.close()
   await rm(data.stateDir, { recursive: true, force: true })
-  if (mode === 'abort') await dropCopies(copies, id.jobId) // the job is over
+  if (mode === 'abort') {
+    // The job is over.
+    await dropCopies(copies, id.jobId)
+    await tieredClaims.forget()
+  }
   tellOfTiers()
   tell(id, { type: 'stopped' })
   // Posted messages are delivered before the thread ends.

@@ -30,6 +30,7 @@ type Argument = string | number
 export class RedisLink {
   readonly #redis: Redis | Cluster
   readonly #clock: Clock
+  readonly #first: Promise<void>
   readonly isCluster: boolean
   #isClosed = false
   #refusal: Error | null = null
@@ -48,7 +49,12 @@ export class RedisLink {
     }
     // A node of a cluster that comes or goes: its slots may be where what was acknowledged is not.
     for (const event of this.isCluster ? ['+node', '-node'] : ['ready']) this.#redis.on(event, connected)
-    this.#redis.connect().catch(() => {}) // it goes on trying
+    this.#first = this.#redis.connect().catch(() => {}) // it goes on trying
+  }
+
+  /** Resolves when it is connected, or cannot be at first: who asks at once finds a server that is there. */
+  async settled(signal: AbortSignal): Promise<void> {
+    await Promise.race([this.#first, this.#clock.sleep(CONNECT_MS_MAX, signal)])
   }
 
   /** One script on keys of one slot. Throws `CLAIM_TIER_UNAVAILABLE`, `CLAIM_TIER_CORRUPT`, `CLAIM_TIER_CLOSED`, `REDIS_REFUSED`. */

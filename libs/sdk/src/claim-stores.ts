@@ -79,8 +79,8 @@ export interface TieredClaimsOptions {
    */
   readonly localDir?: string
   /**
-   * All claims of a key come through one subtask of this operator alone: the stream is keyed by what is claimed, and nobody else has the
-   * namespace. Then what this subtask has claimed itself needs no round trip to be known as taken. Default false.
+   * All claims of a key come through one subtask: its events lie in one partition of one source, or the job has one subtask; and nobody else
+   * has the namespace. Then what this subtask has claimed itself needs no round trip to be known as taken. Default false.
    */
   readonly soleWriter?: boolean
   /** Texts kept in memory, of each subtask. Default 100,000. */

@@ -13,7 +13,7 @@ import type { ClaimTier, TierEntry } from '../tier.ts'
 import { DOUBT_MS } from './copies.ts'
 import { HotTier } from './hot-tier.ts'
 import { LevelTier } from './level-tier.ts'
-import { TieredTier, type TieredTierOptions } from './tiered-tier.ts'
+import { TieredTier, type TieredTierDependencies, type TieredTierOptions } from './tiered-tier.ts'
 
 const { signal } = new AbortController()
 const HOUR = 3_600_000
@@ -73,13 +73,14 @@ async function world(): Promise<World> {
 async function opened(
   { place, folder, clock }: World,
   options: Partial<TieredTierOptions> = {},
+  onDegraded?: TieredTierDependencies['onDegraded'],
 ): Promise<{ tier: TieredTier; remote: Remote; memory: HotTier; close(): Promise<void> }> {
   const remote = new Remote(place)
   const memory = new HotTier({ entriesMax: 100 }, { clock })
   const local = await LevelTier.open({ folder, onDamage: 'setAside' }, { clock })
   const tier = new TieredTier(
     { namespace: 'test', onUnavailable: 'fail', ...options },
-    { memory, local, remote, clock, random: systemRandom },
+    { memory, local, remote, clock, random: systemRandom, ...(onDegraded && { onDegraded }) },
   )
   cleanups.push(() => tier.close())
   return { tier, remote, memory, close: () => tier.close() }
@@ -229,6 +230,27 @@ describe('without the remote tier', () => {
     cleanups.push(() => unsubscribe('weir:idempotency:caught-up', listen))
     expect(await tier.getMany(['k', 'l'], signal)).toEqual(['theirs', 'mine'])
     expect(told).toEqual([{ namespace: 'test', keys: 2, conflicts: 1 }])
+  })
+
+  test('that it decides alone, and no longer, is told once each', async () => {
+    const here = await world()
+    const news: unknown[] = []
+    const { tier, remote } = await opened(here, { onUnavailable: 'local' }, (isDegraded, { passedTwice }) =>
+      news.push([isDegraded, passedTwice]),
+    )
+    await tier.claim([entry('before', 'mine')], signal)
+    remote.weather = 'away'
+    await tier.claim([entry('k', 'mine')], signal)
+    await tier.claim([entry('l', 'mine')], signal)
+    await new MemoryTier(here.place).claim([entry('k', 'theirs')], signal)
+    expect(news).toEqual([[true, 0]])
+    remote.weather = 'fine'
+    await tier.get('k', signal)
+    await tier.get('l', signal)
+    expect(news).toEqual([
+      [true, 0],
+      [false, 1],
+    ])
   })
 
   test('a second outage finds what was decided in the first', async () => {

@@ -16,7 +16,7 @@ import type { ClaimTier, TierClaim, TierEntry, TierSwap } from '../tier.ts'
 import { Copies } from './copies.ts'
 import type { HotTier } from './hot-tier.ts'
 import { KeysInFlight } from './keys-in-flight.ts'
-import { LocalDecisions } from './local-decisions.ts'
+import { LocalDecisions, type Told } from './local-decisions.ts'
 import type { LevelTier } from './level-tier.ts'
 import { tierEvents, type TierCalled } from './tier-events.ts'
 
@@ -34,6 +34,11 @@ export interface TieredTierDependencies {
   readonly remote: ClaimTier
   readonly clock: Clock
   readonly random: Random
+  /**
+   * With `local`: claims are decided without the remote tier, or again by it, which knows what was decided meanwhile. `passedTwice`: what
+   * others had claimed.
+   */
+  readonly onDegraded?: (isDegraded: boolean, facts: { readonly why: string; readonly passedTwice: number }) => void
 }
 
 interface Ways<T> {
@@ -49,13 +54,19 @@ export class TieredTier implements ClaimTier {
   readonly #decisions: LocalDecisions
   readonly #inFlight = new KeysInFlight()
   #isAway = false
+  #isDegraded = false
+  #passedTwice = 0
 
   constructor(options: TieredTierOptions, deps: TieredTierDependencies) {
     this.#options = options
     this.#deps = deps
     this.#copies = new Copies(deps)
     const { namespace } = options
-    this.#decisions = new LocalDecisions({ ...deps, told: (told) => tierEvents.caughtUp({ namespace, ...told }) })
+    const told = (caughtUp: Told): void => {
+      this.#passedTwice += caughtUp.conflicts
+      tierEvents.caughtUp({ namespace, ...caughtUp })
+    }
+    this.#decisions = new LocalDecisions({ ...deps, told })
   }
 
   /** The remote tier did not answer the last call, or does not know yet of all that was decided without it. */
@@ -179,6 +190,7 @@ export class TieredTier implements ClaimTier {
       const answer = await remotely(flight.alone)
       this.#isAway = false
       this.#called('remote', operation, keys.length, 0, clock.monotonic() - began)
+      this.#tellDegraded('')
       return answer
     } catch (error) {
       // Whether it was written nobody knows: no copy says anything for certain any more.
@@ -188,10 +200,20 @@ export class TieredTier implements ClaimTier {
       const decided = away && this.#options.onUnavailable === 'local' ? 'locally' : 'not'
       if (away) tierEvents.unavailable({ namespace: this.#options.namespace, decided, keys: keys.length })
       if (decided === 'not') throw error
-      return await locally()
+      const answer = await locally()
+      this.#tellDegraded(away ? error.message : '')
+      return answer
     } finally {
       flight.end()
     }
+  }
+
+  #tellDegraded(why: string): void {
+    if (this.degraded === this.#isDegraded) return
+    this.#isDegraded = this.degraded
+    const passedTwice = this.#passedTwice
+    this.#passedTwice = 0
+    this.#deps.onDegraded?.(this.#isDegraded, { why, passedTwice })
   }
 
   #called(
