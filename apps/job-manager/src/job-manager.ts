@@ -13,7 +13,7 @@ import {
   type Digest,
   type JobId,
 } from '@weir/model'
-import type { JobSample, Logger, Metrics } from '@weir/telemetry'
+import type { JobSample, Logger, Metrics, Tracing } from '@weir/telemetry'
 import { FLEET_DEFAULTS, FleetServer, batchedCall, type JoinCall, type Standing } from '@weir/wire'
 import type { Audit } from './audit/audit.ts'
 import { jobFacts } from './audit/entry.ts'
@@ -62,6 +62,7 @@ export class JobManager {
   readonly #metadata: Metadata
   readonly #log: Logger
   readonly #metrics: Metrics
+  readonly #tracing: Tracing | null
   readonly #self: Omit<LeaderRecord, 'generation'>
   readonly #authenticator: Authenticator
   readonly audit: Audit
@@ -82,9 +83,11 @@ export class JobManager {
     log: Logger,
     metrics: Metrics,
     audit: Audit,
+    tracing: Tracing | null = null,
   ) {
     this.#authenticator = new Authenticator(config.listen.token, config.oidc)
     this.audit = audit
+    this.#tracing = tracing
     this.#trusted = config.trustedKeys
     this.#preflight = new Preflight(config.profile, { metadata, clock: systemClock, log })
     this.#metadata = metadata
@@ -151,7 +154,8 @@ export class JobManager {
         const { fleet } = this
         const stores = this.#metadata.stores(leadership)
         const system = { clock: systemClock, random: systemRandom, log: this.#log, metrics: this.#metrics }
-        this.#term = new Term({ leadership, stores, fleet, preflight: this.#preflight, ...system })
+        const tracer = this.#tracing
+        this.#term = new Term({ leadership, stores, fleet, preflight: this.#preflight, ...system, tracer })
         await this.#term.run()
       } catch (thrown) {
         if (signal.aborted) return

@@ -1,7 +1,7 @@
 /** Starts a job-manager. Says `{"ready":true,…}` on stdout when it listens; exit code 2: bad configuration. */
 import 'reflect-metadata'
 import { WeirError, asWeirError, systemClock, systemRandom } from '@weir/model'
-import { Metrics, createLogger } from '@weir/telemetry'
+import { Metrics, createLogger, openTracing, type Tracing } from '@weir/telemetry'
 import net from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { Audit } from './audit/audit.ts'
@@ -41,7 +41,9 @@ function reservePort(host: string, wanted: number, variable: string): Promise<nu
 
 try {
   const config = readConfig(process.env)
-  const log = createLogger('job-manager', config.logLevel)
+  let tracing: Tracing | null = null
+  const log = createLogger('job-manager', config.logLevel, () => tracing?.ids() ?? {})
+  tracing = await openTracing('job-manager', process.env, (problem) => log.warn({ problem }, 'traces'))
   const { host, advertiseHost } = config.listen
   const grpcPort = await reservePort(host, config.listen.grpcPort, 'WEIR_GRPC_PORT')
   const httpPort = await reservePort(host, config.listen.httpPort, 'WEIR_HTTP_PORT')
@@ -51,7 +53,15 @@ try {
   const metrics = new Metrics('job-manager')
   const file = config.auditFile && (await AuditFile.open(config.auditFile, config.auditSync))
   const audit = new Audit({ file: file || null, log, clock: systemClock, random: systemRandom })
-  const manager = new JobManager(config, metadata, { grpcAddress: grpc, restAddress: http }, log, metrics, audit)
+  const manager = new JobManager(
+    config,
+    metadata,
+    { grpcAddress: grpc, restAddress: http },
+    log,
+    metrics,
+    audit,
+    tracing,
+  )
   const app = await createApp(manager, metrics, `${host}:${grpcPort}`, config.listen.tls)
   await app.startAllMicroservices()
   await app.listen(httpPort, host)
@@ -66,6 +76,7 @@ try {
       .close()
       .then(() => app.close())
       .then(() => embedded?.close())
+      .then(() => tracing?.close())
       .then(() => process.exit(0))
   }
   process.on('SIGTERM', stop).on('SIGINT', stop)

@@ -17,6 +17,7 @@ import {
   type CheckpointView,
   type GraphView,
   type JobSpec,
+  type JobTracer,
   type JobView,
   type LedgerEntry,
   type RateView,
@@ -47,6 +48,8 @@ export interface TermDeps {
   readonly metrics: Pick<Metrics, 'observe'>
   /** Whether the servers are fit for the job; absent: nobody asks. */
   readonly preflight?: Preflight
+  /** Absent: nothing is traced. */
+  readonly tracer?: JobTracer | null
 }
 
 /** Resolution of triggers and timeouts of every job. */
@@ -429,7 +432,7 @@ export class Term {
   }
 
   #start(record: JobRecord): void {
-    const { leadership, stores, fleet, clock, random } = this.#deps
+    const { leadership, stores, fleet, clock, random, tracer = null } = this.#deps
     const { jobId } = record
     const spec = specOf(record)
     const { generation, signal } = leadership
@@ -459,6 +462,7 @@ export class Term {
         signal,
         stepDown: (reason) => this.#stepDown(reason),
         publish: (channel, message) => this.#publish(channel, message),
+        tracer,
       },
     )
     this.#masters.set(jobId, master)

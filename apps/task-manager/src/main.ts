@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
 import { asWeirError, systemRandom } from '@weir/model'
 import { podName } from '@weir/state'
-import { Metrics, createLogger, watchClaimTiers } from '@weir/telemetry'
+import { Metrics, createLogger, openTracing, watchClaimTiers, type Tracing } from '@weir/telemetry'
 import { AppModule, type TaskManagerRef } from './app.ts'
 import { readConfig } from './config.ts'
 import { openDtxIds, watchDtxIds } from './dtxid.ts'
@@ -13,7 +13,9 @@ import { TaskManager } from './task-manager.ts'
 
 try {
   const config = readConfig(process.env)
-  const log = createLogger('task-manager', config.logLevel)
+  let tracing: Tracing | null = null
+  const log = createLogger('task-manager', config.logLevel, () => tracing?.ids() ?? {})
+  tracing = await openTracing('task-manager', process.env, (problem) => log.warn({ problem }, 'traces'))
   const ref: TaskManagerRef = { current: null }
   const metrics = new Metrics('task-manager')
   const { host, httpPort, advertiseHost, token, tls } = config.listen
@@ -31,7 +33,7 @@ try {
   const http = `${advertiseHost}:${port}`
   const health = await openHealthPort(config.listen, () => (ref.current?.joined ?? null) !== null)
   const pod = await podName(config.dataDir, () => systemRandom.nonce())
-  const taskManager = new TaskManager(config, http, pod, log)
+  const taskManager = new TaskManager(config, http, pod, log, tracing)
   ref.current = taskManager
   metrics.gauge('weir_slots', 'Slots of this task-manager', () => config.slots)
   metrics.gauge('weir_slots_busy', 'Slots that run a slice', () => taskManager.busySlots)
@@ -55,7 +57,7 @@ try {
     void taskManager
       .drainAndClose()
       .then(() => health.close())
-      .then(() => Promise.all([app.close(), dtxIds?.ids.close()]))
+      .then(() => Promise.all([app.close(), dtxIds?.ids.close(), tracing?.close()]))
       .then(() => process.exit(0))
   }
   process.on('SIGTERM', stop).on('SIGINT', stop)

@@ -1,7 +1,7 @@
 /** The process's part: joins the fleet, gives each slice a slot (worker thread), passes commands and reports through. */
 import { tellTierSums } from '@weir/idempotency'
 import { WeirError, systemClock, systemRandom, asWeirError } from '@weir/model'
-import type { Logger } from '@weir/telemetry'
+import type { Logger, Tracing } from '@weir/telemetry'
 import {
   FleetClient,
   ThreadHub,
@@ -16,6 +16,7 @@ import type { Worker } from 'node:worker_threads'
 import type { TaskManagerConfig } from './config.ts'
 import { JanitorThread } from './janitor-thread.ts'
 import type { RestoredFrom, SlotData, TiersTold } from './slot.ts'
+import { SliceTraces } from './slice-traces.ts'
 import { SpareWorkers } from './spare-workers.ts'
 
 /** A slot that does not stop by itself is terminated. */
@@ -39,6 +40,7 @@ export class TaskManager {
   readonly #hub = new ThreadHub()
   readonly #janitor: JanitorThread
   readonly #spares: SpareWorkers
+  readonly #traces: SliceTraces
   readonly #end = new AbortController()
   readonly #client: FleetClient
   #joined: { id: string; generation: number; leader: string } | null = null
@@ -49,7 +51,14 @@ export class TaskManager {
   readonly restoredFrom = { local: 0, store: 0 }
 
   /** @param pod names the disk under `config.dataDir` */
-  constructor(config: TaskManagerConfig, httpAddress: string, pod: string, log: Logger) {
+  constructor(
+    config: TaskManagerConfig,
+    httpAddress: string,
+    pod: string,
+    log: Logger,
+    tracing: Tracing | null = null,
+  ) {
+    this.#traces = new SliceTraces(tracing, () => systemClock.now())
     this.#config = config
     this.#log = log
     this.#janitor = new JanitorThread(config.dataDir)
@@ -115,6 +124,7 @@ export class TaskManager {
   }
 
   #command(command: SliceCommand): void {
+    this.#traces.command(command)
     const key = keyOf(command.slice)
     const slot = this.#slots.get(key)
     if (command.type === 'deploy') {
@@ -195,7 +205,10 @@ export class TaskManager {
   }
 
   #report(report: SliceReportMessage): void {
-    if (report.type === 'failed') this.#log.warn({ slice: report.slice, failure: report.failure }, 'slice failed')
+    const { slice } = report
+    if (report.type === 'failed')
+      this.#traces.within(slice, () => this.#log.warn({ slice, failure: report.failure }, 'slice failed'))
+    this.#traces.report(report)
     this.#client.report(report)
   }
 }

@@ -33,6 +33,7 @@ import { isDamage, withOffer } from './damage.ts'
 import { isFailingOver } from './failover.ts'
 import { SourceGaps } from './gaps.ts'
 import { CheckpointHistory, type CheckpointView } from './history.ts'
+import { JobTraces } from './job-traces.ts'
 import { KeptEpochs } from './kept-epochs.ts'
 import { Latency } from './latency.ts'
 import { poolsOf, type LedgerFacts, type Standing } from './ledger.ts'
@@ -87,6 +88,7 @@ export class JobMaster {
   #acks = new Map<Subtask, SubtaskSnapshot>()
   readonly #kept: KeptEpochs
   readonly #savepoints: Savepoints
+  readonly #traces: JobTraces
   /** The end stands in the record, and with it the savepoint it was to leave. */
   #recorded = false
   #endError: Failure | null = null
@@ -97,6 +99,7 @@ export class JobMaster {
     this.#state = jobFor(options.spec, options.generation, options.used)
     const { jobId, bundleDigest, plan } = options.spec
     this.#alignment = alignmentFor(plan)
+    this.#traces = new JobTraces(jobId, deps.tracer ?? null)
     this.#limits = options.rates ?? {}
     const { checkpoints, epochs, clock } = deps
     this.#alerts = new Alerts(clock, (channel, message) => this.#publish(channel, message))
@@ -154,6 +157,7 @@ export class JobMaster {
     this.#closed = true
     this.#cancelTick()
     this.#cancelReconcile?.()
+    this.#traces.close('this leader has gone')
     this.#deps.slots.release(this.jobId)
   }
 
@@ -192,7 +196,8 @@ export class JobMaster {
     }
     const after = jobStateName(this.#state)
     if (after !== before) this.#publish('weir:job:state', { state: after, previous: before })
-    for (const effect of step.effects) this.#perform(effect)
+    for (const effect of step.effects) this.#traces.within(effect, () => this.#perform(effect))
+    if (after !== before && after === 'RUNNING') this.#traces.running()
     if (after !== before && after === 'RUNNING' && this.#savepoints.waiting) this.dispatch({ type: 'ask' })
   }
 
@@ -623,7 +628,7 @@ export class JobMaster {
   }
 
   #send(to: TaskManagerId, command: SliceCommand): void {
-    if (this.#deps.control.send(to, command)) return
+    if (this.#deps.control.send(to, this.#traces.carried(command))) return
     // Not inside the step that is being performed: its remaining effects come first.
     queueMicrotask(() => this.dispatch({ type: 'task-manager-lost', taskManagerId: to, reason: 'not connected' }))
   }

@@ -11,10 +11,11 @@ import type {
 } from '@weir/checkpoint'
 import type { AlignBound, Poison, RateLimits } from '@weir/dataflow'
 import type { CheckpointId, Clock, Epoch, Generation, JobId, Random, Subtask, TaskManagerId } from '@weir/model'
+import type { JobTracer } from './job-traces.ts'
 import type { JobSpec, Peer, SliceId, UsedNumbers } from './state.ts'
 
-/** Commands to one slice; the wire room turns them into the messages of control.proto. */
-export type SliceCommand = { readonly slice: SliceId } & (
+/** Commands to one slice; the wire room turns them into the messages of control.proto. `traceparent`: of a trace it belongs to. */
+export type SliceCommand = { readonly slice: SliceId; readonly traceparent?: string } & (
   | { readonly type: 'deploy'; readonly bundleDigest: string; readonly graphHash: string; readonly parallelism: number }
   | { readonly type: 'recover'; readonly snapshot: SubtaskSnapshot | null; readonly poison: Poison }
   | { readonly type: 'run'; readonly peers: readonly Peer[] }
@@ -100,4 +101,6 @@ export interface JobMasterDeps {
   readonly stepDown: (reason: string) => void
   /** Telemetry: a diagnostics channel and its message. */
   readonly publish: (channel: string, message: Record<string, unknown>) => void
+  /** Absent: nothing is traced. */
+  readonly tracer?: JobTracer | null
 }

@@ -23,6 +23,8 @@ export interface OpenCheckpoint {
   alignMs: number
   syncMs: number
   readonly startedMs: number
+  /** When the last stage so far had taken its snapshot. */
+  cutAtMs: number
   /** When the barrier reached the slice, ms since 1970. */
   timestamp: number
 }
@@ -61,6 +63,7 @@ export const openCheckpoint = (
   alignMs: 0,
   syncMs: 0,
   startedMs,
+  cutAtMs: startedMs,
   timestamp: 0,
 })
 

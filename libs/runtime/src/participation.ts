@@ -219,7 +219,9 @@ export class Participation {
       work.push(cut.stored(scope.deps.inFlight!, isNeeded).then((refs) => void (inFlight = refs)))
     }
     if (run.source) this.#overtakeBehindSources(checkpoint)
-    const syncMs = clock.monotonic() - started
+    const cutAtMs = clock.monotonic()
+    const syncMs = cutAtMs - started
+    if (open) open.cutAtMs = cutAtMs
     void Promise.all(work).then(
       () => {
         if (open === undefined || this.#open.get(checkpoint.epoch) !== open) return
@@ -263,6 +265,7 @@ export class Participation {
       alignMs: Math.round(open.alignMs),
       syncMs: Math.round(open.syncMs),
       asyncMs: Math.round(deps.clock.monotonic() - open.startedMs),
+      cutMs: Math.round(open.cutAtMs - open.startedMs),
     })
   }
 }

@@ -88,6 +88,8 @@ export type SliceReport =
       readonly alignMs: number
       readonly syncMs: number
       readonly asyncMs: number
+      /** From the trigger until its last stage had taken its snapshot. */
+      readonly cutMs: number
     }
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly error: WeirError }
   | { readonly type: 'gave-up'; readonly checkpoint: CheckpointId; readonly late: LateInputs }

@@ -1,4 +1,5 @@
 export { createLogger, type Logger } from './logger.ts'
 export { machineFacts } from './machine-facts.ts'
+export { openTracing, type OpenSpan, type SpanFacts, type Tracing } from './tracing.ts'
 export { Metrics, type JobSample } from './metrics.ts'
 export { watchClaimTiers } from './claim-tiers.ts'

@@ -3,6 +3,9 @@ import { pino, destination, type Logger } from 'pino'
 
 export type { Logger }
 
-/** `level`: fatal error warn info debug trace silent. */
-export const createLogger = (service: string, level = 'info'): Logger =>
-  pino({ name: service, level, base: { service, pid: process.pid } }, destination({ dest: 2, sync: true }))
+/** `level`: fatal error warn info debug trace silent. @param ids of the span a line belongs to (`Tracing.ids`) */
+export const createLogger = (service: string, level = 'info', ids: () => object = () => ({})): Logger =>
+  pino(
+    { name: service, level, base: { service, pid: process.pid }, mixin: () => ids() },
+    destination({ dest: 2, sync: true }),
+  )

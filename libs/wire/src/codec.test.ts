@@ -40,6 +40,16 @@ const commands: SliceCommand[] = [
     poison: { suspects: [origin], poisoned: [origin, { ...origin, ordinal: '1.2' }] },
   },
   { type: 'run', slice, peers: [{ subtask: subtask(0), taskManagerId: taskManagerId('a'), exchangeAddress: 'h:1' }] },
+  {
+    ...{ type: 'deploy', slice, bundleDigest: 'd', graphHash: 'g', parallelism: 4 },
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+  },
+  { type: 'recover', slice, snapshot: null, poison: NO_POISON, traceparent: 't' },
+  { type: 'commit', slice, epoch: epoch(12), manifestDigest: 'm', upTo: {}, traceparent: 't' },
+  {
+    ...{ type: 'trigger', slice, checkpoint, last: false, cut: { mode: 'barrier', why: null } },
+    traceparent: 't',
+  },
   { type: 'trigger', slice, checkpoint, last: true, cut: { mode: 'barrier', why: null } },
   { type: 'trigger', slice, checkpoint, last: false, cut: { mode: 'watermark', time: -5 } },
   { type: 'give-up', slice, checkpoint, timedOut: true },
@@ -117,6 +127,7 @@ const reports: SliceReportMessage[] = [
     },
   },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },
+  { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3, cutMs: 0 },
   { type: 'declined', slice, checkpoint, failure },
   {
     type: 'gave-up',

@@ -70,6 +70,8 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
       readonly alignMs: number
       readonly syncMs: number
       readonly asyncMs: number
+      /** From the trigger until its last stage had taken its snapshot; absent: not told. */
+      readonly cutMs?: number
     }
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly failure: Failure }
   | { readonly type: 'gave-up'; readonly checkpoint: CheckpointId; readonly late: LateInputs }
@@ -152,20 +154,25 @@ const metricsIn = ({ stages, operators, latency }: control.SliceMetrics): SliceM
   ...(latency && { latency }),
 })
 
+const tracedIn = ({ traceparent }: { readonly traceparent?: string | undefined }): { traceparent?: string } =>
+  traceparent === undefined ? {} : { traceparent }
+
 export const slicesOut = (slices: readonly SliceId[]): control.SliceId[] => slices.map(sliceOut)
 export const slicesIn = (slices: readonly control.SliceId[]): SliceId[] => slices.map(sliceIn)
 
 export function encodeCommand(command: SliceCommand): control.Command['body'] {
   const slice = sliceOut(command.slice)
+  const { traceparent } = command
+  const traced = traceparent === undefined ? {} : { traceparent }
   switch (command.type) {
     case 'deploy': {
       const { bundleDigest, graphHash, parallelism } = command
-      return { $case: 'deploy', value: { slice, bundleDigest, graphHash, parallelism } }
+      return { $case: 'deploy', value: { slice, bundleDigest, graphHash, parallelism, ...traced } }
     }
     case 'recover':
       return {
         $case: 'recover',
-        value: { slice, snapshot: optionalJson(command.snapshot), poison: json(command.poison) },
+        value: { slice, snapshot: optionalJson(command.snapshot), poison: json(command.poison), ...traced },
       }
     case 'run':
       return { $case: 'run', value: { slice, peers: [...command.peers] } }
@@ -173,14 +180,14 @@ export function encodeCommand(command: SliceCommand): control.Command['body'] {
       const { checkpoint, last, cut } = command
       return {
         $case: 'trigger',
-        value: { slice, checkpoint, last, ...(cut.mode === 'watermark' && { cutTime: cut.time }) },
+        value: { slice, checkpoint, last, ...(cut.mode === 'watermark' && { cutTime: cut.time }), ...traced },
       }
     }
     case 'give-up':
       return { $case: 'giveUp', value: { slice, checkpoint: command.checkpoint, timedOut: command.timedOut } }
     case 'commit': {
       const { epoch, manifestDigest, upTo } = command
-      return { $case: 'commit', value: { slice, epoch, manifestDigest, upTo } }
+      return { $case: 'commit', value: { slice, epoch, manifestDigest, upTo, ...traced } }
     }
     case 'stop': {
       const mode = command.mode === 'abort' ? control.Stop_Mode.ABORT : control.Stop_Mode.LEAVE
@@ -202,7 +209,8 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
   switch (body?.$case) {
     case 'deploy': {
       const { bundleDigest, graphHash, parallelism } = body.value
-      return { type: 'deploy', slice: sliceIn(body.value.slice), bundleDigest, graphHash, parallelism }
+      const slice = sliceIn(body.value.slice)
+      return { type: 'deploy', slice, bundleDigest, graphHash, parallelism, ...tracedIn(body.value) }
     }
     case 'recover': {
       const { slice, snapshot, poison } = body.value
@@ -211,6 +219,7 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
         slice: sliceIn(slice),
         snapshot: optionallyParsed<SubtaskSnapshot>(snapshot),
         poison: optionallyParsed<Poison>(poison) ?? NO_POISON,
+        ...tracedIn(body.value),
       }
     }
     case 'run': {
@@ -225,7 +234,7 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
       const { last, cutTime: time } = body.value
       const checkpoint = checkpointIn(body.value.checkpoint)
       const cut = time === undefined ? PLAIN_CUT : { mode: 'watermark' as const, time }
-      return { type: 'trigger', slice: sliceIn(body.value.slice), checkpoint, last, cut }
+      return { type: 'trigger', slice: sliceIn(body.value.slice), checkpoint, last, cut, ...tracedIn(body.value) }
     }
     case 'giveUp': {
       const { timedOut } = body.value
@@ -234,7 +243,8 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
     }
     case 'commit': {
       const { manifestDigest, upTo } = body.value
-      return { type: 'commit', slice: sliceIn(body.value.slice), epoch: epoch(body.value.epoch), manifestDigest, upTo }
+      const of = { epoch: epoch(body.value.epoch), manifestDigest, upTo }
+      return { type: 'commit', slice: sliceIn(body.value.slice), ...of, ...tracedIn(body.value) }
     }
     case 'stop': {
       const mode = body.value.mode === control.Stop_Mode.ABORT ? 'abort' : 'leave'
@@ -286,10 +296,9 @@ export function encodeReport(report: SliceReportMessage): control.Report {
       return { body: { $case: 'progress', value } }
     }
     case 'ack': {
-      const { checkpoint, snapshot, alignMs, syncMs, asyncMs } = report
-      return {
-        body: { $case: 'ack', value: { slice, checkpoint, snapshot: json(snapshot), alignMs, syncMs, asyncMs } },
-      }
+      const { checkpoint, snapshot, alignMs, syncMs, asyncMs, cutMs } = report
+      const times = { alignMs, syncMs, asyncMs, ...(cutMs !== undefined && { cutMs }) }
+      return { body: { $case: 'ack', value: { slice, checkpoint, snapshot: json(snapshot), ...times } } }
     }
     case 'declined': {
       const { checkpoint, failure } = report
@@ -369,10 +378,11 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
       return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }
     case 'ack': {
-      const { alignMs, syncMs, asyncMs } = body.value
+      const { alignMs, syncMs, asyncMs, cutMs } = body.value
+      const times = { alignMs, syncMs, asyncMs, ...(cutMs !== undefined && { cutMs }) }
       const snapshot = parsed<SubtaskSnapshot>(body.value.snapshot)
       const checkpoint = checkpointIn(body.value.checkpoint)
-      return { type: 'ack', slice: sliceIn(body.value.slice), checkpoint, snapshot, alignMs, syncMs, asyncMs }
+      return { type: 'ack', slice: sliceIn(body.value.slice), checkpoint, snapshot, ...times }
     }
     case 'decline': {
       const failure = failureIn(body.value.failure)
