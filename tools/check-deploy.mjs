@@ -1,9 +1,10 @@
 // `npm run check:deploy`: the chart is linted, rendered with each file of its ci/ folder, checked against strict schemas of
-// Kubernetes and of the CRDs it uses, and held to the rules of tools/deploy/rules.mjs; its alerts are tested. Needs Go and Python 3; fetches the rest once.
+// Kubernetes and of the CRDs it uses, and held to the rules of tools/deploy/rules.mjs; its alerts are tested, and traces
+// go through a real collector. Needs Go, Python 3 and `npm run build`; fetches the rest once.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { bin, cache, goBinary, need, pythonWith } from './install.mjs'
+import { bin, cache, goBinary, goProgram, need, pythonWith } from './install.mjs'
 import { broken, missing } from './deploy/rules.mjs'
 import { ensureInstalled, root } from './setup.mjs'
 
@@ -23,6 +24,15 @@ const CRDS = {
   ],
   'github.com/sigstore/policy-controller@v0.13.1': ['config/300-clusterimagepolicy.yaml'],
 }
+
+/** One release: contrib follows it. */
+const COLLECTOR = [
+  'go.opentelemetry.io/collector/otelcol@v0.161.0',
+  'go.opentelemetry.io/collector/service@v0.161.0',
+  'go.opentelemetry.io/collector/receiver/otlpreceiver@v0.161.0',
+  'go.opentelemetry.io/collector/confmap/provider/fileprovider@v1.67.0',
+  'github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter@v0.161.0',
+]
 
 ensureInstalled()
 const { parseAllDocuments } = await import('yaml')
@@ -77,6 +87,11 @@ for (const [name, dashboard] of dashboards) {
   writeFileSync(file, JSON.stringify({ groups: [{ name, rules }] }))
   promtool('check', 'rules', '--lint=none', file)
 }
+// What the built processes send is taken by a real collector.
+const collector = goProgram('otelcol', join(root, 'tools/deploy/otelcol/main.go'), COLLECTOR)
+const traces = ['vitest', 'run', '--project', 'integration', 'test/integration/traces.fleet.test.ts']
+const traced = run('npx', traces, { cwd: root, env: { ...process.env, WEIR_OTEL_COLLECTOR: collector } })
+check('traces through an OpenTelemetry collector', traced.ok ? [] : [traced.said])
 const crds = crdFiles()
 const packages = [`kubernetes-validate==${VALIDATE}`, 'jsonschema', 'pyyaml']
 const validator = pythonWith(`kubernetes-validate-${VALIDATE}`, packages)

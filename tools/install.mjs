@@ -1,7 +1,17 @@
 // What the project's own scripts install, once per user, into a cache of theirs: programs built from Go modules, Debian
 // packages where this user may. Plain JavaScript, Node 20.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
@@ -43,10 +53,21 @@ export function need(command, probe, packages) {
 
 /** Builds a program from the Go module proxy in a throw-away module: `go install` refuses modules with replacements. */
 export function goBinary(name, version, packagePath) {
+  buildGo(name, version, [`${packagePath}@${version}`], packagePath, () => {})
+}
+
+/** Builds a program of one Go file from these modules. @returns where it is */
+export function goProgram(name, source, modules) {
+  const version = createHash('sha256').update(readFileSync(source)).update(modules.join()).digest('hex')
+  buildGo(name, version, modules, '.', (work) => copyFileSync(source, join(work, 'main.go')))
+  return join(bin, name)
+}
+
+function buildGo(name, version, modules, packagePath, prepare) {
   const stamp = join(bin, `.${name}.version`)
   if (existsSync(join(bin, name)) && existsSync(stamp) && readFileSync(stamp, 'utf8').trim() === version) return
   need('go', 'version', ['golang'])
-  say(`building ${name} ${version} (once, some minutes)`)
+  say(`building ${name} ${version.slice(0, 12)} (once, some minutes)`)
   mkdirSync(bin, { recursive: true })
   const work = mkdtempSync(join(cache, 'go-'))
   const go = (...args) =>
@@ -57,7 +78,8 @@ export function goBinary(name, version, packagePath) {
     })
   try {
     go('mod', 'init', 'weirstack')
-    go('get', `${packagePath}@${version}`)
+    prepare(work)
+    go('get', ...modules)
     go('build', '-trimpath', '-ldflags=-s -w', '-o', join(work, name), packagePath)
   } catch (error) {
     say(

@@ -22,8 +22,8 @@ const processes: FleetProcess[] = []
 const logged: string[] = []
 
 beforeAll(async () => {
-  receiver = await startReceiver()
   folder = await mkdtemp(join(tmpdir(), 'weir-traces-'))
+  receiver = await startReceiver()
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, WEIR_LOG_LEVEL: 'debug' }
   const manager = await startProcess('job-manager', {
     ...env,
