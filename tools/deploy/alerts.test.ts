@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { COMMANDS } from '../../apps/cli/src/cli/commands.ts'
 import { knownMetrics, metricsOf } from './known-metrics.ts'
 
 const root = new URL('../../', import.meta.url).pathname
@@ -39,12 +40,13 @@ test('every alert has a severity, a summary, a page of its own, and a test', () 
 })
 
 test('the commands of the pages are ones that the CLI has, and the links lead somewhere', () => {
-  const usage = readFileSync(join(root, 'apps/cli/src/main.ts'), 'utf8')
+  const names = COMMANDS.map(({ name }) => name)
+  const isThere = (command: string): boolean => names.some((name) => name === command || name.startsWith(`${command} `))
   for (const alert of alerts) {
     const page = readFileSync(join(root, 'docs/runbooks', `${alert}.md`), 'utf8')
     expect(page).toMatch(/^# \w+\n\n[\s\S]+\n## Look at\n[\s\S]+\n## Do\n/)
     for (const [, command] of page.matchAll(/`weir ([a-z]+(?: (?:list|commit|abort|ls))?)\b/g))
-      expect(usage, `${alert}: weir ${command}`).toContain(`  weir ${command}`)
+      expect(isThere(command!), `${alert}: weir ${command}`).toBe(true)
     for (const [, file] of page.matchAll(/\]\((\w+)\.md\)/g)) expect(alerts).toContain(file)
   }
 })
