@@ -18,6 +18,7 @@ await build({
   platform: 'node',
   format: 'esm',
   target: 'node24',
+  minifyWhitespace: true,
   sourcemap: true,
   sourcesContent: false,
   external: ['@node-rs/crc32', 'classic-level', 'lz4-napi', 'msgpackr', 'snappy'],

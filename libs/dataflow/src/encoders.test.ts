@@ -1,6 +1,6 @@
 import { operatorUid } from '@weir/model'
 import { expect, test } from 'vitest'
-import { withCheckedEncoders } from './encoders.ts'
+import { withCheckedEncoders, writesDigits, writingDigits } from './encoders.ts'
 import type { Encode } from './graph.ts'
 import { thrown } from './operators/fixture.ts'
 
@@ -34,4 +34,10 @@ test.each([
 test('text, bytes and null pass', () => {
   for (const encoded of ['text', new Uint8Array([1]), Buffer.from('b'), null, ''])
     expect(sinkWith(() => encoded).encodeValue('x')).toBe(encoded)
+})
+
+test('an encoder that writes digits still says so when it is checked, and no other does', () => {
+  const json = writingDigits((value: unknown) => JSON.stringify(value))
+  expect(writesDigits(sinkWith(json).encodeValue)).toBe(true)
+  expect(writesDigits(sinkWith(() => 'text').encodeValue)).toBe(false)
 })

@@ -4,6 +4,14 @@ import type { Encode, SinkNode } from './graph.ts'
 import { isThenable, positionOf, whereOf } from './user-code.ts'
 
 /**
+ * On an encoder that writes a safe integer as its decimal digits: who has a buffer at hand writes them itself, without a string for
+ * each. Named, since a job's bundle and a slot have copies of this file.
+ */
+const WRITES_DIGITS = Symbol.for('weir.writesDigits')
+export const writingDigits = <E extends object>(encode: E): E => Object.assign(encode, { [WRITES_DIGITS]: true })
+export const writesDigits = (encode: object): boolean => WRITES_DIGITS in encode
+
+/**
  * The node with encoders that throw `ENCODE_FAILED` (invalid), naming the sink, for whatever goes wrong in them, and for an
  * answer that is neither text nor bytes nor null: a log would take `undefined` for a tombstone and a promise for an object.
  */
@@ -22,9 +30,8 @@ export function encodeFailed(thrown: unknown, sink: OperatorUid, batch: RecordBa
   return new WeirError({ ...error.facts, ...at }, `${whereOf(at)}: ${said}`, { cause: error.cause ?? thrown })
 }
 
-const checked =
-  (uid: OperatorUid, part: 'key' | 'value', encode: Encode): Encode =>
-  (value, record) => {
+function checked(uid: OperatorUid, part: 'key' | 'value', encode: Encode): Encode {
+  const call: Encode = (value, record) => {
     let encoded: unknown
     try {
       encoded = encode(value, record)
@@ -39,6 +46,8 @@ const checked =
     if (typeof encoded === 'string' || encoded === null || encoded instanceof Uint8Array) return encoded
     throw notBytes(uid, part, encoded)
   }
+  return writesDigits(encode) ? writingDigits(call) : call
+}
 
 function notBytes(operatorUid: OperatorUid, part: string, got: unknown): WeirError {
   const what = isThenable(got) ? 'a promise' : typeof got

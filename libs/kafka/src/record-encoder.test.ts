@@ -1,4 +1,4 @@
-import type { SinkAsides } from '@weir/dataflow'
+import { writingDigits, type SinkAsides } from '@weir/dataflow'
 import { WeirError, operatorUid, type RecordBatch } from '@weir/model'
 import { ManualClock } from '@weir/model/testing'
 import { expect, test } from 'vitest'
@@ -60,4 +60,14 @@ test('headers that are none take the record aside; they count where a topic has 
   expect(tight.refused).toMatchObject([{ kind: 'invalid' }])
   const { chunks } = readBatches(bytes, 0n, null)
   expect(String(chunks[0]!.headers!(chunks[0]!, 0)[0]![1])).toBe(header[1])
+})
+
+test('a whole number stays one behind an encoder that writes digits; everything else is encoded', () => {
+  const { encoder, refused } = encoderOf({ encodeValue: writingDigits((value: unknown) => `text ${String(value)}`) })
+  const batch = batchOf([7, -7, 1.5, 2 ** 53, Number.NaN, '7', 7n])
+  expect(batch.values.map((_, i) => encoder.encode(batch, i)!.value)).toEqual([
+    ...[7, -7, 'text 1.5', 'text 9007199254740992', 'text NaN', 'text 7', 'text 7'],
+  ])
+  expect(encoderOf({}).encoder.encode(batch, 0)!.value).toBe('7')
+  expect(refused).toEqual([])
 })

@@ -6,6 +6,7 @@ import {
   NO_HEADERS,
   OutputView,
   encodeFailed,
+  writesDigits,
   outputHeaders,
   type Encode,
   type EncodeHeaders,
@@ -31,7 +32,8 @@ export interface RecordEncoderOptions {
 export interface EncodedRecord {
   readonly partition: number
   readonly key: Bytes
-  readonly value: Bytes
+  /** A safe integer: its decimal digits. */
+  readonly value: Bytes | number
   readonly headers: readonly RecordHeader[]
   /** In a batch, at most. */
   readonly bytes: number
@@ -50,6 +52,7 @@ export class RecordEncoder {
   readonly #limits: TopicLimits | null
   readonly #clock: Clock
   readonly #output = new OutputView()
+  readonly #writesDigits: boolean
   #sticky = 0
 
   /** @param of `limits` null: not asked for, since nobody would take what does not fit. */
@@ -58,6 +61,7 @@ export class RecordEncoder {
     of: { readonly partitions: number; readonly limits: TopicLimits | null; readonly clock: Clock },
   ) {
     this.#options = options
+    this.#writesDigits = writesDigits(options.encodeValue)
     this.#partitions = of.partitions
     this.#limits = of.limits
     this.#clock = of.clock
@@ -78,7 +82,7 @@ export class RecordEncoder {
       return null
     }
     let key: Bytes
-    let value: Bytes
+    let value: Bytes | number
     let partition: number
     let headers = NO_HEADERS
     try {
@@ -86,7 +90,8 @@ export class RecordEncoder {
       key = of === null ? null : this.#options.encodeKey(of)
       partition = of === null ? this.#sticky % this.#partitions : this.#partitionOf(key)
       const output = this.#output.at(batch, i)
-      value = encodeValue(batch.values[i], output)
+      const given = batch.values[i]
+      value = this.#writesDigits && isDigits(given) ? given : encodeValue(given, output)
       if (encodeHeaders !== undefined || batch.origins?.traces !== undefined)
         headers = outputHeaders(encodeHeaders, batch.values[i], output)
     } catch (error) {
@@ -125,6 +130,9 @@ export class RecordEncoder {
     return hash % this.#partitions
   }
 }
+
+/** −0 is written 0. */
+const isDigits = (value: unknown): value is number => Number.isSafeInteger(value)
 
 const poisoned = (topic: string): WeirError =>
   new WeirError(

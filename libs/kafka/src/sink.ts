@@ -47,7 +47,8 @@ export interface KafkaSinkOptions {
 }
 
 const BATCH_BYTES_MAX = 512 << 10
-const LINGER_MS = 10
+/** Nothing of it is visible before the commit, which does not wait for it: fewer requests cost brokers and slots less. */
+const LINGER_MS = 50
 /** Bytes sent and not acknowledged; `write` waits above it. */
 const IN_FLIGHT_BYTES_MAX = 8 << 20
 /** How long `close('abort')` may take, ms. */
@@ -500,7 +501,8 @@ export class KafkaSink implements TwoPhaseSink {
   }
 }
 
-const bytesOf = (of: Uint8Array | string | null): Uint8Array | null => (typeof of === 'string' ? Buffer.from(of) : of)
+const bytesOf = (of: Uint8Array | string | number | null): Uint8Array | null =>
+  typeof of === 'string' || typeof of === 'number' ? Buffer.from(String(of)) : of
 
 const brokerTime = (topic: string): WeirError =>
   new WeirError(

@@ -39,6 +39,22 @@ test('what is written is read: keys, values, nulls, times', () => {
   )
 })
 
+test('a safe integer is written as its decimal digits', () => {
+  const number = fc.oneof(
+    fc.maxSafeInteger(),
+    fc.integer(),
+    fc.constantFrom(0, -0, 9, 10, 9_999, 10_000, 2 ** 31 - 1, 2 ** 31),
+  )
+  fc.assert(
+    fc.property(fc.array(number, { minLength: 1, maxLength: 50 }), (numbers) => {
+      const [digits, texts] = [new BatchBuilder(16), new BatchBuilder(16)]
+      for (const value of numbers) digits.append('k', value, 1)
+      for (const value of numbers) texts.append('k', String(value), 1)
+      expect(digits.finish(identity, 0)).toEqual(texts.finish(identity, 0))
+    }),
+  )
+})
+
 test('a batch cut off by the fetch limit is left for the next fetch', () => {
   const b = new BatchBuilder()
   b.append(null, 'x', 0)

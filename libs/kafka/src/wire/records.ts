@@ -45,7 +45,8 @@ export class BatchBuilder implements UnstampedBatch {
     return this.#at
   }
 
-  append(key: Bytes, value: Bytes, timestamp: number, headers: readonly RecordHeader[] = NO_HEADERS): void {
+  /** @param value a safe integer: its decimal digits */
+  append(key: Bytes, value: Bytes | number, timestamp: number, headers: readonly RecordHeader[] = NO_HEADERS): void {
     const valueBytes = lengthOf(value)
     const keyBytes = lengthOf(key)
     const named = headers === NO_HEADERS ? NO_HEADER_BYTES : encodeHeaders(headers)
@@ -65,7 +66,7 @@ export class BatchBuilder implements UnstampedBatch {
     at = putVarint(buf, at, keyHead)
     at = put(buf, at, key, keyBytes)
     at = putVarint(buf, at, valueHead)
-    at = put(buf, at, value, valueBytes)
+    at = typeof value === 'number' ? putDigits(buf, at, value, valueBytes) : put(buf, at, value, valueBytes)
     if (named === NO_HEADER_BYTES) buf[at] = 0
     else buf.set(named, at)
     this.#at = at + named.length
@@ -126,11 +127,33 @@ function put(buf: Buffer, at: number, of: Bytes, bytes: number): number {
   return at + bytes
 }
 
+function putDigits(buf: Buffer, from: number, value: number, bytes: number): number {
+  let at = from + bytes
+  let rest = Math.abs(value)
+  for (; rest > 0x7fffffff; rest = Math.floor(rest / 10)) buf[--at] = 0x30 + (rest % 10)
+  let whole = rest | 0
+  do {
+    const tenth = (whole / 10) | 0
+    buf[--at] = 0x30 + whole - tenth * 10
+    whole = tenth
+  } while (whole > 0)
+  if (value < 0) buf[from] = 0x2d
+  return from + bytes
+}
+
+function digitsOf(value: number): number {
+  let rest = Math.abs(value)
+  let n = value < 0 ? 2 : 1
+  for (; rest >= 10_000; rest = Math.floor(rest / 10_000)) n += 4
+  return rest >= 1_000 ? n + 3 : rest >= 100 ? n + 2 : rest >= 10 ? n + 1 : n
+}
+
 type Bytes = Uint8Array | string | null
 /** Shorter text of one byte a character is measured and written faster by a loop than by a call. */
 const SHORT_TEXT = 24
-function lengthOf(of: Bytes): number {
+function lengthOf(of: Bytes | number): number {
   if (of === null) return 0
+  if (typeof of === 'number') return digitsOf(of)
   const { length } = of
   if (typeof of !== 'string') return length
   if (length > SHORT_TEXT) return Buffer.byteLength(of)
@@ -139,12 +162,19 @@ function lengthOf(of: Bytes): number {
   return all < 0x80 ? length : Buffer.byteLength(of)
 }
 /** What a record without headers adds to a batch, at most; text is not looked at. */
-export const recordBytesAtMost = (key: Bytes, value: Bytes): number => 40 + lengthAtMost(key) + lengthAtMost(value)
-const lengthAtMost = (of: Bytes): number => (of === null ? 0 : typeof of === 'string' ? 3 * of.length : of.length)
+export const recordBytesAtMost = (key: Bytes, value: Bytes | number): number =>
+  40 + lengthAtMost(key) + lengthAtMost(value)
+/** Of a safe integer: 16 digits and a sign. */
+const DIGITS_MAX = 17
+function lengthAtMost(of: Bytes | number): number {
+  if (of === null) return 0
+  if (typeof of === 'number') return DIGITS_MAX
+  return typeof of === 'string' ? 3 * of.length : of.length
+}
 export const headerBytesAtMost = (headers: readonly RecordHeader[]): number =>
   headers.reduce((n, [name, of]) => n + 3 * name.length + (of?.length ?? 0) + 10, 0)
 /** A batch with this record alone, to within 40 bytes and what names of headers may be shorter. */
-export const batchBytesOf = (key: Bytes, value: Bytes, headers: readonly RecordHeader[]): number =>
+export const batchBytesOf = (key: Bytes, value: Bytes | number, headers: readonly RecordHeader[]): number =>
   HEADER + 40 + headerBytesAtMost(headers) + lengthOf(key) + lengthOf(value)
 
 /** A finished batch, to be written again by another producer. */

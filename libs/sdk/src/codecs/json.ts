@@ -4,7 +4,7 @@
  * be exact travels as a string, or by Avro or Protobuf.
  */
 import { isUtf8 } from 'node:buffer'
-import { jsonText } from '@weir/dataflow'
+import { jsonText, writingDigits } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import { decodeFailed, encodeFailed, messageOf, type Codec } from './codec.ts'
 
@@ -64,13 +64,13 @@ function validated<T>(schema: Schema<T>, value: unknown): T {
 }
 
 /** JSON text of a value; null (a tombstone) for null. Throws `ENCODE_FAILED` (invalid). */
-export function encodeJson(value: unknown): string | null {
+export const encodeJson = writingDigits((value: unknown): string | null => {
   if (value === null) return null
   const text = jsonText(value)
   // JSON.stringify answers undefined for these, and a sink would write a tombstone nobody asked for.
   if (text === undefined) throw unwritable(`it is ${typeof value}`)
   return text
-}
+})
 
 const unwritable = (why: string, cause?: unknown): WeirError =>
   encodeFailed('JSON', why, 'Map it before the sink, e.g. a bigint to a string.', cause)
