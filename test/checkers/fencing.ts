@@ -2,7 +2,7 @@
  * Fencing: who was replaced changes nothing any more. Fed with what the deciding servers accepted, each server's acts in
  * the order it accepted them: an etcd history by revision, a partition's log by offset.
  */
-import { Checker, type Verdict } from './checker.ts'
+import { Checker, type CheckerVerdict as Verdict } from '@weir/dataflow'
 
 export type Act =
   /** A leader's generation was announced. */

@@ -1,5 +1,5 @@
 /** InOrder: outputs of one key are seen in the order of their numbers, none skipped, none twice. */
-import { Checker, type Verdict } from './checker.ts'
+import { Checker, type CheckerVerdict as Verdict } from '@weir/dataflow'
 
 export class InOrder extends Checker {
   readonly name = 'InOrder'

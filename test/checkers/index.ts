@@ -1,5 +1,4 @@
-export { Checker, EXAMPLES_MAX, broken, type Verdict } from './checker.ts'
+export { Checker, EXAMPLES_MAX, NoDuplicate, NoLoss, broken, type CheckerVerdict as Verdict } from '@weir/dataflow'
 export { Fencing, type Act } from './fencing.ts'
 export { InOrder } from './in-order.ts'
-export { NoDuplicate, NoLoss } from './outputs.ts'
 export { StuckReader } from './stuck-reader.ts'

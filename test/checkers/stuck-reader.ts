@@ -1,5 +1,5 @@
 /** StuckReader: a read_committed reader gets to the end of every log: no transaction was left open in front of it. */
-import { Checker, type Verdict } from './checker.ts'
+import { Checker, type CheckerVerdict as Verdict } from '@weir/dataflow'
 
 export class StuckReader extends Checker {
   readonly name = 'StuckReader'

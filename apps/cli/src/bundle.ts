@@ -1,5 +1,5 @@
 /** A job file becomes one self-contained module, named by its digest. */
-import { planJob, type JobDefinition, type Plan } from '@weir/dataflow'
+import { planJob, type JobDefinition, type Plan, type Scratch } from '@weir/dataflow'
 import { WeirError, digest, type Digest } from '@weir/model'
 import { build, type BuildOptions, type Message } from 'esbuild'
 import { createHash } from 'node:crypto'
@@ -29,16 +29,18 @@ const sha256 = (data: Uint8Array | string): string => createHash('sha256').updat
 
 /**
  * Throws WeirError (invalid): `JOB_FILE_MISSING`, `PIPELINE_INVALID` (of a YAML file), `BUNDLE_FAILED` (with file, line, column), `BUNDLE_THROWS`,
- * `BUNDLE_NO_JOB`, and what the planner refuses.
+ * `BUNDLE_NO_JOB`, and what the planner refuses. `scratch`: as `weir prove` runs it, else null.
  */
-export async function bundleJob(file: string, params: Readonly<Record<string, string>>): Promise<Bundle> {
+export async function bundleJob(
+  file: string,
+  params: Readonly<Record<string, string>>,
+  scratch: Scratch | null = null,
+): Promise<Bundle> {
   const entry = resolve(file)
   if (!existsSync(entry)) {
     throw new WeirError({ code: 'JOB_FILE_MISSING', kind: 'invalid', file }, `there is no file ${file}`)
   }
-  const { bytes, inputs } = isPipeline(file)
-    ? await compile({ stdin: { contents: await pipelineModule(file, params), resolveDir: import.meta.dirname } }, {})
-    : await compile({ entryPoints: [entry] }, params)
+  const { bytes, inputs } = await compile(await entryOf(file, params, scratch), isPipeline(file) ? {} : params)
   const definition = await load(bytes)
   const plan = planJob(definition)
   return {
@@ -48,6 +50,26 @@ export async function bundleJob(file: string, params: Readonly<Record<string, st
     plan,
     inputs: [...new Set([entry, ...inputs])],
   }
+}
+
+/** The file itself, or a module around it. */
+async function entryOf(
+  file: string,
+  params: Readonly<Record<string, string>>,
+  scratch: Scratch | null,
+): Promise<Pick<BuildOptions, 'entryPoints' | 'stdin'>> {
+  const around = (contents: string): Pick<BuildOptions, 'stdin'> => ({
+    stdin: { contents, resolveDir: import.meta.dirname },
+  })
+  if (scratch === null) {
+    return isPipeline(file) ? around(await pipelineModule(file, params)) : { entryPoints: [resolve(file)] }
+  }
+  const job = isPipeline(file)
+    ? (await pipelineModule(file, params)).replace('export default', 'const job =')
+    : `import job from ${JSON.stringify(resolve(file))}\n`
+  return around(
+    `import { onScratch } from '@weir/dataflow'\n${job}export default onScratch(job, ${JSON.stringify(scratch)})\n`,
+  )
 }
 
 async function compile(

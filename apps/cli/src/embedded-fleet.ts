@@ -28,7 +28,7 @@ export class EmbeddedFleet {
     const dir = await mkdtemp(join(tmpdir(), 'weir-fleet-'))
     const env = { WEIR_MODE: 'embedded', WEIR_DATA_DIR: join(dir, 'jm') }
     const fleet = new EmbeddedFleet(dir, await startProcess('job-manager', env), slots)
-    for (let i = 0; i < taskManagers; i++) fleet.taskManagers.push(await fleet.#taskManager())
+    for (let i = 0; i < taskManagers; i++) await fleet.add()
     return fleet
   }
 
@@ -36,7 +36,7 @@ export class EmbeddedFleet {
   async replace(): Promise<number> {
     const victim = this.taskManagers.shift()!
     victim.child.kill('SIGKILL')
-    this.taskManagers.push(await this.#taskManager())
+    await this.add()
     return victim.child.pid!
   }
 
@@ -45,7 +45,8 @@ export class EmbeddedFleet {
     await rm(this.#dir, { recursive: true, force: true })
   }
 
-  async #taskManager(): Promise<FleetProcess> {
+  /** One more task-manager. */
+  async add(env: Readonly<Record<string, string>> = {}): Promise<FleetProcess> {
     const { grpc, log } = this.manager.ready
     const started = await startProcess('task-manager', {
       WEIR_JOB_MANAGERS: grpc!,
@@ -54,8 +55,10 @@ export class EmbeddedFleet {
       WEIR_DATA_DIR: join(this.#dir, `tm-${this.#serial++}`),
       WEIR_SLOTS: String(this.#slots),
       WEIR_FREEZE: '1',
+      ...env,
     })
     this.#running.push(started)
+    this.taskManagers.push(started)
     return started
   }
 }

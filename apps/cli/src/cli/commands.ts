@@ -181,6 +181,13 @@ export const COMMANDS = [
     no: 'something is unsafe',
   },
   {
+    name: 'prove',
+    args: 'JOB.ts',
+    about: 'kill this job at named points, on a fleet and a log of its own here: is anything lost or repeated?',
+    options: ['set', 'input', 'sample', 'kafka', 'points', 'rounds', 'seed'],
+    no: 'something was lost or repeated, stood still, or a point was not reached',
+  },
+  {
     name: 'ingest',
     args: '',
     about: 'records by HTTP into topics; 2xx when they are durable',

@@ -1,6 +1,7 @@
 /** What each command of the table does. Clients of servers are loaded by the commands that need them. */
 import type { Digest, WeirError } from '@weir/model'
 import type { JobsClient } from '@weir/wire'
+import { randomInt } from 'node:crypto'
 import { bundleJob, type Bundle } from '../bundle.ts'
 import { dlq } from '../dlq.ts'
 import { logs } from '../logs.ts'
@@ -140,6 +141,19 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
     const { topic: topics, redis, kafka, profile = 'production' } = values
     const { doctor } = await import('../doctor.ts')
     return doctor({ plan, topics, redis, kafka, profile, env }, print)
+  },
+
+  prove: async ({ args, values, env, print, note }) => {
+    const { input: inputs, sample, points, rounds = '1', seed } = values
+    const kafka = values.kafka ?? env['WEIR_KAFKA_BROKERS']
+    const command = {
+      ...{ file: needed(args[0], 'JOB.ts'), params: parameters(values.set), inputs, kafka, points },
+      sample: sample === undefined ? null : positive(sample, '--sample'),
+      rounds: positive(rounds, '--rounds'),
+      seed: seed === undefined ? randomInt(1, 1_000_000) : positive(seed, '--seed'),
+    }
+    const { prove } = await import('../prove/prove.ts')
+    return prove(command, print, note)
   },
 
   ingest: async ({ values, env, print }) => {

@@ -3,7 +3,7 @@
  * history of the arbiters, the offsets of the brokers) and knows nothing of the engine: simulation, end-to-end tests and
  * chaos runs judge with the same classes.
  */
-export interface Verdict {
+export interface CheckerVerdict {
   readonly checker: string
   /** How often the promise was broken; 0 = it held. */
   readonly violations: number
@@ -15,9 +15,9 @@ export const EXAMPLES_MAX = 10
 
 export abstract class Checker {
   abstract readonly name: string
-  abstract verdict(): Verdict
+  abstract verdict(): CheckerVerdict
 
-  protected judge(found: Iterable<string>): Verdict {
+  protected judge(found: Iterable<string>): CheckerVerdict {
     const examples: string[] = []
     let violations = 0
     for (const text of found) if (++violations <= EXAMPLES_MAX) examples.push(text)

@@ -1,5 +1,5 @@
 /** NoLoss, NoDuplicate: what a read_committed reader saw against what the input makes certain. */
-import { Checker, type Verdict } from './checker.ts'
+import { Checker, type CheckerVerdict } from './checker.ts'
 
 /** Counts how often each output was seen. An output is named by a text of the caller's: topic, key, value. */
 abstract class OutputChecker extends Checker {
@@ -21,7 +21,7 @@ abstract class OutputChecker extends Checker {
 export class NoLoss extends OutputChecker {
   readonly name = 'NoLoss'
 
-  verdict(): Verdict {
+  verdict(): CheckerVerdict {
     return this.judge(this.#missing())
   }
 
@@ -36,7 +36,7 @@ export class NoLoss extends OutputChecker {
 export class NoDuplicate extends OutputChecker {
   readonly name = 'NoDuplicate'
 
-  verdict(): Verdict {
+  verdict(): CheckerVerdict {
     return this.judge(this.#surplus())
   }
 
