@@ -40,6 +40,8 @@ export class Preflight {
 
   /** @returns what should be known, in `production`. Throws `JOB_UNSAFE` (invalid) with every reason and its remedy. */
   async check(plan: PlanSummary, janitor: Janitor): Promise<readonly string[]> {
+    const { clock, log } = this.#deps
+    const from = clock.monotonic()
     const needs = needsOf(plan)
     const [etcd, servers] = await Promise.all([this.#askEtcd(), this.#askServers(needs, janitor)])
     const diagnoses = examine({ ...servers, ...etcd }, needs)
@@ -47,7 +49,7 @@ export class Preflight {
     const warnings = judged.filter(({ severity }) => severity === 'warning')
     const codes = (of: readonly Diagnosis[]): readonly string[] => of.map(({ code }) => code)
     const outcome = { refused: codes(refused), accepted: codes(accepted), warnings: codes(warnings) }
-    this.#deps.log.info({ job: plan.name, ...outcome }, 'preflight')
+    log.info({ job: plan.name, ...outcome, durationMs: Math.round(clock.monotonic() - from) }, 'preflight')
     if (refused.length > 0) throw unsafe(plan.name, refused)
     if (this.#profile === 'development') return []
     return [...accepted.map((one) => `accepted although it is unsafe: ${line(one)}`), ...warnings.map(line)]

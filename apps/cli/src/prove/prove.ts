@@ -3,7 +3,7 @@
  * came out is held against runs without a crash. The points are the protocol's: each lies between two messages of a task-manager.
  */
 import { LogClient } from '@weir/connectors'
-import { inputsOf, outputsOf, type Scratch } from '@weir/dataflow'
+import { inputsOf, onScratch, outputsOf, type Scratch } from '@weir/dataflow'
 import { WeirError, systemClock } from '@weir/model'
 import type { jobs } from '@weir/proto'
 import { JobsClient } from '@weir/wire'
@@ -71,6 +71,7 @@ export async function prove(
 ): Promise<number> {
   const points = pointsIn(command.points)
   const { plan } = await bundleJob(command.file, command.params)
+  onScratch(plan.job, scratchOf('none', new Map())) // what cannot be is said before anything is started
   const inputs = await inputOf(inputsOf(plan.job), command)
   const { parallelism } = plan.job.settings
   const fleet = await EmbeddedFleet.start({ taskManagers: 0, slots: Math.ceil(parallelism / 2) })
@@ -109,6 +110,14 @@ export async function prove(
   }
 }
 
+const scratchOf = (name: string, inputs: ReadonlyMap<string, readonly InputRecord[]>): Scratch => ({
+  outputs: `${name}.`,
+  inputs: Object.fromEntries([...inputs].map(([topic, records]) => [topic, records.length])),
+  generated: GENERATED_PER_SPLIT,
+  lastsMs: LASTS_MS,
+  checkpointIntervalMs: CHECKPOINT_INTERVAL_MS,
+})
+
 interface Trial {
   readonly view: jobs.JobView
   readonly outputs: readonly Output[]
@@ -133,13 +142,7 @@ class Proof {
 
   async trial(name: string, crashes: readonly Crash[]): Promise<Trial> {
     const { fleet, client, log, inputs } = this.#deps
-    const scratch: Scratch = {
-      outputs: `${name}.`,
-      inputs: Object.fromEntries([...inputs].map(([topic, records]) => [topic, records.length])),
-      generated: GENERATED_PER_SPLIT,
-      lastsMs: LASTS_MS,
-      checkpointIntervalMs: CHECKPOINT_INTERVAL_MS,
-    }
+    const scratch = scratchOf(name, inputs)
     const bundle = await bundleJob(this.#command.file, this.#command.params, scratch)
     const topics = outputsOf(bundle.plan.job)
     for (const topic of topics) await log.createTopic(topic, PARTITIONS)
