@@ -3,12 +3,15 @@
  * are passed by reference; between threads and processes they travel as frames over a link.
  */
 import { barrier, sameCheckpoint, type CheckpointId, type StreamElement } from '@weir/model'
-import { FrameSize } from './frame-size.ts'
+import { FRAME_BYTES_MAX, FrameSize } from './frame-size.ts'
 import { decodeFrame, encodeFrame } from './frame.ts'
 import type { InboundLink, OutboundLink } from './ports.ts'
+import { roughBytes } from './rough-bytes.ts'
 
 /** Frames in flight per link: the receiver's memory bound is this × `FRAME_BYTES_MAX` × its channels. */
 export const CHANNEL_CREDITS = 8
+/** The same bound where elements are passed by reference. One that is larger alone is on the way alone: it was made at once. */
+export const LOCAL_BYTES_MAX = CHANNEL_CREDITS * FRAME_BYTES_MAX
 
 export interface OutputChannel {
   /** Never blocks and never loses: what has no credit waits here; callers hold back while `waiting` > 0. */
@@ -85,7 +88,9 @@ class Waiting {
 export class LocalChannel implements OutputChannel, InputChannel {
   #call: (element: StreamElement, frame: null) => void = () => {}
   #onBarrier: (checkpoint: CheckpointId) => void = () => {}
-  #inFlight = 0
+  /** Of what was delivered and not consumed, oldest first. */
+  readonly #inFlight: number[] = []
+  #inFlightBytes = 0
   readonly #queue = new Waiting()
   readonly #onRoom: () => void
   readonly #overtaking: boolean
@@ -100,8 +105,9 @@ export class LocalChannel implements OutputChannel, InputChannel {
   }
 
   send(element: StreamElement): void {
-    if (this.#queue.length > 0 || !this.#mayGo(element)) this.#queue.push(element)
-    else this.#deliver(element)
+    const bytes = bytesOf(element)
+    if (this.#queue.length > 0 || !this.#mayGo(element, bytes)) this.#queue.push(element)
+    else this.#deliver(element, bytes)
   }
 
   inFrontOf(checkpoint: CheckpointId): readonly StreamElement[] | null {
@@ -122,7 +128,7 @@ export class LocalChannel implements OutputChannel, InputChannel {
   }
 
   consumed(): void {
-    this.#inFlight--
+    this.#inFlightBytes -= this.#inFlight.shift()!
     this.#flow()
     if (this.#queue.length === 0) this.#onRoom()
   }
@@ -133,26 +139,34 @@ export class LocalChannel implements OutputChannel, InputChannel {
   }
 
   #flow(): void {
-    for (let next = this.#queue.first; next !== undefined && this.#mayGo(next); next = this.#queue.first) {
+    for (let next = this.#queue.first; next !== undefined; next = this.#queue.first) {
+      const bytes = bytesOf(next)
+      if (!this.#mayGo(next, bytes)) return
       this.#queue.shift()
-      this.#deliver(next)
+      this.#deliver(next, bytes)
     }
   }
 
-  #deliver(element: StreamElement): void {
-    if (!this.#isFree(element)) this.#inFlight++
+  #deliver(element: StreamElement, bytes: number): void {
+    if (!this.#isFree(element)) {
+      this.#inFlight.push(bytes)
+      this.#inFlightBytes += bytes
+    }
     this.#call(element, null)
     if (element.kind === 'barrier') this.#onBarrier(element.checkpoint)
   }
 
-  #mayGo(element: StreamElement): boolean {
-    return this.#isFree(element) || this.#inFlight < CHANNEL_CREDITS
+  #mayGo(element: StreamElement, bytes: number): boolean {
+    if (this.#isFree(element) || this.#inFlight.length === 0) return true
+    return this.#inFlight.length < CHANNEL_CREDITS && this.#inFlightBytes + bytes <= LOCAL_BYTES_MAX
   }
 
   #isFree({ kind }: StreamElement): boolean {
     return this.#overtaking && kind === 'barrier'
   }
 }
+
+const bytesOf = (element: StreamElement): number => (element.kind === 'records' ? roughBytes(element.batch) : 0)
 
 export class RemoteOutput implements OutputChannel {
   readonly #link: OutboundLink

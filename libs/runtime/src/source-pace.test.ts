@@ -71,6 +71,6 @@ test('a subtask has its part of the limit, and of the minimum', () => {
   const pace = new SourcePace(operatorUid('in'), { recordsPerSecond: 4_000, minRecordsPerSecond: 400 }, 4, () => now)
   pace.begin()
   now = 10_000
-  expect(pace.take(2_000)).toBe(100)
+  expect(pace.take(2_000)).toBe(20)
   expect(pace.shown).toMatchObject({ limit: { recordsPerSecond: 1_000, minRecordsPerSecond: 100 }, current: 1_000 })
 })

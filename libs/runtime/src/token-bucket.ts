@@ -11,7 +11,9 @@
  * ```
  *
  * A reservation is the right to read records *and* hand them on. It succeeds when what lies behind took them in the time the
- * rate gives for them; it counts with its records, else the few that are slow would be nothing beside the many that are fast.
+ * rate gives for them, or is no further behind the rate than tokens are saved up: looked at alone, a timer that fires a
+ * millisecond late would be a failure, and lower the rate for ever. It counts with its records, else the few that are slow would be
+ * nothing beside the many that are fast; what adapts is granted in small portions, else few would say little.
  * One that only waits for tokens is the limit doing its work and no failure, else an empty bucket would lower itself for ever. The length of a queue decides nothing: a burst makes a queue, too.
  */
 import type { RateLimit, RateReason } from '@weir/dataflow'
@@ -36,8 +38,10 @@ export const RAISE_PER_SECOND = 0.0025
 const DOUBLED_MAX = 8
 /** Between two times it is lowered: what was handed on before is still in front of what follows. */
 export const SETTLE_MS = 1_000
-/** Tokens saved up. */
+/** Tokens saved up; and how far what lies behind may be behind the rate. */
 export const BURST_MS = 100
+/** Granted at once by a rate that adapts. */
+export const PORTION_MS = 20
 const SECOND_MS = 1_000
 
 /** What happened in one second. */
@@ -60,6 +64,8 @@ export interface BucketState {
   readonly tokens: number
   /** Up to when tokens were added. */
   readonly atMs: number
+  /** What lies behind was busy for so much longer than the rate gives, and has not made up for it. */
+  readonly behindMs: number
   readonly slowReads: number
   readonly loopLags: number
   /** Since it was lowered last, of the last 10 s; oldest first. */
@@ -92,7 +98,7 @@ export interface BucketStep {
 /** `limit.recordsPerSecond` is not null. Empty at first. */
 export const bucketFor = ({ recordsPerSecond, minRecordsPerSecond }: RateLimit, nowMs: number): BucketState => ({
   ...{ most: recordsPerSecond!, least: minRecordsPerSecond, rate: recordsPerSecond!, reason: null },
-  ...{ tokens: 0, atMs: nowMs, slowReads: 0, loopLags: 0, seconds: [] },
+  ...{ tokens: 0, atMs: nowMs, behindMs: 0, slowReads: 0, loopLags: 0, seconds: [] },
   ...{ loweredAtMs: nowMs, raisedAtMs: nowMs },
 })
 
@@ -125,7 +131,8 @@ function onReserve(before: BucketState, { nowMs, records: wanted }: Extract<Buck
   const { state, effects } = raised(before, nowMs)
   const { rate } = state
   const tokens = Math.min(burstOf(rate), state.tokens + (nowMs - state.atMs) * (rate / SECOND_MS))
-  const records = Math.min(wanted, Math.floor(tokens))
+  const portion = isAdaptive(state) ? Math.max(1, Math.ceil((rate / SECOND_MS) * PORTION_MS)) : wanted
+  const records = Math.min(wanted, portion, Math.floor(tokens))
   const grant: BucketEffect = { type: 'grant', records }
   return { state: { ...state, tokens: tokens - records, atMs: nowMs }, effects: [...effects, grant] }
 }
@@ -133,13 +140,14 @@ function onReserve(before: BucketState, { nowMs, records: wanted }: Extract<Buck
 function onTaken(state: BucketState, { nowMs, records, tookMs }: Extract<BucketEvent, { type: 'taken' }>): BucketStep {
   if (!isAdaptive(state)) return { state, effects: [] }
   const isSettling = nowMs - state.loweredAtMs < SETTLE_MS && state.reason !== null
-  const failed = tookMs > (records / state.rate) * SECOND_MS
+  const givenMs = (records / state.rate) * SECOND_MS
+  const behindMs = isSettling ? 0 : Math.max(0, state.behindMs + tookMs - givenMs)
   const seconds = withTaken(state.seconds, nowMs, {
     ...{ records, reservations: isSettling ? 0 : 1, reserved: isSettling ? 0 : records },
-    failed: failed && !isSettling ? records : 0,
+    failed: behindMs > BURST_MS ? records : 0,
   })
   const slowReads = tookMs > SLOW_READ_MS && !isSettling ? state.slowReads + 1 : 0
-  const next = { ...state, seconds, slowReads }
+  const next = { ...state, seconds, behindMs, slowReads }
   if (slowReads >= SLOW_READS_MAX) return lowered(next, nowMs, 'slow-reads')
   return isFailing(seconds) ? lowered(next, nowMs, 'failed-reservations') : { state: next, effects: [] }
 }
@@ -165,7 +173,7 @@ function lowered(state: BucketState, nowMs: number, reason: RateReason): BucketS
   const rate = Math.max(state.least!, LOWER_FACTOR * Math.min(state.rate, passed ?? state.rate))
   const next: BucketState = {
     ...state,
-    ...{ rate, reason, slowReads: 0, loopLags: 0, seconds: [], loweredAtMs: nowMs, raisedAtMs: nowMs },
+    ...{ rate, reason, behindMs: 0, slowReads: 0, loopLags: 0, seconds: [], loweredAtMs: nowMs, raisedAtMs: nowMs },
     tokens: Math.min(state.tokens, burstOf(rate)),
   }
   return { state: next, effects: [{ type: 'changed', from: state.rate, to: rate, reason }] }
