@@ -23,13 +23,15 @@ function calling(over: Partial<AsyncMapNode> = {}, context: Parameters<typeof co
   })
   const attempt = new AbortController()
   let woken = 0
+  let held = false
   const after = clock.after.bind(clock)
   operator.open(
-    contextOf({ calls: { after, signal: attempt.signal, ready: () => woken++, isHeld: () => false }, ...context }),
+    contextOf({ calls: { after, signal: attempt.signal, ready: () => woken++, isHeld: () => held }, ...context }),
   )
   const out = new Catch()
   return {
     ...{ operator, clock, open, out, attempt },
+    hold: (is: boolean) => void (held = is),
     wakings: () => woken,
     /** What has come back, once the promises have been heard. */
     async emitted() {
@@ -64,6 +66,23 @@ test('key, event time and origin stay with the value, and a watermark waits behi
   expect([operator.calls.isEmpty, wakings()]).toEqual([true, 1])
   operator.onWatermark(20, out)
   expect(out.seen.at(-1)).toBe('watermark 20')
+})
+
+test('while a firing holds it up behind a watermark, nothing is handed on', async () => {
+  const { operator, open, emitted, out, hold } = calling()
+  const { watermark } = out
+  out.watermark = (timestamp) => {
+    watermark.call(out, timestamp)
+    hold(true)
+  }
+  operator.onBatch(batchOf(['ada', 'a', 10]))
+  operator.onWatermark(10, out)
+  operator.onBatch(batchOf(['ada', 'b', 20]))
+  for (const { resolve, value } of open) resolve(value)
+  expect(await emitted()).toEqual([['ada', 'a', 10], 'watermark 10'])
+  expect(await emitted()).toHaveLength(2)
+  hold(false)
+  expect(await emitted()).toEqual([['ada', 'a', 10], 'watermark 10', ['ada', 'b', 20]])
 })
 
 test('a call that is no promise has come back already', async () => {

@@ -61,6 +61,7 @@ function opened(onConflict: IdempotentNode['onConflict'] = 'sideOutput') {
     watermark: (timestamp) => list.push(timestamp),
   })
   let woken = 0
+  let held = false
   const uid = operatorUid('once')
   const operator = new Idempotent({
     uid,
@@ -83,7 +84,7 @@ function opened(onConflict: IdempotentNode['onConflict'] = 'sideOutput') {
       ['conflicts', into(told.conflicts)],
     ]),
     refuse: (_, i, error) => told.refused.push(`${i} ${error.code}`),
-    calls: { after: () => () => {}, signal: new AbortController().signal, ready: () => woken++, isHeld: () => false },
+    calls: { after: () => () => {}, signal: new AbortController().signal, ready: () => woken++, isHeld: () => held },
     claims: () => ({
       ...{ store, attempt: attemptId },
       names: {
@@ -93,7 +94,7 @@ function opened(onConflict: IdempotentNode['onConflict'] = 'sideOutput') {
     }),
   })
   const out = into(told.out)
-  return { operator, store, told, out, woken: () => woken }
+  return { operator, store, told, out, woken: () => woken, hold: (is: boolean) => void (held = is) }
 }
 
 test('a batch is claimed at once, by where its records were read', () => {
@@ -175,6 +176,28 @@ test('batches go on as they came, watermarks between them', async () => {
     3,
   ])
   expect(operator.calls.isEmpty).toBe(true)
+})
+
+test('while a firing holds them up behind a watermark, none goes on', async () => {
+  const { operator, store, told, out, hold } = opened()
+  const { watermark } = out
+  const holding = {
+    ...out,
+    watermark: (timestamp: number) => {
+      watermark(timestamp)
+      hold(true)
+    },
+  }
+  operator.onBatch(batch(value('a')))
+  operator.onWatermark(2, out)
+  operator.onBatch(batch(value('b')))
+  for (const asked of store.asked) await asked.answer(['first'])
+  operator.calls.emit(holding)
+  operator.calls.emit(holding)
+  expect(told.out).toHaveLength(2)
+  hold(false)
+  operator.calls.emit(holding)
+  expect(told.out).toHaveLength(3)
 })
 
 test('of a bounded number of batches', async () => {
