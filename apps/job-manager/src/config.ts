@@ -5,6 +5,7 @@ import { WeirError } from '@weir/model'
 import { join } from 'node:path'
 import { oidcSettings, type OidcSettings } from './auth/oidc.ts'
 import { listenSettings, type ListenSettings } from '@weir/wire'
+import { readRemediation, type RemediationConfig } from './remediation/config.ts'
 
 export interface JobManagerConfig {
   readonly listen: ListenSettings
@@ -28,12 +29,14 @@ export interface JobManagerConfig {
   readonly auditSync: boolean
   /** Null: bundles need not be signed. */
   readonly trustedKeys: TrustedKeys | null
+  /** Null: alerts change nothing. */
+  readonly remediation: RemediationConfig | null
 }
 
 /** Leaders of one cluster may be configured differently: who waits for another's lease waits for this one. */
 export const LEASE_SECONDS_MAX = 60
 
-/** Throws `CONFIG_INVALID` (invalid) naming the variable. */
+/** Throws `CONFIG_INVALID` (invalid) naming the variable, and as `readRemediation`. */
 export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
   const mode = env['WEIR_MODE'] ?? 'cluster'
   if (mode !== 'cluster' && mode !== 'embedded') {
@@ -68,6 +71,7 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
   }
   return {
     oidc: oidcSettings(env),
+    remediation: readRemediation(env),
     auditFile: env['WEIR_AUDIT_FILE'] || (mode === 'embedded' ? join(dataDir, 'audit.ndjson') : null),
     trustedKeys: trustedKeys(env['WEIR_BUNDLE_KEYS']),
     auditSync: sync === 'always',

@@ -23,6 +23,7 @@ import { authorize, type Principal } from './auth/roles.ts'
 import type { JobManagerConfig } from './config.ts'
 import { LIVE_DEFAULTS, LiveStreams } from './live/streams.ts'
 import { noArbiter, type Metadata } from './metadata.ts'
+import { Remediation } from './remediation/remediation.ts'
 import type { StartCheck } from './starts.ts'
 import { Preflight } from './preflight.ts'
 import { Term } from './term.ts'
@@ -73,6 +74,8 @@ export class JobManager {
   readonly live: LiveStreams
   /** Changes of a job, by its id. */
   readonly turns = new Turns()
+  /** Null: alerts change nothing. */
+  readonly remediation: Remediation | null
   #term: Term | null = null
   #running: Promise<void> = Promise.resolve()
 
@@ -115,6 +118,9 @@ export class JobManager {
       },
     )
     this.live = new LiveStreams(LIVE_DEFAULTS, { clock: systemClock, fleet: () => this.fleet.list() })
+    const { turns } = this
+    this.remediation =
+      config.remediation && new Remediation(config.remediation, { audit, turns, clock: systemClock, log, metrics })
     metrics.watchJobs(() => this.#samples())
     metrics.gauge('weir_leader', '1 while this process leads', () => (this.#term ? 1 : 0))
     metrics.gauge('weir_event_streams', 'Streams of events that are open', () => this.live.size)
@@ -304,7 +310,11 @@ export class JobManager {
   }
 
   #samples(): JobSample[] {
-    return (this.#term?.list() ?? []).map((view) => {
+    const term = this.#term
+    if (term === null) return []
+    return term.list().map((view) => {
+      const { commit, checkpoint } = term.settingsOf(view.jobId)
+      const commitIntervalMs = commit.scope === 'continuous' ? commit.intervalMs : checkpoint.intervalMs
       const watermark = Math.min(...view.slices.map((s) => s.watermark))
       const recordsOut = view.slices.reduce((sum, s) => sum + s.recordsOut, 0)
       const splits = view.slices.flatMap((s) => s.splits)
@@ -314,6 +324,7 @@ export class JobManager {
         late.set(operator, (late.get(operator) ?? 0) + records)
       return {
         ...view,
+        commitIntervalMs,
         recordsOut,
         splits,
         claims,

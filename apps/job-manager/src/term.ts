@@ -3,7 +3,7 @@
  * away when the lease ends; nothing in it is needed to go on, the next leader reads all from the stores.
  */
 import { savepointName, type JobRecord, type LeaderStores, type Leadership } from '@weir/checkpoint'
-import { strategyOf, type PlanSummary, type RateLimits } from '@weir/dataflow'
+import { strategyOf, type JobSettings, type PlanSummary, type RateLimits } from '@weir/dataflow'
 import {
   FleetSlots,
   JobMaster,
@@ -366,6 +366,21 @@ export class Term {
     }))
     master.adjustRates(rates as RateLimits)
     return this.get(jobId).rates
+  }
+
+  /** Throws as `JobMaster.restartSlices`, and `JOB_UNKNOWN`, `JOB_NOT_RUNNING` (invalid). */
+  restartSlices(jobId: JobId, subtask: number | null, reason: string): void {
+    this.#running(jobId).restartSlices(subtask, reason)
+  }
+
+  /** Slots of the fleet that no job has. */
+  freeSlots(): number {
+    return this.#slots.free()
+  }
+
+  /** As submitted. Throws `JOB_UNKNOWN` (invalid). */
+  settingsOf(jobId: JobId): JobSettings {
+    return this.#planOf(jobId).settings
   }
 
   /** Null: of every job. Throws `JOB_UNKNOWN` (invalid); kind `retry` when no task-manager can ask the servers. */

@@ -40,6 +40,7 @@ import { poolsOf, type LedgerFacts, type Standing } from './ledger.ts'
 import { jobFor, stepJob } from './machine.ts'
 import { isCurrent, sliceOf } from './moves.ts'
 import type { Beginning, JobMasterDeps, JobMasterOptions, SliceCommand } from './ports.ts'
+import { regionsOf } from './regions.ts'
 import { subtasksOf } from './rescale.ts'
 import { Savepoints, type SavepointView } from './savepoints.ts'
 import {
@@ -271,6 +272,38 @@ export class JobMaster {
     for (const { status, taskManagerId, subtask } of this.#state.slices.values())
       if (status === 'running') this.#sendRates(taskManagerId, this.#slice(subtask))
     this.#publish('weir:job:rates', { limits })
+  }
+
+  /**
+   * The region of a slice begins again from the last epoch, as behind a failure of that slice: it counts as one. Null: all of a job
+   * that is one region. Throws `JOB_NOT_RUNNING` (retry), `SUBTASK_NEEDED`, `SUBTASK_UNKNOWN` (invalid).
+   */
+  restartSlices(subtask: number | null, reason: string): void {
+    const { jobId } = this
+    const { phase, spec, slices } = this.#state
+    if (phase !== 'running')
+      throw new WeirError(
+        { code: 'JOB_NOT_RUNNING', kind: 'retry', jobId },
+        `job ${jobId} is restarting or ending already`,
+      )
+    const regions = regionsOf(spec.plan)
+    if (subtask === null && regions.length > 1) {
+      const text = `job ${jobId} has ${regions.length} regions that restart by themselves: say which, by the number of a subtask`
+      throw new WeirError({ code: 'SUBTASK_NEEDED', kind: 'invalid', jobId }, text)
+    }
+    const of = (subtask ?? 0) as Subtask
+    if (!slices.has(of))
+      throw new WeirError(
+        { code: 'SUBTASK_UNKNOWN', kind: 'invalid', jobId, subtask },
+        `job ${jobId} has no subtask ${of}`,
+      )
+    const failure: Failure = {
+      code: 'RESTART_ASKED',
+      kind: 'restart',
+      message: `a restart was asked for: ${reason}`,
+      facts: {},
+    }
+    this.dispatch({ type: 'slice-failed', slice: this.#slice(of), failure })
   }
 
   /** Newest first. */

@@ -12,6 +12,7 @@ const CIRCUIT_STATES = ['closed', 'open', 'half-open'] as const
 
 /** What a scrape asks of the process it runs in. */
 export interface JobSample extends WorkSample {
+  readonly commitIntervalMs: number
   readonly state: string
   readonly recordsIn: number
   readonly recordsOut: number
@@ -51,6 +52,7 @@ export class Metrics {
   readonly #healed: Counter
   readonly #decided: Counter
   readonly #savepoints: Counter
+  readonly #remedies: Counter
   readonly #requestSeconds: Histogram
 
   constructor(service: string) {
@@ -95,6 +97,12 @@ export class Metrics {
       labelNames: ['job', 'decision', 'by'],
       registers,
     })
+    this.#remedies = new Counter({
+      name: 'weir_remediations_total',
+      help: 'What alerts led to, by outcome: done, dry-run, passed (nothing was to be done), refused',
+      labelNames: ['job', 'alert', 'change', 'outcome'],
+      registers,
+    })
     this.#savepoints = new Counter({
       name: 'weir_savepoints_total',
       help: 'Savepoints by outcome: complete, failed',
@@ -120,6 +128,15 @@ export class Metrics {
   /** @param route the pattern, not the path: `/api/v1/jobs/:id` */
   request(method: string, route: string, status: number, ms: number): void {
     this.#requestSeconds.observe({ method, route, status: String(status) }, ms / 1_000)
+  }
+
+  remedy(of: {
+    readonly jobId: string
+    readonly alert: string
+    readonly change: string | null
+    readonly outcome: string
+  }): void {
+    this.#remedies.inc({ job: of.jobId, alert: of.alert, change: of.change ?? 'none', outcome: of.outcome })
   }
 
   /** Takes a message of the job room's channels (`weir:checkpoint:*`, `weir:job:*`, `weir:sink:*`, `weir:ledger:*`). */
@@ -191,6 +208,12 @@ export class Metrics {
     this.#claims(sample)
     this.#rates(sample)
     watchWork(this.registry, sample)
+    this.#perJob(
+      'weir_job_commit_interval_seconds',
+      'How often the output of a job is committed: its interval of checkpoints, or of transactions in the continuous scope',
+      sample,
+      (j) => j.commitIntervalMs / 1_000,
+    )
     this.#perJob('weir_watermark_seconds', 'Lowest watermark of the job', sample, (j) =>
       j.watermark === null ? Number.NaN : j.watermark / 1_000,
     )

@@ -37,6 +37,7 @@ export const REST_ACCESS: Readonly<Record<string, Access>> = {
   'GET /api/v1/transactions': { role: 'viewer' },
   'POST /api/v1/transactions/:transactionalId/commit': { role: 'admin', change: 'transaction.commit' },
   'POST /api/v1/transactions/:transactionalId/abort': { role: 'admin', change: 'transaction.abort' },
+  'POST /api/v1/alerts': { role: 'operator', change: 'alerts.receive' },
   'GET /api/v1/task-managers': { role: 'viewer' },
   'GET /api/v1/audit': { role: 'operator' },
 }

@@ -40,14 +40,14 @@ export abstract class LeaderController {
   protected answer(
     request: Request,
     reply: Reply,
-    call: (term: Term, headers: Headers) => unknown,
+    call: (term: Term, headers: Headers, who: Principal) => unknown,
     success = 200,
   ): Promise<void> {
     return this.leading(request, reply, async (term, who) => {
       const headers: Headers = {}
       const access = restAccess(request.method, request.routeOptions.url)
       const run = async (): Promise<{ status: number; body: unknown }> => {
-        const make = async (): Promise<unknown> => call(term, headers)
+        const make = async (): Promise<unknown> => call(term, headers, who)
         return { status: success, body: await this.manager.recorded(access, who, callOf(request), make) }
       }
       const key = request.method === 'POST' ? keyIn(request.headers['idempotency-key']) : null

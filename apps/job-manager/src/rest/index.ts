@@ -6,6 +6,7 @@ import { SavepointsController } from './savepoints.controller.ts'
 import { TransactionsController } from './transactions.controller.ts'
 import { DeadLettersController } from './dead-letters.controller.ts'
 import { StateController } from './state.controller.ts'
+import { AlertsController } from './alerts.controller.ts'
 import { AuditController } from './audit.controller.ts'
 import { EventsController } from './events.controller.ts'
 import { FleetController } from './fleet.controller.ts'
@@ -25,6 +26,7 @@ export const restControllers = [
   DeadLettersController,
   StateController,
   AuditController,
+  AlertsController,
   EventsController,
   FleetController,
   HealthController,

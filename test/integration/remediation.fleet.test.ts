@@ -1,0 +1,150 @@
+/** What Alertmanager posts changes a running job, is in the audit log, and is taken back when the alert is over. */
+import { LogClient } from '@weir/connectors'
+import { JobsClient } from '@weir/wire'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { bundleJob } from '../../apps/cli/src/bundle.ts'
+import { startProcess, stopProcess, type FleetProcess } from '../../apps/cli/src/fleet.ts'
+import { submit } from '../../apps/cli/src/submit.ts'
+
+const JOB = new URL('../../apps/examples/src/02-payments.ts', import.meta.url).pathname
+const LOOK_MS = 50
+const config = {
+  actionsPerHour: { job: 10, fleet: 10 },
+  policies: [
+    {
+      alert: 'WeirLatency',
+      cooldownSeconds: 600,
+      actions: [
+        { do: 'degrade', sources: ['payments'], recordsPerSecond: 100 },
+        { do: 'rescale', factor: 1.2, max: 5 },
+      ],
+    },
+    { alert: 'WeirJobStandsStill', cooldownSeconds: 600, actions: [{ do: 'restart-region' }] },
+  ],
+}
+
+let folder: string
+let url: string
+const processes: FleetProcess[] = []
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'weir-remediation-'))
+  const file = join(folder, 'remediation.json')
+  await writeFile(file, JSON.stringify(config))
+  const jm = { WEIR_MODE: 'embedded', WEIR_DATA_DIR: join(folder, 'jm'), WEIR_REMEDIATION: file }
+  const manager = await startProcess('job-manager', jm)
+  processes.push(manager)
+  url = `http://${manager.ready.http}/api/v1`
+  const objects = { WEIR_LOG: manager.ready.log!, WEIR_OBJECTS_DIR: join(folder, 'jm', 'objects') }
+  const tm = { WEIR_JOB_MANAGERS: manager.ready.grpc!, ...objects, WEIR_DATA_DIR: join(folder, 'tm'), WEIR_SLOTS: '6' }
+  processes.push(await startProcess('task-manager', tm))
+  const log = new LogClient(manager.ready.log!)
+  for (const topic of ['payment-sums', 'payment-counts']) await log.createTopic(topic, 4)
+  log.close()
+  const client = new JobsClient([manager.ready.grpc!], { token: null })
+  await submit(client, await bundleJob(JOB, { rate: '1000', splits: '4', users: '100' }), { id: 'pay', wait: true })
+  client.close()
+}, 120_000)
+afterAll(async () => {
+  for (const process of processes.reverse()) await stopProcess(process)
+  await rm(folder, { recursive: true, force: true })
+}, 60_000)
+
+/** As Alertmanager writes it. */
+const payload = (alertname: string, status: 'firing' | 'resolved') => ({
+  receiver: 'weir',
+  status,
+  alerts: [
+    {
+      status,
+      labels: { alertname, job: 'pay', severity: 'warning', slo: 'latency' },
+      annotations: { summary: 'Job pay is slow' },
+      startsAt: '2026-11-29T10:00:00.000Z',
+      endsAt: status === 'firing' ? '0001-01-01T00:00:00Z' : '2026-11-29T10:09:00.000Z',
+      generatorURL: 'http://prometheus:9090/graph?g0.expr=up',
+      fingerprint: '0f7e5c1d2b3a4958',
+    },
+  ],
+  groupLabels: { alertname, job: 'pay' },
+  commonLabels: { alertname, job: 'pay' },
+  commonAnnotations: {},
+  externalURL: 'http://alertmanager:9093',
+  version: '4',
+  groupKey: `{}:{alertname="${alertname}", job="pay"}`,
+  truncatedAlerts: 0,
+})
+async function posted(body: object): Promise<{ status: number; body: unknown }> {
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+  const answer = await fetch(`${url}/alerts`, init)
+  return { status: answer.status, body: await answer.json() }
+}
+interface Job {
+  readonly state: string
+  readonly parallelism: number
+  readonly restarts: number
+  readonly rates: readonly { readonly source: string; readonly recordsPerSecond: number | null }[]
+}
+const seen = async (): Promise<Job> => (await fetch(`${url}/jobs/pay`)).json() as Promise<Job>
+async function until(is: (job: Job) => boolean): Promise<Job> {
+  for (;;) {
+    const job = await seen()
+    if (is(job)) return job
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+  }
+}
+
+test('too slow: what may wait waits and the job is wider; the alert over, it is read as before and stays wide', async () => {
+  const [before] = (await seen()).rates
+  const of = { alert: 'WeirLatency', jobId: 'pay' }
+  expect(await posted(payload('WeirLatency', 'firing'))).toEqual({
+    status: 200,
+    body: [
+      { ...of, outcome: 'done', change: 'limit', why: 'what may wait waits' },
+      { ...of, outcome: 'done', change: 'rescale', why: 'from 4 to 5 subtasks' },
+    ],
+  })
+  const wide = await until(({ state, parallelism }) => state === 'RUNNING' && parallelism === 5)
+  expect(wide.rates[0]).toMatchObject({ source: 'payments', recordsPerSecond: 100 })
+  expect((await posted(payload('WeirLatency', 'firing'))).body).toEqual([
+    { ...of, outcome: 'passed', change: null, why: expect.stringMatching(/it has done so lately/) as string },
+  ])
+  expect((await posted(payload('WeirLatency', 'resolved'))).body).toMatchObject([{ outcome: 'done', change: 'limit' }])
+  const after = await seen()
+  expect(after).toMatchObject({ parallelism: 5, rates: [{ recordsPerSecond: before!.recordsPerSecond }] })
+})
+
+test('a job that stands still begins again from its last epoch', async () => {
+  const { restarts } = await until(({ state }) => state === 'RUNNING')
+  expect((await posted(payload('WeirJobStandsStill', 'firing'))).body).toMatchObject([
+    { outcome: 'done', change: 'restart-region' },
+  ])
+  await until((job) => job.state === 'RUNNING' && job.restarts === restarts + 1)
+})
+
+test('every change is in the audit log with its alert, asked for before it was made', async () => {
+  const entries = (await (await fetch(`${url}/audit`)).json()) as {
+    what: string
+    step: string
+    target: string
+    wish?: { alert?: string }
+  }[]
+  const of = entries.filter(({ what }) => what.startsWith('remediation.')).toReversed()
+  expect(of.map(({ what, step, target }) => `${what} ${target} ${step}`)).toEqual([
+    'remediation.limit pay asked',
+    'remediation.limit pay done',
+    'remediation.rescale pay asked',
+    'remediation.rescale pay done',
+    'remediation.limit pay asked',
+    'remediation.limit pay done',
+    'remediation.restart-region pay asked',
+    'remediation.restart-region pay done',
+  ])
+  expect(of[0]!.wish).toMatchObject({ alert: 'WeirLatency' })
+})
+
+test('what is no payload of Alertmanager is refused, and says where', async () => {
+  expect(await posted({ version: '3', alerts: [] })).toMatchObject({ status: 400, body: { code: 'ALERTS_INVALID' } })
+})
