@@ -636,3 +636,20 @@ test('kept of a job that has ended is its newest epoch; of one that has failed e
   await l.master.ended
   expect(l.record().ended!.kept!.map((of) => of.epoch)).toEqual([2])
 })
+
+test('a restart that is asked for is one behind a failure of that slice: from the last epoch, counted, with its reason', async () => {
+  const l = leader()
+  await l.run()
+  expect(() => l.master.restartSlices(7, 'alert Stuck')).toThrow(
+    expect.objectContaining({ code: 'SUBTASK_UNKNOWN' }) as Error,
+  )
+  l.master.restartSlices(null, 'alert Stuck')
+  expect(l.commands.at(-1)).toMatchObject({ type: 'stop', mode: 'leave' })
+  expect(l.master.view()).toMatchObject({
+    state: 'RESTARTING',
+    error: { code: 'RESTART_ASKED', message: 'a restart was asked for: alert Stuck' },
+  })
+  expect(() => l.master.restartSlices(null, 'alert Stuck')).toThrow(
+    expect.objectContaining({ code: 'JOB_NOT_RUNNING', kind: 'retry' }) as Error,
+  )
+})
