@@ -1,6 +1,6 @@
 // `npm run check:deploy`: the chart is linted, rendered with each file of its ci/ folder, checked against strict schemas of
 // Kubernetes and of the CRDs it uses, and held to the rules of tools/deploy/rules.mjs; its alerts are tested, and traces
-// go through a real collector. Needs Go, Python 3 and `npm run build`; fetches the rest once.
+// and alerts go through a real collector and Alertmanager. Needs Go, Python 3 and `npm run build`; fetches the rest once.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { ensureInstalled, root } from './setup.mjs'
 
 const HELM = 'v3.22.0'
 const PROMETHEUS = 'v0.316.0' // 3.16
+const ALERTMANAGER = 'v0.35.0'
 const VALIDATE = '1.37.0'
 /** Oldest and newest Kubernetes the chart is for. */
 const KUBERNETES = ['1.28.0', '1.37.0']
@@ -89,9 +90,15 @@ for (const [name, dashboard] of dashboards) {
 }
 // What the built processes send is taken by a real collector.
 const collector = goProgram('otelcol', join(root, 'tools/deploy/otelcol/main.go'), COLLECTOR)
-const traces = ['vitest', 'run', '--project', 'integration', 'test/integration/traces.fleet.test.ts']
-const traced = run('npx', traces, { cwd: root, env: { ...process.env, WEIR_OTEL_COLLECTOR: collector } })
+const integration = (name, env) => {
+  const args = ['vitest', 'run', '--project', 'integration', `test/integration/${name}.fleet.test.ts`]
+  return run('npx', args, { cwd: root, env: { ...process.env, ...env } })
+}
+const traced = integration('traces', { WEIR_OTEL_COLLECTOR: collector })
 check('traces through an OpenTelemetry collector', traced.ok ? [] : [traced.said])
+goBinary('alertmanager', ALERTMANAGER, 'github.com/prometheus/alertmanager/cmd/alertmanager')
+const remedied = integration('remediation', { WEIR_ALERTMANAGER: join(bin, 'alertmanager') })
+check('remediation of what a real Alertmanager posts', remedied.ok ? [] : [remedied.said])
 const crds = crdFiles()
 const packages = [`kubernetes-validate==${VALIDATE}`, 'jsonschema', 'pyyaml']
 const validator = pythonWith(`kubernetes-validate-${VALIDATE}`, packages)

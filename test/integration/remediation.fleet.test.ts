@@ -1,4 +1,7 @@
-/** What Alertmanager posts changes a running job, is in the audit log, and is taken back when the alert is over. */
+/**
+ * What Alertmanager posts changes a running job, is in the audit log, and is taken back when the alert is over. With
+ * `WEIR_ALERTMANAGER=PROGRAM` (`npm run check:deploy`) a real one posts the alert of the second test.
+ */
 import { LogClient } from '@weir/connectors'
 import { JobsClient } from '@weir/wire'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -8,6 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundleJob } from '../../apps/cli/src/bundle.ts'
 import { startProcess, stopProcess, type FleetProcess } from '../../apps/cli/src/fleet.ts'
 import { submit } from '../../apps/cli/src/submit.ts'
+import { startAlertmanager } from './alertmanager.ts'
 
 const JOB = new URL('../../apps/examples/src/02-payments.ts', import.meta.url).pathname
 const LOOK_MS = 50
@@ -118,10 +122,15 @@ test('too slow: what may wait waits and the job is wider; the alert over, it is 
 
 test('a job that stands still begins again from its last epoch', async () => {
   const { restarts } = await until(({ state }) => state === 'RUNNING')
-  expect((await posted(payload('WeirJobStandsStill', 'firing'))).body).toMatchObject([
-    { outcome: 'done', change: 'restart-region' },
-  ])
+  const program = process.env['WEIR_ALERTMANAGER']
+  const alertmanager = program ? await startAlertmanager(program, `${url}/alerts`) : null
+  if (alertmanager === null) {
+    expect((await posted(payload('WeirJobStandsStill', 'firing'))).body).toMatchObject([
+      { outcome: 'done', change: 'restart-region' },
+    ])
+  } else await alertmanager.fires({ alertname: 'WeirJobStandsStill', job: 'pay' })
   await until((job) => job.state === 'RUNNING' && job.restarts === restarts + 1)
+  await alertmanager?.close()
 })
 
 test('every change is in the audit log with its alert, asked for before it was made', async () => {
