@@ -1,12 +1,17 @@
 /**
  * Two jobs on one fleet, whose task-manager is killed under both: files from a folder into files of two formats and to an HTTP endpoint
- * that honours idempotency keys; and a union with a broadcast and a connect. What came out is recounted without the engine.
+ * that honours idempotency keys; and a union with a broadcast and a connect. What came out is recounted without the engine. The endpoint wants
+ * a secret, which is looked for wherever it must not be.
  */
-import { openElsewhere } from '@weir/metadata'
+import { openElsewhere, openS3 } from '@weir/metadata'
 import { systemRandom } from '@weir/model'
+import { Etcd3 } from 'etcd3'
 import { parquetReadObjects } from 'hyparquet'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { KINDS, type Paid, type Rule } from './fees.job.ts'
 import { Fleet } from './fleet.ts'
@@ -28,6 +33,11 @@ const orders = Array.from({ length: ORDERS }, (_, id) => orderAt(id))
 const paid = orders.filter(({ status }) => status === 'PAID')
 const linesOf = (of: readonly unknown[]): string[] => of.map((one) => JSON.stringify(one))
 
+/** Given to the task-managers as a file. */
+const secret = `Bearer ${systemRandom.nonce()}`
+let secretDir = ''
+let said = ''
+
 /** Idempotency-Key → body of its first request. */
 const effects = new Map<string, string>()
 const torn: string[] = []
@@ -35,6 +45,9 @@ const endpoint = createServer((request, response) => {
   const chunks: Buffer[] = []
   request.on('data', (chunk: Buffer) => chunks.push(chunk))
   request.on('end', () => {
+    if (request.headers.authorization !== secret) return void response.writeHead(401).end()
+    // Servers repeat what they were sent.
+    if (request.url === '/refuses') return void response.writeHead(403).end(`${secret} may not`)
     const key = String(request.headers['idempotency-key'])
     const body = Buffer.concat(chunks).toString()
     if ((effects.get(key) ?? body) !== body) torn.push(key)
@@ -56,8 +69,24 @@ const files = `files-${fleet.run}`
 const fees = `fees-${fleet.run}`
 let settled = ''
 
+const submit = async (jobId: string, file: string, values: Record<string, unknown>): Promise<void> => {
+  const set = Object.entries(values).flatMap(([k, v]) => ['--set', `${k}=${String(v)}`])
+  const path = new URL(file, import.meta.url).pathname
+  expect((await fleet.cli('submit', path, '--id', jobId, ...set)).stderr).toBe('')
+}
+/** Parameters of files-http.job.ts. */
+const filesJob = (path: string, suffix: string): Record<string, string> => ({
+  ...{ folder: `${root}orders/`, lines: `${root}lines${suffix}/`, table: `${root}table${suffix}/` },
+  url: `http://127.0.0.1:${(endpoint.address() as AddressInfo).port}/${path}`,
+  authorization: `file:${join(secretDir, 'authorization')}`,
+})
+
 beforeAll(async () => {
+  secretDir = await mkdtemp(join(tmpdir(), 'weir-secret-'))
+  await writeFile(join(secretDir, 'authorization'), `${secret}\n`)
   await fleet.start({ managers: 1, workers: 2 })
+  for (const { child } of [...fleet.managers, ...fleet.workers])
+    child.stderr!.on('data', (text: Buffer) => (said += text.toString()))
   await new Promise<void>((resolve) => endpoint.listen(0, '127.0.0.1', resolve))
   const source = open('orders')
   for (let file = 0; file < FILES; file++) {
@@ -71,17 +100,8 @@ beforeAll(async () => {
   // Of one kind they come in one partition: the last one counts.
   fleet.produce(topics['rules']!, linesOf(rules), 2, (line) => (JSON.parse(line) as Rule).kind % 2)
   fleet.produce(topics['paid']!, linesOf(payments), 2)
-  const submit = async (jobId: string, file: string, values: Record<string, unknown>): Promise<void> => {
-    const set = Object.entries(values).flatMap(([k, v]) => ['--set', `${k}=${String(v)}`])
-    const path = new URL(file, import.meta.url).pathname
-    expect((await fleet.cli('submit', path, '--id', jobId, ...set)).stderr).toBe('')
-  }
-  const url = `http://127.0.0.1:${(endpoint.address() as AddressInfo).port}/orders`
-  const folders = Object.fromEntries(
-    Object.entries({ folder: 'orders', lines: 'lines', table: 'table' }).map(([k, v]) => [k, `${root}${v}/`]),
-  )
   await Promise.all([
-    submit(files, './files-http.job.ts', { ...folders, url, rate: FILES_RATE }),
+    submit(files, './files-http.job.ts', { ...filesJob('orders', ''), rate: FILES_RATE }),
     submit(fees, './fees.job.ts', { ...topics, rate: TOPIC_RATE }),
   ])
   const jobs = await Promise.all(
@@ -98,6 +118,7 @@ afterAll(async () => {
   await fleet.stop()
   endpoint.closeAllConnections()
   await new Promise((resolve) => endpoint.close(resolve))
+  await rm(secretDir, { recursive: true, force: true })
 })
 
 test('files from a folder into NDJSON, Parquet and requests: every order is in each of them once, under kill -9', async () => {
@@ -135,4 +156,37 @@ test('a union with a broadcast and a connect: every order that is paid for has i
   })
   expect(seen.toSorted()).toEqual(payments.map(feeOf).toSorted())
   expect(await fleet.openTransactions(fees)).toEqual([])
+})
+
+test('a secret is sent to the endpoint and is nowhere else: not in etcd, the object store, answers or logs', async () => {
+  const refused = `refused-${fleet.run}`
+  await submit(refused, './files-http.job.ts', { ...filesJob('refuses', '-refused'), rate: FILES_RATE })
+  const { error } = await fleet.until(refused, 'FAILED', (j) => j.state === 'FAILED', 60_000)
+  expect(JSON.stringify(error)).toMatch(/REQUEST_REFUSED.*\[secret\] may not/)
+
+  const etcd = new Etcd3({ hosts: `http://${fleet.etcd}` })
+  const keys = await etcd.getAll().prefix(`/weir/${fleet.cluster}/`).strings()
+  etcd.close()
+  const objects = openS3(fleet.env)
+  const stored = await Promise.all((await objects.list('')).map(async (key) => (await objects.get(key))!.bytes))
+  const { http } = (await fleet.leader()).ready
+  const paths = [files, refused].flatMap((id) => ['', '/checkpoints', '/transactions'].map((of) => `jobs/${id}${of}`))
+  const answers = await Promise.all(
+    ['jobs', 'task-managers', 'transactions', ...paths].map(async (path) =>
+      (await fetch(`http://${http}/api/v1/${path}`)).text(),
+    ),
+  )
+  // What is looked through has the jobs in it.
+  expect(Object.keys(keys).filter((key) => key.includes(refused))).not.toEqual([])
+  expect(stored.length).toBeGreaterThan(10)
+  expect(answers.join('')).toContain('REQUEST_REFUSED')
+  expect(said).toContain('REQUEST_REFUSED')
+  const token = secret.slice('Bearer '.length)
+  for (const text of [
+    JSON.stringify(keys),
+    ...stored.map((bytes) => Buffer.from(bytes).toString('latin1')),
+    ...answers,
+    said,
+  ])
+    expect(text.includes(token)).toBe(false)
 })

@@ -7,6 +7,8 @@ const p = params({
   lines: 'file:///lines/',
   table: 'file:///table/',
   url: 'http://localhost',
+  /** A reference. */
+  authorization: 'env:WEIR_E2E_AUTHORIZATION',
   rate: Number,
 })
 
@@ -32,6 +34,6 @@ export default job(
     paid.to(ndjson.sink(p.lines), 'lines')
     const columns = { id: 'INT32', customer: { type: 'STRING', from: 'user' }, amountMinor: 'INT64' } as const
     paid.to(parquet.sink(p.table, { columns }), 'table')
-    paid.filter((order) => order.id % 20 === 0, 'told').to(http.sink(p.url), 'endpoint')
+    paid.filter((order) => order.id % 20 === 0, 'told').to(http.sink(p.url, { authorization: p.authorization }), 'endpoint')
   },
 )

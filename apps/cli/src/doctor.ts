@@ -16,7 +16,7 @@ import {
   type RedisFacts,
 } from '@weir/dataflow'
 import { observeRedis, redisAddress } from '@weir/idempotency'
-import { KafkaConnections, kafkaFacts } from '@weir/kafka'
+import { KafkaConnections, kafkaFacts, kafkaSecurity } from '@weir/kafka'
 import { etcdClient, etcdFacts, httpClock, objectsFacts, openS3 } from '@weir/metadata'
 import { systemClock, systemRandom } from '@weir/model'
 import { machineFacts } from '@weir/telemetry'
@@ -71,7 +71,7 @@ async function observe(needs: JobNeeds, { kafka: brokers, env }: DoctorCommand):
   const clocks: ClockFacts[] = []
   const etcdHosts = (env['WEIR_ETCD'] ?? '').split(',').filter((host) => host !== '')
   const [kafka, etcd, objects, redis, machine] = await Promise.all([
-    askKafka(brokers ?? env['WEIR_KAFKA_BROKERS'], needs),
+    askKafka(brokers ?? env['WEIR_KAFKA_BROKERS'], needs, env),
     askEtcd(etcdHosts, env['WEIR_CLUSTER'] ?? 'default'),
     askObjects(env),
     Promise.all(needs.redis.map((one) => askRedis(one, clocks))),
@@ -82,9 +82,14 @@ async function observe(needs: JobNeeds, { kafka: brokers, env }: DoctorCommand):
   return { ...kafka, ...etcd, ...objects, redis, machines: [machine], clocks }
 }
 
-async function askKafka(brokers: string | undefined, { reads, writes }: JobNeeds): Promise<Pick<Observed, 'kafka'>> {
+async function askKafka(
+  brokers: string | undefined,
+  { reads, writes }: JobNeeds,
+  env: DoctorCommand['env'],
+): Promise<Pick<Observed, 'kafka'>> {
   if (brokers === undefined || brokers === '') return {}
-  const kafka = new KafkaConnections({ brokers: brokers.split(','), clientId: 'weir-doctor' }, { clock: systemClock })
+  const of = { brokers: brokers.split(','), clientId: 'weir-doctor', security: kafkaSecurity(env) }
+  const kafka = new KafkaConnections(of, { clock: systemClock })
   try {
     const topics = [...reads, ...writes]
     return { kafka: await asked(`Kafka at ${brokers}`, BOUND, (signal) => kafkaFacts(kafka, topics, signal)) }

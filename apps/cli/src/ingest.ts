@@ -1,6 +1,6 @@
 /** `weir ingest`: records by HTTP into topics, for whoever cannot write to Kafka. Needs nothing else of Weir. */
 import { INGEST_DEFAULTS, IngestServer } from '@weir/connectors'
-import { KafkaDurableLog } from '@weir/kafka'
+import { KafkaDurableLog, kafkaSecurity } from '@weir/kafka'
 import { systemClock } from '@weir/model'
 import { once } from 'node:events'
 import { usage } from './usage.ts'
@@ -21,7 +21,11 @@ export async function ingest(
 ): Promise<number> {
   if (topics.length === 0) throw usage('ingest writes to topics that are named: give --topic TOPIC')
   if (brokers === undefined) throw usage('ingest writes to Kafka: give --kafka HOST:PORT,… or WEIR_KAFKA_BROKERS')
-  const log = new KafkaDurableLog({ brokers: brokers.split(','), clientId: 'weir-ingest' })
+  const log = new KafkaDurableLog({
+    brokers: brokers.split(','),
+    clientId: 'weir-ingest',
+    security: kafkaSecurity(process.env),
+  })
   const server = new IngestServer(
     { ...INGEST_DEFAULTS, ...addressOf(listen), topics, token },
     { log, clock: systemClock },

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** `weir`: docs/CLI.md has the commands, `cli/commands.ts` is what that is made of. */
-import { asWeirError } from '@weir/model'
+import { asWeirError, secretSetting } from '@weir/model'
 import { JobsClient, tlsSettings } from '@weir/wire'
+import { readFileSync } from 'node:fs'
 import { help } from './cli/help.ts'
 import { parse } from './cli/parse.ts'
 import { RUN, exitCodeOf } from './cli/run.ts'
@@ -14,13 +15,14 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
   }
   const { name, args, values } = parsed
   let client: JobsClient | undefined
+  const secret = (of: string): string | null => secretSetting(of, { env, read: (path) => readFileSync(path, 'utf8') })
   try {
     return await RUN[name]({
       ...{ args, values, env },
       client() {
         const addresses = values['job-manager'] ?? env['WEIR_JOB_MANAGERS'] ?? '127.0.0.1:7070'
-        const token = values.token ?? env['WEIR_FLEET_TOKEN'] ?? null
-        const bearer = env['WEIR_BEARER_TOKEN'] ?? null
+        const token = values.token ?? secret('WEIR_FLEET_TOKEN')
+        const bearer = secret('WEIR_BEARER_TOKEN')
         return (client ??= new JobsClient(addresses.split(','), { token, bearer, tls: tlsSettings(env) }))
       },
       print: (value, text) => console.log(values.json ? JSON.stringify(value) : text),

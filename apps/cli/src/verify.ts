@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { verifyJob, type Hashes, type Verification } from '@weir/dataflow'
-import { KafkaConnections, KafkaTopics } from '@weir/kafka'
+import { KafkaConnections, KafkaTopics, kafkaSecurity } from '@weir/kafka'
 import { systemClock, WeirError } from '@weir/model'
 import { needed, usage } from './usage.ts'
 
@@ -26,7 +26,9 @@ export async function verify(
   const job = needed(jobId, 'JOB-ID')
   if (brokers === undefined)
     throw usage('verify reads from Kafka itself: give --kafka HOST:PORT,… or WEIR_KAFKA_BROKERS')
-  const kafka = new KafkaConnections({ brokers: brokers.split(','), clientId: 'weir-verify' }, { clock: systemClock })
+  const security = kafkaSecurity(process.env)
+  const of = { brokers: brokers.split(','), clientId: 'weir-verify', security }
+  const kafka = new KafkaConnections(of, { clock: systemClock })
   const { signal } = new AbortController()
   const topics = new KafkaTopics({ kafka, clock: systemClock, signal })
   try {

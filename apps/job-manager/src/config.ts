@@ -31,6 +31,8 @@ export interface JobManagerConfig {
   readonly trustedKeys: TrustedKeys | null
   /** Null: alerts change nothing. */
   readonly remediation: RemediationConfig | null
+  /** What becomes of a job whose plan has what looks like a secret. */
+  readonly plainSecrets: 'refuse' | 'warn'
 }
 
 /** Leaders of one cluster may be configured differently: who waits for another's lease waits for this one. */
@@ -69,7 +71,12 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
   if (sync !== 'always' && sync !== 'never') {
     throw invalid('WEIR_AUDIT_FSYNC', `WEIR_AUDIT_FSYNC=${sync}: give always (each entry, before its change) or never`)
   }
+  const plainSecrets = env['WEIR_PLAIN_SECRETS'] ?? 'refuse'
+  if (plainSecrets !== 'refuse' && plainSecrets !== 'warn') {
+    throw invalid('WEIR_PLAIN_SECRETS', `WEIR_PLAIN_SECRETS=${plainSecrets}: give refuse, or warn`)
+  }
   return {
+    plainSecrets,
     oidc: oidcSettings(env),
     remediation: readRemediation(env),
     auditFile: env['WEIR_AUDIT_FILE'] || (mode === 'embedded' ? join(dataDir, 'audit.ndjson') : null),

@@ -1,8 +1,9 @@
 /** Campaigns, leads, campaigns again; answers for the leader or names it. */
 import type { LeaderRecord } from '@weir/checkpoint'
-import { validateSettings, type PlanSummary } from '@weir/dataflow'
+import { plainSecrets, validateSettings, type PlanSummary } from '@weir/dataflow'
 import { bundleKey, requireSignature, sha256, signatureKey, type TrustedKeys } from '@weir/metadata'
 import {
+  SECRET_FORM,
   WeirError,
   asWeirError,
   digest,
@@ -69,6 +70,7 @@ export class JobManager {
   readonly audit: Audit
   readonly #trusted: TrustedKeys | null
   readonly #preflight: Preflight
+  readonly #plainSecrets: JobManagerConfig['plainSecrets']
   readonly #end = new AbortController()
   readonly fleet: FleetServer
   readonly live: LiveStreams
@@ -93,6 +95,7 @@ export class JobManager {
     this.#tracing = tracing
     this.#trusted = config.trustedKeys
     this.#preflight = new Preflight(config.profile, { metadata, clock: systemClock, log })
+    this.#plainSecrets = config.plainSecrets
     this.#metadata = metadata
     this.#self = self
     this.#log = log
@@ -251,7 +254,7 @@ export class JobManager {
     return put.kind === 'lost'
   }
 
-  /** Throws `JOB_ID_INVALID`, `PLAN_INVALID`, `BUNDLE_UNKNOWN`, `SETTINGS_INVALID` (invalid), and as `Term.submit`. */
+  /** Throws `JOB_ID_INVALID`, `PLAN_INVALID`, `PLAIN_SECRET`, `BUNDLE_UNKNOWN`, `SETTINGS_INVALID` (invalid), and as `Term.submit`. */
   async submit(wish: SubmitWish): Promise<{ readonly jobId: JobId; readonly notes: readonly string[] }> {
     const term = await this.term()
     const id = wish.jobId || wish.name
@@ -264,6 +267,7 @@ export class JobManager {
     const plan = parsePlan(wish.plan)
     validateSettings(plan.settings)
     if (plan.settings.arbiter === 's3' && this.arbiters === 'etcd') throw noArbiter(jobId(id))
+    const warnings = this.#secretsIn(plan, id)
     const bundleDigest = digest(wish.bundleDigest)
     if ((await this.#metadata.objects.get(bundleKey(bundleDigest))) === null) {
       throw new WeirError(
@@ -285,7 +289,7 @@ export class JobManager {
     }
     const { from, allowDroppedState, acceptRepeatedOutput } = wish
     const start = from === '' ? null : { from, droppedState: allowDroppedState, repeatedOutput: acceptRepeatedOutput }
-    return { jobId: record.jobId, notes: await term.submit(record, start) }
+    return { jobId: record.jobId, notes: [...warnings, ...(await term.submit(record, start))] }
   }
 
   /** Throws `PLAN_INVALID`, `SETTINGS_INVALID` (invalid), and as `Starts.checked`. */
@@ -295,6 +299,18 @@ export class JobManager {
     const { graphHash, allowDroppedState, from } = wish
     const target = { plan, graphHash, bundleDigest: digest(wish.bundleDigest) }
     return (await this.term()).check(from, target, allowDroppedState)
+  }
+
+  /** What to tell of them where the policy lets them pass. Throws `PLAIN_SECRET` (invalid). */
+  #secretsIn(plan: PlanSummary, id: string): string[] {
+    const places = plainSecrets(plan)
+    if (places.length === 0) return []
+    const said = `what looks like a secret is written into the job (${places.join(', ')}); plans are stored and shown: name it as ${SECRET_FORM}`
+    if (this.#plainSecrets === 'refuse') {
+      throw new WeirError({ code: 'PLAIN_SECRET', kind: 'invalid', places }, `${said}, or set WEIR_PLAIN_SECRETS=warn`)
+    }
+    this.#log.warn({ jobId: id, places }, 'a job has secrets in its plan')
+    return [said]
   }
 
   async #requireSigned(bundleDigest: Digest): Promise<void> {

@@ -40,7 +40,15 @@ import {
   postgresSinkOptions,
   type Destination,
 } from '@weir/connectors'
-import { KafkaConnections, KafkaContinuousSink, KafkaJanitor, KafkaSink, KafkaSource, KafkaTopics } from '@weir/kafka'
+import {
+  KafkaConnections,
+  KafkaContinuousSink,
+  KafkaJanitor,
+  KafkaSink,
+  KafkaSource,
+  KafkaTopics,
+  type KafkaSecurity,
+} from '@weir/kafka'
 import type { ObjectStore } from '@weir/checkpoint'
 import { WeirError, assert, attempt, generation, type Clock } from '@weir/model'
 import type { SinkToSettle } from '@weir/wire'
@@ -51,6 +59,7 @@ const CONTINUOUS_TRANSACTION_TIMEOUT_MS = 60_000
 export interface AdapterOptions {
   /** host:port; empty: jobs with Kafka connectors are refused. */
   readonly kafkaBrokers: readonly string[]
+  readonly kafkaSecurity: KafkaSecurity
   /** host:port of the embedded log; null: jobs that use it are refused. */
   readonly log: string | null
   readonly staged: (context: SubtaskContext) => StagedOutput
@@ -157,10 +166,10 @@ export class Adapters {
 
   /** By connector: of every server this task-manager knows. `signal` ends their waits; they live until then. */
   janitors(signal: AbortSignal): ReadonlyMap<string, TransactionJanitor> {
-    const { kafkaBrokers: brokers, log } = this.#options
+    const { kafkaBrokers: brokers, kafkaSecurity: security, log } = this.#options
     const janitors = new Map<string, TransactionJanitor>()
     if (brokers.length > 0) {
-      const kafka = new KafkaConnections({ brokers, clientId: 'weir-janitor' }, { clock: this.#clock })
+      const kafka = new KafkaConnections({ brokers, security, clientId: 'weir-janitor' }, { clock: this.#clock })
       janitors.set('kafka', new KafkaJanitor(kafka, signal))
     }
     if (log !== null) janitors.set('log', new LogJanitor(new LogClient(log)))
@@ -170,10 +179,10 @@ export class Adapters {
 
   /** By connector, likewise. */
   topics(signal: AbortSignal): ReadonlyMap<string, Topics> {
-    const { kafkaBrokers: brokers, log } = this.#options
+    const { kafkaBrokers: brokers, kafkaSecurity: security, log } = this.#options
     const topics = new Map<string, Topics>()
     if (brokers.length > 0) {
-      const kafka = new KafkaConnections({ brokers, clientId: 'weir-topics' }, { clock: this.#clock })
+      const kafka = new KafkaConnections({ brokers, security, clientId: 'weir-topics' }, { clock: this.#clock })
       topics.set('kafka', new KafkaTopics({ kafka, clock: this.#clock, signal }))
     }
     if (log !== null) topics.set('log', new LogTopics(new LogClient(log)))
@@ -241,7 +250,7 @@ export class Adapters {
 
   /** One set of connections per adapter: a fetch that waits at a broker must not hold up a commit behind it. */
   #kafka(context: SubtaskContext): KafkaConnections {
-    const brokers = this.#options.kafkaBrokers
+    const { kafkaBrokers: brokers, kafkaSecurity: security } = this.#options
     if (brokers.length === 0) {
       throw new WeirError(
         { code: 'KAFKA_NOT_CONFIGURED', kind: 'invalid', operatorUid: context.operatorUid },
@@ -249,7 +258,7 @@ export class Adapters {
       )
     }
     const clientId = `weir-${context.jobId}-${context.operatorUid}-${context.subtask}`
-    const kafka = new KafkaConnections({ brokers, clientId }, { clock: this.#clock })
+    const kafka = new KafkaConnections({ brokers, security, clientId }, { clock: this.#clock })
     this.#opened.push(kafka)
     return kafka
   }

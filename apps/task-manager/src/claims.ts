@@ -1,5 +1,5 @@
 /** Binds the stores of claims that jobs name to adapters: the one place that knows which there are. */
-import { secretOf } from '@weir/connectors'
+import { redacted, secretOf } from '@weir/connectors'
 import {
   type ClaimStore,
   type ClaimStoreOptions,
@@ -50,7 +50,7 @@ export function claimsOf(
   const namespace = (authority(claims)['namespace'] as string | null) ?? `${context.jobId}.${uid}`
   const options = { namespace, windowMs, ttlMs: ttlMs + rewindMs }
   const onDegraded = (isDegraded: boolean, { why, passedTwice }: { why: string; passedTwice: number }): void =>
-    told({ is: isDegraded ? 'degraded' : 'restored', why, claims: passedTwice })
+    told({ is: isDegraded ? 'degraded' : 'restored', why: redacted(why), claims: passedTwice })
   const open = { uid, claims, options, clock, told }
   if (claims.store !== 'tiered')
     return new PatientClaims(

@@ -1,4 +1,5 @@
 /** The task-manager's settings, all from the environment. */
+import { kafkaSecurity } from '@weir/kafka'
 import { trustedKeys } from '@weir/metadata'
 import { WeirError } from '@weir/model'
 import { listenSettings, type ListenSettings } from '@weir/wire'
@@ -37,7 +38,9 @@ export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
       `WEIR_SLOTS=${env['WEIR_SLOTS']}: give a whole number from 1 to 256`,
     )
   }
-  trustedKeys(env['WEIR_BUNDLE_KEYS']) // the slots read them; what is wrong is said before there is work
+  // The slots read them; what is wrong is said before there is work.
+  trustedKeys(env['WEIR_BUNDLE_KEYS'])
+  kafkaSecurity(env)
   const copyBytesMax = bytes(env, 'WEIR_LOCAL_COPY_BYTES', COPY_BYTES_MAX, '0 for no copies')
   const stateCacheBytes = bytes(env, 'WEIR_STATE_CACHE_BYTES', STATE_CACHE_BYTES, '0 to read every value from the disk')
   return {

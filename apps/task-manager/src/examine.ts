@@ -1,8 +1,8 @@
 /** What a job would find here: the servers it needs as this task-manager reaches them, and this machine. */
-import { secretOf } from '@weir/connectors'
+import { redacted, secretOf } from '@weir/connectors'
 import { asked, usesKafka, type Asked, type JobNeeds, type Observed, type RedisFacts } from '@weir/dataflow'
 import { observeRedis, redisAddress } from '@weir/idempotency'
-import { KafkaConnections, kafkaFacts } from '@weir/kafka'
+import { KafkaConnections, kafkaFacts, kafkaSecurity } from '@weir/kafka'
 import { systemClock } from '@weir/model'
 import { machineFacts } from '@weir/telemetry'
 import { hostname } from 'node:os'
@@ -22,11 +22,13 @@ export async function examineServers(needs: JobNeeds, { kafkaBrokers, dataDir }:
     Promise.all(needs.redis.map(askRedis)),
     machineFacts(`task-manager at ${hostname()}`, dataDir),
   ])
-  return { ...(kafka && { kafka }), redis, machines: [machine] }
+  // What a server or a driver says of itself goes to whoever submits.
+  return redacted({ ...(kafka && { kafka }), redis, machines: [machine] })
 }
 
 function askKafka({ reads, writes }: JobNeeds, brokers: readonly string[]): Promise<NonNullable<Observed['kafka']>> {
-  const kafka = new KafkaConnections({ brokers, clientId: 'weir-doctor' }, { clock: systemClock })
+  const security = kafkaSecurity(process.env)
+  const kafka = new KafkaConnections({ brokers, security, clientId: 'weir-doctor' }, { clock: systemClock })
   return asked(`Kafka at ${brokers.join(',')}`, BOUND, (signal) =>
     kafkaFacts(kafka, [...reads, ...writes], signal),
   ).finally(() => void kafka.close().catch(() => undefined))

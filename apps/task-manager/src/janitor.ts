@@ -4,6 +4,7 @@
  * another process.
  */
 import { listDeadLetters, replayDeadLetters, type HandleProof, type Topics } from '@weir/dataflow'
+import { kafkaSecurity } from '@weir/kafka'
 import { ObjectStagedOutput, openElsewhere, openObjectStore } from '@weir/metadata'
 import { asWeirError, systemClock } from '@weir/model'
 import type { Failure, JanitorAnswer, JanitorRequest, SinkToSettle } from '@weir/wire'
@@ -21,6 +22,7 @@ const port = parentPort!
 const objects = openObjectStore(process.env)
 const options: AdapterOptions = {
   kafkaBrokers: (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) => b !== ''),
+  kafkaSecurity: kafkaSecurity(process.env),
   log: process.env['WEIR_LOG'] || null,
   staged: (context) => new ObjectStagedOutput(context, { objects, clock: systemClock }),
   folder: (url) => openElsewhere(url, process.env),

@@ -3,7 +3,9 @@
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
 import { atParallelism, schemasIn, statesOf, type Plan } from '@weir/dataflow'
+import { redacted } from '@weir/connectors'
 import { TierSummary, type TierSums } from '@weir/idempotency'
+import { kafkaSecurity } from '@weir/kafka'
 import {
   InFlightObjects,
   ObjectStagedOutput,
@@ -75,6 +77,7 @@ const tieredClaims = new TieredStores()
 const adapters = new Adapters(
   {
     kafkaBrokers: brokers,
+    kafkaSecurity: kafkaSecurity(process.env),
     log: process.env['WEIR_LOG'] || null,
     staged: (context) => new ObjectStagedOutput(context, { objects, clock: systemClock }),
     folder: (url) => openElsewhere(url, process.env),
@@ -96,6 +99,8 @@ let turn: Promise<void> = Promise.resolve()
 type Body<T> = T extends unknown ? Omit<T, 'slice'> : never
 const tell = (slice: SliceId, report: Body<SliceReportMessage>): void =>
   port.postMessage({ ...report, slice } satisfies SliceReportMessage)
+/** It goes into logs, the job's record and answers: drivers and servers may have put a secret of the job into it. */
+const failureOf = (error: WeirError): ReturnType<WeirError['toJSON']> => redacted(error.toJSON())
 
 function tellOfTiers(): void {
   const sums = tiers?.take() ?? null
@@ -105,7 +110,7 @@ function tellOfTiers(): void {
 function fail(id: SliceId, error: WeirError): void {
   if (failed) return
   failed = true
-  tell(id, { type: 'failed', failure: error.toJSON() })
+  tell(id, { type: 'failed', failure: failureOf(error) })
 }
 
 async function deploy(command: Extract<SliceCommand, { type: 'deploy' }>): Promise<void> {
@@ -185,7 +190,7 @@ function reported(id: SliceId, report: SliceReport): void {
     case 'failed':
       return fail(id, report.error)
     case 'declined':
-      return tell(id, { type: 'declined', checkpoint: report.checkpoint, failure: report.error.toJSON() })
+      return tell(id, { type: 'declined', checkpoint: report.checkpoint, failure: failureOf(report.error) })
     case 'progress':
       tellOfTiers()
       return tell(id, report)

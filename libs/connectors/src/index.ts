@@ -21,4 +21,4 @@ export { INGEST_DEFAULTS, IngestServer, type IngestOptions } from './http/ingest
 export { ChangesSource, changesOptions, type ChangesSourceOptions } from './postgres/cdc/changes-source.ts'
 export type { Change, ChangePosition } from './postgres/cdc/changes.ts'
 export { postgresSinkOptions, type PostgresSinkOptions } from './postgres/options.ts'
-export { secretOf } from './secrets.ts'
+export { readSecretFile, redacted, secretOf } from './secrets.ts'

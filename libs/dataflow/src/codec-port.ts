@@ -42,16 +42,14 @@ export type OpenEncoding = (context: CodecContext) => Promise<OpenEncoder>
 
 // ---- schema registry ------------------------------------------------------------------------------------------------
 
-/** By reference: the name of a variable in the environment of the task-managers. */
-export interface EnvReference {
-  readonly env: string
-}
+/** By reference: the name of a variable in the environment of the task-managers, or the path of a file they can read. */
+export type SecretReference = { readonly env: string } | { readonly file: string }
 
 export interface RegistrySettings {
   /** Of the REST protocol, e.g. `https://registry:8081`, or with a path. */
   readonly url: string
   readonly auth?:
-    { readonly username: EnvReference; readonly password: EnvReference } | { readonly token: EnvReference }
+    { readonly username: SecretReference; readonly password: SecretReference } | { readonly token: SecretReference }
 }
 
 export type SchemaType = 'AVRO' | 'PROTOBUF' | 'JSON'

@@ -3,11 +3,11 @@
  * are ours. One object per thread, shared by all sources and sinks in it.
  */
 import { createRequire } from 'node:module'
-import net from 'node:net'
 import { WeirError, type Clock } from '@weir/model'
 import { Kafka, logLevel, type Admin } from 'kafkajs'
 import { apiVersions, type ApiCall, type Protocol } from './wire/apis.ts'
 import { Reader } from './wire/bytes.ts'
+import { IN_THE_CLEAR, forKafkajs, openSocket, type KafkaSecurity } from './security.ts'
 import { errorName, mustWait } from './wire/errors.ts'
 
 const require = createRequire(import.meta.url)
@@ -54,6 +54,8 @@ export type Addressee =
 export interface KafkaConnectionOptions {
   readonly brokers: readonly string[]
   readonly clientId: string
+  /** Absent: in the clear, as nobody in particular. */
+  readonly security?: KafkaSecurity
 }
 
 export class KafkaConnections {
@@ -73,12 +75,8 @@ export class KafkaConnections {
     const quiet = { namespace: () => quiet, error() {}, warn() {}, info() {}, debug() {} }
     this.#cluster = new Cluster({
       logger: quiet,
-      socketFactory: ({ host, port, onConnect }: { host: string; port: number; onConnect: () => void }) => {
-        const socket = net.connect({ host, port }, onConnect)
-        socket.setKeepAlive(true, 10_000)
-        socket.setNoDelay(true)
-        return socket
-      },
+      socketFactory: openSocket,
+      ...forKafkajs(options.security ?? IN_THE_CLEAR),
       brokers: options.brokers,
       clientId: options.clientId,
       connectionTimeout: CONNECT_TIMEOUT_MS,
@@ -110,6 +108,7 @@ export class KafkaConnections {
       clientId: this.#options.clientId,
       brokers: [...this.#options.brokers],
       logLevel: logLevel.NOTHING,
+      ...forKafkajs(this.#options.security ?? IN_THE_CLEAR),
     }).admin()
   }
 
@@ -283,7 +282,7 @@ export class KafkaConnections {
     const { brokers } = this.#options
     return new WeirError(
       { code: 'KAFKA_UNAVAILABLE', kind: 'retry', brokers },
-      `no Kafka broker answers at ${brokers.join(', ')}: ${String((cause as Error).message ?? cause)}. Start it or correct the address (WEIR_KAFKA_BROKERS).`,
+      `no Kafka broker answers at ${brokers.join(', ')}: ${String((cause as Error).message ?? cause)}. Start it, or correct the address (WEIR_KAFKA_BROKERS) or the credentials (WEIR_KAFKA_SASL, WEIR_KAFKA_TLS).`,
       { cause },
     )
   }

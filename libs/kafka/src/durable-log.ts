@@ -3,6 +3,7 @@ import type { DurableLog } from '@weir/dataflow'
 import { WeirError, type TopicRecord } from '@weir/model'
 import { Kafka, Partitioners, logLevel, type Producer } from 'kafkajs'
 import { calmRequestQueues } from './connections.ts'
+import { IN_THE_CLEAR, forKafkajs, type KafkaSecurity } from './security.ts'
 
 const ALL_IN_SYNC = -1
 const ACK_MS = 10_000
@@ -11,15 +12,18 @@ const RETRIES = 5
 export interface KafkaDurableLogOptions {
   readonly brokers: readonly string[]
   readonly clientId: string
+  /** Absent: in the clear, as nobody in particular. */
+  readonly security?: KafkaSecurity
 }
 
 export class KafkaDurableLog implements DurableLog {
   readonly #kafka: Kafka
   #producer: Promise<Producer> | null = null
 
-  constructor({ brokers, clientId }: KafkaDurableLogOptions) {
+  constructor({ brokers, clientId, security = IN_THE_CLEAR }: KafkaDurableLogOptions) {
     calmRequestQueues()
-    this.#kafka = new Kafka({ brokers: [...brokers], clientId, logLevel: logLevel.NOTHING })
+    const quiet = { logLevel: logLevel.NOTHING }
+    this.#kafka = new Kafka({ brokers: [...brokers], clientId, ...quiet, ...forKafkajs(security) })
   }
 
   /** One at a time: the next append is sent when this one is acknowledged. */

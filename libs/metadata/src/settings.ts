@@ -1,8 +1,9 @@
 /** Which object store a process uses, from its environment. */
 import type { ObjectStore } from '@weir/checkpoint'
-import { WeirError } from '@weir/model'
+import { WeirError, secretSetting } from '@weir/model'
 import { FolderObjectStore } from './folder-objects.ts'
 import { S3ObjectStore } from './s3-objects.ts'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -27,6 +28,7 @@ export function openElsewhere(url: string, env: Env): ObjectStore {
   )
 }
 
+/** Keys may be `file:/path`. Throws `CONFIG_INVALID`, `SECRET_MISSING` (invalid). */
 export function openS3(env: Env): S3ObjectStore {
   const bucket = env['WEIR_S3_BUCKET']
   if (!bucket) {
@@ -35,7 +37,10 @@ export function openS3(env: Env): S3ObjectStore {
       'WEIR_S3_BUCKET is not set: name the bucket for snapshots and metadata (and WEIR_S3_ENDPOINT when it is not AWS)',
     )
   }
-  const [accessKeyId, secretAccessKey] = [env['WEIR_S3_ACCESS_KEY'], env['WEIR_S3_SECRET_KEY']]
+  // Read at each opening: a slot that starts has what has been replaced meanwhile.
+  const secret = (name: string): string | null =>
+    secretSetting(name, { env, read: (path) => readFileSync(path, 'utf8') })
+  const [accessKeyId, secretAccessKey] = [secret('WEIR_S3_ACCESS_KEY'), secret('WEIR_S3_SECRET_KEY')]
   return new S3ObjectStore({
     endpoint: env['WEIR_S3_ENDPOINT'] || null,
     region: env['WEIR_S3_REGION'] ?? 'us-east-1',

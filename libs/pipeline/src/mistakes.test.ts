@@ -198,7 +198,7 @@ const MISTAKES: readonly Mistake[] = [
   [
     'a secret in the file',
     `${HEAD}steps:\n  - from: { kafka: { topic: t } }\n  - to: { postgres: { table: a, columns: [a], url: §postgres://u:p@h/db } }\n`,
-    'url names an environment variable',
+    'url names a variable or a file',
     /./,
   ],
   [

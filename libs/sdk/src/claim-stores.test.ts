@@ -35,7 +35,7 @@ test('a store in PostgreSQL is plain data, and its address never in it', () => {
     ...{ store: 'postgres', url: 'env:CLAIMS_URL', namespace: null, table: 'weir_claims' },
   })
   const secret = 'postgres://weir:hunter2@db/claims'
-  expect(() => postgres.claims({ url: secret })).toThrow(/names an environment variable/)
+  expect(() => postgres.claims({ url: secret })).toThrow(/env:NAME or file:/)
   expect(() => postgres.claims({ url: secret })).not.toThrow(/hunter2/)
   expect(() => postgres.claims({ url: 'env:URL', table: 'a; drop' })).toThrow(/table is of lower case/)
 })

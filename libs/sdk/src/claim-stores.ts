@@ -13,7 +13,7 @@ export interface TikvClaimsOptions {
   readonly apiVersion?: 2 | 'v1ttl'
   /** Of `apiVersion` 2, by name. Default: the one with id 0. */
   readonly keyspace?: string
-  /** `env:NAME` each: variables of the task-managers that hold PEM texts. `cert` and `key` go together. */
+  /** `env:NAME` or `file:/path` each: variables or files of the task-managers that hold PEM texts. `cert` and `key` go together. */
   readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string }
   /** Longest time of one key's call with all its tries, 5 ms to 10 s. Default 100 ms. */
   readonly deadline?: Duration
@@ -52,7 +52,7 @@ export function tikv(options: TikvClaimsOptions): Claims {
 }
 
 export interface PostgresClaimsOptions {
-  /** `env:NAME`: the environment variable of the task-managers that holds the connection string. Never the string itself. */
+  /** `env:NAME` or `file:/path`: the variable or file of the task-managers that holds the connection string. Never the string itself. */
   readonly url: string
   /** Claims of one namespace are shared by all that name it. Default: that of the operator, which nobody shares. */
   readonly namespace?: string

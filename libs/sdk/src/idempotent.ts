@@ -17,7 +17,7 @@ import {
   type SideTypes,
   type Transform,
 } from '@weir/dataflow'
-import { WeirError, type Key } from '@weir/model'
+import { SECRET_FORM, WeirError, isSecretReference, type Key } from '@weir/model'
 import { hash } from 'node:crypto'
 import { durationMs, type Duration } from './duration.ts'
 
@@ -186,7 +186,7 @@ function synchronous(name: string, answer: unknown): unknown {
 
 export interface RedisClaimsOptions {
   /**
-   * `env:NAME`: the environment variable of the task-managers that says where it is, `redis://host:6379/0`,
+   * `env:NAME` or `file:/path`: the variable or file of the task-managers that says where it is, `redis://host:6379/0`,
    * `redis+sentinel://host,host/primary` or `redis+cluster://host,host`. Never the address itself: it may hold a password.
    */
   readonly url: string
@@ -202,8 +202,7 @@ type Invalid = (option: string, rule: string) => WeirError
 
 /** The value is not repeated: it may be the secret. */
 export function checkReference(option: string, value: string, invalid: Invalid): void {
-  if (!/^env:\w+$/.test(value))
-    throw invalid(option, 'names an environment variable, as env:NAME: plans are stored and shown')
+  if (!isSecretReference(value)) throw invalid(option, `is ${SECRET_FORM}: plans are stored and shown`)
 }
 
 export function checkNamespace(namespace: string | undefined, invalid: Invalid): void {

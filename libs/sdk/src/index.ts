@@ -124,7 +124,7 @@ export { jsonFields, type JsonField, type JsonFields } from './codecs/json-field
 export { avro } from './codecs/avro.ts'
 export type { AvroOptions, AvroSchema } from './codecs/avro-type.ts'
 export { messageType, protobuf } from './codecs/protobuf.ts'
-export { env, schemaRegistry, type RegistryCodecs } from './codecs/registry/registry.ts'
+export { env, file, schemaRegistry, type RegistryCodecs } from './codecs/registry/registry.ts'
 export type { RegistryAvroOptions } from './codecs/registry/avro.ts'
 export type { RegistryJsonOptions } from './codecs/registry/json.ts'
 export type { SubjectNameStrategy, WriterOptions } from './codecs/registry/writer.ts'

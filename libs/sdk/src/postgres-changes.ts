@@ -1,5 +1,5 @@
 /** Changes of PostgreSQL tables as a source. */
-import { WeirError } from '@weir/model'
+import { SECRET_FORM, WeirError, isSecretReference } from '@weir/model'
 import type { Source } from './connectors.ts'
 import { durationMs, type Duration } from './duration.ts'
 
@@ -19,7 +19,7 @@ export interface Change {
 }
 
 export interface ChangesOptions {
-  /** `env:NAME`: the environment variable of the task-managers that holds the connection string, of a user with REPLICATION. */
+  /** `env:NAME` or `file:/path`: the variable or file of the task-managers that holds the connection string, of a user with REPLICATION. */
   readonly url: string
   /** Which tables: `CREATE PUBLICATION … FOR TABLE …`. An outbox is a table that is only inserted into. */
   readonly publication: string
@@ -42,9 +42,7 @@ export function changes(options: ChangesOptions): Source<Change> {
   const invalid = (option: string, rule: string): WeirError =>
     new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option, slot }, `postgres.changes: ${option} ${rule}`)
   // The value is not repeated: it may be the secret.
-  if (!/^env:\w+$/.test(url)) {
-    throw invalid('url', 'names an environment variable, as env:DATABASE_URL: plans are stored and shown')
-  }
+  if (!isSecretReference(url)) throw invalid('url', `is ${SECRET_FORM}: plans are stored and shown`)
   if (!/^[a-z0-9_]{1,63}$/.test(slot)) throw invalid('slot', 'has 1 to 63 of a-z, 0-9 and _, as PostgreSQL wants it')
   if (!/^[a-z_][a-z0-9_$]{0,62}$/.test(publication)) {
     throw invalid('publication', 'has 1 to 63 of a-z, 0-9, _ and $, and begins with none of the digits')

@@ -1,11 +1,11 @@
 /** Rows of a PostgreSQL table as a sink. */
-import { WeirError } from '@weir/model'
+import { SECRET_FORM, WeirError, isSecretReference } from '@weir/model'
 import type { Sink } from './connectors.ts'
 import { postgresClaims } from './claim-stores.ts'
 import { changes } from './postgres-changes.ts'
 
 export interface PostgresSinkOptions {
-  /** `env:NAME`: the environment variable of the task-managers that holds the connection string. Never the string itself. */
+  /** `env:NAME` or `file:/path`: the variable or file of the task-managers that holds the connection string. Never the string itself. */
   readonly url: string
   /**
    * What fills each column: `['id', 'total']` are fields of the value with the column's name; `{ total: 'value.total' }`
@@ -53,9 +53,7 @@ export const postgres = {
       )
     if (!/^[^.]+(\.[^.]+)?$/.test(table)) throw invalid('table', 'is "table" or "schema.table"')
     // The value is not repeated: it may be the secret.
-    if (!/^env:\w+$/.test(url)) {
-      throw invalid('url', 'names an environment variable, as env:DATABASE_URL: plans are stored and shown')
-    }
+    if (!isSecretReference(url)) throw invalid('url', `is ${SECRET_FORM}: plans are stored and shown`)
     if (columns.length === 0) throw invalid('columns', 'names at least one column')
     const names = columns.map(({ column }) => column)
     const twice = names.find((name, i) => names.indexOf(name) !== i)

@@ -1,5 +1,6 @@
 /** Where a process listens and what it shows to others, from its environment. */
-import { WeirError } from '@weir/model'
+import { WeirError, secretSetting } from '@weir/model'
+import { readFileSync } from 'node:fs'
 import { tlsSettings, type TlsSettings } from './tls/settings.ts'
 
 export interface ListenSettings {
@@ -30,11 +31,11 @@ export function requireNode(version: string): void {
   )
 }
 
-/** Throws `CONFIG_INVALID` (invalid) naming the variable; beyond loopback a token is required. */
+/** Throws `CONFIG_INVALID` (invalid) naming the variable, `SECRET_MISSING` (invalid); beyond loopback a token is required. */
 export function listenSettings(env: Env): ListenSettings {
   requireNode(process.versions.node)
   const host = env['WEIR_HOST'] ?? '127.0.0.1'
-  const token = env['WEIR_FLEET_TOKEN'] || null
+  const token = secretSetting('WEIR_FLEET_TOKEN', { env, read: (path) => readFileSync(path, 'utf8') })
   if (!/^(127(\.\d+){3}|localhost|\[?::1\]?)$/.test(host) && token === null) {
     throw new WeirError(
       { code: 'CONFIG_INVALID', kind: 'invalid', variable: 'WEIR_FLEET_TOKEN', host },

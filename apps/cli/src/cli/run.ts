@@ -1,5 +1,6 @@
 /** What each command of the table does. Clients of servers are loaded by the commands that need them. */
-import type { Digest, WeirError } from '@weir/model'
+import { secretSetting, type Digest, type WeirError } from '@weir/model'
+import { readFileSync } from 'node:fs'
 import type { JobsClient } from '@weir/wire'
 import { randomInt } from 'node:crypto'
 import { bundleJob, type Bundle } from '../bundle.ts'
@@ -158,7 +159,7 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
 
   ingest: async ({ values, env, print }) => {
     const brokers = values.kafka ?? env['WEIR_KAFKA_BROKERS']
-    const token = env['WEIR_INGEST_TOKEN'] || null
+    const token = secretSetting('WEIR_INGEST_TOKEN', { env, read: (path) => readFileSync(path, 'utf8') })
     const { ingest } = await import('../ingest.ts')
     return ingest({ topics: values.topic, brokers, listen: values.listen, token }, print)
   },

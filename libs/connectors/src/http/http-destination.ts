@@ -8,8 +8,8 @@
  * - a receiver that does not may see records again after a failure: at most those of the transactions in flight
  */
 import { OutputView, type Encode, type SubtaskContext } from '@weir/dataflow'
-import { WeirError, type RecordBatch } from '@weir/model'
-import { secretOf } from '../secrets.ts'
+import { WeirError, isSecretReference, type RecordBatch } from '@weir/model'
+import { redacted, secretOf } from '../secrets.ts'
 import type { Destination, StagedTransaction } from '../staged/destination.ts'
 import type { HttpSinkOptions } from './options.ts'
 
@@ -38,7 +38,7 @@ export class HttpDestination implements Destination {
   constructor(options: HttpSinkOptions, encode: Encode, context: SubtaskContext) {
     const { url, method, contentType, authorization } = options
     const { operatorUid } = context
-    this.#url = url.startsWith('env:') ? secretOf(url, operatorUid) : url
+    this.#url = isSecretReference(url) ? secretOf(url, operatorUid) : url
     this.name = `endpoint ${url}`
     this.#method = method
     this.#headers = {
@@ -96,7 +96,7 @@ export class HttpDestination implements Destination {
       answer = await fetch(this.#url, { method: this.#method, headers, body, signal, redirect: 'manual' })
     } catch (cause) {
       const { message, cause: deeper } = cause as Error
-      const why = deeper instanceof Error ? deeper.message : message
+      const why = redacted(deeper instanceof Error ? deeper.message : message)
       throw new WeirError({ code: 'HTTP_AWAY', kind: 'retry', key }, `${this.name}: ${why}`, { cause })
     }
     if (answer.ok) {
@@ -104,7 +104,8 @@ export class HttpDestination implements Destination {
       await answer.arrayBuffer().catch(() => undefined)
       return
     }
-    const text = (await answer.text().catch(() => '')).slice(0, ANSWER_SHOWN_MAX)
+    // Some repeat what they were sent.
+    const text = redacted(await answer.text().catch(() => '')).slice(0, ANSWER_SHOWN_MAX)
     throw await this.#refused(answer, key, text)
   }
 

@@ -137,6 +137,16 @@ test.each([
   expect([...effects.values()]).toEqual(['a', 'b', 'c'])
 })
 
+test('a secret that the endpoint repeats is not in the error', async () => {
+  process.env['WEIR_TEST_AUTHORIZATION'] = 'Basic YWRhOnNhaWQgc28='
+  const { url } = await endpoint(() => ({ effect: false, with: { status: 400 } })) // it says "said so", the password
+  const sink = sinkOf(url, { authorization: 'env:WEIR_TEST_AUTHORIZATION' })
+  await sink.recover(null)
+  await write(sink, 'a')
+  await sink.prepare(checkpoint(1))
+  await expect(sink.commit(1)).rejects.toMatchObject({ code: 'REQUEST_REFUSED', facts: { answer: '[secret]' } })
+})
+
 test('a secret that is not set is named before anything is sent', () => {
   expect(() => sinkOf('env:WEIR_NOT_SET')).toThrow(expect.objectContaining({ code: 'SECRET_MISSING' }) as Error)
 })

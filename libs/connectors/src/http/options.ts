@@ -3,11 +3,11 @@ import type { ConnectorDescriptor } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 
 export interface HttpSinkOptions {
-  /** Or `env:NAME` of one. */
+  /** Or a reference to one. */
   readonly url: string
   readonly method: 'POST' | 'PUT' | 'PATCH'
   readonly contentType: string
-  /** `env:NAME` of the header Authorization; null: none. */
+  /** A reference to the header Authorization; null: none. */
   readonly authorization: string | null
 }
 

@@ -3,7 +3,7 @@ import type { ConnectorDescriptor } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 
 export interface PostgresSinkOptions {
-  /** `env:NAME` of a connection string. */
+  /** A reference to a connection string. */
   readonly url: string
   /** `table` or `schema.table`. */
   readonly table: string

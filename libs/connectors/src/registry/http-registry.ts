@@ -1,13 +1,14 @@
 /** A schema registry by Confluent's REST protocol (v1 content type), which Apicurio, Karapace and Redpanda speak too. */
 import type {
-  EnvReference,
   RegistrySchema,
   RegistrySettings,
   SchemaRegistry,
   SchemaType,
   SchemaVersion,
+  SecretReference,
 } from '@weir/dataflow'
 import { WeirError, asWeirError, type Clock } from '@weir/model'
+import { redacted, secretOf } from '../secrets.ts'
 
 const REQUEST_TIMEOUT_MS = 5_000
 export const REGISTRY_TRIES_MAX = 5
@@ -111,10 +112,7 @@ export class HttpSchemaRegistry implements SchemaRegistry {
     const says = `the schema registry at ${this.#url} says: ${said(answer)}`
     const error = (code: string, text: string): WeirError => new WeirError({ code, kind: 'invalid', ...facts }, text)
     if (status === 401 || status === 403) {
-      return error(
-        'REGISTRY_DENIED',
-        `${says} (${asked}). Check the variables that \`auth\` names, and what they may do.`,
-      )
+      return error('REGISTRY_DENIED', `${says} (${asked}). Check what \`auth\` names, and what they may do.`)
     }
     if (status === 409)
       return error('SCHEMA_INCOMPATIBLE', `${says}. Change the schema so that the subject's rule holds.`)
@@ -130,10 +128,13 @@ export class HttpSchemaRegistry implements SchemaRegistry {
     return `Basic ${Buffer.from(pair).toString('base64')}`
   }
 
-  #secret({ env }: EnvReference): string {
-    const value = this.#deps.env[env]
-    if (value !== undefined && value !== '') return value
-    throw settingsInvalid(`the schema registry's credentials are in ${env}, which is not set in this task-manager`)
+  #secret(of: SecretReference): string {
+    const reference = 'env' in of ? `env:${of.env}` : `file:${of.file}`
+    try {
+      return secretOf(reference, 'schema registry', this.#deps.env)
+    } catch (error) {
+      throw settingsInvalid((error as Error).message)
+    }
   }
 }
 
@@ -166,7 +167,7 @@ function versionOf(body: Readonly<Record<string, unknown>>, url: string): Schema
 
 const said = ({ status, body }: Answer): string => {
   const { message, error_code: code } = body
-  return `${typeof message === 'string' ? message.slice(0, 500) : 'nothing more'} (${String(code ?? status)})`
+  return `${typeof message === 'string' ? redacted(message).slice(0, 500) : 'nothing more'} (${String(code ?? status)})`
 }
 
 async function bounded(response: Response): Promise<string> {
@@ -191,7 +192,7 @@ function baseOf(url: string): string {
   }
   if (parsed.username !== '' || parsed.password !== '') {
     throw settingsInvalid(
-      `the schema registry's url holds credentials. Name variables instead: auth: { username: env('…'), … }`,
+      `the schema registry's url holds credentials. Name them instead: auth: { username: env('…'), … }, or file('/…')`,
     )
   }
   return url.replace(/\/+$/, '')

@@ -34,9 +34,9 @@ export const StepName = z.string().describe('uid of a step above.')
 export const Text = z.string().min(1, { error: 'is empty' })
 export const Secret = z
   .string()
-  .regex(/^env:\w+$/, {
-    error: 'names an environment variable of the task-managers, as env:NAME: plans are stored and shown',
+  .regex(/^(env:\w+|file:\/.+)$/, {
+    error: 'names a variable or a file of the task-managers, as env:NAME or file:/PATH: plans are stored and shown',
   })
-  .describe('env:NAME, the environment variable of the task-managers that holds it.')
+  .describe('env:NAME or file:/PATH, the variable or file of the task-managers that holds it.')
 export const Count = z.number().int().positive()
 export const Rate = z.number().positive().describe('Records per second, over all subtasks.')

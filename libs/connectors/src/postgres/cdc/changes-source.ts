@@ -14,7 +14,7 @@ import { postgresError } from '../errors.ts'
 import { ChangeStream, lsnOf, lsnText, type Change, type ChangePosition, type Step } from './changes.ts'
 
 export interface ChangesSourceOptions {
-  /** `env:NAME` of a connection string; its user needs REPLICATION. */
+  /** A reference to a connection string; its user needs REPLICATION. */
   readonly url: string
   readonly publication: string
   /** Made where it is missing at the first start. */

@@ -9,7 +9,7 @@
  * decodes the batch. An id the registry does not know is `SCHEMA_UNKNOWN` (invalid) for its records; a registry that does not
  * answer is `REGISTRY_UNREACHABLE` (retry), and the attempt restarts.
  */
-import type { EnvReference, RegistrySettings } from '@weir/dataflow'
+import type { RegistrySettings, SecretReference } from '@weir/dataflow'
 import type { DescMessage, MessageShape } from '@bufbuild/protobuf'
 import type { AvroSchema } from '../avro-type.ts'
 import type { Codec } from '../codec.ts'
@@ -20,7 +20,10 @@ import { registryProtobuf } from './protobuf.ts'
 import type { WriterOptions } from './writer.ts'
 
 /** A variable in the environment of the task-managers: a job holds its name, never its value. */
-export const env = (name: string): EnvReference => ({ env: name })
+export const env = (name: string): SecretReference => ({ env: name })
+
+/** A file that the task-managers can read, as Kubernetes mounts secrets: a job holds its path. */
+export const file = (path: string): SecretReference => ({ file: path })
 
 export interface RegistryCodecs {
   /**
