@@ -1,10 +1,11 @@
-// `npm run check:deploy`: the chart is linted, rendered with each file of its ci/ folder, checked against strict schemas of
+// `npm run check:deploy`: what is installed is looked at; the chart is linted, rendered with each file of its ci/ folder, checked against strict schemas of
 // Kubernetes and of the CRDs it uses, and held to the rules of tools/deploy/rules.mjs; its alerts are tested, and traces
 // and alerts go through a real collector and Alertmanager. Needs Go, Python 3 and `npm run build`; fetches the rest once.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bin, cache, goBinary, goProgram, need, pythonWith } from './install.mjs'
+import { brokenIn, unused, vulnerable } from './deploy/lockfile.mjs'
 import { broken, missing } from './deploy/rules.mjs'
 import { ensureInstalled, root } from './setup.mjs'
 
@@ -18,7 +19,10 @@ const KUBERNETES = ['1.28.0', '1.37.0']
 const CRDS = {
   'istio.io/api@v1.32.0': ['kubernetes/customresourcedefinitions.gen.yaml'],
   'github.com/cilium/cilium@v1.20.2': ['pkg/k8s/apis/cilium.io/client/crds/v2/ciliumnetworkpolicies.yaml'],
-  'github.com/kedacore/keda/v2@v2.21.0': ['config/crd/bases/keda.sh_scaledobjects.yaml'],
+  'github.com/kedacore/keda/v2@v2.21.0': [
+    'config/crd/bases/keda.sh_scaledobjects.yaml',
+    'config/crd/bases/keda.sh_triggerauthentications.yaml',
+  ],
   'github.com/prometheus-operator/prometheus-operator@v0.85.0': [
     'example/prometheus-operator-crd-full/monitoring.coreos.com_servicemonitors.yaml',
     'example/prometheus-operator-crd-full/monitoring.coreos.com_prometheusrules.yaml',
@@ -55,6 +59,14 @@ const check = (name, problems) => {
   console.log(`${problems.length === 0 ? 'ok    ' : 'FAILED'} ${name}`)
   for (const problem of problems) console.log(`       ${problem}`)
   failures.push(...problems)
+}
+
+function jsonIn(text) {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return {}
+  }
 }
 
 function crdFiles() {
@@ -126,5 +138,21 @@ for (const file of readdirSync(join(chart, 'ci')).sort()) {
     check(`rules, ${file}, Kubernetes ${version}`, [...broken(documents), ...missing(documents)])
   }
 }
+// Values that would run less safely than they say are refused before anything is rendered.
+for (const file of readdirSync(join(chart, 'ci-refused')).sort()) {
+  const path = join(chart, 'ci-refused', file)
+  const why = /^# refused: (.+)$/m.exec(readFileSync(path, 'utf8'))[1]
+  const { ok, said } = run(helm, ['template', 'weir', chart, '--kube-version', KUBERNETES[0], '-f', path])
+  const problem = ok ? 'it is rendered' : new RegExp(why).test(said) ? null : `it says: ${said}`
+  check(`refused, ${file}`, problem === null ? [] : [`${problem}, where /${why}/ is expected`])
+}
+
+const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'))
+check('package-lock.json: pinned, from the registry, no scripts, licences', [...brokenIn(lock), ...unused(lock)])
+const asked = run('npm', ['audit', '--omit=dev', '--json'], { cwd: root })
+const found = vulnerable(jsonIn(asked.stdout))
+if (found === null) console.log('-      npm audit: this registry cannot be asked')
+else check('npm audit: no known vulnerability, high or critical', found)
+
 console.log(failures.length === 0 ? 'deployment: sound' : `deployment: ${failures.length} problems`)
 process.exitCode = failures.length === 0 ? 0 : 1

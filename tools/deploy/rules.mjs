@@ -15,6 +15,10 @@ const REMOVED = {
   'rbac.authorization.k8s.io/v1beta1': 'rbac.authorization.k8s.io/v1',
 }
 
+const TLS = ['WEIR_TLS_CERT', 'WEIR_TLS_KEY', 'WEIR_TLS_CA', 'WEIR_TLS_SERVER_NAME']
+/** `/path`, `file:/path`, several with commas. */
+const pathsIn = (value) => value.split(',').flatMap((part) => /^(?:file:)?(\/.*)$/.exec(part)?.slice(1) ?? [])
+
 const podOf = (document) => (POD_OWNERS.includes(document.kind) ? document.spec.template.spec : null)
 const containersOf = (document) => {
   const pod = podOf(document)
@@ -72,8 +76,53 @@ export const rules = {
   ),
 
   'no secret in the open': perContainer(({ name, env = [] }) => {
-    const open = env.find((e) => /TOKEN|SECRET|PASSWORD|ACCESS_KEY/.test(e.name) && e.value !== undefined)
+    const open = env.find(
+      (e) => /TOKEN|SECRET|PASSWORD|ACCESS_KEY/.test(e.name) && !/^file:\/./.test(e.value ?? 'file:/x'),
+    )
     return open === undefined ? null : `container ${name}: ${open.name} has a value; take it from a Secret`
+  }),
+
+  'what is read is mounted': perContainer(({ name, env = [], volumeMounts = [] }) => {
+    const mounted = (path) =>
+      volumeMounts.some(({ mountPath }) => path === mountPath || path.startsWith(`${mountPath}/`))
+    const lost = env.find(({ value = '' }) => pathsIn(value).some((path) => !mounted(path)))
+    return lost === undefined ? null : `container ${name}: ${lost.name}=${lost.value} lies on no volume; mount it`
+  }),
+
+  'secrets are read only': (document) => {
+    const pod = podOf(document)
+    const secret = new Set((pod?.volumes ?? []).filter((volume) => volume.secret).map(({ name }) => name))
+    const open = (pod?.volumes ?? []).find(({ secret: of }) => of && (of.defaultMode ?? 0o644) & 0o007)
+    if (open !== undefined)
+      return `volume ${open.name}: everybody in the container may read it; set defaultMode 288 (0440)`
+    const mounts = containersOf(document).flatMap(({ volumeMounts = [] }) => volumeMounts)
+    const written = mounts.find(({ name, readOnly }) => secret.has(name) && readOnly !== true)
+    return written === undefined ? null : `volume ${written.name}: mount it with readOnly: true`
+  },
+
+  'certificates are whole': perContainer(({ name, env = [] }) => {
+    const has = (variable) => env.some((e) => e.name === variable)
+    const [lost] = TLS.some(has) ? TLS.filter((variable) => !has(variable)) : []
+    return lost === undefined ? null : `container ${name}: ${lost} is not set, and the others are`
+  }),
+
+  'the audit log outlives its pod': (document) => {
+    const scratch = new Set((podOf(document)?.volumes ?? []).filter(({ emptyDir }) => emptyDir).map(({ name }) => name))
+    return perContainer(({ name, env = [], volumeMounts = [] }) => {
+      const path = env.find((e) => e.name === 'WEIR_AUDIT_FILE')?.value
+      const on = volumeMounts.find(({ mountPath }) => path?.startsWith(`${mountPath}/`))
+      return on !== undefined && scratch.has(on.name)
+        ? `container ${name}: ${path} is on an emptyDir, which goes with the pod; claim a volume for it`
+        : null
+    })(document)
+  },
+
+  'tokens are meant for this fleet': perContainer(({ name, env = [] }) => {
+    const valueOf = (variable) => env.find((e) => e.name === variable)?.value
+    const issuer = valueOf('WEIR_OIDC_ISSUER')
+    if (issuer === undefined) return null
+    if (!issuer.startsWith('https://')) return `container ${name}: WEIR_OIDC_ISSUER=${issuer} is not https`
+    return valueOf('WEIR_OIDC_AUDIENCE') ? null : `container ${name}: set WEIR_OIDC_AUDIENCE beside WEIR_OIDC_ISSUER`
   }),
 
   'a drain has time': (document) => {

@@ -19,6 +19,10 @@ const container = {
     { name: 'WEIR_SLOTS', value: '4' },
     { name: 'WEIR_FLEET_TOKEN', valueFrom: { secretKeyRef: { name: 'weir-fleet', key: 'token' } } },
   ],
+  volumeMounts: [
+    { name: 'data', mountPath: '/data' },
+    { name: 'tls', mountPath: '/tls', readOnly: true },
+  ],
   startupProbe: {},
   livenessProbe: {},
   readinessProbe: {},
@@ -26,6 +30,10 @@ const container = {
 const pod = {
   securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
   terminationGracePeriodSeconds: 120,
+  volumes: [
+    { name: 'tls', secret: { secretName: 'weir-tls', defaultMode: 0o440 } },
+    { name: 'data', emptyDir: {} },
+  ],
   containers: [container],
 }
 const labels = { 'app.kubernetes.io/component': 'task-manager' }
@@ -35,8 +43,12 @@ const owner = (spec: object, apiVersion = 'apps/v1'): KubernetesObject => ({
 })
 const withContainer = (change: object): KubernetesObject => owner({ ...pod, containers: [{ ...container, ...change }] })
 
+const withEnv = (env: Record<string, string>): KubernetesObject =>
+  withContainer({ env: [...container.env, ...Object.entries(env).map(([name, value]) => ({ name, value }))] })
+
 test('a sound object passes', () => {
   expect(broken([owner(pod)])).toEqual([])
+  expect(broken([withEnv({ WEIR_KAFKA_PASSWORD: 'file:/tls/password' })])).toEqual([])
 })
 
 const breaking: readonly [rule: string, object: KubernetesObject, said: RegExp][] = [
@@ -56,6 +68,19 @@ const breaking: readonly [rule: string, object: KubernetesObject, said: RegExp][
   ['nobody is root', withContainer({ securityContext: { allowPrivilegeEscalation: false } }), /readOnlyRoot/],
   ['probes are there', withContainer({ livenessProbe: undefined }), /livenessProbe/],
   ['no secret in the open', withContainer({ env: [{ name: 'WEIR_FLEET_TOKEN', value: 'x' }] }), /Secret/],
+  ['no secret in the open', withEnv({ WEIR_S3_SECRET_KEY: 'file' }), /Secret/],
+  ['what is read is mounted', withEnv({ WEIR_BUNDLE_KEYS: '/tls/a.pub,/keys/b.pub' }), /no volume/],
+  ['what is read is mounted', withEnv({ WEIR_KAFKA_PASSWORD: 'file:/kafka/password' }), /no volume/],
+  ['secrets are read only', withContainer({ volumeMounts: [{ name: 'tls', mountPath: '/tls' }] }), /readOnly/],
+  ['secrets are read only', owner({ ...pod, volumes: [{ name: 'tls', secret: { secretName: 'x' } }] }), /0440/],
+  [
+    'certificates are whole',
+    withEnv({ WEIR_TLS_CERT: '/tls/a', WEIR_TLS_KEY: '/tls/b', WEIR_TLS_CA: '/tls/c' }),
+    /NAME/,
+  ],
+  ['the audit log outlives its pod', withEnv({ WEIR_AUDIT_FILE: '/data/audit.ndjson' }), /emptyDir/],
+  ['tokens are meant for this fleet', withEnv({ WEIR_OIDC_ISSUER: 'https://id.example.com' }), /AUDIENCE/],
+  ['tokens are meant for this fleet', withEnv({ WEIR_OIDC_ISSUER: 'http://id', WEIR_OIDC_AUDIENCE: 'weir' }), /https/],
   ['a drain has time', owner({ ...pod, terminationGracePeriodSeconds: 30 }), /60 s/],
 ]
 test.each(breaking)('%s: broken by %#', (rule, object, said) => {

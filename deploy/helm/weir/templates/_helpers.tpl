@@ -72,6 +72,96 @@ app.kubernetes.io/component: {{ .component }}
   valueFrom: { secretKeyRef: { name: {{ .Values.s3.secret }}, key: accessKey } }
 - name: WEIR_S3_SECRET_KEY
   valueFrom: { secretKeyRef: { name: {{ .Values.s3.secret }}, key: secretKey } }
+{{- if .Values.tls.enabled }}
+- name: WEIR_TLS_CERT
+  value: /tls/tls.crt
+- name: WEIR_TLS_KEY
+  value: /tls/tls.key
+- name: WEIR_TLS_CA
+  value: /tls/ca.crt
+- name: WEIR_TLS_SERVER_NAME
+  value: {{ .Values.tls.serverName }}
+{{- end }}
+{{- with .Values.bundleSignature }}
+{{- if .configMap }}
+- name: WEIR_BUNDLE_KEYS
+  value: {{ include "weir.bundleKeys" . }}
+{{- else if .keys }}
+{{- fail "bundleSignature.keys are keys of bundleSignature.configMap: name it" }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "weir.bundleKeys" -}}
+{{- $paths := list -}}
+{{- range .keys -}}{{- $paths = append $paths (printf "/bundle-keys/%s" .) -}}{{- end -}}
+{{- if not $paths -}}{{- fail "bundleSignature.keys is empty: no bundle would ever run" -}}{{- end -}}
+{{- join "," $paths -}}
+{{- end -}}
+
+{{/* For those that speak with Kafka. Credentials are files, so that no environment has them. */}}
+{{- define "weir.kafkaEnvironment" -}}
+{{- $kafka := .Values.kafka -}}
+- name: WEIR_KAFKA_BROKERS
+  value: {{ join "," $kafka.brokers }}
+{{- if $kafka.tls.enabled }}
+- name: WEIR_KAFKA_TLS
+  value: 'on'
+{{- if $kafka.tls.secret }}
+- name: WEIR_KAFKA_TLS_CA
+  value: /kafka-tls/ca.crt
+{{- end }}
+{{- if $kafka.tls.clientCertificate }}
+- name: WEIR_KAFKA_TLS_CERT
+  value: {{ $_ := required "kafka.tls.clientCertificate needs kafka.tls.secret" $kafka.tls.secret }}/kafka-tls/tls.crt
+- name: WEIR_KAFKA_TLS_KEY
+  value: /kafka-tls/tls.key
+{{- end }}
+{{- end }}
+{{- if $kafka.sasl.mechanism }}
+{{- if and (eq $kafka.sasl.mechanism "plain") (not $kafka.tls.enabled) }}
+{{- fail "kafka.sasl.mechanism plain sends the password as it is: set kafka.tls.enabled, or use scram-sha-512" }}
+{{- end }}
+- name: WEIR_KAFKA_SASL
+  value: {{ $_ := required "kafka.sasl.mechanism needs kafka.sasl.secret" $kafka.sasl.secret }}{{ $kafka.sasl.mechanism }}
+- name: WEIR_KAFKA_USERNAME
+  value: file:/kafka-sasl/username
+- name: WEIR_KAFKA_PASSWORD
+  value: file:/kafka-sasl/password
+{{- end }}
+{{- end -}}
+
+{{/* Of both kinds of processes, what is read only: dict "of" . "kafka" bool */}}
+{{- define "weir.securityMounts" -}}
+{{- $v := .of.Values -}}
+{{- if $v.tls.enabled }}
+- { name: tls, mountPath: /tls, readOnly: true }
+{{- end }}
+{{- if $v.bundleSignature.configMap }}
+- { name: bundle-keys, mountPath: /bundle-keys, readOnly: true }
+{{- end }}
+{{- if and .kafka $v.kafka.tls.enabled $v.kafka.tls.secret }}
+- { name: kafka-tls, mountPath: /kafka-tls, readOnly: true }
+{{- end }}
+{{- if and .kafka $v.kafka.sasl.mechanism }}
+- { name: kafka-sasl, mountPath: /kafka-sasl, readOnly: true }
+{{- end }}
+{{- end -}}
+
+{{- define "weir.securityVolumes" -}}
+{{- $v := .of.Values -}}
+{{- if $v.tls.enabled }}
+- { name: tls, secret: { secretName: {{ $v.tls.secret }}, defaultMode: 288 } }
+{{- end }}
+{{- if $v.bundleSignature.configMap }}
+- { name: bundle-keys, configMap: { name: {{ $v.bundleSignature.configMap }} } }
+{{- end }}
+{{- if and .kafka $v.kafka.tls.enabled $v.kafka.tls.secret }}
+- { name: kafka-tls, secret: { secretName: {{ $v.kafka.tls.secret }}, defaultMode: 288 } }
+{{- end }}
+{{- if and .kafka $v.kafka.sasl.mechanism }}
+- { name: kafka-sasl, secret: { secretName: {{ $v.kafka.sasl.secret }}, defaultMode: 288 } }
+{{- end }}
 {{- end -}}
 
 {{- define "weir.podSecurity" -}}
