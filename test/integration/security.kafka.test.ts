@@ -1,9 +1,15 @@
 /** A broker that lets nobody in without TLS and a password: what is let in, and what is told to those who are not. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KafkaConnections, KafkaDurableLog, kafkaSecurity, type KafkaSecurity } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/model'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Audit } from '../../apps/job-manager/src/audit/audit.ts'
+import type { AuditEntry } from '../../apps/job-manager/src/audit/entry.ts'
+import { AuditFile } from '../../apps/job-manager/src/audit/file.ts'
+import { AuditTopic } from '../../apps/job-manager/src/audit/topic.ts'
 import { TestAuthority } from '../../libs/wire/src/tls/testing.ts'
 import { freePorts } from '../../tools/stack/servers.mjs'
 import { PrivateServer } from '../stack/private-server.ts'
@@ -37,7 +43,8 @@ beforeAll(async () => {
   const open = new KafkaConnections({ brokers: [broker.endpoint], clientId: 'weir-test' }, { clock: systemClock })
   const admin = open.admin()
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic: 'secured', numPartitions: 1, replicationFactor: 1 }] })
+  const topics = ['secured', 'audit'].map((topic) => ({ topic, numPartitions: 3, replicationFactor: 1 }))
+  await admin.createTopics({ topics })
   await admin.disconnect()
   await open.close()
 })
@@ -53,7 +60,7 @@ const connections = (security: KafkaSecurity): KafkaConnections =>
 
 test('who has the password, from a file, reads and writes', async () => {
   const kafka = connections(settings())
-  expect(await kafka.partitions('secured')).toEqual([0])
+  expect(await kafka.partitions('secured')).toEqual([0, 1, 2])
   expect(await kafka.transactionProtocol()).toBe('v2')
   await kafka.close()
   const log = new KafkaDurableLog({ brokers: [address], clientId: 'weir-test', security: settings() })
@@ -75,4 +82,44 @@ test.each([
   })
   expect(JSON.stringify(error)).not.toMatch(/another-secret|only-for-this-test/)
   await kafka.close()
+})
+
+test('the audit log comes into its topic in order, also what was changed while the broker was dead', async () => {
+  const path = join(mkdtempSync(join(tmpdir(), 'weir-audit-')), 'audit.ndjson')
+  const log = { info: () => undefined, warn: () => undefined }
+  const open = async (): Promise<Audit> => {
+    const file = await AuditFile.open(path, true)
+    const topics = new KafkaDurableLog({ brokers: [address], clientId: 'weir-audit', security: settings() })
+    const options = { path, topic: 'audit', key: 'job-manager-0', waitingBytesMax: 1 << 20 }
+    const topic = await AuditTopic.open(options, { topics, clock: systemClock, log })
+    return new Audit({ file, topic, log: log as never, clock: systemClock, random: systemRandom })
+  }
+  const change = (audit: Audit, target: string): Promise<void> =>
+    audit.change(
+      { who: { name: 'oidc:anna', role: 'admin' }, from: '', what: 'job.cancel', target, facts: () => undefined },
+      () => Promise.resolve(),
+    )
+  /** As an outside client sees it, without what a crash has repeated. */
+  const sent = (): string[] => {
+    const args = ['-b', broker.endpoint, '-C', '-t', 'audit', '-e', '-q', '-o', 'beginning']
+    const entries = execFileSync('kcat', args)
+      .toString()
+      .split('\n')
+      .filter((line) => line !== '')
+    const unique = new Map(
+      entries.map((line) => JSON.parse(line) as AuditEntry).map((of) => [`${of.id} ${of.step}`, of]),
+    )
+    return [...unique.values()].filter(({ step }) => step === 'done').map(({ target }) => target)
+  }
+  const first = await open()
+  for (const target of ['a', 'b']) await change(first, target)
+  await expect.poll(sent, { timeout: 30_000 }).toEqual(['a', 'b'])
+  await broker.kill()
+  for (const target of ['c', 'd']) await change(first, target)
+  await first.close()
+  const second = await open()
+  await change(second, 'e')
+  await broker.start()
+  await expect.poll(sent, { timeout: 60_000, interval: 500 }).toEqual(['a', 'b', 'c', 'd', 'e'])
+  await second.close()
 })

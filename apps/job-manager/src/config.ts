@@ -25,6 +25,8 @@ export interface JobManagerConfig {
   readonly oidc: OidcSettings | null
   /** Null: changes are in the process log only. */
   readonly auditFile: string | null
+  /** Null: the audit file is sent nowhere. */
+  readonly auditTopic: AuditTopicSettings | null
   /** An entry is on the disk before its change is made; false: the operating system writes it when it likes. */
   readonly auditSync: boolean
   /** Null: bundles need not be signed. */
@@ -34,6 +36,15 @@ export interface JobManagerConfig {
   /** What becomes of a job whose plan has what looks like a secret. */
   readonly plainSecrets: 'refuse' | 'warn'
 }
+
+export interface AuditTopicSettings {
+  readonly topic: string
+  /** host:port */
+  readonly brokers: readonly string[]
+  readonly waitingBytesMax: number
+}
+
+const AUDIT_WAITING_BYTES_MAX = 64 << 20
 
 /** Leaders of one cluster may be configured differently: who waits for another's lease waits for this one. */
 export const LEASE_SECONDS_MAX = 60
@@ -75,11 +86,14 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
   if (plainSecrets !== 'refuse' && plainSecrets !== 'warn') {
     throw invalid('WEIR_PLAIN_SECRETS', `WEIR_PLAIN_SECRETS=${plainSecrets}: give refuse, or warn`)
   }
+  const auditFile = env['WEIR_AUDIT_FILE'] || (mode === 'embedded' ? join(dataDir, 'audit.ndjson') : null)
   return {
+    auditTopic: auditTopic(env, auditFile),
     plainSecrets,
     oidc: oidcSettings(env),
     remediation: readRemediation(env),
     auditFile: env['WEIR_AUDIT_FILE'] || (mode === 'embedded' ? join(dataDir, 'audit.ndjson') : null),
+    auditFile,
     trustedKeys: trustedKeys(env['WEIR_BUNDLE_KEYS']),
     auditSync: sync === 'always',
     arbiters,
@@ -92,6 +106,32 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
     leaseSeconds,
     logLevel: env['WEIR_LOG_LEVEL'] ?? 'info',
   }
+}
+
+function auditTopic(env: NodeJS.ProcessEnv, auditFile: string | null): AuditTopicSettings | null {
+  const topic = env['WEIR_AUDIT_TOPIC'] || null
+  if (topic === null) return null
+  if (auditFile === null) {
+    throw invalid(
+      'WEIR_AUDIT_FILE',
+      'WEIR_AUDIT_TOPIC needs WEIR_AUDIT_FILE: entries wait there, on a disk that outlives the process, until a broker has them',
+    )
+  }
+  const brokers = (env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((at) => at !== '')
+  if (brokers.length === 0) {
+    throw invalid(
+      'WEIR_KAFKA_BROKERS',
+      'WEIR_AUDIT_TOPIC needs WEIR_KAFKA_BROKERS: give host:port, separated by commas',
+    )
+  }
+  const waitingBytesMax = Number(env['WEIR_AUDIT_WAITING_BYTES'] ?? AUDIT_WAITING_BYTES_MAX)
+  if (!Number.isSafeInteger(waitingBytesMax) || waitingBytesMax < 1) {
+    throw invalid(
+      'WEIR_AUDIT_WAITING_BYTES',
+      `WEIR_AUDIT_WAITING_BYTES=${env['WEIR_AUDIT_WAITING_BYTES']}: give a whole number of bytes from 1`,
+    )
+  }
+  return { topic, brokers, waitingBytesMax }
 }
 
 const invalid = (variable: string, message: string): WeirError =>

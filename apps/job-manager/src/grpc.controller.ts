@@ -4,7 +4,7 @@ import { Controller, Inject } from '@nestjs/common'
 import { GrpcMethod, GrpcStreamCall, RpcException } from '@nestjs/microservices'
 import type { DeadLetter, PlanSummary } from '@weir/dataflow'
 import type { JobView, LedgerEntry, RateView, SavepointView } from '@weir/job'
-import { jobId, systemClock, type JobId } from '@weir/model'
+import { WeirError, jobId, systemClock, type JobId } from '@weir/model'
 import type { jobs, time } from '@weir/proto'
 import { toServiceError, type JoinCall } from '@weir/wire'
 import { GRPC_ACCESS, type Access, type GrpcMethodName } from './auth/access.ts'
@@ -12,10 +12,13 @@ import { BUNDLE_BYTES_MAX, tooLarge, type CallOf, type JobManager } from './job-
 import type { StoredStates } from './stored-states.ts'
 
 export const JOB_MANAGER = Symbol('job-manager')
+/** Uploads at once: each is held in memory until it is whole. */
+export const UPLOADS_MAX = 4
 
 @Controller()
 export class GrpcController {
   readonly #manager: JobManager
+  #uploads = 0
 
   constructor(@Inject(JOB_MANAGER) manager: JobManager) {
     this.#manager = manager
@@ -44,20 +47,16 @@ export class GrpcController {
       const access = GRPC_ACCESS.uploadBundle
       const of = callOf('uploadBundle', call.metadata, call, {})
       const who = await this.#manager.enter(access, of)
-      const chunks: Buffer[] = []
-      let bytes = 0
-      let digest = ''
-      let signature = ''
-      for await (const chunk of call as AsyncIterable<jobs.BundleChunk>) {
-        digest ||= chunk.digest
-        signature ||= chunk.signature ?? ''
-        bytes += chunk.data.byteLength
-        if (bytes > BUNDLE_BYTES_MAX) throw tooLarge(bytes)
-        chunks.push(chunk.data)
+      if (this.#uploads >= UPLOADS_MAX) throw uploadsBusy()
+      this.#uploads++
+      try {
+        const { digest, bytes, signature } = await whole(call)
+        const store = (): Promise<boolean> => this.#manager.storeBundle(digest, bytes, signature)
+        const alreadyThere = await this.#manager.recorded(access, who, { ...of, target: digest }, store)
+        reply(null, { digest, alreadyThere })
+      } finally {
+        this.#uploads--
       }
-      const store = (): Promise<boolean> => this.#manager.storeBundle(digest, Buffer.concat(chunks), signature)
-      const alreadyThere = await this.#manager.recorded(access, who, { ...of, target: digest }, store)
-      reply(null, { digest, alreadyThere })
     })().catch((error: unknown) => reply(toServiceError(error)))
   }
 
@@ -231,6 +230,30 @@ export class GrpcController {
     }
   }
 }
+
+/** Throws `BUNDLE_TOO_LARGE` (invalid) as soon as it is. */
+async function whole(
+  call: ServerReadableStream<jobs.BundleChunk, jobs.BundleStored>,
+): Promise<{ readonly digest: string; readonly bytes: Buffer; readonly signature: string }> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  let digest = ''
+  let signature = ''
+  for await (const chunk of call as AsyncIterable<jobs.BundleChunk>) {
+    digest ||= chunk.digest
+    signature ||= chunk.signature ?? ''
+    bytes += chunk.data.byteLength
+    if (bytes > BUNDLE_BYTES_MAX) throw tooLarge(bytes)
+    chunks.push(chunk.data)
+  }
+  return { digest, bytes: Buffer.concat(chunks), signature }
+}
+
+const uploadsBusy = (): WeirError =>
+  new WeirError(
+    { code: 'UPLOADS_BUSY', kind: 'retry', uploadsMax: UPLOADS_MAX },
+    `${UPLOADS_MAX} bundles are being uploaded; submit again when one has come`,
+  )
 
 type Call = Pick<ServerUnaryCall<object, unknown>, 'request' | 'getPeer'>
 

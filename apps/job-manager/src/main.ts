@@ -1,11 +1,10 @@
 /** Starts a job-manager. Says `{"ready":true,…}` on stdout when it listens; exit code 2: bad configuration. */
 import 'reflect-metadata'
-import { WeirError, asWeirError, systemClock, systemRandom } from '@weir/model'
+import { WeirError, asWeirError } from '@weir/model'
 import { Metrics, createLogger, openTracing, type Tracing } from '@weir/telemetry'
 import net from 'node:net'
 import { setFlagsFromString } from 'node:v8'
-import { Audit } from './audit/audit.ts'
-import { AuditFile } from './audit/file.ts'
+import { openAudit } from './audit/open.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { JobManager } from './job-manager.ts'
@@ -51,8 +50,7 @@ try {
   const metadata = await openMetadata(config, process.env)
   const embedded = config.mode === 'embedded' ? await openEmbeddedLog(config.dataDir, log) : null
   const metrics = new Metrics('job-manager')
-  const file = config.auditFile && (await AuditFile.open(config.auditFile, config.auditSync))
-  const audit = new Audit({ file: file || null, log, clock: systemClock, random: systemRandom })
+  const audit = await openAudit(config, grpc, { log, metrics })
   const manager = new JobManager(
     config,
     metadata,

@@ -4,6 +4,7 @@ import type { Logger } from '@weir/telemetry'
 import type { Principal } from '../auth/roles.ts'
 import { wishOf, type AuditEntry } from './entry.ts'
 import type { AuditFile, AuditPage } from './file.ts'
+import type { AuditTopic } from './topic.ts'
 
 export interface Change {
   readonly who: Principal
@@ -19,6 +20,8 @@ export interface Change {
 export interface AuditDeps {
   /** Null: changes are told to the process log only. */
   readonly file: AuditFile | null
+  /** Where the file is sent; absent: nowhere. */
+  readonly topic?: AuditTopic | null
   readonly log: Pick<Logger, 'info'>
   readonly clock: Pick<Clock, 'now'>
   readonly random: Pick<Random, 'nonce'>
@@ -31,8 +34,9 @@ export class Audit {
     this.#deps = deps
   }
 
-  /** Throws what `make` throws, and `AUDIT_UNWRITABLE` (retry): then nothing was changed. */
+  /** Throws what `make` throws, and `AUDIT_UNWRITABLE`, `AUDIT_BEHIND` (retry): then nothing was changed. */
   async change<T>(change: Change, make: () => Promise<T>): Promise<T> {
+    this.#deps.topic?.requireRoom()
     const of = this.#begin(change)
     const before = change.facts()
     const wish = wishOf(change.wish)
@@ -68,17 +72,20 @@ export class Audit {
     )
   }
 
-  close(): Promise<void> {
-    return this.#deps.file?.close() ?? Promise.resolve()
+  async close(): Promise<void> {
+    await this.#deps.topic?.close()
+    await this.#deps.file?.close()
   }
 
   #begin({ who, from, what, target }: Omit<Change, 'facts'>): Pick<AuditEntry, 'id' | 'who' | 'what' | 'target'> {
     return { id: this.#deps.random.nonce(), who: { name: who.name, role: who.role, from }, what, target }
   }
 
-  #append(entry: AuditEntry): Promise<void> {
-    this.#deps.log.info({ audit: entry }, `${entry.what} ${entry.step}`)
-    return this.#deps.file?.append(entry) ?? Promise.resolve()
+  async #append(entry: AuditEntry): Promise<void> {
+    const { file, topic, log } = this.#deps
+    log.info({ audit: entry }, `${entry.what} ${entry.step}`)
+    const size = await file?.append(entry)
+    if (size !== undefined) topic?.grown(size)
   }
 }
 

@@ -19,6 +19,8 @@ export class AuditFile {
   readonly #path: string
   readonly #sync: boolean
   #turn: Promise<unknown> = Promise.resolve()
+  /** A write has failed, and may have left half a line. */
+  #isTorn = false
 
   private constructor(file: FileHandle, path: string, sync: boolean) {
     this.#file = file
@@ -42,13 +44,16 @@ export class AuditFile {
     }
   }
 
-  /** Throws `AUDIT_UNWRITABLE` (retry). */
-  append(entry: AuditEntry): Promise<void> {
+  /** @returns how many bytes the file has then. Throws `AUDIT_UNWRITABLE` (retry). */
+  append(entry: AuditEntry): Promise<number> {
     const written = this.#turn.then(async () => {
       try {
-        await this.#file.appendFile(`${JSON.stringify(entry)}\n`)
+        await this.#file.appendFile(`${this.#isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`)
+        this.#isTorn = false
         if (this.#sync) await this.#file.datasync()
+        return (await this.#file.stat()).size
       } catch (cause) {
+        this.#isTorn = true
         throw unwritable(this.#path, 'retry', cause)
       }
     })

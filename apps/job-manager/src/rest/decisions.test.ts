@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { decide, type Kept } from './idempotency.ts'
 import { pageOf } from './paging.ts'
-import { precondition } from './precondition.ts'
+import type { JobView } from '@weir/job'
+import { precondition, versionOf } from './precondition.ts'
 
 describe('what becomes of a request with an Idempotency-Key', () => {
   const kept = (over: Partial<Kept> = {}): Kept => ({ fingerprint: 'f', generation: 2, answer: null, ...over })
@@ -19,6 +20,13 @@ describe('what becomes of a request with an Idempotency-Key', () => {
 })
 
 describe('If-Match', () => {
+  test('a limit makes another version, what a rate is lowered to by itself makes none', () => {
+    const view = (limit: number, current: number): JobView =>
+      ({ jobId: 'j', rates: [{ source: 'in', recordsPerSecond: limit, minRecordsPerSecond: null, current }] }) as never
+    expect(versionOf(view(7, 3))).toBe(versionOf(view(7, 5)))
+    expect(versionOf(view(7, 3))).not.toBe(versionOf(view(8, 3)))
+  })
+
   test.each([
     [undefined, false, 'met'],
     [undefined, true, 'missing'],

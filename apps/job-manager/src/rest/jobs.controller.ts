@@ -13,10 +13,11 @@ import type { CheckpointView, JobView } from '@weir/job'
 import { WeirError, jobId } from '@weir/model'
 import { START_FROM } from '../starts.ts'
 import type { Term } from '../term.ts'
-import { type Headers, type Reply, type Request, LeaderController, fieldsIn } from './answer.ts'
+import { type Reply, type Request, fieldsIn } from './answer.ts'
 import { ApiEtag, ApiIdempotent, ApiIfMatch } from './headers.ts'
 import { ApiPaged, paged, type PageWish } from './paging.ts'
-import { requireVersion, versionOf } from './precondition.ts'
+import { JobChangeController } from './job-change.ts'
+import { versionOf } from './precondition.ts'
 import { RateDto } from './rate.controller.ts'
 
 export class JobDto {
@@ -147,7 +148,7 @@ export class StartDto {
 
 @ApiTags('jobs')
 @Controller('api/v1')
-export class JobsController extends LeaderController {
+export class JobsController extends JobChangeController {
   @Get('jobs')
   @ApiOperation({ summary: 'All jobs, by id' })
   @ApiPaged()
@@ -227,28 +228,7 @@ export class JobsController extends LeaderController {
       term.rescale(jobId(id), fieldsIn(wish, 'parallelism')['parallelism']),
     )
   }
-
-  /** One after the other for each job, and only where `If-Match` says what still is; the answer has the new version. */
-  private change(
-    request: Request,
-    reply: Reply,
-    id: string,
-    versionRequired: boolean,
-    call: (term: Term) => Promise<unknown>,
-  ): Promise<void> {
-    const inTurn = async (term: Term, headers: Headers): Promise<unknown> => {
-      requireVersion(ifMatchIn(request), term.get(jobId(id)), versionRequired)
-      const body = await call(term)
-      headers['etag'] = versionOf(term.get(jobId(id)))
-      return body
-    }
-    const change = (term: Term, headers: Headers): unknown => this.manager.turns.run(id, () => inTurn(term, headers))
-    return this.answer(request, reply, change, 202)
-  }
 }
-
-const ifMatchIn = ({ headers }: Request): string | undefined =>
-  headers['if-match'] === undefined ? undefined : String(headers['if-match'])
 
 function startWish(wish: unknown): Parameters<Term['restart']>[1] {
   const {

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 
 /**
  * Of what a change may rest on: what the job is asked for and what has become of it. Progress (records, watermarks, epochs)
- * makes no other version, since otherwise nobody could ever change a running job.
+ * and what a rate is lowered to by itself make no other version, since otherwise nobody could ever change a running job.
  */
 export function versionOf({
   jobId,
@@ -15,8 +15,12 @@ export function versionOf({
   state,
   parallelism,
   rescalingTo,
+  rates,
 }: JobView): string {
-  const facts = JSON.stringify([jobId, submittedAt, generation, attempt, state, parallelism, rescalingTo])
+  const limits = rates.map(({ source, recordsPerSecond, minRecordsPerSecond }) => [
+    ...[source, recordsPerSecond, minRecordsPerSecond],
+  ])
+  const facts = JSON.stringify([jobId, submittedAt, generation, attempt, state, parallelism, rescalingTo, limits])
   return `"${createHash('sha256').update(facts).digest('base64url').slice(0, 22)}"`
 }
 

@@ -11,7 +11,9 @@ import {
 } from '@nestjs/swagger'
 import type { RateView } from '@weir/job'
 import { jobId } from '@weir/model'
-import { type Reply, type Request, LeaderController, fieldsIn } from './answer.ts'
+import { type Reply, type Request, fieldsIn } from './answer.ts'
+import { ApiEtag, ApiIfMatch } from './headers.ts'
+import { JobChangeController } from './job-change.ts'
 
 const LIMIT = { type: Number, nullable: true } as const
 
@@ -43,7 +45,7 @@ export class RateWishDto {
 
 @ApiTags('jobs')
 @Controller('api/v1')
-export class RateController extends LeaderController {
+export class RateController extends JobChangeController {
   @Get('jobs/:id/rate')
   @ApiOperation({ summary: 'How fast each source of a job is read' })
   @ApiParam({ name: 'id' })
@@ -58,8 +60,9 @@ export class RateController extends LeaderController {
     summary: 'Limits every source of a job, at once and without a restart; 202: recorded and on its way',
   })
   @ApiParam({ name: 'id' })
+  @ApiIfMatch(false)
   @ApiBody({ type: RateWishDto })
-  @ApiAcceptedResponse({ type: [RateDto] })
+  @ApiAcceptedResponse({ type: [RateDto], headers: ApiEtag })
   all(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
     return this.#adjust(id, null, wish, request, reply)
   }
@@ -69,8 +72,9 @@ export class RateController extends LeaderController {
   @ApiOperation({ summary: 'Limits one source of a job, at once and without a restart; 202: recorded and on its way' })
   @ApiParam({ name: 'id' })
   @ApiParam({ name: 'uid', description: 'Uid of the source' })
+  @ApiIfMatch(false)
   @ApiBody({ type: RateWishDto })
-  @ApiAcceptedResponse({ type: [RateDto] })
+  @ApiAcceptedResponse({ type: [RateDto], headers: ApiEtag })
   one(
     @Param('id') id: string,
     @Param('uid') uid: string,
@@ -82,12 +86,8 @@ export class RateController extends LeaderController {
   }
 
   #adjust(id: string, source: string | null, wish: unknown, request: Request, reply: Reply): Promise<void> {
-    return this.answer(
-      request,
-      reply,
-      (term): Promise<readonly RateView[]> =>
-        term.adjustRate(jobId(id), source, fieldsIn(wish, 'recordsPerSecond', 'minRecordsPerSecond')),
-      202,
+    return this.change(request, reply, id, false, (term): Promise<readonly RateView[]> =>
+      term.adjustRate(jobId(id), source, fieldsIn(wish, 'recordsPerSecond', 'minRecordsPerSecond')),
     )
   }
 }

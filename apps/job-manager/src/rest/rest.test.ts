@@ -8,10 +8,15 @@ import { testManager, type TestManager } from './testing.ts'
 const PLAN: PlanSummary = {
   ...{ version: 1, name: 'j', settings: defaultSettings, nodes: [], edges: [], stages: 1, sources: [], sinks: [] },
 }
-const record = (id: string): JobRecord => ({
+const record = (id: string, plan = PLAN): JobRecord => ({
   ...{ jobId: jobId(id), name: id, bundleDigest: digest('b'), graphHash: 'g', submittedAt: 1, desired: 'running' },
-  ...{ plan: PLAN, ended: null },
+  ...{ plan, ended: null },
 })
+/** One source, whose rate may be changed. */
+const READING: PlanSummary = {
+  ...{ ...PLAN, sources: ['in'] },
+  nodes: [{ uid: 'in', kind: 'source', config: { recordsPerSecond: 100 }, stage: 0 }],
+}
 
 let fleet: TestManager
 beforeAll(async () => {
@@ -63,6 +68,17 @@ describe('versions', () => {
       const answer = await send('PATCH', 'jobs/a', { 'if-match': tag }, { parallelism: 2 })
       expect(await codeOf(answer)).toEqual([409, 'RESCALE_NO_SLOTS'])
     }
+  })
+
+  test('a rate makes another version, so that who decided on the one before is refused; its own has it', async () => {
+    await fleet.term.submit(record('rated', READING))
+    const etag = (await get('jobs/rated')).headers.get('etag')!
+    const first = await send('PATCH', 'jobs/rated/rate', { 'if-match': etag }, { recordsPerSecond: 7 })
+    expect([first.status, first.headers.get('etag') === etag]).toEqual([202, false])
+    const second = await send('PATCH', 'jobs/rated/operators/in/rate', { 'if-match': etag }, { recordsPerSecond: 8 })
+    expect(await codeOf(second)).toEqual([412, 'PRECONDITION_FAILED'])
+    expect((await send('PATCH', 'jobs/rated/rate', {}, { recordsPerSecond: 9 })).status).toBe(202)
+    await send('POST', 'jobs/rated/cancel')
   })
 
   test('a cancel on an older version changes nothing, and one on the newest has a new version', async () => {
