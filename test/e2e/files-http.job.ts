@@ -34,6 +34,8 @@ export default job(
     paid.to(ndjson.sink(p.lines), 'lines')
     const columns = { id: 'INT32', customer: { type: 'STRING', from: 'user' }, amountMinor: 'INT64' } as const
     paid.to(parquet.sink(p.table, { columns }), 'table')
-    paid.filter((order) => order.id % 20 === 0, 'told').to(http.sink(p.url, { authorization: p.authorization }), 'endpoint')
+    paid
+      .filter((order) => order.id % 20 === 0, 'told')
+      .to(http.sink(p.url, { authorization: p.authorization }), 'endpoint')
   },
 )

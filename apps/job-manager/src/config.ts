@@ -92,7 +92,6 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
     plainSecrets,
     oidc: oidcSettings(env),
     remediation: readRemediation(env),
-    auditFile: env['WEIR_AUDIT_FILE'] || (mode === 'embedded' ? join(dataDir, 'audit.ndjson') : null),
     auditFile,
     trustedKeys: trustedKeys(env['WEIR_BUNDLE_KEYS']),
     auditSync: sync === 'always',

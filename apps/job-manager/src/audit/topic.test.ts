@@ -11,8 +11,10 @@ import { AuditTopic } from './topic.ts'
 
 const WAITING_BYTES_MAX = 8 << 20
 const FEW_BYTES = 2_000
-/** Time passes at once, in turns of its own. */
-const clock = { ...systemClock, sleep: () => new Promise<void>((resolve) => setImmediate(resolve)) }
+/** Pauses that can be cut short pass at once, in turns of their own. */
+const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
+  signal === undefined ? systemClock.sleep(ms) : new Promise((resolve) => setImmediate(resolve))
+const clock = { ...systemClock, sleep }
 const log = { info: () => undefined, warn: () => undefined }
 
 /** A topic that takes, or refuses while it is `away`. */
@@ -109,6 +111,15 @@ test('what was not sent by one process is sent by the next one, and no entry tha
   const second = await opened(at, broker)
   await second.change('new')
   await expect.poll(() => broker.targets).toEqual(['sent', 'kept', 'new'])
+})
+
+test('a process that ends does not wait for a broker that says nothing', async () => {
+  const broker = new Broker()
+  const { change, topic, close } = await opened(await path(), broker)
+  broker.append = () => new Promise(() => undefined)
+  await change('a')
+  await close()
+  expect(topic.waitingBytes).toBeGreaterThan(0)
 })
 
 test('a process that dies between the broker and its mark sends again, and nothing is left out', async () => {

@@ -28,6 +28,8 @@ export interface AuditTopicDeps {
 const BATCH_BYTES = 256 << 10
 const RETRY_MS = 500
 const RETRY_MS_MAX = 10_000
+/** A process that ends does not wait for Kafka to come back. */
+const CLOSE_MS = 2_000
 const NEWLINE = 0x0a
 
 export class AuditTopic {
@@ -88,8 +90,9 @@ export class AuditTopic {
   async close(): Promise<void> {
     this.#end.abort(new Error('the audit log is closed'))
     this.#grown()
-    await this.#running
-    await this.#deps.topics.close()
+    const { topics, clock } = this.#deps
+    const ended = this.#running.then(() => topics.close())
+    await Promise.race([ended, clock.sleep(CLOSE_MS)])
     await this.#file.close()
   }
 
@@ -106,6 +109,7 @@ export class AuditTopic {
           })
           continue
         }
+        if (signal.aborted) return
         if (records.length > 0) await this.#deps.topics.append(this.#options.topic, records)
         await this.#mark(end)
         if (failures > 0) this.#deps.log.info({ waitingBytes: this.waitingBytes }, 'the audit log is sent again')
