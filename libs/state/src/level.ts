@@ -83,9 +83,10 @@ export class LevelRows implements Place {
   }
 
   /** LevelDB has nothing of the group yet. */
-  takeRestored(rows: GroupRows): Promise<void> {
+  takeRestored(group: number, rows: GroupRows): Promise<void> {
     return this.write(async (add) => {
-      for (const [at, value] of rows) await add(at, value)
+      for (const { table, namespace, key, piece, start, end } of rows)
+        await add(dbKey(group, table, namespace, key), piece.subarray(start, end))
     })
   }
 

@@ -10,6 +10,9 @@ const SHORT_BYTES = 48
 
 export const pack = (value: unknown): Buffer => packr.pack(value)
 export const unpack = (bytes: Uint8Array): unknown => packr.unpack(bytes)
+/** Of what lies from `start` to `end`, which is not empty. */
+export const unpackPart = (bytes: Uint8Array, start: number, end: number): unknown =>
+  packr.unpack(bytes, { start, end } as never)
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** What `pack` makes, from `start` to `end` of a buffer that the next one is packed into. */

@@ -5,9 +5,8 @@
  *   chunks (compressed, verified) ──first key asked for, or its turn──▶ rows of the group ──taken──▶ entries, or LevelDB
  */
 import { zstdDecompressSync } from 'node:zlib'
-import { inRange, type KeyGroupRange } from '@weir/model'
+import { inRange, type Key, type KeyGroupRange } from '@weir/model'
 import { pack, unpack } from './pack.ts'
-import { dbKey } from './row-key.ts'
 import { DELETE, VALUE, decodeRows, sum, type Row } from './segment.ts'
 import type { Table } from './table.ts'
 
@@ -27,8 +26,78 @@ interface PendingSegment {
   unpacked: { readonly chunk: VerifiedChunk; readonly rows: Buffer } | null
 }
 
-/** Packed values by what would name them in LevelDB. */
-export type GroupRows = ReadonlyMap<string, Uint8Array>
+/** One row of a group; its packed value lies in `piece`. The same object again and again. */
+export interface GroupRow {
+  table: number
+  namespace: number
+  key: Key
+  piece: Buffer
+  start: number
+  end: number
+}
+
+/**
+ * The rows of one key group. Of each only where it lies: a view of every value costs more than all that is asked of most of
+ * them, and the first keys of every group are asked for in the first moments of an attempt.
+ */
+export class GroupRows {
+  /** Number of the table → namespace → key → row. */
+  readonly #tables = new Map<number, Map<number, Map<Key, number>>>()
+  /** By row: which of `#pieces` its value lies in, from where to where. */
+  readonly #pieceOf: number[] = []
+  readonly #starts: number[] = []
+  readonly #ends: number[] = []
+  readonly #pieces: Buffer[] = []
+
+  get(table: number, namespace: number, key: Key): Buffer | undefined {
+    const row = this.#tables.get(table)?.get(namespace)?.get(key)
+    return row === undefined
+      ? undefined
+      : this.#pieces[this.#pieceOf[row]!]!.subarray(this.#starts[row], this.#ends[row])
+  }
+
+  put({ table, namespace, key, piece, start, end }: Readonly<GroupRow>): void {
+    if (this.#pieces.at(-1) !== piece) this.#pieces.push(piece)
+    const keys = this.#keys(table, namespace)
+    const known = keys.get(key)
+    const row = known ?? this.#starts.length
+    if (known === undefined) keys.set(key, row)
+    this.#pieceOf[row] = this.#pieces.length - 1
+    this.#starts[row] = start
+    this.#ends[row] = end
+  }
+
+  delete(table: number, namespace: number, key: Key): void {
+    this.#tables.get(table)?.get(namespace)?.delete(key)
+  }
+
+  *[Symbol.iterator](): Generator<Readonly<GroupRow>> {
+    const of: GroupRow = { table: 0, namespace: 0, key: 0, piece: NOTHING, start: 0, end: 0 }
+    for (const [table, namespaces] of this.#tables) {
+      of.table = table
+      for (const [namespace, keys] of namespaces) {
+        of.namespace = namespace
+        for (const [key, row] of keys) {
+          of.key = key
+          of.piece = this.#pieces[this.#pieceOf[row]!]!
+          of.start = this.#starts[row]!
+          of.end = this.#ends[row]!
+          yield of
+        }
+      }
+    }
+  }
+
+  #keys(table: number, namespace: number): Map<Key, number> {
+    let namespaces = this.#tables.get(table)
+    if (namespaces === undefined) this.#tables.set(table, (namespaces = new Map<number, Map<Key, number>>()))
+    let keys = namespaces.get(namespace)
+    if (keys === undefined) namespaces.set(namespace, (keys = new Map<Key, number>()))
+    return keys
+  }
+}
+
+const NOTHING = Buffer.alloc(0)
 
 export class PendingGroups {
   readonly #segments: PendingSegment[] = []
@@ -58,8 +127,9 @@ export class PendingGroups {
     return undefined
   }
 
-  get(group: number, name: string): Uint8Array | undefined {
-    return this.rows(group).get(name)
+  /** A packed value of namespace 0. */
+  get(group: number, table: number, key: Key): Uint8Array | undefined {
+    return this.rows(group).get(table, 0, key)
   }
 
   rows(group: number): GroupRows {
@@ -74,19 +144,35 @@ export class PendingGroups {
   }
 
   #decode(group: number): GroupRows {
-    const rows = new Map<string, Uint8Array>()
+    const rows = new GroupRows()
+    const put: GroupRow = { table: 0, namespace: 0, key: 0, piece: NOTHING, start: 0, end: 0 }
     for (const segment of this.#segments) {
       if (!inRange(segment.range, group)) continue
       for (const chunk of segment.chunks) {
         if (chunk.first > group || chunk.last < group) continue
         if (segment.unpacked?.chunk !== chunk) segment.unpacked = { chunk, rows: zstdDecompressSync(chunk.bytes) }
-        for (const row of decodeRows(segment.unpacked.rows, { group })) {
-          const table = segment.tableOf(row)
-          if (table === null) continue
-          const name = dbKey(group, table.number, row.namespace, row.key)
-          if (row.op === DELETE) rows.delete(name)
-          else if (row.op === VALUE) rows.set(name, row.value)
-          else rows.set(name, pack(sum(unpack(rows.get(name)!), row.op, unpack(row.value))))
+        const { rows: bytes } = segment.unpacked
+        for (const row of decodeRows(bytes, { group })) {
+          const table = segment.tableOf(row)?.number
+          if (table === undefined) continue
+          const { namespace, key, op } = row
+          if (op === DELETE) {
+            rows.delete(table, namespace, key)
+            continue
+          }
+          put.table = table
+          put.namespace = namespace
+          put.key = key
+          if (op === VALUE) {
+            put.piece = bytes
+            put.start = row.start
+            put.end = row.end
+          } else {
+            put.piece = pack(sum(unpack(rows.get(table, namespace, key)!), op, unpack(row.value)))
+            put.start = 0
+            put.end = put.piece.length
+          }
+          rows.put(put)
         }
       }
     }

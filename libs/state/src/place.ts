@@ -20,7 +20,7 @@ export interface Place {
   /** A packed value that is not in memory as an entry. */
   get(table: Table<unknown>, group: number, key: Key): Uint8Array | undefined
   /** Of one key group, older than anything that was changed. */
-  takeRestored(rows: GroupRows): Promise<void>
+  takeRestored(group: number, rows: GroupRows): Promise<void>
   /** Goes on through rows of states that ask for stale ones, `rowsMax` at most. */
   lookForStale(tables: readonly Table<unknown>[], rowsMax: number): Promise<void>
 }

@@ -11,7 +11,6 @@ import type { GroupOf, Image, Place, SnapshotRows, TableCut } from './place.ts'
 import { EntryWriter } from './entry-writer.ts'
 import type { GroupRows } from './pending.ts'
 import type { RestoredGroups } from './restored-groups.ts'
-import { parsedKey } from './row-key.ts'
 import type { SegmentWriter } from './segment.ts'
 import type { Table } from './table.ts'
 
@@ -43,11 +42,10 @@ export class ResidentRows implements Place {
     return new ResidentSnapshot(cuts, this.#deps)
   }
 
-  async takeRestored(rows: GroupRows): Promise<void> {
+  async takeRestored(_group: number, rows: GroupRows): Promise<void> {
     const pace = backgroundPace()
-    for (const [at, value] of rows) {
-      const { table, namespace, key } = parsedKey(at)
-      if (namespace === 0) this.#deps.tables[table]!.adopt(key, value)
+    for (const { table, namespace, key, piece, start, end } of rows) {
+      if (namespace === 0) this.#deps.tables[table]!.adopt(key, piece, start, end)
       if (pace.due()) await pace.rest()
     }
   }

@@ -1,15 +1,16 @@
 /** What a large restore has left for behind the running job: key group after key group goes where the rows of the store are. */
 import { setImmediate as yieldTurn } from 'node:timers/promises'
+import type { Key } from '@weir/model'
 import type { GroupRows, PendingGroups } from './pending.ts'
 
 export class RestoredGroups {
-  readonly #take: (rows: GroupRows) => Promise<void>
+  readonly #take: (group: number, rows: GroupRows) => Promise<void>
   #pending: PendingGroups | null = null
   readonly #settling = new Map<number, Promise<void>>()
   #settled: Promise<void> = Promise.resolve()
   #closing = false
 
-  constructor(take: (rows: GroupRows) => Promise<void>) {
+  constructor(take: (group: number, rows: GroupRows) => Promise<void>) {
     this.#take = take
   }
 
@@ -22,9 +23,9 @@ export class RestoredGroups {
     return this.#pending?.has(group) === true
   }
 
-  /** Of a group that has not been taken: by name in LevelDB. */
-  get(group: number, name: string): Uint8Array | undefined {
-    return this.#pending?.get(group, name)
+  /** A packed value of a group that has not been taken; `table`: its number. */
+  get(group: number, table: number, key: Key): Uint8Array | undefined {
+    return this.#pending?.get(group, table, key)
   }
 
   /** All in `pending`, one after another, with turns for others in between. */
@@ -51,7 +52,7 @@ export class RestoredGroups {
     if (pending?.has(group) !== true) return
     let settling = this.#settling.get(group)
     if (settling === undefined) {
-      settling = this.#take(pending.rows(group))
+      settling = this.#take(group, pending.rows(group))
         .then(() => pending.taken(group))
         .finally(() => this.#settling.delete(group))
       this.#settling.set(group, settling)

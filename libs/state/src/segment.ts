@@ -84,7 +84,28 @@ export interface Row {
   key: Key
   op: Op
   /** msgpack; empty for a deletion. A view of the chunk. */
-  value: Uint8Array
+  readonly value: Uint8Array
+}
+
+/** Of a chunk: a view of the value is made for who asks, since most rows are asked where it lies at the most. */
+class ChunkRow implements Row {
+  group = -1
+  state = 0
+  namespace = 0
+  key: Key = ''
+  op: Op = VALUE
+  /** Of the value. */
+  start = 0
+  end = 0
+  readonly #chunk: Buffer
+
+  constructor(chunk: Buffer) {
+    this.#chunk = chunk
+  }
+
+  get value(): Uint8Array {
+    return this.#chunk.subarray(this.start, this.end)
+  }
 }
 
 /** Rows as bytes, growing. */
@@ -304,7 +325,7 @@ export interface RowFilter {
 }
 
 /** Of an uncompressed chunk. The same row object again and again. */
-export function* decodeRows(bytes: Buffer, { group: wanted, namespaced = false }: RowFilter = {}): Generator<Row> {
+export function* decodeRows(bytes: Buffer, { group: wanted, namespaced = false }: RowFilter = {}): Generator<ChunkRow> {
   let at = 0
   const varint = (): number => {
     let value = 0
@@ -314,8 +335,7 @@ export function* decodeRows(bytes: Buffer, { group: wanted, namespaced = false }
       if (byte < 0x80) return value >>> 0
     }
   }
-  const row: Row = { group: -1, state: 0, namespace: 0, key: '', op: VALUE, value: bytes }
-  const none = bytes.subarray(0, 0)
+  const row = new ChunkRow(bytes)
   while (at < bytes.length) {
     const head = bytes[at++]!
     if (head === GROUP_MARK) {
@@ -339,11 +359,11 @@ export function* decodeRows(bytes: Buffer, { group: wanted, namespaced = false }
       if (!skipped) row.key = bytes.toString(head & UTF16_KEY ? 'utf16le' : 'utf8', at, end)
       at = end
     }
-    row.value = none
+    row.start = row.end = at
     if (row.op !== DELETE) {
       const end = varint() + at
-      if (!skipped) row.value = bytes.subarray(at, end)
-      at = end
+      row.start = at
+      row.end = at = end
     }
     if (!skipped) yield row
   }

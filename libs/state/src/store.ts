@@ -28,7 +28,6 @@ import type { Place, SnapshotRows, TableCut } from './place.ts'
 import { ResidentRows } from './resident.ts'
 import { Restore } from './restore.ts'
 import { RestoredGroups } from './restored-groups.ts'
-import { dbKey } from './row-key.ts'
 import { SegmentWriter, type SegmentUpload, type Versions } from './segment.ts'
 import { Table } from './table.ts'
 
@@ -105,7 +104,7 @@ export class LevelStateStore implements StateStore {
       for (const table of this.#byNumber) table.rotate()
     })
     const groupOf = (table: Table<unknown>, key: Key): number => this.#groupOf(table, key)
-    this.#restored = new RestoredGroups((rows) => this.#place.takeRestored(rows))
+    this.#restored = new RestoredGroups((group, rows) => this.#place.takeRestored(group, rows))
     const { keyGroups, maxParallelism } = options
     this.#level = new LevelRows({
       ...{ db: deps.db, groupOf, restored: this.#restored, tables: this.#byNumber },
@@ -301,7 +300,7 @@ export class LevelStateStore implements StateStore {
 
   #stored(table: Table<unknown>, key: Key): Uint8Array | undefined {
     const group = this.#groupOf(table, key)
-    if (this.#restored.has(group)) return this.#restored.get(group, dbKey(group, table.number, 0, key))
+    if (this.#restored.has(group)) return this.#restored.get(group, table.number, key)
     return this.#place.get(table, group, key)
   }
 

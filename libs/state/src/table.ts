@@ -4,7 +4,7 @@ import { WeirError, asWeirError, type Key } from '@weir/model'
 import { deepFrozen } from './freeze.ts'
 import type { HotBudget } from './hot-budget.ts'
 import { DELETED, Layer, type Entry } from './layer.ts'
-import { stateNames, unpack } from './pack.ts'
+import { stateNames, unpack, unpackPart } from './pack.ts'
 
 /** More stale keys are met again on the next way. */
 const FOUND_MAX = 10_000
@@ -165,13 +165,14 @@ export class Table<V> implements KeyedState<V> {
     this.#budget.take(bytes)
   }
 
-  /** The packed value of a key as it was restored, unless there is a newer one. */
-  adopt(key: Key, packed: Uint8Array): void {
+  /** The value of a key as it was restored, packed from `start` to `end`, unless there is a newer one. */
+  adopt(key: Key, packed: Buffer, start: number, end: number): void {
     if (this.#young.has(key)) return
-    const value = this.#frozen(unpack(packed) as V)
+    const value = this.#frozen(unpackPart(packed, start, end) as V)
+    const bytes = end - start
     this.#missed = null
-    this.#young.set(key, { key, value, layer: null, before: undefined, group: -1, bytes: packed.length, since: 0 })
-    this.#budget.take(packed.length)
+    this.#young.set(key, { key, value, layer: null, before: undefined, group: -1, bytes, since: 0 })
+    this.#budget.take(bytes)
   }
 
   /** What is known of the entry, as it was in the layer, is stored; of a store that is not resident, LevelDB has it. `bytes` 0: as before. */
