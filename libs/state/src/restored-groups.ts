@@ -1,7 +1,13 @@
 /** What a large restore has left for behind the running job: key group after key group goes where the rows of the store are. */
-import { setImmediate as yieldTurn } from 'node:timers/promises'
+import { setImmediate as yieldTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Key } from '@weir/model'
 import type { GroupRows, PendingGroups } from './pending.ts'
+
+/**
+ * After a restore. First the attempt comes up, its backlog is read and its first epoch becomes final: nobody waits for groups that
+ * were not asked for, and taking all of them would hold that up.
+ */
+const TAKEN_AFTER_MS = 3_000
 
 export class RestoredGroups {
   readonly #take: (group: number, rows: GroupRows) => Promise<void>
@@ -9,6 +15,8 @@ export class RestoredGroups {
   readonly #settling = new Map<number, Promise<void>>()
   #settled: Promise<void> = Promise.resolve()
   #closing = false
+  /** Somebody waits for all. */
+  readonly #wanted = new AbortController()
 
   constructor(take: (group: number, rows: GroupRows) => Promise<void>) {
     this.#take = take
@@ -37,12 +45,13 @@ export class RestoredGroups {
 
   /** Resolves when all are taken, or the store closes. */
   settled(): Promise<void> {
+    this.#wanted.abort()
     return this.#settled
   }
 
   /** Throws where they never will be. */
   async whole(): Promise<void> {
-    await this.#settled
+    await this.settled()
     if (this.#pending !== null) throw new Error('the store closes')
   }
 
@@ -62,10 +71,11 @@ export class RestoredGroups {
 
   async close(): Promise<void> {
     this.#closing = true
-    await this.#settled.catch(() => {})
+    await this.settled().catch(() => {})
   }
 
   async #settleAll(pending: PendingGroups, taken: () => void): Promise<void> {
+    await sleep(TAKEN_AFTER_MS, undefined, { signal: this.#wanted.signal }).catch(() => {})
     for (let group = pending.next(); group !== undefined; group = pending.next()) {
       if (this.#closing) return
       await this.settleGroup(group)
