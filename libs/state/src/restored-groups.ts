@@ -1,6 +1,6 @@
 /** What a large restore has left for behind the running job: key group after key group goes where the rows of the store are. */
-import { setImmediate as yieldTurn, setTimeout as sleep } from 'node:timers/promises'
-import type { Key } from '@weir/model'
+import { setImmediate as yieldTurn } from 'node:timers/promises'
+import { systemClock, type Key } from '@weir/model'
 import type { GroupRows, PendingGroups } from './pending.ts'
 
 /**
@@ -15,8 +15,7 @@ export class RestoredGroups {
   readonly #settling = new Map<number, Promise<void>>()
   #settled: Promise<void> = Promise.resolve()
   #closing = false
-  /** Somebody waits for all. */
-  readonly #wanted = new AbortController()
+  #hurry: () => void = () => {}
 
   constructor(take: (group: number, rows: GroupRows) => Promise<void>) {
     this.#take = take
@@ -43,9 +42,9 @@ export class RestoredGroups {
     this.#settled.catch(() => {}) // thrown to the next snapshot
   }
 
-  /** Resolves when all are taken, or the store closes. */
+  /** Who asks waits: they are taken at once. Resolves when all are, or the store closes. */
   settled(): Promise<void> {
-    this.#wanted.abort()
+    this.#hurry()
     return this.#settled
   }
 
@@ -75,7 +74,13 @@ export class RestoredGroups {
   }
 
   async #settleAll(pending: PendingGroups, taken: () => void): Promise<void> {
-    await sleep(TAKEN_AFTER_MS, undefined, { signal: this.#wanted.signal }).catch(() => {})
+    await new Promise<void>((resolve) => {
+      const cancel = systemClock.after(TAKEN_AFTER_MS, resolve)
+      this.#hurry = () => {
+        cancel()
+        resolve()
+      }
+    })
     for (let group = pending.next(); group !== undefined; group = pending.next()) {
       if (this.#closing) return
       await this.settleGroup(group)
