@@ -139,6 +139,7 @@ test('what no chain of the last epochs names is deleted; a job that has ended le
     await store.folded()
   }
   const chain = await store.snapshot(cp(21))
+  await store.folded()
   const files = await pod.files()
   expect(files.length).toBeLessThan(12)
   for (const { key } of chain) expect(files.some((file) => file.endsWith(key))).toBe(true)
@@ -154,6 +155,7 @@ test('all copies of the pod together are bounded: the oldest go first; 0 keeps n
     for (let i = 0; i < 60; i++) store.keyed<number>(uid, 'acc').put(`k${i}`, n * i + 0.5)
     await store.snapshot(cp(n))
   }
+  await store.folded()
   const kept = await pod.files()
   expect(kept.length).toBeGreaterThan(0)
   expect(kept.length).toBeLessThan(8)

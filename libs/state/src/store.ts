@@ -174,10 +174,11 @@ export class LevelStateStore implements StateStore {
     return new Set(dirty.map(({ id }) => stateNames(id)[0] as OperatorUid))
   }
 
-  /** Resolves when the last snapshot has left nothing to do: its rows are settled, nothing is being folded any more. */
+  /** Resolves when the last snapshot has left nothing to do: its rows are settled, nothing is being folded or deleted any more. */
   async folded(): Promise<void> {
     await this.#turn
     await this.#chain.folded()
+    await this.#deps.copies?.settled()
   }
 
   async close(): Promise<void> {
