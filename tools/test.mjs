@@ -72,6 +72,7 @@ const brief = (messages) =>
 step('build', ['tools/build.mjs'])
 step('types of tests', ['node_modules/typescript-native/bin/tsc', '-p', 'tsconfig.test.json'])
 step('lint', ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'])
+step('packages', ['tools/check-packages.mjs'])
 step('format', ['node_modules/prettier/bin/prettier.cjs', '--check', '.', '--log-level', 'warn'])
 suite('unit')
 const before = JSON.parse(spawnSync(node, ['tools/stack/stack.mjs', 'status'], { cwd: root }).stdout.toString())

@@ -1,8 +1,8 @@
 /** Starts processes of the fleet as children and waits until they say that they are ready. */
 import { WeirError } from '@weir/model'
 import { spawn, type ChildProcess } from 'node:child_process'
+import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 
 export interface FleetProcess {
   readonly child: ChildProcess
@@ -16,7 +16,7 @@ export async function startProcess(
   app: 'job-manager' | 'task-manager',
   env: Readonly<Record<string, string>>,
 ): Promise<FleetProcess> {
-  const main = fileURLToPath(new URL(`../../${app}/dist/main.js`, import.meta.url))
+  const main = createRequire(import.meta.url).resolve(`@weir/${app}`)
   const child = spawn(process.execPath, [main], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

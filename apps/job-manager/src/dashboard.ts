@@ -1,10 +1,11 @@
-/** The dashboard's files (apps/dashboard/dist, made by tools/build.mjs) at `/`. */
+/** The dashboard's files (the package `@weir/dashboard`, made by tools/build.mjs) at `/`. */
 import fastifyStatic from '@fastify/static'
 import type { NestFastifyApplication } from '@nestjs/platform-fastify'
 import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 
-const FILES = fileURLToPath(new URL('../../dashboard/dist', import.meta.url))
+const FILES = join(dirname(createRequire(import.meta.url).resolve('@weir/dashboard/package.json')), 'dist')
 
 /** Only files and REST of this server; a browser does not follow the 307 to another leader, and the page says so. */
 const POLICY =
