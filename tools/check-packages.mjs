@@ -20,13 +20,16 @@ try {
   for (const { name, version, tarball, unpacked, files, manifest } of packages) {
     const tell = (text) => wrong.push(`${name}: ${text}`)
     const bytes = readFileSync(tarball)
-    const { messages, pkg } = await publint({ pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) } })
+    const { messages, pkg } = await publint({
+      pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) },
+    })
     for (const message of messages) tell(`publint: ${formatMessage(message, pkg)}`)
     if (!files.includes('LICENSE')) tell('has no LICENSE')
     for (const file of files) if (/\.test\.|fixture|tsbuildinfo|node_modules/.test(file)) tell(`publishes ${file}`)
     imports(unpacked, files, manifest).forEach(tell)
     for (const [dependency, range] of Object.entries(manifest.dependencies ?? {}))
-      if (dependency.startsWith('@weir/') && range !== version) tell(`wants ${dependency} ${range}, and this is ${version}`)
+      if (dependency.startsWith('@weir/') && range !== version)
+        tell(`wants ${dependency} ${range}, and this is ${version}`)
     if (files.some((file) => file.endsWith('.d.ts'))) for (const text of await types(bytes)) tell(`types: ${text}`)
     rmSync(unpacked, { recursive: true, force: true })
   }
@@ -41,8 +44,13 @@ async function types(tarball) {
   const analysis = await checkPackage(createPackageFromTarballData(new Uint8Array(tarball)))
   if (!analysis.types) return ['there are none']
   return analysis.problems
-    .filter(({ resolutionKind, entrypoint, kind }) => !NOT_ESM.includes(resolutionKind) && !entrypoint?.endsWith('.json') && kind !== 'CJSResolvesToESM')
-    .map(({ kind, entrypoint, resolutionKind, fileName }) => [kind, entrypoint, resolutionKind, fileName].filter(Boolean).join(' '))
+    .filter(
+      ({ resolutionKind, entrypoint, kind }) =>
+        !NOT_ESM.includes(resolutionKind) && !entrypoint?.endsWith('.json') && kind !== 'CJSResolvesToESM',
+    )
+    .map(({ kind, entrypoint, resolutionKind, fileName }) =>
+      [kind, entrypoint, resolutionKind, fileName].filter(Boolean).join(' '),
+    )
 }
 
 function imports(unpacked, files, { name, dependencies, peerDependencies, optionalDependencies }) {
@@ -53,7 +61,10 @@ function imports(unpacked, files, { name, dependencies, peerDependencies, option
     for (const [, from, lazy] of readFileSync(join(unpacked, file), 'utf8').matchAll(IMPORT)) {
       const at = from ?? lazy
       if (at.startsWith('.') || at.startsWith('node:') || builtinModules.includes(at)) continue
-      const of = at.split('/').slice(0, at.startsWith('@') ? 2 : 1).join('/')
+      const of = at
+        .split('/')
+        .slice(0, at.startsWith('@') ? 2 : 1)
+        .join('/')
       if (of !== name && !declared[of]) missing.set(of, file)
     }
   }

@@ -12,7 +12,11 @@ const OUTPUT = /\.(js|d\.ts)(\.map)?$/
 
 /** @returns {{ name: string, folder: string, manifest: Record<string, any> }[]} in the order of their names */
 export function published() {
-  const folders = ['proto', ...readdirSync(join(root, 'libs')).map((name) => `libs/${name}`), ...readdirSync(join(root, 'apps')).map((name) => `apps/${name}`)]
+  const folders = [
+    'proto',
+    ...readdirSync(join(root, 'libs')).map((name) => `libs/${name}`),
+    ...readdirSync(join(root, 'apps')).map((name) => `apps/${name}`),
+  ]
   return folders
     .filter((folder) => existsSync(join(root, folder, 'package.json')))
     .map((folder) => ({ folder, manifest: JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) }))
@@ -28,8 +32,17 @@ export function pack(to) {
   mkdirSync(to, { recursive: true })
   const copies = mkdtempSync(join(tmpdir(), 'weir-pack-'))
   const packages = published().map((of) => ({ ...of, copy: copied(of, join(copies, of.name.replace('/', '+'))) }))
-  const args = ['pack', ...packages.map(({ copy }) => copy), '--json', '--ignore-scripts', '--pack-destination', resolve(to)]
-  const said = JSON.parse(execFileSync('npm', args, { cwd: copies, maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'pipe'] }).toString())
+  const args = [
+    'pack',
+    ...packages.map(({ copy }) => copy),
+    '--json',
+    '--ignore-scripts',
+    '--pack-destination',
+    resolve(to),
+  ]
+  const said = JSON.parse(
+    execFileSync('npm', args, { cwd: copies, maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'pipe'] }).toString(),
+  )
   const made = Array.isArray(said) ? said : Object.values(said)
   return packages.map(({ name, copy, manifest }) => {
     const { filename, version, files } = made.find((one) => one.name === name)
@@ -45,15 +58,21 @@ function copied({ folder, manifest }, to) {
     cpSync(join(from, part), join(to, part), { recursive: true, filter: (path) => !isStale(from, path) })
   }
   cpSync(join(root, 'LICENSE'), join(to, 'LICENSE'))
-  writeFileSync(join(to, 'package.json'), `${JSON.stringify({ ...manifest, engines: { node: NODE, ...manifest.engines } }, null, 2)}\n`)
+  writeFileSync(
+    join(to, 'package.json'),
+    `${JSON.stringify({ ...manifest, engines: { node: NODE, ...manifest.engines } }, null, 2)}\n`,
+  )
   return to
 }
 
-/** What a source made that is there no more. Bundles (the dashboard) have no source of their name. */
+/** What a source made that is there no more. Bundles (the dashboard, threads) have no source of their name. */
 function isStale(from, path) {
   const at = relative(join(from, 'dist'), path)
-  if (at.startsWith('..') || !OUTPUT.test(at) || existsSync(join(from, 'index.html'))) return false
-  return !['src', 'gen'].some((source) => ['.ts', '.tsx'].some((ending) => existsSync(join(from, source, at.replace(OUTPUT, ending)))))
+  if (at.startsWith('..') || at.startsWith('threads/') || !OUTPUT.test(at) || existsSync(join(from, 'index.html')))
+    return false
+  return !['src', 'gen'].some((source) =>
+    ['.ts', '.tsx'].some((ending) => existsSync(join(from, source, at.replace(OUTPUT, ending)))),
+  )
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
