@@ -90,7 +90,9 @@ async function dev() {
   if (!running) throw new Error(`npm run dev ended before its job ran:\n${said.slice(-6_000)}`)
 }
 
-const seconds = (from) => ((Date.now() - from) / 1_000).toFixed(1)
+function seconds(from) {
+  return ((Date.now() - from) / 1_000).toFixed(1)
+}
 
 /** What npm asks of a registry: a package's versions, and a tarball. */
 function answer(request, response) {

@@ -11,7 +11,9 @@ import { pack } from './pack.mjs'
 
 /** Ways to resolve that a package of ES modules does not serve. */
 const NOT_ESM = ['node10', 'node16-cjs']
-const IMPORT = /^\s*(?:import|export)\s(?:[^'"]*?\sfrom\s)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm
+/** Lines of a block of documentation. */
+const COMMENT = /^\s*\*.*$/gm
+const IMPORT = /^(?:import|export)\s(?:[^'"]*?\sfrom\s)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-packages-'))
 const wrong = []
@@ -25,7 +27,9 @@ try {
     })
     for (const message of messages) tell(`publint: ${formatMessage(message, pkg)}`)
     if (!files.includes('LICENSE')) tell('has no LICENSE')
-    for (const file of files) if (/\.test\.|fixture|tsbuildinfo|node_modules/.test(file)) tell(`publishes ${file}`)
+    for (const file of files)
+      if (!file.startsWith('template/') && /\.test\.|fixture|tsbuildinfo|node_modules/.test(file))
+        tell(`publishes ${file}`)
     imports(unpacked, files, manifest).forEach(tell)
     for (const [dependency, range] of Object.entries(manifest.dependencies ?? {}))
       if (dependency.startsWith('@weir/') && range !== version)
@@ -58,7 +62,7 @@ function imports(unpacked, files, { name, dependencies, peerDependencies, option
   const missing = new Map()
   // The dashboard is one bundle: what it was made of is in it.
   for (const file of files.filter((path) => /^dist\/(?!assets\/).*\.js$/.test(path))) {
-    for (const [, from, lazy] of readFileSync(join(unpacked, file), 'utf8').matchAll(IMPORT)) {
+    for (const [, from, lazy] of readFileSync(join(unpacked, file), 'utf8').replace(COMMENT, '').matchAll(IMPORT)) {
       const at = from ?? lazy
       if (at.startsWith('.') || at.startsWith('node:') || builtinModules.includes(at)) continue
       const of = at
