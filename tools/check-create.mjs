@@ -72,7 +72,7 @@ async function dev() {
   let running = false
   for await (const line of createInterface({ input: child.stderr })) {
     said += `${line}\n`
-    dashboard ??= /dashboard at (http:\S+\/);/.exec(line)?.[1] ?? null
+    dashboard ??= /dashboard at (http:[^\s,;]+)/.exec(line)?.[1] ?? null
     const records = /^RUNNING +(\d+) records\/s +epoch (\d+)/.exec(line)
     running = records !== null && Number(records[1]) > 0 && Number(records[2]) > 0
     if (dashboard === null || !running) continue
