@@ -34,7 +34,7 @@ const layers = [
 ]
 
 export default tseslint.config(
-  { ignores: ['**/node_modules', '**/dist', 'proto/gen', '.weir', '.nx', 'coverage'] },
+  { ignores: ['**/node_modules', '**/dist', 'proto/gen', '.weir', '.nx', 'coverage', '**/.vitepress/cache'] },
   js.configs.recommended,
   ...tseslint.configs.recommended,
   {

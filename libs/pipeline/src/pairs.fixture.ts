@@ -176,11 +176,13 @@ export const running: Readonly<Record<string, Pair>> = {
     `
   - window: { count: 2, fold: { min: value.amount } }
     uid: pairs
+  - map: { who: key, least: value.value }
   - to: { kafka: out }`,
     (keyed) =>
       keyed
         .window(countWindow(2))
         .min('pairs', (order) => order.amount)
+        .map(({ value }, { key }) => ({ who: key, least: value }))
         .to(out),
   ),
   'deduplicate and its duplicates': byUser(

@@ -103,7 +103,7 @@ export function build(step: Step, path: Path, steps: Steps): Output {
   const { stream, type, isKeyed } = input
   if (kind === 'sideOutput') return sideOutput(input, spec as string, [...path, kind], uid)
   const value = at({ value: type })
-  const record = at({ value: type, eventTime: INT, ...(isKeyed && { key: ANY }) })
+  const record = at({ value: type, eventTime: INT, key: ANY })
   if (isKeyed) {
     const keyed = keyedStep(kind, spec, { keyed: stream as KeyedStream<unknown>, type, place: value, uid })
     if (keyed !== null) return keyed
