@@ -14,6 +14,8 @@ export default defineConfig({
   ignoreDeadLinks: [
     /\.\.\/(\.\.\/)?(apps|libs|proto|deploy|test|tools|README|ARCHITECTURE|CONTRIBUTING|CHANGELOG)/,
     /^https?:\/\/(127\.0\.0\.1|localhost)/,
+    // The folder of runbooks, which the sidebar lists.
+    /^\.\/runbooks$/,
   ],
   lastUpdated: false,
   themeConfig: {
@@ -37,6 +39,7 @@ export default defineConfig({
         text: 'Operation',
         items: [
           page('Security', '/SECURITY'),
+          page('Telemetry', '/TELEMETRY'),
           page('REST', '/REST'),
           page('gRPC', '/GRPC'),
           page('Claims', '/CLAIM-TIERS'),
