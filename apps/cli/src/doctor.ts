@@ -146,5 +146,5 @@ function report(diagnoses: readonly Diagnosis[], accepted: readonly Diagnosis[])
     return [`${mark.padEnd(9)}${code}: ${what}: ${why}`, ...(remedy === '' ? [] : [`         → ${remedy}`])].join('\n')
   })
   const count = (of: Diagnosis['severity']): number => diagnoses.filter(({ severity }) => severity === of).length
-  return [...lines, `${count('unsafe')} unsafe, ${count('warning')} warnings, ${count('ok')} ok`].join('\n')
+  return [...lines, `${count('unsafe')} unsafe, ${count('warning')} with a warning, ${count('ok')} ok`].join('\n')
 }
