@@ -115,7 +115,7 @@ export class Adapters {
 
   /** Throws as `source`; `SECRET_MISSING` (invalid). */
   sink(node: SinkNode, context: SubtaskContext, settings: JobSettings, asides: SinkAsides | null): TwoPhaseSink {
-    const { descriptor, encodeKey, encodeValue, encodeHeaders } = node
+    const { descriptor, keyOf, encodeKey, encodeValue, encodeHeaders } = node
     const destination = this.#destination(node, context)
     if (destination !== null) {
       return new StagedSink({ context, clock: this.#clock, staged: this.#options.staged(context), destination, asides })
@@ -127,6 +127,7 @@ export class Adapters {
       topic,
       poolSize: size,
       transactionTimeoutMs,
+      keyOf,
       encodeKey,
       encodeValue,
       encodeHeaders,
@@ -223,8 +224,8 @@ export class Adapters {
     assert(commit.scope === 'continuous', `${source.uid} is not in the continuous scope`)
     const options = {
       sourceTopic: String(source.descriptor['topic']),
-      sinks: sinks.map(({ node: { uid, descriptor, encodeKey, encodeValue, encodeHeaders }, asides }) => {
-        return { uid, topic: String(descriptor['topic']), encodeKey, encodeValue, encodeHeaders, asides }
+      sinks: sinks.map(({ node: { uid, descriptor, keyOf, encodeKey, encodeValue, encodeHeaders }, asides }) => {
+        return { uid, topic: String(descriptor['topic']), keyOf, encodeKey, encodeValue, encodeHeaders, asides }
       }),
       intervalMs: commit.intervalMs,
       transactionTimeoutMs: Math.min(transactionTimeoutMs, CONTINUOUS_TRANSACTION_TIMEOUT_MS),

@@ -1,6 +1,7 @@
 /** The last border to user code: what a sink's encoders throw and answer. */
-import { WeirError, asWeirError, type OperatorUid, type RecordBatch } from '@weir/model'
+import { WeirError, asWeirError, type Key, type OperatorUid, type RecordBatch } from '@weir/model'
 import type { Encode, SinkNode } from './graph.ts'
+import type { KeyOf } from './output-record.ts'
 import { isThenable, positionOf, whereOf } from './user-code.ts'
 
 /**
@@ -16,8 +17,13 @@ export const writesDigits = (encode: object): boolean => WRITES_DIGITS in encode
  * answer that is neither text nor bytes nor null: a log would take `undefined` for a tombstone and a promise for an object.
  */
 export function withCheckedEncoders(node: SinkNode): SinkNode {
-  const { uid, encodeKey, encodeValue } = node
-  return { ...node, encodeKey: checked(uid, 'key', encodeKey), encodeValue: checked(uid, 'value', encodeValue) }
+  const { uid, keyOf, encodeKey, encodeValue } = node
+  return {
+    ...node,
+    ...(keyOf && { keyOf: checkedKey(uid, keyOf) }),
+    encodeKey: checked(uid, 'key', encodeKey),
+    encodeValue: checked(uid, 'value', encodeValue),
+  }
 }
 
 /** What a sink refuses a record with: whatever was thrown while it was written, `ENCODE_FAILED` unless it has a code, and where. */
@@ -47,6 +53,25 @@ function checked(uid: OperatorUid, part: 'key' | 'value', encode: Encode): Encod
     throw notBytes(uid, part, encoded)
   }
   return writesDigits(encode) ? writingDigits(call) : call
+}
+
+function checkedKey(operatorUid: OperatorUid, keyOf: KeyOf): KeyOf {
+  return (value) => {
+    let key: unknown
+    try {
+      key = keyOf(value)
+    } catch (thrown) {
+      const { facts, message } = asWeirError(thrown, 'ENCODE_FAILED', 'invalid')
+      const text = `keyOf of sink "${operatorUid}" threw ${message}. Handle the case in it, or filter such records before the sink.`
+      throw new WeirError({ ...facts, kind: 'invalid', operatorUid }, text, { cause: thrown })
+    }
+    if (typeof key === 'string' || Number.isFinite(key) || key === null) return key as Key | null
+    const got = isThenable(key) ? 'a promise' : typeof key
+    throw new WeirError(
+      { code: 'ENCODE_FAILED', kind: 'invalid', operatorUid, got },
+      `keyOf of sink "${operatorUid}" returned ${got}; it returns text, a finite number, or null for no key`,
+    )
+  }
 }
 
 function notBytes(operatorUid: OperatorUid, part: string, got: unknown): WeirError {

@@ -6,7 +6,7 @@ import type { Key, OperatorUid, RecordHeader } from '@weir/model'
 import type { IdempotentNode } from './claim-node.ts'
 import type { CallMode } from './call-queue.ts'
 import type { OpenDecoding, OpenEncoding } from './codec-port.ts'
-import type { EncodeHeaders, OutputRecord } from './output-record.ts'
+import type { EncodeHeaders, KeyOf, OutputRecord } from './output-record.ts'
 import type { CallContext } from './operators/async-map.ts'
 import type { RecordContext } from './record-context.ts'
 import type { ResumableOperator } from './resumable.ts'
@@ -233,6 +233,8 @@ export interface SinkNode {
   readonly kind: 'sink'
   readonly uid: OperatorUid
   readonly descriptor: ConnectorDescriptor
+  /** Absent: records have the key of their stream. */
+  readonly keyOf?: KeyOf | undefined
   /** Bytes of a record's key; the default writes strings and numbers as text. */
   readonly encodeKey: Encode
   readonly encodeValue: Encode

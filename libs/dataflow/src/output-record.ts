@@ -5,6 +5,7 @@ import { isThenable } from './user-code.ts'
 
 /** Valid inside the call it is given to. */
 export interface OutputRecord {
+  /** As it is written, before it is encoded. */
   readonly key: Key | null
   /** Event time, ms since 1970. */
   readonly timestamp: number
@@ -14,14 +15,22 @@ export interface OutputRecord {
 
 /** Text is written as UTF-8. */
 export type SinkHeader = readonly [name: string, value: string | Uint8Array | null]
+/** The key an output is written with, of its value; null: none. */
+export type KeyOf = (value: unknown) => Key | null
 export type EncodeHeaders = (value: unknown, record: OutputRecord) => readonly SinkHeader[]
 
 export const NO_HEADERS: readonly RecordHeader[] = []
 
 /** One per sink, moved from record to record: nothing is made for each. */
 export class OutputView implements OutputRecord {
+  readonly #keyOf: KeyOf | null
   #batch: RecordBatch = { keys: null, values: [], timestamps: [] }
   #index = 0
+
+  /** @param keyOf absent: the key that the stream has */
+  constructor(keyOf: KeyOf | null = null) {
+    this.#keyOf = keyOf
+  }
 
   at(batch: RecordBatch, index: number): this {
     this.#batch = batch
@@ -30,6 +39,7 @@ export class OutputView implements OutputRecord {
   }
 
   get key(): Key | null {
+    if (this.#keyOf !== null) return this.#keyOf(this.#batch.values[this.#index])
     return this.#batch.keys === null ? null : this.#batch.keys[this.#index]!
   }
 

@@ -16,6 +16,7 @@ import {
   type ContinuousSink,
   type Encode,
   type EncodeHeaders,
+  type KeyOf,
   type SinkAsides,
   type SplitBegin,
   type SplitCommit,
@@ -43,6 +44,7 @@ import { refused } from './wire/errors.ts'
 export interface ChainedTopic {
   readonly uid: OperatorUid
   readonly topic: string
+  readonly keyOf?: KeyOf | undefined
   readonly encodeKey: Encode
   readonly encodeValue: Encode
   readonly encodeHeaders?: EncodeHeaders | undefined

@@ -30,6 +30,26 @@ function encoderOf(
 const text = (of: { readonly headers: readonly (readonly [string, Uint8Array | null])[] } | null): string[] =>
   of!.headers.map(([name, value]) => `${name}=${String(value)}`)
 
+test('a record has the key its sink makes of the value, and what it is encoded as chooses the partition', () => {
+  const keyOf = (value: unknown): string | null => (value === 'none' ? null : `k-${String(value)}`)
+  const { encoder } = encoderOf({ keyOf, encodeKey: String, encodeHeaders: (_, { key }) => [['key', String(key)]] })
+  const batch = { ...batchOf(['a', 'none']), keys: ['of the stream', 'of the stream'] }
+  const records = [0, 1].map((i) => encoder.encode(batch, i))
+  expect(records.map((record) => record!.key)).toEqual(['k-a', null])
+  expect(records.map(text)).toEqual([['key=k-a'], ['key=null']])
+  const plain = encoderOf({ encodeKey: String }).encoder
+  expect(plain.encode(batch, 0)!.key).toBe('of the stream')
+})
+
+test('a key that cannot be made takes the record aside, as a value that cannot be encoded', () => {
+  const keyOf = (): never => {
+    throw new Error('no user')
+  }
+  const { encoder, refused } = encoderOf({ keyOf })
+  expect(encoder.encode(batchOf(['a']), 0)).toBeNull()
+  expect(refused.map(({ code }) => code)).toEqual(['ENCODE_FAILED'])
+})
+
 test('a record has the headers of its sink, and the trace context it carries unless they have one', () => {
   const { encoder } = encoderOf({
     encodeHeaders: (value) => (value === 'own' ? [['traceparent', 'own']] : [['id', String(value)]]),

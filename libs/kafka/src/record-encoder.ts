@@ -10,6 +10,7 @@ import {
   outputHeaders,
   type Encode,
   type EncodeHeaders,
+  type KeyOf,
   type SinkAsides,
   type SinkOrigin,
 } from '@weir/dataflow'
@@ -22,6 +23,7 @@ export interface RecordEncoderOptions {
   /** Of the sink. */
   readonly uid: OperatorUid
   readonly topic: string
+  readonly keyOf?: KeyOf | undefined
   readonly encodeKey: Encode
   readonly encodeValue: Encode
   readonly encodeHeaders?: EncodeHeaders | undefined
@@ -51,7 +53,7 @@ export class RecordEncoder {
   readonly #partitions: number
   readonly #limits: TopicLimits | null
   readonly #clock: Clock
-  readonly #output = new OutputView()
+  readonly #output: OutputView
   readonly #writesDigits: boolean
   #sticky = 0
 
@@ -61,6 +63,7 @@ export class RecordEncoder {
     of: { readonly partitions: number; readonly limits: TopicLimits | null; readonly clock: Clock },
   ) {
     this.#options = options
+    this.#output = new OutputView(options.keyOf ?? null)
     this.#writesDigits = writesDigits(options.encodeValue)
     this.#partitions = of.partitions
     this.#limits = of.limits
@@ -86,10 +89,10 @@ export class RecordEncoder {
     let partition: number
     let headers = NO_HEADERS
     try {
-      const of = batch.keys === null ? null : batch.keys[i]!
+      const output = this.#output.at(batch, i)
+      const of = output.key
       key = of === null ? null : this.#options.encodeKey(of)
       partition = of === null ? this.#sticky % this.#partitions : this.#partitionOf(key)
-      const output = this.#output.at(batch, i)
       const given = batch.values[i]
       value = this.#writesDigits && isDigits(given) ? given : encodeValue(given, output)
       if (encodeHeaders !== undefined || batch.origins?.traces !== undefined)

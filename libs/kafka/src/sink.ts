@@ -16,6 +16,7 @@ import {
   type Encode,
   type EncodeHeaders,
   type HandleProof,
+  type KeyOf,
   type PreparedHandle,
   type SinkAsides,
   type SinkState,
@@ -39,6 +40,7 @@ export interface KafkaSinkOptions {
   /** Transactional ids in the pool: tolerated aborts + 1, at least 2 (PROTOCOL B3). */
   readonly poolSize: number
   readonly transactionTimeoutMs: number
+  readonly keyOf?: KeyOf | undefined
   readonly encodeKey: Encode
   readonly encodeValue: Encode
   readonly encodeHeaders?: EncodeHeaders | undefined
@@ -126,10 +128,11 @@ export class KafkaSink implements TwoPhaseSink {
     const { topic } = this.#options
     const { length: partitions } = await this.#kafka.partitions(topic)
     const limits = this.#asides && (await this.#askLimits(topic, this.#asides.topics))
-    const { encodeKey, encodeValue, encodeHeaders } = this.#options
+    const { keyOf, encodeKey, encodeValue, encodeHeaders } = this.#options
     const encoding = {
       uid: this.#context.operatorUid,
       topic,
+      keyOf,
       encodeKey,
       encodeValue,
       encodeHeaders,

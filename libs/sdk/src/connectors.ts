@@ -6,13 +6,14 @@ import {
   type Decode,
   type Encode,
   type EncodeHeaders,
+  type KeyOf,
   type OffsetPolicy,
   type OpenDecoding,
   type OpenEncoding,
   type OutputRecord,
   type SinkHeader,
 } from '@weir/dataflow'
-import { WeirError } from '@weir/model'
+import { WeirError, type Key } from '@weir/model'
 import type { Codec } from './codecs/codec.ts'
 import { encodeJson } from './codecs/json.ts'
 import { durationMs, type Duration } from './duration.ts'
@@ -40,6 +41,7 @@ export interface Source<T> {
 }
 export interface Sink<T> {
   readonly descriptor: ConnectorDescriptor
+  readonly keyOf?: KeyOf | undefined
   readonly encodeKey: Encode
   readonly encodeValue: (value: T, record?: OutputRecord) => string | Uint8Array | null
   /** For tests, which read what is written here. */
@@ -101,8 +103,13 @@ export interface KafkaTopicOptions<T> extends TopicOptions<T> {
 
 export interface SinkOptions<T> {
   /**
+   * The key of a record, of its value: text, a finite number, or null for none. Default: the key of the stream (`keyBy`), and none
+   * where it has none, since sources hand out no keys.
+   */
+  readonly keyOf?: (value: T) => Key | null
+  /**
    * Bytes of a record's key; default: its text. Null: no key. Or a codec, e.g. of a schema registry, whose subject is `<topic>-key`
-   * then: `key: registry.avro({ type: 'string' })`. Sources hand out no keys: what a job needs is in the value.
+   * then: `key: registry.avro({ type: 'string' })`.
    */
   readonly key?: Encode | Codec<unknown, never>
   readonly value?: Codec<unknown, T>
@@ -147,7 +154,7 @@ function topicSource<T>(descriptor: ConnectorDescriptor, options: TopicOptions<T
 
 /** Keys as text, values by the codec, JSON where none is given. */
 function topicSink<T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>): Sink<T> {
-  const { key, value, headers, onLost = 'heal' } = options
+  const { keyOf, key, value, headers, onLost = 'heal' } = options
   if (onLost !== 'heal' && onLost !== 'fail') {
     throw new WeirError(
       { code: 'OPTION_INVALID', kind: 'invalid', option: 'onLost', topic: descriptor['topic'], value: onLost },
@@ -156,6 +163,7 @@ function topicSink<T>(descriptor: ConnectorDescriptor, options: SinkOptions<T>):
   }
   return {
     descriptor: onLost === 'heal' ? descriptor : { ...descriptor, onLost },
+    ...(keyOf && { keyOf: keyOf as KeyOf }),
     encodeKey: keyEncoder(key),
     encodeValue: value?.encode ?? encodeJson,
     decode: value?.decode,

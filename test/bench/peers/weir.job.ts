@@ -41,7 +41,7 @@ export default job('peers', { parallelism: 2, ...intervals }, (flow) => {
       .from(kafka.topic(p.input, { value }), 'orders')
       .filter(({ status, amountMinor }) => status === 'PAID' && amountMinor % 2 === 0, 'wanted')
       .map(({ id, user, amountMinor }) => ({ id, user, amountMinor: amountMinor * 2 }), 'doubled')
-      .to(kafka.sink(p.output, { onLost, key: (order) => (order as { user: string }).user }), 'outputs')
+      .to(kafka.sink(p.output, { onLost, keyOf: ({ user }) => user }), 'outputs')
     return
   }
   const amounts = jsonFields({ user: 'string', amountMinor: 'number' })

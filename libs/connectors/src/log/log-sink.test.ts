@@ -175,3 +175,23 @@ describe('the log after a restart', () => {
     await expect(core(folder)).rejects.toMatchObject({ code: 'LOG_CORRUPT', kind: 'invalid' })
   })
 })
+
+test('the key that is made of the value chooses the partition, as the same key of the stream would', async () => {
+  const { log } = await core()
+  await log.createTopic('out', 2)
+  const options = { topic: 'out', poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String }
+  const values = Array.from({ length: 20 }, (_, i) => i)
+  const written: string[][][] = []
+  for (const keyOf of [undefined, (value: unknown) => `k-${Number(value) % 5}`]) {
+    const own = { ...context, operatorUid: operatorUid(`out-${written.length}`) }
+    const sink = new LogSink({ ...options, keyOf }, { context: own, log, clock: systemClock, staged: null })
+    await sink.recover(null)
+    const keys = keyOf === undefined ? values.map((value) => `k-${value % 5}`) : null
+    await sink.write({ keys, values, timestamps: values })
+    const { sequence } = await sink.prepare({ ...context.attempt, epoch: epoch(written.length + 1) })
+    await sink.commit(sequence)
+    written.push(await Promise.all([0, 1].map((partition) => readAll(log, partition))))
+  }
+  const [byStream, both] = written
+  expect(both).toEqual(byStream!.map((of) => [...of, ...of]))
+})

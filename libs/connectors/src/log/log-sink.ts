@@ -10,6 +10,7 @@ import {
   type Encode,
   type EncodeHeaders,
   type HandleProof,
+  type KeyOf,
   type PreparedHandle,
   type SinkAsides,
   type SinkState,
@@ -36,6 +37,7 @@ export interface LogSinkOptions {
   /** Transactional ids in the pool: tolerated aborts + 1, at least 2 (PROTOCOL B3). */
   readonly poolSize: number
   readonly transactionTimeoutMs: number
+  readonly keyOf?: KeyOf | undefined
   readonly encodeKey: Encode
   readonly encodeValue: Encode
   readonly encodeHeaders?: EncodeHeaders | undefined
@@ -95,7 +97,7 @@ export class LogSink implements TwoPhaseSink {
   readonly #asides: SinkAsides | null
   /** Partitions of the sink's own topic and of those of its asides. */
   readonly #partitionCounts = new Map<string, number>()
-  readonly #output = new OutputView()
+  readonly #output: OutputView
   #pool: PooledId[] = []
   #open: OpenTransaction | null = null
   #prepared: PreparedHandle[] = []
@@ -110,6 +112,7 @@ export class LogSink implements TwoPhaseSink {
 
   constructor(options: LogSinkOptions, deps: LogSinkDeps) {
     this.#options = options
+    this.#output = new OutputView(options.keyOf ?? null)
     this.#asides = options.asides ?? null
     this.#context = deps.context
     this.#log = deps.log
@@ -161,7 +164,7 @@ export class LogSink implements TwoPhaseSink {
     for (let i = 0; i < batch.values.length; i++) {
       const record = this.#encode(batch, i)
       if (record === null) continue
-      const partition = this.#partitionOf(batch.keys === null ? null : batch.keys[i]!, open.records)
+      const partition = this.#partitionOf(this.#output.key, open.records)
       this.#asides?.audit?.add(topic, partition, { ...record, headers: record.headers ?? NO_HEADERS })
       this.#append(open, topic, partition, record)
     }
@@ -189,12 +192,13 @@ export class LogSink implements TwoPhaseSink {
   /** Null: it cannot be encoded and was refused. */
   #encode(batch: RecordBatch, i: number): LogRecord | null {
     const { encodeKey, encodeValue, encodeHeaders } = this.#options
-    const { keys, values, timestamps, origins } = batch
+    const { values, timestamps, origins } = batch
     try {
       const output = this.#output.at(batch, i)
+      const key = output.key
       const withHeaders = encodeHeaders !== undefined || origins?.traces !== undefined
       return {
-        key: keys === null ? null : bytesOf(encodeKey(keys[i]!)),
+        key: key === null ? null : bytesOf(encodeKey(key)),
         value: bytesOf(encodeValue(values[i], output)),
         timestamp: timestamps[i]!,
         ...(withHeaders && { headers: outputHeaders(encodeHeaders, values[i], output) }),

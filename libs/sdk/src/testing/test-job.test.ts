@@ -291,3 +291,20 @@ test('calls that overlap follow each other', async () => {
   expect(t.committed('balances')).toHaveLength(1)
   expect(t.output('balances')).toHaveLength(2)
 })
+
+test('what has no key in its stream has the one that its sink makes of the value', async () => {
+  const t = testJob(
+    job('keyed-output', {}, (flow) => {
+      flow
+        .from(kafka.topic('in', { value: json<{ user: string; n: number }>() }), 'in')
+        .filter(({ n }) => n > 0, 'some')
+        .to(kafka.sink('out', { keyOf: ({ user }) => (user === '' ? null : user) }), 'out')
+    }),
+  )
+  await t.feed('in', [
+    { user: 'ada', n: 1 },
+    { user: '', n: 2 },
+    { user: 'bob', n: 0 },
+  ])
+  expect(t.output('out').map(({ key }) => key)).toEqual(['ada', null])
+})

@@ -27,7 +27,7 @@ export class WrittenSink implements TwoPhaseSink {
   readonly #topics: WrittenTopics
   readonly #asides: SinkAsides | null
   readonly #owner: string
-  readonly #output = new OutputView()
+  readonly #output: OutputView
   #open: Transaction | null = null
   #records = 0
   #sequence = 0
@@ -35,6 +35,7 @@ export class WrittenSink implements TwoPhaseSink {
 
   constructor(node: SinkNode, { topics, context, asides }: WrittenSinkDeps) {
     this.#node = node
+    this.#output = new OutputView(node.keyOf ?? null)
     this.#topic = outputOf(node)
     this.#topics = topics
     this.#asides = asides
@@ -55,11 +56,12 @@ export class WrittenSink implements TwoPhaseSink {
   }
 
   write(batch: RecordBatch): undefined {
-    const { keys, values, timestamps } = batch
+    const { values, timestamps } = batch
     for (let i = 0; i < values.length; i++) {
       try {
-        const key = keys === null ? null : bytesOf(this.#node.encodeKey(keys[i]!))
         const output = this.#output.at(batch, i)
+        const of = output.key
+        const key = of === null ? null : bytesOf(this.#node.encodeKey(of))
         const value = bytesOf(this.#node.encodeValue(values[i], output))
         const headers = outputHeaders(this.#node.encodeHeaders, values[i], output)
         this.#append(this.#topic, { key, value, timestamp: timestamps[i]!, headers })
