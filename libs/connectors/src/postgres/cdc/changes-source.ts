@@ -202,7 +202,8 @@ export class ChangesSource implements SourceReader {
     position: ChangePosition,
   ): Promise<void> {
     // Loaded by those who use it: every slot of a task-manager loads this package.
-    const { LogicalReplicationService, PgoutputPlugin } = await import('pg-logical-replication')
+    // Of a CommonJS package a bundle has the default export only.
+    const { LogicalReplicationService, PgoutputPlugin } = (await import('pg-logical-replication')).default
     const service = new LogicalReplicationService(
       { connectionString: url, application_name: session },
       // By itself it would confirm what it has received; its flow control would let heartbeats overtake changes.
