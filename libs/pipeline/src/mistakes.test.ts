@@ -300,6 +300,12 @@ const MISTAKES: readonly Mistake[] = [
     'Compare it',
   ],
   ['a key that is a record', steps(`  - keyBy: §value.to\n${OUT}`), 'a key is a text or a number', 'Name a field'],
+  [
+    'a key of an output that is a record',
+    steps('  - to: { kafka: { topic: out, keyOf: §value.to } }\n'),
+    'a key is a text or a number',
+    'Name a field',
+  ],
   ['a list that is none', steps(`  - flatMap: §value.id\n${OUT}`), 'flatMap needs a list', 'Make a list'],
   [
     'a sum of texts',

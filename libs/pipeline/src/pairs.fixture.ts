@@ -82,6 +82,15 @@ const TOTALS = '{ total: { sum: value.amount }, n: count, high: { max: value.amo
 
 /** Run with records, too. */
 export const running: Readonly<Record<string, Pair>> = {
+  'a key that the sink makes': chain(
+    `
+  - map: { who: value.user, amount: value.amount }
+  - to: { kafka: { topic: out, keyOf: 'value.who + "/" + string(value.amount)' } }`,
+    (stream) =>
+      stream
+        .map(({ user, amount }) => ({ who: user, amount }))
+        .to(kafka.sink('out', { keyOf: ({ who, amount }) => `${who}/${amount}` })),
+  ),
   'filter, map to fields': chain(
     `
   - filter: value.status == "PAID" && value.amount >= 10

@@ -95,15 +95,16 @@ function eventTime(
   return { timestamp: ofValue<number>(compiled, place.constants) }
 }
 
-/** Throws what the SDK refuses. */
-export function sinkOf(spec: Readonly<Record<string, unknown>>): Sink<unknown> {
+/** @param place in whose scope the value is. Throws StepRefused, and what the SDK refuses. */
+export function sinkOf(spec: Readonly<Record<string, unknown>>, place: Place): Sink<unknown> {
   const [connector] = Object.keys(spec) as [keyof SinkOptions]
   switch (connector) {
     case 'kafka':
     case 'log': {
       const of = spec[connector] as SinkOptions['kafka']
-      const { topic, ...options } = typeof of === 'string' ? { topic: of } : of
-      return (connector === 'log' ? log : kafka).sink(topic, options)
+      const { topic, keyOf, ...options } = typeof of === 'string' ? { topic: of } : of
+      const keyed = keyOf !== undefined && { keyOf: keyIn(keyOf, within(place, connector, 'keyOf')) }
+      return (connector === 'log' ? log : kafka).sink<unknown>(topic, { ...options, ...keyed })
     }
     case 'ndjson': {
       const { folder, ...options } = spec[connector] as SinkOptions['ndjson']
@@ -122,4 +123,9 @@ export function sinkOf(spec: Readonly<Record<string, unknown>>): Sink<unknown> {
       return http.sink(url, options)
     }
   }
+}
+
+function keyIn(spec: string | number | boolean, place: Place): (value: unknown) => string {
+  const compiled = expression(spec, place, { kinds: ['string', 'int', 'double'], what: 'a key is a text or a number' })
+  return ofValue<string>(compiled, place.constants)
 }

@@ -141,7 +141,7 @@ export function build(step: Step, path: Path, steps: Steps): Output {
     case 'idempotent':
       return idempotent(from, spec as IdempotentSpec, value, uid!)
     case 'to':
-      from.to(sinkOf(spec as Readonly<Record<string, unknown>>) as Sink<unknown>, uid)
+      from.to(sinkOf(spec as Readonly<Record<string, unknown>>, value) as Sink<unknown>, uid)
       return { stream: null, isKeyed: false, type, sides: {} }
     default:
       return refuseKey([...path, kind], `${kind} works by key, and what it reads has none`, REMEDY_KEY)

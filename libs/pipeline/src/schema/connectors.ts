@@ -73,9 +73,14 @@ export const Sources = {
 
 const written = z.strictObject({
   topic: Text,
+  keyOf: Expression.optional().describe(
+    'Key of a record, of value: a text or a number. Default: the key of keyBy, else none.',
+  ),
   onLost: z.enum(['heal', 'fail']).optional().describe('When the broker aborts published output. Default heal.'),
 })
-const Topic = z.union([Text, written], { error: 'is a topic, or { topic: NAME, onLost: heal | fail }' })
+const Topic = z.union([Text, written], {
+  error: 'is a topic, or { topic: NAME, keyOf: EXPRESSION, onLost: heal | fail }',
+})
 /** Where letters and receipts go. */
 const Aside = z.union([z.strictObject({ kafka: Text }), z.strictObject({ log: Text })], {
   error: 'is { kafka: TOPIC } or { log: TOPIC }',
