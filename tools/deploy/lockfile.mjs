@@ -26,9 +26,7 @@ export const rules = {
 
   'it is of the registry': ({ resolved }) =>
     // .npmrc has the lock file leave out what comes from there, whichever registry that is.
-    resolved === undefined
-      ? null
-      : `is from ${resolved}, which nobody watches; take it from the registry`,
+    resolved === undefined ? null : `is from ${resolved}, which nobody watches; take it from the registry`,
 
   'nothing runs when it is installed': ({ name, hasInstallScript }) =>
     !hasInstallScript || INSTALL_SCRIPTS[name] !== undefined
