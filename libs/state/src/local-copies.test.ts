@@ -189,3 +189,20 @@ test('a copy of many chunks, which come faster than the disk takes them, is the 
   expect((await readFile(await pod.file(/1-g1-a1/))).equals((await pod.objects.get(chain[0]!.key))!.bytes)).toBe(true)
   await next.close()
 })
+
+test('a disk that is far behind the upload costs the copy, leaves nothing of it, and not the object', async () => {
+  const pod = new Pod()
+  const copies = new LocalCopies({ root: pod.root, jobId: 'j', attempt: '1-1', bytesMax: 1e9 })
+  const stored: number[] = []
+  const upload = copies.keeping('far-behind.seg', {
+    write: (bytes) => Promise.resolve(void stored.push(bytes.length)),
+    finish: () => Promise.resolve(),
+    abort: () => Promise.resolve(),
+  })
+  // All at once: the disk has taken none of them when the last one comes.
+  const chunk = new Uint8Array(8 << 20)
+  await Promise.all(Array.from({ length: 9 }, () => upload.write(chunk)))
+  await upload.finish()
+  expect(stored).toHaveLength(9)
+  expect(await readdir(join(pod.root, 'j', '1-1'))).toEqual([])
+})

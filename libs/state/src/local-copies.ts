@@ -31,6 +31,8 @@ const BLOCK_BYTES = 4 * 1024 * 1024
 const PART = '.part'
 /** Fewer than a system call takes (IOV_MAX). */
 const BUFFERS_AT_ONCE = 512
+/** Of one copy, not on the disk yet: a disk that is so far behind the upload costs the copy. */
+const WAITING_BYTES_MAX = 64 << 20
 
 /** A verified copy. */
 export interface LocalCopy {
@@ -67,7 +69,7 @@ export class LocalCopies {
       finish: async () => {
         const written = copy.written()
         await upload.finish()
-        if (!(await written) || !(await copy.named())) return
+        if (!(await written) || !(await copy.named())) return copy.abort()
         this.#files.set(key, file)
         this.#behind(() => this.#evict())
       },
@@ -165,6 +167,7 @@ class CopyWriter {
   readonly #file: string
   #handle: FileHandle | null = null
   #waiting: Uint8Array[] = []
+  #waitingBytes = 0
   #writing: Promise<void> | null = null
   #failed = false
 
@@ -174,6 +177,8 @@ class CopyWriter {
 
   write(bytes: Uint8Array): void {
     if (this.#failed) return
+    this.#waitingBytes += bytes.length
+    if (this.#waitingBytes > WAITING_BYTES_MAX) return this.#fail()
     this.#waiting.push(bytes)
     this.#writing ??= this.#writeAll()
   }
@@ -205,12 +210,20 @@ class CopyWriter {
         await mkdir(join(this.#file, '..'), { recursive: true })
         this.#handle = await open(this.#file + PART, 'w')
       }
-      while (this.#waiting.length > 0) await writeWhole(this.#handle, this.#waiting.splice(0, BUFFERS_AT_ONCE))
+      while (this.#waiting.length > 0) {
+        const buffers = this.#waiting.splice(0, BUFFERS_AT_ONCE)
+        await writeWhole(this.#handle, buffers)
+        for (const { length } of buffers) this.#waitingBytes -= length
+      }
     } catch {
-      this.#failed = true
-      this.#waiting = []
+      this.#fail()
     }
     this.#writing = null // with the look at what waits: nothing comes in between
+  }
+
+  #fail(): void {
+    this.#failed = true
+    this.#waiting = []
   }
 
   async #close(): Promise<void> {
