@@ -14,7 +14,7 @@ import {
 } from '@weir/sdk'
 import type { z } from 'zod'
 import type { Sinks, Sources } from '../schema/connectors.ts'
-import { expression, ofValue, within, type Place } from './projection.ts'
+import { A_KEY, expression, ofValue, within, type Place } from './projection.ts'
 import { CHANGE, PAYMENT, type DeclaredTypes } from './types.ts'
 import { ANY, mismatch, type ValueType } from './value-type.ts'
 
@@ -126,6 +126,6 @@ export function sinkOf(spec: Readonly<Record<string, unknown>>, place: Place): S
 }
 
 function keyIn(spec: string | number | boolean, place: Place): (value: unknown) => string {
-  const compiled = expression(spec, place, { kinds: ['string', 'int', 'double'], what: 'a key is a text or a number' })
+  const compiled = expression(spec, place, A_KEY)
   return ofValue<string>(compiled, place.constants)
 }

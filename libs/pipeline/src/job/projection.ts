@@ -25,6 +25,9 @@ export interface Compiled {
 
 export const within = (place: Place, ...keys: Path): Place => ({ ...place, path: [...place.path, ...keys] })
 
+/** What an expression must be that makes a key. */
+export const A_KEY = { kinds: ['string', 'int', 'double'], what: 'a key is a text or a number' } as const
+
 /** Throws StepRefused. */
 export function expression(
   spec: ExpressionSpec,

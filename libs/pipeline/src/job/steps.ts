@@ -20,6 +20,7 @@ import { aggregateFold, reduceFold, type AggregationSpec, type ReduceSpec } from
 import { instead } from './nearest.ts'
 import { refuse, refuseKey, type Path } from './problem.ts'
 import {
+  A_KEY,
   expression,
   ofRecord,
   ofValue,
@@ -132,10 +133,7 @@ export function build(step: Step, path: Path, steps: Steps): Output {
     }
     case 'keyBy':
     case 'keyedBySource': {
-      const key = expression(spec as ExpressionSpec, value, {
-        kinds: ['string', 'int', 'double'],
-        what: 'a key is a text or a number',
-      })
+      const key = expression(spec as ExpressionSpec, value, A_KEY)
       return { stream: from[kind](ofValue<string>(key, constants), uid), isKeyed: true, type, sides: {} }
     }
     case 'idempotent':
