@@ -1,8 +1,8 @@
 /** What can be done to a job. */
 import type { ReactNode } from 'react'
-import { patch, post, requestRate, tagged } from './api.ts'
+import { patch, post, tagged } from './api.ts'
 import { Ask } from './ask.tsx'
-import { canCancel, rateIn, type Job } from './view.ts'
+import { canCancel, type Job } from './view.ts'
 
 const NAME = { pattern: '[a-z][a-z0-9._\\-]{0,62}', hint: 'A small letter first, then also digits . _ -' }
 
@@ -38,23 +38,6 @@ export function Actions({ job }: { job: Job }): ReactNode {
             hint: 'Subtasks',
           },
           run: (parallelism, _, version) => patch(path, { parallelism: Number(parallelism) }, version),
-        }}
-      />
-      <Ask
-        wish={{
-          label: 'Limit the rate',
-          question: `How fast may ${job.jobId} read?`,
-          tells: 'It holds for each source, over all its subtasks, at once and without a restart.',
-          confirm: 'Limit it',
-          disabled: !running,
-          field: {
-            label: 'Records per second',
-            initial: String(job.rates[0]?.recordsPerSecond ?? ''),
-            pattern: '[1-9][0-9]{0,8}',
-            hint: 'Empty: as fast as it can',
-            optional: true,
-          },
-          run: (said) => requestRate(path, rateIn(said)),
         }}
       />
       <Ask

@@ -1,4 +1,4 @@
-import { useEffect, useState, type ReactNode } from 'react'
+import { useEffect, useState, type MouseEvent, type ReactNode } from 'react'
 import { Audit } from './audit.tsx'
 import { allJobs } from './live.ts'
 import { JobPage } from './job-page.tsx'
@@ -80,11 +80,20 @@ const PAGES = [
   { hash: '#/audit', place: 'audit', name: 'Audit', page: Audit },
 ] as const
 
+/** The hash names the page: it must not change. */
+function toMain(event: MouseEvent<HTMLAnchorElement>): void {
+  event.preventDefault()
+  document.getElementById('main')?.focus()
+}
+
 export function App(): ReactNode {
   const place = placeOf(useHash())
   const { name, page: Page } = PAGES.find((page) => page.place === place.page) ?? PAGES[0]
   return (
     <>
+      <a className="skip" href="#main" onClick={toMain}>
+        Skip to the page
+      </a>
       <nav aria-label="Main">
         <a className="mark" href="#/">
           <svg viewBox="0 0 20 16" aria-hidden="true">
@@ -99,7 +108,7 @@ export function App(): ReactNode {
         ))}
         <ThemeToggle />
       </nav>
-      <main>
+      <main id="main" tabIndex={-1}>
         <SignedIn>
           {place.page === 'job' ? (
             <JobPage key={place.id} id={place.id} part={place.part} />

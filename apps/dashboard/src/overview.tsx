@@ -6,10 +6,11 @@ import type { JobGraph } from './layout.ts'
 import { said, type OneJob } from './live.ts'
 import { Figures, Panel, Table } from './parts.tsx'
 import { Shown, useAnswer, usePolled } from './polled.tsx'
+import { Rate } from './rate.tsx'
+import { NO_RATES, sampled, type Rates } from './rates.ts'
 import { Slices } from './slices.tsx'
 import { Splits } from './splits.tsx'
-import { Throughput } from './throughput.tsx'
-import { NO_RATES, count, ledger, milliseconds, quantile, sampled, time, type Rates, type Transaction } from './view.ts'
+import { count, ledger, milliseconds, quantile, time, type Transaction } from './view.ts'
 
 /** Half of the page's code, and not needed for what is read first. */
 const Graph = lazy(() => import('./graph.tsx'))
@@ -59,8 +60,8 @@ export function Overview({ of: { job: it, checkpoints, notices } }: { of: OneJob
           </Suspense>
         )}
       </Shown>
-      <Throughput rates={rates} />
-      <Checkpoints of={checkpoints} />
+      <Rate job={it} rates={rates} />
+      <Checkpoints of={checkpoints} path={path} />
       <Panel title="Ledger" note="transactions by what has become of them">
         <Shown of={transactions}>
           {(all) => (

@@ -1,7 +1,7 @@
 /** Answers that are asked for again and again, and how they are shown while there is none. */
-import { useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { useRef, type ReactNode } from 'react'
-import { pollAfter } from './view.ts'
+import { POLL_MS, pollAfter } from './view.ts'
 
 /** What is shown of an answer: `data` may be from before the `error`. */
 export interface Asked<T> {
@@ -12,6 +12,15 @@ export interface Asked<T> {
 /** Once for a page. */
 export const useAnswer = <T,>(key: string, ask: () => Promise<T>): Asked<T> =>
   useQuery({ queryKey: [key], queryFn: ask })
+
+/** What was asked for before stays until there is an answer. @param isOpen it may still change: ask again */
+export const useKept = <T,>(key: string, ask: () => Promise<T>, isOpen: boolean): Asked<T> =>
+  useQuery({
+    queryKey: [key],
+    queryFn: ask,
+    placeholderData: keepPreviousData,
+    refetchInterval: isOpen ? POLL_MS : false,
+  })
 
 /** Not while the page is hidden, and less often while there is no answer. */
 export function usePolled<T>(key: string, ask: () => Promise<T>): Asked<T> {

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
 import {
-  NO_RATES,
   POLL_MAX_MS,
   POLL_MS,
   bytes,
@@ -9,10 +8,7 @@ import {
   milliseconds,
   pollAfter,
   quantile,
-  rateIn,
   replayable,
-  sampled,
-  splitsOf,
   timeline,
   time,
   toneOf,
@@ -71,50 +67,8 @@ test('polls come less often with each failure, up to a bound', () => {
   expect(pollAfter(1_000)).toBe(POLL_MAX_MS)
 })
 
-test('a rate is what was read between two looks; a restart begins anew', () => {
-  let rates = sampled(NO_RATES, 1_000, { attempt: 1, recordsIn: 100 })
-  rates = sampled(rates, 3_000, { attempt: 1, recordsIn: 1_100 })
-  expect(rates).toMatchObject({ at: [3], perSecond: [500] })
-  rates = sampled(rates, 5_000, { attempt: 2, recordsIn: 5_000 })
-  expect(rates.perSecond).toEqual([500])
-  rates = sampled(rates, 6_000, { attempt: 2, recordsIn: 5_200 })
-  expect(rates).toMatchObject({ at: [3, 6], perSecond: [500, 200] })
-  for (let i = 1; i <= 700; i++) rates = sampled(rates, 6_000 + i * 1_000, { attempt: 2, recordsIn: 5_200 + i })
-  expect(rates.at.length).toBe(600)
-  const soon = sampled(rates, 6_000 + 700_999, { attempt: 2, recordsIn: 1e9 })
-  expect(soon, 'what comes sooner is part of the next one').toBe(rates)
-})
-
-test('partitions that are furthest behind come first; without an event time there is none', () => {
-  const now = Date.UTC(2026, 0, 2)
-  const of = (split: number, watermark: number, state = 'active') => ({ source: 's', split, watermark, state })
-  const splits = [
-    of(0, now - 1_000),
-    of(1, now - 91_000),
-    of(2, Number.MIN_SAFE_INTEGER),
-    of(3, Number.MAX_SAFE_INTEGER, 'ended'),
-  ]
-  const slice = {
-    subtask: 4,
-    attempt: 1,
-    taskManagerId: 'a',
-    status: 'running',
-    recordsIn: 0,
-    recordsOut: 0,
-    ...{ stages: [], operators: [] },
-    splits,
-  }
-  expect(splitsOf({ slices: [slice] }, now)).toEqual([
-    { source: 's', split: 2, subtask: 4, state: 'active', at: '–', behind: '–' },
-    { source: 's', split: 1, subtask: 4, state: 'active', at: '2026-01-01 23:58:29', behind: '1 min 30 s' },
-    { source: 's', split: 0, subtask: 4, state: 'active', at: '2026-01-01 23:59:59', behind: '0 ms' },
-    { source: 's', split: 3, subtask: 4, state: 'ended', at: '–', behind: '–' },
-  ])
-})
-
-test('times are in the unit that fits, and an empty rate is no limit', () => {
+test('times are in the unit that fits', () => {
   expect([0.4, 999, 1_234, 61_000].map(milliseconds)).toEqual(['0 ms', '999 ms', '1.23 s', '1 min 1 s'])
-  expect([rateIn(' '), rateIn('500')]).toEqual([null, 500])
 })
 
 test('a dead letter is replayed once, and only where it had no effect yet', () => {

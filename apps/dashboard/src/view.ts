@@ -24,8 +24,17 @@ export interface Job {
   } | null
   readonly alerts: readonly { readonly code: string; readonly message: string }[]
   readonly error: { readonly code: string; readonly message: string } | null
-  readonly rates: readonly { readonly source: string; readonly recordsPerSecond: number | null }[]
+  readonly rates: readonly Rate[]
   readonly slices: readonly Slice[]
+}
+export interface Rate {
+  readonly source: string
+  /** Limit over all subtasks; null: none. */
+  readonly recordsPerSecond: number | null
+  /** What it is lowered to at present; null: not limited, or none has told. */
+  readonly current: number | null
+  /** Why it is below its limit; null: it is not. */
+  readonly reason: string | null
 }
 export interface Slice {
   readonly subtask: number
@@ -184,42 +193,6 @@ export const time = (at: number): string => new Date(at).toISOString().replace('
 export const replayable = ({ origin, replay, replayed }: DeadLetter): boolean =>
   origin !== null && replay === 'whole' && replayed === null
 
-/** Records per second, by when they were seen (s since 1970). */
-export interface Rates {
-  readonly at: readonly number[]
-  readonly perSecond: readonly number[]
-  /** The last look. */
-  readonly last: { readonly at: number; readonly attempt: number; readonly recordsIn: number } | null
-}
-export const NO_RATES: Rates = { at: [], perSecond: [], last: null }
-/** Ten minutes. */
-const SAMPLES_MAX = 600
-/** Between two of them: what comes sooner is part of the next one. */
-const SAMPLE_MS = 1_000
-
-/** @param at ms since 1970. A restart begins anew: what is read again is not counted as read back. */
-export function sampled(rates: Rates, at: number, { attempt, recordsIn }: Pick<Job, 'attempt' | 'recordsIn'>): Rates {
-  const now = { at, attempt, recordsIn }
-  const { last } = rates
-  if (last === null || last.attempt !== attempt || recordsIn < last.recordsIn) return { ...rates, last: now }
-  if (at < last.at + SAMPLE_MS) return rates
-  const perSecond = ((recordsIn - last.recordsIn) / (at - last.at)) * 1_000
-  return {
-    at: [...rates.at, at / 1_000].slice(-SAMPLES_MAX),
-    perSecond: [...rates.perSecond, perSecond].slice(-SAMPLES_MAX),
-    last: now,
-  }
-}
-
-export interface Split {
-  readonly source: string
-  readonly split: number
-  readonly subtask: number
-  readonly state: string
-  readonly at: string
-  readonly behind: string
-}
-
 /** Of its stages the busiest, and the one that waits longest for room: in percent of the last second. */
 export const workOf = ({
   stages,
@@ -230,25 +203,3 @@ export const workOf = ({
     stages.length === 0 ? '–' : `${Math.round(Math.max(...stages.map(of)) / 10)} %`
   return { busy: most((s) => s.busyMsPerSecond), held: most((s) => s.backPressuredMsPerSecond) }
 }
-
-/** Furthest behind first; before its first record, and behind its last, a split has no event time. @param now ms since 1970 */
-export function splitsOf({ slices }: Pick<Job, 'slices'>, now: number): readonly Split[] {
-  const all = slices.flatMap(({ subtask, splits }) => splits.map((split) => ({ ...split, subtask })))
-  const known = ({ watermark, state }: { watermark: number; state: string }): boolean =>
-    watermark > 0 && state !== 'ended' && watermark < now + YEAR_MS
-  const fastest = new Map<string, number>()
-  for (const split of all)
-    if (known(split)) fastest.set(split.source, Math.max(fastest.get(split.source) ?? 0, split.watermark))
-  return all
-    .toSorted((a, b) => a.watermark - b.watermark || a.split - b.split)
-    .map(({ watermark, ...of }) => ({
-      ...{ source: of.source, split: of.split, subtask: of.subtask, state: of.state },
-      at: known({ watermark, ...of }) ? time(watermark) : '–',
-      behind: known({ watermark, ...of }) ? milliseconds(fastest.get(of.source)! - watermark) : '–',
-    }))
-}
-/** An event time so far ahead is the end of a split. */
-const YEAR_MS = 366 * 86_400_000
-
-/** What a user writes as a rate; empty: no limit. */
-export const rateIn = (said: string): number | null => (said.trim() === '' ? null : Number(said))

@@ -14,7 +14,9 @@ import {
   savepointExists,
   savepointView,
   subtasksOf,
+  TASK_EPOCHS_MAX,
   type CheckpointView,
+  type TaskCheckpointView,
   type GraphView,
   type JobSpec,
   type JobTracer,
@@ -252,6 +254,17 @@ export class Term {
   checkpoints(jobId: JobId): readonly CheckpointView[] {
     this.get(jobId)
     return this.#masters.get(jobId)?.checkpoints() ?? []
+  }
+
+  /** By subtask. Throws `JOB_UNKNOWN`, `CHECKPOINT_UNKNOWN` (invalid). */
+  checkpointTasks(jobId: JobId, epoch: number): readonly TaskCheckpointView[] {
+    this.get(jobId)
+    const tasks = this.#masters.get(jobId)?.checkpointTasks(epoch)
+    if (tasks) return tasks
+    throw new WeirError(
+      { code: 'CHECKPOINT_UNKNOWN', kind: 'invalid', jobId, epoch },
+      `of epoch ${epoch} of job ${jobId} nothing is known by subtask: the last ${TASK_EPOCHS_MAX} of this term are kept, see the list of checkpoints`,
+    )
   }
 
   /** The wish is recorded first: also the next leader cancels it. */

@@ -279,6 +279,7 @@ test('claims again while an arbiter is away, then runs an epoch to the end', asy
   l.master.dispatch({ type: 'committed', slice: l.slice, epoch: epoch(1) })
   expect(l.master.view()).toMatchObject({ state: 'RUNNING', publishedEpoch: 1, finalEpoch: 1 })
   expect(l.master.checkpoints()[0]).toMatchObject({ epoch: 1, status: 'final' })
+  expect(l.master.checkpointTasks(1)).toMatchObject([{ subtask: 0, status: 'acknowledged', uploadMs: null }])
 })
 
 test('A3: an unanswered publish is sent again, with the same manifest, until the arbiters answer', async () => {
@@ -328,6 +329,9 @@ test('of an epoch that timed out the history and the alert say what each slice h
     reason: 'timeout: no ack within 120000 ms from subtasks 0',
     late: [{ subtask: 0, inputs, more: 2 }],
   })
+  expect(l.master.checkpointTasks(1)).toMatchObject([
+    { subtask: 0, status: 'late', reason: 'subtask 0 waited for barriers from in[1] into by-key, and 2 more' },
+  ])
   const message =
     'epoch 1: timeout: no ack within 120000 ms from subtasks 0; subtask 0 waited for barriers from in[1] into by-key, and 2 more'
   expect(l.master.view().alerts).toMatchObject([{ code: 'CHECKPOINTS_GIVEN_UP', message }])

@@ -33,6 +33,7 @@ import { isDamage, withOffer } from './damage.ts'
 import { isFailingOver } from './failover.ts'
 import { SourceGaps } from './gaps.ts'
 import { CheckpointHistory, type CheckpointView } from './history.ts'
+import type { TaskCheckpointView } from './task-checkpoints.ts'
 import { JobTraces } from './job-traces.ts'
 import { KeptEpochs } from './kept-epochs.ts'
 import { Latency } from './latency.ts'
@@ -183,8 +184,10 @@ export class JobMaster {
     if (event.type === 'ack') {
       this.#acks.set(event.slice.subtask, event.snapshot)
       const { alignMs = 0, syncMs = 0, asyncMs = 0 } = event
-      this.#history.acked(event.checkpoint.epoch, { alignMs, syncMs, asyncMs })
+      this.#history.acked(event.checkpoint, event.slice.subtask, { ...event, alignMs, syncMs, asyncMs })
     }
+    if (event.type === 'declined')
+      this.#history.tasks.declined(event.checkpoint.epoch, event.slice.subtask, event.failure)
     if (event.type === 'progress' && event.metrics?.latency && isCurrent(this.#state, event.slice))
       this.#latency.add(event.metrics.latency)
     if (event.type === 'tick') this.#align({ type: 'tick', now: observed.now })
@@ -311,6 +314,11 @@ export class JobMaster {
     return this.#history.list()
   }
 
+  /** By subtask. Null: nothing is known of the epoch any more. */
+  checkpointTasks(epoch: number): readonly TaskCheckpointView[] | null {
+    return this.#history.tasks.of(epoch)
+  }
+
   #perform(effect: JobEffect): void {
     const { spec } = this.#state
     switch (effect.type) {
@@ -344,6 +352,7 @@ export class JobMaster {
         return this.#send(effect.to, { type: 'stop', slice: effect.slice, mode: effect.mode })
       case 'trigger':
         this.#history.triggered(effect.checkpoint, effect.cut, this.#deps.clock.now())
+        this.#history.tasks.triggered(effect.checkpoint.epoch, this.#state.slices.values())
         this.#publish('weir:checkpoint:triggered', { epoch: effect.checkpoint.epoch })
         return this.#toAll((slice) => ({
           type: 'trigger',
@@ -435,6 +444,7 @@ export class JobMaster {
   }
 
   #late({ epoch }: CheckpointId, late: LateSlice): void {
+    this.#history.tasks.late(epoch, late)
     const entry = this.#history.late(epoch, late)
     if (entry === null) return
     const text = givenUpText(epoch, entry.durationMs ?? 0, late)

@@ -7,7 +7,8 @@ import {
   type Manifest,
   type SubtaskSnapshot,
 } from '@weir/checkpoint'
-import type { CheckpointId } from '@weir/model'
+import type { CheckpointId, Subtask } from '@weir/model'
+import { TaskCheckpoints, type AckTimes } from './task-checkpoints.ts'
 
 /** Epochs kept; older ones are forgotten. */
 const HISTORY_MAX = 100
@@ -36,11 +37,10 @@ export interface CheckpointView {
   asyncMs: number
 }
 
-/** How long one slice took for an epoch. */
-export type AckTimes = Pick<CheckpointView, 'alignMs' | 'syncMs' | 'asyncMs'>
-
 export class CheckpointHistory {
   readonly #epochs: CheckpointView[] = []
+  /** Of the newest of them, by slice. */
+  readonly tasks = new TaskCheckpoints()
 
   /** @param triggeredAt ms since 1970 */
   triggered({ epoch, generation, attempt }: CheckpointId, cut: Cut, triggeredAt: number): void {
@@ -57,7 +57,9 @@ export class CheckpointHistory {
     if (entry) Object.assign(entry, change)
   }
 
-  acked(epoch: number, { alignMs, syncMs, asyncMs }: AckTimes): void {
+  acked({ epoch }: CheckpointId, subtask: Subtask, times: AckTimes): void {
+    this.tasks.acked(epoch, subtask, times)
+    const { alignMs, syncMs, asyncMs } = times
     const entry = this.#of(epoch)
     if (entry === undefined) return
     entry.alignMs = Math.max(entry.alignMs, alignMs)

@@ -263,10 +263,13 @@ export type JobEvent = Times &
         readonly slice: SliceId
         readonly checkpoint: CheckpointId
         readonly snapshot: SubtaskSnapshot
-        /** How long the slice took for it, for people: waiting for barriers, in its loop, and altogether. */
+        /** How long the slice took for it, for people (task-checkpoints.ts). */
         readonly alignMs?: number
         readonly syncMs?: number
         readonly asyncMs?: number
+        readonly cutMs?: number
+        readonly prepareMs?: number
+        readonly uploadMs?: number
       }
     | {
         readonly type: 'declined'

@@ -22,6 +22,8 @@ export interface OpenCheckpoint {
   recordsIn: number
   alignMs: number
   syncMs: number
+  prepareMs: number
+  uploadMs: number
   readonly startedMs: number
   /** When the last stage so far had taken its snapshot. */
   cutAtMs: number
@@ -40,6 +42,9 @@ export interface StagePart {
   readonly position: { readonly uid: OperatorUid; readonly state: SourceState; readonly read: number } | null
   readonly alignMs: number
   readonly syncMs: number
+  /** From its snapshot until its sinks had prepared, and until its state was durable. */
+  readonly prepareMs: number
+  readonly uploadMs: number
 }
 
 /** @param recordsBefore what the slice's sources had read when the attempt began */
@@ -62,6 +67,8 @@ export const openCheckpoint = (
   recordsIn: recordsBefore,
   alignMs: 0,
   syncMs: 0,
+  prepareMs: 0,
+  uploadMs: 0,
   startedMs,
   cutAtMs: startedMs,
   timestamp: 0,
@@ -86,6 +93,8 @@ export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
   }
   open.alignMs = Math.max(open.alignMs, part.alignMs)
   open.syncMs = Math.max(open.syncMs, part.syncMs)
+  open.prepareMs = Math.max(open.prepareMs, part.prepareMs)
+  open.uploadMs = Math.max(open.uploadMs, part.uploadMs)
   return --open.missing === 0
 }
 

@@ -183,6 +183,10 @@ export class Participation {
     else overtaken.whole.then(isCut, () => {}) // its failure ends the snapshot below
     if (open && run.source && exceptions) addExceptions(open, run.source.node.uid, exceptions)
     const work: Promise<void>[] = []
+    let preparedAtMs = 0
+    let storedAtMs = 0
+    const isPrepared = (): void => void (preparedAtMs = clock.monotonic())
+    const isStored = (): void => void (storedAtMs = clock.monotonic())
     const sinks: Record<string, SinkState> = {}
     let segments: StageSegments | null = null
     let inFlight: readonly InFlightRef[] = []
@@ -193,13 +197,22 @@ export class Participation {
     for (const { node, sink } of run.sinks) {
       const preparing = sink.prepare(checkpoint)
       const receipt = scope.audit?.newest(node.uid) // as of this barrier: the next one has another
-      const prepared = preparing.then((state) => void (sinks[node.uid] = { ...state, ...(receipt && { receipt }) }))
+      const prepared = preparing.then((state) => {
+        sinks[node.uid] = { ...state, ...(receipt && { receipt }) }
+        isPrepared()
+      })
       // A sink that could not prepare has a transaction nobody may commit: the attempt is over, whatever the reason.
       prepared.catch((error: unknown) => scope.fail(asWeirError(error, 'PREPARE_FAILED')))
       work.push(prepared)
     }
     const stored = scope.context.snapshot(index, barrier)
-    if (stored) work.push(stored.then((chain) => void (segments = { stage: index, chain })))
+    if (stored)
+      work.push(
+        stored.then((chain) => {
+          segments = { stage: index, chain }
+          isStored()
+        }),
+      )
     const watermarkFolds: Record<string, unknown> = {}
     const watermarks: Record<string, number> = { [`stage-${index}`]: run.watermark }
     const uid = run.source?.node.uid
@@ -211,12 +224,21 @@ export class Participation {
       const folds = run.source.watermarks.snapshotFolds()
       for (const [split, state] of Object.entries(folds)) watermarkFolds[`${uid!}/${split}`] = state
     }
-    if (run.continuous !== null) work.push(run.continuous.sink.barrier(checkpoint, splitProgressOf(run)))
+    if (run.continuous !== null) {
+      const committed = run.continuous.sink.barrier(checkpoint, splitProgressOf(run))
+      committed.then(isPrepared, () => {}) // its failure ends the snapshot below
+      work.push(committed)
+    }
     for (const output of run.outputs) output.barrier(checkpoint)
     if (scope.options.plan.unaligned !== null) {
       const cut = this.#cut(run, checkpoint, overtaken)
       const isNeeded = (): boolean => open !== undefined && this.#open.get(checkpoint.epoch) === open
-      work.push(cut.stored(scope.deps.inFlight!, isNeeded).then((refs) => void (inFlight = refs)))
+      work.push(
+        cut.stored(scope.deps.inFlight!, isNeeded).then((refs) => {
+          inFlight = refs
+          isStored()
+        }),
+      )
     }
     if (run.source) this.#overtakeBehindSources(checkpoint)
     const cutAtMs = clock.monotonic()
@@ -226,7 +248,12 @@ export class Participation {
       () => {
         if (open === undefined || this.#open.get(checkpoint.epoch) !== open) return
         const of = uid && position ? { uid, state: position, read } : null
-        if (addPart(open, { sinks, segments, inFlight, watermarks, watermarkFolds, position: of, alignMs, syncMs }))
+        const times = {
+          ...{ alignMs, syncMs },
+          prepareMs: Math.max(0, preparedAtMs - cutAtMs),
+          uploadMs: Math.max(0, storedAtMs - cutAtMs),
+        }
+        if (addPart(open, { sinks, segments, inFlight, watermarks, watermarkFolds, position: of, ...times }))
           this.#ack(open)
       },
       (thrown: unknown) => this.#snapshotFailed(checkpoint, thrown),
@@ -266,6 +293,8 @@ export class Participation {
       syncMs: Math.round(open.syncMs),
       asyncMs: Math.round(deps.clock.monotonic() - open.startedMs),
       cutMs: Math.round(open.cutAtMs - open.startedMs),
+      prepareMs: Math.round(open.prepareMs),
+      uploadMs: Math.round(open.uploadMs),
     })
   }
 }

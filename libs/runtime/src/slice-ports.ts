@@ -90,6 +90,9 @@ export type SliceReport =
       readonly asyncMs: number
       /** From the trigger until its last stage had taken its snapshot. */
       readonly cutMs: number
+      /** The longest of a stage from its snapshot until its sinks had prepared, and until its state was durable. */
+      readonly prepareMs: number
+      readonly uploadMs: number
     }
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly error: WeirError }
   | { readonly type: 'gave-up'; readonly checkpoint: CheckpointId; readonly late: LateInputs }

@@ -128,6 +128,7 @@ const reports: SliceReportMessage[] = [
   },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3 },
   { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3, cutMs: 0 },
+  { type: 'ack', slice, checkpoint, snapshot, alignMs: 1, syncMs: 2, asyncMs: 3, cutMs: 0, prepareMs: 4, uploadMs: 0 },
   { type: 'declined', slice, checkpoint, failure },
   {
     type: 'gave-up',

@@ -72,6 +72,9 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
       readonly asyncMs: number
       /** From the trigger until its last stage had taken its snapshot; absent: not told. */
       readonly cutMs?: number
+      /** From a stage's snapshot until its sinks had prepared, and until its state was durable; absent: not told. */
+      readonly prepareMs?: number
+      readonly uploadMs?: number
     }
   | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly failure: Failure }
   | { readonly type: 'gave-up'; readonly checkpoint: CheckpointId; readonly late: LateInputs }
@@ -83,6 +86,18 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
   | { readonly type: 'failed'; readonly failure: Failure }
   | { readonly type: 'stopped' }
 )
+
+type AckTimes = Pick<
+  Extract<SliceReportMessage, { type: 'ack' }>,
+  'alignMs' | 'syncMs' | 'asyncMs' | 'cutMs' | 'prepareMs' | 'uploadMs'
+>
+/** An older task-manager tells less: what is absent stays so. */
+const ackTimes = (of: AckTimes): AckTimes => ({
+  ...{ alignMs: of.alignMs, syncMs: of.syncMs, asyncMs: of.asyncMs },
+  ...(of.cutMs !== undefined && { cutMs: of.cutMs }),
+  ...(of.prepareMs !== undefined && { prepareMs: of.prepareMs }),
+  ...(of.uploadMs !== undefined && { uploadMs: of.uploadMs }),
+})
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 const parsed = <T>({ buffer, byteOffset, byteLength }: Uint8Array): T =>
@@ -296,8 +311,8 @@ export function encodeReport(report: SliceReportMessage): control.Report {
       return { body: { $case: 'progress', value } }
     }
     case 'ack': {
-      const { checkpoint, snapshot, alignMs, syncMs, asyncMs, cutMs } = report
-      const times = { alignMs, syncMs, asyncMs, ...(cutMs !== undefined && { cutMs }) }
+      const { checkpoint, snapshot } = report
+      const times = ackTimes(report)
       return { body: { $case: 'ack', value: { slice, checkpoint, snapshot: json(snapshot), ...times } } }
     }
     case 'declined': {
@@ -378,8 +393,7 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
       return { type: 'progress', slice: sliceIn(body.value.slice), ...progress }
     }
     case 'ack': {
-      const { alignMs, syncMs, asyncMs, cutMs } = body.value
-      const times = { alignMs, syncMs, asyncMs, ...(cutMs !== undefined && { cutMs }) }
+      const times = ackTimes(body.value)
       const snapshot = parsed<SubtaskSnapshot>(body.value.snapshot)
       const checkpoint = checkpointIn(body.value.checkpoint)
       return { type: 'ack', slice: sliceIn(body.value.slice), checkpoint, snapshot, ...times }

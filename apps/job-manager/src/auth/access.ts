@@ -20,6 +20,7 @@ export const REST_ACCESS: Readonly<Record<string, Access>> = {
   'PATCH /api/v1/jobs/:id/operators/:uid/rate': { role: 'operator', change: 'job.rate' },
   'GET /api/v1/jobs/:id/graph': { role: 'viewer' },
   'GET /api/v1/jobs/:id/checkpoints': { role: 'viewer' },
+  'GET /api/v1/jobs/:id/checkpoints/:epoch/tasks': { role: 'viewer' },
   'POST /api/v1/jobs/:id/cancel': { role: 'operator', change: 'job.cancel' },
   'POST /api/v1/jobs/:id/start': { role: 'operator', change: 'job.start' },
   'GET /api/v1/jobs/:id/events': { role: 'viewer' },

@@ -1,5 +1,6 @@
 /** REST for people and tools, a controller per resource. */
 import { JobsController } from './jobs.controller.ts'
+import { CheckpointTasksController } from './checkpoint-tasks.controller.ts'
 import { GraphController } from './graph.controller.ts'
 import { RateController } from './rate.controller.ts'
 import { SavepointsController } from './savepoints.controller.ts'
@@ -19,6 +20,7 @@ export { ProblemFilter } from './problem.ts'
 
 export const restControllers = [
   JobsController,
+  CheckpointTasksController,
   GraphController,
   RateController,
   SavepointsController,

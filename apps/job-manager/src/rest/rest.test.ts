@@ -56,6 +56,14 @@ describe('pages', () => {
   })
 })
 
+describe('a checkpoint by its subtasks', () => {
+  test('an epoch of which nothing is known is not there, and one that is none is refused', async () => {
+    expect(await codeOf(await get('jobs/a/checkpoints/7/tasks'))).toEqual([404, 'CHECKPOINT_UNKNOWN'])
+    expect(await codeOf(await get('jobs/nobody/checkpoints/7/tasks'))).toEqual([404, 'JOB_UNKNOWN'])
+    expect(await codeOf(await get('jobs/a/checkpoints/newest/tasks'))).toEqual([400, 'EPOCH_INVALID'])
+  })
+})
+
 describe('versions', () => {
   test('a rescale says on which version it rests: 428 without, 412 with another one', async () => {
     expect(await codeOf(await send('PATCH', 'jobs/a', {}, { parallelism: 2 }))).toEqual([428, 'PRECONDITION_REQUIRED'])
