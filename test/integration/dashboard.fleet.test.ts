@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { chromium, type Browser } from 'playwright-core'
+import { chromium, type Browser, type Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 function browserPath(): string {
@@ -18,6 +18,10 @@ function browserPath(): string {
     }
   }
   throw new Error('no Chromium: install it (Debian: `apt-get install chromium`) or name one in CHROMIUM')
+}
+
+interface Job {
+  readonly slices: object[]
 }
 
 let browser: Browser
@@ -44,25 +48,150 @@ afterAll(async () => {
   await ended
 }, 60_000)
 
-test('of a thousand subtasks only those in sight are made, and they are reached by keyboard', async () => {
-  const page = await browser.newPage()
+/** The page of the demo's job with what never changes: `change` says what its stream tells. */
+async function still(page: Page, change: (job: Job) => { job: object; checkpoints: object[] }): Promise<void> {
   await page.route('**/api/v1/jobs/payments/events', async (route) => {
-    const job = (await (await route.fetch({ url: `${url}/api/v1/jobs/payments` })).json()) as { slices: object[] }
-    const slices = Array.from({ length: 1_000 }, (_, subtask) => ({ ...job.slices[0], subtask, splits: [] }))
-    const snapshot = JSON.stringify({ job: { ...job, slices }, checkpoints: [] })
+    const job = (await (await route.fetch({ url: `${url}/api/v1/jobs/payments` })).json()) as Job
+    const snapshot = JSON.stringify(change(job))
     await route.fulfill({ contentType: 'text/event-stream', body: `event: snapshot\nid: 1-1\ndata: ${snapshot}\n\n` })
   })
+}
+const checkpoint = (epoch: number, status: string): object => ({
+  ...{ epoch, attempt: 1, status, triggeredAt: 0, durationMs: 100 * epoch, reason: null },
+  ...{ alignMs: 1, syncMs: 1, asyncMs: 1, bytes: null },
+})
+const noSeriousFinding = async (page: Page): Promise<void> => {
+  const { violations } = await new Axe({ page }).analyze()
+  expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([])
+}
+
+test('of a thousand subtasks only those in sight are made, and they are reached by keyboard', async () => {
+  const page = await (await browser.newContext()).newPage()
+  await still(page, (job) => {
+    const split = (split: number) => ({ source: 'payments', split, watermark: 1e12 - split, state: 'active' })
+    const slices = Array.from({ length: 1_000 }, (_, subtask) => ({
+      ...job.slices[0],
+      subtask,
+      splits: [split(subtask)],
+    }))
+    return { job: { ...job, slices }, checkpoints: [checkpoint(1, 'final'), checkpoint(2, 'given-up')] }
+  })
+  await page.route('**/api/v1/jobs/payments/checkpoints/*/tasks*', async (route) => {
+    if (route.request().url().includes('/1/'))
+      return route.fulfill({ status: 404, json: { code: 'CHECKPOINT_UNKNOWN', detail: 'forgotten' } })
+    const times = { alignMs: 5, syncMs: 1, asyncMs: 90, cutMs: 30, prepareMs: 20, uploadMs: 55, reason: null }
+    const tasks = Array.from({ length: 1_000 }, (_, subtask) => ({
+      ...{ subtask, taskManagerId: 'tm-1', status: 'acknowledged', ...times },
+      ...(subtask === 700 && { status: 'declined', asyncMs: null, reason: 'OBJECT_STORE_UNAVAILABLE: away' }),
+    }))
+    await route.fulfill({ json: tasks })
+  })
   await page.goto(`${url}/#/jobs/payments`)
-  const table = page.getByRole('table', { name: 'Subtasks' })
-  await table.waitFor()
-  expect(await table.getAttribute('aria-rowcount')).toBe('1001')
-  expect(await table.getByRole('row').count()).toBeLessThan(60)
-  await table.focus()
-  await page.keyboard.press('End')
-  await table.locator('[aria-rowindex="1001"]').waitFor()
+  for (const name of ['Subtasks', 'Checkpoint by subtask']) {
+    const table = page.getByRole('table', { name, exact: true })
+    await table.waitFor()
+    expect(await table.getAttribute('aria-rowcount')).toBe('1001')
+    expect(await table.getByRole('row').count()).toBeLessThan(60)
+    await table.focus()
+    await page.keyboard.press('End')
+    await table.locator('[aria-rowindex="1001"]').waitFor()
+  }
+  const tasks = page.getByRole('table', { name: 'Checkpoint by subtask' })
+  await page.keyboard.press('Home')
+  await tasks.locator('[aria-rowindex="2"]', { hasText: 'declined: OBJECT_STORE_UNAVAILABLE: away' }).waitFor()
+  await tasks.getByRole('img', { name: 'subtask 0: aligned 5 ms, stood still 1 ms, async 60 ms' }).waitFor()
+  await page.getByRole('img', { name: 'Skew by partition, at most 999 ms: payments, partitions 995 to 999' }).waitFor()
+  await noSeriousFinding(page)
+  await page.getByRole('button', { name: 'Earlier epoch' }).press('Enter')
+  await page.getByText('and this one no more').waitFor()
   await page.unrouteAll({ behavior: 'wait' })
   await page.close()
 })
+
+/** Where the focus is. Null: at nothing of the page. */
+const focused = (page: Page) =>
+  page.evaluate(() => {
+    const at = document.activeElement
+    if (at === null || at === document.body || at === document.documentElement) return null
+    const { outlineStyle, outlineWidth } = getComputedStyle(at)
+    const label = at.getAttribute('aria-label') ?? at.closest('label')?.textContent ?? at.textContent
+    return {
+      name: label.trim(),
+      isSeen: outlineStyle !== 'none' && parseFloat(outlineWidth) > 0,
+      isInDialog: at.closest('dialog[open]') !== null,
+    }
+  })
+
+test('the page of a job is walked by Tab alone: nothing is left out, and each stop is seen', async () => {
+  const page = await browser.newPage()
+  await still(page, (job) => ({
+    // Without what changes from one look to the next: names are compared.
+    job: {
+      ...job,
+      slices: [],
+      state: 'RUNNING',
+      rates: [{ source: 'in', recordsPerSecond: 500, current: null, reason: null }],
+    },
+    checkpoints: [checkpoint(1, 'final'), checkpoint(2, 'final'), checkpoint(3, 'in-progress')],
+  }))
+  await page.goto(`${url}/#/jobs/payments`)
+  await page.getByRole('group', { name: /^by-user, keyBy/ }).waitFor()
+  await page.getByRole('heading', { name: /^Epoch 2 by subtask/ }).waitFor()
+  const all = await page.evaluate(() =>
+    [...document.querySelectorAll('a[href], button:enabled, input:enabled, summary, [tabindex="0"]')]
+      .filter((it) => it.checkVisibility())
+      .map((it) => (it.getAttribute('aria-label') ?? it.closest('label')?.textContent ?? it.textContent).trim()),
+  )
+  const stops: { name: string; isSeen: boolean }[] = []
+  for (let press = 0; press < 3 * all.length; press++) {
+    await page.keyboard.press('Tab')
+    const stop = await focused(page)
+    if (stop === null) break
+    stops.push(stop)
+  }
+  const names = stops.map(({ name }) => name)
+  expect(all.filter((name) => !names.includes(name))).toEqual([])
+  expect(names.length, 'each once').toBe(all.length)
+  expect(stops.filter(({ isSeen }) => !isSeen).map(({ name }) => name)).toEqual([])
+  const order = ['Skip to the page', 'Jobs', 'Savepoint…', 'State', 'Limit the rate…', 'Earlier epoch', 'Subtasks']
+  expect(names.filter((name) => order.includes(name))).toEqual(order)
+  await page.unrouteAll({ behavior: 'wait' })
+  await page.close()
+})
+
+test('a limit is set by keyboard: the dialog keeps the focus, Escape leaves it, and the plot shows what was changed', async () => {
+  const page = await (await browser.newContext()).newPage()
+  await page.goto(`${url}/#/jobs/payments`)
+  const slider = page.getByRole('slider', { name: 'Limit of each source' })
+  const button = page.getByRole('button', { name: 'Limit the rate…' })
+  await page.locator('.state', { hasText: 'RUNNING' }).waitFor()
+  await slider.focus()
+  for (let step = 0; step < 10; step++) await page.keyboard.press('ArrowLeft')
+  const said = Number((await slider.getAttribute('aria-valuetext'))!.replace(/\D/g, ''))
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Enter')
+  const dialog = page.getByRole('dialog', { name: 'How fast may payments read?' })
+  await dialog.waitFor()
+  for (let press = 0; press < 8; press++) {
+    const at = await focused(page)
+    expect(at === null || at.isInDialog, `at ${at?.name}`).toBe(true)
+    await page.keyboard.press('Tab')
+  }
+  await page.keyboard.press('Escape')
+  await dialog.waitFor({ state: 'hidden' })
+  expect(await focused(page)).toMatchObject({ name: 'Limit the rate…', isSeen: true })
+  await page.keyboard.press('Enter')
+  const field = dialog.getByLabel('Records per second')
+  expect(await field.inputValue()).toBe(String(said))
+  await field.press('Enter')
+  await dialog.waitFor({ state: 'hidden' })
+  await page.getByRole('img', { name: new RegExp(`limit: ${said.toLocaleString('en')}/s; changed at `) }).waitFor()
+  const rates = (await (await fetch(`${url}/api/v1/jobs/payments/rate`)).json()) as { recordsPerSecond: number }[]
+  expect(rates.map(({ recordsPerSecond }) => recordsPerSecond)).toEqual([said])
+  expect(await button.isEnabled()).toBe(true)
+  await noSeriousFinding(page)
+  await page.close()
+}, 60_000)
 
 test('figures of before stay when the job-manager is silent, and are called old', async () => {
   const page = await browser.newPage()
@@ -116,8 +245,7 @@ test('all pages in light and dark have no serious finding, and a cancel by keybo
     page.on('pageerror', (error) => errors.push(error.message))
     const sound = async (table: string): Promise<void> => {
       await page.getByRole('table', { name: table }).waitFor()
-      const { violations } = await new Axe({ page }).analyze()
-      expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([])
+      await noSeriousFinding(page)
     }
     const answer = await page.goto(url)
     expect(answer?.headers()['content-security-policy']).toContain("default-src 'none'")

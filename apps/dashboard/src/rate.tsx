@@ -16,7 +16,7 @@ const change = ({ at, from, to }: RateChange): string =>
   `${time(at * 1_000).slice(11)} from ${said(from)} to ${said(to)}`
 
 export function Rate({ job, rates }: { job: Job; rates: Rates }): ReactNode {
-  const last = rates.perSecond.at(-1)
+  const last = rates.perSecond.findLast((rate) => rate !== null)
   const reasons = [...new Set(job.rates.flatMap(({ reason }) => reason ?? []))]
   const limit = limitOf(job.rates)
   return (
@@ -128,7 +128,7 @@ function Plot({ rates, label }: { rates: Rates; label: string }): ReactNode {
         ],
         series: [
           {},
-          { ...line, stroke: colour('--link') },
+          { ...line, stroke: colour('--link'), spanGaps: true },
           { ...line, stroke: colour('--busy'), paths: stepped },
           { ...line, stroke: colour('--bad'), dash: [4, 4], paths: stepped },
         ],

@@ -32,7 +32,11 @@ test('a change of the limit is seen when it is told, also between two samples, a
   for (const { at, job } of [look(1_000, null), look(2_000, null), look(2_100, 500), look(3_000, 500)])
     rates = sampled(rates, at, job)
   expect(rates.changes).toEqual([{ at: 2.1, from: null, to: 500 }])
-  expect(rates.limit).toEqual([null, 500])
+  expect([rates.at, rates.limit]).toEqual([
+    [2, 2.1, 3],
+    [null, 500, 500],
+  ])
+  expect(rates.perSecond).toEqual([1_000, null, 1_000])
   for (let i = 1; i <= 600; i++) rates = sampled(rates, 3_000 + i * 1_000, look(3_000 + i * 1_000, 500).job)
   expect(rates.changes).toEqual([])
 })

@@ -4,7 +4,8 @@ import type { Job, Rate } from './view.ts'
 /** By when they were seen (s since 1970); the lists are of one length. */
 export interface Rates {
   readonly at: readonly number[]
-  readonly perSecond: readonly number[]
+  /** Null: only the limit was seen. */
+  readonly perSecond: readonly (number | null)[]
   /** Limit of all sources together; null: one of them has none. */
   readonly limit: readonly (number | null)[]
   /** What they are lowered to; null: none is below its limit. */
@@ -38,19 +39,21 @@ export function sampled(rates: Rates, at: number, job: Pick<Job, 'attempt' | 're
   const { last } = rates
   const second = at / 1_000
   const isChanged = last !== null && last.limit !== limit
-  const changes = isChanged ? [...rates.changes, { at: second, from: last.limit, to: limit }] : rates.changes
-  if (last === null || last.attempt !== attempt || recordsIn < last.recordsIn)
-    return { ...rates, changes, last: { at, attempt, recordsIn, limit } }
-  if (at < last.at + SAMPLE_MS) return isChanged ? { ...rates, changes, last: { ...last, limit } } : rates
-  const perSecond = ((recordsIn - last.recordsIn) / (at - last.at)) * 1_000
+  const isFirst = last === null || last.attempt !== attempt || recordsIn < last.recordsIn
+  const isSoon = !isFirst && at < last.at + SAMPLE_MS
+  if (!isChanged && isSoon) return rates
+  const now = { at, attempt, recordsIn, limit }
+  if (!isChanged && isFirst) return { ...rates, last: now }
+  const perSecond = isFirst || isSoon ? null : ((recordsIn - last.recordsIn) / (at - last.at)) * 1_000
   const seen = [...rates.at, second].slice(-SAMPLES_MAX)
+  const changes = isChanged ? [...rates.changes, { at: second, from: last.limit, to: limit }] : rates.changes
   return {
     at: seen,
     perSecond: [...rates.perSecond, perSecond].slice(-SAMPLES_MAX),
     limit: [...rates.limit, limit].slice(-SAMPLES_MAX),
     lowered: [...rates.lowered, loweredOf(job.rates)].slice(-SAMPLES_MAX),
     changes: changes.filter(({ at }) => at >= seen[0]!),
-    last: { at, attempt, recordsIn, limit },
+    last: isSoon ? { ...last, limit } : now,
   }
 }
 
