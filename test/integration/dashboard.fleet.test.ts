@@ -108,19 +108,24 @@ test('of a thousand subtasks only those in sight are made, and they are reached 
   await page.close()
 })
 
-/** Where the focus is. Null: at nothing of the page. */
-const focused = (page: Page) =>
-  page.evaluate(() => {
+interface Focus {
+  readonly name: string
+  /** An outline is drawn. */
+  readonly isSeen: boolean
+  readonly isInDialog: boolean
+}
+// What runs in the page is text: the types here are Node's.
+const NAME_OF = `(at) => (at.getAttribute('aria-label') ?? at.closest('label')?.textContent ?? at.textContent).trim()`
+
+/** Null: at nothing of the page. */
+const focused = (page: Page): Promise<Focus | null> =>
+  page.evaluate(`(() => {
     const at = document.activeElement
     if (at === null || at === document.body || at === document.documentElement) return null
     const { outlineStyle, outlineWidth } = getComputedStyle(at)
-    const label = at.getAttribute('aria-label') ?? at.closest('label')?.textContent ?? at.textContent
-    return {
-      name: label.trim(),
-      isSeen: outlineStyle !== 'none' && parseFloat(outlineWidth) > 0,
-      isInDialog: at.closest('dialog[open]') !== null,
-    }
-  })
+    const isSeen = outlineStyle !== 'none' && parseFloat(outlineWidth) > 0
+    return { name: (${NAME_OF})(at), isSeen, isInDialog: at.closest('dialog[open]') !== null }
+  })()`)
 
 test('the page of a job is walked by Tab alone: nothing is left out, and each stop is seen', async () => {
   const page = await browser.newPage()
@@ -137,12 +142,11 @@ test('the page of a job is walked by Tab alone: nothing is left out, and each st
   await page.goto(`${url}/#/jobs/payments`)
   await page.getByRole('group', { name: /^by-user, keyBy/ }).waitFor()
   await page.getByRole('heading', { name: /^Epoch 2 by subtask/ }).waitFor()
-  const all = await page.evaluate(() =>
+  const all: readonly string[] = await page.evaluate(`
     [...document.querySelectorAll('a[href], button:enabled, input:enabled, summary, [tabindex="0"]')]
       .filter((it) => it.checkVisibility())
-      .map((it) => (it.getAttribute('aria-label') ?? it.closest('label')?.textContent ?? it.textContent).trim()),
-  )
-  const stops: { name: string; isSeen: boolean }[] = []
+      .map(${NAME_OF})`)
+  const stops: Focus[] = []
   for (let press = 0; press < 3 * all.length; press++) {
     await page.keyboard.press('Tab')
     const stop = await focused(page)
