@@ -15,7 +15,7 @@ import {
   type Profile,
   type RedisFacts,
 } from '@weir/dataflow'
-import { observeRedis, redisAddress } from '@weir/idempotency'
+import { observePostgres, observeRedis, redisAddress } from '@weir/idempotency'
 import { KafkaConnections, kafkaFacts, kafkaSecurity } from '@weir/kafka'
 import { etcdClient, etcdFacts, httpClock, objectsFacts, openS3 } from '@weir/metadata'
 import { systemClock, systemRandom } from '@weir/model'
@@ -70,16 +70,21 @@ function withMore(needs: JobNeeds, { topics, redis }: DoctorCommand): JobNeeds {
 async function observe(needs: JobNeeds, { kafka: brokers, env }: DoctorCommand): Promise<Observed> {
   const clocks: ClockFacts[] = []
   const etcdHosts = (env['WEIR_ETCD'] ?? '').split(',').filter((host) => host !== '')
-  const [kafka, etcd, objects, redis, machine] = await Promise.all([
+  const [kafka, etcd, objects, redis, postgres, machine] = await Promise.all([
     askKafka(brokers ?? env['WEIR_KAFKA_BROKERS'], needs, env),
     askEtcd(etcdHosts, env['WEIR_CLUSTER'] ?? 'default'),
     askObjects(env),
     Promise.all(needs.redis.map((one) => askRedis(one, clocks))),
+    Promise.all(
+      (needs.postgres ?? []).map(({ uid, url }) =>
+        asked(`PostgreSQL of "${uid}"`, BOUND, (signal) => observePostgres(secretOf(url, uid), signal)),
+      ),
+    ),
     machineFacts(`this machine (${hostname()})`, env['WEIR_DATA_DIR'] ?? '.'),
     ...[...etcdHosts.map((host) => clockOf(`etcd at ${host}`, new URL('/health', urlOf(host)).href, clocks))],
     env['WEIR_S3_ENDPOINT'] && clockOf('object store', env['WEIR_S3_ENDPOINT'], clocks),
   ])
-  return { ...kafka, ...etcd, ...objects, redis, machines: [machine], clocks }
+  return { ...kafka, ...etcd, ...objects, redis, postgres, machines: [machine], clocks }
 }
 
 async function askKafka(

@@ -1,7 +1,7 @@
 /** What a job would find here: the servers it needs as this task-manager reaches them, and this machine. */
 import { redacted, secretOf } from '@weir/connectors'
 import { asked, usesKafka, type Asked, type JobNeeds, type Observed, type RedisFacts } from '@weir/dataflow'
-import { observeRedis, redisAddress } from '@weir/idempotency'
+import { observePostgres, observeRedis, redisAddress } from '@weir/idempotency'
 import { KafkaConnections, kafkaFacts, kafkaSecurity } from '@weir/kafka'
 import { systemClock } from '@weir/model'
 import { machineFacts } from '@weir/telemetry'
@@ -17,13 +17,18 @@ export interface ExamineOptions {
 
 /** Never rejects: what does not answer in time is said to be so. */
 export async function examineServers(needs: JobNeeds, { kafkaBrokers, dataDir }: ExamineOptions): Promise<Observed> {
-  const [kafka, redis, machine] = await Promise.all([
+  const [kafka, redis, postgres, machine] = await Promise.all([
     usesKafka(needs) && kafkaBrokers.length > 0 ? askKafka(needs, kafkaBrokers) : undefined,
     Promise.all(needs.redis.map(askRedis)),
+    Promise.all(
+      (needs.postgres ?? []).map(({ uid, url }) =>
+        asked(`PostgreSQL of "${uid}"`, BOUND, (signal) => observePostgres(secretOf(url, uid), signal)),
+      ),
+    ),
     machineFacts(`task-manager at ${hostname()}`, dataDir),
   ])
   // What a server or a driver says of itself goes to whoever submits.
-  return redacted({ ...(kafka && { kafka }), redis, machines: [machine] })
+  return redacted({ ...(kafka && { kafka }), redis, postgres, machines: [machine] })
 }
 
 function askKafka({ reads, writes }: JobNeeds, brokers: readonly string[]): Promise<NonNullable<Observed['kafka']>> {

@@ -10,6 +10,7 @@ import type {
   MachineFacts,
   ObjectsFacts,
   Observed,
+  PostgresFacts,
   RedisFacts,
 } from './facts.ts'
 import { DIAGNOSIS_CODES, judge, type Diagnosis, type DiagnosisCode, type Severity } from './diagnosis.ts'
@@ -230,6 +231,16 @@ test.each<[string, Partial<RedisFacts>, readonly string[]]>([
   expect(told({ redis: asked }, of)).toEqual(expected)
 })
 
+test.each<[string, Partial<PostgresFacts>, readonly string[]]>([
+  ['with connections for all', {}, []],
+  ['whose connections others have', { connectionsUsed: 95 }, ['POSTGRES_CONNECTIONS warning']],
+  ['with fewer connections than the job may open', { connectionsMax: 7 }, ['POSTGRES_CONNECTIONS unsafe']],
+])('PostgreSQL %s', (_, over, expected) => {
+  const facts = { connectionsMax: 97, connectionsUsed: 5, connectionsPerSlot: 4, ...over }
+  const of: JobNeeds = { ...needs, settings: { ...defaultSettings, parallelism: 2 } }
+  expect(told({ postgres: [{ name: 'postgres', facts }] }, of)).toEqual(expected)
+})
+
 test('claims that wait for replicas survive a fail-over', () => {
   const of: JobNeeds = { ...needs, redis: [{ uid: 'once', url: 'env:REDIS', waits: true }] }
   expect(told({ redis: [{ name: 'redis', facts: { ...redis, replicas: 2 } }] }, of)).toEqual([])
@@ -324,13 +335,23 @@ test('what a job needs is read from its plan', () => {
     node('in', 'source', of('kafka', 'orders')),
     node('raw', 'source', { descriptor: { connector: 'kafka', topic: 'raw', isolation: 'read_uncommitted' } }),
     node('once', 'idempotent', { claims: { store: 'redis', url: 'env:CLAIMS', wait: null } }),
+    // Tiers over each other: the lowest decides.
+    node('tiers', 'idempotent', {
+      claims: { store: 'tiered', remote: { store: 'redis', url: 'env:TIERS', wait: { replicas: 1 } } },
+    }),
+    node('rows', 'idempotent', { claims: { store: 'postgres', url: 'env:ROWS' } }),
+    node('more rows', 'idempotent', { claims: { store: 'tiered', remote: { store: 'postgres', url: 'env:ROWS' } } }),
     node('out', 'sink', of('kafka', 'sums')),
     node('also', 'sink', of('log', 'elsewhere')),
   ]
   const found = needsOf({ nodes, settings } as unknown as PlanSummary)
   expect(found).toEqual({
     ...{ settings, reads: ['orders', 'raw'], writes: ['sums', 'dead'], uncommitted: ['raw'] },
-    redis: [{ uid: 'once', url: 'env:CLAIMS', waits: false }],
+    redis: [
+      { uid: 'once', url: 'env:CLAIMS', waits: false },
+      { uid: 'tiers', url: 'env:TIERS', waits: true },
+    ],
+    postgres: [{ uid: 'rows', url: 'env:ROWS' }],
   })
   expect(usesKafka(found)).toBe(true)
   expect(usesKafka({ ...found, reads: [], writes: [] })).toBe(false)

@@ -60,6 +60,15 @@ export interface RedisFacts {
   readonly minReplicasToWrite: number | null
 }
 
+/** As a store of claims. */
+export interface PostgresFacts {
+  /** Of all clients that are no superusers. */
+  readonly connectionsMax: number
+  readonly connectionsUsed: number
+  /** Of one slot of a job that claims there, at most. */
+  readonly connectionsPerSlot: number
+}
+
 export interface MachineFacts {
   /** As people call it. */
   readonly name: string
@@ -88,6 +97,8 @@ export interface Observed {
   readonly etcd?: Asked<EtcdFacts>
   readonly objects?: Asked<ObjectsFacts>
   readonly redis?: readonly Asked<RedisFacts>[]
+  /** As many as `JobNeeds.postgres`, in its order. */
+  readonly postgres?: readonly Asked<PostgresFacts>[]
   readonly machines?: readonly MachineFacts[]
   readonly clocks?: readonly ClockFacts[]
 }

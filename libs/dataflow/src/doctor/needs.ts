@@ -14,6 +14,8 @@ export interface JobNeeds {
   readonly uncommitted: readonly string[]
   /** Of claims outside of the job. */
   readonly redis: readonly { readonly uid: string; readonly url: string; readonly waits: boolean }[]
+  /** One per server: the operators of a slot share its connections. Absent in what an earlier build sends: none. */
+  readonly postgres?: readonly { readonly uid: string; readonly url: string }[]
 }
 
 /** Of a job nobody has named: the settings a job has that says nothing. */
@@ -23,6 +25,7 @@ export function needsOf({ nodes, settings }: PlanSummary): JobNeeds {
   const [reads, writes] = [new Set<string>(), new Set<string>()]
   const uncommitted: string[] = []
   const redis: JobNeeds['redis'][number][] = []
+  const postgres = new Map<string, { readonly uid: string; readonly url: string }>()
   for (const { uid, kind, config } of nodes) {
     const { descriptor, claims } = (config ?? {}) as {
       descriptor?: ConnectorDescriptor
@@ -33,14 +36,20 @@ export function needsOf({ nodes, settings }: PlanSummary): JobNeeds {
       topics.add(String(descriptor['topic']))
       if (descriptor['isolation'] === 'read_uncommitted') uncommitted.push(uid)
     }
-    if (kind === 'idempotent' && claims?.store === 'redis') {
-      redis.push({ uid, url: String(claims['url']), waits: (claims['wait'] ?? null) !== null })
-    }
+    if (kind !== 'idempotent' || claims === undefined) continue
+    const authority = authorityOf(claims)
+    const url = String(authority['url'])
+    if (authority.store === 'redis') redis.push({ uid, url, waits: (authority['wait'] ?? null) !== null })
+    if (authority.store === 'postgres' && !postgres.has(url)) postgres.set(url, { uid, url })
   }
   for (const aside of [settings.deadLetters, settings.audit]) {
     if (aside?.connector === 'kafka') writes.add(String(aside['topic']))
   }
-  return { settings, reads: [...reads], writes: [...writes], uncommitted, redis }
+  return { settings, reads: [...reads], writes: [...writes], uncommitted, redis, postgres: [...postgres.values()] }
 }
+
+/** That decides, of tiers over each other the lowest. */
+const authorityOf = (claims: ClaimsDescriptor): ClaimsDescriptor =>
+  claims.store === 'tiered' ? (claims['remote'] as ClaimsDescriptor) : claims
 
 export const usesKafka = ({ reads, writes }: JobNeeds): boolean => reads.length + writes.length > 0

@@ -4,6 +4,8 @@ import { stackEndpoints } from '../../../../test/stack/endpoints.ts'
 import { claimStoreContract } from '../testing/claim-store-contract.ts'
 import { claimTierContract } from '../testing/claim-tier-contract.ts'
 import { TierClaims } from '../tier-claims.ts'
+import { observePostgres } from './postgres-facts.ts'
+import { POSTGRES_CONNECTIONS_MAX } from './postgres-pool.ts'
 import { PostgresTier } from './postgres-tier.ts'
 
 const { signal } = new AbortController()
@@ -84,5 +86,48 @@ test('a server that is not there is an outage; a wrong password or table name a 
   await expect(wrong).rejects.toMatchObject({ code: 'CLAIM_TIER_REFUSED', kind: 'invalid' })
   await expect(PostgresTier.open({ url, namespace: 'n', table: 'x; DROP' })).rejects.toMatchObject({
     code: 'CLAIM_TIER_OPTIONS',
+  })
+})
+
+test('operators of one thread share their connections, which close behind the last of them', async () => {
+  // A name of its own to be counted by: other tests have connections to this server.
+  const name = `weir-test-${process.pid}`
+  const named = new URL(url)
+  named.searchParams.set('application_name', name)
+  const counting = new pg.Client(url)
+  await counting.connect()
+  const connections = async (): Promise<number> => {
+    const { rows } = await counting.query<{ count: number }>(
+      'SELECT count(*)::int AS count FROM pg_stat_activity WHERE application_name = $1',
+      [name],
+    )
+    return rows[0]!.count
+  }
+  const open = (namespace: string): Promise<PostgresTier> => PostgresTier.open({ url: named.href, namespace, table })
+  const tiers = await Promise.all(['one', 'two', 'three'].map(open))
+  const claims = tiers.flatMap((tier) =>
+    Array.from({ length: 20 }, (_, i) => tier.claim([{ key: `k${i}`, value: 'v', ttlMs: HOUR }], signal)),
+  )
+  await Promise.all(claims)
+  expect(await connections()).toBe(POSTGRES_CONNECTIONS_MAX)
+  const [first, ...others] = tiers
+  await first!.close()
+  expect(await others[0]!.get('k1', signal)).toBe('v')
+  for (const tier of others) await tier.close()
+  await expect.poll(connections, { timeout: 20_000 }).toBe(0)
+  const again = await open('one')
+  expect(await again.get('k1', signal)).toBe('v')
+  await again.close()
+  await counting.end()
+})
+
+test('the doctor is told how many connections a server has for how many of a slot', async () => {
+  const facts = await observePostgres(url, AbortSignal.timeout(30_000))
+  expect(facts.connectionsPerSlot).toBe(POSTGRES_CONNECTIONS_MAX)
+  expect(facts.connectionsMax).toBeGreaterThan(facts.connectionsUsed)
+  expect(facts.connectionsUsed).toBeGreaterThanOrEqual(0)
+  await expect(observePostgres('postgres://127.0.0.1:1/none', AbortSignal.timeout(30_000))).rejects.toMatchObject({
+    code: 'CLAIM_TIER_UNAVAILABLE',
+    kind: 'retry',
   })
 })

@@ -4,13 +4,13 @@
  *
  * Keys and values are bytea: text cannot hold U+0000. What a fail-over to an asynchronous standby loses, the tier forgets.
  */
-import type { Pool, QueryResult } from 'pg'
+import type { QueryResult } from 'pg'
 import { WeirError } from '@weir/model'
 import type { ClaimTier, TierClaim, TierEntry, TierSwap } from '../tier.ts'
 import { aborting } from './aborting.ts'
+import { sharedPool, type SharedPool } from './postgres-pool.ts'
 import { postgresTierError } from './postgres-tier-error.ts'
 
-const CONNECTIONS_MAX = 4
 const DEADLINE_MS = 1_000
 /** A key that is lost, and is gone when it is asked who has it, is claimed again. */
 const ROUNDS_MAX = 8
@@ -35,15 +35,15 @@ interface Row {
 }
 
 export class PostgresTier implements ClaimTier {
-  readonly #pool: Pool
+  readonly #shared: SharedPool
   readonly #namespace: string
   readonly #table: string
   #writes = 0
   #sweeping: Promise<void> | null = null
   #closing: Promise<void> | null = null
 
-  private constructor(pool: Pool, namespace: string, table: string) {
-    this.#pool = pool
+  private constructor(shared: SharedPool, namespace: string, table: string) {
+    this.#shared = shared
     this.#namespace = namespace
     this.#table = table
   }
@@ -56,24 +56,13 @@ export class PostgresTier implements ClaimTier {
         { code: 'CLAIM_TIER_OPTIONS', kind: 'invalid', table },
         `"${table}" is no table name: lower case letters, digits and _, at most 41, with its schema in front if need be`,
       )
-    // Loaded by those who use it: every slot of a task-manager loads this package.
-    const { default: pg } = await import('pg')
-    const pool = new pg.Pool({
-      connectionString: url,
-      max: CONNECTIONS_MAX,
-      connectionTimeoutMillis: deadlineMs,
-      statement_timeout: deadlineMs,
-      query_timeout: 2 * deadlineMs,
-      application_name: 'weir-claims',
-    })
-    // A connection that breaks while nobody uses it: the next statement opens another one.
-    pool.on('error', () => undefined)
-    const tier = new PostgresTier(pool, namespace, table)
+    const shared = await sharedPool(url, deadlineMs)
+    const tier = new PostgresTier(shared, namespace, table)
     try {
       await tier.#create()
       return tier
     } catch (error) {
-      await pool.end()
+      await shared.release()
       throw postgresTierError(error)
     }
   }
@@ -142,7 +131,7 @@ export class PostgresTier implements ClaimTier {
   }
 
   close(): Promise<void> {
-    this.#closing ??= (this.#sweeping ?? Promise.resolve()).then(() => this.#pool.end())
+    this.#closing ??= (this.#sweeping ?? Promise.resolve()).then(() => this.#shared.release())
     return this.#closing
   }
 
@@ -181,9 +170,9 @@ export class PostgresTier implements ClaimTier {
     const statement = `CREATE TABLE IF NOT EXISTS ${this.#table} (namespace text NOT NULL, key bytea NOT NULL, value bytea NOT NULL,
         expires_at timestamptz NOT NULL, PRIMARY KEY (namespace, key));
       CREATE INDEX IF NOT EXISTS ${index} ON ${this.#table} (expires_at)`
-    await this.#pool.query(statement).catch((error: unknown) => {
+    await this.#shared.pool.query(statement).catch((error: unknown) => {
       if (!EXISTS.includes((error as { code?: string }).code)) throw error
-      return this.#pool.query(statement)
+      return this.#shared.pool.query(statement)
     })
   }
 
@@ -194,7 +183,7 @@ export class PostgresTier implements ClaimTier {
     this.#writes = 0
     const statement = `DELETE FROM ${this.#table} WHERE ctid = ANY (ARRAY (
       SELECT ctid FROM ${this.#table} WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT ${SWEEP_ROWS} FOR UPDATE SKIP LOCKED))`
-    this.#sweeping = this.#pool.query(statement).then(
+    this.#sweeping = this.#shared.pool.query(statement).then(
       () => void (this.#sweeping = null),
       () => void (this.#sweeping = null),
     )
@@ -203,7 +192,7 @@ export class PostgresTier implements ClaimTier {
   async #run<R extends object = never>(signal: AbortSignal, text: string, values: unknown[]): Promise<QueryResult<R>> {
     signal.throwIfAborted()
     this.#check()
-    const query = this.#pool.query<R>(text, [this.#namespace, ...values]).catch((error: unknown) => {
+    const query = this.#shared.pool.query<R>(text, [this.#namespace, ...values]).catch((error: unknown) => {
       throw postgresTierError(error)
     })
     return aborting(query, signal)
