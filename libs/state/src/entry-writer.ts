@@ -1,4 +1,5 @@
 /** Entries of a resident store into a segment, from where they are: no row is kept. */
+import { AHEAD, lookAhead } from './ahead.ts'
 import { differenceOf } from './difference.ts'
 import type { Part } from './groups.ts'
 import { DELETED } from './layer.ts'
@@ -24,7 +25,9 @@ export class EntryWriter {
   /** What has become of them, numbers as their differences. What is still as it was at the barrier is settled, but for deletions. */
   async changes(group: number, { table, layer, entries, windows }: Part): Promise<void> {
     const { id } = table
-    for (const entry of entries) {
+    for (let i = 0; i < entries.length; i++) {
+      if (i % AHEAD === 0 && lookAhead(entries, i) < 0) return
+      const entry = entries[i]!
       const { key } = entry
       const { value, before } = layer.cutOf(entry)
       const by = before === undefined || value === before ? null : differenceOf(value, before)
@@ -34,26 +37,32 @@ export class EntryWriter {
         table.settle(entry, layer, NUMBER_BYTES)
       } else if (value === before) table.settle(entry, layer, NUMBER_BYTES)
       else table.settle(entry, layer, this.#add(group, id, 0, key, VALUE, value))
-      if (this.#isFull || this.#pace.due()) await this.#rest()
+      if (this.#isFull) await this.#flush()
+      if (this.#pace.due()) await this.#pace.rest()
     }
     for (const { namespace, key, value } of windows) {
       if (value === DELETED) this.#add(group, id, namespace, key, DELETE)
       else this.#add(group, id, namespace, key, VALUE, value)
-      if (this.#isFull || this.#pace.due()) await this.#rest()
+      if (this.#isFull) await this.#flush()
+      if (this.#pace.due()) await this.#pace.rest()
     }
   }
 
   /** What there was at the barrier. */
   async all(group: number, { table, layer, entries, windows }: Part): Promise<void> {
-    for (const entry of entries) {
+    for (let i = 0; i < entries.length; i++) {
+      if (i % AHEAD === 0 && lookAhead(entries, i) < 0) return
+      const entry = entries[i]!
       const { value } = layer.cutOf(entry)
       if (value === undefined || value === DELETED) continue
       table.settle(entry, layer, this.#add(group, table.id, 0, entry.key, VALUE, value))
-      if (this.#isFull || this.#pace.due()) await this.#rest()
+      if (this.#isFull) await this.#flush()
+      if (this.#pace.due()) await this.#pace.rest()
     }
     for (const { namespace, key, value } of windows) {
       this.#add(group, table.id, namespace, key, VALUE, value)
-      if (this.#isFull || this.#pace.due()) await this.#rest()
+      if (this.#isFull) await this.#flush()
+      if (this.#pace.due()) await this.#pace.rest()
     }
   }
 
@@ -63,14 +72,13 @@ export class EntryWriter {
       this.#isFull = this.#writer.add(group, stateId, namespace, key, op, NOTHING)
       return 0
     }
-    const packed = packReused(value)
-    this.#isFull = this.#writer.add(group, stateId, namespace, key, op, packed, packed.start, packed.end)
-    return packed.end - packed.start
+    const { bytes, start, end } = packReused(value)
+    this.#isFull = this.#writer.add(group, stateId, namespace, key, op, bytes, start, end)
+    return end - start
   }
 
-  async #rest(): Promise<void> {
-    if (this.#isFull) await this.#writer.flush()
+  #flush(): Promise<void> {
     this.#isFull = false
-    if (this.#pace.due()) await this.#pace.rest()
+    return this.#writer.flush()
   }
 }

@@ -1,6 +1,7 @@
 /** Values and names as bytes. The bytes are stored: they can be read for ever. */
 import { createHash } from 'node:crypto'
 import { refuseFunction, unportableExtension } from '@weir/dataflow'
+import { FlatPacker } from './flat-packer.ts'
 import { Packr, REUSE_BUFFER_MODE, RESET_BUFFER_MODE, addExtension } from 'msgpackr'
 
 addExtension(unportableExtension as never)
@@ -15,18 +16,38 @@ export const unpackPart = (bytes: Uint8Array, start: number, end: number): unkno
   packr.unpack(bytes, { start, end } as never)
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-/** What `pack` makes, from `start` to `end` of a buffer that the next one is packed into. */
-export const packReused = (value: unknown): Buffer & { readonly start: number; readonly end: number } =>
-  packr.pack(value, REUSE_BUFFER_MODE | RESET_BUFFER_MODE) as Buffer & { start: number; end: number }
+const flat = new FlatPacker(pack)
+
+/** Bytes of a packed value, from `start` to `end`. */
+export interface Packed {
+  bytes: Buffer
+  start: number
+  end: number
+}
+const reused: Packed = { bytes: flat.bytes, start: 0, end: 0 }
+
+/** What `pack` makes. The same object again and again, and the next value is packed where this one lies. */
+export function packReused(value: unknown): Readonly<Packed> {
+  if (flat.pack(value)) {
+    reused.bytes = flat.bytes
+    reused.start = 0
+    reused.end = flat.end
+  } else {
+    const packed = packr.pack(value, REUSE_BUFFER_MODE | RESET_BUFFER_MODE) as Buffer & Packed
+    reused.bytes = packed
+    reused.start = packed.start
+    reused.end = packed.end
+  }
+  return reused
+}
 
 /** What `pack` makes, into a buffer. @returns where it ends; where there is no room, how many bytes it has, negative */
 export function packInto(value: unknown, into: Buffer, at: number): number {
-  const packed = packReused(value)
-  const { start, end } = packed
-  const bytes = end - start
-  if (at + bytes > into.length) return -bytes
-  copyBytes(packed, start, end, into, at)
-  return at + bytes
+  const { bytes, start, end } = packReused(value)
+  const length = end - start
+  if (at + length > into.length) return -length
+  copyBytes(bytes, start, end, into, at)
+  return at + length
 }
 
 /** @returns behind the copy */

@@ -26,10 +26,10 @@ export const MAGIC = Buffer.from('WSEG\x02', 'latin1')
 /** Uncompressed bytes after which a chunk is closed. */
 const CHUNK_BYTES = 256 * 1024
 /**
- * Chunks compressed or on their way, in order; the one being filled besides. As many as a busy slot fills in one slice of its
- * time (`Pace`) and more: what is compressed meanwhile is heard of in its next turn.
+ * Compressed where they are filled, in less than a millisecond: a thread of the pool takes five times the CPU for a chunk, since each
+ * begins with memory it has not touched, and a busy slot hears of it a turn later. Those with a large value go there all the same.
  */
-const CHUNKS_AHEAD = 16
+const SYNC_BYTES_MAX = 4 * CHUNK_BYTES
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
 /** For what comes of a chunk in one piece: in pieces of the default 16 KiB each costs a turn of the thread pool, twice the CPU in all. */
 const CHUNK_LEVEL = { ...LEVEL, chunkSize: CHUNK_BYTES / 2 }
@@ -132,72 +132,74 @@ class Rows {
   ): void {
     const text = typeof key === 'string'
     // Two or three bytes per UTF-16 unit, and the numbers beside it.
-    this.#room(64 + (text ? key.length * 3 : 0) + to - from)
+    const bytes = this.#room(64 + (text ? key.length * 3 : 0) + to - from)
+    let at = this.#at
     if (group !== this.#group) {
-      this.#bytes[this.#at++] = GROUP_MARK
-      this.#varint(group)
+      bytes[at++] = GROUP_MARK
+      at = varint(group, bytes, at)
       this.#group = this.last = group
       if (this.first < 0) this.first = group
     }
-    const head = this.#at
+    const head = at
     const kind = op | (namespace === 0 ? 0 : NAMESPACE_BIT)
-    this.#bytes[this.#at++] = text ? kind : kind | NUMBER_KEY
-    this.#varint(state)
-    if (namespace !== 0) this.#at = this.#bytes.writeDoubleLE(namespace, this.#at)
-    if (!text) this.#at = this.#bytes.writeDoubleLE(key, this.#at)
-    else if (key.length > SHORT_TEXT || !this.#shortAscii(key)) {
-      const wellFormed = key.isWellFormed()
-      if (!wellFormed) this.#bytes[head] = kind | UTF16_KEY
-      const encoding = wellFormed ? 'utf8' : 'utf16le'
-      this.#varint(Buffer.byteLength(key, encoding))
-      this.#at += this.#bytes.write(key, this.#at, encoding)
+    bytes[at++] = text ? kind : kind | NUMBER_KEY
+    at = varint(state, bytes, at)
+    if (namespace !== 0) at = bytes.writeDoubleLE(namespace, at)
+    if (!text) at = bytes.writeDoubleLE(key, at)
+    else {
+      const behind = key.length > SHORT_TEXT ? -1 : shortAscii(key, bytes, at)
+      if (behind >= 0) at = behind
+      else {
+        const wellFormed = key.isWellFormed()
+        if (!wellFormed) bytes[head] = kind | UTF16_KEY
+        const encoding = wellFormed ? 'utf8' : 'utf16le'
+        at = varint(Buffer.byteLength(key, encoding), bytes, at)
+        at += bytes.write(key, at, encoding)
+      }
     }
-    if (op === DELETE) return
-    this.#varint(to - from)
-    this.#at = copyBytes(value, from, to, this.#bytes, this.#at)
+    if (op !== DELETE) at = copyBytes(value, from, to, bytes, varint(to - from, bytes, at))
+    this.#at = at
   }
 
-  /** The rows so far, for the caller to keep; begins anew. */
+  /** The rows so far, to be used before the next one comes; begins anew. */
   take(): { readonly bytes: Buffer; readonly first: number; readonly last: number } {
-    const taken = { bytes: Buffer.from(this.#bytes.subarray(0, this.#at)), first: this.first, last: this.last }
+    const taken = { bytes: this.#bytes.subarray(0, this.#at), first: this.first, last: this.last }
     this.#at = 0
     this.#group = this.first = this.last = -1
     return taken
   }
 
-  /** Text of one byte a character, and few of them: written by a loop faster than by a call. Else nothing is. */
-  #shortAscii(text: string): boolean {
-    const bytes = this.#bytes
-    let at = this.#at
-    bytes[at++] = text.length
-    let all = 0
-    for (let i = 0; i < text.length; i++) {
-      const code = text.charCodeAt(i)
-      all |= code
-      bytes[at++] = code
-    }
-    if (all > 0x7f) return false
-    this.#at = at
-    return true
-  }
-
-  #varint(value: number): void {
-    while (value > 0x7f) {
-      this.#bytes[this.#at++] = (value & 0x7f) | 0x80
-      value >>>= 7
-    }
-    this.#bytes[this.#at++] = value
-  }
-
-  #room(bytes: number): void {
-    if (this.#at + bytes <= this.#bytes.length) return
+  #room(bytes: number): Buffer {
+    if (this.#at + bytes <= this.#bytes.length) return this.#bytes
     const grown = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + bytes))
     this.#bytes.copy(grown, 0, 0, this.#at)
-    this.#bytes = grown
+    return (this.#bytes = grown)
   }
 }
 
-/** One segment on its way to the store: a chunk being filled, and some being compressed and sent. */
+/** @returns behind it */
+function varint(value: number, bytes: Buffer, at: number): number {
+  while (value > 0x7f) {
+    bytes[at++] = (value & 0x7f) | 0x80
+    value >>>= 7
+  }
+  bytes[at++] = value
+  return at
+}
+
+/** Text of one byte a character, and few of them: written by a loop faster than by a call. @returns behind it; negative: it is none */
+function shortAscii(text: string, bytes: Buffer, at: number): number {
+  bytes[at++] = text.length
+  let all = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    all |= code
+    bytes[at++] = code
+  }
+  return all > 0x7f ? -1 : at
+}
+
+/** One segment on its way to the store: a chunk being filled; what was closed is with the upload. */
 export class SegmentWriter {
   readonly #upload: SegmentUpload
   readonly #writer: string
@@ -209,14 +211,11 @@ export class SegmentWriter {
   #at = 0
   #entries = 0
   #namespaced = false
-  #sending: Promise<void>
-  #ahead = 0
+  #begun = false
 
   constructor(writer: string, upload: SegmentUpload) {
     this.#writer = writer
     this.#upload = upload
-    this.#sending = this.#send(MAGIC)
-    this.#sending.catch(() => {})
   }
 
   /** Key groups ascending; a key of a state and namespace once. The value from `from` to `to`. `flush` when it answers true. */
@@ -239,22 +238,15 @@ export class SegmentWriter {
     return this.#rows.length >= CHUNK_BYTES
   }
 
-  /** Closes the chunk. Waits while as many as may be are being compressed or sent. */
+  /** Closes the chunk. Waits for room in the upload. */
   async flush(): Promise<void> {
     if (this.#rows.length === 0) return
     const { bytes, first, last } = this.#rows.take()
-    const [before, compressed] = [this.#sending, compress(bytes, CHUNK_LEVEL)]
-    compressed.catch(() => {}) // thrown in its turn
-    this.#ahead++
-    this.#sending = (async () => {
-      await before
-      const chunk = await compressed
-      this.#chunks.push([first, last, this.#at, chunk.length, hash('sha256', chunk, 'buffer')])
-      await this.#send(chunk)
-      this.#ahead--
-    })()
-    this.#sending.catch(() => {}) // the next wait throws it
-    if (this.#ahead >= CHUNKS_AHEAD) await before
+    const chunk =
+      bytes.length > SYNC_BYTES_MAX ? await compress(bytes, CHUNK_LEVEL) : zstdCompressSync(bytes, CHUNK_LEVEL)
+    await this.#begin()
+    this.#chunks.push([first, last, this.#at, chunk.length, hash('sha256', chunk, 'buffer')])
+    await this.#send(chunk)
   }
 
   async finish(
@@ -262,7 +254,7 @@ export class SegmentWriter {
     schemaOf: (operatorUid: string, state: string) => StoredSchema | null,
   ): Promise<Required<Pick<SegmentRef, 'bytes' | 'entries' | 'sha256' | 'index' | 'states'>>> {
     await this.flush()
-    await this.#sending
+    await this.#begin()
     const names = [...this.#states.keys()].map(stateNames)
     const schemas = names.map(([uid, name]) => schemaOf(uid, name))
     const content = {
@@ -281,6 +273,12 @@ export class SegmentWriter {
       [...this.#states.values()].map(({ rows }, i) => ({ names: names[i]!, rows, schema: schemas[i]! })),
     )
     return { bytes: this.#at, entries: this.#entries, sha256: this.#hash.digest('hex'), index: indexRef, states }
+  }
+
+  async #begin(): Promise<void> {
+    if (this.#begun) return
+    this.#begun = true
+    await this.#send(MAGIC)
   }
 
   #send(bytes: Buffer): Promise<void> {
