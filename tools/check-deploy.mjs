@@ -11,7 +11,7 @@ import { ensureInstalled, root } from './setup.mjs'
 
 const HELM = 'v3.22.0'
 const PROMETHEUS = 'v0.316.0' // 3.16
-const ALERTMANAGER = 'v0.35.0'
+const ALERTMANAGER = 'v0.28.1' // Modules of later ones lack the pages that they embed.
 const VALIDATE = '1.37.0'
 /** Oldest and newest Kubernetes the chart is for. */
 const KUBERNETES = ['1.28.0', '1.37.0']

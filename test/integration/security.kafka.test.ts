@@ -1,22 +1,36 @@
-/** A broker that lets nobody in without TLS and a password: what is let in, and what is told to those who are not. */
+/** A broker that lets nobody in without a password, proven by PLAIN (inside TLS) or SCRAM: what is let in, and what is told to those who are not. */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { KafkaConnections, KafkaDurableLog, kafkaSecurity, type KafkaSecurity } from '@weir/kafka'
-import { systemClock, systemRandom } from '@weir/model'
+import type { SubtaskContext } from '@weir/dataflow'
+import { KafkaConnections, KafkaDurableLog, KafkaSink, kafkaSecurity, type KafkaSecurity } from '@weir/kafka'
+import {
+  attempt,
+  epoch,
+  generation,
+  jobId,
+  operatorUid,
+  subtask,
+  systemClock,
+  systemRandom,
+  type CheckpointId,
+} from '@weir/model'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Audit } from '../../apps/job-manager/src/audit/audit.ts'
 import type { AuditEntry } from '../../apps/job-manager/src/audit/entry.ts'
 import { AuditFile } from '../../apps/job-manager/src/audit/file.ts'
 import { AuditTopic } from '../../apps/job-manager/src/audit/topic.ts'
 import { TestAuthority } from '../../libs/wire/src/tls/testing.ts'
-import { freePorts } from '../../tools/stack/servers.mjs'
+import { freePorts, kafkaConfigs } from '../../tools/stack/servers.mjs'
 import { PrivateServer } from '../stack/private-server.ts'
 
 const PASSWORD = 'only-for-this-test'
 let broker: PrivateServer<'kafka'>
+/** SASL_SSL. */
 let address = ''
+/** SASL_PLAINTEXT: SCRAM sends no password. */
+let inTheClear = ''
 let ca = ''
 let password = ''
 
@@ -28,16 +42,25 @@ beforeAll(async () => {
   writeFileSync(store, `${readFileSync(key, 'utf8')}${readFileSync(certificate, 'utf8')}`)
   password = join(authority.dir, 'password')
   writeFileSync(password, `${PASSWORD}\n`)
-  const [secured] = await freePorts(1)
+  const [secured, clear] = await freePorts(2)
   address = `127.0.0.1:${secured}`
+  inTheClear = `127.0.0.1:${clear}`
   const login = 'org.apache.kafka.common.security.plain.PlainLoginModule required'
+  const scram = ['secured', 'clear'].flatMap((listener) =>
+    [256, 512].map(
+      (bits) =>
+        `listener.name.${listener}.scram-sha-${bits}.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;`,
+    ),
+  )
   broker = await PrivateServer.start('kafka', ({ port, controller }) => [
-    `listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller},SECURED://${address}`,
-    `advertised.listeners=PLAINTEXT://127.0.0.1:${port},SECURED://${address}`,
-    'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL',
+    `listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller},SECURED://${address},CLEAR://${inTheClear}`,
+    `advertised.listeners=PLAINTEXT://127.0.0.1:${port},SECURED://${address},CLEAR://${inTheClear}`,
+    'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL,CLEAR:SASL_PLAINTEXT',
     'ssl.keystore.type=PEM',
     `ssl.keystore.location=${store}`,
-    'listener.name.secured.sasl.enabled.mechanisms=PLAIN',
+    'listener.name.secured.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
+    'listener.name.clear.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512',
+    ...scram,
     `listener.name.secured.plain.sasl.jaas.config=${login} user_weir="${PASSWORD}";`,
   ])
   const open = new KafkaConnections({ brokers: [broker.endpoint], clientId: 'weir-test' }, { clock: systemClock })
@@ -47,6 +70,7 @@ beforeAll(async () => {
   await admin.createTopics({ topics })
   await admin.disconnect()
   await open.close()
+  await Promise.all(([256, 512] as const).map((bits) => scramPassword(bits, PASSWORD)))
 })
 afterAll(() => broker.close())
 
@@ -56,7 +80,22 @@ const settings = (over: Record<string, string> = {}): KafkaSecurity =>
     ...{ WEIR_KAFKA_PASSWORD: `file:${password}`, ...over },
   })
 const connections = (security: KafkaSecurity): KafkaConnections =>
-  new KafkaConnections({ brokers: [address], clientId: 'weir-test', security }, { clock: systemClock })
+  new KafkaConnections(
+    { brokers: [security.tls === null ? inTheClear : address], clientId: 'weir-test', security },
+    { clock: systemClock },
+  )
+const first: CheckpointId = { generation: generation(1), attempt: attempt(1), epoch: epoch(1) }
+const contextOf = (name: string): SubtaskContext => ({
+  jobId: jobId(name.replaceAll(' ', '-').toLowerCase()),
+  operatorUid: operatorUid('out'),
+  ...{ attempt: first, subtask: subtask(0), parallelism: 1, maxParallelism: 128 },
+  signal: new AbortController().signal,
+})
+/** As an administrator sets it; the broker takes one hash per request. */
+const scramPassword = (bits: 256 | 512, of: string): Promise<unknown> => {
+  const user = ['--alter', '--entity-type', 'users', '--entity-name', 'weir', '--add-config']
+  return kafkaConfigs(broker.endpoint, ...user, `SCRAM-SHA-${bits}=[password=${of}]`)
+}
 
 test('who has the password, from a file, reads and writes', async () => {
   const kafka = connections(settings())
@@ -66,6 +105,45 @@ test('who has the password, from a file, reads and writes', async () => {
   const log = new KafkaDurableLog({ brokers: [address], clientId: 'weir-test', security: settings() })
   await log.append('secured', [{ key: null, value: Buffer.from('x'), timestamp: 1, headers: [] }])
   await log.close()
+})
+
+test.each([
+  ['scram-sha-256', 'TLS'],
+  ['scram-sha-512', 'TLS'],
+  ['scram-sha-256', 'the clear'],
+  ['scram-sha-512', 'the clear'],
+])('%s in %s: reads, and writes in a transaction', async (mechanism, by) => {
+  const security = settings({ WEIR_KAFKA_SASL: mechanism, ...(by === 'the clear' && { WEIR_KAFKA_TLS: 'off' }) })
+  expect([security.tls === null, security.sasl?.mechanism]).toEqual([by === 'the clear', mechanism])
+  const kafka = connections(security)
+  expect(await kafka.partitions('secured')).toEqual([0, 1, 2])
+  const word = `${mechanism} in ${by}`
+  const sink = new KafkaSink(
+    { topic: 'secured', poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String },
+    { context: contextOf(word), kafka, clock: systemClock, staged: null },
+  )
+  await sink.recover(null)
+  await sink.write({ keys: ['k'], values: [word], timestamps: [1_700_000_000_000] })
+  await sink.prepare(first)
+  await sink.commit(1)
+  await sink.close('leave')
+  const committed = ['-C', '-t', 'secured', '-e', '-q', '-X', 'isolation.level=read_committed']
+  const seen = (): string => execFileSync('kcat', ['-b', broker.endpoint, ...committed]).toString()
+  await expect.poll(seen, { timeout: 20_000 }).toContain(word)
+  await kafka.close()
+})
+
+test('a SCRAM password that was changed: who connects with the old one is not let in, with the new one is', async () => {
+  const scram = (of: Record<string, string>): KafkaConnections =>
+    connections(settings({ WEIR_KAFKA_SASL: 'scram-sha-512', ...of }))
+  const asked = async (kafka: KafkaConnections): Promise<unknown> => {
+    const answer = await kafka.partitions('secured').then(undefined, (error: unknown) => error)
+    await kafka.close()
+    return answer
+  }
+  await scramPassword(512, 'another-one')
+  expect(await asked(scram({}))).toMatchObject({ code: 'KAFKA_UNAVAILABLE' })
+  expect(await asked(scram({ WEIR_KAFKA_PASSWORD: 'another-one' }))).toEqual([0, 1, 2])
 })
 
 test.each([

@@ -24,4 +24,6 @@ export function launchServer(
   log: number,
   started?: (child: ChildProcess) => void,
 ): Promise<ChildProcess>
+/** `kafka-configs.sh` against this broker. */
+export function kafkaConfigs(broker: string, ...args: string[]): Promise<unknown>
 export function freePorts(n: number): Promise<number[]>

@@ -55,6 +55,10 @@ function installKafka() {
   writeFileSync(join(kafkaHome, '.ok'), `${readdirSync(join(kafkaHome, 'libs')).length} jars\n`)
 }
 
+/** `kafka-configs.sh` against this broker. */
+export const kafkaConfigs = (broker, ...args) =>
+  run('java', ['-cp', `${kafkaHome}/libs/*`, 'kafka.admin.ConfigCommand', '--bootstrap-server', broker, ...args])
+
 // ---- helpers --------------------------------------------------------------------------------------------------------
 
 /** Kernel start time of a pid: a number alone may have been given to another process. Null = not running. */

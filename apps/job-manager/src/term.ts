@@ -52,6 +52,8 @@ export interface TermDeps {
   readonly preflight?: Preflight
   /** Absent: nothing is traced. */
   readonly tracer?: JobTracer | null
+  /** Jobs that run at once. Absent: `JOBS_MAX`. */
+  readonly jobsMax?: number
 }
 
 /** Resolution of triggers and timeouts of every job. */
@@ -72,6 +74,8 @@ export class Term {
   readonly #used = new Map<JobId, UsedNumbers>()
   readonly state: StoredStates
   readonly #masters = new Map<JobId, JobMaster>()
+  /** Submits that are being decided: each will be one of those, or is refused. */
+  #submitting = 0
   /** Jobs that have ended, with their last view where this term saw it. */
   readonly #records = new Map<JobId, { record: JobRecord; view: JobView | null }>()
   #stepDown: (reason: string) => void = () => {}
@@ -154,9 +158,19 @@ export class Term {
    * @returns what should be known about the start: what is empty, dropped, written again, or unsafe and accepted.
    */
   async submit(wanted: JobRecord, wish: StartWish | null = null): Promise<readonly string[]> {
-    if (this.#masters.size >= JOBS_MAX) {
-      throw new WeirError({ code: 'JOBS_MAX_REACHED', kind: 'retry' }, `${JOBS_MAX} jobs run already; cancel one`)
+    const { jobsMax = JOBS_MAX } = this.#deps
+    if (this.#masters.size + this.#submitting >= jobsMax) {
+      throw new WeirError({ code: 'JOBS_MAX_REACHED', kind: 'retry' }, `${jobsMax} jobs run already; cancel one`)
     }
+    this.#submitting++
+    try {
+      return await this.#submitted(wanted, wish)
+    } finally {
+      this.#submitting--
+    }
+  }
+
+  async #submitted(wanted: JobRecord, wish: StartWish | null): Promise<readonly string[]> {
     const { preflight } = this.#deps
     const safety = preflight === undefined ? [] : await preflight.check(wanted.plan as PlanSummary, this.#janitor)
     if (wish !== null) return [...safety, ...(await this.#submitFrom(wanted, wish))]
