@@ -185,7 +185,7 @@ class Slot {
         return this.#inTurn(id, 'RUN_FAILED', () => this.#slice!.run(command.peers))
       case 'trigger':
         this.#fleet.triggered(command.checkpoint)
-        return slice?.trigger(command.checkpoint, command.last, command.cut)
+        return slice?.trigger(command.checkpoint, command.last, command.cut, command.degraded)
       case 'give-up':
         return slice?.giveUp(command.checkpoint, command.timedOut)
       case 'commit':

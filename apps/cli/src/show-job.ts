@@ -11,8 +11,9 @@ export function showJob(job: jobs.JobView): string {
   const sinks = (JSON.parse(job.sinks) as readonly SinkOutcome[]).filter(({ state }) => state !== 'CLEAN')
   // Of a job-manager of an earlier version there are none.
   const alerts = JSON.parse(job.alerts || '[]') as readonly Coded[]
+  const degraded = job.degradeSwitch === 'on' ? ', degraded' : ''
   return [
-    `${job.jobId} is ${job.state}, epoch ${job.finalEpoch}, ${job.recordsIn} records${again}${error}`,
+    `${job.jobId} is ${job.state}${degraded}, epoch ${job.finalEpoch}, ${job.recordsIn} records${again}${error}`,
     ...sinks.map(outcome),
     ...alerts.map(line),
   ].join('\n')

@@ -115,6 +115,14 @@ export class GrpcController {
     })
   }
 
+  @GrpcMethod('Jobs', 'degrade')
+  degrade(request: jobs.DegradeRequest, metadata: Metadata, call: Call): Promise<jobs.JobView> {
+    return this.#answer('degrade', metadata, call, async () => {
+      const term = await this.#manager.term()
+      return view(await term.degrade(jobId(request.jobId), request.degraded))
+    })
+  }
+
   @GrpcMethod('Jobs', 'listTransactions')
   listTransactions(
     request: jobs.ListTransactionsRequest,
@@ -314,6 +322,7 @@ const view = (v: JobView): jobs.JobView => ({
   error: v.error === null ? '' : JSON.stringify(v.error),
   submittedAt: v.submittedAt,
   parallelism: v.parallelism,
+  degradeSwitch: v.degradeSwitch ?? '',
 })
 
 const rateView = (v: RateView): jobs.RateView => ({

@@ -13,6 +13,7 @@ import {
   rateViews,
   savepointExists,
   savepointView,
+  switchView,
   subtasksOf,
   TASK_EPOCHS_MAX,
   type CheckpointView,
@@ -395,6 +396,25 @@ export class Term {
     return this.get(jobId).rates
   }
 
+  /**
+   * Turns the degrade switch. The wish is recorded first: also restarts and the next leader go on with it; user code sees it from the next
+   * barrier on. Throws `JOB_UNKNOWN`, `JOB_NOT_RUNNING`, `DEGRADE_INVALID`, `JOB_NOT_DEGRADABLE` (invalid).
+   */
+  async degrade(jobId: JobId, degraded: unknown): Promise<JobView> {
+    const { degradeSwitch } = this.get(jobId)
+    const master = this.#running(jobId)
+    if (typeof degraded !== 'boolean')
+      throw new WeirError({ code: 'DEGRADE_INVALID', kind: 'invalid', jobId }, 'say how: {"degraded":true}, or false')
+    if (degradeSwitch === null)
+      throw new WeirError(
+        { code: 'JOB_NOT_DEGRADABLE', kind: 'invalid', jobId },
+        `job ${jobId} has no degrade switch: nothing in it asks for one. Build it with the setting degradable: true, and ask context.degraded`,
+      )
+    await this.#deps.stores.jobs.update(jobId, (record) => ({ ...record, degraded }))
+    master.degrade(degraded)
+    return this.get(jobId)
+  }
+
   /** Throws as `JobMaster.restartSlices`, and `JOB_UNKNOWN`, `JOB_NOT_RUNNING` (invalid). */
   restartSlices(jobId: JobId, subtask: number | null, reason: string): void {
     this.#running(jobId).restartSlices(subtask, reason)
@@ -490,6 +510,7 @@ export class Term {
         },
         ...(used && { used }),
         rates: limitsIn(record),
+        degraded: record.degraded ?? false,
       },
       {
         checkpoints: stores.checkpoints(jobId, spec.plan.settings.arbiter),
@@ -593,6 +614,7 @@ function viewOf(record: JobRecord): JobView {
     alerts: [],
     sourceGaps: [],
     rates: rateViews(plan, limitsIn(record), []),
+    degradeSwitch: switchView(plan.settings, record.degraded ?? false),
     recordsIn: 0,
     latency: null,
     submittedAt: record.submittedAt,

@@ -235,7 +235,7 @@ port.on('message', (command: SliceCommand | LinkIntroduced) => {
     case 'run':
       return inTurn(id, 'RUN_FAILED', () => running!.slice.run(command.peers))
     case 'trigger':
-      return slice?.trigger(command.checkpoint, command.last, command.cut)
+      return slice?.trigger(command.checkpoint, command.last, command.cut, command.degraded)
     case 'give-up':
       return slice?.giveUp(command.checkpoint, command.timedOut)
     case 'commit':

@@ -24,6 +24,8 @@ export interface SubtaskSnapshot {
   readonly checkpoint?: { readonly epoch: Epoch; readonly timestamp: number }
   /** Only of an epoch that is cut at an event time: splits, `source/split`, that were not cut there (`Manifest.cut`). */
   readonly cut?: CutSplits
+  /** How the job's degrade switch stands behind the barrier; the same in every subtask. Absent: off. */
+  readonly degraded?: boolean
   /** Only of an epoch whose barriers have overtaken records here; to restore one, see `inFlightFor`. */
   readonly inFlight?: readonly InFlightRef[]
   /**

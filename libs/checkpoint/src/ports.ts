@@ -134,6 +134,8 @@ export interface JobRecord {
   readonly highestParallelism?: number
   /** How fast its sources are read since somebody asked for it, by source. Opaque here. Absent: as the plan says. */
   readonly rates?: unknown
+  /** Its degrade switch is on. Absent: off, or it has none. */
+  readonly degraded?: boolean
   /** What this run was started from. Opaque here. Absent: from nothing. */
   readonly from?: unknown
   /** Set once, when the job has ended for good. */

@@ -80,6 +80,7 @@ function moved(manifest: Manifest, subtask: Subtask, to: RedistributionTarget): 
     ...foldsOf(subtasks),
     recordsIn: subtask === 0 ? read - share * (to.parallelism - 1) : share,
     ...(checkpoint && { checkpoint }),
+    ...(subtasks.some(({ degraded }) => degraded) && { degraded: true }),
   }
 }
 

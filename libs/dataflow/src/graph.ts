@@ -339,6 +339,10 @@ export interface JobSettings {
   readonly metadata?: { readonly primary: 'etcd'; readonly fallback: 's3'; readonly consistency: 'strong' }
   /** The topic for records that cannot be decoded, processed or written; null: such a record stops the job. */
   readonly deadLetters: ConnectorDescriptor | null
+  /**
+   * The job has a switch that people and remediation turn: user code asks `context.degraded`. Not in the scope `continuous`. Absent: false.
+   */
+  readonly degradable?: boolean
   /** Outputs have the W3C trace context (`traceparent`, `tracestate`) of the record that caused them. Absent: false. */
   readonly traceContext?: boolean
   /** The topic for receipts of every transaction (`receipt.ts`); null: none are written. */

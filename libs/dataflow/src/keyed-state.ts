@@ -194,6 +194,8 @@ export interface KeyedContext<S extends StateDescriptors, M extends TimerKinds, 
   readonly watermark: number
   /** Where the record was read; null in timers and for what the job has made itself. Carried in jobs with dead letters, and where `origins` asks for it. */
   readonly origin: Origin | null
+  /** How the job's degrade switch stands (`degradable`): the same for all records between two barriers. */
+  readonly degraded: boolean
   readonly state: StatesOf<S>
   readonly timers: TimersOf<M>
   /** `sides.suspicious.emit(payment)`; of a side output that nobody takes it goes nowhere. */

@@ -72,6 +72,8 @@ export interface OperatorContext {
   readonly firingPartMax?: number
   /** For timers of processing time, and for nothing else: an output must be a function of input, state and fired timers. */
   readonly clock: Pick<Clock, 'now'>
+  /** How the last barrier left the job's degrade switch. Absent: the job has none. */
+  readonly degraded?: () => boolean
   /** Names what `RecordBatch.origins` says. Absent: nobody knows. */
   readonly origins?: OriginNames
   /** Of operators that make calls. Absent: nobody would wait for them. */

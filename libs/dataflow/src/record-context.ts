@@ -3,6 +3,7 @@
  * moved from record to record: a function without that parameter costs nothing for it.
  */
 import { WATERMARK_MIN, type Key, type RecordBatch, type Watermark } from '@weir/model'
+import { switchOf, type Switch } from './degrade-switch.ts'
 import type { OperatorContext } from './operator.ts'
 import { originAt, type Origin, type OriginNames } from './origin.ts'
 
@@ -16,6 +17,8 @@ export interface RecordContext {
   readonly key: Key | null
   /** Where the record was read; null for what the job has made itself, e.g. the result of a window. */
   readonly origin: Origin | null
+  /** How the job's degrade switch stands (`degradable`): the same for all records between two barriers. */
+  readonly degraded: boolean
 }
 
 /** Does the function look at its second parameter? Optional and rest parameters do not count, as in `Function.length`. */
@@ -26,10 +29,12 @@ export class RecordCursor implements RecordContext {
   #batch!: RecordBatch
   #index = 0
   #names: OriginNames | undefined
+  #degraded!: Switch
 
-  open({ watermark, origins }: OperatorContext): void {
-    this.watermark = watermark
-    this.#names = origins
+  open(context: OperatorContext): void {
+    this.watermark = context.watermark
+    this.#names = context.origins
+    this.#degraded = switchOf(context)
   }
 
   begin(batch: RecordBatch): void {
@@ -53,6 +58,10 @@ export class RecordCursor implements RecordContext {
 
   get origin(): Origin | null {
     return originAt(this.#batch, this.#index, this.#names)
+  }
+
+  get degraded(): boolean {
+    return this.#degraded()
   }
 }
 

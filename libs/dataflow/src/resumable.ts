@@ -57,6 +57,8 @@ export interface ExecuteContext<B, O extends SideOutputs = None> {
    * and where `origins` asks for it.
    */
   readonly origin: Origin | null
+  /** How the job's degrade switch stands (`degradable`): the same for all records between two barriers. */
+  readonly degraded: boolean
   /** @param timestamp event time of the output, ms; default: that of the record. Below the watermark it is late. */
   readonly emit: (value: B, timestamp?: number) => void
   /** As they were named with the operator: `sides.rejected.emit(order)`; of one that nobody takes it goes nowhere. */

@@ -83,6 +83,14 @@ export function validateSettings(settings: JobSettings): void {
     whole('bufferTimeoutMs', settings.bufferTimeoutMs, 0, BUFFER_TIMEOUT_MS_MAX)
   }
   oneOf('failover', settings.failover ?? 'region', ['region', 'full'])
+  oneOf('degradable', settings.degradable ?? false, [true, false])
+  if (settings.degradable === true && commit.scope === 'continuous') {
+    throw new WeirError(
+      { code: 'SETTINGS_INVALID', kind: 'invalid', setting: 'degradable', got: true },
+      'degradable is true and commit.scope "continuous": what is committed there is ahead of the last barrier, so records read again ' +
+        'could meet the switch where it stood otherwise. Leave degradable out, or use the scope "epoch".',
+    )
+  }
   oneOf('arbiter', settings.arbiter, ['etcd', 's3'])
   if (settings.metadata !== undefined) {
     oneOf('metadata.primary', settings.metadata.primary, ['etcd'])

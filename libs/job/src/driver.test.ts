@@ -58,6 +58,7 @@ function leader(
     readonly beginning?: Beginning
     readonly used?: UsedNumbers
     readonly rates?: RateLimits
+    readonly degraded?: boolean
   } = {},
 ) {
   const clock = new ManualClock()
@@ -135,6 +136,7 @@ function leader(
       leaseTtlMs: 5_000,
       ...(of.used && { used: of.used }),
       ...(of.rates && { rates: of.rates }),
+      ...(of.degraded && { degraded: true }),
     },
     {
       beginning: of.beginning ?? null,
@@ -244,6 +246,27 @@ test('rates are told in front of run and when they change, and the view has what
     rates: [{ source: 'in', ...faster, current: 850, reason: null }],
     slices: [{ rates }],
   })
+})
+
+test('the degrade switch goes with triggers: an epoch is asked for when it is turned, and each one says how it stands', async () => {
+  const triggers = (l: ReturnType<typeof leader>): (boolean | undefined)[] =>
+    l.commands.flatMap((command) => (command.type === 'trigger' ? [command.degraded] : []))
+  const l = leader()
+  await l.run()
+  l.master.degrade(true)
+  l.master.degrade(true) // as it stands
+  expect(triggers(l)).toEqual([true])
+  l.master.degrade(false) // asked for, behind the one in flight
+  l.ack(1)
+  await l.settle(500)
+  l.master.dispatch({ type: 'committed', slice: l.slice, epoch: epoch(1) })
+  await l.settle(2_000)
+  expect(triggers(l)).toEqual([true, undefined])
+
+  const next = leader([], { degraded: false }, { degraded: true })
+  await next.run()
+  next.master.dispatch({ type: 'ask' })
+  expect(triggers(next)).toEqual([true])
 })
 
 test('a job whose rates nobody has changed is told nothing of them', async () => {

@@ -79,6 +79,7 @@ export class JobMaster {
   readonly #gaps = new SourceGaps()
   readonly #latency = new Latency()
   #limits: RateLimits
+  #degraded: boolean
   readonly #claims: ClaimsWatch
   #cancelReconcile: (() => void) | null = null
   #ended: Promise<JobRecord | null>
@@ -103,6 +104,7 @@ export class JobMaster {
     this.#alignment = alignmentFor(plan)
     this.#traces = new JobTraces(jobId, deps.tracer ?? null)
     this.#limits = options.rates ?? {}
+    this.#degraded = options.degraded ?? false
     const { checkpoints, epochs, clock } = deps
     this.#alerts = new Alerts(clock, (channel, message) => this.#publish(channel, message))
     this.#claims = new ClaimsWatch(this.#alerts)
@@ -210,6 +212,7 @@ export class JobMaster {
     return viewOf(this.#state, {
       ...{ submittedAt: this.#options.submittedAt, alerts: this.#alerts.list(), sourceGaps: this.#gaps.list() },
       ...{ isRecorded: this.#recorded, endError: this.#endError, freeSlots: slots.free(), limits: this.#limits },
+      degraded: this.#degraded,
       latency: this.#latency.view(),
       wallClockAt: (ms) => clock.now() + Math.max(0, ms - clock.monotonic()),
     })
@@ -275,6 +278,14 @@ export class JobMaster {
     for (const { status, taskManagerId, subtask } of this.#state.slices.values())
       if (status === 'running') this.#sendRates(taskManagerId, this.#slice(subtask))
     this.#publish('weir:job:rates', { limits })
+  }
+
+  /** Recorded already. The switch is turned at the next barrier, which is asked for. */
+  degrade(degraded: boolean): void {
+    if (degraded === this.#degraded) return
+    this.#degraded = degraded
+    this.#publish('weir:job:degrade-switch', { degraded })
+    this.dispatch({ type: 'ask' })
   }
 
   /**
@@ -360,6 +371,7 @@ export class JobMaster {
           checkpoint: effect.checkpoint,
           last: effect.last,
           cut: effect.cut,
+          ...(this.#degraded && { degraded: true }),
         }))
       case 'give-up':
         return this.#giveUp(effect)

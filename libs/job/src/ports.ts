@@ -19,7 +19,14 @@ export type SliceCommand = { readonly slice: SliceId; readonly traceparent?: str
   | { readonly type: 'deploy'; readonly bundleDigest: string; readonly graphHash: string; readonly parallelism: number }
   | { readonly type: 'recover'; readonly snapshot: SubtaskSnapshot | null; readonly poison: Poison }
   | { readonly type: 'run'; readonly peers: readonly Peer[] }
-  | { readonly type: 'trigger'; readonly checkpoint: CheckpointId; readonly last: boolean; readonly cut: Cut }
+  /** `degraded`: the job's degrade switch behind its barrier. Absent: off, or there is none. */
+  | {
+      readonly type: 'trigger'
+      readonly checkpoint: CheckpointId
+      readonly last: boolean
+      readonly cut: Cut
+      readonly degraded?: boolean
+    }
   /** `timedOut`: answered by `gave-up` from whoever had not acked. */
   | { readonly type: 'give-up'; readonly checkpoint: CheckpointId; readonly timedOut: boolean }
   /** Only made from a CommitPermit (PROTOCOL C6). */
@@ -70,6 +77,8 @@ export interface JobMasterOptions {
   readonly leaseTtlMs: number
   /** What was asked for while it ran; absent: nothing was. */
   readonly rates?: RateLimits
+  /** Its degrade switch is on. */
+  readonly degraded?: boolean
 }
 
 /** The first epoch of a job that is started from somewhere: once it is published, the job goes on as any other. */

@@ -3,6 +3,7 @@ import type { BreakerState } from '@weir/checkpoint'
 import {
   strategyOf,
   type ClaimCounts,
+  type JobSettings,
   type LateCount,
   type OperatorRecords,
   type RateLimits,
@@ -69,6 +70,8 @@ export interface JobView {
   readonly sourceGaps: readonly SourceGap[]
   /** How fast each source is read, over all subtasks. */
   readonly rates: readonly RateView[]
+  /** As it was turned last, which user code sees from the next barrier on; null: the job has none (`degradable`). */
+  readonly degradeSwitch: 'on' | 'off' | null
   readonly recordsIn: number
   /** How old records were when their output was committed, in this term; null: nothing is known. */
   readonly latency: LatencyView | null
@@ -108,6 +111,7 @@ export interface Seen {
   readonly endError: Failure | null
   readonly freeSlots: number
   readonly limits: RateLimits
+  readonly degraded: boolean
   readonly latency: LatencyView | null
   /** Of a moment to come, monotonic ms, in ms since 1970. */
   readonly wallClockAt: (ms: number) => number
@@ -140,6 +144,7 @@ export function viewOf(s: JobState, seen: Seen): JobView {
     alerts,
     sourceGaps,
     rates: rateViews(s.spec.plan, seen.limits, s.slices.values()),
+    degradeSwitch: switchView(s.spec.plan.settings, seen.degraded),
     recordsIn: s.recordsIn,
     latency: seen.latency,
     submittedAt,
@@ -151,6 +156,9 @@ export function viewOf(s: JobState, seen: Seen): JobView {
     })),
   }
 }
+
+export const switchView = ({ degradable }: Pick<JobSettings, 'degradable'>, on: boolean): JobView['degradeSwitch'] =>
+  degradable !== true ? null : on ? 'on' : 'off'
 
 function waitingForSlots(s: JobState, { freeSlots: free }: Seen): Failure | null {
   const forRegions = isFailingOver(s) && s.failover.step.at === 'placing' ? s.failover.subtasks.length : 0

@@ -176,6 +176,7 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
       claims: () => claimPortOf(scope, index),
       refuse: refuseAt(scope, run.refused, index),
       freeze: scope.options.freeze,
+      ...(plan.job.settings.degradable === true && { degraded: () => run.degraded }),
       ...(firingPartMax !== undefined && { firingPartMax }),
     })
     const next = withSides(countingOut(records, output()), sides)

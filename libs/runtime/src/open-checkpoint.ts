@@ -100,7 +100,7 @@ export function addPart(open: OpenCheckpoint, part: StagePart): boolean {
 
 export function snapshotOf(
   open: OpenCheckpoint,
-  { subtask, retired }: Pick<SubtaskSnapshot, 'subtask' | 'retired'>,
+  { subtask, retired, degraded }: Pick<SubtaskSnapshot, 'subtask' | 'retired' | 'degraded'>,
 ): SubtaskSnapshot {
   const { checkpoint, sources, segments, sinks, watermarks, watermarkFolds, recordsIn, timestamp } = open
   const { inFlight, exceptions } = open
@@ -115,6 +115,7 @@ export function snapshotOf(
     checkpoint: { epoch: checkpoint.epoch, timestamp },
     ...(inFlight.length > 0 && { inFlight }),
     ...(exceptions && { cut: exceptions }),
+    ...(degraded && { degraded }),
     ...(retired && { retired }),
   }
 }

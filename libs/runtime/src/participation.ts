@@ -230,6 +230,7 @@ export class Participation {
       work.push(committed)
     }
     for (const output of run.outputs) output.barrier(checkpoint)
+    run.degraded = scope.degradeSwitch.behind(checkpoint.epoch)
     if (scope.options.plan.unaligned !== null) {
       const cut = this.#cut(run, checkpoint, overtaken)
       const isNeeded = (): boolean => open !== undefined && this.#open.get(checkpoint.epoch) === open
@@ -280,7 +281,7 @@ export class Participation {
   }
 
   #ack(open: OpenCheckpoint): void {
-    const { deps, options, retired } = this.#scope
+    const { degradeSwitch, deps, options, retired } = this.#scope
     const { epoch } = open.checkpoint
     this.#open.delete(epoch)
     this.#triggers = this.#triggers.filter((t) => t.checkpoint.epoch > epoch)
@@ -288,7 +289,10 @@ export class Participation {
     deps.report({
       type: 'ack',
       checkpoint: open.checkpoint,
-      snapshot: snapshotOf(open, { subtask: options.subtask, retired: retired.snapshot() }),
+      snapshot: snapshotOf(open, {
+        ...{ subtask: options.subtask, retired: retired.snapshot() },
+        ...(degradeSwitch.behind(epoch) && { degraded: true }),
+      }),
       alignMs: Math.round(open.alignMs),
       syncMs: Math.round(open.syncMs),
       asyncMs: Math.round(deps.clock.monotonic() - open.startedMs),

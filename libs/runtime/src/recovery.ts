@@ -1,6 +1,7 @@
 /** A slice is brought to the restored epoch: its sinks, its state, its sources. Nothing flows yet. */
 import type { InFlightRef, SubtaskSnapshot } from '@weir/checkpoint'
 import {
+  DegradeSwitch,
   Resumable,
   SplitWatermarks,
   operatorGroups,
@@ -47,6 +48,7 @@ export async function recoverSlice(
 ): Promise<readonly SinkProof[]> {
   scope.recordsIn = scope.recordsBefore = snapshot?.recordsIn ?? 0
   scope.poison = poison
+  scope.degradeSwitch = new DegradeSwitch(snapshot?.degraded ?? false)
   for (const stage of scope.options.plan.stages) scope.stages.push(makeStageRun(scope, stage))
   const { subtask } = scope.options
   const proofs: SinkProof[] = []
@@ -125,6 +127,7 @@ async function restoreStage(scope: SliceScope, run: StageRun, snapshot: SubtaskS
     run.source.watermarks = new SplitWatermarks(run.source.node, splits, restored, Object.fromEntries(folds))
     run.source.timing = timingOf(run.source, scope.deps.clock)
   }
+  run.degraded = snapshot?.degraded ?? false
   run.watermark = snapshot?.watermarks[`stage-${index}`] ?? WATERMARK_MIN
 }
 

@@ -1,5 +1,5 @@
 /** What the parts of one slice share: its stages, its counts, and the one way in which it ends. */
-import { NO_POISON, originNames, type GraphNode, type Poison, type SubtaskContext } from '@weir/dataflow'
+import { DegradeSwitch, NO_POISON, originNames, type GraphNode, type Poison, type SubtaskContext } from '@weir/dataflow'
 import type { OperatorUid, WeirError } from '@weir/model'
 import { Audit } from './audit.ts'
 import { withOrigin } from './failure-origin.ts'
@@ -23,6 +23,7 @@ export class SliceScope {
   /** By stage index. */
   readonly stages: StageRun[] = []
   poison: Poison = NO_POISON
+  degradeSwitch = new DegradeSwitch(false)
   recordsIn = 0
   /** Of `recordsIn`: before this attempt. */
   recordsBefore = 0

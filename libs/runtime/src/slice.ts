@@ -109,8 +109,12 @@ export class Slice {
     this.#reportProgress()
   }
 
-  /** The barrier of a new epoch: injected by every source loop between two batches. `last`: and nothing behind it. `cut`: in front of which record. */
-  trigger(checkpoint: CheckpointId, last = false, cut: Cut = PLAIN_CUT): void {
+  /**
+   * The barrier of a new epoch: injected by every source loop between two batches. `last`: and nothing behind it. `cut`: in front of which
+   * record. `degraded`: the job's degrade switch behind it.
+   */
+  trigger(checkpoint: CheckpointId, last = false, cut: Cut = PLAIN_CUT, degraded = false): void {
+    this.#scope.degradeSwitch.told(checkpoint.epoch, degraded)
     this.#participation.trigger(checkpoint, last, cut)
   }
 

@@ -99,6 +99,8 @@ export interface StageRun {
   readonly encoders: readonly LateEncoder[]
   /** Continuous scope, instead of `sinks`. */
   continuous: { readonly sink: ContinuousSink; committed: ReadonlyMap<number, CommittedOffset> } | null
+  /** The job's degrade switch, behind the barrier this stage took last. */
+  degraded: boolean
   /** What reaches a sink now is committed already. */
   muted: boolean
   /** Continuous scope: read and processed, and told to the sink when nothing of it is left to be written. */
@@ -172,6 +174,7 @@ export function makeStageRun(scope: SliceScope, stage: Stage): StageRun {
     sinks,
     encoders,
     continuous: continuous && { sink: continuous, committed: new Map() },
+    degraded: false,
     muted: false,
     moved: [],
     outputs: [],

@@ -192,11 +192,9 @@ export function encodeCommand(command: SliceCommand): control.Command['body'] {
     case 'run':
       return { $case: 'run', value: { slice, peers: [...command.peers] } }
     case 'trigger': {
-      const { checkpoint, last, cut } = command
-      return {
-        $case: 'trigger',
-        value: { slice, checkpoint, last, ...(cut.mode === 'watermark' && { cutTime: cut.time }), ...traced },
-      }
+      const { checkpoint, last, cut, degraded = false } = command
+      const cutTime = cut.mode === 'watermark' && { cutTime: cut.time }
+      return { $case: 'trigger', value: { slice, checkpoint, last, degraded, ...cutTime, ...traced } }
     }
     case 'give-up':
       return { $case: 'giveUp', value: { slice, checkpoint: command.checkpoint, timedOut: command.timedOut } }
@@ -246,10 +244,11 @@ export function decodeCommand(body: control.Command['body']): SliceCommand | nul
       return { type: 'run', slice: sliceIn(body.value.slice), peers }
     }
     case 'trigger': {
-      const { last, cutTime: time } = body.value
+      const { last, cutTime: time, degraded } = body.value
       const checkpoint = checkpointIn(body.value.checkpoint)
       const cut = time === undefined ? PLAIN_CUT : { mode: 'watermark' as const, time }
-      return { type: 'trigger', slice: sliceIn(body.value.slice), checkpoint, last, cut, ...tracedIn(body.value) }
+      const slice = sliceIn(body.value.slice)
+      return { type: 'trigger', slice, checkpoint, last, cut, ...(degraded && { degraded }), ...tracedIn(body.value) }
     }
     case 'giveUp': {
       const { timedOut } = body.value

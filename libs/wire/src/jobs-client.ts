@@ -99,6 +99,12 @@ export class JobsClient {
     return answer.rates
   }
 
+  /** Resolves when the wish is recorded: user code sees it from the next barrier on. */
+  degrade(jobId: string, degraded: boolean): Promise<jobs.JobView> {
+    const request = { jobId, degraded }
+    return this.#ask((c, reply: Reply<jobs.JobView>) => c.degrade(request, this.#metadata, deadline(), reply))
+  }
+
   /** @param jobId null: of every job */
   async listTransactions(jobId: string | null): Promise<readonly jobs.TransactionView[]> {
     const answer = await this.#ask((c, reply: Reply<jobs.ListTransactionsResponse>) =>

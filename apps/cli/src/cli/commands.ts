@@ -85,6 +85,13 @@ export const COMMANDS = [
     remote: true,
   },
   {
+    name: 'degrade',
+    args: 'JOB-ID on|off',
+    about: 'turn its degrade switch: user code sees it as context.degraded, from the next barrier on',
+    options: [],
+    remote: true,
+  },
+  {
     name: 'savepoint',
     args: 'JOB-ID NAME',
     about: 'keep the state of a running job under a name',

@@ -106,6 +106,15 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
     return rate(context.client(), { jobId: args[0], rate: args[1], min, source }, print)
   },
 
+  degrade: async (context) => {
+    const [id, wanted] = context.args
+    const to = needed(wanted, 'on or off')
+    if (to !== 'on' && to !== 'off') throw usage(`"${to}" is neither on nor off`)
+    const job = await context.client().degrade(needed(id, 'JOB-ID'), to === 'on')
+    context.print(job, `the degrade switch of ${job.jobId} is ${to} from its next barrier on`)
+    return 0
+  },
+
   savepoint: (context) => savepointOf(context, false),
   stop: (context) => savepointOf(context, true),
 

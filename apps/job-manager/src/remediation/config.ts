@@ -23,7 +23,9 @@ const action = z.discriminatedUnion('do', [
     unlimitedRecordsPerSecond: records,
     minRecordsPerSecond: records,
   }),
-  /** The switch: sources that may wait are read with no more than this until the alert is over. */
+  /** The job's degrade switch is on until the alert is over: user code leaves out what it may. */
+  z.strictObject({ do: z.literal('degrade-switch') }),
+  /** Sources that may wait are read with no more than this until the alert is over. */
   z.strictObject({
     do: z.literal('degrade'),
     sources: z.array(z.string().min(1)).min(1).max(64),

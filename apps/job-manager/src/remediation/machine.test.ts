@@ -29,11 +29,13 @@ const config: RemediationConfig = {
       cooldownSeconds: 60,
       actions: [{ do: 'throttle', factor: 0.5, unlimitedRecordsPerSecond: 500, minRecordsPerSecond: 100 }],
     },
+    { alert: 'Load', cooldownSeconds: 60, actions: [{ do: 'degrade-switch' }] },
     { alert: 'Stuck', cooldownSeconds: 600, actions: [{ do: 'restart-region' }] },
   ],
 }
 const pay: JobFacts = {
   ...{ jobId: 'pay', isRunning: true, isRescaling: false, parallelism: 4, maxParallelism: 128, freeSlots: 10 },
+  degradeSwitch: 'off',
   sources: [
     { source: 'orders', recordsPerSecond: null, minRecordsPerSecond: null, currentRecordsPerSecond: null },
     { source: 'enrichment', recordsPerSecond: 500, minRecordsPerSecond: 50, currentRecordsPerSecond: 400 },
@@ -58,6 +60,7 @@ function story(events: readonly RemediationEvent[], of: RemediationConfig = conf
 function said(change: Change): string {
   if (change.type === 'rescale') return `rescale ${change.parallelism}`
   if (change.type === 'restart-region') return 'restart-region'
+  if (change.type === 'degrade-switch') return `switch ${change.degraded ? 'on' : 'off'}`
   return change.limits.map(({ source, recordsPerSecond: n }) => `${source}=${n ?? 'none'}`).join(' ')
 }
 
@@ -66,6 +69,40 @@ test('too slow: the job is scaled and what may wait waits; when it is over, the 
     'change rescale 6',
     'change enrichment=10',
     'undo enrichment=500',
+  ])
+})
+
+const over = (name: string): Alert => firing(name, { status: 'resolved' })
+
+test('the degrade switch is on until the alert is over', () => {
+  expect(story([at(0, firing('Load')), at(1_000, over('Load')), at(2_000, over('Load'))])).toEqual([
+    'change switch on',
+    'undo switch off',
+  ])
+})
+
+test('a switch that somebody has turned on stays on; a job without one is passed over', () => {
+  const on: JobFacts = { ...pay, degradeSwitch: 'on' }
+  expect(story([at(0, firing('Load'), on), at(1_000, over('Load'), on)])).toEqual([
+    'passed the degrade switch is on already',
+  ])
+  expect(story([at(0, firing('Load'), { ...pay, degradeSwitch: null })])).toEqual([
+    'passed the job has no degrade switch (the setting degradable)',
+  ])
+})
+
+test('what two policies have done is undone with the alert that came first', () => {
+  const events = [
+    at(0, firing('Overload')),
+    at(1_000, firing('Load')),
+    at(2_000, over('Load')),
+    at(3_000, over('Overload')),
+  ]
+  expect(story(events)).toEqual([
+    'change orders=500 enrichment=200',
+    'change switch on',
+    'undo orders=none enrichment=500',
+    'undo switch off',
   ])
 })
 
@@ -141,11 +178,12 @@ const someJob = fc.record({
   parallelism: fc.integer({ min: 1, max: 16 }),
   maxParallelism: fc.constantFrom(8, 128),
   freeSlots: fc.integer({ min: 0, max: 8 }),
+  degradeSwitch: fc.constantFrom('on' as const, 'off' as const, null),
   sources: fc.constant(pay.sources),
 })
 const someEvents = fc.array(
   fc.record({
-    name: fc.constantFrom('LatencySlo', 'Overload', 'Stuck', 'Unheard'),
+    name: fc.constantFrom('LatencySlo', 'Overload', 'Load', 'Stuck', 'Unheard'),
     status: fc.constantFrom('firing' as const, 'resolved' as const),
     job: someJob,
     afterMs: fc.integer({ min: 0, max: 1_000_000 }),
@@ -160,6 +198,7 @@ test('whatever comes: never above a bound, never more often than allowed, and wh
       let nowMs = 0
       const changes: { jobId: string; atMs: number }[] = []
       const limited = new Map<string, Set<string>>()
+      const switched = new Set<string>()
       for (const { name, status, job, afterMs } of events) {
         nowMs += afterMs
         const alert = firing(name, { status, job: job.jobId })
@@ -173,6 +212,13 @@ test('whatever comes: never above a bound, never more often than allowed, and wh
             for (const limit of change.limits)
               expect(pay.sources.find(({ source }) => source === limit.source)).toMatchObject(limit)
             limited.delete(job.jobId)
+          }
+          if (change?.type === 'degrade-switch') {
+            expect([type, switched.has(job.jobId)]).toEqual(
+              change.degraded ? ['change', expect.anything()] : ['undo', true],
+            )
+            if (change.degraded) switched.add(job.jobId)
+            else switched.delete(job.jobId)
           }
           if (type !== 'change') continue
           changes.push({ jobId: job.jobId, atMs: nowMs })

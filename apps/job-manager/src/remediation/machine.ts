@@ -9,8 +9,8 @@
  * ```
  *
  * Every change is counted for an hour, for its job and for the fleet: a policy that does not help does not go on for ever. What is
- * undone is not counted, since a limit that stays is worse than one change more. Limits of several policies on one job are undone together,
- * when the alert that came first is over; one that still fires limits anew.
+ * undone is not counted, since a limit that stays is worse than one change more. What several policies have done to one job is undone together,
+ * when the alert that came first is over; one that still fires does it anew.
  */
 import type { RemediationAction, RemediationConfig, RemediationPolicy } from './config.ts'
 import type { Alert } from './alertmanager.ts'
@@ -26,6 +26,8 @@ export interface JobFacts {
   readonly maxParallelism: number
   /** Slots that are free now: the bound of a rescale, besides the policy's. */
   readonly freeSlots: number
+  /** Null: the job has none. */
+  readonly degradeSwitch: 'on' | 'off' | null
   readonly sources: readonly {
     readonly source: string
     readonly recordsPerSecond: number | null
@@ -44,6 +46,7 @@ export interface SourceLimit {
 export type Change =
   | { readonly type: 'rescale'; readonly jobId: string; readonly parallelism: number }
   | { readonly type: 'limit'; readonly jobId: string; readonly limits: readonly SourceLimit[] }
+  | { readonly type: 'degrade-switch'; readonly jobId: string; readonly degraded: boolean }
   /** `subtask` null: the alert names none. */
   | { readonly type: 'restart-region'; readonly jobId: string; readonly subtask: number | null }
 
@@ -60,6 +63,8 @@ export interface RemediationEffect {
 interface Undo {
   readonly alert: string
   readonly limits: readonly SourceLimit[]
+  /** Turned on by a policy: somebody's own wish stays. */
+  readonly hasTurnedSwitch: boolean
 }
 
 export interface RemediationState {
@@ -130,6 +135,10 @@ function acted(
     }
     effects.push({ type: 'change', alert: policy.alert, jobId, change, why })
     next = { ...next, changes: [...next.changes, { jobId, atMs: nowMs }] }
+    if (change.type === 'degrade-switch') {
+      next = { ...next, undo: withUndo(next.undo, policy.alert, facts, [], true) }
+      facts = { ...facts, degradeSwitch: 'on' }
+    }
     if (change.type !== 'limit') continue
     next = { ...next, undo: withUndo(next.undo, policy.alert, facts, change.limits) }
     facts = limited(facts, change.limits)
@@ -147,9 +156,13 @@ function resolved(state: RemediationState, alert: string, { jobId }: JobFacts): 
   if (undo?.alert !== alert) return { state, effects: [] }
   const left = new Map(state.undo)
   left.delete(jobId)
-  const change: Change = { type: 'limit', jobId, limits: undo.limits }
-  const why = 'the alert is over: sources are read as before'
-  return { state: { ...state, undo: left }, effects: [{ type: 'undo', alert, jobId, change, why }] }
+  const effects: RemediationEffect[] = []
+  const undone = (change: Change, why: string): void =>
+    void effects.push({ type: 'undo', alert, jobId, change, why: `the alert is over: ${why}` })
+  if (undo.limits.length > 0) undone({ type: 'limit', jobId, limits: undo.limits }, 'sources are read as before')
+  if (undo.hasTurnedSwitch)
+    undone({ type: 'degrade-switch', jobId, degraded: false }, 'user code leaves nothing out any more')
+  return { state: { ...state, undo: left }, effects }
 }
 
 /** `change` null: within its bounds there is nothing to do. */
@@ -193,6 +206,11 @@ function changeFor(action: RemediationAction, job: JobFacts, alert: Alert): { ch
         return { change: null, why: `none of ${action.sources.join(', ')} is read faster than that` }
       return { change: { type: 'limit', jobId, limits }, why: 'what may wait waits' }
     }
+    case 'degrade-switch':
+      if (job.degradeSwitch === 'on') return { change: null, why: 'the degrade switch is on already' }
+      if (job.degradeSwitch === null)
+        return { change: null, why: 'the job has no degrade switch (the setting degradable)' }
+      return { change: { type: 'degrade-switch', jobId, degraded: true }, why: 'user code leaves out what it may' }
     case 'restart-region':
       return {
         change: { type: 'restart-region', jobId, subtask: alert.subtask },
@@ -214,6 +232,7 @@ function withUndo(
   alert: string,
   { jobId, sources }: JobFacts,
   limits: readonly SourceLimit[],
+  turnsSwitch = false,
 ): RemediationState['undo'] {
   const known = undo.get(jobId)
   const before = limits.flatMap(({ source }): SourceLimit[] => {
@@ -221,7 +240,11 @@ function withUndo(
     const { recordsPerSecond, minRecordsPerSecond } = sources.find((of) => of.source === source)!
     return [{ source, recordsPerSecond, minRecordsPerSecond }]
   })
-  return new Map(undo).set(jobId, { alert: known?.alert ?? alert, limits: [...(known?.limits ?? []), ...before] })
+  return new Map(undo).set(jobId, {
+    alert: known?.alert ?? alert,
+    limits: [...(known?.limits ?? []), ...before],
+    hasTurnedSwitch: turnsSwitch || (known?.hasTurnedSwitch ?? false),
+  })
 }
 
 const limited = (job: JobFacts, limits: readonly SourceLimit[]): JobFacts => ({

@@ -19,7 +19,7 @@ export interface Remedy {
   readonly alert: string
   readonly jobId: string
   readonly outcome: 'done' | 'dry-run' | 'passed' | 'refused'
-  /** rescale, limit, restart-region; null: nothing was to be done. */
+  /** rescale, limit, degrade-switch, restart-region; null: nothing was to be done. */
   readonly change: Change['type'] | null
   readonly why: string
 }
@@ -33,7 +33,10 @@ export interface RemediationDeps {
 }
 
 /** What a job is asked and told: the leader's term. */
-export type Jobs = Pick<Term, 'get' | 'rescale' | 'adjustRate' | 'restartSlices' | 'freeSlots' | 'settingsOf'>
+export type Jobs = Pick<
+  Term,
+  'get' | 'rescale' | 'adjustRate' | 'degrade' | 'restartSlices' | 'freeSlots' | 'settingsOf'
+>
 
 export class Remediation {
   readonly #deps: RemediationDeps
@@ -107,6 +110,9 @@ async function perform(jobs: Jobs, change: Change, alert: string): Promise<void>
     case 'limit':
       for (const { source, ...limit } of change.limits) await jobs.adjustRate(id, source, limit)
       return
+    case 'degrade-switch':
+      await jobs.degrade(id, change.degraded)
+      return
     case 'restart-region':
       return jobs.restartSlices(id, change.subtask, `alert ${alert}`)
   }
@@ -128,6 +134,7 @@ function factsOf(jobs: Jobs, id: string): JobFacts | null {
     parallelism: view.parallelism,
     maxParallelism: jobs.settingsOf(view.jobId).maxParallelism,
     freeSlots: jobs.freeSlots(),
+    degradeSwitch: view.degradeSwitch,
     sources: view.rates.map(({ source, recordsPerSecond, minRecordsPerSecond, current }) => ({
       ...{ source, recordsPerSecond, minRecordsPerSecond, currentRecordsPerSecond: current },
     })),

@@ -75,6 +75,13 @@ export class JobDto {
   })
   readonly sinks!: object[]
   @ApiProperty({ type: [RateDto], description: 'How fast each source is read' }) readonly rates!: RateDto[]
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    enum: ['on', 'off'],
+    description: 'As it was turned last, which its user code sees from the next barrier on; null: the job has none',
+  })
+  readonly degradeSwitch!: string | null
   @ApiProperty() readonly recordsIn!: number
   @ApiProperty({
     type: Object,

@@ -16,11 +16,13 @@ export function versionOf({
   parallelism,
   rescalingTo,
   rates,
+  degradeSwitch,
 }: JobView): string {
   const limits = rates.map(({ source, recordsPerSecond, minRecordsPerSecond }) => [
     ...[source, recordsPerSecond, minRecordsPerSecond],
   ])
-  const facts = JSON.stringify([jobId, submittedAt, generation, attempt, state, parallelism, rescalingTo, limits])
+  const is = [jobId, submittedAt, generation, attempt, state, parallelism, rescalingTo, limits, degradeSwitch]
+  const facts = JSON.stringify(is)
   return `"${createHash('sha256').update(facts).digest('base64url').slice(0, 22)}"`
 }
 

@@ -89,6 +89,22 @@ describe('versions', () => {
     await send('POST', 'jobs/rated/cancel')
   })
 
+  test('turning the degrade switch makes another version; a job without one, and what is no switch, is refused', async () => {
+    const degradable = { ...READING, settings: { ...READING.settings, degradable: true } }
+    await fleet.term.submit(record('degraded', degradable))
+    const turn = (of: string, degraded: unknown, tag = '*'): Promise<Response> =>
+      send('PATCH', `jobs/${of}/degrade-switch`, { 'if-match': tag }, { degraded })
+    const etag = (await get('jobs/degraded')).headers.get('etag')!
+    const on = await turn('degraded', true, etag)
+    expect([on.status, on.headers.get('etag') === etag]).toEqual([202, false])
+    expect(await on.json()).toMatchObject({ jobId: 'degraded', degradeSwitch: 'on' })
+    expect(await codeOf(await turn('degraded', false, etag))).toEqual([412, 'PRECONDITION_FAILED'])
+    expect(await codeOf(await turn('degraded', 'on'))).toEqual([400, 'DEGRADE_INVALID'])
+    expect(await codeOf(await turn('a', true))).toEqual([409, 'JOB_NOT_DEGRADABLE'])
+    expect(await (await get('jobs/a')).json()).toMatchObject({ degradeSwitch: null })
+    await send('POST', 'jobs/degraded/cancel')
+  })
+
   test('a cancel on an older version changes nothing, and one on the newest has a new version', async () => {
     const { etag } = Object.fromEntries((await get('jobs/c')).headers)
     const stale = await send('POST', 'jobs/c/cancel', { 'if-match': '"stale"' })

@@ -12,6 +12,7 @@
 import { WeirError, emptyOrigins, pushOrigin, sliceOrigins } from '@weir/model'
 import type { Key, OperatorUid, Origins, RecordBatch, Watermark } from '@weir/model'
 import { CallQueue, type CallOutcome, type Slot } from '../call-queue.ts'
+import { switchOf, type Switch } from '../degrade-switch.ts'
 import type { AsyncMapNode } from '../graph.ts'
 import type { AsyncCalls, CallPort, Collector, Operator, OperatorContext } from '../operator.ts'
 import { originAt, type Origin, type OriginNames } from '../origin.ts'
@@ -32,6 +33,8 @@ export interface CallContext {
   readonly origin: Origin | null
   /** From 1. */
   readonly attempt: number
+  /** How the job's degrade switch stands (`degradable`): the same for all records between two barriers. */
+  readonly degraded: boolean
 }
 
 /** A record with everything that travels with it: a batch of one. */
@@ -46,6 +49,7 @@ export class AsyncMap implements Operator {
   #names: OriginNames | undefined
   /** What ends with the attempt: calls that are open, and pauses before the next try. */
   readonly #open = new Set<(reason: unknown) => void>()
+  #degraded!: Switch
   readonly calls: AsyncCalls
 
   constructor(node: Omit<AsyncMapNode, 'kind'>) {
@@ -67,6 +71,7 @@ export class AsyncMap implements Operator {
     this.#uid = context.uid
     this.#refuse = context.refuse
     this.#names = context.origins
+    this.#degraded = switchOf(context)
     if (context.calls === undefined) throw notHere(this.#uid)
     this.#port = context.calls
     const { signal } = this.#port
@@ -167,8 +172,14 @@ export class AsyncMap implements Operator {
   }
 
   #contextOf(input: Input, signal: AbortSignal, attempt: number): CallContext {
-    const key = input.keys?.[0] ?? null
-    return { signal, timestamp: input.timestamps[0]!, key, origin: originAt(input, 0, this.#names), attempt }
+    const degraded = this.#degraded
+    return {
+      ...{ signal, timestamp: input.timestamps[0]!, key: input.keys?.[0] ?? null, attempt },
+      origin: originAt(input, 0, this.#names),
+      get degraded() {
+        return degraded()
+      },
+    }
   }
 
   #isWorthIt(error: unknown): boolean {

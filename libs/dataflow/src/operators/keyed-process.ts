@@ -9,6 +9,7 @@
  */
 import { WATERMARK_MAX, WATERMARK_MIN, WeirError } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
+import { switchOf, type Switch } from '../degrade-switch.ts'
 import { FIRING_PART_MAX, PartedFiring } from '../firing.ts'
 import type { KeyedProcessNode } from '../graph.ts'
 import { KeyScope, handlesOf, type Handle } from '../keyed-handles.ts'
@@ -276,6 +277,7 @@ class Context implements LateContext<StateDescriptors, TimerKinds> {
   readonly #counters: OperatorCounters
   readonly #outputs: Outputs
   readonly #names: OriginNames | undefined
+  readonly #degraded: Switch
   readonly state: StatesOf<StateDescriptors>
   readonly timers: TimersOf<TimerKinds>
   readonly sides: OutsOf<SideOutputs>
@@ -289,12 +291,13 @@ class Context implements LateContext<StateDescriptors, TimerKinds> {
     state: StatesOf<StateDescriptors>,
     timers: TimersOf<TimerKinds>,
     outputs: Outputs,
-    { counters, origins }: OperatorContext,
+    operator: OperatorContext,
   ) {
     this.#scope = scope
-    this.#counters = counters
+    this.#counters = operator.counters
     this.#outputs = outputs
-    this.#names = origins
+    this.#names = operator.origins
+    this.#degraded = switchOf(operator)
     this.state = state
     this.timers = timers
     this.sides = outputs.sides
@@ -306,6 +309,10 @@ class Context implements LateContext<StateDescriptors, TimerKinds> {
 
   get key(): Key {
     return this.#scope.key
+  }
+
+  get degraded(): boolean {
+    return this.#degraded()
   }
 
   late(): void {

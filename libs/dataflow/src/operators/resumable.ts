@@ -4,6 +4,7 @@
  */
 import { WATERMARK_MAX, WATERMARK_MIN, WeirError, asWeirError, keyGroupRange } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Subtask, Watermark } from '@weir/model'
+import { switchOf, type Switch } from '../degrade-switch.ts'
 import type { ResumableNode } from '../graph.ts'
 import type { Collector, Operator, OperatorContext } from '../operator.ts'
 import type { KeyedState, Refuse, StateStore } from '../ports.ts'
@@ -101,7 +102,7 @@ export class Resumable implements Operator {
   open(context: OperatorContext): void {
     this.#refuse = context.refuse
     this.#outputs = new Outputs(this.uid, this.#sides, context.sides)
-    this.#context = new Context(this.#outputs, context.origins)
+    this.#context = new Context(this.#outputs, context)
     this.#context.watermark = context.watermark
   }
 
@@ -275,12 +276,14 @@ export class Resumable implements Operator {
 class Context implements ExecuteContext<unknown, SideOutputs> {
   readonly #outputs: Outputs
   readonly #names: OriginNames | undefined
+  readonly #degraded: Switch
   readonly sides: OutsOf<SideOutputs>
   watermark: Watermark = WATERMARK_MIN
 
-  constructor(outputs: Outputs, names: OriginNames | undefined) {
+  constructor(outputs: Outputs, operator: OperatorContext) {
     this.#outputs = outputs
-    this.#names = names
+    this.#names = operator.origins
+    this.#degraded = switchOf(operator)
     this.sides = outputs.sides
   }
 
@@ -294,6 +297,10 @@ class Context implements ExecuteContext<unknown, SideOutputs> {
 
   get origin(): Origin | null {
     return this.#outputs.origin(this.#names)
+  }
+
+  get degraded(): boolean {
+    return this.#degraded()
   }
 
   readonly emit = (value: unknown, timestamp?: number): void => this.#outputs.main.emit(value, timestamp)

@@ -1,5 +1,5 @@
 /** One attempt of a job under test: all its slices in this thread, over frames in memory; and how to know that they rest. */
-import type { SubtaskSnapshot } from '@weir/checkpoint'
+import { PLAIN_CUT, type SubtaskSnapshot } from '@weir/checkpoint'
 import { MemoryClaims, claimPlace, schemasIn, type ClaimPlace, type Plan, type SchemaRegistry } from '@weir/dataflow'
 import {
   WeirError,
@@ -91,9 +91,9 @@ export class Attempt {
   }
 
   /** A barrier through every slice. What it has prepared is committed by `commit`. */
-  async checkpoint(epoch: Epoch): Promise<readonly SubtaskSnapshot[]> {
+  async checkpoint(epoch: Epoch, degraded: boolean): Promise<readonly SubtaskSnapshot[]> {
     const id: CheckpointId = { generation: GENERATION, attempt: attemptOf(this.#options.number), epoch }
-    for (const slice of this.#slices) slice.trigger(id)
+    for (const slice of this.#slices) slice.trigger(id, false, PLAIN_CUT, degraded)
     for (const source of this.#sources) source.wake()
     const acks = await this.#all('ack', (report) => report.checkpoint.epoch === epoch)
     // As it would stand in a manifest.

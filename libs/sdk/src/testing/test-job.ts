@@ -68,6 +68,7 @@ export class TestJob {
   #attempts = 0
   #attempt: Attempt | null = null
   #epochs = 0
+  #degraded = false
   #manifest: Manifest | null = null
   #phase: 'open' | 'ended' | 'closed' = 'open'
   #turn: Promise<unknown> = Promise.resolve()
@@ -173,6 +174,19 @@ export class TestJob {
     })
   }
 
+  /** Turns the degrade switch of a job with `degradable: true`, at a checkpoint: what is fed from now on sees it. */
+  degrade(degraded: boolean): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#job.settings.degradable !== true)
+        throw new WeirError(
+          { code: 'JOB_NOT_DEGRADABLE', kind: 'invalid', job: this.#job.name },
+          `job "${this.#job.name}" has no degrade switch: give it the setting degradable: true.`,
+        )
+      this.#degraded = degraded
+      await this.#checkpoint(await this.#running())
+    })
+  }
+
   /**
    * As if every process had been killed: the job goes on from its last checkpoint, or from the beginning, and reads again what
    * came after it. `parallelism`: with another number of slices from now on.
@@ -237,7 +251,7 @@ export class TestJob {
 
   async #checkpoint(attempt: Attempt): Promise<void> {
     const n = epoch(++this.#epochs)
-    const subtasks = await attempt.checkpoint(n)
+    const subtasks = await attempt.checkpoint(n, this.#degraded)
     const { maxParallelism } = this.#job.settings
     this.#manifest = {
       ...{
@@ -254,9 +268,9 @@ export class TestJob {
   }
   /** Of what a job says, that which its operators see. */
   #plan(): Plan {
-    const { maxParallelism, deadLetters, traceContext } = this.#job.settings
-    const settings = { ...defaultSettings, maxParallelism, deadLetters, traceContext, parallelism: this.#parallelism }
-    return planJob({ ...this.#job, settings })
+    const { maxParallelism, deadLetters, traceContext, degradable } = this.#job.settings
+    const seen = { maxParallelism, deadLetters, traceContext, ...(degradable && { degradable }) }
+    return planJob({ ...this.#job, settings: { ...defaultSettings, ...seen, parallelism: this.#parallelism } })
   }
 
   #target({ stages, summary, job }: Plan): RedistributionTarget {

@@ -65,6 +65,7 @@ test('its functions alone: states of a key, and what they emit', () => {
     timestamp: 1,
     watermark: 0,
     origin: null,
+    degraded: false,
     state: memory.of('ada'),
     timers: { flush: none, remind: none },
     sides: {},
