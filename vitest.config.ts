@@ -50,6 +50,18 @@ export default defineConfig({
       {
         resolve,
         ssr,
+        // Programs of others, built first: `npm run check:deploy`, no part of `npm test`.
+        test: {
+          name: 'deploy',
+          include: ['test/deploy/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        resolve,
+        ssr,
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],

@@ -84,6 +84,7 @@ function crdFiles() {
 
 goBinary('helm', HELM, 'helm.sh/helm/v3/cmd/helm')
 goBinary('promtool', PROMETHEUS, 'github.com/prometheus/prometheus/cmd/promtool')
+goBinary('prometheus', PROMETHEUS, 'github.com/prometheus/prometheus/cmd/prometheus')
 const helm = join(bin, 'helm')
 const promtool = (...args) => {
   const { ok, said } = run(join(bin, 'promtool'), args, { cwd: join(chart, 'alerts') })
@@ -102,15 +103,17 @@ for (const [name, dashboard] of dashboards) {
 }
 // What the built processes send is taken by a real collector.
 const collector = goProgram('otelcol', join(root, 'tools/deploy/otelcol/main.go'), COLLECTOR)
-const integration = (name, env) => {
-  const args = ['vitest', 'run', '--project', 'integration', `test/integration/${name}.fleet.test.ts`]
-  return run('npx', args, { cwd: root, env: { ...process.env, ...env } })
+const tested = (name, project, file, env) => {
+  const args = ['vitest', 'run', '--project', project, file]
+  const { ok, said } = run('npx', args, { cwd: root, env: { ...process.env, ...env } })
+  check(name, ok ? [] : [said])
 }
-const traced = integration('traces', { WEIR_OTEL_COLLECTOR: collector })
-check('traces through an OpenTelemetry collector', traced.ok ? [] : [traced.said])
+const fleet = (name) => `test/integration/${name}.fleet.test.ts`
+tested('traces through an OpenTelemetry collector', 'integration', fleet('traces'), { WEIR_OTEL_COLLECTOR: collector })
 goBinary('alertmanager', ALERTMANAGER, 'github.com/prometheus/alertmanager/cmd/alertmanager')
-const remedied = integration('remediation', { WEIR_ALERTMANAGER: join(bin, 'alertmanager') })
-check('remediation of what a real Alertmanager posts', remedied.ok ? [] : [remedied.said])
+const watching = { WEIR_ALERTMANAGER: join(bin, 'alertmanager'), WEIR_PROMETHEUS: join(bin, 'prometheus') }
+tested('remediation of what a real Alertmanager posts', 'integration', fleet('remediation'), watching)
+tested('overload, alert, rescale, alert over, by a real Prometheus', 'deploy', 'test/deploy/overload.test.ts', watching)
 const crds = crdFiles()
 const packages = [`kubernetes-validate==${VALIDATE}`, 'jsonschema', 'pyyaml']
 const validator = pythonWith(`kubernetes-validate-${VALIDATE}`, packages)

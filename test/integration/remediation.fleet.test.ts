@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundleJob } from '../../apps/cli/src/bundle.ts'
 import { startProcess, stopProcess, type FleetProcess } from '../../apps/cli/src/fleet.ts'
 import { submit } from '../../apps/cli/src/submit.ts'
-import { startAlertmanager } from './alertmanager.ts'
+import { Alertmanager } from '../deploy/alertmanager.ts'
 
 const JOB = new URL('../../apps/examples/src/02-payments.ts', import.meta.url).pathname
 const LOOK_MS = 50
@@ -123,7 +123,7 @@ test('too slow: what may wait waits and the job is wider; the alert over, it is 
 test('a job that stands still begins again from its last epoch', async () => {
   const { restarts } = await until(({ state }) => state === 'RUNNING')
   const program = process.env['WEIR_ALERTMANAGER']
-  const alertmanager = program ? await startAlertmanager(program, `${url}/alerts`) : null
+  const alertmanager = program ? await Alertmanager.start(program, `${url}/alerts`) : null
   if (alertmanager === null) {
     expect((await posted(payload('WeirJobStandsStill', 'firing'))).body).toMatchObject([
       { outcome: 'done', change: 'restart-region' },

@@ -27,6 +27,12 @@ test('every metric that a rule speaks of is one that a process has', async () =>
   expect([...new Set(named)].filter((name) => !there.has(name))).toEqual([])
 })
 
+test('a bound of a histogram is found however it is written: 1 by Prometheus 2, 1.0 from 3 on', () => {
+  const bounds = rules.flatMap(({ expr }) => [...expr.matchAll(/\ble=(~?)"([^"]+)"/g)])
+  expect(bounds.map(([, , value]) => value)).toEqual(['1|1.0', '1|1.0'])
+  expect(bounds.every(([, matches]) => matches === '~')).toBe(true)
+})
+
 test('every alert has a severity, a summary, a page of its own, and a test', () => {
   for (const { alert, labels, annotations } of rules) {
     if (alert === undefined) continue

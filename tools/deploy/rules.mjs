@@ -125,6 +125,14 @@ export const rules = {
     return valueOf('WEIR_OIDC_AUDIENCE') ? null : `container ${name}: set WEIR_OIDC_AUDIENCE beside WEIR_OIDC_ISSUER`
   }),
 
+  'metrics keep their labels': (document) => {
+    if (document.kind !== 'ServiceMonitor' && document.kind !== 'PodMonitor') return null
+    const endpoints = document.spec.endpoints ?? document.spec.podMetricsEndpoints ?? []
+    return endpoints.every(({ honorLabels }) => honorLabels === true)
+      ? null
+      : 'set honorLabels: true: else `job` of every metric becomes `exported_job`, and no alert names a job'
+  },
+
   'a drain has time': (document) => {
     const pod = podOf(document)
     if (pod === null || document.metadata.labels?.['app.kubernetes.io/component'] !== 'task-manager') return null

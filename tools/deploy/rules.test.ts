@@ -46,7 +46,13 @@ const withContainer = (change: object): KubernetesObject => owner({ ...pod, cont
 const withEnv = (env: Record<string, string>): KubernetesObject =>
   withContainer({ env: [...container.env, ...Object.entries(env).map(([name, value]) => ({ name, value }))] })
 
+const monitor = (endpoint: object): KubernetesObject => ({
+  ...{ apiVersion: 'monitoring.coreos.com/v1', kind: 'ServiceMonitor', metadata: { name: 'weir' } },
+  spec: { endpoints: [endpoint] },
+})
+
 test('a sound object passes', () => {
+  expect(broken([monitor({ port: 'http', honorLabels: true })])).toEqual([])
   expect(broken([owner(pod)])).toEqual([])
   expect(broken([withEnv({ WEIR_KAFKA_PASSWORD: 'file:/tls/password' })])).toEqual([])
 })
@@ -81,12 +87,13 @@ const breaking: readonly [rule: string, object: KubernetesObject, said: RegExp][
   ['the audit log outlives its pod', withEnv({ WEIR_AUDIT_FILE: '/data/audit.ndjson' }), /emptyDir/],
   ['tokens are meant for this fleet', withEnv({ WEIR_OIDC_ISSUER: 'https://id.example.com' }), /AUDIENCE/],
   ['tokens are meant for this fleet', withEnv({ WEIR_OIDC_ISSUER: 'http://id', WEIR_OIDC_AUDIENCE: 'weir' }), /https/],
+  ['metrics keep their labels', monitor({ port: 'http' }), /honorLabels/],
   ['a drain has time', owner({ ...pod, terminationGracePeriodSeconds: 30 }), /60 s/],
 ]
 test.each(breaking)('%s: broken by %#', (rule, object, said) => {
   const found = broken([object])
   expect(found).toEqual([expect.stringMatching(said)])
-  expect(found[0]).toMatch(`${rule}: StatefulSet/weir-task-manager: `)
+  expect(found[0]).toMatch(`${rule}: ${object.kind}/${object.metadata.name}: `)
 })
 
 test('no rule is without an object that breaks it', () => {

@@ -1,6 +1,6 @@
 import { dashboard, figure, heat, lines, row } from './panels.ts'
 
-const SECOND_OR_LESS = 'http_request_duration_seconds_bucket{service="job-manager", le="1"}'
+const SECOND_OR_LESS = 'http_request_duration_seconds_bucket{service="job-manager", le=~"1|1.0"}'
 const CALLS = 'http_request_duration_seconds_count{service="job-manager"}'
 
 /** Is anybody leading, is there room, do the processes answer? */
