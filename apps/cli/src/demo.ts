@@ -31,14 +31,25 @@ interface View {
   readonly error: { readonly code: string; readonly message: string } | null
 }
 
+const USAGE = `npm run demo [-- OPTIONS]: a live job on a fleet of its own, which kills one of its own processes and counts what that cost; Ctrl-C ends it
+
+  --rate N       generated payments per second; default 20000
+  --records N    as many in all; default: until Ctrl-C
+  --exit         ends when all records are counted, instead of leaving its dashboard up`
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
+      help: { type: 'boolean', default: false },
       records: { type: 'string' },
       rate: { type: 'string', default: '20000' },
       exit: { type: 'boolean', default: false },
     },
   })
+  if (values.help) {
+    console.log(USAGE)
+    return 0
+  }
   const records = values.records === undefined ? null : whole('--records', values.records)
   const rate = whole('--rate', values.rate)
   // Every split has the same number, so the number of splits divides the records.

@@ -21,7 +21,32 @@ const job = (version: string, more = ''): string => `
 
 let dir: string
 let child: ChildProcess
-const said: Readonly<Record<string, unknown>>[] = []
+let said: Readonly<Record<string, unknown>>[] = []
+function dev(...more: readonly string[]): void {
+  said = []
+  const args = ['dev', join(dir, 'job.ts'), '--json', '--data-dir', join(dir, 'data'), ...more]
+  child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines = said
+  createInterface({ input: child.stdout! }).on('line', (line) => lines.push(JSON.parse(line) as never))
+}
+async function ended(signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill(signal)
+  await once(child, 'exit')
+}
+type Row = { readonly user: string; readonly n: number; readonly version: string }
+async function outputs(log: LogClient): Promise<readonly Row[]> {
+  return (await readCommitted(log, 'out')).map(({ key, value }) => ({
+    user: Buffer.from(key!).toString(),
+    ...(JSON.parse(Buffer.from(value!).toString()) as { n: number; version: string }),
+  }))
+}
+function isEachOnce(rows: readonly Row[]): void {
+  const byUser = Map.groupBy(rows, ({ user }) => user)
+  expect(byUser.size).toBe(5)
+  for (const numbers of byUser.values())
+    expect(numbers.map(({ n }) => n).sort((a, b) => a - b)).toEqual(numbers.map((_, i) => i + 1))
+}
 /** The first line that fits, of those there are or will be. */
 async function told(
   fits: (line: Readonly<Record<string, unknown>>) => boolean,
@@ -41,14 +66,10 @@ beforeAll(async () => {
   // Inside of the checkout: a job file finds its packages from where it lies.
   dir = await mkdtemp(join(import.meta.dirname, '.dev-test-'))
   await writeFile(join(dir, 'job.ts'), job('one'))
-  child = spawn(process.execPath, [main, 'dev', join(dir, 'job.ts'), '--json'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  createInterface({ input: child.stdout! }).on('line', (line) => said.push(JSON.parse(line) as never))
+  dev()
 })
 afterAll(async () => {
-  child.kill('SIGINT')
-  if (child.exitCode === null) await once(child, 'exit')
+  await ended('SIGINT')
   await rm(dir, { recursive: true })
 })
 
@@ -62,23 +83,12 @@ test('a change goes on from the state there is: every number of every user once;
   await told((line) => 'graphHash' in line)
 
   const log = new LogClient(address)
-  const outputs = async (): Promise<readonly { user: string; n: number; version: string }[]> =>
-    (await readCommitted(log, 'out')).map(({ key, value }) => {
-      return {
-        user: Buffer.from(key!).toString(),
-        ...(JSON.parse(Buffer.from(value!).toString()) as { n: number; version: string }),
-      }
-    })
   const of = async (version: string): Promise<number> =>
-    (await outputs()).filter((one) => one.version === version).length
+    (await outputs(log)).filter((one) => one.version === version).length
   await expect.poll(() => of('two'), { timeout: 60_000 }).toBeGreaterThan(100)
-  const all = await outputs()
+  const all = await outputs(log)
   expect(all.some(({ version }) => version === 'one')).toBe(true)
-  const byUser = Map.groupBy(all, ({ user }) => user)
-  expect(byUser.size).toBe(5)
-  for (const numbers of byUser.values()) {
-    expect(numbers.map(({ n }) => n).sort((a, b) => a - b)).toEqual(numbers.map((_, i) => i + 1))
-  }
+  isEachOnce(all)
   log.close()
 
   const described = await weir('describe', 'numbered', '--job-manager', grpc)
@@ -89,4 +99,31 @@ test('a change goes on from the state there is: every number of every user once;
   expect(logged.code).toBe(0)
   expect(logged.out).toMatch(/numbered\tjob:state\tstate STOPPED, previous \w+/)
   expect((await weir('logs', 'nobody', '--rest', `http://${http}`)).code).toBe(2)
+}, 240_000)
+
+test('the next time goes on where the last one was ended or killed; --fresh is another job', async () => {
+  for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+    await ended(signal)
+    // The fleet of one that was killed ends with it, a moment later: until then the folder is in use.
+    await expect
+      .poll(
+        async () => {
+          if (child.exitCode !== null || child.signalCode !== null) dev()
+          await told((line) => 'from' in line)
+          return child.exitCode
+        },
+        { timeout: 60_000 },
+      )
+      .toBe(null)
+    const { log: address } = await told((line) => 'log' in line)
+    const log = new LogClient(String(address))
+    const before = (await outputs(log)).length
+    await expect.poll(async () => (await outputs(log)).length, { timeout: 60_000 }).toBeGreaterThan(before + 200)
+    isEachOnce(await outputs(log))
+    log.close()
+  }
+  await ended('SIGINT')
+  dev('--fresh')
+  const { jobId } = await told((line) => 'log' in line)
+  expect(jobId).toMatch(/^numbered-\w+$/)
 }, 240_000)

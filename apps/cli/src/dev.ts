@@ -1,19 +1,25 @@
 /**
- * `weir dev`: a whole fleet for one job on this machine, in a folder of its own, gone with Ctrl-C. When a file of the job changes, its
- * next build goes on where the last one stopped: with a savepoint, so nothing is read or written twice. A build that does not bundle,
- * or cannot read the state there is, is told of, and the one that runs goes on.
+ * `weir dev`: a whole fleet for one job on this machine, gone with Ctrl-C. When a file of the job changes, its next build goes on where the
+ * last one stopped: with a savepoint, so nothing is read or written twice. A build that does not bundle, or cannot read the state there is, is
+ * told of, and the one that runs goes on. What the job has come to stays in a folder, where the next `weir dev` finds it: topics of a real
+ * Kafka know what this job has written, and an id that began anew would write it again (`EPOCH_REGRESSION`).
  */
 import { LogClient } from '@weir/connectors'
-import { asWeirError, type WeirError } from '@weir/model'
+import { WeirError, asWeirError } from '@weir/model'
 import type { jobs } from '@weir/proto'
 import { JobsClient } from '@weir/wire'
 import { bundleJob, type Bundle } from './bundle.ts'
+import { devFolder, folderInUse } from './dev-folder.ts'
 import { EmbeddedFleet } from './embedded-fleet.ts'
 import { takeSavepoint } from './savepoint.ts'
 import { failed, submit } from './submit.ts'
+import { usage } from './usage.ts'
 import { FileWatch } from './watch-files.ts'
 
 const STATUS_MS = 1_000
+const ENDED = new Set(['FINISHED', 'FAILED', 'CANCELLED', 'STOPPED'])
+const END_WAIT_MS = 30_000
+const END_POLL_MS = 100
 const LOG_PARTITIONS = 4
 /** For builds that are wider than the first one. */
 const SLOTS = 8
@@ -23,16 +29,22 @@ export interface DevCommand {
   readonly params: Readonly<Record<string, string>>
   readonly id: string | undefined
   readonly watches: boolean
+  /** Absent: one of the job's own below the working directory. */
+  readonly dataDir: string | undefined
+  /** Nothing of an earlier run: state and outputs of an id of its own. */
+  readonly fresh: boolean
 }
 
 /** `print`: a line of JSON for each status; absent: for people. @returns the exit code: 0 when the job finished or was stopped. */
 export async function dev(command: DevCommand, print?: (value: unknown, text: string) => void): Promise<number> {
   const bundle = await bundleJob(command.file, command.params)
   const stop = new AbortController()
-  process.once('SIGINT', () => stop.abort())
-  process.once('SIGTERM', () => stop.abort())
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stop.abort())
   const slots = Math.max(bundle.plan.job.settings.parallelism, SLOTS)
-  const fleet = await EmbeddedFleet.start({ taskManagers: 1, slots })
+  const folder = await devFolder(command.id ?? bundle.plan.job.name, command.dataDir, command.fresh)
+  const fleet = await EmbeddedFleet.start({ taskManagers: 1, slots, folder }).catch((thrown: unknown) => {
+    throw folderInUse(thrown, folder)
+  })
   const client = new JobsClient([fleet.manager.ready.grpc!], { token: null })
   try {
     return await new DevJob(command, { fleet, client, print, signal: stop.signal }).run(bundle)
@@ -56,7 +68,6 @@ class DevJob {
   #wake: (changed: boolean) => void = () => {}
   #bundle!: Bundle
   #jobId = ''
-  #builds = 0
 
   constructor(command: DevCommand, deps: DevDeps) {
     this.#command = command
@@ -68,7 +79,7 @@ class DevJob {
   async run(bundle: Bundle): Promise<number> {
     const { fleet, signal, client } = this.#deps
     try {
-      await this.#start(bundle, this.#command.id, '')
+      await this.#begin(bundle)
       if (this.#command.watches) this.#watch.set(bundle.inputs)
       const { grpc, http, log } = fleet.manager.ready
       this.#say(
@@ -98,7 +109,58 @@ class DevJob {
       return 0
     } finally {
       this.#watch.close()
+      // A transaction that stays open would hold back readers of its topics until it expires.
+      if (signal.aborted)
+        await this.#end(this.#jobId).catch((thrown: unknown) => this.#complain(asWeirError(thrown, 'INTERNAL')))
     }
+  }
+
+  /** Where an earlier run has come to, if its folder is there and it can go on. */
+  async #begin(bundle: Bundle): Promise<void> {
+    const { id, fresh } = this.#command
+    const { name } = bundle.plan.job
+    const before = await this.#newest(id, name)
+    if (before === null) return await this.#start(bundle, fresh ? (id ?? unused(name)) : id, '')
+    const ended = await this.#end(before.jobId)
+    this.#jobId = ended.jobId
+    const goesOn = ended.state !== 'FINISHED' && ended.finalEpoch > 0
+    if (!goesOn) return await this.#start(bundle, unused(name), '')
+    if (!(await this.#fits(bundle))) throw usage(`begin anew, without the state and the id of ${ended.jobId}: --fresh`)
+    await this.#start(bundle, ended.jobId, String(ended.finalEpoch))
+    this.#say(
+      { jobId: ended.jobId, from: ended.finalEpoch },
+      `goes on behind epoch ${ended.finalEpoch} of the last time; --fresh begins anew`,
+    )
+  }
+
+  async #newest(id: string | undefined, name: string): Promise<jobs.JobView | null> {
+    const all = await this.#deps.client.list()
+    const mine = all.filter((job) => (id === undefined ? job.name === name : job.jobId === id))
+    return mine.toSorted((a, b) => b.submittedAt - a.submittedAt)[0] ?? null
+  }
+
+  /** Cancels a job that has not ended: what it has published is committed, nothing else is. Throws `JOB_NOT_ENDED` (retry). */
+  async #end(jobId: string): Promise<jobs.JobView> {
+    const { client } = this.#deps
+    const until = Date.now() + END_WAIT_MS
+    for (let view = await client.get(jobId); ; view = await client.get(jobId)) {
+      if (ENDED.has(view.state)) return view
+      if (view.state !== 'CANCELLING') await client.cancel(jobId)
+      if (Date.now() > until)
+        throw new WeirError(
+          { code: 'JOB_NOT_ENDED', kind: 'retry', jobId, state: view.state },
+          `job "${jobId}" is ${view.state} ${END_WAIT_MS / 1_000} s after it was cancelled: what it had open expires with its transaction timeout`,
+        )
+      await new Promise((resolve) => setTimeout(resolve, END_POLL_MS))
+    }
+  }
+
+  /** Tells what keeps a build from the state there is. */
+  async #fits({ plan, graphHash, digest }: Bundle): Promise<boolean> {
+    const build = { plan: Buffer.from(JSON.stringify(plan.summary)), graphHash, bundleDigest: digest }
+    const { problems } = await this.#deps.client.checkStart({ ...build, from: this.#jobId, allowDroppedState: [] })
+    for (const { code, message } of problems) this.#say({ code, message }, `${code}: ${message}`)
+    return problems.length === 0
   }
 
   /** True: a file has changed. False: it is time for a status. */
@@ -127,26 +189,22 @@ class DevJob {
   }
 
   async #hotRestart({ finalEpoch }: jobs.JobView, next: Bundle): Promise<void> {
-    const { client } = this.#deps
-    if (finalEpoch > 0) {
-      const { plan, graphHash, digest } = next
-      const build = { plan: Buffer.from(JSON.stringify(plan.summary)), graphHash, bundleDigest: digest }
-      const { problems } = await client.checkStart({ ...build, from: this.#jobId, allowDroppedState: [] })
-      if (problems.length > 0) {
-        for (const { code, message } of problems) this.#say({ code, message }, `${code}: ${message}`)
-        this.#say({ jobId: this.#jobId }, 'the build that runs goes on; end this and begin anew to drop the state')
-        return
-      }
+    if (finalEpoch > 0 && !(await this.#fits(next))) {
+      this.#say(
+        { jobId: this.#jobId },
+        'the build that runs goes on; end this and begin with --fresh to drop the state',
+      )
+      return
     }
-    const name = `dev-${++this.#builds}`
-    await takeSavepoint(client, { jobId: this.#jobId, name, stop: true, wait: true }, () => {})
+    const name = unused('dev')
+    await takeSavepoint(this.#deps.client, { jobId: this.#jobId, name, stop: true, wait: true }, () => {})
     await this.#start(next, this.#jobId, name)
   }
 
   /** From the last epoch that is final; where there is none, as another job: an id is used once. */
   async #startBehind({ finalEpoch }: jobs.JobView, next: Bundle): Promise<void> {
     if (finalEpoch > 0) await this.#start(next, this.#jobId, String(finalEpoch))
-    else await this.#start(next, `${next.plan.job.name}-${++this.#builds}`, '')
+    else await this.#start(next, unused(next.plan.job.name), '')
   }
 
   async #start(bundle: Bundle, id: string | undefined, from: string): Promise<void> {
@@ -169,6 +227,9 @@ class DevJob {
     else print(value, text)
   }
 }
+
+/** An id, or a savepoint's name, that no earlier run has used. */
+const unused = (name: string): string => `${name}-${Date.now().toString(36)}`
 
 /** Topics of the embedded log that the job names: there is nobody else to make them. */
 async function createTopics(address: string, { plan }: Bundle): Promise<void> {

@@ -7,27 +7,31 @@ import { startProcess, stopProcess, type FleetProcess } from './fleet.ts'
 export interface EmbeddedFleetOptions {
   readonly taskManagers: number
   readonly slots: number
+  /** Kept; absent: one that goes with the fleet. */
+  readonly folder?: string
 }
 
 export class EmbeddedFleet {
   readonly manager: FleetProcess
   readonly taskManagers: FleetProcess[] = []
   readonly #dir: string
+  readonly #isKept: boolean
   readonly #slots: number
   readonly #running: FleetProcess[]
   #serial = 0
 
-  private constructor(dir: string, manager: FleetProcess, slots: number) {
+  private constructor(dir: string, isKept: boolean, manager: FleetProcess, slots: number) {
     this.#dir = dir
+    this.#isKept = isKept
     this.#slots = slots
     this.manager = manager
     this.#running = [manager]
   }
 
-  static async start({ taskManagers, slots }: EmbeddedFleetOptions): Promise<EmbeddedFleet> {
-    const dir = await mkdtemp(join(tmpdir(), 'weir-fleet-'))
+  static async start({ taskManagers, slots, folder }: EmbeddedFleetOptions): Promise<EmbeddedFleet> {
+    const dir = folder ?? (await mkdtemp(join(tmpdir(), 'weir-fleet-')))
     const env = { WEIR_MODE: 'embedded', WEIR_DATA_DIR: join(dir, 'jm') }
-    const fleet = new EmbeddedFleet(dir, await startProcess('job-manager', env), slots)
+    const fleet = new EmbeddedFleet(dir, folder !== undefined, await startProcess('job-manager', env), slots)
     for (let i = 0; i < taskManagers; i++) await fleet.add()
     return fleet
   }
@@ -42,7 +46,7 @@ export class EmbeddedFleet {
 
   async stop(): Promise<void> {
     for (const process of this.#running.reverse()) await stopProcess(process)
-    await rm(this.#dir, { recursive: true, force: true })
+    if (!this.#isKept) await rm(this.#dir, { recursive: true, force: true })
   }
 
   /** One more task-manager. */

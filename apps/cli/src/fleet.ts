@@ -10,16 +10,21 @@ export interface FleetProcess {
 }
 
 const READY_TIMEOUT_MS = 30_000
+const WITH_PARENT = import.meta.resolve(import.meta.url.endsWith('.ts') ? '../dist/with-parent.js' : './with-parent.js')
 
-/** Throws `PROCESS_NOT_READY` (retry) with what the process said. */
+/**
+ * Ends with the process that starts it. Ctrl-C is not for it but for that one, which may have something to settle first.
+ * Throws `PROCESS_NOT_READY` (retry) with what the process said.
+ */
 export async function startProcess(
   app: 'job-manager' | 'task-manager',
   env: Readonly<Record<string, string>>,
 ): Promise<FleetProcess> {
   const main = createRequire(import.meta.url).resolve(`@weir/${app}`)
-  const child = spawn(process.execPath, [main], {
+  const child = spawn(process.execPath, ['--import', WITH_PARENT, main], {
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
   })
   let said = ''
   child.stderr.on('data', (data: Buffer) => {

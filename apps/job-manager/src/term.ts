@@ -592,16 +592,18 @@ const stoppingView = (jobId: JobId, name: string, takenAt: number): SavepointVie
 /** A job that had ended before this term. */
 function viewOf(record: JobRecord): JobView {
   const { plan } = specOf(record)
+  const newest = record.ended?.kept?.[0]
+  const epoch = newest?.epoch ?? 0
   return {
     jobId: record.jobId,
     name: record.name,
     state: record.ended?.state ?? 'CREATED',
-    generation: 0,
-    attempt: 0,
+    generation: newest?.generation ?? 0,
+    attempt: newest?.attempt ?? 0,
     parallelism: plan.settings.parallelism,
     rescalingTo: null,
-    publishedEpoch: 0,
-    finalEpoch: 0,
+    publishedEpoch: epoch,
+    finalEpoch: record.ended?.ledger === 'unsettled' ? 0 : epoch,
     restarts: 0,
     regionRestarts: 0,
     recovering: [],

@@ -112,13 +112,15 @@ export class KafkaConnections {
     }).admin()
   }
 
-  /** Partition ids, ascending. Throws `UNKNOWN_TOPIC` (invalid). */
+  /** Partition ids, ascending. Throws `UNKNOWN_TOPIC`, `TOPIC_NAME_INVALID` (both invalid). */
   async partitions(topic: string): Promise<number[]> {
     await this.connect()
     try {
       await this.#cluster.addTargetTopic(topic)
     } catch (cause) {
-      if ((cause as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION') throw unknownTopic(topic)
+      const { type } = cause as { readonly type?: string }
+      if (type === 'UNKNOWN_TOPIC_OR_PARTITION') throw unknownTopic(topic)
+      if (type === 'INVALID_TOPIC_EXCEPTION') throw invalidTopicName(topic)
       throw this.#unavailable(cause)
     }
     const partitions = this.#cluster.findTopicPartitionMetadata(topic)
@@ -297,7 +299,13 @@ const connectionsClosed = (): WeirError =>
 export const unknownTopic = (topic: string): WeirError =>
   new WeirError(
     { code: 'UNKNOWN_TOPIC', kind: 'invalid', topic },
-    `topic "${topic}" does not exist; create it before the job starts`,
+    `topic "${topic}" does not exist; create it before the job starts (\`weir topics JOB.ts\` lists all the job needs)`,
+  )
+
+const invalidTopicName = (topic: string): WeirError =>
+  new WeirError(
+    { code: 'TOPIC_NAME_INVALID', kind: 'invalid', topic },
+    `${JSON.stringify(topic)} cannot be the name of a topic: at most 249 of a-z, A-Z, 0-9, ".", "_" and "-"`,
   )
 
 /** kafkajs checks that a payload is its own Encoder. */

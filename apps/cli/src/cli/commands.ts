@@ -22,8 +22,8 @@ export const COMMANDS = [
     name: 'dev',
     args: 'JOB.ts',
     about:
-      'run a job here (a TypeScript file, or a pipeline in YAML), without any server; a changed file goes on from its state',
-    options: ['set', 'id', 'once'],
+      'run a job here (a TypeScript file, or a pipeline in YAML), without any server; a changed file, and the next time, go on from its state',
+    options: ['set', 'id', 'once', 'fresh', 'data-dir'],
     no: 'the job failed',
   },
   {
@@ -186,6 +186,14 @@ export const COMMANDS = [
     about: 'are the servers fit for exactly-once, and for this job?',
     options: ['set', 'profile', 'kafka', 'topic', 'redis'],
     no: 'something is unsafe',
+  },
+  {
+    name: 'topics',
+    args: 'JOB.ts',
+    about:
+      'the Kafka topics a job reads and writes, and whether they are there; --create creates those that are missing',
+    options: ['set', 'kafka', 'create', 'partitions'],
+    no: 'a topic is missing',
   },
   {
     name: 'prove',

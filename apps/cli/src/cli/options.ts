@@ -22,6 +22,11 @@ export const OPTIONS = {
   'accept-repeated-output': { about: 'output behind an older epoch is written again' },
   sign: { value: 'KEY.pem', about: 'with an Ed25519 key, for fleets that run signed bundles only (WEIR_BUNDLE_KEYS)' },
   'no-wait': { about: 'answer at once; do not wait for what was asked for' },
+  fresh: { about: 'begin anew: without state, under an id that no earlier run has used' },
+  'data-dir': {
+    value: 'DIR',
+    about: 'what the job has come to stays there, for the next time; default: .weir/dev/JOB',
+  },
   once: { about: 'do not watch the files: end when the job does' },
   min: { value: 'N', about: 'as far as the rate may be lowered while the job cannot follow, records/s' },
   source: { value: 'UID', about: 'of this source alone' },
@@ -31,6 +36,11 @@ export const OPTIONS = {
   split: { value: 'N', about: 'of state that is kept per split' },
   'no-count': { about: 'without the numbers of keys, which cost a look at everything' },
   kafka: { value: 'HOST:PORT,…', about: 'brokers; default: WEIR_KAFKA_BROKERS' },
+  create: { about: 'topics that are missing' },
+  partitions: {
+    value: 'N',
+    about: 'of what is created; default: as many as the widest topic that the job reads, or its parallelism',
+  },
   receipts: { value: 'TOPIC', about: 'topic of the receipts; default: JOB-ID.receipts' },
   shared: { value: 'TOPIC', repeatable: true, about: 'a topic that others write to as well' },
   topic: {

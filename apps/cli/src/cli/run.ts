@@ -39,7 +39,8 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
     const file = needed(args[0], 'JOB.ts')
     const json = values.json ? print : undefined
     const { dev } = await import('../dev.ts')
-    return dev({ file, params: parameters(values.set), id: values.id, watches: !values.once }, json)
+    const { id, once, fresh } = values
+    return dev({ file, params: parameters(values.set), id, watches: !once, fresh, dataDir: values['data-dir'] }, json)
   },
 
   validate: ({ args, values, print }) =>
@@ -151,6 +152,14 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
     const { topic: topics, redis, kafka, profile = 'production' } = values
     const { doctor } = await import('../doctor.ts')
     return doctor({ plan, topics, redis, kafka, profile, env }, print)
+  },
+
+  topics: async ({ args, values, env, print }) => {
+    const { summary: plan } = (await bundled(args[0], values)).plan
+    const { create, kafka: brokers = env['WEIR_KAFKA_BROKERS'] } = values
+    const partitions = values.partitions === undefined ? undefined : positive(values.partitions, '--partitions')
+    const { topics } = await import('../topics.ts')
+    return topics({ plan, brokers, create, partitions, env }, print)
   },
 
   prove: async ({ args, values, env, print, note }) => {

@@ -148,7 +148,12 @@ function ofTopic(topic: string, { topics }: KafkaFacts, needs: JobNeeds): readon
   if (facts === undefined) return []
   if (facts === null) {
     const { warning } = looker('KAFKA_TOPIC_MISSING', what)
-    return [warning('it is not there: the job ends with UNKNOWN_TOPIC', 'create it before the job starts')]
+    return [
+      warning(
+        'it is not there: the job ends with UNKNOWN_TOPIC',
+        'create it before the job starts: weir topics JOB.ts --create',
+      ),
+    ]
   }
   const isWritten = needs.writes.includes(topic)
   const loss = isWritten ? 'losing it loses committed output' : 'losing it loses input that a restart reads again'
