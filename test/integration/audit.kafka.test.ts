@@ -7,7 +7,15 @@ import { crc32 } from 'node:zlib'
 import { open, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { crc32c } from '@node-rs/crc32'
-import { planJob, verifyJob, type Finding, type Verification } from '@weir/dataflow'
+import {
+  planJob,
+  provenanceOf,
+  verifyJob,
+  type Finding,
+  type Provenance,
+  type Verification,
+  type VerifyDeps,
+} from '@weir/dataflow'
 import { KafkaConnections, KafkaSink, KafkaSource, KafkaTopics } from '@weir/kafka'
 import { attempt, epoch, generation, jobId, subtask, systemClock } from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
@@ -112,15 +120,15 @@ async function put(topic: string, values: readonly string[]): Promise<void> {
   await transaction.commit()
   await settled(kafka, 'somebody')
 }
-const verify = (): Promise<Verification> =>
-  verifyJob(
-    { jobId: 'audited', topic: 'audited.receipts', shared: [] },
-    {
-      topics: new KafkaTopics({ kafka, clock: systemClock, signal }),
-      hashes: { sha256: (bytes) => hash('sha256', bytes, 'hex'), crc32: (bytes) => crc32(bytes) },
-      settle: () => Promise.resolve(),
-    },
-  )
+const options = { jobId: 'audited', topic: 'audited.receipts', shared: [] }
+const deps = (): VerifyDeps => ({
+  topics: new KafkaTopics({ kafka, clock: systemClock, signal }),
+  hashes: { sha256: (bytes) => hash('sha256', bytes, 'hex'), crc32: (bytes) => crc32(bytes) },
+  settle: () => Promise.resolve(),
+})
+const verify = (): Promise<Verification> => verifyJob(options, deps())
+const ask = (topic: string, offset: number): Promise<Provenance> =>
+  provenanceOf({ topic, partition: 0, offset }, options, deps())
 const brief = ({ findings }: Verification): [Finding['code'], Finding['facts']][] =>
   findings.map(({ code, facts }) => [code, facts])
 
@@ -149,6 +157,24 @@ test('what the job has written and read is as its receipts say', async () => {
   expect(await verify()).toEqual({ receipts: EPOCHS, outputs: records, inputs: records, findings: [], more: false })
 })
 
+test('of a record it can be asked who read it, or who wrote it and of what', async () => {
+  const receipt = (sequence: number): object => ({ sink: 'out', subtask: 0, sequence, epoch: sequence, run: '1.1' })
+  // The first of the third epoch: behind two epochs of one transaction each, with its control record.
+  const third = 2 * (PER_EPOCH + 1)
+  expect(await ask('in', third)).toMatchObject({
+    read: [{ ...receipt(3), source: 'in' }],
+    written: null,
+    madeOf: null,
+  })
+  expect(await ask('out', third)).toMatchObject({
+    read: [],
+    written: receipt(3),
+    madeOf: { 'in/0': third + PER_EPOCH },
+  })
+  await expect(ask('out', third - 1)).rejects.toMatchObject({ code: 'RECORD_NOT_FOUND', kind: 'invalid' })
+  await expect(ask('out', 1_000_000)).rejects.toMatchObject({ code: 'RECORD_NOT_FOUND' })
+})
+
 test('a record that somebody else writes is named', async () => {
   await put('out', ['{"n":3,"square":10}'])
   const [[code, facts], ...others] = brief(await verify()) as [[string, object], ...unknown[]]
@@ -158,6 +184,7 @@ test('a record that somebody else writes is named', async () => {
     { topic: 'out', partition: 0, offset: EPOCHS * (PER_EPOCH + 1) },
     [],
   ])
+  expect(await ask('out', EPOCHS * (PER_EPOCH + 1))).toEqual({ read: [], written: null, madeOf: null })
 })
 
 test('bytes changed in the files of the broker, a receipt hidden there: both are named', async () => {

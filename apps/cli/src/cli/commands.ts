@@ -156,8 +156,8 @@ export const COMMANDS = [
     name: 'verify',
     args: 'JOB-ID',
     about: 'an audited job: are inputs, outputs and receipts what they were?',
-    options: ['kafka', 'receipts', 'shared'],
-    no: 'something does not fit, or there is no receipt',
+    options: ['kafka', 'receipts', 'shared', 'record'],
+    no: 'something does not fit, or there is no receipt (of the record)',
   },
   {
     name: 'txn list',

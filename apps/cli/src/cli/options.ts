@@ -42,6 +42,10 @@ export const OPTIONS = {
     about: 'of what is created; default: as many as the widest topic that the job reads, or its parallelism',
   },
   receipts: { value: 'TOPIC', about: 'topic of the receipts; default: JOB-ID.receipts' },
+  record: {
+    value: 'TOPIC/PARTITION@OFFSET',
+    about: 'of one record instead: which receipts say that it was read, or written, and of what input it was made',
+  },
   shared: { value: 'TOPIC', repeatable: true, about: 'a topic that others write to as well' },
   topic: {
     value: 'TOPIC',

@@ -138,9 +138,9 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
 
   verify: async ({ args, values, env, print }) => {
     const brokers = values.kafka ?? env['WEIR_KAFKA_BROKERS']
-    const { receipts: topic, shared } = values
+    const { receipts: topic, shared, record } = values
     const { verify } = await import('../verify.ts')
-    return verify({ jobId: args[0], topic, brokers, shared }, print)
+    return verify({ jobId: args[0], topic, brokers, shared, record }, print)
   },
 
   'txn list': (context) => txn(context.client(), { verb: 'list', object: context.args[0] }, context.print),
