@@ -33,6 +33,8 @@ export default defineConfig({
           page('Getting started', '/guide/getting-started'),
           page('Concepts', '/guide/concepts'),
           page('Pipelines in YAML', '/guide/pipelines'),
+          page('Auditing', '/guide/auditing'),
+          page('The first ten minutes', '/FIRST-TEN-MINUTES'),
         ],
       },
       {

@@ -78,6 +78,6 @@ const unsafe = (job: string, refused: readonly Diagnosis[]): WeirError =>
     [
       `job "${job}" does not start, since it could lose or repeat output:`,
       ...refused.map((one) => `- ${line(one)}`),
-      `Mend it, or accept it in so many words in the job's settings: acceptUnsafe: [${[...new Set(refused.map(({ code }) => `'${code}'`))].join(', ')}]`,
+      `Mend it, or accept it in so many words in the job's settings: acceptUnsafe: [${[...new Set(refused.map(({ code }) => `'${code}'`))].join(', ')}]. A job-manager for development (WEIR_PROFILE=development) forgives what one broker alone cannot have.`,
     ].join('\n'),
   )
