@@ -1,4 +1,4 @@
-/** A fleet that is asked for traces sends them by OTLP: a start and each checkpoint is one, over all processes. */
+/** A fleet that is asked for traces sends them by OTLP: a start, each checkpoint and each sampled record is one, over all processes. */
 import { LogClient } from '@weir/connectors'
 import { JobsClient } from '@weir/wire'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -41,6 +41,7 @@ beforeAll(async () => {
         WEIR_OBJECTS_DIR: join(folder, 'jm', 'objects'),
         WEIR_DATA_DIR: join(folder, `tm-${n}`),
         WEIR_SLOTS: '2',
+        WEIR_TRACE_SAMPLE_RATE: '0.05',
       }),
     )
   const log = new LogClient(manager.ready.log!)
@@ -68,10 +69,13 @@ function traces(root: string): ReadonlyMap<string, readonly SpanSeen[]>[] {
       ),
     )
 }
-async function traceWith(root: string, is: (trace: ReadonlyMap<string, readonly SpanSeen[]>) => boolean) {
+const traceWith = (root: string, is: (trace: ReadonlyMap<string, readonly SpanSeen[]>) => boolean) =>
+  until(() => traces(root).find(is))
+
+async function until<T>(look: () => T | undefined): Promise<T> {
   for (;;) {
-    const found = traces(root).find(is)
-    if (found) return found
+    const found = look()
+    if (found !== undefined) return found
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
   }
 }
@@ -117,6 +121,32 @@ test('the start of a job is one trace, too', async () => {
     for (const span of slices) expect(span).toMatchObject({ parentSpanId: parent!.spanId, failure: null })
   }
   expect([...trace.keys()]).toEqual(expect.arrayContaining(['place', 'deploy', 'recover', 'run']))
+})
+
+test('a sampled record is one trace over the slices it passes, and its commit names the trace of its checkpoint', async () => {
+  const WAY = ['record.commit', 'record.write', 'record.chain', 'record.chain', 'record.read']
+  /** From a span to its root; undefined: some of it has not come yet. */
+  const wayOf = (spans: readonly SpanSeen[], span: SpanSeen): SpanSeen[] | undefined => {
+    if (span.parentSpanId === '') return [span]
+    const parent = spans.find(({ spanId }) => spanId === span.parentSpanId)
+    const rest = parent && wayOf(spans, parent)
+    return rest && [span, ...rest]
+  }
+  const found = (): SpanSeen[] | undefined => {
+    const spans = receiver.spans()
+    return spans
+      .filter(({ name, links }) => name === 'record.commit' && links.length > 0)
+      .map((span) => wayOf(spans, span))
+      .find((way) => way !== undefined && new Set(way.map(({ facts }) => facts['subtask'])).size === 2)
+  }
+  const way = await until(found)
+  expect(way.map(({ name }) => name)).toEqual(WAY)
+  const [commit, , behind, before, read] = way
+  for (const span of way) expect(span).toMatchObject({ traceId: commit!.traceId, service: 'weir-task-manager', failure: null })
+  expect(read!.facts).toMatchObject({ job: 'traced', source: 'payments', offset: expect.any(Number) as number })
+  expect([before!.facts['subtask'], behind!.facts['subtask']]).toEqual([read!.facts['subtask'], commit!.facts['subtask']])
+  const checkpoint = await until(() => traces('weir.checkpoint').find((of) => of.get('weir.checkpoint')![0]!.traceId === commit!.links[0]))
+  expect(checkpoint.get('weir.checkpoint')![0]!.facts['epoch']).toBe(commit!.facts['epoch'])
 })
 
 test('what is logged about a checkpoint names its trace', async () => {

@@ -21,6 +21,8 @@ export interface SpanSeen {
   readonly startMs: number
   readonly endMs: number
   readonly facts: Readonly<Record<string, string | number>>
+  /** Ids of other traces it names. */
+  readonly links: readonly string[]
   /** Null: it went well. */
   readonly failure: string | null
 }
@@ -58,6 +60,7 @@ interface Request {
         readonly startTimeUnixNano: bigint | string
         readonly endTimeUnixNano: bigint | string
         readonly attributes?: readonly { readonly key: string; readonly value?: Value }[]
+        readonly links?: readonly { readonly traceId: Id }[]
         readonly status?: { readonly code?: number; readonly message?: string }
       }[]
     }[]
@@ -112,6 +115,7 @@ function spansOf({ resourceSpans }: Request): SpanSeen[] {
         startMs: Number(BigInt(span.startTimeUnixNano) / 1_000n) / 1_000,
         endMs: Number(BigInt(span.endTimeUnixNano) / 1_000n) / 1_000,
         facts: factsOf(span.attributes),
+        links: (span.links ?? []).map(({ traceId }) => hex(traceId)),
         failure: span.status?.code === 2 ? (span.status.message ?? '') : null,
       })),
     )

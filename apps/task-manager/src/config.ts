@@ -15,6 +15,8 @@ export interface TaskManagerConfig {
   /** Of state values that are kept in memory, by all slots together. */
   readonly stateCacheBytes: number
   readonly logLevel: string
+  /** Part of all records to trace, of jobs that do not say it; null: none, not even those whose producers do. */
+  readonly traceSampleRate: number | null
   /** Null: no transaction ids are given out here. */
   readonly dtxid: DtxIdConfig | null
 }
@@ -51,8 +53,21 @@ export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
     copyBytesMax,
     stateCacheBytes,
     logLevel: env['WEIR_LOG_LEVEL'] ?? 'info',
+    traceSampleRate: part(env, 'WEIR_TRACE_SAMPLE_RATE'),
     dtxid: readDtxIdConfig(env),
   }
+}
+
+/** Null: it is not set. */
+function part(env: NodeJS.ProcessEnv, variable: string): number | null {
+  const got = env[variable]
+  if (got === undefined || got === '') return null
+  const value = Number(got)
+  if (value >= 0 && value <= 1) return value
+  throw new WeirError(
+    { code: 'CONFIG_INVALID', kind: 'invalid', variable, got },
+    `${variable}=${got}: give the part of all records to trace, 0 … 1`,
+  )
 }
 
 function bytes(env: NodeJS.ProcessEnv, variable: string, otherwise: number, none: string): number {

@@ -49,6 +49,16 @@ try {
     'Segments of state restored from the object store',
     () => taskManager.restoredFrom.store,
   )
+  metrics.gauge(
+    'weir_record_spans_total',
+    'Parts of the way of sampled records that were traced',
+    () => taskManager.recordSpans.told,
+  )
+  metrics.gauge(
+    'weir_record_spans_dropped_total',
+    'Parts of the way of sampled records for which there was no room',
+    () => taskManager.recordSpans.dropped,
+  )
   console.log(JSON.stringify({ ready: true, grpc: `${advertiseHost}:${health.port}`, http }))
 
   let stopping = false

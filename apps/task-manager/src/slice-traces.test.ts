@@ -36,6 +36,7 @@ function world() {
     },
     record: (name, parent, { epoch: n }, fromMs, toMs, failure) =>
       lines.push(`${parent}/${name} of ${n} ${fromMs}–${toMs}${why(failure)}`),
+    told: () => expect.unreachable(),
     ids: () => ({}),
     close: () => Promise.resolve(),
   }

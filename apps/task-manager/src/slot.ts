@@ -35,6 +35,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Adapters } from './adapters.ts'
 import { claimsOf } from './claims.ts'
 import { loadPlan } from './bundle.ts'
+import { RecordSpans } from './record-spans.ts'
 import { TieredStores } from './tiered-claims.ts'
 
 export interface SlotData {
@@ -48,6 +49,8 @@ export interface SlotData {
   /** Of state values in memory: this slot's part. */
   readonly stateCacheBytes: number
   readonly freeze: boolean
+  /** Null: the process sends no traces. `sampleRate` null: of jobs that say nothing no record is traced. */
+  readonly recordTraces: { readonly sampleRate: number | null } | null
 }
 
 /** To the process: where a segment was read that a slice was restored from. */
@@ -90,6 +93,8 @@ const threads = new ThreadExchange((request) => port.postMessage(request))
 let running: { readonly id: SliceId; readonly slice: Slice; readonly exchange: GrpcExchange } | null = null
 /** Null: no claims outside of state. */
 let tiers: TierSummary | null = null
+/** Null: no records are traced. */
+let spans: RecordSpans | null = null
 /** The slot stops: nothing is waited for any more. */
 const ended = new AbortController()
 let failed = false
@@ -105,6 +110,17 @@ const failureOf = (error: WeirError): ReturnType<WeirError['toJSON']> => redacte
 function tellOfTiers(): void {
   const sums = tiers?.take() ?? null
   if (sums !== null) port.postMessage({ kind: 'claim-tiers', sums } satisfies TiersTold)
+}
+
+function tellOfRecords(): void {
+  const told = spans?.take() ?? null
+  if (told !== null) port.postMessage(told)
+}
+
+/** Of the job, else of the process; null: none is traced. */
+function recordSpans({ job }: Plan): RecordSpans | null {
+  const sampleRate = data.recordTraces && (job.settings.traces?.sampleRate ?? data.recordTraces.sampleRate)
+  return sampleRate === null ? null : new RecordSpans(sampleRate)
 }
 
 function fail(id: SliceId, error: WeirError): void {
@@ -129,6 +145,7 @@ const statefulStages = ({ job, stages }: Plan): number =>
 function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
   const { settings } = plan.job
   const { jobId, attempt, subtask } = id
+  spans = recordSpans(plan)
   return new Slice(
     { jobId, attempt, subtask, plan, freeze: data.freeze },
     {
@@ -179,6 +196,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
         ...{ clock: systemClock, signal: ended.signal },
         budgetMs: settings.checkpoint.alignTimeoutMs,
       }),
+      ...(spans && { traces: spans }),
       report: (report) => reported(id, report),
       turn: () => new Promise((resolve) => setImmediate(resolve)),
     },
@@ -193,6 +211,7 @@ function reported(id: SliceId, report: SliceReport): void {
       return tell(id, { type: 'declined', checkpoint: report.checkpoint, failure: failureOf(report.error) })
     case 'progress':
       tellOfTiers()
+      tellOfRecords()
       return tell(id, report)
     default:
       return tell(id, report)
@@ -211,6 +230,7 @@ async function stop(id: SliceId, mode: 'leave' | 'abort'): Promise<void> {
     await tieredClaims.forget()
   }
   tellOfTiers()
+  tellOfRecords()
   tell(id, { type: 'stopped' })
   // Posted messages are delivered before the thread ends.
   setImmediate(() => process.exit(0))
@@ -239,7 +259,7 @@ port.on('message', (command: SliceCommand | LinkIntroduced) => {
     case 'give-up':
       return slice?.giveUp(command.checkpoint, command.timedOut)
     case 'commit':
-      return slice?.commit(command.epoch, command.upTo)
+      return slice?.commit(command.epoch, command.upTo, command.traceparent)
     case 'align':
       return slice?.align(command.bounds)
     case 'rates':

@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import type { TaskManagerConfig } from './config.ts'
 import { JanitorThread } from './janitor-thread.ts'
+import type { RecordSpansTold } from './record-spans.ts'
 import type { RestoredFrom, SlotData, TiersTold } from './slot.ts'
 import { SliceTraces } from './slice-traces.ts'
 import { SpareWorkers } from './spare-workers.ts'
@@ -40,6 +41,7 @@ export class TaskManager {
   readonly #hub = new ThreadHub()
   readonly #janitor: JanitorThread
   readonly #spares: SpareWorkers
+  readonly #tracing: Tracing | null
   readonly #traces: SliceTraces
   readonly #end = new AbortController()
   readonly #client: FleetClient
@@ -50,6 +52,9 @@ export class TaskManager {
   /** Segments of state read by restores: copies on this disk, and objects in the store. */
   readonly restoredFrom = { local: 0, store: 0 }
 
+  /** Of sampled records: parts of their way that were sent, and those for which there was no room. */
+  readonly recordSpans = { told: 0, dropped: 0 }
+
   /** @param pod names the disk under `config.dataDir` */
   constructor(
     config: TaskManagerConfig,
@@ -58,6 +63,7 @@ export class TaskManager {
     log: Logger,
     tracing: Tracing | null = null,
   ) {
+    this.#tracing = tracing
     this.#traces = new SliceTraces(tracing, () => systemClock.now())
     this.#config = config
     this.#log = log
@@ -153,10 +159,11 @@ export class TaskManager {
     const worker = this.#spares.take()
     const slot: Slot = { slice, worker, stopping: false }
     this.#slots.set(key, slot)
-    worker.on('message', (message: SliceReportMessage | LinkRequest | RestoredFrom | TiersTold) => {
+    worker.on('message', (message: SliceReportMessage | LinkRequest | RestoredFrom | TiersTold | RecordSpansTold) => {
       if (!('kind' in message)) this.#report(message)
       else if (message.kind === 'restored-from') this.restoredFrom[message.source]++
       else if (message.kind === 'claim-tiers') tellTierSums(message.sums)
+      else if (message.kind === 'record-spans') this.#tellOfRecords(message)
       else this.#hub.request(worker, message)
     })
     worker.on('error', (thrown) => {
@@ -184,7 +191,14 @@ export class TaskManager {
       copyBytesMax,
       stateCacheBytes: Math.floor(stateCacheBytes / slots),
       freeze: process.env['WEIR_FREEZE'] === '1',
+      recordTraces: this.#tracing && { sampleRate: this.#config.traceSampleRate },
     }
+  }
+
+  #tellOfRecords({ spans, dropped }: RecordSpansTold): void {
+    for (const span of spans) this.#tracing!.told(span)
+    this.recordSpans.told += spans.length
+    this.recordSpans.dropped += dropped
   }
 
   #stop(slot: Slot, mode: 'leave' | 'abort'): void {

@@ -345,6 +345,11 @@ export interface JobSettings {
   readonly degradable?: boolean
   /** Outputs have the W3C trace context (`traceparent`, `tracestate`) of the record that caused them. Absent: false. */
   readonly traceContext?: boolean
+  /**
+   * One record of so many is a trace, of its way from source to commit, and so is each that comes with a sampled `traceparent`: where the
+   * task-managers send traces. Its outputs are written with a `traceparent`. Absent: as the task-managers are told.
+   */
+  readonly traces?: { readonly sampleRate: number }
   /** The topic for receipts of every transaction (`receipt.ts`); null: none are written. */
   readonly audit: ConnectorDescriptor | null
   /** Codes of `weir doctor` with which the job starts although they are unsafe; the audit log keeps them. Absent: none. */

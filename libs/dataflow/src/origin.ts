@@ -1,5 +1,5 @@
 /** Where a record was read, as user code and errors name it. */
-import { sourceOf, splitOf, type OperatorUid, type Origins, type RecordBatch } from '@weir/model'
+import { NOWHERE, sourceOf, splitOf, type OperatorUid, type Origins, type RecordBatch } from '@weir/model'
 import type { GraphNode } from './graph.ts'
 
 export interface Origin {
@@ -33,7 +33,7 @@ export function originAt(
   index: number,
   names: OriginNames | undefined,
 ): Origin | null {
-  if (origins === undefined || names === undefined) return null
+  if (origins === undefined || names === undefined || origins.places[index] === NOWHERE) return null
   const readFrom = names(origins.places[index]!)
   const { source, topic, partition } = readFrom
   const offset = origins.offsets[index]!

@@ -1,5 +1,5 @@
 /** What a sink knows of a record beside its value, and the headers it is written with. */
-import { WeirError, type Key, type RecordBatch, type RecordHeader } from '@weir/model'
+import { NOWHERE, WeirError, type Key, type RecordBatch, type RecordHeader } from '@weir/model'
 import { withTrace } from './trace-context.ts'
 import { isThenable } from './user-code.ts'
 
@@ -54,7 +54,7 @@ export class OutputView implements OutputRecord {
 
   get origin(): OutputRecord['origin'] {
     const { origins } = this.#batch
-    if (origins === undefined) return null
+    if (origins === undefined || origins.places[this.#index] === NOWHERE) return null
     const ordinal = origins.ordinals === null ? null : origins.ordinals[this.#index]!
     return { place: origins.places[this.#index]!, offset: origins.offsets[this.#index]!, ordinal }
   }

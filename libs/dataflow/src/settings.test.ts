@@ -77,6 +77,8 @@ test.each<[string, JobSettings]>([
   ['bufferTimeoutMs', { ...defaultSettings, bufferTimeoutMs: -1 }],
   ['bufferTimeoutMs', { ...defaultSettings, bufferTimeoutMs: 60_001 }],
   ['bufferTimeoutMs', { ...defaultSettings, bufferTimeoutMs: 0.5 }],
+  ['traces.sampleRate', { ...defaultSettings, traces: { sampleRate: 1.1 } }],
+  ['traces.sampleRate', { ...defaultSettings, traces: { sampleRate: Number.NaN } }],
   ['failover', { ...defaultSettings, failover: 'none' as 'full' }],
   ['metadata.primary', { ...defaultSettings, metadata: { ...STRONG, primary: 's3' as 'etcd' } }],
   ['metadata.fallback', { ...defaultSettings, metadata: { ...STRONG, fallback: 'redis' as 's3' } }],

@@ -60,6 +60,7 @@ export function validateSettings(settings: JobSettings): void {
   whole('checkpoint.alignTimeoutMs', checkpoint.alignTimeoutMs, 1, DURATION_MS_MAX)
   whole('checkpoint.toleratedAborts', checkpoint.toleratedAborts, 0, 100)
   oneOf('traceContext', settings.traceContext ?? false, [true, false])
+  validateTraces(settings.traces)
   oneOf('checkpoint.mode', checkpoint.mode ?? 'barrier', ['barrier', 'watermark'])
   if (checkpoint.cutBoundMs !== undefined) whole('checkpoint.cutBoundMs', checkpoint.cutBoundMs, 1, DURATION_MS_MAX)
   oneOf('checkpoint.unaligned', checkpoint.unaligned, [true, false])
@@ -148,6 +149,17 @@ function validateCircuit(settings: JobSettings): void {
     `${setting} is ${pauseMsMax} and must be at most ${roomMs} = transactionTimeoutMs ${transactionTimeoutMs} − ` +
       `alignTimeoutMs ${checkpoint.alignTimeoutMs} − recoveryBudgetMs ${recoveryBudgetMs}: otherwise the broker may abort ` +
       'what an attempt has open while its first checkpoint waits. Lower it, or raise transactionTimeoutMs.',
+  )
+}
+
+function validateTraces(traces: JobSettings['traces']): void {
+  if (traces === undefined) return
+  const { sampleRate } = traces
+  if (typeof sampleRate === 'number' && sampleRate >= 0 && sampleRate <= 1) return
+  const got = typeof sampleRate === 'number' ? sampleRate : typeof sampleRate
+  throw new WeirError(
+    { code: 'SETTINGS_INVALID', kind: 'invalid', setting: 'traces.sampleRate', got },
+    `traces.sampleRate is ${got}; it must be the part of all records to trace, from 0 to 1, e.g. 0.001.`,
   )
 }
 

@@ -2,7 +2,7 @@
  * The border to user code: what it throws and what it must not return. An error names the operator and the record by
  * position and event time, never by content: values are money and people, and errors end in logs.
  */
-import { WeirError, originColumns, splitOf } from '@weir/model'
+import { NOWHERE, WeirError, originColumns, splitOf } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch } from '@weir/model'
 import type { Refuse } from './ports.ts'
 
@@ -24,8 +24,12 @@ export const whereOf = ({ operatorUid, index, timestamp, place, offset }: Record
 
 export function positionOf(operatorUid: OperatorUid, batch: RecordBatch, index: number): RecordPosition {
   const { timestamps, origins } = batch
-  const at = { operatorUid, index, timestamp: timestamps[index] ?? null }
-  return origins === undefined ? at : { ...at, place: origins.places[index]!, offset: origins.offsets[index]! }
+  return { operatorUid, index, timestamp: timestamps[index] ?? null, ...whereRead(origins, index) }
+}
+
+function whereRead(origins: RecordBatch['origins'], index: number): Pick<RecordPosition, 'place' | 'offset'> {
+  const place = origins?.places[index]
+  return place === undefined || place === NOWHERE ? {} : { place, offset: origins!.offsets[index]! }
 }
 
 /**
@@ -105,11 +109,7 @@ export function emittedPromise(
   index: number,
   timestamp: number,
 ): WeirError {
-  const { origins } = batch
-  const at: RecordPosition = {
-    ...{ operatorUid, index, timestamp },
-    ...(origins && { place: origins.places[index]!, offset: origins.offsets[index]! }),
-  }
+  const at: RecordPosition = { operatorUid, index, timestamp, ...whereRead(batch.origins, index) }
   return new WeirError(
     { code: 'OPERATOR_RETURNED_PROMISE', kind: 'invalid', ...at },
     `${whereOf(at)}: your function put out a promise. This operator is synchronous: remove async/await from it, or make calls in an asyncMap.`,

@@ -21,7 +21,7 @@ export interface RecordBatch {
   readonly values: unknown[]
   /** Event time, ms since 1970. */
   readonly timestamps: number[]
-  /** Only in jobs that ask for them (dead letters, `traceContext`); absent behind a window, whose results come from many records. */
+  /** In jobs that ask for them (dead letters, `traceContext`), and of sampled records; absent behind a window, whose results come from many records. */
   readonly origins?: Origins | undefined
 }
 

@@ -7,11 +7,20 @@ export interface Origins {
   readonly offsets: number[]
   /** Which of the outputs of a flatMap each is, e.g. `2`, behind a second one `2.0`; null before the first flatMap. */
   readonly ordinals: string[] | null
-  /** Only in jobs with `traceContext`: the W3C trace context each came with, or null. */
+  /** In jobs with `traceContext` the W3C trace context each came with; of a sampled record the one it goes on with; or null. */
   readonly traces?: (string | null)[] | undefined
   /** Only in jobs that keep claims in state beside dead letters: of a replayed one, where its first try was read. */
   readonly retries?: (string | null)[] | undefined
 }
+
+/** In `places` of a sampled record whose job does not ask where records were read: nobody may see it. */
+export const NOWHERE = -1
+
+/** Can records of both stand in one batch? Behind a union not all carry the same, and a sampled one carries more. */
+export const haveSameColumns = (a: Origins | undefined, b: Origins | undefined): boolean =>
+  a === undefined || b === undefined
+    ? a === b
+    : (a.ordinals === null) === (b.ordinals === null) && (a.traces === undefined) === (b.traces === undefined)
 
 /** `ordinals`: whether the new ones have them; the other columns are those of `like`. */
 export const emptyOrigins = (like: Origins, ordinals: boolean): Origins => ({

@@ -337,6 +337,7 @@ settings:
   recoveryBudgetMs: 60000
   restart: { attempts: 3, delayMs: 10 }
   bufferTimeoutMs: 5
+  traces: { sampleRate: 0.01 }
   failover: full
   metadata: { primary: etcd, fallback: s3, consistency: strong }
   deadLetters: { kafka: dead }
@@ -359,6 +360,7 @@ steps:
         recoveryBudgetMs: 60_000,
         restart: { attempts: 3, delayMs: 10 },
         bufferTimeoutMs: 5,
+        traces: { sampleRate: 0.01 },
         failover: 'full',
         metadata: { primary: 'etcd', fallback: 's3', consistency: 'strong' },
         deadLetters: kafka.sink('dead'),

@@ -17,6 +17,7 @@ import { placeOf, type AsideRecord } from '@weir/model'
 import { handOnClaims } from './claims.ts'
 import { deadLettersOf, elementsOf, isOfRecord } from './dead-letters.ts'
 import { awaitLater } from './flow.ts'
+import type { Sampled } from './record-traces.ts'
 import type { SliceScope } from './slice-scope.ts'
 import type { StageRun } from './stage-run.ts'
 
@@ -59,6 +60,7 @@ export function sourceOrigins(
   run: StageRun,
   node: SourceNode,
   polled: SourceBatch,
+  sampled: Sampled | null,
 ): SourceOrigins | null {
   const { deadLetters, carries, retries } = scope.options.plan
   if (carries === 'nothing') return null
@@ -67,6 +69,7 @@ export function sourceOrigins(
   return {
     place,
     traces,
+    ...(sampled && { sampled: sampled.contexts }),
     retries,
     refuse: deadLetters && sourceRefusals(run, node, { polled, place, plan: deadLetters }),
   }

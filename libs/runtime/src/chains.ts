@@ -217,8 +217,10 @@ function sinkInput(scope: SliceScope, run: StageRun, node: SinkNode): Input {
       if (run.muted) return
       scope.recordsOut += batch.values.length
       records.recordsIn += batch.values.length
+      const passing = scope.traces?.writing(node.uid, batch) ?? null
       const full = continuous ? continuous.sink.write(node.uid, batch) : sink!.write(batch)
       awaitLater(run, full)
+      if (passing !== null) scope.traces!.written(run, passing, full)
     },
     watermark: () => {},
     end: () => {},

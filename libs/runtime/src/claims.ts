@@ -38,6 +38,7 @@ export const claimPortOf = (scope: SliceScope, index: number): ClaimPort => ({
   store: scope.claims.of(scope, index),
   attempt: scope.options.attempt,
   names: namesOf(scope, index),
+  traced: (batch) => scope.traces?.claiming(scope.node(index).uid, batch) ?? null,
 })
 
 /**

@@ -2,12 +2,12 @@
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { EmbeddedLog, FileStorage, LogSink, LogSource, type ReadRecord } from '@weir/connectors'
 import type { Plan, SourcePoll, SourceReader } from '@weir/dataflow'
-import { attempt, epoch, generation, jobId, subtask, systemClock } from '@weir/model'
+import { attempt, epoch, generation, jobId, subtask, systemClock, type RecordHeader } from '@weir/model'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import type { SliceReport } from './slice-ports.ts'
+import type { SliceDeps, SliceReport } from './slice-ports.ts'
 import { Slice } from './slice.ts'
 import { MemoryExchange, MemoryInFlightStore, MemoryStateStore } from './testing/index.ts'
 
@@ -17,7 +17,7 @@ export async function closeAll(): Promise<void> {
 }
 
 /** A record of an input: 20 ms behind the one before it, unless it has an event time. */
-export type Line = string | { readonly line: string; readonly timestamp: number }
+export type Line = string | { readonly line: string; readonly timestamp: number; readonly headers?: readonly RecordHeader[] }
 
 /** An embedded log with input in the topic `in`, and objects that outlive attempts. */
 export class World {
@@ -44,7 +44,7 @@ export class World {
         key: Buffer.from(`k${i}`),
         value: Buffer.from(typeof line === 'string' ? line : line.line),
         timestamp: typeof line === 'string' ? i * 20 : line.timestamp,
-        headers: [['trace', Buffer.from(`t${partition}-${i}`)] as const],
+        headers: [['trace', Buffer.from(`t${partition}-${i}`)] as const, ...(typeof line === 'string' ? [] : (line.headers ?? []))],
       }))
       await log.append({ ...producer, topic: 'in', partition, baseSequence: 0, records })
     }
@@ -84,7 +84,8 @@ export class Fleet {
   #look = (): void => {}
   limit = Number.POSITIVE_INFINITY
 
-  constructor(world: World, n: number, plan: Plan) {
+  /** @param traces undefined: nothing is traced */
+  constructor(world: World, n: number, plan: Plan, traces?: SliceDeps['traces']) {
     this.#attempt = n
     const exchange = new MemoryExchange()
     const { log } = world
@@ -106,6 +107,7 @@ export class Fleet {
           },
           createContinuousSink: () => expect.unreachable(),
           openState: (stage) => Promise.resolve(new MemoryStateStore(world.objects, `slice-${i}-stage-${stage}`)),
+          ...(traces && { traces }),
           inFlight: new MemoryInFlightStore(world.flights, String(i)),
           report: (report) => {
             this.#reports.push({ from: i, report })

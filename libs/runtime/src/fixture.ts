@@ -95,6 +95,8 @@ export class World {
   readonly broker = new MemoryBroker()
   /** Null: the sink is one in memory. */
   sinkOf: (...args: Parameters<SliceDeps['createSink']>) => TwoPhaseSink | null = () => null
+  /** Undefined: nothing is traced. */
+  traces: SliceDeps['traces'] = undefined
   openState = (stage: number): Promise<StateStore> =>
     Promise.resolve(new MemoryStateStore(this.objects, `stage-${stage}`))
 
@@ -124,6 +126,7 @@ export class World {
         createContinuousSink: (_source, _sinks, context) =>
           new MemoryContinuousSink(this.broker, context, systemClock, 20),
         openState: (stage) => this.openState(stage),
+        ...(this.traces && { traces: this.traces }),
         report: (report) => {
           seen.push(report)
           look()
@@ -160,7 +163,7 @@ export class World {
       },
       async commit(e: number) {
         const sinks = Object.fromEntries([...topics.keys()].map((uid) => [uid, Number.MAX_SAFE_INTEGER]))
-        slice.commit(epoch(e), sinks)
+        slice.commit(epoch(e), sinks, `of-epoch-${e}`)
         await until('committed', (r) => r.epoch === e)
       },
     }

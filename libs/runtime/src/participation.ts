@@ -135,8 +135,9 @@ export class Participation {
     this.#scope.wakeSources()
   }
 
-  commit(epoch: Epoch, upTo: Readonly<Record<string, number>>): void {
-    const { context, deps, retired, stages } = this.#scope
+  /** @param traceparent of the checkpoint's trace */
+  commit(epoch: Epoch, upTo: Readonly<Record<string, number>>, traceparent?: string): void {
+    const { context, deps, retired, stages, traces } = this.#scope
     this.#commitTurn = this.#commitTurn.then(async () => {
       if (this.#scope.over) return
       try {
@@ -152,6 +153,7 @@ export class Participation {
         if (this.#scope.over) return
         context.complete(epoch)
         deps.report({ type: 'committed', epoch })
+        if (stages.every(({ continuous }) => continuous === null)) traces?.committed('epoch', epoch, traceparent)
         for (const { source, continuous } of stages)
           if (continuous === null) source?.latency.committed(epoch, deps.clock.now())
         const positions = this.#positions.get(epoch)
@@ -191,7 +193,10 @@ export class Participation {
     let segments: StageSegments | null = null
     let inFlight: readonly InFlightRef[] = []
     if (run.source) scope.audit?.barrier(run.stage.head, checkpoint)
-    if (run.continuous === null) run.source?.latency.seal(checkpoint.epoch)
+    if (run.continuous === null) {
+      run.source?.latency.seal(checkpoint.epoch)
+      scope.traces?.seal(index, checkpoint.epoch)
+    }
     if (checkpoint.epoch === this.#lastEpoch) run.timed = [] // what fires behind it would be in no epoch
     // Prepared also when the epoch was given up meanwhile: the cut through this stage is where the barrier is (A2).
     for (const { node, sink } of run.sinks) {

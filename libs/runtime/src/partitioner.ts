@@ -5,6 +5,7 @@ import {
   aside,
   emptyOrigins,
   hashKey,
+  haveSameColumns,
   ownerOf,
   pushOrigin,
   type AsideRecord,
@@ -28,11 +29,6 @@ interface Buffer {
 }
 const empty = (): Buffer => ({ keys: [], values: [], timestamps: [] })
 
-/** What of its origin a record carries: behind a union not all have the same. */
-type Traced = 'no' | 'places' | 'ordinals'
-const tracedOf = (origins: Origins | undefined): Traced =>
-  origins === undefined ? 'no' : origins.ordinals === null ? 'places' : 'ordinals'
-
 export interface PartitionerOptions extends OutletOptions {
   readonly maxParallelism: number
 }
@@ -40,8 +36,8 @@ export interface PartitionerOptions extends OutletOptions {
 export class Partitioner extends Outlet {
   readonly #maxParallelism: number
   #buffers: Buffer[]
-  /** Of what is in the buffers. */
-  #traced: Traced = 'no'
+  /** Of what was written last: the buffers hold records that carry the same. */
+  #origins: Origins | undefined
   /** Key group → channel, computed once. */
   readonly #owner: Uint16Array
 
@@ -58,11 +54,8 @@ export class Partitioner extends Outlet {
   /** `batch.keys` must be set. */
   write(batch: RecordBatch): void {
     const { values, timestamps, origins } = batch
-    const traced = tracedOf(origins)
-    if (traced !== this.#traced) {
-      this.flush()
-      this.#traced = traced
-    }
+    if (!haveSameColumns(origins, this.#origins)) this.flush()
+    this.#origins = origins
     const keys = batch.keys!
     const groups = this.#maxParallelism
     for (let i = 0; i < values.length; i++) {

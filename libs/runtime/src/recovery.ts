@@ -83,13 +83,19 @@ function recoverRetired(scope: SliceScope, snapshot: SubtaskSnapshot | null): Re
   })
 }
 
-async function recoverContinuous(scope: SliceScope, { continuous, source }: StageRun): Promise<void> {
+async function recoverContinuous(scope: SliceScope, { continuous, source, stage }: StageRun): Promise<void> {
   if (continuous === null) return
   continuous.sink.onFailure((error) => scope.fail(error))
   const { latency } = source!
   continuous.sink.onTransaction?.({
-    sealed: (sequence) => latency.seal(sequence),
-    committed: (sequence) => latency.committed(sequence, scope.deps.clock.now()),
+    sealed: (sequence) => {
+      latency.seal(sequence)
+      scope.traces?.seal(stage.index, sequence)
+    },
+    committed: (sequence) => {
+      latency.committed(sequence, scope.deps.clock.now())
+      scope.traces?.committed('transaction', sequence)
+    },
   })
   continuous.committed = await continuous.sink.recover()
 }

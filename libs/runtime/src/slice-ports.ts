@@ -26,6 +26,7 @@ import type {
 } from '@weir/dataflow'
 import type { AttemptId, CheckpointId, Clock, Epoch, JobId, OperatorUid, Subtask, WeirError } from '@weir/model'
 import type { ExchangePort } from './ports.ts'
+import type { RecordTracePort } from './record-span.ts'
 
 export interface SliceOptions {
   readonly jobId: JobId
@@ -56,6 +57,8 @@ export interface SliceDeps {
   createClaims?(this: void, node: IdempotentNode, context: SubtaskContext, told: (news: ClaimsNews) => void): ClaimStore
   /** Only needed where barriers may overtake, or have. */
   readonly inFlight?: InFlightStore
+  /** Absent: no records are traced. */
+  readonly traces?: RecordTracePort
   readonly report: (report: SliceReport) => void
   /** Lets the event loop run once (setImmediate). */
   readonly turn: () => Promise<void>

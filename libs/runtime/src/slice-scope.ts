@@ -4,6 +4,7 @@ import type { OperatorUid, WeirError } from '@weir/model'
 import { Audit } from './audit.ts'
 import { withOrigin } from './failure-origin.ts'
 import { SliceClaims } from './claims.ts'
+import { RecordTraces } from './record-traces.ts'
 import { RetiredSinks } from './retired-sinks.ts'
 import { Signal } from './signal.ts'
 import type { SliceDeps, SliceOptions } from './slice-ports.ts'
@@ -20,6 +21,8 @@ export class SliceScope {
   readonly audit: Audit | null
   readonly retired = new RetiredSinks()
   readonly claims = new SliceClaims()
+  /** Null: no records are traced. */
+  readonly traces: RecordTraces | null
   /** By stage index. */
   readonly stages: StageRun[] = []
   poison: Poison = NO_POISON
@@ -36,6 +39,7 @@ export class SliceScope {
     this.options = options
     this.deps = deps
     this.context = new StreamContext({ clock: deps.clock })
+    this.traces = deps.traces ? new RecordTraces(this) : null
     const { plan, jobId, attempt, subtask } = options
     const now = (): number => deps.clock.now()
     const { nodes } = plan.job.graph

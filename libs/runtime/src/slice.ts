@@ -142,20 +142,21 @@ export class Slice {
   }
 
   /** Ends exactly the named sequences. Runs beside the loops (PROTOCOL B3); commits of one slice follow each other. */
-  commit(epoch: Epoch, upTo: Readonly<Record<string, number>>): void {
-    this.#participation.commit(epoch, upTo)
+  commit(epoch: Epoch, upTo: Readonly<Record<string, number>>, traceparent?: string): void {
+    this.#participation.commit(epoch, upTo, traceparent)
   }
 
   /** Ends everything; afterwards nothing of this slice is alive. Safe to call in any state. */
   async stop(mode: 'leave' | 'abort'): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
-    const { claims, context, deps, retired, stages } = this.#scope
+    const { claims, context, deps, retired, stages, traces } = this.#scope
     const { clock } = deps
     this.#scope.end(new WeirError({ code: 'SLICE_STOPPED', kind: 'restart' }, 'the slice was stopped'))
     await Promise.race([Promise.all([...this.#loops, this.#participation.settled]), clock.sleep(STOP_WAIT_MS)])
     for (const channel of this.#channels) channel?.close()
     const closed = context.close()
+    traces?.close()
     this.#reportFinal()
     await Promise.allSettled([
       Promise.race([closed, clock.sleep(STOP_WAIT_MS)]), // user code is in it

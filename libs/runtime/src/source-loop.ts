@@ -8,6 +8,7 @@ import { withBatch } from './failure-origin.ts'
 import { endFirings } from './firings.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './flow.ts'
 import type { Participation } from './participation.ts'
+import { emitSampled, emitSampledToSplit } from './sampled-batches.ts'
 import type { SliceScope } from './slice-scope.ts'
 import { emitToSplit, endSplit, freshOf, replayPoll } from './split-runs.ts'
 import type { SourceRun, StageRun } from './stage-run.ts'
@@ -120,7 +121,8 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       const count = polled.kind === 'raw' ? polled.raw.count : polled.values.length
       scope.audit?.read(run.stage.head, polled)
       const fold = source.watermarks.foldOf(polled.split)
-      const batch = readBatch(node, polled, sourceOrigins(scope, run, node, polled), fold)
+      const sampled = scope.traces?.read(source, polled) ?? null
+      const batch = readBatch(node, polled, sourceOrigins(scope, run, node, polled, sampled), fold)
       const fresh = freshOf(run, polled, count)
       pace.giveBack(granted - fresh)
       if (pace.isAdaptive) handedOn = { records: count, atMs: clock.monotonic() }
@@ -135,9 +137,13 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       }
       try {
         if (run.splits === null) {
-          if (batch.values.length > 0) run.input.emit(batch)
+          if (sampled !== null) emitSampled(scope, run, batch, sampled)
+          else if (batch.values.length > 0) run.input.emit(batch)
         } else {
-          for (const parts = emitToSplit(run, polled, batch); parts.next().done !== true;) {
+          const parts = sampled
+            ? emitSampledToSplit(scope, run, polled, batch, sampled)
+            : emitToSplit(run, polled, batch)
+          while (parts.next().done !== true) {
             await endFirings(scope, run, wake)
             if (scope.over) return
           }

@@ -44,9 +44,13 @@ export async function stageLoop(run: StageRun, gate: InputGate, deps: StageLoopD
     if (run.calls.length > 0 && waitsForCalls(event)) await settleCalls(scope, run, wake, 'none')
     if (scope.over) return
     switch (event.type) {
-      case 'records':
-        run.operands[event.operand]!.emit(event.batch)
+      case 'records': {
+        const input = run.operands[event.operand]!
+        const passing = scope.traces?.enter(run, event.batch) ?? null
+        if (passing === null) input.emit(event.batch)
+        else scope.traces!.through(passing, () => input.emit(event.batch))
         break
+      }
       case 'watermark':
         advance(run, event.timestamp)
         if (isFiring(run)) await endFirings(scope, run, wake)

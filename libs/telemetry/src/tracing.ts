@@ -15,11 +15,31 @@ export interface OpenSpan {
   within<T>(call: () => T): T
 }
 
+/** One that is over and was made elsewhere, ids and all. */
+export interface ToldSpan {
+  readonly name: string
+  /** Hex. */
+  readonly traceId: string
+  readonly spanId: string
+  /** Null: the trace begins with it. */
+  readonly parentSpanId: string | null
+  /** ms since 1970. */
+  readonly fromMs: number
+  readonly toMs: number
+  readonly facts: SpanFacts
+  /** Absent: it went well. */
+  readonly failure?: string
+  /** `traceparent` of another trace that has to do with it. */
+  readonly link?: string
+}
+
 export interface Tracing {
   /** @param parent a `traceparent`; null: a new trace */
   begin(name: string, parent: string | null, facts: SpanFacts): OpenSpan
   /** One that is over. @param fromMs, toMs ms since 1970 */
   record(name: string, parent: string, facts: SpanFacts, fromMs: number, toMs: number, failure?: string): void
+  /** Somebody has decided that it is sampled. */
+  told(span: ToldSpan): void
   /** For logs: empty outside of a span. */
   ids(): { readonly trace_id?: string; readonly span_id?: string }
   /** What is open is lost, what has ended is sent: bounded. */
@@ -58,12 +78,11 @@ export async function openTracing(
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   )
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
-  const provider = new sdk.TracerProvider({
+  const sent = {
     resource: resourceFromAttributes({
       'service.name': env['OTEL_SERVICE_NAME'] || `weir-${service}`,
       'process.pid': process.pid,
     }),
-    sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(ratio) }),
     spanProcessors: [
       new sdk.BatchSpanProcessor({
         exporter: new OTLPTraceExporter(),
@@ -72,8 +91,19 @@ export async function openTracing(
         exportTimeoutMillis: EXPORT_TIMEOUT_MS,
       }),
     ],
+  }
+  const provider = new sdk.TracerProvider({
+    ...sent,
+    sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(ratio) }),
   })
   const tracer = provider.getTracer('weir')
+  /** Of the span that is made next. */
+  let ids = { traceId: '', spanId: '' }
+  const teller = new sdk.TracerProvider({
+    ...sent,
+    sampler: new sdk.AlwaysOnSampler(),
+    idGenerator: { generateTraceId: () => ids.traceId, generateSpanId: () => ids.spanId },
+  }).getTracer('weir')
 
   const under = (parent: string | null) => {
     const of = parent === null ? null : parsed(parent)
@@ -96,6 +126,19 @@ export async function openTracing(
     },
     record(name, parent, facts, fromMs, toMs, failure) {
       const span = tracer.startSpan(name, { startTime: fromMs, attributes: facts }, under(parent))
+      if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure })
+      span.end(toMs)
+    },
+    told({ name, traceId, spanId, parentSpanId, fromMs, toMs, facts, failure, link }) {
+      const parent = parentSpanId && { traceId, spanId: parentSpanId, traceFlags: TraceFlags.SAMPLED, isRemote: true }
+      const within = parent ? trace.setSpanContext(api.ROOT_CONTEXT, parent) : api.ROOT_CONTEXT
+      const of = link === undefined ? null : parsed(link)
+      ids = { traceId, spanId }
+      const span = teller.startSpan(
+        name,
+        { startTime: fromMs, attributes: facts, links: of === null ? [] : [{ context: of }] },
+        within,
+      )
       if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure })
       span.end(toMs)
     },

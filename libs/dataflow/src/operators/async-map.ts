@@ -9,7 +9,7 @@
  * A record is called again whenever it is read again: behind a restart everything since the last epoch. The function has its
  * origin as a key to be idempotent by. What it answers then may be something else; only one answer is ever committed.
  */
-import { WeirError, emptyOrigins, pushOrigin, sliceOrigins } from '@weir/model'
+import { WeirError, emptyOrigins, haveSameColumns, pushOrigin, sliceOrigins } from '@weir/model'
 import type { Key, OperatorUid, Origins, RecordBatch, Watermark } from '@weir/model'
 import { CallQueue, type CallOutcome, type Slot } from '../call-queue.ts'
 import { switchOf, type Switch } from '../degrade-switch.ts'
@@ -211,13 +211,9 @@ class Rows {
   #keys: Key[] | null = null
   #origins: Origins | undefined
 
-  /** Behind a union not all records carry the same. */
+  /** May it stand in the same batch? */
   fits({ origins }: Input): boolean {
-    if (this.values.length === 0) return true
-    return (
-      (origins === undefined) === (this.#origins === undefined) &&
-      (origins?.ordinals === null) === (this.#origins?.ordinals === null)
-    )
+    return this.values.length === 0 || haveSameColumns(origins, this.#origins)
   }
 
   /** Answers how many there are. */

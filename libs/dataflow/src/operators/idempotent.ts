@@ -26,6 +26,8 @@ export interface ClaimPort {
   readonly store: ClaimStore
   readonly attempt: AttemptId
   readonly names: ClaimNames
+  /** Of a batch with sampled records: hears what became of each. Null: there are none. Absent: nothing is traced. */
+  readonly traced?: ((batch: RecordBatch) => ((answers: readonly ClaimAnswer[]) => void) | null) | undefined
 }
 
 interface OpenBatch {
@@ -91,9 +93,11 @@ export class Idempotent implements Operator {
     const open: OpenBatch = { kind: 'batch', batch, claims, answers: null }
     this.#waiting.push(open)
     this.#batches++
+    const answered = this.#port.traced?.(batch) ?? null
     this.#port.store.claim(claims, this.#signal).then(
       (answers) => {
         open.answers = answers
+        answered?.(answers)
         this.#ready()
       },
       (error: unknown) => {

@@ -20,6 +20,8 @@ export interface SourceOrigins {
   readonly place: number
   /** And the trace context in their headers. */
   readonly traces?: boolean | undefined
+  /** By index in the poll: the trace context that a sampled record goes on with, in place of that. */
+  readonly sampled?: ReadonlyMap<number, string> | undefined
   /** And whose retry they are. */
   readonly retries?: boolean | undefined
   /** Takes bad records out; `index`: of the record in the poll. Null: a bad record stops the job. */
@@ -61,7 +63,7 @@ export function readBatch(
         if (origins === null) continue
         origins.places.push(carried!.place)
         origins.offsets.push(offsets[i]!)
-        origins.traces?.push(traceAt(source, i))
+        origins.traces?.push(carried!.sampled?.get(i) ?? (carried!.traces === true ? traceAt(source, i) : null))
         origins.retries?.push(retryAt(source, i))
       }
     } catch (thrown) {
@@ -80,11 +82,11 @@ export function readBatch(
   return origins === null ? { keys: null, values, timestamps } : { keys: null, values, timestamps, origins }
 }
 
-const originsOf = ({ traces, retries }: SourceOrigins): Origins => ({
+const originsOf = ({ traces, sampled, retries }: SourceOrigins): Origins => ({
   places: [],
   offsets: [],
   ordinals: null,
-  ...(traces === true && { traces: [] }),
+  ...((traces === true || sampled !== undefined) && { traces: [] }),
   ...(retries === true && { retries: [] }),
 })
 

@@ -68,6 +68,10 @@ export const settings = z
       .optional()
       .describe('In words what arbiter: etcd does.'),
     traceContext: z.boolean().optional(),
+    traces: z
+      .strictObject({ sampleRate: z.number().min(0).max(1) })
+      .optional()
+      .describe('One record of so many is a trace.'),
     deadLetters: Aside.optional().describe('Where records go that cannot be processed.'),
     audit: z
       .union([z.boolean(), Aside], { error: 'is true, or { kafka: TOPIC }' })
