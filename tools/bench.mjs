@@ -17,7 +17,7 @@ const node = pinnedNode()
 /** These kill servers: they have servers of their own. */
 const PRIVATE = ['peers']
 /** These need none. */
-const SERVERLESS = ['buffers', 'rate']
+const SERVERLESS = ['buffers', 'rate', 'traces']
 const stack = (...args) =>
   spawnSync(node, ['tools/stack/stack.mjs', ...args], { cwd: root, stdio: ['ignore', 'pipe', 2] })
 const before = JSON.parse(stack('status').stdout.toString())

@@ -142,10 +142,16 @@ test('a sampled record is one trace over the slices it passes, and its commit na
   const way = await until(found)
   expect(way.map(({ name }) => name)).toEqual(WAY)
   const [commit, , behind, before, read] = way
-  for (const span of way) expect(span).toMatchObject({ traceId: commit!.traceId, service: 'weir-task-manager', failure: null })
+  for (const span of way)
+    expect(span).toMatchObject({ traceId: commit!.traceId, service: 'weir-task-manager', failure: null })
   expect(read!.facts).toMatchObject({ job: 'traced', source: 'payments', offset: expect.any(Number) as number })
-  expect([before!.facts['subtask'], behind!.facts['subtask']]).toEqual([read!.facts['subtask'], commit!.facts['subtask']])
-  const checkpoint = await until(() => traces('weir.checkpoint').find((of) => of.get('weir.checkpoint')![0]!.traceId === commit!.links[0]))
+  expect([before!.facts['subtask'], behind!.facts['subtask']]).toEqual([
+    read!.facts['subtask'],
+    commit!.facts['subtask'],
+  ])
+  const checkpoint = await until(() =>
+    traces('weir.checkpoint').find((of) => of.get('weir.checkpoint')![0]!.traceId === commit!.links[0]),
+  )
   expect(checkpoint.get('weir.checkpoint')![0]!.facts['epoch']).toBe(commit!.facts['epoch'])
 })
 

@@ -1,6 +1,6 @@
 /**
  * W3C trace context of records, carried through a job that asks for it (`traceContext: true`): what a record came with in its
- * headers `traceparent` and `tracestate`, its outputs are written with. No span is made. An output of a fold has the context of
+ * headers `traceparent` and `tracestate`, its outputs are written with. An output of a fold has the context of
  * the record that triggered it; what is made of many records later (a window's result, a timer's) has none.
  */
 import type { RecordHeader } from '@weir/model'

@@ -17,7 +17,8 @@ export async function closeAll(): Promise<void> {
 }
 
 /** A record of an input: 20 ms behind the one before it, unless it has an event time. */
-export type Line = string | { readonly line: string; readonly timestamp: number; readonly headers?: readonly RecordHeader[] }
+export type Line =
+  string | { readonly line: string; readonly timestamp: number; readonly headers?: readonly RecordHeader[] }
 
 /** An embedded log with input in the topic `in`, and objects that outlive attempts. */
 export class World {
@@ -44,7 +45,10 @@ export class World {
         key: Buffer.from(`k${i}`),
         value: Buffer.from(typeof line === 'string' ? line : line.line),
         timestamp: typeof line === 'string' ? i * 20 : line.timestamp,
-        headers: [['trace', Buffer.from(`t${partition}-${i}`)] as const, ...(typeof line === 'string' ? [] : (line.headers ?? []))],
+        headers: [
+          ['trace', Buffer.from(`t${partition}-${i}`)] as const,
+          ...(typeof line === 'string' ? [] : (line.headers ?? [])),
+        ],
       }))
       await log.append({ ...producer, topic: 'in', partition, baseSequence: 0, records })
     }

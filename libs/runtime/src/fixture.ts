@@ -1,5 +1,7 @@
 /** What tests of a single slice share: nodes, and a world that outlives its attempts. */
 import {
+  MemoryClaims,
+  claimPlace,
   defaultSettings,
   planJob,
   type GraphNode,
@@ -95,6 +97,7 @@ export class World {
   readonly broker = new MemoryBroker()
   /** Null: the sink is one in memory. */
   sinkOf: (...args: Parameters<SliceDeps['createSink']>) => TwoPhaseSink | null = () => null
+  readonly claims = claimPlace()
   /** Undefined: nothing is traced. */
   traces: SliceDeps['traces'] = undefined
   openState = (stage: number): Promise<StateStore> =>
@@ -127,6 +130,7 @@ export class World {
           new MemoryContinuousSink(this.broker, context, systemClock, 20),
         openState: (stage) => this.openState(stage),
         ...(this.traces && { traces: this.traces }),
+        createClaims: ({ windowMs }) => new MemoryClaims(windowMs, this.claims),
         report: (report) => {
           seen.push(report)
           look()

@@ -1,6 +1,7 @@
 /** Sampled records of two slices on the embedded log: one trace each, over the exchange, up to the commit of what they led to. */
 import { hash } from 'node:crypto'
-import { planJob, type JobSettings } from '@weir/dataflow'
+import { planJob, type GraphNode, type JobSettings } from '@weir/dataflow'
+import { operatorUid } from '@weir/model'
 import { job, json, log as logs } from '@weir/sdk'
 import { afterEach, expect, test } from 'vitest'
 import { Fleet, World, closeAll, type Line } from './embedded.fixture.ts'
@@ -186,4 +187,38 @@ test('in the continuous scope a commit is that of a transaction', async () => {
     expect(path(commit)).toBe('record.read record.chain record.write record.commit')
     expect(commit.facts['transaction']).toBeGreaterThanOrEqual(0)
   }
+})
+
+test('a claim outside of state is a part of the way that says what became of it, also of what goes no further', async () => {
+  const once: GraphNode = {
+    ...{ kind: 'idempotent', uid: operatorUid('once'), claims: { store: 'memory' } },
+    ...{
+      windowMs: 1_000,
+      ttlMs: 1_000,
+      rewindMs: 0,
+      onConflict: 'sideOutput',
+      onUnavailable: { policy: 'fail' },
+      sides: [],
+    },
+    claimOf: (value) => ({ key: { bizKey: String(value), eventType: '' }, fingerprint: '' }),
+  }
+  const world = new SliceWorld()
+  const { spans, port, path } = told(1)
+  world.traces = port
+  const one = world.start(
+    chainOf([node.source(2), once, node.sink('out')]),
+    new MemoryLogSource([records(['a', 1], ['a', 2])], 9),
+  )
+  await one.run()
+  await one.until('input-ended')
+  await one.checkpoint(1)
+  await one.commit(1)
+  const claims = spans.filter(({ name }) => name === 'record.claim')
+  expect(claims.map(({ facts }) => [facts['operator'], facts['outcome']])).toEqual([
+    ['once', 'first'],
+    ['once', 'duplicate'],
+  ])
+  expect(spans.filter(({ name }) => name === 'record.commit').map(path)).toEqual([
+    'record.read record.chain record.claim record.write record.commit',
+  ])
 })

@@ -114,7 +114,10 @@ export class RecordTraces {
 
   /** A batch comes to the operators of a stage. Null: nothing in it is sampled. */
   enter({ stage }: StageRun, batch: RecordBatch): Passing | null {
-    return this.#passing('record.chain', batch, () => ({ stage: stage.index, operators: this.#operatorsOf(stage.index) }))
+    return this.#passing('record.chain', batch, () => ({
+      stage: stage.index,
+      operators: this.#operatorsOf(stage.index),
+    }))
   }
 
   /** Calls what they pass; its failure is theirs. */
@@ -248,7 +251,6 @@ export class RecordTraces {
       ...(link !== undefined && { link }),
     })
   }
-
 }
 
 /** W3C, sampled; the state of the trace goes on behind it. */
