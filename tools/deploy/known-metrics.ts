@@ -1,7 +1,7 @@
 /** What the processes of a fleet have to show a scrape: rules and dashboards may speak of nothing else. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Metrics, watchClaimTiers } from '@weir/telemetry'
+import { Metrics, PoolMetrics, watchClaimTiers } from '@weir/telemetry'
 
 const root = new URL('../../', import.meta.url).pathname
 /** These register gauges of their own, by name. */
@@ -15,6 +15,7 @@ const MAINS = [
 export async function knownMetrics(): Promise<ReadonlySet<string>> {
   const metrics = new Metrics('job-manager')
   metrics.watchJobs(() => [])
+  new PoolMetrics(metrics.registry)
   const end = watchClaimTiers(metrics.registry)
   const registered = (await metrics.registry.getMetricsAsJSON()).flatMap(({ name, type }) =>
     String(type) === 'histogram' ? [`${name}_bucket`, `${name}_count`, `${name}_sum`] : [name],

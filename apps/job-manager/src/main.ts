@@ -1,7 +1,7 @@
 /** Starts a job-manager. Says `{"ready":true,…}` on stdout when it listens; exit code 2: bad configuration. */
 import 'reflect-metadata'
 import { WeirError, asWeirError } from '@weir/model'
-import { Metrics, createLogger, openTracing, type Tracing } from '@weir/telemetry'
+import { Metrics, PoolMetrics, createLogger, openTracing, type Tracing } from '@weir/telemetry'
 import net from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { openAudit } from './audit/open.ts'
@@ -50,6 +50,7 @@ try {
   const metadata = await openMetadata(config, process.env)
   const embedded = config.mode === 'embedded' ? await openEmbeddedLog(config.dataDir, log) : null
   const metrics = new Metrics('job-manager')
+  new PoolMetrics(metrics.registry)
   const audit = await openAudit(config, grpc, { log, metrics })
   const manager = new JobManager(
     config,

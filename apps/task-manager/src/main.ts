@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
 import { asWeirError, systemRandom } from '@weir/model'
 import { podName } from '@weir/state'
-import { Metrics, createLogger, openTracing, watchClaimTiers, type Tracing } from '@weir/telemetry'
+import { Metrics, PoolMetrics, createLogger, openTracing, watchClaimTiers, type Tracing } from '@weir/telemetry'
 import { AppModule, type TaskManagerRef } from './app.ts'
 import { countBuffersAsHeap } from './collector.ts'
 import { readConfig } from './config.ts'
@@ -35,7 +35,7 @@ try {
   const http = `${advertiseHost}:${port}`
   const health = await openHealthPort(config.listen, () => (ref.current?.joined ?? null) !== null)
   const pod = await podName(config.dataDir, () => systemRandom.nonce())
-  const taskManager = new TaskManager(config, http, pod, log, tracing)
+  const taskManager = new TaskManager(config, http, pod, log, tracing, new PoolMetrics(metrics.registry))
   ref.current = taskManager
   metrics.gauge('weir_slots', 'Slots of this task-manager', () => config.slots)
   metrics.gauge('weir_slots_busy', 'Slots that run a slice', () => taskManager.busySlots)

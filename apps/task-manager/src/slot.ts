@@ -15,7 +15,15 @@ import {
   segmentKey,
   trustedKeys,
 } from '@weir/metadata'
-import { keyGroupRange, splitRange, systemClock, asWeirError, type WeirError } from '@weir/model'
+import {
+  keyGroupRange,
+  samplePools,
+  splitRange,
+  systemClock,
+  asWeirError,
+  type PoolSample,
+  type WeirError,
+} from '@weir/model'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { LocalCopies, dropCopies, openStateStore } from '@weir/state'
 import {
@@ -65,6 +73,13 @@ export interface TiersTold {
   readonly sums: TierSums
 }
 
+/** To the process, about once a second: connections of this thread. */
+export interface PoolsTold {
+  readonly kind: 'pools'
+  readonly pools: readonly PoolSample[]
+}
+
+const POOLS_EVERY_MS = 1_000
 const CHAIN_LENGTH_MAX = 8
 /** Deltas together as large as their base: a restore reads at most about twice the state. */
 const CHAIN_RATIO_MAX = 1
@@ -95,6 +110,7 @@ let running: { readonly id: SliceId; readonly slice: Slice; readonly exchange: G
 let tiers: TierSummary | null = null
 /** Null: no records are traced. */
 let spans: RecordSpans | null = null
+let poolsToldMs = 0
 /** The slot stops: nothing is waited for any more. */
 const ended = new AbortController()
 let failed = false
@@ -110,6 +126,13 @@ const failureOf = (error: WeirError): ReturnType<WeirError['toJSON']> => redacte
 function tellOfTiers(): void {
   const sums = tiers?.take() ?? null
   if (sums !== null) port.postMessage({ kind: 'claim-tiers', sums } satisfies TiersTold)
+}
+
+function tellOfPools(): void {
+  const nowMs = systemClock.monotonic()
+  if (nowMs - poolsToldMs < POOLS_EVERY_MS) return
+  poolsToldMs = nowMs
+  port.postMessage({ kind: 'pools', pools: samplePools() } satisfies PoolsTold)
 }
 
 function tellOfRecords(): void {
@@ -212,6 +235,7 @@ function reported(id: SliceId, report: SliceReport): void {
     case 'progress':
       tellOfTiers()
       tellOfRecords()
+      tellOfPools()
       return tell(id, report)
     default:
       return tell(id, report)

@@ -1,7 +1,7 @@
 /** The process's part: joins the fleet, gives each slice a slot (worker thread), passes commands and reports through. */
 import { tellTierSums } from '@weir/idempotency'
 import { WeirError, systemClock, systemRandom, asWeirError } from '@weir/model'
-import type { Logger, Tracing } from '@weir/telemetry'
+import type { Logger, PoolMetrics, Tracing } from '@weir/telemetry'
 import {
   FleetClient,
   ThreadHub,
@@ -16,7 +16,7 @@ import type { Worker } from 'node:worker_threads'
 import type { TaskManagerConfig } from './config.ts'
 import { JanitorThread } from './janitor-thread.ts'
 import type { RecordSpansTold } from './record-spans.ts'
-import type { RestoredFrom, SlotData, TiersTold } from './slot.ts'
+import type { PoolsTold, RestoredFrom, SlotData, TiersTold } from './slot.ts'
 import { SliceTraces } from './slice-traces.ts'
 import { SpareWorkers } from './spare-workers.ts'
 
@@ -42,6 +42,7 @@ export class TaskManager {
   readonly #janitor: JanitorThread
   readonly #spares: SpareWorkers
   readonly #tracing: Tracing | null
+  readonly #pools: PoolMetrics | null
   readonly #traces: SliceTraces
   readonly #end = new AbortController()
   readonly #client: FleetClient
@@ -62,7 +63,9 @@ export class TaskManager {
     pod: string,
     log: Logger,
     tracing: Tracing | null = null,
+    pools: PoolMetrics | null = null,
   ) {
+    this.#pools = pools
     this.#tracing = tracing
     this.#traces = new SliceTraces(tracing, () => systemClock.now())
     this.#config = config
@@ -159,13 +162,17 @@ export class TaskManager {
     const worker = this.#spares.take()
     const slot: Slot = { slice, worker, stopping: false }
     this.#slots.set(key, slot)
-    worker.on('message', (message: SliceReportMessage | LinkRequest | RestoredFrom | TiersTold | RecordSpansTold) => {
-      if (!('kind' in message)) this.#report(message)
-      else if (message.kind === 'restored-from') this.restoredFrom[message.source]++
-      else if (message.kind === 'claim-tiers') tellTierSums(message.sums)
-      else if (message.kind === 'record-spans') this.#tellOfRecords(message)
-      else this.#hub.request(worker, message)
-    })
+    worker.on(
+      'message',
+      (message: SliceReportMessage | LinkRequest | RestoredFrom | TiersTold | RecordSpansTold | PoolsTold) => {
+        if (!('kind' in message)) this.#report(message)
+        else if (message.kind === 'restored-from') this.restoredFrom[message.source]++
+        else if (message.kind === 'claim-tiers') tellTierSums(message.sums)
+        else if (message.kind === 'pools') this.#pools?.told(worker, message.pools)
+        else if (message.kind === 'record-spans') this.#tellOfRecords(message)
+        else this.#hub.request(worker, message)
+      },
+    )
     worker.on('error', (thrown) => {
       const error = asWeirError(thrown, 'SLOT_CRASHED')
       this.#log.error({ slice, error: thrown }, 'slot crashed')
@@ -174,6 +181,7 @@ export class TaskManager {
     worker.on('exit', (code) => {
       this.#slots.delete(key)
       this.#hub.forget(worker)
+      this.#pools?.forget(worker)
       // A terminated one says nothing itself; a second "stopped" is ignored.
       if (code !== 0 || !slot.stopping) this.#report({ type: 'stopped', slice })
       if (this.#slots.size === 0) this.#emptied()

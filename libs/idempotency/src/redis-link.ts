@@ -2,7 +2,7 @@
  * A connection to Redis that answers soon or fails soon: nothing is queued while it is away, nothing is sent twice by itself, a
  * server that does not answer is left and connected to again. Whoever asks repeats; what was under way may have been done.
  */
-import { WeirError, type Clock } from '@weir/model'
+import { PoolMeter, WeirError, type Clock } from '@weir/model'
 import { createHash } from 'node:crypto'
 import { Cluster, Redis, ReplyError, type ClusterOptions, type RedisOptions } from 'ioredis'
 import type { RedisAddress } from './redis-url.ts'
@@ -31,6 +31,8 @@ export class RedisLink {
   readonly #redis: Redis | Cluster
   readonly #clock: Clock
   readonly #first: Promise<void>
+  readonly #meter: PoolMeter
+  #asking = 0
   readonly isCluster: boolean
   #isClosed = false
   #refusal: Error | null = null
@@ -41,6 +43,10 @@ export class RedisLink {
     this.#clock = clock
     this.isCluster = address.kind === 'cluster'
     this.#redis = connect(address)
+    this.#meter = new PoolMeter('redis-claims', clock, () => {
+      // Nothing queues in front of a connection: what is asked is on its way, or fails at once.
+      return { open: openOf(this.#redis), busy: this.#asking, waiting: 0, max: null }
+    })
     // What fails a call tells the call; only why there is no connection is told here.
     this.#redis.on('error', (error: Error) => (this.#refusal = isRefusal(error.message) ? error : null))
     const connected = (): void => {
@@ -98,6 +104,7 @@ export class RedisLink {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#meter.close()
     this.#redis.disconnect()
     return Promise.resolve()
   }
@@ -118,6 +125,7 @@ export class RedisLink {
         signal.removeEventListener('abort', aborted)
       }
     })
+    this.#asking++
     try {
       const answer = ask()
       answer.catch(() => {}) // it may come behind its time
@@ -126,10 +134,15 @@ export class RedisLink {
       if (signal.aborted) throw signal.reason
       throw told(error instanceof WeirError || isAnswer(error) ? error : (this.#refusal ?? error), this.#isClosed)
     } finally {
+      this.#asking--
       stop()
     }
   }
 }
+
+const openOf = (redis: Redis | Cluster): number =>
+  redis instanceof Cluster ? redis.nodes().filter(isReady).length : isReady(redis) ? 1 : 0
+const isReady = ({ status }: Redis): boolean => status === 'ready'
 
 function connect({ kind, tls, hosts, username, password, db, primary }: RedisAddress): Redis | Cluster {
   const options: RedisOptions = {

@@ -3,7 +3,7 @@
  * are ours. One object per thread, shared by all sources and sinks in it.
  */
 import { createRequire } from 'node:module'
-import { WeirError, type Clock } from '@weir/model'
+import { PoolMeter, WeirError, type Clock, type PoolState } from '@weir/model'
 import { Kafka, logLevel, type Admin } from 'kafkajs'
 import { apiVersions, type ApiCall, type Protocol } from './wire/apis.ts'
 import { Reader } from './wire/bytes.ts'
@@ -27,9 +27,13 @@ export const ADD_PARTITIONS_TO_TXN = 24
 export const VERIFYING = 4
 
 // The little of kafkajs' inner objects that is used: see its src/cluster/index.js and src/network/connection.js.
+interface KafkajsConnection {
+  isConnected(): boolean
+  readonly requestQueue: { readonly inflight: ReadonlyMap<number, unknown>; readonly pending: readonly unknown[] }
+}
 interface KafkajsBroker {
   readonly nodeId: string
-  connectionPool: { send(call: unknown): Promise<unknown> }
+  connectionPool: { send(call: unknown): Promise<unknown>; readonly pool: readonly KafkajsConnection[] }
 }
 interface KafkajsCluster {
   connect(): Promise<void>
@@ -62,6 +66,7 @@ export class KafkaConnections {
   readonly #options: KafkaConnectionOptions
   readonly #clock: Clock
   readonly #cluster: KafkajsCluster
+  readonly #meter: PoolMeter
   #connected: Promise<void> | null = null
   #closed: Promise<void> | null = null
   /** `group <id>` or `transaction <id>` → node id of its coordinator. */
@@ -85,6 +90,7 @@ export class KafkaConnections {
       retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 500 },
       allowAutoTopicCreation: false,
     })
+    this.#meter = new PoolMeter('kafka', deps.clock, () => connectionsOf(this.#cluster))
   }
 
   /** Throws `KAFKA_UNAVAILABLE` (retry) naming the brokers, and `KAFKA_CLOSED` (retry) behind `close`. */
@@ -99,6 +105,7 @@ export class KafkaConnections {
 
   /** For good: kafkajs would connect again for whoever still asks, and nobody would close that connection. */
   close(): Promise<void> {
+    this.#meter.close()
     this.#closed ??= this.#cluster.disconnect()
     return this.#closed
   }
@@ -229,14 +236,15 @@ export class KafkaConnections {
 
   async send<T>(broker: KafkajsBroker, api: ApiCall<T>): Promise<T> {
     const { apiKey, apiVersion, apiName, payload, read } = api
-    return broker.connectionPool.send({
+    const call = {
       request: { apiKey, apiVersion, apiName, encode: () => Promise.resolve(encoded(payload)) },
       response: {
         decode: (answer: Buffer) => Promise.resolve({ answer }),
         parse: ({ answer }: { answer: Buffer }) => Promise.resolve(read(new Reader(answer))),
       },
       logResponseError: false,
-    }) as Promise<T>
+    }
+    return this.#meter.during(() => broker.connectionPool.send(call) as Promise<T>)
   }
 
   async #leader(topic: string, partition: number): Promise<KafkajsBroker> {
@@ -307,6 +315,17 @@ const invalidTopicName = (topic: string): WeirError =>
     { code: 'TOPIC_NAME_INVALID', kind: 'invalid', topic },
     `${JSON.stringify(topic)} cannot be the name of a topic: at most 249 of a-z, A-Z, 0-9, ".", "_" and "-"`,
   )
+
+/** Each broker has a connection for fetches and one for all else. Who waits is held back by a broker that asked for it. */
+function connectionsOf({ brokerPool }: KafkajsCluster): PoolState {
+  const connections = Object.values(brokerPool.brokers).flatMap(({ connectionPool }) => connectionPool.pool)
+  return {
+    open: connections.filter((connection) => connection.isConnected()).length,
+    busy: connections.reduce((sum, { requestQueue }) => sum + requestQueue.inflight.size, 0),
+    waiting: connections.reduce((sum, { requestQueue }) => sum + requestQueue.pending.length, 0),
+    max: null,
+  }
+}
 
 /** kafkajs checks that a payload is its own Encoder. */
 function encoded(payload: Buffer): unknown {

@@ -1,7 +1,8 @@
 /** The etcd client as this room needs it: quick to recover, every unary call with a deadline. */
+import { InterceptingCall, type Interceptor } from '@grpc/grpc-js'
 import { noop } from 'cockatiel'
 import { Etcd3 } from 'etcd3'
-import { WeirError } from '@weir/model'
+import { PoolMeter, WeirError, systemClock } from '@weir/model'
 
 export interface EtcdOptions {
   /** `host:port` or URLs. */
@@ -12,8 +13,9 @@ export interface EtcdOptions {
 
 export const CALL_TIMEOUT_MS = 2_000
 
-export const etcdClient = (options: EtcdOptions): Etcd3 =>
-  new Etcd3({
+export function etcdClient(options: EtcdOptions): Etcd3 {
+  const calls = { open: 0 }
+  const client = new Etcd3({
     hosts: options.hosts.map((host) => (host.includes('://') ? host : `http://${host}`)),
     dialTimeout: CALL_TIMEOUT_MS,
     defaultCallOptions: (context) => (context.isStream ? {} : { deadline: Date.now() + CALL_TIMEOUT_MS }),
@@ -24,8 +26,42 @@ export const etcdClient = (options: EtcdOptions): Etcd3 =>
       'grpc.max_reconnect_backoff_ms': 500,
       'grpc.keepalive_time_ms': 10_000,
       'grpc.keepalive_timeout_ms': 2_000,
-    },
+      interceptors: [counting(calls)],
+    } as GrpcOptions,
   })
+  const meter = new PoolMeter('etcd', systemClock, () => {
+    // HTTP/2: calls share one connection for each server that is asked.
+    return { open: calls.open > 0 ? 1 : 0, busy: calls.open, waiting: 0, max: null }
+  })
+  const close = client.close.bind(client)
+  client.close = () => {
+    meter.close()
+    close()
+  }
+  return client
+}
+
+/** etcd3 hands them on to its clients as they are; its type names the channel's options only. */
+type GrpcOptions = NonNullable<ConstructorParameters<typeof Etcd3>[0]>['grpcOptions']
+
+/** Unary calls; a lease and a watch are open for as long as they live. */
+const counting =
+  (calls: { open: number }): Interceptor =>
+  (options, nextCall) => {
+    const { requestStream, responseStream } = options.method_definition
+    if (requestStream || responseStream) return new InterceptingCall(nextCall(options))
+    return new InterceptingCall(nextCall(options), {
+      start(metadata, _listener, next) {
+        calls.open++
+        next(metadata, {
+          onReceiveStatus(status, nextStatus) {
+            calls.open--
+            nextStatus(status)
+          },
+        })
+      },
+    })
+  }
 
 export const leaderKey = (cluster: string): string => `/weir/${cluster}/leader`
 export const jobKey = (cluster: string, job: string): string => `/weir/${cluster}/jobs/${job}`

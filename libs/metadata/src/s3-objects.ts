@@ -14,7 +14,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import type { MultipartUpload, ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
-import { WeirError, type Random } from '@weir/model'
+import { PoolMeter, WeirError, systemClock, type PoolState, type Random } from '@weir/model'
 import { crc32 } from 'node:zlib'
 
 export interface S3Options {
@@ -26,8 +26,11 @@ export interface S3Options {
   readonly prefix: string
   /** Null: the default credential chain. */
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | null
+  /** At a time; absent: `S3_CONNECTIONS`. */
+  readonly connectionsMax?: number
 }
 
+export const S3_CONNECTIONS = 50
 const CONNECT_TIMEOUT_MS = 2_000
 const REQUEST_TIMEOUT_MS = 10_000
 const ATTEMPTS = 3
@@ -35,8 +38,10 @@ const ATTEMPTS = 3
 export class S3ObjectStore implements ObjectStore {
   readonly #client: S3Client
   readonly #options: S3Options
+  readonly #meter: PoolMeter
 
   constructor(options: S3Options) {
+    const { connectionsMax = S3_CONNECTIONS } = options
     this.#options = options
     this.#client = new S3Client({
       region: options.region,
@@ -44,10 +49,17 @@ export class S3ObjectStore implements ObjectStore {
       ...(options.credentials === null ? {} : { credentials: options.credentials }),
       maxAttempts: ATTEMPTS,
       requestHandler: {
+        httpAgent: { maxSockets: connectionsMax },
+        httpsAgent: { maxSockets: connectionsMax },
         connectionTimeout: CONNECT_TIMEOUT_MS,
         requestTimeout: REQUEST_TIMEOUT_MS,
         throwOnRequestTimeout: true,
       },
+    })
+    this.#meter = new PoolMeter('s3', systemClock, () => socketsOf(this.#client, connectionsMax))
+    // Innermost: each try of a request by itself.
+    this.#client.middlewareStack.add((next) => (args) => this.#meter.during(() => next(args)), {
+      ...{ name: 'weirPoolMeter', step: 'deserialize', priority: 'low' },
     })
   }
 
@@ -206,6 +218,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   close(): Promise<void> {
+    this.#meter.close()
     this.#client.destroy()
     return Promise.resolve()
   }
@@ -230,5 +243,32 @@ export class S3ObjectStore implements ObjectStore {
           `${what}: no answer from the object store at ${endpoint ?? 'AWS'} (${message})`,
           { cause: error },
         )
+  }
+}
+
+/** Of an agent of node:http, which has them by server. */
+type ByServer = Readonly<Partial<Record<string, readonly unknown[]>>>
+interface Sockets {
+  readonly sockets: ByServer
+  readonly freeSockets: ByServer
+  readonly requests: ByServer
+}
+/** The handler of requests that this client has on Node. */
+interface NodeHandler {
+  httpHandlerConfigs(): { readonly httpAgent?: Sockets; readonly httpsAgent?: Sockets }
+}
+const countOf = (of: ByServer): number => Object.values(of).reduce((sum, each) => sum + (each?.length ?? 0), 0)
+
+/** Before its first request a client has no agents. */
+function socketsOf({ config }: S3Client, max: number): PoolState {
+  const { httpAgent, httpsAgent } = (config.requestHandler as unknown as NodeHandler).httpHandlerConfigs()
+  const agents = [httpAgent, httpsAgent].filter((agent) => agent !== undefined)
+  const sum = (count: (agent: Sockets) => number): number => agents.reduce((all, agent) => all + count(agent), 0)
+  const busy = sum(({ sockets }) => countOf(sockets))
+  return {
+    busy,
+    open: busy + sum(({ freeSockets }) => countOf(freeSockets)),
+    waiting: sum(({ requests }) => countOf(requests)),
+    max,
   }
 }

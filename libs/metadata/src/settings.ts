@@ -2,7 +2,7 @@
 import type { ObjectStore } from '@weir/checkpoint'
 import { WeirError, secretSetting } from '@weir/model'
 import { FolderObjectStore } from './folder-objects.ts'
-import { S3ObjectStore } from './s3-objects.ts'
+import { S3ObjectStore, S3_CONNECTIONS } from './s3-objects.ts'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
@@ -47,5 +47,18 @@ export function openS3(env: Env): S3ObjectStore {
     bucket,
     prefix: env['WEIR_S3_PREFIX'] ?? '',
     credentials: accessKeyId && secretAccessKey ? { accessKeyId, secretAccessKey } : null,
+    connectionsMax: s3Connections(env),
   })
+}
+
+const S3_CONNECTIONS_BOUND = 1_000
+
+function s3Connections(env: Env): number {
+  const got = env['WEIR_S3_CONNECTIONS']
+  const connections = Number(got || S3_CONNECTIONS)
+  if (Number.isInteger(connections) && connections >= 1 && connections <= S3_CONNECTIONS_BOUND) return connections
+  throw new WeirError(
+    { code: 'CONFIG_INVALID', kind: 'invalid', variable: 'WEIR_S3_CONNECTIONS', got },
+    `WEIR_S3_CONNECTIONS=${got}: give a whole number from 1 to ${S3_CONNECTIONS_BOUND}, connections of each thread`,
+  )
 }

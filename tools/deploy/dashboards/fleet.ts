@@ -107,6 +107,51 @@ export const fleet = dashboard('fleet', 'Fleet', 'Processes, slots and the admin
       ],
     }),
   )
+  .withRow(row('Connections'))
+  .withPanel(
+    lines({
+      title: 'Connections in use',
+      tells: 'Of their bound, where a pool has one. At 1 requests begin to wait.',
+      unit: 'percentunit',
+      queries: [
+        {
+          expr: 'max by (pool, instance) (weir_pool_connections_busy / (weir_pool_connections_max > 0))',
+          legend: '{{pool}} {{instance}}',
+        },
+      ],
+    }),
+  )
+  .withPanel(
+    lines({
+      title: 'Requests that wait for a connection',
+      tells: 'The alert WeirPoolExhausted fires when some have waited for more than half of the time, for two minutes.',
+      unit: 'none',
+      queries: [
+        { expr: 'sum by (pool, instance) (weir_pool_waiting_requests)', legend: '{{pool}} {{instance}}' },
+        {
+          expr: 'sum by (pool, instance) (rate(weir_pool_exhausted_seconds_total[$__rate_interval]))',
+          legend: '{{pool}} {{instance}}, part of the time',
+        },
+      ],
+    }),
+  )
+  .withPanel(
+    lines({
+      title: 'Connections open',
+      tells: 'By server. A sudden drop is a server, or a network, that ended them.',
+      unit: 'none',
+      queries: [{ expr: 'sum by (pool, instance) (weir_pool_connections_open)', legend: '{{pool}} {{instance}}' }],
+    }),
+  )
+  .withPanel(
+    lines({
+      title: 'Requests on their way',
+      tells:
+        'Connections in use; of Kafka, Redis and etcd, where requests share one, those that wait for their answers.',
+      unit: 'none',
+      queries: [{ expr: 'sum by (pool, instance) (weir_pool_connections_busy)', legend: '{{pool}} {{instance}}' }],
+    }),
+  )
   .withRow(row('Administration'))
   .withPanel(
     lines({

@@ -183,16 +183,21 @@ export class PostgresTier implements ClaimTier {
     this.#writes = 0
     const statement = `DELETE FROM ${this.#table} WHERE ctid = ANY (ARRAY (
       SELECT ctid FROM ${this.#table} WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT ${SWEEP_ROWS} FOR UPDATE SKIP LOCKED))`
-    this.#sweeping = this.#shared.pool.query(statement).then(
-      () => void (this.#sweeping = null),
-      () => void (this.#sweeping = null),
-    )
+    const { meter, pool } = this.#shared
+    this.#sweeping = meter
+      .during(() => pool.query(statement))
+      .then(
+        () => void (this.#sweeping = null),
+        () => void (this.#sweeping = null),
+      )
   }
 
   async #run<R extends object = never>(signal: AbortSignal, text: string, values: unknown[]): Promise<QueryResult<R>> {
     signal.throwIfAborted()
     this.#check()
-    const query = this.#shared.pool.query<R>(text, [this.#namespace, ...values]).catch((error: unknown) => {
+    const { meter, pool } = this.#shared
+    const ask = (): Promise<QueryResult<R>> => pool.query<R>(text, [this.#namespace, ...values])
+    const query = meter.during(ask).catch((error: unknown) => {
       throw postgresTierError(error)
     })
     return aborting(query, signal)
