@@ -9,7 +9,6 @@ import {
   type OpenDecoder,
   type OpenEncoder,
   type RawRecords,
-  type SchemaRegistry,
   type SinkNode,
   type SourceNode,
 } from '@weir/dataflow'
@@ -19,13 +18,13 @@ import { outputOf } from './written-sink.ts'
 import type { WrittenTopics } from './written-topics.ts'
 
 export class OpenedCodecs {
-  readonly #registry: SchemaRegistry
+  readonly #registry: CodecContext['registry']
   readonly #clock: Clock
   readonly #sinks: readonly SinkNode[]
   readonly #encoders = new Map<string, OpenEncoder>()
   readonly #decoders = new Map<string, OpenDecoder>()
 
-  constructor({ graph }: JobDefinition, registry: SchemaRegistry, clock: Clock) {
+  constructor({ graph }: JobDefinition, registry: CodecContext['registry'], clock: Clock) {
     this.#registry = registry
     this.#clock = clock
     this.#sinks = graph.nodes.filter((node) => node.kind === 'sink').filter(({ openDecoder }) => openDecoder)
@@ -60,7 +59,7 @@ export class OpenedCodecs {
   #contextOf(operatorUid: CodecContext['operatorUid'], topic: string): CodecContext {
     return {
       ...{ operatorUid, topic, clock: this.#clock, signal: new AbortController().signal, placeName: String },
-      registry: () => this.#registry,
+      registry: this.#registry,
     }
   }
 }

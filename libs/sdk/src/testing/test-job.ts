@@ -85,7 +85,7 @@ export class TestJob {
     this.#plan() // refuses a parallelism the job cannot have
     this.#settleMs = settleMs
     this.#clock = new StandingClock(startMs)
-    this.#codecs = new OpenedCodecs(job, this.#registry, this.#clock)
+    this.#codecs = new OpenedCodecs(job, () => this.#registry, this.#clock)
     const sources = job.graph.nodes.filter((node) => node.kind === 'source')
     this.#walkMs = Math.max(0, ...sources.map(({ idleAfterMs }) => idleAfterMs ?? 0))
     for (const node of sources) {

@@ -45,6 +45,11 @@ export class WrittenTopics {
     return written.filter(({ transaction }) => isVisible(transaction)).map(({ record }) => record)
   }
 
+  /** By topic: how many records were written and not aborted. */
+  counts(): readonly (readonly [topic: string, records: number])[] {
+    return [...this.#topics.keys()].map((topic) => [topic, this.read(topic, 'read_uncommitted').length] as const)
+  }
+
   #of(owner: string): readonly Transaction[] {
     return this.#pending.get(owner) ?? []
   }
