@@ -52,6 +52,18 @@ export async function bundleJob(
   }
 }
 
+/**
+ * The same module, with a source map for where it will lie: a debugger finds the job's TypeScript by it. Throws `BUNDLE_FAILED` (invalid).
+ */
+export async function mappedBundle(
+  file: string,
+  params: Readonly<Record<string, string>>,
+  outfile: string,
+): Promise<Uint8Array> {
+  const { bytes } = await compile(await entryOf(file, params, null), isPipeline(file) ? {} : params, outfile)
+  return bytes
+}
+
 /** The file itself, or a module around it. */
 async function entryOf(
   file: string,
@@ -75,10 +87,12 @@ async function entryOf(
 async function compile(
   entry: Pick<BuildOptions, 'entryPoints' | 'stdin'>,
   params: Readonly<Record<string, string>>,
+  mappedAt: string | null = null,
 ): Promise<{ readonly bytes: Uint8Array; readonly inputs: readonly string[] }> {
   try {
     const options = {
       ...entry,
+      ...(mappedAt !== null && { sourcemap: 'inline' as const, outfile: mappedAt }),
       bundle: true,
       write: false,
       metafile: true,
@@ -117,6 +131,15 @@ async function load(bytes: Uint8Array): Promise<JobDefinition> {
   try {
     const path = join(dir, 'job.mjs')
     await writeFile(path, bytes)
+    return await importJob(path)
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+}
+
+/** A bundle that lies somewhere. Throws `BUNDLE_THROWS`, `BUNDLE_NO_JOB` (invalid), and what the job's own functions refuse. */
+export async function importJob(path: string): Promise<JobDefinition> {
+  try {
     const exported = ((await import(pathToFileURL(path).href)) as { default?: Partial<JobDefinition> }).default
     if (exported?.kind === 'weir.job') return exported as JobDefinition
   } catch (cause) {
@@ -126,8 +149,6 @@ async function load(bytes: Uint8Array): Promise<JobDefinition> {
       `the job file threw while it was loaded: ${(cause as Error).stack?.split('\n').slice(0, 3).join(' ') ?? String(cause)}`,
       { cause },
     )
-  } finally {
-    await rm(dir, { recursive: true, force: true })
   }
   throw new WeirError(
     { code: 'BUNDLE_NO_JOB', kind: 'invalid' },

@@ -263,7 +263,9 @@ export class Term {
 
   /** Throws `JOB_UNKNOWN` (invalid). */
   graph(jobId: JobId): GraphView {
-    return graphView(this.#planOf(jobId))
+    const plan = this.#planOf(jobId)
+    const { bundleDigest } = this.#masters.get(jobId)?.spec ?? this.#records.get(jobId)!.record
+    return { ...graphView(plan), bundleDigest }
   }
 
   checkpoints(jobId: JobId): readonly CheckpointView[] {

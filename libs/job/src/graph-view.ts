@@ -27,6 +27,8 @@ export interface GraphView {
   readonly parallelism: number
   readonly nodes: readonly GraphNodeView[]
   readonly edges: readonly GraphEdgeView[]
+  /** Of a submitted job: its bundle lies under it in the object store. */
+  readonly bundleDigest?: string
 }
 
 /** Where a connector reads or writes. A URL is not among them: it may hold credentials. */

@@ -203,6 +203,18 @@ export const COMMANDS = [
     no: 'something was lost or repeated, stood still, or a point was not reached',
   },
   {
+    name: 'debug',
+    args: 'JOB-ID',
+    about:
+      'one record again, here, with the state of a checkpoint: what it puts out and changes, and a debugger; nothing is written',
+    options: [
+      ...(['partition', 'offset', 'checkpoint', 'from-checkpoint', 'source', 'topic', 'job', 'set'] as const),
+      ...(['allow-calls', 'inspect', 'inspect-brk', 'inspect-port', 'kafka'] as const),
+    ],
+    remote: true,
+    no: 'the record fails, or is a dead letter',
+  },
+  {
     name: 'ingest',
     args: '',
     about: 'records by HTTP into topics; 2xx when they are durable',

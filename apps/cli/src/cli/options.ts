@@ -50,7 +50,7 @@ export const OPTIONS = {
   topic: {
     value: 'TOPIC',
     repeatable: true,
-    about: 'a topic that may be written to (ingest), or is looked at (doctor)',
+    about: 'a topic that may be written to (ingest), is looked at (doctor), or that the record is of (debug)',
   },
   listen: {
     value: 'HOST:PORT',
@@ -64,6 +64,18 @@ export const OPTIONS = {
   points: { value: 'POINT,…', about: 'crash points; default: all of them' },
   rounds: { value: 'N', about: 'how often each point; default 1' },
   seed: { value: 'N', about: 'chooses when each crash comes; default: one of its own, which is told' },
+  checkpoint: { value: 'EPOCH', about: 'a kept one; default: the newest that has not read the record' },
+  partition: { value: 'N', about: 'of the topic; of a generator, its split' },
+  offset: { value: 'N', about: 'of the record in its partition' },
+  job: {
+    value: 'JOB.ts',
+    about: 'its file, for breakpoints in it; default: the submitted bundle, for which a job-manager is asked',
+  },
+  'from-checkpoint': { about: 'the records of the partition between the checkpoint and this one go first' },
+  'allow-calls': { about: 'calls of asyncMap are made; default: a record ends there' },
+  inspect: { about: 'wait for a debugger; it stops at your breakpoints' },
+  'inspect-brk': { about: 'as --inspect, and stop in front of the first function of the job' },
+  'inspect-port': { value: 'PORT', about: 'on 127.0.0.1; default 9229, 0 for any' },
   rest: { value: 'URL', about: 'REST address of a job-manager; default: WEIR_REST, then http://127.0.0.1:7080' },
   follow: { about: 'go on, until Ctrl-C, over restarts of the job-manager too' },
   'job-manager': { value: 'HOST:PORT,…', about: 'default: WEIR_JOB_MANAGERS, then 127.0.0.1:7070' },

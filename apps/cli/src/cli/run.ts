@@ -175,6 +175,23 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
     return prove(command, print, note)
   },
 
+  debug: async (context) => {
+    const { args, values, env, print, note } = context
+    const [topic, second] = values.topic
+    if (second !== undefined) throw usage('debug replays one record: give one --topic')
+    const command = {
+      ...{ jobId: needed(args[0], 'JOB-ID'), checkpoint: values.checkpoint, source: values.source, topic },
+      partition: whole(needed(values.partition, '--partition N'), '--partition'),
+      offset: whole(needed(values.offset, '--offset N'), '--offset'),
+      ...{ file: values.job, params: parameters(values.set) },
+      ...{ fromCheckpoint: values['from-checkpoint'], allowCalls: values['allow-calls'] },
+      inspect: values['inspect-brk'] ? ('break' as const) : values.inspect ? ('attach' as const) : ('no' as const),
+      inspectPort: whole(values['inspect-port'] ?? '9229', '--inspect-port'),
+      ...{ kafka: values.kafka ?? env['WEIR_KAFKA_BROKERS'], env },
+    }
+    const { debug } = await import('../debug/debug.ts')
+    return debug(command, { client: () => context.client(), print, note })
+  },
   ingest: async ({ values, env, print }) => {
     const brokers = values.kafka ?? env['WEIR_KAFKA_BROKERS']
     const token = secretSetting('WEIR_INGEST_TOKEN', { env, read: (path) => readFileSync(path, 'utf8') })
@@ -228,6 +245,11 @@ const startOptions = (values: Values): StartOptions => ({
   allowDroppedState: [...values['allow-dropped-state']],
   acceptRepeatedOutput: values['accept-repeated-output'],
 })
+
+function whole(text: string, what: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw usage(`${what} is "${text}"; give a whole number`)
+}
 
 function positive(text: string, what: string): number {
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text)

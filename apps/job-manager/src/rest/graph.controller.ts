@@ -29,6 +29,7 @@ export class GraphDto {
   @ApiProperty() readonly parallelism!: number
   @ApiProperty({ type: [GraphNodeDto], description: 'In topological order' }) readonly nodes!: GraphNodeDto[]
   @ApiProperty({ type: [GraphEdgeDto] }) readonly edges!: GraphEdgeDto[]
+  @ApiProperty({ description: 'SHA-256 of its bundle, hex' }) readonly bundleDigest!: string
 }
 
 @ApiTags('jobs')
