@@ -36,6 +36,11 @@ export class EmbeddedFleet {
     return fleet
   }
 
+  /** Where its object store lies. */
+  get objectsDir(): string {
+    return join(this.#dir, 'jm', 'objects')
+  }
+
   /** kill -9, and another one in its place. @returns its pid */
   async replace(): Promise<number> {
     const victim = this.taskManagers.shift()!
@@ -55,7 +60,7 @@ export class EmbeddedFleet {
     const started = await startProcess('task-manager', {
       WEIR_JOB_MANAGERS: grpc!,
       WEIR_LOG: log!,
-      WEIR_OBJECTS_DIR: join(this.#dir, 'jm', 'objects'),
+      WEIR_OBJECTS_DIR: this.objectsDir,
       WEIR_DATA_DIR: join(this.#dir, `tm-${this.#serial++}`),
       WEIR_SLOTS: String(this.#slots),
       WEIR_FREEZE: '1',

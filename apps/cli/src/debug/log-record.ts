@@ -19,6 +19,8 @@ const ADDRESSED = ['kafka', 'log', 'datagen']
 /** How long a record is waited for that the log does not show (it is not written, or not committed), ms. */
 const RECORD_WAIT_MS = 10_000
 const RECORDS_AT_ONCE = 1_000
+/** Longest time until the log has answered at first, ms. */
+const OPEN_MS_MAX = 30_000
 
 /** Throws `DEBUG_SOURCE_UNKNOWN`, `DEBUG_SOURCE_AMBIGUOUS`, `DEBUG_SOURCE_NOT_A_LOG` (invalid), naming those there are. */
 export function sourceOf(
@@ -92,9 +94,10 @@ export async function* recordsOf(place: RecordPlace, deps: RecordDeps): AsyncGen
   const { source, partition, to, wanted } = place
   const { clock = systemClock } = deps
   const ended = new AbortController()
-  const { reader, position, close } = readerOf(place, deps, ended.signal)
+  const { reader, position, isThere, close } = readerOf(place, deps, ended.signal)
   try {
-    const splits = await reader.open(position, null).catch((thrown: unknown) => {
+    const opening = isThere().then((there) => (there ? reader.open(position, null) : []))
+    const splits = await within(clock, opening).catch((thrown: unknown) => {
       const error = asWeirError(thrown, 'DEBUG_READ_FAILED', 'retry')
       throw error.code === 'OFFSET_OUT_OF_RANGE' ? gone(place, error) : error
     })
@@ -136,9 +139,28 @@ function upTo(batch: SourceBatch, to: number): SourceBatch {
   return batchOf(batch, 0, count)
 }
 
+/** A server that does not answer is one that cannot be reached. Throws `DEBUG_UNREACHABLE` (retry). */
+async function within<T>(clock: Clock, opening: Promise<T>): Promise<T> {
+  const answered = new AbortController()
+  const tooLate = clock.sleep(OPEN_MS_MAX, answered.signal).then(() => {
+    throw new WeirError(
+      { code: 'DEBUG_UNREACHABLE', kind: 'retry', waitedMs: OPEN_MS_MAX },
+      `the log did not answer within ${OPEN_MS_MAX / 1_000} s: is it the address of the fleet's own, as this machine reaches it?`,
+    )
+  })
+  tooLate.catch(() => {}) // thrown by the race, or nobody waits any more
+  try {
+    return await Promise.race([opening, tooLate])
+  } finally {
+    answered.abort()
+  }
+}
+
 interface OpenReader {
   readonly reader: SourceReader
   readonly position: SourceState
+  /** Is there such a partition? A source would wait for it. */
+  isThere(): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -154,6 +176,7 @@ function readerOf({ source, partition, from, to }: RecordPlace, deps: RecordDeps
   }
   const topic = String(descriptor['topic'])
   const nothing = (): Promise<void> => Promise.resolve()
+  const always = (): Promise<boolean> => Promise.resolve(true)
   switch (descriptor.connector) {
     case 'kafka': {
       if (!deps.kafka) throw usage(`"${uid}" reads from Kafka: give --kafka HOST:PORT,… or WEIR_KAFKA_BROKERS`)
@@ -168,7 +191,16 @@ function readerOf({ source, partition, from, to }: RecordPlace, deps: RecordDeps
         outOfRange: 'fail',
       }
       const position = { partitions: { [partition]: { offset: String(from), end: String(to) } } }
-      return { reader: new KafkaSource(options, { context, kafka, clock }), position, close: () => kafka.close() }
+      const isThere = async (): Promise<boolean> => {
+        await kafka.connect()
+        return (await kafka.partitions(topic)).includes(partition)
+      }
+      return {
+        reader: new KafkaSource(options, { context, kafka, clock }),
+        position,
+        isThere,
+        close: () => kafka.close(),
+      }
     }
     case 'log': {
       if (!deps.log)
@@ -179,11 +211,11 @@ function readerOf({ source, partition, from, to }: RecordPlace, deps: RecordDeps
         log.close()
         return Promise.resolve()
       }
-      return { reader, position: { [partition]: { offset: from, end: to } }, close }
+      return { reader, position: { [partition]: { offset: from, end: to } }, isThere: always, close }
     }
     default: {
       const reader = new PaymentsSource(paymentsOptions(descriptor), { context, clock })
-      return { reader, position: { [partition]: from }, close: nothing }
+      return { reader, position: { [partition]: from }, isThere: always, close: nothing }
     }
   }
 }
