@@ -35,6 +35,7 @@ export default defineConfig({
           page('Pipelines in YAML', '/guide/pipelines'),
           page('Auditing', '/guide/auditing'),
           page('The first ten minutes', '/FIRST-TEN-MINUTES'),
+          page('One record again', '/guide/debugging'),
         ],
       },
       {

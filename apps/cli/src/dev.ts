@@ -86,6 +86,11 @@ class DevJob {
         { jobId: this.#jobId, grpc, http, log },
         `${this.#jobId} is submitted; dashboard at http://${http}, commands with --job-manager ${grpc}; Ctrl-C ends it`,
       )
+      const variables = `WEIR_OBJECTS_DIR=${fleet.objectsDir} WEIR_LOG=${log}`
+      this.#say(
+        { objects: fleet.objectsDir },
+        `one record again: ${variables} weir debug ${this.#jobId} --partition 0 --offset 42 --job ${this.#command.file} [--inspect-brk]`,
+      )
       let toldFailed = ''
       for (let before = 0; !signal.aborted;) {
         const view = await client.get(this.#jobId)
