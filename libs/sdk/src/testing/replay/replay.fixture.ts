@@ -1,4 +1,4 @@
-/** A checkpoint of a job, as an object store has it: taken by a run in memory, at any parallelism. */
+/** A checkpoint of a job (with its degrade switch turned, where it has one), as an object store has it: taken by a run in memory, at any parallelism. */
 import type { Manifest } from '@weir/checkpoint'
 import { defaultSettings, planJob, type JobDefinition, type SourceBatch } from '@weir/dataflow'
 import { attempt, digest, epoch, generation } from '@weir/model'
@@ -46,8 +46,8 @@ export async function checkpointOf(
 ): Promise<{ readonly manifest: Manifest; readonly objects: CountedObjects }> {
   const calls = new OpenCalls()
   const objects = new CountedObjects()
-  const { maxParallelism, deadLetters } = job.settings
-  const settings = { ...defaultSettings, maxParallelism, deadLetters, parallelism }
+  const { maxParallelism, deadLetters, degradable } = job.settings
+  const settings = { ...defaultSettings, maxParallelism, deadLetters, ...(degradable && { degradable }), parallelism }
   const plan = planJob(calls.counted({ ...job, settings }))
   const clock = new StandingClock(Date.UTC(2026, 0, 1))
   const log = new FedTopic(partitions)
@@ -64,7 +64,7 @@ export async function checkpointOf(
     },
   )
   await run.start(Array.from({ length: parallelism }, () => null))
-  const subtasks = await run.checkpoint(epoch(1))
+  const subtasks = await run.checkpoint(epoch(1), degradable === true)
   await run.kill()
   const manifest: Manifest = {
     ...{ formatVersion: 1, jobId: TEST_JOB_ID, epoch: epoch(1), generation: generation(1), attempt: attempt(1) },

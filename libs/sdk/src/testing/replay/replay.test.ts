@@ -187,6 +187,17 @@ describe('calls', () => {
   })
 })
 
+test('the degrade switch stands as it does in the checkpoint', async () => {
+  const degradable = job('degradable', { degradable: true }, (flow) =>
+    flow
+      .from(payments, 'payments')
+      .map(({ user }, { degraded }) => `${user} ${degraded}`, 'mark')
+      .to(kafka.sink('marked'), 'marked'),
+  )
+  const { outputs } = await replayed(degradable, FED, { ...at(0, 'ada', 1), offset: 2 })
+  expect(outputs).toMatchObject([{ value: 'ada true' }])
+})
+
 test('a source the job does not have is refused with those it has', async () => {
   const answer = replayed(limits, FED, { ...at(0, 'ada', 1), offset: 2 }, { source: 'orders' })
   await expect(answer).rejects.toMatchObject({ code: 'REPLAY_SOURCE_UNKNOWN', facts: { sources: ['payments'] } })

@@ -87,10 +87,17 @@ export class Replay {
       suppressed: allowCalls ? null : (operator, value) => void this.#suppressed.push({ operator, value }),
     })
     this.#sides = sides
-    const { deadLetters, traceContext } = job.settings
+    const { deadLetters, traceContext, degradable } = job.settings
     const { maxParallelism } = manifest
     // What it says of servers, and of checkpoints, has no meaning for one record.
-    const settings = { ...defaultSettings, maxParallelism, deadLetters, traceContext, parallelism: 1 }
+    const settings = {
+      ...defaultSettings,
+      maxParallelism,
+      deadLetters,
+      traceContext,
+      ...(degradable && { degradable }),
+      parallelism: 1,
+    }
     this.#plan = planJob(this.#calls.counted({ ...watched, settings }))
     this.#clock = new StandingClock(manifest.triggeredAt)
     this.#codecs = new OpenedCodecs(this.#plan.job, (of) => this.#registry(of, this.#ended.signal), this.#clock)
