@@ -26,7 +26,7 @@ export class EntryWriter {
   async changes(group: number, { table, layer, entries, windows }: Part): Promise<void> {
     const { id } = table
     for (let i = 0; i < entries.length; i++) {
-      if (i % AHEAD === 0 && lookAhead(entries, i) < 0) return
+      if (i % AHEAD === 0) lookAhead(entries, i)
       const entry = entries[i]!
       const { key } = entry
       const { value, before } = layer.cutOf(entry)
@@ -51,7 +51,7 @@ export class EntryWriter {
   /** What there was at the barrier. */
   async all(group: number, { table, layer, entries, windows }: Part): Promise<void> {
     for (let i = 0; i < entries.length; i++) {
-      if (i % AHEAD === 0 && lookAhead(entries, i) < 0) return
+      if (i % AHEAD === 0) lookAhead(entries, i)
       const entry = entries[i]!
       const { value } = layer.cutOf(entry)
       if (value === undefined || value === DELETED) continue
