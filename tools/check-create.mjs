@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pack } from './pack.mjs'
-import { pinnedNode } from './setup.mjs'
+import { pinnedNode, root } from './setup.mjs'
 
 const STEP_TIMEOUT_MS = 300_000
 const home = mkdtempSync(join(tmpdir(), 'weir-create-'))
@@ -44,6 +44,7 @@ try {
   await step('npm test', project, ['test'])
   await step('npm run typecheck', project, ['run', 'typecheck'])
   await dev()
+  await fromCheckout()
   console.log(`${took.join(', ')}: ${seconds(began)} s in all`)
 } finally {
   registry.closeAllConnections()
@@ -88,6 +89,16 @@ async function dev() {
   if (child.exitCode === null) await once(child, 'close')
   clearTimeout(timer)
   if (!running) throw new Error(`npm run dev ended before its job ran:\n${said.slice(-6_000)}`)
+}
+
+/** `npm run create`: the same project, whose packages are in it and on no registry. */
+async function fromCheckout() {
+  const from = Date.now()
+  const own = join(home, 'own')
+  await step('npm run create', root, ['run', 'create', '--', own])
+  await step('npm install of it', own, ['install', `--@weir:registry=http://127.0.0.1:1`])
+  await step('npm test of it', own, ['test'])
+  took.push(`a project of the checkout ${seconds(from)} s`)
 }
 
 function seconds(from) {
