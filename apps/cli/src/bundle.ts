@@ -1,5 +1,5 @@
 /** A job file becomes one self-contained module, named by its digest. */
-import { planJob, type JobDefinition, type Plan, type Scratch } from '@weir/dataflow'
+import type { JobDefinition, Plan, Scratch } from '@weir/dataflow'
 import { WeirError, digest, type Digest } from '@weir/model'
 import { build, type BuildOptions, type Message } from 'esbuild'
 import { createHash } from 'node:crypto'
@@ -8,7 +8,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { isPipeline, pipelineModule } from './pipeline.ts'
 
 export interface Bundle {
   readonly bytes: Uint8Array
@@ -40,9 +39,10 @@ export async function bundleJob(
   if (!existsSync(entry)) {
     throw new WeirError({ code: 'JOB_FILE_MISSING', kind: 'invalid', file }, `there is no file ${file}`)
   }
-  const { bytes, inputs } = await compile(await entryOf(file, params, scratch), isPipeline(file) ? {} : params)
-  const definition = await load(bytes)
-  const plan = planJob(definition)
+  const compiled = compile(await entryOf(file, params, scratch), isPipeline(file) ? {} : params)
+  // esbuild is a process of its own: meanwhile the planner is loaded.
+  const [{ bytes, inputs }, { planJob }] = await Promise.all([compiled, import('@weir/dataflow')])
+  const plan = planJob(await load(bytes))
   return {
     bytes,
     digest: digest(sha256(bytes)),
@@ -64,6 +64,13 @@ export async function mappedBundle(
   return bytes
 }
 
+const isPipeline = (file: string): boolean => /\.ya?ml$/i.test(file)
+
+async function moduleOf(file: string, params: Readonly<Record<string, string>>): Promise<string> {
+  const { pipelineModule } = await import('./pipeline.ts')
+  return pipelineModule(file, params)
+}
+
 /** The file itself, or a module around it. */
 async function entryOf(
   file: string,
@@ -74,10 +81,10 @@ async function entryOf(
     stdin: { contents, resolveDir: import.meta.dirname },
   })
   if (scratch === null) {
-    return isPipeline(file) ? around(await pipelineModule(file, params)) : { entryPoints: [resolve(file)] }
+    return isPipeline(file) ? around(await moduleOf(file, params)) : { entryPoints: [resolve(file)] }
   }
   const job = isPipeline(file)
-    ? (await pipelineModule(file, params)).replace('export default', 'const job =')
+    ? (await moduleOf(file, params)).replace('export default', 'const job =')
     : `import job from ${JSON.stringify(resolve(file))}\n`
   return around(
     `import { onScratch } from '@weir/dataflow'\n${job}export default onScratch(job, ${JSON.stringify(scratch)})\n`,

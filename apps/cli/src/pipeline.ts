@@ -3,8 +3,6 @@ import { inspectPipeline, parsePipeline, type PlacedProblem } from '@weir/pipeli
 import { WeirError } from '@weir/model'
 import { readFile } from 'node:fs/promises'
 
-export const isPipeline = (file: string): boolean => /\.ya?ml$/i.test(file)
-
 /**
  * The module that a bundle is made of. Parameters are set by now: the digest covers them.
  * Throws WeirError `PIPELINE_INVALID` (invalid) with all mistakes, `JOB_FILE_MISSING`.

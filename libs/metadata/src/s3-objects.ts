@@ -1,18 +1,5 @@
 /** Objects in S3. Conditional puts are what head.json rests on: whether the store has them is asked before it is trusted. */
-import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  DeleteObjectCommand,
-  DeleteObjectsCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  S3Client,
-  S3ServiceException,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3'
+import type { S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import type { MultipartUpload, ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
 import { PoolMeter, WeirError, systemClock, type PoolState, type Random } from '@weir/model'
 import { crc32 } from 'node:zlib'
@@ -35,18 +22,36 @@ const CONNECT_TIMEOUT_MS = 2_000
 const REQUEST_TIMEOUT_MS = 10_000
 const ATTEMPTS = 3
 
+/** The largest of the modules of a slot: loaded where there is such a store, not where objects lie in a folder. */
+type Sdk = typeof import('@aws-sdk/client-s3')
+interface Opened {
+  readonly sdk: Sdk
+  readonly client: S3Client
+  readonly meter: PoolMeter
+}
+
+const statusOf = (error: unknown): number | undefined =>
+  (error as Partial<S3ServiceException>).$metadata?.httpStatusCode
+const isNamed = (error: unknown, name: string): boolean => (error as Error).name === name
+
 export class S3ObjectStore implements ObjectStore {
-  readonly #client: S3Client
   readonly #options: S3Options
-  readonly #meter: PoolMeter
+  #opened: Promise<Opened> | null = null
 
   constructor(options: S3Options) {
-    const { connectionsMax = S3_CONNECTIONS } = options
     this.#options = options
-    this.#client = new S3Client({
-      region: options.region,
-      ...(options.endpoint === null ? {} : { endpoint: options.endpoint, forcePathStyle: true }),
-      ...(options.credentials === null ? {} : { credentials: options.credentials }),
+  }
+
+  #s3(): Promise<Opened> {
+    return (this.#opened ??= import('@aws-sdk/client-s3').then((sdk) => this.#open(sdk)))
+  }
+
+  #open(sdk: Sdk): Opened {
+    const { region, endpoint, credentials, connectionsMax = S3_CONNECTIONS } = this.#options
+    const client = new sdk.S3Client({
+      region,
+      ...(endpoint === null ? {} : { endpoint, forcePathStyle: true }),
+      ...(credentials === null ? {} : { credentials }),
       maxAttempts: ATTEMPTS,
       requestHandler: {
         httpAgent: { maxSockets: connectionsMax },
@@ -56,11 +61,12 @@ export class S3ObjectStore implements ObjectStore {
         throwOnRequestTimeout: true,
       },
     })
-    this.#meter = new PoolMeter('s3', systemClock, () => socketsOf(this.#client, connectionsMax))
+    const meter = new PoolMeter('s3', systemClock, () => socketsOf(client, connectionsMax))
     // Innermost: each try of a request by itself.
-    this.#client.middlewareStack.add((next) => (args) => this.#meter.during(() => next(args)), {
+    client.middlewareStack.add((next) => (args) => meter.during(() => next(args)), {
       ...{ name: 'weirPoolMeter', step: 'deserialize', priority: 'low' },
     })
+    return { sdk, client, meter }
   }
 
   /**
@@ -80,8 +86,9 @@ export class S3ObjectStore implements ObjectStore {
 
   async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<PutOutcome> {
     try {
-      const answer = await this.#client.send(
-        new PutObjectCommand({
+      const { sdk, client } = await this.#s3()
+      const answer = await client.send(
+        new sdk.PutObjectCommand({
           Bucket: this.#options.bucket,
           Key: this.#key(key),
           Body: bytes,
@@ -95,9 +102,12 @@ export class S3ObjectStore implements ObjectStore {
       return { kind: 'stored', etag: answer.ETag! }
     } catch (error) {
       // 412 lost; 409 a conditional write at the same time; 404 the key of an If-Match is gone: all of them "not us".
-      const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
-      const missingBucket = error instanceof S3ServiceException && error.name === 'NoSuchBucket'
-      if (condition !== undefined && !missingBucket && (status === 412 || status === 409 || status === 404)) {
+      const status = statusOf(error)
+      if (
+        condition !== undefined &&
+        !isNamed(error, 'NoSuchBucket') &&
+        (status === 412 || status === 409 || status === 404)
+      ) {
         return { kind: 'lost' }
       }
       throw this.#failure(`writing ${key}`, error)
@@ -106,26 +116,30 @@ export class S3ObjectStore implements ObjectStore {
 
   async get(key: string): Promise<StoredObject | null> {
     try {
-      const answer = await this.#client.send(
-        new GetObjectCommand({ Bucket: this.#options.bucket, Key: this.#key(key) }),
-      )
+      const { sdk, client } = await this.#s3()
+      const answer = await client.send(new sdk.GetObjectCommand({ Bucket: this.#options.bucket, Key: this.#key(key) }))
       return { bytes: await answer.Body!.transformToByteArray(), etag: answer.ETag! }
     } catch (error) {
-      if (error instanceof S3ServiceException && error.name === 'NoSuchKey') return null
+      if (isNamed(error, 'NoSuchKey')) return null
       throw this.#failure(`reading ${key}`, error)
     }
   }
 
   async readRange(key: string, from: number, to: number): Promise<Uint8Array | null> {
     try {
-      const answer = await this.#client.send(
-        new GetObjectCommand({ Bucket: this.#options.bucket, Key: this.#key(key), Range: `bytes=${from}-${to - 1}` }),
+      const { sdk, client } = await this.#s3()
+      const answer = await client.send(
+        new sdk.GetObjectCommand({
+          Bucket: this.#options.bucket,
+          Key: this.#key(key),
+          Range: `bytes=${from}-${to - 1}`,
+        }),
       )
       return await answer.Body!.transformToByteArray()
     } catch (error) {
-      if (error instanceof S3ServiceException && error.name === 'NoSuchKey') return null
+      if (isNamed(error, 'NoSuchKey')) return null
       // 416: it ends before `from`.
-      if (error instanceof S3ServiceException && error.$metadata.httpStatusCode === 416) return new Uint8Array()
+      if (statusOf(error) === 416) return new Uint8Array()
       throw this.#failure(`reading ${key}`, error)
     }
   }
@@ -140,8 +154,9 @@ export class S3ObjectStore implements ObjectStore {
         throw this.#failure(`${what} ${key}`, error)
       }
     }
-    const begin = new CreateMultipartUploadCommand({ ...at, ChecksumAlgorithm: 'CRC32' })
-    const { UploadId } = await send('beginning', () => this.#client.send(begin))
+    const { sdk, client } = await send('beginning', () => this.#s3())
+    const begin = new sdk.CreateMultipartUploadCommand({ ...at, ChecksumAlgorithm: 'CRC32' })
+    const { UploadId } = await send('beginning', () => client.send(begin))
     return {
       part: (number, bytes) =>
         send(`writing part ${number} of`, async () => {
@@ -149,7 +164,7 @@ export class S3ObjectStore implements ObjectStore {
           checksum.writeUInt32BE(crc32(bytes))
           const ChecksumCRC32 = checksum.toString('base64')
           const part = { ...at, UploadId, PartNumber: number, Body: bytes, ChecksumCRC32 }
-          const { ETag } = await this.#client.send(new UploadPartCommand(part))
+          const { ETag } = await client.send(new sdk.UploadPartCommand(part))
           tags.set(number, { ETag: ETag!, ChecksumCRC32, bytes: bytes.length })
         }),
       complete: () =>
@@ -159,17 +174,17 @@ export class S3ObjectStore implements ObjectStore {
             .map(([PartNumber, { ETag, ChecksumCRC32 }]) => ({ PartNumber, ETag, ChecksumCRC32 }))
           const MultipartUpload = { Parts }
           try {
-            await this.#client.send(new CompleteMultipartUploadCommand({ ...at, UploadId, MultipartUpload }))
+            await client.send(new sdk.CompleteMultipartUploadCommand({ ...at, UploadId, MultipartUpload }))
           } catch (error) {
             // Asked again after a lost answer: the upload is gone because the object is there.
-            if (!(error instanceof S3ServiceException) || error.name !== 'NoSuchUpload') throw error
-            const { ContentLength } = await this.#client.send(new HeadObjectCommand(at))
+            if (!isNamed(error, 'NoSuchUpload')) throw error
+            const { ContentLength } = await client.send(new sdk.HeadObjectCommand(at))
             if (ContentLength !== [...tags.values()].reduce((sum, { bytes }) => sum + bytes, 0)) throw error
           }
         }),
       abort: () =>
         send('abandoning', async () => {
-          await this.#client.send(new AbortMultipartUploadCommand({ ...at, UploadId }))
+          await client.send(new sdk.AbortMultipartUploadCommand({ ...at, UploadId }))
         }),
     }
   }
@@ -178,9 +193,10 @@ export class S3ObjectStore implements ObjectStore {
     const keys: string[] = []
     let token: string | undefined
     try {
+      const { sdk, client } = await this.#s3()
       do {
-        const page = await this.#client.send(
-          new ListObjectsV2Command({
+        const page = await client.send(
+          new sdk.ListObjectsV2Command({
             Bucket: this.#options.bucket,
             Prefix: this.#key(prefix),
             ContinuationToken: token,
@@ -197,7 +213,8 @@ export class S3ObjectStore implements ObjectStore {
 
   async delete(key: string): Promise<void> {
     try {
-      await this.#client.send(new DeleteObjectCommand({ Bucket: this.#options.bucket, Key: this.#key(key) }))
+      const { sdk, client } = await this.#s3()
+      await client.send(new sdk.DeleteObjectCommand({ Bucket: this.#options.bucket, Key: this.#key(key) }))
     } catch (error) {
       throw this.#failure(`deleting ${key}`, error)
     }
@@ -208,8 +225,9 @@ export class S3ObjectStore implements ObjectStore {
     const what = `deleting ${keys.length} objects, ${keys[0]} first`
     try {
       const Objects = keys.map((key) => ({ Key: this.#key(key) }))
-      const { Errors: errors = [] } = await this.#client.send(
-        new DeleteObjectsCommand({ Bucket: this.#options.bucket, Delete: { Objects, Quiet: true } }),
+      const { sdk, client } = await this.#s3()
+      const { Errors: errors = [] } = await client.send(
+        new sdk.DeleteObjectsCommand({ Bucket: this.#options.bucket, Delete: { Objects, Quiet: true } }),
       )
       if (errors.length > 0) throw new Error(`${errors.length} not deleted: ${errors[0]!.Code}, ${errors[0]!.Message}`)
     } catch (error) {
@@ -217,10 +235,11 @@ export class S3ObjectStore implements ObjectStore {
     }
   }
 
-  close(): Promise<void> {
-    this.#meter.close()
-    this.#client.destroy()
-    return Promise.resolve()
+  async close(): Promise<void> {
+    if (this.#opened === null) return
+    const { client, meter } = await this.#opened
+    meter.close()
+    client.destroy()
   }
 
   #key(key: string): string {
@@ -229,7 +248,7 @@ export class S3ObjectStore implements ObjectStore {
 
   #failure(what: string, error: unknown): WeirError {
     const { bucket, endpoint } = this.#options
-    const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+    const status = statusOf(error)
     const refused = status === 403 || status === 401 || (error as Error).name === 'NoSuchBucket'
     const message = (error as Error).message || String(error)
     return refused

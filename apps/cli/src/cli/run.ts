@@ -1,16 +1,14 @@
-/** What each command of the table does. Clients of servers are loaded by the commands that need them. */
+/** What each command of the table does. Clients of servers, and what bundles jobs, are loaded by the commands that need them. */
 import { secretSetting, type Digest, type WeirError } from '@weir/model'
 import { readFileSync } from 'node:fs'
 import type { JobsClient } from '@weir/wire'
 import { randomInt } from 'node:crypto'
-import { bundleJob, type Bundle } from '../bundle.ts'
+import type { Bundle } from '../bundle.ts'
 import { dlq } from '../dlq.ts'
 import { logs } from '../logs.ts'
-import { validate } from '../pipeline.ts'
 import { rate } from '../rate.ts'
 import { savepoints, takeSavepoint } from '../savepoint.ts'
 import { showJob, showJobs } from '../show-job.ts'
-import { state } from '../state.ts'
 import { start, submit, type StartOptions } from '../submit.ts'
 import { txn } from '../txn.ts'
 import { needed, usage } from '../usage.ts'
@@ -43,8 +41,10 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
     return dev({ file, params: parameters(values.set), id, watches: !once, fresh, dataDir: values['data-dir'] }, json)
   },
 
-  validate: ({ args, values, print }) =>
-    validate([needed(args[0], 'JOB.yaml'), ...args.slice(1)], parameters(values.set), print),
+  validate: async ({ args, values, print }) => {
+    const { validate } = await import('../pipeline.ts')
+    return validate([needed(args[0], 'JOB.yaml'), ...args.slice(1)], parameters(values.set), print)
+  },
 
   submit: async (context) => {
     const { args, values, print, note } = context
@@ -214,15 +214,18 @@ async function signed(of: Digest, keyFile: string): Promise<string> {
   return signBundle(of, keyFile)
 }
 
-const bundled = (file: string | undefined, values: Values): Promise<Bundle> =>
-  bundleJob(needed(file, 'JOB.ts'), parameters(values.set))
+async function bundled(file: string | undefined, values: Values): Promise<Bundle> {
+  const { bundleJob } = await import('../bundle.ts')
+  return bundleJob(needed(file, 'JOB.ts'), parameters(values.set))
+}
 
 function savepointOf(context: Context, stop: boolean): Promise<number> {
   const [jobId, name] = context.args
   return takeSavepoint(context.client(), { jobId, name, stop, wait: !context.values['no-wait'] }, context.print)
 }
 
-function stateOf(context: Context, verb: 'ls' | 'get' | 'diff' | 'check'): Promise<number> {
+async function stateOf(context: Context, verb: 'ls' | 'get' | 'diff' | 'check'): Promise<number> {
+  const { state } = await import('../state.ts')
   const { args, values, print } = context
   const { at = '', split, 'allow-dropped-state': dropped, limit = '100' } = values
   const more = { count: !values['no-count'], limit: positive(limit, '--limit'), params: parameters(values.set) }

@@ -10,6 +10,9 @@ import { caredBy, parallelismOf } from '../rescale.ts'
 import { RECOVER_TIMEOUT_MS, type JobEffect, type JobEvent, type JobState, type JobStep } from '../state.ts'
 import { onFleetChange, timeout, unexpectedStop } from './deploying.ts'
 
+/** Of `checkpoint.intervalMs`. Until an epoch of an attempt is final there is no output of it; a shorter wait is not worth an epoch of its own. */
+const FIRST_EPOCH_EARLY_FROM_MS = 1_000
+
 export function onRecovering(state: Extract<JobState, { phase: 'recovering' }>, event: JobEvent): JobStep {
   switch (event.type) {
     case 'recovered': {
@@ -78,8 +81,7 @@ function start(state: JobState, event: JobEvent): JobStep {
   const undisturbed = { drainUntilMs: 0, failover: null, rejoinedAt: null }
   const running: JobState = { ...common(state), phase: 'running', slices, reportedIn, ...undisturbed }
   const { now, wallClock } = event
-  // The job was stopped on purpose, and there is no output until an epoch of this attempt is final.
-  const awaited = state.rescaling !== null
+  const awaited = state.rescaling !== null || state.spec.plan.settings.checkpoint.intervalMs >= FIRST_EPOCH_EARLY_FROM_MS
   const started = drive(running, { type: 'started', attempt: state.attempt, awaited, now, wallClock }, event)
   if (state.ending !== null) {
     const step = settle(started.state, 'running', event)
