@@ -81,7 +81,8 @@ function start(state: JobState, event: JobEvent): JobStep {
   const undisturbed = { drainUntilMs: 0, failover: null, rejoinedAt: null }
   const running: JobState = { ...common(state), phase: 'running', slices, reportedIn, ...undisturbed }
   const { now, wallClock } = event
-  const awaited = state.rescaling !== null || state.spec.plan.settings.checkpoint.intervalMs >= FIRST_EPOCH_EARLY_FROM_MS
+  const awaited =
+    state.rescaling !== null || state.spec.plan.settings.checkpoint.intervalMs >= FIRST_EPOCH_EARLY_FROM_MS
   const started = drive(running, { type: 'started', attempt: state.attempt, awaited, now, wallClock }, event)
   if (state.ending !== null) {
     const step = settle(started.state, 'running', event)
