@@ -1,14 +1,13 @@
 import fc from 'fast-check'
 import { attempt, digest, epoch, generation, jobId, subtask, type CheckpointId } from '@weir/model'
 import { expect, test } from 'vitest'
+import { coordinatorFor, stepCoordinator } from './coordinator.ts'
 import {
-  coordinatorFor,
-  stepCoordinator,
   type CoordinatorEffect,
   type CoordinatorEvent,
   type CoordinatorOptions,
   type CoordinatorState,
-} from './coordinator.ts'
+} from './coordinator-state.ts'
 import type { ManifestRef, SubtaskSnapshot } from './manifest.ts'
 import type { PublishOutcome } from './ports.ts'
 

@@ -2,7 +2,7 @@
 import { RECORDS_REFUSED, SUSPECTS_MAX, type SinkOrigin } from '@weir/dataflow'
 import { WeirError, type AsideRecord } from '@weir/model'
 import type { EncodedRecord } from './record-encoder.ts'
-import type { Place } from './transaction.ts'
+import type { Place } from './transaction-state.ts'
 import { BatchBuilder, headerBytesAtMost, recordBytesAtMost } from './wire/records.ts'
 
 export interface FilledBatch {

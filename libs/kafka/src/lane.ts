@@ -1,11 +1,8 @@
 /** Drives the machine of one transactional id (`transaction.ts`): sends what it says, reports what was answered. */
 import { WeirError, type Clock } from '@weir/model'
 import { retryDelayMs, type Addressee, type KafkaConnections } from './connections.ts'
+import { isAwaited, newLane, preparedLane, step } from './transaction.ts'
 import {
-  isAwaited,
-  newLane,
-  preparedLane,
-  step,
   type Answer,
   type LaneEffect,
   type LaneEvent,
@@ -15,7 +12,7 @@ import {
   type Place,
   type TransactionRequest,
   type Tried,
-} from './transaction.ts'
+} from './transaction-state.ts'
 import {
   addOffsetsToTxn,
   addPartitionsToTxn,

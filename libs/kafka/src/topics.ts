@@ -3,7 +3,7 @@ import { recordAt, type StoredRecord, type TopicCursor, type Topics, type Topics
 import { WeirError, type AsideRecord, type Clock } from '@weir/model'
 import type { KafkaConnections } from './connections.ts'
 import { TransactionLane } from './lane.ts'
-import type { Place } from './transaction.ts'
+import type { Place } from './transaction-state.ts'
 import { fetchRecords, listOffsets } from './wire/apis.ts'
 import type { Reader } from './wire/bytes.ts'
 import { errorName } from './wire/errors.ts'

@@ -1,18 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { IN_FLIGHT_PER_PARTITION, newLane, preparedLane, RETRY_BUDGET_MS, step } from './transaction.ts'
 import {
-  IN_FLIGHT_PER_PARTITION,
-  newLane,
-  preparedLane,
-  RETRY_BUDGET_MS,
-  step,
   type Answer,
   type LaneEffect,
   type LaneEvent,
   type LaneState,
   type Marker,
   type TransactionRequest,
-} from './transaction.ts'
+} from './transaction-state.ts'
 import type { ProducerIdentity, Protocol } from './wire/apis.ts'
 
 const of = (epoch: number, producerId = 7n): ProducerIdentity => ({ producerId, producerEpoch: epoch })
