@@ -4,6 +4,7 @@
  */
 import type { Key, OperatorUid, RecordHeader } from '@weir/model'
 import type { IdempotentNode } from './claim-node.ts'
+import type { CanarySettings } from './canary/shadow.ts'
 import type { CallMode } from './call-queue.ts'
 import type { OpenDecoding, OpenEncoding } from './codec-port.ts'
 import type { EncodeHeaders, KeyOf, OutputRecord } from './output-record.ts'
@@ -354,6 +355,8 @@ export interface JobSettings {
   readonly audit: ConnectorDescriptor | null
   /** Codes of `weir doctor` with which the job starts although they are unsafe; the audit log keeps them. Absent: none. */
   readonly acceptUnsafe?: readonly DiagnosisCode[]
+  /** The job is the shadow run of a new version of another one (`canary/shadow.ts`). Absent: it is not. */
+  readonly canary?: CanarySettings
 }
 
 /** What a job file's default export is. `kind` and `version` let a task-manager refuse a bundle of another time. */
