@@ -1,5 +1,5 @@
 /** A job file becomes one self-contained module, named by its digest. */
-import type { JobDefinition, Plan, Scratch } from '@weir/dataflow'
+import type { CanarySettings, JobDefinition, Plan, Scratch } from '@weir/dataflow'
 import { WeirError, digest, type Digest } from '@weir/model'
 import { build, type BuildOptions, type Message } from 'esbuild'
 import { createHash } from 'node:crypto'
@@ -18,6 +18,13 @@ export interface Bundle {
   readonly inputs: readonly string[]
 }
 
+/** How a job is run to see what it does: a function of the dataflow room changes its connectors, inside the bundle. */
+export type TrialRun =
+  /** `weir prove` */
+  | { readonly by: 'onScratch'; readonly of: Scratch }
+  /** `weir canary` */
+  | { readonly by: 'onCanary'; readonly of: CanarySettings }
+
 /** For what esbuild leaves as `require`: Node's own modules, in CommonJS packages. */
 const REQUIRE =
   "import { createRequire as __weirCreateRequire } from 'node:module'; const require = __weirCreateRequire(import.meta.url);"
@@ -28,18 +35,18 @@ const sha256 = (data: Uint8Array | string): string => createHash('sha256').updat
 
 /**
  * Throws WeirError (invalid): `JOB_FILE_MISSING`, `PIPELINE_INVALID` (of a YAML file), `BUNDLE_FAILED` (with file, line, column), `BUNDLE_THROWS`,
- * `BUNDLE_NO_JOB`, and what the planner refuses. `scratch`: as `weir prove` runs it, else null.
+ * `BUNDLE_NO_JOB`, and what the planner refuses. `run`: not as it is, null: as it is.
  */
 export async function bundleJob(
   file: string,
   params: Readonly<Record<string, string>>,
-  scratch: Scratch | null = null,
+  run: TrialRun | null = null,
 ): Promise<Bundle> {
   const entry = resolve(file)
   if (!existsSync(entry)) {
     throw new WeirError({ code: 'JOB_FILE_MISSING', kind: 'invalid', file }, `there is no file ${file}`)
   }
-  const compiled = compile(await entryOf(file, params, scratch), isPipeline(file) ? {} : params)
+  const compiled = compile(await entryOf(file, params, run), isPipeline(file) ? {} : params)
   // esbuild is a process of its own: meanwhile the planner is loaded.
   const [{ bytes, inputs }, { planJob }] = await Promise.all([compiled, import('@weir/dataflow')])
   const plan = planJob(await load(bytes))
@@ -75,19 +82,19 @@ async function moduleOf(file: string, params: Readonly<Record<string, string>>):
 async function entryOf(
   file: string,
   params: Readonly<Record<string, string>>,
-  scratch: Scratch | null,
+  run: TrialRun | null,
 ): Promise<Pick<BuildOptions, 'entryPoints' | 'stdin'>> {
   const around = (contents: string): Pick<BuildOptions, 'stdin'> => ({
     stdin: { contents, resolveDir: import.meta.dirname },
   })
-  if (scratch === null) {
+  if (run === null) {
     return isPipeline(file) ? around(await moduleOf(file, params)) : { entryPoints: [resolve(file)] }
   }
   const job = isPipeline(file)
     ? (await moduleOf(file, params)).replace('export default', 'const job =')
     : `import job from ${JSON.stringify(resolve(file))}\n`
   return around(
-    `import { onScratch } from '@weir/dataflow'\n${job}export default onScratch(job, ${JSON.stringify(scratch)})\n`,
+    `import { ${run.by} } from '@weir/dataflow'\n${job}export default ${run.by}(job, ${JSON.stringify(run.of)})\n`,
   )
 }
 

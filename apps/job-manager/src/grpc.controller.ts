@@ -217,6 +217,14 @@ export class GrpcController {
     }))
   }
 
+  @GrpcMethod('Jobs', 'getCanary')
+  getCanary(request: jobs.GetCanaryRequest, metadata: Metadata, call: Call): Promise<jobs.CanaryAnswer> {
+    return this.#answer('getCanary', metadata, call, async () => {
+      const term = await this.#manager.term()
+      return { body: JSON.stringify(await term.canary(jobId(request.jobId), request.savepoint || null)) }
+    })
+  }
+
   @GrpcMethod('Jobs', 'readState')
   readState({ jobId: id, at, what }: jobs.ReadStateRequest, metadata: Metadata, call: Call): Promise<jobs.StateAnswer> {
     return this.#answer('readState', metadata, call, async () => {

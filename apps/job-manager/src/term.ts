@@ -11,6 +11,7 @@ import {
   graphView,
   limitsWith,
   rateViews,
+  readUpTo,
   savepointExists,
   savepointView,
   switchView,
@@ -24,6 +25,8 @@ import {
   type JobView,
   type LedgerEntry,
   type RateView,
+  type CanarySide,
+  type CanaryView,
   type SavepointView,
   type SinkOutcome,
   type UsedNumbers,
@@ -266,6 +269,25 @@ export class Term {
     const plan = this.#planOf(jobId)
     const { bundleDigest } = this.#masters.get(jobId)?.spec ?? this.#records.get(jobId)!.record
     return { ...graphView(plan), bundleDigest }
+  }
+
+  /** @param savepoint the name of one of the job's; null: none is asked for. Throws `JOB_UNKNOWN` (invalid). */
+  async canary(jobId: JobId, savepoint: string | null): Promise<CanaryView> {
+    const live = this.#canarySide(this.get(jobId))
+    const canaries = this.list().filter((view) => this.#planOf(view.jobId).settings.canary?.of === jobId)
+    const newest = canaries.toSorted((a, b) => b.submittedAt - a.submittedAt)[0]
+    const stored = savepoint === null ? [] : await this.#deps.stores.savepoints(jobId).list()
+    const found = stored.findLast((one) => one.savepoint.name === savepoint)?.savepoint
+    const { settings } = newest === undefined ? {} : this.#planOf(newest.jobId)
+    return {
+      live,
+      canary: newest === undefined ? null : { ...this.#canarySide(newest), settings: settings!.canary! },
+      savepoint: found === undefined ? null : { name: found.name, epoch: found.epoch, output: found.output ?? null },
+    }
+  }
+
+  #canarySide({ jobId, state, finalEpoch, error }: JobView): CanarySide {
+    return { jobId, state, finalEpoch, error, read: readUpTo(this.#masters.get(jobId)?.published() ?? null) }
   }
 
   checkpoints(jobId: JobId): readonly CheckpointView[] {

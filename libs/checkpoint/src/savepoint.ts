@@ -32,6 +32,16 @@ export interface Savepoint {
   readonly maxParallelism: number
   /** As in the manifest; keys of segments are relative to the folder, sinks have no handles. */
   readonly subtasks: readonly SubtaskSnapshot[]
+  /** Absent: written by a build that did not say. */
+  readonly output?: SavepointOutput
+}
+
+/** Where its output lies in a log, for whoever compares with what comes behind it: nothing is decided by it. */
+export interface SavepointOutput {
+  /** The published epoch it continues: output up to that one is in transactions that had ended when this one was published. */
+  readonly after: Epoch
+  /** What they were that had not: `producer:epoch`, of sinks whose transactions have producers. */
+  readonly transactions: readonly string[]
 }
 
 /** What of a job goes into its savepoints. */
@@ -85,10 +95,20 @@ export function savepointOf(
   return {
     savepoint: {
       ...{ formatVersion: 1, jobId, epoch, generation, attempt, graphHash, parallelism, maxParallelism, subtasks },
+      output: { after: manifest.parentEpoch, transactions: transactionsOf(manifest.subtasks) },
       ...of,
     },
     copies: [...copies.values()],
   }
+}
+
+function transactionsOf(subtasks: readonly SubtaskSnapshot[]): readonly string[] {
+  const sinks = subtasks.flatMap((one) => [one.sinks, ...Object.values(one.retired ?? {})]).flatMap(Object.values<SinkSnapshot>)
+  return sinks.flatMap(({ handles }) =>
+    (handles as readonly Partial<{ producerId: string; producerEpoch: number }>[]).flatMap(
+      ({ producerId, producerEpoch }) => (producerId === undefined ? [] : [`${producerId}:${producerEpoch}`]),
+    ),
+  )
 }
 
 /** Sinks whose transactions have all ended. */

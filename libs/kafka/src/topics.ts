@@ -43,6 +43,30 @@ export class KafkaTopics implements Topics {
     }
   }
 
+  /**
+   * Of every partition, the offset behind its last record; `stable`: behind the last one in front of which every transaction has
+   * ended. Throws as `read`.
+   */
+  async ends(topic: string, stable: boolean): Promise<readonly number[]> {
+    const partitions = await this.#kafka.partitions(topic)
+    return Promise.all(partitions.map(async (partition) => Number(await this.#offset(topic, partition, -1n, stable))))
+  }
+
+  /**
+   * Committed records of one partition from `from` up to `until`, each of which has been decided: `ends(topic, true)` is not in
+   * front of it. Throws `RECORDS_EXPIRED` (invalid) when the topic begins behind `from`.
+   */
+  async *range(topic: string, partition: number, from: number, until: number): AsyncGenerator<StoredRecord> {
+    if (from >= until) return
+    await this.#kafka.partitions(topic)
+    const earliest = Number(await this.#offset(topic, partition, -2n))
+    if (earliest > from) throw expired(topic, partition, from, earliest)
+    for await (const record of this.#partition(topic, partition, BigInt(from))) {
+      if (record.offset >= until) return
+      yield record
+    }
+  }
+
   /** Uncommitted, with the control records as judges: a transaction that is open holds up nothing but itself. */
   async *#partition(topic: string, partition: number, from: bigint): AsyncGenerator<StoredRecord> {
     const [earliest, end] = await Promise.all([
@@ -102,8 +126,9 @@ export class KafkaTopics implements Topics {
     return readBatches(records ?? Buffer.alloc(0), offset, null)
   }
 
-  async #offset(topic: string, partition: number, at: -1n | -2n): Promise<bigint> {
-    const answer = await this.#kafka.toLeader(topic, partition, listOffsets(topic, partition, at, false), this.#signal)
+  async #offset(topic: string, partition: number, at: -1n | -2n, stable = false): Promise<bigint> {
+    const api = listOffsets(topic, partition, at, stable)
+    const answer = await this.#kafka.toLeader(topic, partition, api, this.#signal)
     if (answer.errorCode !== 0) throw refused('ListOffsets', answer.errorCode, `${topic}-${partition}`)
     return answer.offset
   }
@@ -169,6 +194,12 @@ const tooLong = (topic: string, partition: number, offset: number): WeirError =>
   new WeirError(
     { code: 'TOPIC_UNDECIDED', kind: 'retry', topic, partition, offset },
     `${topic}-${partition} holds more than ${UNDECIDED_BYTES_MAX >> 20} MiB behind offset ${offset}, whose transaction is open: end it first (weir txn list)`,
+  )
+
+const expired = (topic: string, partition: number, from: number, earliest: number): WeirError =>
+  new WeirError(
+    { code: 'RECORDS_EXPIRED', kind: 'invalid', topic, partition, from, earliest },
+    `${topic}-${partition} begins at ${earliest}, and is to be read from ${from}: what was there is deleted (retention.ms, retention.bytes, or compaction)`,
   )
 
 const refused = (request: string, code: number, what: string): WeirError =>

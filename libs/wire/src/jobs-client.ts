@@ -1,6 +1,6 @@
 /** Submission and administration as a tool sees it (jobs.proto): finds the leader among the job-managers. */
 import { Metadata, type ServiceError } from '@grpc/grpc-js'
-import type { GraphView } from '@weir/job'
+import type { CanaryView, GraphView } from '@weir/job'
 import { WeirError } from '@weir/model'
 import { jobs } from '@weir/proto'
 import { fromServiceError } from './errors.ts'
@@ -145,6 +145,14 @@ export class JobsClient {
       c.getGraph({ jobId }, this.#metadata, deadline(), reply),
     )
     return JSON.parse(answer.body) as GraphView
+  }
+
+  /** `savepoint`: of the job, where its output is asked for; empty: none. */
+  async canary(jobId: string, savepoint = ''): Promise<CanaryView> {
+    const answer = await this.#ask((c, reply: Reply<jobs.CanaryAnswer>) =>
+      c.getCanary({ jobId, savepoint }, this.#metadata, deadline(), reply),
+    )
+    return JSON.parse(answer.body) as CanaryView
   }
 
   /** Can a build go on from what is stored? Starts nothing. */

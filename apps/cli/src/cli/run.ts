@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { JobsClient } from '@weir/wire'
 import { randomInt } from 'node:crypto'
 import type { Bundle } from '../bundle.ts'
+import type { CanaryBuild, Canaries } from '../canary/canary.ts'
 import { dlq } from '../dlq.ts'
 import { logs } from '../logs.ts'
 import { rate } from '../rate.ts'
@@ -128,6 +129,32 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
     return savepoints(context.client(), { verb: 'delete', jobId, name }, context.print)
   },
 
+  'canary start': (context) => {
+    const { args, values } = context
+    const [jobId, file] = args
+    return canaries(context, async (all) => {
+      const { outputs, suffix = '.canary', share = '5%', ignore: ignored, 'allow-calls': calls } = values
+      const { CANARY_OUTPUTS_MIN } = await import('@weir/dataflow')
+      const { shareIn } = await import('../canary/canary.ts')
+      const options = {
+        ...{ suffix, ignored, calls, share: shareIn(share) },
+        compares: values['by-key'] ? ('by-key' as const) : ('by-value' as const),
+        outputsMin: outputs === undefined ? CANARY_OUTPUTS_MIN : positive(outputs, '--outputs'),
+      }
+      return all.start(needed(jobId, 'JOB-ID'), canaryBuild(file, values), options)
+    })
+  },
+  'canary status': (context) => canaries(context, (all) => all.status(needed(context.args[0], 'JOB-ID'))),
+  'canary step': (context) => {
+    const [jobId, file] = context.args
+    return canaries(context, (all) => all.step(needed(jobId, 'JOB-ID'), canaryBuild(file, context.values)))
+  },
+  'canary promote': (context) => {
+    const [jobId, file] = context.args
+    return canaries(context, (all) => all.promote(needed(jobId, 'JOB-ID'), canaryBuild(file, context.values)))
+  },
+  'canary abort': (context) => canaries(context, (all) => all.abort(needed(context.args[0], 'JOB-ID'))),
+
   'state ls': (context) => stateOf(context, 'ls'),
   'state get': (context) => stateOf(context, 'get'),
   'state diff': (context) => stateOf(context, 'diff'),
@@ -213,6 +240,27 @@ async function signed(of: Digest, keyFile: string): Promise<string> {
   const { signBundle } = await import('@weir/metadata')
   return signBundle(of, keyFile)
 }
+
+async function canaries(context: Context, run: (canaries: Canaries) => Promise<number>): Promise<number> {
+  const { values, env, print, note } = context
+  const brokers = values.kafka ?? env['WEIR_KAFKA_BROKERS']
+  if (brokers === undefined)
+    throw usage('canary reads both topics from Kafka itself: give --kafka HOST:PORT,… or WEIR_KAFKA_BROKERS')
+  const { Canaries } = await import('../canary/canary.ts')
+  const all = new Canaries({ client: context.client(), brokers, print, note })
+  try {
+    return await run(all)
+  } finally {
+    await all.close()
+  }
+}
+
+const canaryBuild = (file: string | undefined, values: Values): CanaryBuild => ({
+  file: needed(file, 'JOB.ts'),
+  params: parameters(values.set),
+  droppedState: values['allow-dropped-state'],
+  sign: (of) => (values.sign === undefined ? Promise.resolve('') : signed(of as Digest, values.sign)),
+})
 
 async function bundled(file: string | undefined, values: Values): Promise<Bundle> {
   const { bundleJob } = await import('../bundle.ts')

@@ -143,7 +143,7 @@ class Proof {
   async trial(name: string, crashes: readonly Crash[]): Promise<Trial> {
     const { fleet, client, log, inputs } = this.#deps
     const scratch = scratchOf(name, inputs)
-    const bundle = await bundleJob(this.#command.file, this.#command.params, scratch)
+    const bundle = await bundleJob(this.#command.file, this.#command.params, { by: 'onScratch', of: scratch })
     const topics = outputsOf(bundle.plan.job)
     for (const topic of topics) await log.createTopic(topic, PARTITIONS)
     const victim = await Victim.start(fleet, crashes)

@@ -3,6 +3,7 @@ import { JobsController } from './jobs.controller.ts'
 import { CheckpointTasksController } from './checkpoint-tasks.controller.ts'
 import { GraphController } from './graph.controller.ts'
 import { DegradeController } from './degrade.controller.ts'
+import { CanaryController } from './canary.controller.ts'
 import { RateController } from './rate.controller.ts'
 import { SavepointsController } from './savepoints.controller.ts'
 import { TransactionsController } from './transactions.controller.ts'
@@ -23,6 +24,7 @@ export const restControllers = [
   JobsController,
   CheckpointTasksController,
   GraphController,
+  CanaryController,
   RateController,
   DegradeController,
   SavepointsController,

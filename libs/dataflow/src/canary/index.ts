@@ -3,7 +3,6 @@ export {
   asideTopics,
   comparedTopics,
   onCanary,
-  type CanaryAccepted,
   type CanaryCompares,
   type CanarySettings,
   type CanaryTopic,

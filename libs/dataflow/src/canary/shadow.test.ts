@@ -8,9 +8,8 @@ import { asideTopics, comparedTopics, onCanary, type CanarySettings } from './sh
 
 const canary: CanarySettings = {
   ...{ of: 'pay', build: 'd'.repeat(64), savepoint: 'canary-1', topics: {}, made: [], before: [] },
-  ...{ share: 1, compares: 'by-value', ignored: [], outputsMin: 10 },
+  ...{ suffix: '.canary', calls: [], share: 1, compares: 'by-value', ignored: [], outputsMin: 10 },
 }
-const none = { calls: [] }
 
 const node = (kind: string, uid: string, more: object = {}): GraphNode =>
   ({ kind, uid: operatorUid(uid), ...more }) as unknown as GraphNode
@@ -39,7 +38,7 @@ const sums = chain([source(), keyBy(), reduce, sink({ onLost: 'fail' })], {
 
 test('outputs and dead letters go to topics of its own, receipts nowhere; what is read stays what it was', () => {
   expect([comparedTopics(sums), asideTopics(sums)]).toEqual([['sums'], ['dead']])
-  const on = onCanary(sums, canary, '.canary', none)
+  const on = onCanary(sums, canary)
   expect(on.settings).toMatchObject({ deadLetters: { topic: 'dead.canary' }, audit: null, canary })
   expect(on.graph.nodes.map((one) => ('descriptor' in one ? one.descriptor : null))).toEqual([
     { connector: 'kafka', topic: 'orders', startFrom: 'earliest', until: 'none' },
@@ -64,7 +63,7 @@ test('at a share there is a filter in front of each keyBy, which lets its keys p
       ],
     },
   }
-  const { graph } = onCanary(of, { ...canary, share: 0.25 }, '.canary', none)
+  const { graph } = onCanary(of, { ...canary, share: 0.25 })
   expect(graph.nodes.map(({ uid }) => uid)).toEqual([
     ...['left', 'right', 'canary.share-2', 'by-user', 'canary.share-3', 'by-name', 'both', 'sums'],
   ])
@@ -96,13 +95,13 @@ describe('refused, with what to do', () => {
       ...(['sums', /registers schemas/] as const),
     ],
   ])('%s', (_, of, uid, said) => {
-    const run = (): JobDefinition => onCanary(of, canary, '.canary', none)
+    const run = (): JobDefinition => onCanary(of, canary)
     expect(run).toThrow(expect.objectContaining({ facts: { code: 'CANARY_UNSUPPORTED', kind: 'invalid', uid } }) as Error)
     expect(run).toThrow(said)
   })
 
   test('calls are let through once they are said to be harmless', () => {
-    expect(() => onCanary(chain([source(), calls, sink()]), canary, '.canary', { calls: ['enrich'] })).not.toThrow()
+    expect(() => onCanary(chain([source(), calls, sink()]), { ...canary, calls: ['enrich'] })).not.toThrow()
   })
 
   test.each<[string, JobDefinition, string]>([
@@ -111,9 +110,9 @@ describe('refused, with what to do', () => {
     ['keys that are not text', chain([source(), keyBy(), reduce, sink({}, { encodeKey: () => 'user:' })]), 'sums'],
     ['an operator that may mix keys', chain([source(), keyBy(), node('resumable', 'own'), sink()]), 'sums'],
   ])('a share, of %s: all of them can be taken', (_, of, uid) => {
-    expect(() => onCanary(of, { ...canary, share: 0.5 }, '.canary', none)).toThrow(
+    expect(() => onCanary(of, { ...canary, share: 0.5 })).toThrow(
       expect.objectContaining({ facts: { code: 'CANARY_SHARE_UNSUPPORTED', kind: 'invalid', uid } }) as Error,
     )
-    expect(() => onCanary(of, canary, '.canary', none)).not.toThrow()
+    expect(() => onCanary(of, canary)).not.toThrow()
   })
 })

@@ -38,6 +38,10 @@ export interface CanarySettings {
   readonly made: readonly string[]
   /** Transactions whose output lies behind `liveFrom` and in front of the savepoint: `producer:epoch`. */
   readonly before: readonly string[]
+  /** Behind the name of every topic that is written. */
+  readonly suffix: string
+  /** Uids of operators that call something outside of the job, and may: the canary calls it too. */
+  readonly calls: readonly string[]
   /** Above 0, up to 1. */
   readonly share: number
   readonly compares: CanaryCompares
@@ -45,12 +49,6 @@ export interface CanarySettings {
   readonly ignored: readonly string[]
   /** Outputs that have to be compared before a verdict is one. */
   readonly outputsMin: number
-}
-
-/** What is said yes to. */
-export interface CanaryAccepted {
-  /** Uids of operators that call something outside of the job: the canary calls it too. */
-  readonly calls: readonly string[]
 }
 
 /** Topics a canary of the job is compared by. Throws as `onCanary`. */
@@ -63,13 +61,9 @@ export const asideTopics = ({ settings }: JobDefinition): readonly string[] =>
   settings.deadLetters === null ? [] : [topicOf('settings.deadLetters', settings.deadLetters)]
 
 /** Throws `CANARY_UNSUPPORTED`, `CANARY_SHARE_UNSUPPORTED` (invalid), naming the operator and what to do. */
-export function onCanary(
-  job: JobDefinition,
-  canary: CanarySettings,
-  suffix: string,
-  accepted: CanaryAccepted,
-): JobDefinition {
+export function onCanary(job: JobDefinition, canary: CanarySettings): JobDefinition {
   const { settings } = job
+  const { suffix } = canary
   if (settings.commit.scope !== 'epoch') {
     throw unsupported(
       'settings',
@@ -85,11 +79,11 @@ export function onCanary(
       audit: null,
       canary,
     },
-    graph: { ...graph, nodes: graph.nodes.map((node) => nodeOn(node, suffix, accepted)) },
+    graph: { ...graph, nodes: graph.nodes.map((node) => nodeOn(node, canary)) },
   }
 }
 
-function nodeOn(node: GraphNode, suffix: string, { calls }: CanaryAccepted): GraphNode {
+function nodeOn(node: GraphNode, { suffix, calls }: CanarySettings): GraphNode {
   const { uid } = node
   switch (node.kind) {
     case 'sink':
