@@ -44,6 +44,7 @@ export default defineConfig({
           page('Security', '/SECURITY'),
           page('Telemetry', '/TELEMETRY'),
           page('REST', '/REST'),
+          page('Canary', '/CANARY'),
           page('gRPC', '/GRPC'),
           page('Claims', '/CLAIM-TIERS'),
           page('Transaction ids', '/TRANSACTION-IDS'),

@@ -138,6 +138,11 @@ export class Fleet {
     await this.#admin.deleteTopicRecords({ topic, partitions: ends })
   }
 
+  /** Of this run. */
+  async topicsThere(): Promise<readonly string[]> {
+    return (await this.#admin.listTopics()).filter((topic) => topic.includes(this.run))
+  }
+
   async topics(names: readonly string[], partitions = 4): Promise<Record<string, string>> {
     const made = Object.fromEntries(names.map((n) => [n, `${n}-${this.run}`]))
     await createTopics(this.#admin, Object.values(made), partitions)

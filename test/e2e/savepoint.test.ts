@@ -5,12 +5,13 @@
 import { openS3 } from '@weir/metadata'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Fleet } from './fleet.ts'
-import { expectation, orderAt } from './orders.ts'
+import { expectation, orderAt, type Order } from './orders.ts'
 
 const ORDERS = 30_000
 /** Of the first run: slow enough to be stopped on the way. */
 const RATE = 5_000
 const job = new URL('./savepoint.job.ts', import.meta.url).pathname
+const canaryJob = new URL('./canary.job.ts', import.meta.url).pathname
 const fleet = new Fleet()
 beforeAll(() => fleet.start({ managers: 1, workers: 2 }))
 afterAll(() => fleet.stop())
@@ -114,4 +115,80 @@ test('stopped with a savepoint, a changed job goes on from it: same id, new id, 
   await fleet.cli('cancel', jobId)
   await own.close()
   await elsewhere.close()
+})
+
+test('a new version runs beside the job and takes its place once it has done the same: a wrong one does not', async () => {
+  const jobId = `canary-${fleet.run}`
+  const topics = await fleet.topics(['pay-orders', 'pay-sums'])
+  const [orders, sums] = [topics['pay-orders']!, topics['pay-sums']!]
+  let produced = 0
+  /** Those of a user in one partition: what comes out for a user is then the same every time. */
+  const produce = (count: number): void => {
+    const lines = Array.from({ length: count }, (_, i) => JSON.stringify(orderAt(produced + i)))
+    fleet.produce(orders, lines, 4, (line) => Number((JSON.parse(line) as Order).user.slice(5)) % 4)
+    produced += count
+  }
+  const read = () =>
+    fleet.until(
+      jobId,
+      'everything is read and final',
+      (j) => j.recordsIn === produced && j.finalEpoch === j.publishedEpoch,
+    )
+  const set = (version: number, wrong = false): string[] =>
+    Object.entries({ orders, sums, version, wrong }).flatMap(([k, v]) => ['--set', `${k}=${String(v)}`])
+  const canary = async (verb: string, ...args: string[]) => {
+    const answer = await fleet.cli('canary', verb, jobId, ...args, '--kafka', fleet.servers.kafka, '--json')
+    return { ...answer, json: (answer.stdout === '' ? null : JSON.parse(answer.stdout)) as Record<string, unknown> }
+  }
+  const start = (version: number, wrong: boolean, share: string) => {
+    const how = ['--share', share, '--ignore', 'version', '--outputs', '1000']
+    return canary('start', canaryJob, ...set(version, wrong), ...how)
+  }
+
+  expect((await fleet.cli('submit', canaryJob, '--id', jobId, ...set(1))).stderr).toBe('')
+  produce(4_000)
+  await read()
+
+  expect((await start(2, true, '100%')).status).toBe(0)
+  produce(4_000)
+  await read()
+  const refused = await canary('promote', canaryJob, ...set(2, true))
+  expect([refused.status, refused.json]).toMatchObject([1, { verdict: 'differs', missing: 0, extra: 0, forced: 0 }])
+  const [sample] = refused.json['samples'] as { kind: string; live: string; shadow: string }[]
+  const sumOf = (text: string): number => (JSON.parse(text) as { sum: number }).sum
+  expect([sample!.kind, sumOf(sample!.shadow) > sumOf(sample!.live)]).toEqual(['different', true])
+  expect((await canary('abort')).status).toBe(0)
+  expect(await fleet.job(jobId)).toMatchObject({ state: 'RUNNING', restarts: 0, regionRestarts: 0 })
+
+  // Half of the keys, then all of them; a task-manager dies meanwhile.
+  const half = await start(2, false, '50%')
+  expect([half.status, half.stderr]).toEqual([0, expect.stringContaining('writes to kafka topic')])
+  produce(4_000)
+  await fleet.kill(fleet.workers[0]!)
+  produce(4_000)
+  await read()
+  const all = await canary('step', canaryJob, ...set(2))
+  expect(all.stderr).toContain('0 different, 0 missing, 0 extra')
+  expect(all.status).toBe(0)
+  produce(4_000)
+  const another = await canary('promote', canaryJob, ...set(3))
+  expect([another.status, another.stderr]).toEqual([2, expect.stringContaining('CANARY_BUILD_CHANGED')])
+  await read()
+  const promoted = await canary('promote', canaryJob, ...set(2))
+  expect([promoted.status, promoted.json]).toMatchObject([0, { verdict: 'passes', errors: 0, share: 1 }])
+  produce(4_000)
+  await read()
+  expect((await fleet.cli('stop', jobId, 'end')).stderr).toBe('')
+
+  // Every output once, in order, with the right sum; from the promotion on they are the new version's.
+  const found = new Map<string, { sum: number; count: number; version: number }[]>()
+  for (const [user, value] of fleet.read(sums)) found.set(user, [...(found.get(user) ?? []), value as never])
+  for (const [user, { sum, count }] of expectation(produced).sums) {
+    const own = found.get(user)!
+    expect(own.map((one) => one.count)).toEqual(Array.from({ length: count }, (_, i) => i + 1))
+    expect(own.at(-1)!.sum).toBe(sum)
+    expect(own.map((one) => one.version)).toEqual(own.map((one) => one.version).toSorted())
+  }
+  expect([...found.values()].some((own) => own.at(-1)!.version === 2)).toBe(true)
+  expect((await fleet.topicsThere()).filter((topic) => topic.endsWith('.canary'))).toEqual([])
 })

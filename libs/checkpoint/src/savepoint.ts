@@ -38,9 +38,9 @@ export interface Savepoint {
 
 /** Where its output lies in a log, for whoever compares with what comes behind it: nothing is decided by it. */
 export interface SavepointOutput {
-  /** The published epoch it continues: output up to that one is in transactions that had ended when this one was published. */
+  /** Up to this one every transaction had ended before the savepoint was asked for, or before its epoch was published. */
   readonly after: Epoch
-  /** What they were that had not: `producer:epoch`, of sinks whose transactions have producers. */
+  /** Those of the epochs behind it up to the savepoint's: `producer:epoch`, of sinks whose transactions have producers. */
   readonly transactions: readonly string[]
 }
 
@@ -73,7 +73,7 @@ export function savepointName(name: string): string {
 export function savepointOf(
   manifest: Manifest,
   final: Epoch,
-  of: SavepointOrigin & Pick<Savepoint, 'name' | 'takenAt' | 'stopped'>,
+  of: SavepointOrigin & Pick<Savepoint, 'name' | 'takenAt' | 'stopped' | 'output'>,
 ): SavepointDraft {
   if (manifest.epoch > final) {
     throw new WeirError(
@@ -95,15 +95,25 @@ export function savepointOf(
   return {
     savepoint: {
       ...{ formatVersion: 1, jobId, epoch, generation, attempt, graphHash, parallelism, maxParallelism, subtasks },
-      output: { after: manifest.parentEpoch, transactions: transactionsOf(manifest.subtasks) },
       ...of,
     },
     copies: [...copies.values()],
   }
 }
 
+/** With one epoch more; null, or an epoch that does not come right behind it: of this one alone. */
+export function outputBehind(
+  before: (SavepointOutput & { readonly upTo: Epoch }) | null,
+  { epoch, parentEpoch, subtasks }: Pick<Manifest, 'epoch' | 'parentEpoch' | 'subtasks'>,
+): SavepointOutput & { readonly upTo: Epoch } {
+  const { after, transactions } = before?.upTo === parentEpoch ? before : { after: parentEpoch, transactions: [] }
+  return { after, transactions: [...transactions, ...transactionsOf(subtasks)], upTo: epoch }
+}
+
 function transactionsOf(subtasks: readonly SubtaskSnapshot[]): readonly string[] {
-  const sinks = subtasks.flatMap((one) => [one.sinks, ...Object.values(one.retired ?? {})]).flatMap(Object.values<SinkSnapshot>)
+  const sinks = subtasks
+    .flatMap((one) => [one.sinks, ...Object.values(one.retired ?? {})])
+    .flatMap(Object.values<SinkSnapshot>)
   return sinks.flatMap(({ handles }) =>
     (handles as readonly Partial<{ producerId: string; producerEpoch: number }>[]).flatMap(
       ({ producerId, producerEpoch }) => (producerId === undefined ? [] : [`${producerId}:${producerEpoch}`]),

@@ -4,6 +4,7 @@
  * none; who waits asks again. A job that is to stop is asked again by its record.
  */
 import {
+  outputBehind,
   savepointName,
   savepointOf,
   type PublishedEpoch,
@@ -53,6 +54,8 @@ interface Wish {
   view: SavepointView
   /** Epochs up to here were triggered before it. */
   readonly after: Epoch
+  /** Of epochs that have become final since; null: none was known to be before. */
+  output: ReturnType<typeof outputBehind> | null
 }
 
 export interface SavepointsDeps {
@@ -66,6 +69,8 @@ export class Savepoints {
   readonly #origin: SavepointOrigin
   readonly #deps: SavepointsDeps
   readonly #wishes = new Map<string, Wish>()
+  /** The newest final epoch seen here. */
+  #final: Epoch | null = null
   /** Epochs being copied, with how many savepoints are made of them. */
   readonly #copying = new Map<Epoch, number>()
 
@@ -99,18 +104,22 @@ export class Savepoints {
     const facts = { epoch: null, parallelism: null, bytes: null, stopped: false, folder: null, error: null }
     const { clock } = this.#deps
     const view: SavepointView = { jobId: this.#jobId, name, state: 'IN_PROGRESS', takenAt: clock.now(), ...facts }
-    this.#wishes.set(name, { view, after })
+    const output = this.#final === null ? null : { after: this.#final, upTo: this.#final, transactions: [] }
+    this.#wishes.set(name, { view, after, output })
     return view
   }
 
   /** An epoch is final. */
   final({ manifest }: PublishedEpoch): void {
     if (manifest === null) return
+    this.#final = manifest.epoch
     for (const wish of this.#wishes.values()) {
       const { state, epoch } = wish.view
-      if (state !== 'IN_PROGRESS' || epoch !== null || manifest.epoch <= wish.after) continue
+      if (state !== 'IN_PROGRESS' || epoch !== null) continue
+      wish.output = outputBehind(wish.output, manifest)
+      if (manifest.epoch <= wish.after) continue
       wish.view = { ...wish.view, epoch: manifest.epoch }
-      void this.#take(wish.view.name, manifest, false)
+      void this.#take(wish.view.name, manifest, false, wish.output)
         .then((stored) => (wish.view = savepointView(stored)))
         .catch((thrown: unknown) => this.#failed(wish, thrown))
     }
@@ -139,12 +148,18 @@ export class Savepoints {
     return [...this.#wishes.values()].map(({ view }) => view).filter(({ state }) => state !== 'COMPLETE')
   }
 
-  async #take(name: string, manifest: Manifest, stopped: boolean): Promise<StoredSavepoint> {
+  async #take(
+    name: string,
+    manifest: Manifest,
+    stopped: boolean,
+    output = outputBehind(null, manifest),
+  ): Promise<StoredSavepoint> {
     const { store, clock, publish } = this.#deps
     const { epoch } = manifest
     this.#copying.set(epoch, (this.#copying.get(epoch) ?? 0) + 1)
     try {
-      const of = { ...this.#origin, name, takenAt: clock.now(), stopped }
+      const { after, transactions } = output
+      const of = { ...this.#origin, name, takenAt: clock.now(), stopped, output: { after, transactions } }
       const stored = await store.write(savepointOf(manifest, epoch, of))
       publish('weir:savepoint:complete', { savepoint: name, epoch, stopped, folder: stored.folder })
       return stored

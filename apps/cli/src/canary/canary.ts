@@ -24,10 +24,7 @@ import { BEHIND_MS_MAX, canaryOver, isOver, look, notRunning, type RunningCanary
 import { percent, told, type CanaryReport } from './texts.ts'
 
 /** How outputs are compared, and which: of the first step. */
-export type CanaryOptions = Pick<
-  CanarySettings,
-  'suffix' | 'calls' | 'share' | 'compares' | 'ignored' | 'outputsMin'
->
+export type CanaryOptions = Pick<CanarySettings, 'suffix' | 'calls' | 'share' | 'compares' | 'ignored' | 'outputsMin'>
 
 /** A version of a job. */
 export interface CanaryBuild {

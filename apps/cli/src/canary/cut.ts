@@ -3,11 +3,11 @@
  * several subtasks lies mixed there, so no offset divides what is in the savepoint from what comes behind it; transactions do.
  *
  * ```
- *   epoch a is final │ ends of the topics are read │ savepoint of epoch n, which continues a' ≤ a
- *                    └─ all output up to a lies in front of them, that of n is in the transactions that n names
+ *   epoch a is final │ ends of the topics are read │ savepoint is asked for, a' is final │ … │ its epoch n is final
+ *                    └─ all output up to a lies in front of the ends           └─ transactions of a' + 1 to n are named by it
  * ```
  *
- * With a' > a an epoch came between the two looks, whose transactions nobody has named: it is looked again.
+ * With a' > a an epoch became final between the two looks, whose transactions nobody has named: it is looked again.
  */
 import { WeirError, type Clock } from '@weir/model'
 import type { KafkaTopics } from '@weir/kafka'
@@ -49,7 +49,7 @@ export async function cutOf(jobId: string, topics: readonly string[], deps: CutD
   }
   throw new WeirError(
     { code: 'CANARY_CUT_UNKNOWN', kind: 'retry', jobId, tries: TRIES },
-    `checkpoints of ${jobId} follow each other so closely that ${TRIES} savepoints were each behind another epoch; try again, or with a longer checkpoint.intervalMs`,
+    `checkpoints of ${jobId} follow each other so closely that ${TRIES} savepoints each came behind an epoch that had just become final; try again, or with a longer checkpoint.intervalMs`,
   )
 }
 
@@ -65,7 +65,11 @@ export async function endsOf(
 type Complete = NonNullable<Awaited<ReturnType<JobsClient['canary']>>['savepoint']>
 
 async function complete(jobId: string, name: string, { client, clock }: CutDeps): Promise<Complete> {
-  for (const deadline = clock.monotonic() + SAVEPOINT_MS_MAX; clock.monotonic() < deadline; await clock.sleep(LOOK_MS)) {
+  for (
+    const deadline = clock.monotonic() + SAVEPOINT_MS_MAX;
+    clock.monotonic() < deadline;
+    await clock.sleep(LOOK_MS)
+  ) {
     const { savepoint } = await client.canary(jobId, name)
     if (savepoint !== null) return savepoint
     const failed = (await client.listSavepoints(jobId)).find((one) => one.name === name && one.state === 'FAILED')

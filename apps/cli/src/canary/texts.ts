@@ -50,7 +50,9 @@ export function told(report: CanaryReport): string {
   return [
     `${canary} (${state}), ${percent(share)} of the keys of ${jobId}`,
     `${compared} outputs compared: ${equal} equal, ${different} different, ${missing} missing, ${extra} extra; ${undecided} not decided yet`,
-    ...(forced === 0 ? [] : [`${forced} of these errors were counted since memory had run out: both are too far apart`]),
+    ...(forced === 0
+      ? []
+      : [`${forced} of these errors were counted since memory had run out: both are too far apart`]),
     `error rate ${percent(errorRate, 4)}: ${verdicts[verdict]}`,
     ...samples.map(sampleLine),
   ].join('\n')
@@ -58,7 +60,17 @@ export function told(report: CanaryReport): string {
 
 const SHOWN = 160
 const short = (text: string | null | undefined): string =>
-  text === undefined ? '(none)' : text === null ? '(tombstone)' : text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text
+  text === undefined
+    ? '(none)'
+    : text === null
+      ? '(tombstone)'
+      : text.length > SHOWN
+        ? `${text.slice(0, SHOWN)}…`
+        : text
 
 const sampleLine = ({ kind, topic, key, live, shadow }: Difference): string =>
-  [`${kind}: ${topic}, ${key === null ? 'no key' : `key ${key}`}`, `job: ${short(live)}`, `canary: ${short(shadow)}`].join('\t')
+  [
+    `${kind}: ${topic}, ${key === null ? 'no key' : `key ${key}`}`,
+    `job: ${short(live)}`,
+    `canary: ${short(shadow)}`,
+  ].join('\t')

@@ -112,7 +112,7 @@ export const COMMANDS = [
     args: 'JOB-ID JOB.ts',
     about: 'a new version beside the running job, from a savepoint of it, on topics that nobody reads',
     options: [
-      ...(['share', 'set', 'by-key', 'ignore', 'outputs', 'suffix', 'allow-calls'] as const),
+      ...(['share', 'set', 'by-key', 'ignore', 'outputs', 'suffix', 'allow-call'] as const),
       ...(['allow-dropped-state', 'sign', 'kafka'] as const),
     ],
     remote: true,

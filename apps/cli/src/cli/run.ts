@@ -133,7 +133,7 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
     const { args, values } = context
     const [jobId, file] = args
     return canaries(context, async (all) => {
-      const { outputs, suffix = '.canary', share = '5%', ignore: ignored, 'allow-calls': calls } = values
+      const { outputs, suffix = '.canary', share = '5%', ignore: ignored, 'allow-call': calls } = values
       const { CANARY_OUTPUTS_MIN } = await import('@weir/dataflow')
       const { shareIn } = await import('../canary/canary.ts')
       const options = {

@@ -7,7 +7,8 @@ import { type Reply, type Request, LeaderController } from './answer.ts'
 
 export class ReadUpToDto {
   @ApiProperty({ description: 'A published epoch' }) readonly epoch!: number
-  @ApiProperty({ type: Object, description: 'By source and split: the next offset, decimal' }) readonly positions!: object
+  @ApiProperty({ type: Object, description: 'By source and split: the next offset, decimal' })
+  readonly positions!: object
   @ApiProperty({ description: 'Records in front of these positions are stored with it, their output is not there yet' })
   readonly inFlight!: boolean
 }
@@ -36,7 +37,11 @@ export class CanaryDto {
   @ApiProperty({ type: CanarySideDto }) readonly live!: CanarySideDto
   @ApiProperty({ type: CanaryJobDto, nullable: true, description: 'The newest; null: there never was one' })
   readonly canary!: CanaryJobDto | null
-  @ApiProperty({ type: CanarySavepointDto, nullable: true, description: 'Null: none was asked for, or it is not complete' })
+  @ApiProperty({
+    type: CanarySavepointDto,
+    nullable: true,
+    description: 'Null: none was asked for, or it is not complete',
+  })
   readonly savepoint!: CanarySavepointDto | null
 }
 

@@ -14,7 +14,10 @@ function compared(seen: readonly Seen[], options: CompareOptions = all): Compari
 }
 /** One key; a value in capitals is of the live side's tail. */
 const of = (side: Side, values: string, key: string | null = 'k'): Seen[] =>
-  [...values].map((value) => [side, { topic: 't', key, value: value.toLowerCase(), tail: value !== value.toLowerCase() }])
+  [...values].map((value) => [
+    side,
+    { topic: 't', key, value: value.toLowerCase(), tail: value !== value.toLowerCase() },
+  ])
 const counts = ({ equal, different, missing, extra, undecided }: Comparison): number[] => [
   ...[equal, different, missing, extra, undecided],
 ]
@@ -88,26 +91,39 @@ describe('whatever is compared', () => {
       fc.property(outputs, outputs, turns, (live, shadow, order) => {
         const result = compared(mixed(seenOn('live', live), seenOn('shadow', shadow), order))
         const { equal, different, missing, extra, undecided } = result
-        expect([equal + different + missing + undecided, equal + different + extra]).toEqual([live.length, shadow.length])
+        expect([equal + different + missing + undecided, equal + different + extra]).toEqual([
+          live.length,
+          shadow.length,
+        ])
       }),
     )
   })
 
   test('who is read first changes nothing', () => {
     fc.assert(
-      fc.property(outputs, outputs, turns, turns, fc.integer({ min: 2, max: 8 }), (live, shadow, one, other, window) => {
-        const options = { share: 1, windowRecords: window }
-        const [a, b] = [seenOn('live', live), seenOn('shadow', shadow)]
-        const result = (order: readonly boolean[]) => counts(compared(mixed(a, b, order), options))
-        expect(result(one)).toEqual(result(other))
-      }),
+      fc.property(
+        outputs,
+        outputs,
+        turns,
+        turns,
+        fc.integer({ min: 2, max: 8 }),
+        (live, shadow, one, other, window) => {
+          const options = { share: 1, windowRecords: window }
+          const [a, b] = [seenOn('live', live), seenOn('shadow', shadow)]
+          const result = (order: readonly boolean[]) => counts(compared(mixed(a, b, order), options))
+          expect(result(one)).toEqual(result(other))
+        },
+      ),
     )
   })
 
   test('the same sequences have no errors; any others have at least as many as changes lie between them', () => {
     fc.assert(
       fc.property(values, values, fc.integer({ min: 2, max: 20 }), (live, shadow, window) => {
-        const result = compared([...keyed('live', live), ...keyed('shadow', shadow)], { share: 1, windowRecords: window })
+        const result = compared([...keyed('live', live), ...keyed('shadow', shadow)], {
+          share: 1,
+          windowRecords: window,
+        })
         expect(judgeCanary(result).errors).toBeGreaterThanOrEqual(editDistance(live, shadow))
         expect(counts(compared([...keyed('live', live), ...keyed('shadow', live)]))).toEqual([live.length, 0, 0, 0, 0])
       }),

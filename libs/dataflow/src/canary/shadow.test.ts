@@ -88,7 +88,7 @@ describe('refused, with what to do', () => {
       chain([source(), node('idempotent', 'once', { claims: { store: 'redis' } }), sink()]),
       ...(['once', /keep them in state/] as const),
     ],
-    ['calls', chain([source(), calls, sink()]), 'enrich', /--allow-calls enrich/],
+    ['calls', chain([source(), calls, sink()]), 'enrich', /--allow-call enrich/],
     [
       'schemas that are registered by topic',
       chain([source(), sink({}, { openEncoder: () => null })]),
@@ -96,7 +96,9 @@ describe('refused, with what to do', () => {
     ],
   ])('%s', (_, of, uid, said) => {
     const run = (): JobDefinition => onCanary(of, canary)
-    expect(run).toThrow(expect.objectContaining({ facts: { code: 'CANARY_UNSUPPORTED', kind: 'invalid', uid } }) as Error)
+    expect(run).toThrow(
+      expect.objectContaining({ facts: { code: 'CANARY_UNSUPPORTED', kind: 'invalid', uid } }) as Error,
+    )
     expect(run).toThrow(said)
   })
 

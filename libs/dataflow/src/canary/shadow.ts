@@ -105,7 +105,7 @@ function nodeOn(node: GraphNode, { suffix, calls }: CanarySettings): GraphNode {
       if (calls.includes(uid)) return node
       throw unsupported(
         uid,
-        `calls something outside of the job, and the canary would call it again: if that is harmless, say so with --allow-calls ${uid}`,
+        `calls something outside of the job, and the canary would call it again: if that is harmless, say so with --allow-call ${uid}`,
       )
     default:
       return node
