@@ -4,10 +4,11 @@ import { checkpoint } from './checkpoint.ts'
 import { exactlyOnce } from './exactly-once.ts'
 import { fleet } from './fleet.ts'
 import { job } from './job.ts'
+import { traces } from './traces.ts'
 
 /** File name without its ending → dashboard. */
 export const dashboards: ReadonlyMap<string, Dashboard> = new Map(
-  [fleet, job, checkpoint, exactlyOnce].map((builder) => {
+  [fleet, job, checkpoint, exactlyOnce, traces].map((builder) => {
     const built = builder.build()
     return [built.uid!.replace('weir-', ''), built]
   }),

@@ -1,4 +1,4 @@
-/** What the four dashboards share: where their figures come from, and panels that look alike. */
+/** What the dashboards share: where their figures come from, and panels that look alike. */
 import { DashboardBuilder, DashboardLinkBuilder, DashboardLinkType } from '@grafana/grafana-foundation-sdk/dashboard'
 import { DatasourceVariableBuilder, QueryVariableBuilder, RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard'
 import { ThresholdsConfigBuilder, ThresholdsMode } from '@grafana/grafana-foundation-sdk/dashboard'
@@ -16,6 +16,8 @@ import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/sta
 import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries'
 
 const SOURCE = { type: 'prometheus', uid: '${source}' }
+/** Uid of the dashboard of traces and logs. */
+export const TRACES = 'weir-traces'
 /** Units of Grafana's grid, which is 24 wide. */
 const HEIGHT = 8
 const STAT_HEIGHT = 4
@@ -68,7 +70,14 @@ export function lines({ title, tells, unit, queries, width = 12, min = 0 }: Pane
     )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending))
     .targets(targets(queries))
+    .dataLinks(queries.every(({ legend }) => legend.includes('{{job}}')) ? [tracesOfJob()] : [])
 }
+
+/** From a line of one job to its traces and log lines at that time. */
+const tracesOfJob = (): DashboardLinkBuilder =>
+  new DashboardLinkBuilder('Traces and logs of ${__field.labels.job}').url(
+    `/d/${TRACES}?\${source:queryparam}&var-job=\${__field.labels.job}&\${__url_time_range}`,
+  )
 
 /** @param bad from where on the figure is red; without it has no colour */
 export function figure({ title, tells, unit, queries, width = 4, bad }: PanelOptions & { bad?: number }): StatBuilder {

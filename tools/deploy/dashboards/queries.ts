@@ -1,4 +1,4 @@
-/** The queries of a dashboard, and what they are while nobody has chosen anything. */
+/** The queries of a dashboard to Prometheus, and what they are while nobody has chosen anything. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 
 export interface PanelQuery {
@@ -6,14 +6,18 @@ export interface PanelQuery {
   readonly expr: string
 }
 
+interface Target {
+  readonly datasource: { readonly type: string }
+  readonly expr: string
+}
+
 export function queries(dashboard: Dashboard): readonly PanelQuery[] {
   return (dashboard.panels ?? []).flatMap((panel) =>
     panel.type === 'row' || !('targets' in panel)
       ? []
-      : (panel.targets ?? []).map((target) => ({
-          panel: `${dashboard.title}: ${panel.title}`,
-          expr: (target as unknown as { readonly expr: string }).expr,
-        })),
+      : (panel.targets as unknown as readonly Target[]).flatMap(({ datasource, expr }) =>
+          datasource.type === 'prometheus' ? [{ panel: `${dashboard.title}: ${panel.title}`, expr }] : [],
+        ),
   )
 }
 
