@@ -5,6 +5,7 @@
  * `ttl` is event time, as of all state. A dead letter that is replayed (`weir dlq replay`) says whose retry it is, and is handed the
  * claim.
  */
+import { keptIn, timedClaim, type Kept, type ListedClaim, type TimedClaim } from './claim-row.ts'
 import { DUPLICATES, type ClaimOf, type Conflict, type OnConflict } from './claim-node.ts'
 import { claimPasses, decideClaim, type Claim, type HeldClaim } from './claims.ts'
 import type { KeyedProcess, MapDescriptor, Out, StateDescriptors, TimerKinds, ValueDescriptor } from './keyed-state.ts'
@@ -13,21 +14,10 @@ import { sideOutput, type SideOutput } from './side-output.ts'
 import { stateSchema } from './state-schema.ts'
 import { WeirError, attempt, generation, type OperatorUid } from '@weir/model'
 
-/** Fingerprint, event time, and where it was read: null where nobody knows. */
-type Kept = readonly [fingerprint: string, eventTime: number, origin: string | null]
-
-/** Begins with the time at which it was written; null: a row beside it has that. Short: that time is its event time, and nobody knows more. */
-type TimedClaim =
-  | readonly [written: number, fingerprint: string]
-  | readonly [written: number | null, fingerprint: string, eventTime: number, origin: string | null]
-
-/** Version 1 was `Kept`, with a row for its TTL beside each. */
-export const timedClaimSchema = stateSchema<Kept>('weir.claim').next(([fingerprint, eventTime, origin]): TimedClaim => [
-  null,
-  fingerprint,
-  eventTime,
-  origin,
-])
+/** Version 1 was `Kept`, with a row for its TTL beside each; version 2 a list. */
+export const timedClaimSchema = stateSchema<Kept>('weir.claim')
+  .next(([fingerprint, eventTime, origin]): ListedClaim => [null, fingerprint, eventTime, origin])
+  .next((listed): TimedClaim => (listed[0] === null ? listed : timedClaim(listed[0], keptIn(listed))))
 
 export interface ClaimedInState<T> {
   readonly claimOf: (value: T, timestamp: number) => ClaimOf
@@ -83,13 +73,12 @@ export const claimingInState = <T>({
     const isOfKey = key.eventType === '' && key.bizKey === context.key
     // By whole key: of one key of the stream there may be several event types.
     const name = isOfKey ? '' : `${key.eventType.length}:${key.eventType}:${key.bizKey}`
-    const held = heldIn(isOfKey ? keptIn(ofKey.get()) : claims.get(name), origin?.retryOf ?? null)
+    const held = heldIn(isOfKey ? keptOf(ofKey.get()) : claims.get(name), origin?.retryOf ?? null)
     const { outcome, next } = decideClaim(held, claim, windowMs)
     if (next !== null) {
       const readAt = origin?.retryOf ?? origin?.id ?? null
-      if (!isOfKey) claims.set(name, [fingerprint, timestamp, readAt])
-      else if (readAt === null && timestamp >= watermark) ofKey.set([timestamp, fingerprint])
-      else ofKey.set([Math.max(timestamp, watermark), fingerprint, timestamp, readAt])
+      if (isOfKey) ofKey.set(timedClaim(Math.max(timestamp, watermark), [fingerprint, timestamp, readAt]))
+      else claims.set(name, [fingerprint, timestamp, readAt])
     }
     if (!claimPasses(outcome))
       (context as unknown as Counting).counted(outcome === 'duplicate' ? 'duplicates' : 'conflicts')
@@ -104,11 +93,7 @@ export const claimingInState = <T>({
   },
 })
 
-function keptIn(claim: TimedClaim | undefined): Kept | undefined {
-  if (claim === undefined) return undefined
-  const [written, fingerprint, eventTime = written!, origin = null] = claim
-  return [fingerprint, eventTime, origin]
-}
+const keptOf = (claim: TimedClaim | undefined): Kept | undefined => (claim === undefined ? claim : keptIn(claim))
 
 /** @param retryOf the first try of the record at hand, which went to the dead letters */
 function heldIn(kept: Kept | undefined, retryOf: string | null): HeldClaim | null {

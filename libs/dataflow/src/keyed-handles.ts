@@ -121,7 +121,7 @@ class Ages {
   }
 }
 
-/** Of values that begin with the time at which they were written; others, from before, have a row beside them. */
+/** Of values that begin with the time at which they were written (`timeIn`); others, from before, have a row beside them. */
 class TimedValue<T> implements ValueState<T, undefined>, Handle {
   readonly #rows: Rows<T>
   readonly #ages: Ages
@@ -141,7 +141,8 @@ class TimedValue<T> implements ValueState<T, undefined>, Handle {
     const { key, timeMs } = this.#scope
     const value = this.#rows.get(key)
     if (value === undefined) return undefined
-    const isAlive = hasTime(value) ? timeMs < timeIn(value) + this.#ttlMs : this.#ages.alive(key)
+    const written = timeIn(value)
+    const isAlive = written < Number.POSITIVE_INFINITY ? timeMs < written + this.#ttlMs : this.#ages.alive(key)
     return isAlive ? value : undefined
   }
 

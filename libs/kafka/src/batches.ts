@@ -12,6 +12,8 @@ export interface FilledBatch {
   readonly refused: (error: WeirError) => WeirError
 }
 
+const BATCH_BYTES_MIN = 64 << 10
+
 interface Filling {
   readonly place: Place
   readonly builder: BatchBuilder
@@ -24,6 +26,8 @@ export class Batches {
   /** By topic, then partition. */
   readonly #filling = new Map<string, (Filling | undefined)[]>()
   #records = 0
+  /** Of the largest batch of this transaction so far: the next ones are not copied while they grow. */
+  #bytes = BATCH_BYTES_MIN
 
   /** @param send gets every batch that is full, and on `flush` the others. */
   constructor(bytesMax: number, send: (batch: FilledBatch) => void) {
@@ -69,11 +73,12 @@ export class Batches {
       if (known.builder.bytes + bytes <= this.#bytesMax) return known
       this.#sent(known)
     }
-    return (ofTopic[partition] = { place: { topic, partition }, builder: new BatchBuilder(), suspects: [] })
+    return (ofTopic[partition] = { place: { topic, partition }, builder: new BatchBuilder(this.#bytes), suspects: [] })
   }
 
   #sent({ place, builder, suspects }: Filling): void {
     this.#filling.get(place.topic)![place.partition] = undefined
+    if (builder.bytes > this.#bytes) this.#bytes = builder.bytes
     this.#send({ place, builder, refused: (error) => recordsRefused(error, suspects) })
   }
 }

@@ -329,8 +329,9 @@ function connectionsOf({ brokerPool }: KafkajsCluster): PoolState {
 
 /** kafkajs checks that a payload is its own Encoder. */
 function encoded(payload: Buffer): unknown {
-  const Encoder = require('kafkajs/src/protocol/encoder.js') as new (n?: number) => { writeBuffer(b: Buffer): unknown }
-  return new Encoder(payload.length).writeBuffer(payload)
+  const Encoder = require('kafkajs/src/protocol/encoder.js') as new (n?: number) => { buf: Buffer; offset: number }
+  // As if it had been written: a copy would be as large again, zeroed first.
+  return Object.assign(new Encoder(1), { buf: payload, offset: payload.length })
 }
 
 /**

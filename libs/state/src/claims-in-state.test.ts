@@ -5,6 +5,7 @@ import {
   claimingInState,
   keyedProcessOf,
   refuseNone,
+  stateSchema,
   timedClaimSchema,
   type Collector,
 } from '@weir/dataflow'
@@ -21,6 +22,8 @@ const node = keyedProcessOf(
     ...{ windowMs: TTL_MS, ttlMs: TTL_MS, onConflict: 'sideOutput', sides: [], uid },
   }),
 )
+/** As the build before wrote it. */
+const listedClaimSchema = stateSchema<unknown>('weir.claim').next((claim): unknown => claim)
 const schemas = (_: string, state: string) => (state === 'claim' ? timedClaimSchema : null)
 const open = (objects: MemoryObjects) => openStore(objects, { schemas, hotEntriesMax: 10_000 })
 
@@ -49,7 +52,7 @@ test('a claim is one row', async () => {
   expect(records(['a', 'b', 'a'], 10)).toEqual(['a', 'b'])
   const [segment] = await store.snapshot(cp(1))
   expect(segment!.states).toEqual([
-    { operatorUid: 'once', name: 'claim', rows: 2, schema: { name: 'weir.claim', version: 2 } },
+    { operatorUid: 'once', name: 'claim', rows: 2, schema: { name: 'weir.claim', version: 3 } },
   ])
   await store.close()
 })
@@ -90,6 +93,26 @@ test('claims that are over are found by snapshots, and deleted', async () => {
   expect(left()).toBe(0)
   expect(store.keyed(uid, 'claim').get('alive')).toBeDefined()
   await store.close()
+})
+
+test('claims of a build that kept them as lists are held as long as they were to be', async () => {
+  const objects = new MemoryObjects()
+  const a = await openStore(objects, {
+    schemas: (_, state) => (state === 'claim' ? listedClaimSchema : null),
+  })
+  a.keyed(uid, 'claim').put('early', [60, NO_FINGERPRINT])
+  a.keyed(uid, 'claim').put('late', [50, NO_FINGERPRINT, 20, 'in/0/1'])
+  const chain = await a.snapshot(cp(1))
+  await a.close()
+  const b = await open(objects)
+  await b.restore(chain)
+  expect(typeof b.keyed(uid, 'claim').get('early')).toBe('string')
+  const { records, watermark } = claiming(b, 50)
+  watermark(149)
+  expect(records(['early', 'late'], 70)).toEqual([])
+  watermark(150)
+  expect(records(['early', 'late'], 110)).toEqual(['late'])
+  await b.close()
 })
 
 test('claims of a build that kept their time in rows beside them are held as long as they were to be, and deleted', async () => {
