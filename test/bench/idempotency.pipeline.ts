@@ -80,7 +80,8 @@ export async function pipelineFigures(): Promise<readonly Figure[]> {
       figure(`pipeline, ${way}: CPU-s per million`, median(runs[way].map(({ cpuPerMillion }) => cpuPerMillion))),
     ]),
     ...over('none', ['state', 'source', 'redis'], 'without').map(([name, ratio]) => atLeast(name, ratio, RATIO_MIN)),
-    ...over('keyed', ['state'], 'keyed without').map(([name, ratio]) => figure(name, ratio)),
+    // What the claim itself costs: the stream is keyed by what is claimed in both.
+    ...over('keyed', ['state'], 'keyed without').map(([name, ratio]) => atLeast(name, ratio, RATIO_MIN)),
   ]
 }
 
