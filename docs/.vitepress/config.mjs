@@ -36,6 +36,7 @@ export default defineConfig({
           page('Auditing', '/guide/auditing'),
           page('The first ten minutes', '/FIRST-TEN-MINUTES'),
           page('One record again', '/guide/debugging'),
+          page('Beside Flink and Kafka Streams', '/guide/comparison'),
         ],
       },
       {
