@@ -19,6 +19,7 @@ test.each([
   ['tikv', tikv],
   ['tikv with TLS', { ...tikv, tls: { ca: 'env:CA', cert: 'env:CERT', key: 'env:KEY' } }],
   ['postgres', postgres],
+  ['a secret in a file', { ...postgres, url: 'file:/run/secrets/db' }],
   ['tiered', tiered],
   ['memory', { store: 'memory' }],
 ])('what the builders make is taken: %s', (_, claims) => {
@@ -26,11 +27,7 @@ test.each([
 })
 
 test.each<[string, unknown, RegExp]>([
-  [
-    'a secret in the plan',
-    { ...redis, url: 'redis://weir:hunter2@host' },
-    /a wrong url: it names an environment variable/,
-  ],
+  ['a secret in the plan', { ...redis, url: 'redis://weir:hunter2@host' }, /a wrong url: it is env:NAME or file:/],
   ['nothing said of waiting', { store: 'redis', url: 'env:X', namespace: null }, /a wrong wait/],
   [
     'an option of another store',

@@ -2,15 +2,14 @@
  * What a job may say of a store of claims outside of it. The sdk's functions make such descriptors; one made by hand is refused here, before it
  * is stored and shown: a claim that is looked for in another place than the last build's is no claim.
  */
-import { WeirError } from '@weir/model'
+import { SECRET_FORM, WeirError, isSecretReference } from '@weir/model'
 import type { IdempotentNode } from './claim-node.ts'
 
 /** @returns what is wrong with it; null: nothing */
 type Check = (value: unknown) => string | null
 
-/** Names a variable of the task-managers: a plan is stored and shown. The value is not repeated, it may be the secret. */
-const reference: Check = (value) =>
-  typeof value === 'string' && /^env:\w+$/.test(value) ? null : 'names an environment variable, as "env:NAME"'
+/** Names a variable or a file of the task-managers: a plan is stored and shown. The value is not repeated, it may be the secret. */
+const reference: Check = (value) => (typeof value === 'string' && isSecretReference(value) ? null : `is ${SECRET_FORM}`)
 const orNull =
   (check: Check): Check =>
   (value) =>

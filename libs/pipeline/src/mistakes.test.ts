@@ -1,11 +1,13 @@
 /** Every mistake is said where it is, with the line, and with what to do. */
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
+import { DESCRIPTOR_SET } from './formats.fixture.ts'
 import { inspectPipeline, parsePipeline } from './index.ts'
 
 /** `§` stands in front of the character that is told; the mark is taken out. */
 type Mistake = readonly [name: string, yaml: string, message: string | RegExp, remedy: string | RegExp]
 
+const BASE64 = Buffer.from(DESCRIPTOR_SET).toString('base64')
 const HEAD = 'version: 1\nname: p\n'
 const SOURCE = `steps:
   - from: { kafka: { topic: t, value: Order } }
@@ -372,6 +374,69 @@ const MISTAKES: readonly Mistake[] = [
     steps(`  - filter: "value.id == \\"x\\" && value.§amout < 9"\n${OUT}`),
     'has no field "amout"',
     /./,
+  ],
+  // How topics are written, and where claims are kept.
+  [
+    'a format that is none',
+    `${HEAD}steps:\n  - from: { kafka: { topic: t, format: §avr } }\n${OUT}`,
+    'format is json, { avro: SCHEMA }',
+    /./,
+  ],
+  [
+    'a schema of Avro that is none',
+    `${HEAD}steps:\n  - from: { kafka: { topic: t, format: §{ avro: { type: recrd, name: R } } } }\n${OUT}`,
+    'SCHEMA_INVALID: no Avro schema: unknown type: "recrd"',
+    'A schema of Avro is',
+  ],
+  [
+    'a descriptor set that is no base64',
+    `${HEAD}steps:\n  - from: { kafka: { topic: t, format: { protobuf: { descriptorSet: §shop.proto, message: shop.Order } } } }\n${OUT}`,
+    'descriptorSet is no base64',
+    'buf build',
+  ],
+  [
+    'a message that is not in the descriptor set',
+    `${HEAD}steps:\n  - from: { kafka: { topic: t, format: §{ protobuf: { descriptorSet: ${BASE64}, message: shop.Ordr } } } }\n${OUT}`,
+    'the FileDescriptorSet has no message shop.Ordr',
+    'It has: shop.Order.',
+  ],
+  [
+    'a secret of the registry in the plan',
+    `${HEAD}steps:\n  - from: { kafka: { topic: t, format: { registry: { url: "https://r", auth: { token: §hunter2 } } } } }\n${OUT}`,
+    'token names a variable or a file of the task-managers',
+    /./,
+  ],
+  [
+    'a header under a name that no expression can say',
+    `${HEAD}steps:\n  - from: { kafka: { topic: t, headers: { §x-region: x-region } } }\n${OUT}`,
+    'x-region',
+    /./,
+  ],
+  [
+    'a header that is a number',
+    steps('  - to: { kafka: { topic: out, headers: { x-amount: §value.amount } } }\n'),
+    'a header is a text, or null, and this is int',
+    /./,
+  ],
+  [
+    'the record beside its headers',
+    `${HEAD}${TYPES}steps:\n  - from: { kafka: { topic: t, value: Order, headers: { region: x-region } } }\n  - filter: value.§amount > 0\n${OUT}`,
+    'Record has no field "amount"',
+    'There are: value, headers',
+  ],
+  [
+    'PD as a URL',
+    steps(`  - idempotent: { bizKey: value.id, store: { tikv: { pd: §["http://pd:2379"] } } }\n    uid: once\n${OUT}`),
+    'which is no host:port (leave "http://" out)',
+    /^/,
+  ],
+  [
+    'tiers over a store that cannot be',
+    steps(
+      `  - idempotent: { bizKey: value.id, store: { tiered: { remote: { redis: { url: §"redis://h" } } } } }\n    uid: once\n${OUT}`,
+    ),
+    'url is env:NAME or file:/PATH',
+    /^/,
   ],
 ]
 

@@ -3,11 +3,13 @@ import { testJob } from '@weir/sdk/testing'
 import { describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { jobOf } from './job/index.ts'
+import { plannedFormats, runningFormats } from './formats.fixture.ts'
 import { parsePipeline } from './index.ts'
-import { ORDERS_IN, planned, running, type Pair } from './pairs.fixture.ts'
+import { ORDERS_IN, planned, running as runningPairs, type Pair } from './pairs.fixture.ts'
 
 const parsed = ({ yaml }: Pair) => parsePipeline(yaml, 'twin.yaml')
-const pairs = Object.entries({ ...running, ...planned })
+const running = { ...runningPairs, ...runningFormats }
+const pairs = Object.entries({ ...running, ...planned, ...plannedFormats })
 
 describe.each(pairs)('%s', (_, pair) => {
   test('is the graph that TypeScript makes', () => {

@@ -118,12 +118,19 @@ export {
 export { aggregatingState, listState, mapState, valueState, type StateOptions } from './state.ts'
 export type { Codec } from './codecs/codec.ts'
 export { cloudEvents, type CloudEvent, type CloudEventInit, type CloudEventsOptions } from './codecs/cloud-events.ts'
-export { headerText, withHeaders, type WithHeaders, type WithSinkHeaders } from './codecs/headers.ts'
+export {
+  headerText,
+  withHeaders,
+  withNamedHeaders,
+  type WithHeaders,
+  type WithNamedHeaders,
+  type WithSinkHeaders,
+} from './codecs/headers.ts'
 export { json, type Schema } from './codecs/json.ts'
 export { jsonFields, type JsonField, type JsonFields } from './codecs/json-fields.ts'
 export { avro } from './codecs/avro.ts'
 export type { AvroOptions, AvroSchema } from './codecs/avro-type.ts'
-export { messageType, protobuf } from './codecs/protobuf.ts'
+export { messageType, protoJson, protobuf } from './codecs/protobuf.ts'
 export { env, file, schemaRegistry, type RegistryCodecs } from './codecs/registry/registry.ts'
 export type { RegistryAvroOptions } from './codecs/registry/avro.ts'
 export type { RegistryJsonOptions } from './codecs/registry/json.ts'

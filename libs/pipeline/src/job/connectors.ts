@@ -1,22 +1,11 @@
 /** Sources and sinks of the SDK, as a pipeline names them. */
-import {
-  datagen,
-  http,
-  json,
-  kafka,
-  log,
-  ndjson,
-  parquet,
-  postgres,
-  type Schema,
-  type Sink,
-  type Source,
-} from '@weir/sdk'
+import { datagen, http, kafka, log, ndjson, parquet, postgres, type Codec, type Sink, type Source } from '@weir/sdk'
 import type { z } from 'zod'
 import type { Sinks, Sources } from '../schema/connectors.ts'
+import { besideHeaders, readerOf, writerOf } from './formats.ts'
 import { A_KEY, expression, ofValue, within, type Place } from './projection.ts'
 import { CHANGE, PAYMENT, type DeclaredTypes } from './types.ts'
-import { ANY, mismatch, type ValueType } from './value-type.ts'
+import { ANY, type ValueType } from './value-type.ts'
 
 type SourceOptions = { readonly [K in keyof typeof Sources]: z.infer<(typeof Sources)[K]> }
 type SinkOptions = { readonly [K in keyof typeof Sinks]: z.infer<(typeof Sinks)[K]> }
@@ -33,12 +22,14 @@ export function sourceOf(spec: Readonly<Record<string, unknown>>, place: Place, 
   switch (connector) {
     case 'kafka':
     case 'log': {
-      const { topic, value, timestamp, ...options } = spec[connector] as SourceOptions['kafka']
-      const type = typeNamed(value, at, types)
+      const { topic, value, format, headers, timestamp, ...options } = spec[connector] as SourceOptions['kafka']
+      const named = typeNamed(value, at, types)
+      const plain = { type: named, codec: readerOf(format, named, [...at.path, 'format']) }
+      const { type, codec } = headers === undefined ? plain : besideHeaders(plain.codec, named, headers)
       const server = connector === 'log' ? log : kafka
       return {
         type,
-        source: server.topic(topic, { ...options, ...eventTime(timestamp, type, at), value: jsonOf(type) } as never),
+        source: server.topic(topic, { ...options, ...eventTime(timestamp, type, at), value: codec } as never),
       }
     }
     case 'ndjson': {
@@ -46,7 +37,11 @@ export function sourceOf(spec: Readonly<Record<string, unknown>>, place: Place, 
       const type = typeNamed(value, at, types)
       return {
         type,
-        source: ndjson.folder(folder, { ...options, ...eventTime(timestamp, type, at), value: jsonOf(type) } as never),
+        source: ndjson.folder(folder, {
+          ...options,
+          ...eventTime(timestamp, type, at),
+          value: readerOf('json', type, at.path),
+        } as never),
       }
     }
     case 'datagen': {
@@ -65,20 +60,6 @@ export function sourceOf(spec: Readonly<Record<string, unknown>>, place: Place, 
 
 function typeNamed(name: string, place: Place, types: DeclaredTypes): ValueType {
   return name === 'json' ? ANY : types.named(name, [...place.path, 'value'])
-}
-
-/** JSON that is checked against the type. Values are handed on as they are. */
-function jsonOf(type: ValueType): ReturnType<typeof json<unknown>> {
-  if (type.kind === 'any') return json()
-  const schema: Schema<unknown> = {
-    '~standard': {
-      validate(value) {
-        const wrong = mismatch(type, value, '')
-        return wrong === null ? { value } : { issues: [{ message: wrong }] }
-      },
-    },
-  }
-  return json(schema)
 }
 
 function eventTime(
@@ -102,9 +83,14 @@ export function sinkOf(spec: Readonly<Record<string, unknown>>, place: Place): S
     case 'kafka':
     case 'log': {
       const of = spec[connector] as SinkOptions['kafka']
-      const { topic, keyOf, ...options } = typeof of === 'string' ? { topic: of } : of
-      const keyed = keyOf !== undefined && { keyOf: keyIn(keyOf, within(place, connector, 'keyOf')) }
-      return (connector === 'log' ? log : kafka).sink<unknown>(topic, { ...options, ...keyed })
+      const { topic, keyOf, format, headers, ...options } = typeof of === 'string' ? { topic: of } : of
+      const at = (option: string): Place => within(place, connector, option)
+      return (connector === 'log' ? log : kafka).sink<unknown>(topic, {
+        ...options,
+        ...(keyOf !== undefined && { keyOf: keyIn(keyOf, at('keyOf')) }),
+        ...(format !== undefined && { value: writerOf(format, at('format').path) as Codec<unknown> }),
+        ...(headers !== undefined && { headers: headersIn(headers, at('headers')) }),
+      })
     }
     case 'ndjson': {
       const { folder, ...options } = spec[connector] as SinkOptions['ndjson']
@@ -124,6 +110,21 @@ export function sinkOf(spec: Readonly<Record<string, unknown>>, place: Place): S
     }
   }
 }
+
+type Headers = (value: unknown) => readonly (readonly [name: string, text: string])[]
+
+function headersIn(specs: Readonly<Record<string, string | number | boolean>>, place: Place): Headers {
+  const headers = Object.entries(specs).map(([name, spec]) => {
+    const compiled = expression(spec, within(place, name), A_HEADER)
+    return [name, ofValue<string | null>(compiled, place.constants)] as const
+  })
+  return (value) =>
+    headers.flatMap(([name, of]) => {
+      const text = of(value)
+      return text === null ? [] : [[name, text] as const]
+    })
+}
+const A_HEADER = { kinds: ['string', 'enum', 'nullable'], what: 'a header is a text, or null' } as const
 
 function keyIn(spec: string | number | boolean, place: Place): (value: unknown) => string {
   const compiled = expression(spec, place, A_KEY)

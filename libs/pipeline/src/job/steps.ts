@@ -2,8 +2,6 @@
 import {
   fields,
   fieldsAndSecond,
-  postgres,
-  redis,
   sliding,
   tumbling,
   type Duration,
@@ -14,7 +12,9 @@ import {
   type Sink,
   type Stream,
 } from '@weir/sdk'
+import type { ClaimStoreSpec } from '../schema/claims.ts'
 import type { Step, StepKind } from '../schema/steps.ts'
+import { claimsOf } from './claims.ts'
 import { sinkOf, sourceOf } from './connectors.ts'
 import { aggregateFold, reduceFold, type AggregationSpec, type ReduceSpec } from './folds.ts'
 import { instead } from './nearest.ts'
@@ -250,10 +250,7 @@ interface IdempotentSpec {
   readonly eventType?: ExpressionSpec
   readonly fingerprint?: ProjectionSpec
   readonly fingerprintSecond?: boolean
-  readonly store?:
-    | 'state'
-    | { readonly redis: Parameters<typeof redis>[0] }
-    | { readonly postgres: Parameters<typeof postgres.claims>[0] }
+  readonly store?: 'state' | ClaimStoreSpec
   readonly onDuplicate?: 'drop' | 'sideOutput'
 }
 
@@ -280,7 +277,7 @@ function idempotent(from: Stream<unknown>, spec: IdempotentSpec, place: Place, u
     bizKey: ofValue<string>(key, constants),
     ...(typed && { eventType: ofValue<string>(typed, constants) }),
     ...(of && { fingerprint: fingerprintSecond ? fieldsAndSecond(of) : fields(of) }),
-    ...(store !== 'state' && { store: 'redis' in store ? redis(store.redis) : postgres.claims(store.postgres) }),
+    ...(store !== 'state' && { store: claimsOf(store, [...place.path, 'store']) }),
   })
   const { type } = { type: place.scope['value']! }
   return sided(stream, type, {

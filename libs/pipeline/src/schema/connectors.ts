@@ -1,5 +1,6 @@
 /** Where records come from and go to. */
 import { z } from 'zod'
+import { Format, ReadHeaders } from './formats.ts'
 import { Count, Duration, Expression, Rate, Secret, Text } from './words.ts'
 
 /** json, or the name of a type. */
@@ -15,6 +16,8 @@ const reading = {
 const topic = {
   topic: Text.describe('Name of the topic.'),
   value: Value.default('json'),
+  format: Format.default('json'),
+  headers: ReadHeaders.optional(),
   ...reading,
   idleAfter: Duration.optional().describe('A partition without records for so long holds event time back no longer.'),
   alignWithin: Duration.optional().describe(
@@ -76,10 +79,15 @@ const written = z.strictObject({
   keyOf: Expression.optional().describe(
     'Key of a record, of value: a text or a number. Default: the key of keyBy, else none.',
   ),
+  format: Format.optional(),
+  headers: z
+    .record(z.string().min(1), Expression)
+    .optional()
+    .describe('Name of a header → its text, of value. Where it is null there is none.'),
   onLost: z.enum(['heal', 'fail']).optional().describe('When the broker aborts published output. Default heal.'),
 })
 const Topic = z.union([Text, written], {
-  error: 'is a topic, or { topic: NAME, keyOf: EXPRESSION, onLost: heal | fail }',
+  error: 'is a topic, or { topic: NAME, keyOf: EXPRESSION, format: …, headers: …, onLost: heal | fail }',
 })
 /** Where letters and receipts go. */
 const Aside = z.union([z.strictObject({ kafka: Text }), z.strictObject({ log: Text })], {

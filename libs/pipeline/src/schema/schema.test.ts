@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { plannedFormats, runningFormats } from '../formats.fixture.ts'
 import { planned, running } from '../pairs.fixture.ts'
 import { pipelineJsonSchema } from './pipeline.ts'
 
@@ -13,7 +14,7 @@ test('the published schema is the one of the code (npm run generate:schemas)', (
 
 test('it takes every pipeline of the tests, and not one with a step that is misspelt', () => {
   const schema = z.fromJSONSchema(published as never)
-  for (const [name, { yaml }] of Object.entries({ ...running, ...planned }))
+  for (const [name, { yaml }] of Object.entries({ ...running, ...planned, ...runningFormats, ...plannedFormats }))
     expect({ name, ...schema.safeParse(parse(yaml)) }).toMatchObject({ name, success: true })
   const { yaml } = running['filter, map to fields']!
   expect(schema.safeParse(parse(yaml.replace('filter:', 'fliter:'))).success).toBe(false)

@@ -1,5 +1,6 @@
 /** Steps, one kind per key: what a chain of the TypeScript API says with a call. */
 import { z } from 'zod'
+import { CLAIMS_ERROR, CLAIM_STORES } from './claims.ts'
 import { Sink, Source } from './connectors.ts'
 import { Count, Duration, Expression, Projection, SignedDuration, StepName, Text, Uid } from './words.ts'
 
@@ -75,20 +76,7 @@ export const Window = z
   .describe('Windows of a keyed stream. Puts out { start, end, value }; late records are in the side output late.')
 
 const Claims = z
-  .union(
-    [
-      z.enum(['state']),
-      z.strictObject({
-        redis: z.strictObject({
-          url: Text,
-          namespace: Text.optional(),
-          wait: z.strictObject({ replicas: Count, timeout: Duration.optional() }).optional(),
-        }),
-      }),
-      z.strictObject({ postgres: z.strictObject({ url: Text, namespace: Text.optional(), table: Text.optional() }) }),
-    ],
-    { error: 'is state, { redis: { url: env:NAME } } or { postgres: { url: env:NAME } }' },
-  )
+  .union([z.enum(['state']), ...CLAIM_STORES], { error: CLAIMS_ERROR })
   .describe('Where claims are kept. Default: the job’s own state.')
 
 export const stepKinds = {

@@ -1,6 +1,16 @@
 import type { RecordHeader } from '@weir/model'
 import { expect, expectTypeOf, test } from 'vitest'
-import { headerText, json, kafka, withHeaders, type Source, type WithHeaders } from '../index.ts'
+import {
+  headerText,
+  json,
+  kafka,
+  withHeaders,
+  withNamedHeaders,
+  type Codec,
+  type Source,
+  type WithHeaders,
+  type WithNamedHeaders,
+} from '../index.ts'
 
 const HEADERS: RecordHeader[] = [
   ['region', Buffer.from('us')],
@@ -41,4 +51,19 @@ test('a sink writes the headers of a value behind those of its codec, and its ow
     ['from', '7/k/5'],
   ])
   expect(kafka.sink('out').encodeHeaders).toBeUndefined()
+})
+
+test('headers that are named are fields beside the value; what is null is not written', () => {
+  const codec = withNamedHeaders(json<{ id: number }>(), { region: 'region', gone: 'gone', none: 'x-none' })
+  expectTypeOf(codec).toEqualTypeOf<
+    Codec<
+      WithNamedHeaders<{ id: number }, 'region' | 'gone' | 'none'>,
+      WithNamedHeaders<{ id: number }, 'region' | 'gone' | 'none'>
+    >
+  >()
+  const bytes = Buffer.from('{"id":1}')
+  const read = codec.decode(bytes, 0, bytes.length, () => HEADERS) as WithNamedHeaders<object, string>
+  expect(read).toEqual({ value: { id: 1 }, headers: { region: 'eu', gone: null, none: null } })
+  expect(codec.encode(read as never)).toBe('{"id":1}')
+  expect(codec.headers!(read as never, { key: null, timestamp: 0, origin: null })).toEqual([['region', 'eu']])
 })

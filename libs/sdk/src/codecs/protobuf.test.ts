@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { beforeAll, expect, expectTypeOf, test } from 'vitest'
-import { messageType, protobuf, type Codec } from '../index.ts'
+import { messageType, protoJson, protobuf, type Codec } from '../index.ts'
 
 const PROTO = `syntax = "proto3";
 package shop;
@@ -105,4 +105,23 @@ test('random messages come back; any bytes are read or refused with a code', () 
       }
     }),
   )
+})
+
+test('as ProtoJSON messages are plain: 64-bit integers and bytes are texts, and what was not set has its default', () => {
+  const type = messageType(set, 'shop.Payment')
+  const codec = protoJson<Record<string, unknown>>(type)
+  const payment = {
+    id: 'p1',
+    amountMinor: '9007199254740993',
+    proof: 'AQI=',
+    steps: [-1],
+    rates: { eu: '5' },
+    user: 'ada',
+  }
+  const bytes = Buffer.from(codec.encode(payment) as Uint8Array)
+  const read = codec.decode(bytes, 0, bytes.length)
+  expect(read).toEqual({ ...payment, ledger: '0' })
+  expect(codec.encode(null as never)).toBeNull()
+  expect(failure(() => codec.encode({ id: 'p1', amount: 1 }))).toMatchObject({ code: 'ENCODE_FAILED' })
+  expect(failure(() => codec.decode(Buffer.from([0x0a, 9, 1]), 0, 3))).toMatchObject({ code: 'DECODE_FAILED' })
 })

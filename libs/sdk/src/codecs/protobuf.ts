@@ -3,10 +3,13 @@ import { WeirError } from '@weir/model'
 import {
   createFileRegistry,
   fromBinary,
+  fromJson,
   isMessage,
   toBinary,
+  toJson,
   type DescMessage,
   type FileRegistry,
+  type JsonValue,
   type MessageShape,
 } from '@bufbuild/protobuf'
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
@@ -22,6 +25,26 @@ export function protobuf<D extends DescMessage>(type: D): Codec<MessageShape<D>>
     decode: (buffer, start, end) => readProtobuf(type, buffer, start, end),
     encode: (value) => (value === null ? null : writeProtobuf(type, value)),
     contentType: 'application/protobuf',
+  }
+}
+
+/**
+ * The same messages as plain values, as ProtoJSON has them: 64-bit integers are texts, bytes base64, enums their names; a field that was
+ * not set has its default, one that may be absent is missing. Reading drops fields that the type does not know, writing refuses them.
+ */
+export function protoJson<T = unknown>(type: DescMessage): Codec<T> {
+  return {
+    decode: (buffer, start, end) => toJson(type, readProtobuf(type, buffer, start, end), { alwaysEmitImplicit: true }),
+    encode: (value) => (value === null ? null : writeProtobuf(type, messageOfJson(type, value as JsonValue))),
+    contentType: 'application/protobuf',
+  }
+}
+
+function messageOfJson(type: DescMessage, value: JsonValue): MessageShape<DescMessage> {
+  try {
+    return fromJson(type, value)
+  } catch (cause) {
+    throw encodeFailed('Protobuf', messageOf(cause), `Write it as ProtoJSON has ${type.typeName}.`, cause)
   }
 }
 
