@@ -50,6 +50,26 @@ test('a bundle holds neither YAML nor schemas, and the parameters it was made wi
   expect(text).not.toMatch(/parseDocument|toJSONSchema/)
 })
 
+test('what reads Avro is in the bundle of a pipeline that names it, and in no other', async () => {
+  const bundle = (format: string) =>
+    bundleJob(
+      written(
+        `${format.length}.yaml`,
+        `version: 1\nname: p\nsteps:\n  - from: { kafka: { topic: t, format: ${format} } }\n  - to: { log: out }\n`,
+      ),
+      {},
+    )
+  const [json, avro] = await Promise.all([bundle('json'), bundle('{ avro: { type: array, items: long } }')])
+  const t = testJob(avro.plan.job, { parallelism: 1 })
+  await t.feed('t', [[1, 2]])
+  await t.end()
+  expect(t.committed('out').map(({ value }) => value)).toEqual([[1, 2]])
+  expect([json, avro].map(({ bytes }) => Buffer.from(bytes).toString().includes('no Avro schema'))).toEqual([
+    false,
+    true,
+  ])
+})
+
 test('a key of the prototype is a field like any other, or refused', async () => {
   const head = 'version: 1\nname: p\nsteps:\n  - from: { log: { topic: t } }\n'
   const file = written('proto.yaml', `${head}  - map: { "__proto__": value.a }\n  - to: { log: out }\n`)

@@ -1,5 +1,5 @@
 /** Pipelines: jobs in YAML. Their bundle holds what they say as JSON, beside the part of `@weir/pipeline` that makes a job of it. */
-import { inspectPipeline, parsePipeline, type PlacedProblem } from '@weir/pipeline'
+import { inspectPipeline, parsePipeline, usesBinaryFormats, type PlacedProblem } from '@weir/pipeline'
 import { WeirError } from '@weir/model'
 import { readFile } from 'node:fs/promises'
 
@@ -11,7 +11,10 @@ export async function pipelineModule(file: string, params: Readonly<Record<strin
   const { resolved } = parsePipeline(await read(file), file, params)
   // A text that is parsed: as a literal, a key "__proto__" would be something else.
   const text = JSON.stringify(JSON.stringify(resolved))
-  return `import { jobOf } from '@weir/pipeline/job'\nexport default jobOf(JSON.parse(${text}))\n`
+  const jobOf = "import { jobOf } from '@weir/pipeline/job'\n"
+  return usesBinaryFormats(resolved)
+    ? `${jobOf}import { binaryFormats } from '@weir/pipeline/formats'\nexport default jobOf(JSON.parse(${text}), binaryFormats)\n`
+    : `${jobOf}export default jobOf(JSON.parse(${text}))\n`
 }
 
 type Print = (value: unknown, text: string) => void

@@ -15,11 +15,12 @@
 import type { JobDefinition } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
 import { checked } from './check.ts'
+import { binaryFormats } from './job/binary-formats.ts'
 import { tryJobOf, type Path, type Problem, type ResolvedPipeline } from './job/index.ts'
 import { substituted, valuesOf } from './parameters.ts'
 import { YamlText, type Place } from './places.ts'
 
-export { LIBRARY } from './job/index.ts'
+export { LIBRARY, usesBinaryFormats } from './job/index.ts'
 export type { ResolvedPipeline } from './job/index.ts'
 export { SCHEMA_ID, pipelineJsonSchema, type PipelineSpec } from './schema/pipeline.ts'
 export { STEP_KINDS, stepKinds, type StepKind } from './schema/steps.ts'
@@ -133,7 +134,7 @@ function resolve(
   const spec = checked(replaced, report)
   if (spec === null) return null
   const resolved = { ...spec, values }
-  const { job, problems } = tryJobOf(resolved)
+  const { job, problems } = tryJobOf(resolved, binaryFormats)
   problems.forEach(report)
   return job === null ? null : { resolved: resolved as ResolvedPipeline, job }
 }

@@ -2,6 +2,7 @@ import { planJob, type GraphNode } from '@weir/dataflow'
 import { testJob } from '@weir/sdk/testing'
 import { describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
+import { binaryFormats } from './job/binary-formats.ts'
 import { jobOf } from './job/index.ts'
 import { plannedFormats, runningFormats } from './formats.fixture.ts'
 import { parsePipeline } from './index.ts'
@@ -22,7 +23,9 @@ describe.each(pairs)('%s', (_, pair) => {
   test('comes back from JSON, and from YAML made of that', () => {
     const { resolved, job } = parsed(pair)
     const { canonical } = planJob(job)
-    expect(planJob(jobOf(JSON.parse(JSON.stringify(resolved)) as typeof resolved)).canonical).toBe(canonical)
+    expect(planJob(jobOf(JSON.parse(JSON.stringify(resolved)) as typeof resolved, binaryFormats)).canonical).toBe(
+      canonical,
+    )
     const { values: _, ...spec } = resolved
     expect(parsePipeline(stringify(spec), 'again.yaml').resolved).toEqual(resolved)
   })

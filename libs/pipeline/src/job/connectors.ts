@@ -2,7 +2,7 @@
 import { datagen, http, kafka, log, ndjson, parquet, postgres, type Codec, type Sink, type Source } from '@weir/sdk'
 import type { z } from 'zod'
 import type { Sinks, Sources } from '../schema/connectors.ts'
-import { besideHeaders, readerOf, writerOf } from './formats.ts'
+import { besideHeaders, readerOf, writerOf, type BinaryFormats } from './formats.ts'
 import { A_KEY, expression, ofValue, within, type Place } from './projection.ts'
 import { CHANGE, PAYMENT, type DeclaredTypes } from './types.ts'
 import { ANY, type ValueType } from './value-type.ts'
@@ -16,7 +16,11 @@ export interface Read {
 }
 
 /** @param spec one connector with its options. Throws StepRefused, and what the SDK refuses. */
-export function sourceOf(spec: Readonly<Record<string, unknown>>, place: Place, types: DeclaredTypes): Read {
+export function sourceOf(
+  spec: Readonly<Record<string, unknown>>,
+  place: Place,
+  { types, formats }: { readonly types: DeclaredTypes; readonly formats: BinaryFormats },
+): Read {
   const [connector] = Object.keys(spec) as [keyof SourceOptions]
   const at = within(place, connector)
   switch (connector) {
@@ -24,7 +28,7 @@ export function sourceOf(spec: Readonly<Record<string, unknown>>, place: Place, 
     case 'log': {
       const { topic, value, format, headers, timestamp, ...options } = spec[connector] as SourceOptions['kafka']
       const named = typeNamed(value, at, types)
-      const plain = { type: named, codec: readerOf(format, named, [...at.path, 'format']) }
+      const plain = { type: named, codec: readerOf(format, named, [...at.path, 'format'], formats) }
       const { type, codec } = headers === undefined ? plain : besideHeaders(plain.codec, named, headers)
       const server = connector === 'log' ? log : kafka
       return {
@@ -40,7 +44,7 @@ export function sourceOf(spec: Readonly<Record<string, unknown>>, place: Place, 
         source: ndjson.folder(folder, {
           ...options,
           ...eventTime(timestamp, type, at),
-          value: readerOf('json', type, at.path),
+          value: readerOf('json', type, at.path, formats),
         } as never),
       }
     }
@@ -77,7 +81,7 @@ function eventTime(
 }
 
 /** @param place in whose scope the value is. Throws StepRefused, and what the SDK refuses. */
-export function sinkOf(spec: Readonly<Record<string, unknown>>, place: Place): Sink<unknown> {
+export function sinkOf(spec: Readonly<Record<string, unknown>>, place: Place, formats: BinaryFormats): Sink<unknown> {
   const [connector] = Object.keys(spec) as [keyof SinkOptions]
   switch (connector) {
     case 'kafka':
@@ -88,7 +92,7 @@ export function sinkOf(spec: Readonly<Record<string, unknown>>, place: Place): S
       return (connector === 'log' ? log : kafka).sink<unknown>(topic, {
         ...options,
         ...(keyOf !== undefined && { keyOf: keyIn(keyOf, at('keyOf')) }),
-        ...(format !== undefined && { value: writerOf(format, at('format').path) as Codec<unknown> }),
+        ...(format !== undefined && { value: writerOf(format, at('format').path, formats) as Codec<unknown> }),
         ...(headers !== undefined && { headers: headersIn(headers, at('headers')) }),
       })
     }

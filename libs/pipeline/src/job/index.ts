@@ -7,6 +7,7 @@ import { WeirError } from '@weir/model'
 import { job, kafka, log, type Flow, type Settings } from '@weir/sdk'
 import type { PipelineSpec } from '../schema/pipeline.ts'
 import type { Step } from '../schema/steps.ts'
+import { NO_BINARY_FORMATS, type BinaryFormats } from './formats.ts'
 import { StepRefused, problemOf, refuse, type Path, type Problem } from './problem.ts'
 import type { Variables } from './projection.ts'
 import { InputRefused, build, kindOf, type Output } from './steps.ts'
@@ -16,6 +17,7 @@ import { recordOf, typeOf } from './value-type.ts'
 export type { Path, Problem } from './problem.ts'
 export { nearest, instead } from './nearest.ts'
 export { LIBRARY } from './cel-library.ts'
+export type { BinaryFormats } from './formats.ts'
 
 /** What a pipeline is when its parameters have been set. JSON. */
 export interface ResolvedPipeline extends PipelineSpec {
@@ -27,9 +29,12 @@ export interface PartlyRefused extends Omit<ResolvedPipeline, 'steps'> {
   readonly steps: readonly (Step | { readonly refused: true; readonly uid?: string })[]
 }
 
-/** Throws WeirError `PIPELINE_INVALID` (invalid); `weir validate` has said so before. */
-export function jobOf(spec: ResolvedPipeline): JobDefinition {
-  const { job: made, problems } = tryJobOf(spec)
+/**
+ * @param formats `binaryFormats`, where the pipeline names one (`usesBinaryFormats`)
+ * Throws WeirError `PIPELINE_INVALID` (invalid); `weir validate` has said so before.
+ */
+export function jobOf(spec: ResolvedPipeline, formats: BinaryFormats = NO_BINARY_FORMATS): JobDefinition {
+  const { job: made, problems } = tryJobOf(spec, formats)
   if (made !== null) return made
   const [first] = problems
   throw new WeirError(
@@ -38,8 +43,21 @@ export function jobOf(spec: ResolvedPipeline): JobDefinition {
   )
 }
 
+/** Whether its topics are written in something else than JSON. */
+export const usesBinaryFormats = ({ steps }: Pick<ResolvedPipeline, 'steps'>): boolean =>
+  steps.some((step) => {
+    const of = (step as { readonly from?: object; readonly to?: object }).from ?? (step as { readonly to?: object }).to
+    return Object.values(of ?? {}).some(
+      (options: { readonly format?: unknown } | string) =>
+        typeof options === 'object' && options.format !== undefined && options.format !== 'json',
+    )
+  })
+
 /** The job, planned once; or all that is wrong with it. */
-export function tryJobOf(spec: PartlyRefused): {
+export function tryJobOf(
+  spec: PartlyRefused,
+  formats: BinaryFormats,
+): {
   readonly job: JobDefinition | null
   readonly problems: readonly Problem[]
 } {
@@ -55,7 +73,7 @@ export function tryJobOf(spec: PartlyRefused): {
   const types = new DeclaredTypes(spec.types ?? {})
   for (const name of types.names) caught(['types', name], () => types.named(name, ['types', name]))
   const made = caught(['settings'], () =>
-    job(spec.name, settingsOf(spec.settings), (flow) => steps(spec, { flow, types, caught })),
+    job(spec.name, settingsOf(spec.settings), (flow) => steps(spec, { flow, types, formats, caught })),
   )
   if (made !== null && problems.length === 0 && !spec.steps.some((step) => 'refused' in step))
     caught(['settings'], () => planned(spec, made))
@@ -68,10 +86,11 @@ export function tryJobOf(spec: PartlyRefused): {
 interface Building {
   readonly flow: Flow
   readonly types: DeclaredTypes
+  readonly formats: BinaryFormats
   readonly caught: <R>(path: Path, make: () => R) => R | null
 }
 
-function steps(spec: PartlyRefused, { flow, types, caught }: Building): void {
+function steps(spec: PartlyRefused, { flow, types, formats, caught }: Building): void {
   const outputs = new Map<string, Output | 'refused'>()
   const { values } = spec
   const params = { values, type: typeOf(values, 'params') as ReturnType<typeof recordOf> }
@@ -87,7 +106,7 @@ function steps(spec: PartlyRefused, { flow, types, caught }: Building): void {
     const output =
       'refused' in step
         ? null
-        : caught(optionsOf(step, path), () => build(step, path, { flow, types, params, outputs, above }))
+        : caught(optionsOf(step, path), () => build(step, path, { flow, types, formats, params, outputs, above }))
     outputs.set(name, output ?? 'refused')
     above = name
   }

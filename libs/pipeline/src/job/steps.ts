@@ -16,6 +16,7 @@ import type { ClaimStoreSpec } from '../schema/claims.ts'
 import type { Step, StepKind } from '../schema/steps.ts'
 import { claimsOf } from './claims.ts'
 import { sinkOf, sourceOf } from './connectors.ts'
+import type { BinaryFormats } from './formats.ts'
 import { aggregateFold, reduceFold, type AggregationSpec, type ReduceSpec } from './folds.ts'
 import { instead } from './nearest.ts'
 import { refuse, refuseKey, type Path } from './problem.ts'
@@ -48,6 +49,7 @@ export interface Output {
 export interface Steps {
   readonly flow: Flow
   readonly types: DeclaredTypes
+  readonly formats: BinaryFormats
   readonly params: { readonly type: RecordType; readonly values: Variables }
   /** By uid: of the steps above. */
   readonly outputs: ReadonlyMap<string, Output | 'refused'>
@@ -94,7 +96,7 @@ export function build(step: Step, path: Path, steps: Steps): Output {
     )
 
   if (kind === 'from') {
-    const { source, type } = sourceOf(spec as Readonly<Record<string, unknown>>, at({}), steps.types)
+    const { source, type } = sourceOf(spec as Readonly<Record<string, unknown>>, at({}), steps)
     return plain(steps.flow.from(source, uid), type)
   }
   if (kind === 'union') return union(spec as readonly string[], path, steps)
@@ -139,7 +141,7 @@ export function build(step: Step, path: Path, steps: Steps): Output {
     case 'idempotent':
       return idempotent(from, spec as IdempotentSpec, value, uid!)
     case 'to':
-      from.to(sinkOf(spec as Readonly<Record<string, unknown>>, value) as Sink<unknown>, uid)
+      from.to(sinkOf(spec as Readonly<Record<string, unknown>>, value, steps.formats) as Sink<unknown>, uid)
       return { stream: null, isKeyed: false, type, sides: {} }
     default:
       return refuseKey([...path, kind], `${kind} works by key, and what it reads has none`, REMEDY_KEY)

@@ -1,0 +1,51 @@
+/** Formats that take libraries of their own: they are in the bundle of a pipeline that names one, and in no other. */
+import { avro, env, file, messageType, protoJson, schemaRegistry, type AvroSchema } from '@weir/sdk'
+import type { AnyCodec, BinaryFormat } from './formats.ts'
+import { StepRefused, problemOf, refuse, type Path } from './problem.ts'
+
+const AVRO_IS =
+  'A schema of Avro is the name of a type, or e.g. { type: record, name: Order, fields: [{ name: id, type: string }] }.'
+
+/** Throws StepRefused. */
+export function binaryFormats(format: BinaryFormat, path: Path): AnyCodec {
+  try {
+    return codecOf(format, path)
+  } catch (thrown) {
+    if (thrown instanceof StepRefused) throw thrown
+    const problem = problemOf(thrown, path)
+    throw new StepRefused({ ...problem, remedy: problem.remedy === '' ? AVRO_IS : problem.remedy })
+  }
+}
+
+function codecOf(format: BinaryFormat, path: Path): AnyCodec {
+  if ('avro' in format) return avro(format.avro as AvroSchema) as AnyCodec
+  if ('protobuf' in format) return protobufOf(format.protobuf, path)
+  const { url, auth, as, schema, ...options } = format.registry
+  const registry = schemaRegistry({ url, ...(auth && { auth: authOf(auth) }) })
+  return as === 'avro'
+    ? (registry.avro(schema as AvroSchema | undefined, options) as AnyCodec)
+    : (registry.json(undefined, { ...options, ...(isObject(schema) && { jsonSchema: schema }) }) as AnyCodec)
+}
+
+function protobufOf({ descriptorSet, message }: { descriptorSet: string; message: string }, path: Path): AnyCodec {
+  const bytes = Buffer.from(descriptorSet, 'base64')
+  if (bytes.toString('base64').replaceAll('=', '') !== descriptorSet.replaceAll(/[\s=]/g, ''))
+    refuse([...path, 'protobuf', 'descriptorSet'], 'descriptorSet is no base64', 'Write: buf build -o - | base64 -w0.')
+  return protoJson(messageType(bytes, message)) as AnyCodec
+}
+
+type SecretText = string
+interface Auth {
+  readonly token?: SecretText
+  readonly username?: SecretText
+  readonly password?: SecretText
+}
+function authOf({ token, username, password }: Auth): NonNullable<Parameters<typeof schemaRegistry>[0]['auth']> {
+  return token === undefined
+    ? { username: secretOf(username!), password: secretOf(password!) }
+    : { token: secretOf(token) }
+}
+const secretOf = (text: SecretText): ReturnType<typeof env> =>
+  text.startsWith('env:') ? env(text.slice('env:'.length)) : file(text.slice('file:'.length))
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
