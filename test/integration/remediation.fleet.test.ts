@@ -4,16 +4,22 @@
  */
 import { LogClient } from '@weir/connectors'
 import { JobsClient } from '@weir/wire'
+import { execFile } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundleJob } from '../../apps/cli/src/bundle.ts'
 import { startProcess, stopProcess, type FleetProcess } from '../../apps/cli/src/fleet.ts'
 import { submit } from '../../apps/cli/src/submit.ts'
+import { codeIn } from '../../tools/deploy/runbooks.ts'
 import { Alertmanager } from '../deploy/alertmanager.ts'
 
-const JOB = new URL('../../apps/examples/src/02-payments.ts', import.meta.url).pathname
+const JOB = new URL('./remediation.job.ts', import.meta.url).pathname
+const CLI = new URL('../../apps/cli/dist/main.js', import.meta.url).pathname
+const run = promisify(execFile)
 const LOOK_MS = 50
 const config = {
   actionsPerHour: { job: 10, fleet: 10 },
@@ -153,6 +159,41 @@ test('every change is in the audit log with its alert, asked for before it was m
   ])
   expect(of[0]!.wish).toMatchObject({ alert: 'WeirLatency' })
 })
+
+test('the commands of the runbooks do what the pages say, on this fleet', async () => {
+  const pages = new URL('../../docs/runbooks/', import.meta.url)
+  const commands = new Set(
+    readdirSync(pages).flatMap((file) =>
+      codeIn(readFileSync(new URL(file, pages), 'utf8')).filter((code) => /^(weir|curl) /.test(code)),
+    ),
+  )
+  const [manager, worker] = processes as [FleetProcess, FleetProcess]
+  const answered: string[] = []
+  for (const command of commands) {
+    // Of an ended job, and of a transaction that waits: neither is here. `cancel` ends the job, so it comes last.
+    if (/JOB\.ts|TXN-ID|weir cancel/.test(command)) continue
+    await until(({ state }) => state === 'RUNNING')
+    const said = command
+      .replace('JOB-MANAGER', manager.ready.http)
+      .replace('TASK-MANAGER', worker.ready.http)
+      .replaceAll('JOB-ID', 'pay')
+      .replace(/ (N|PARALLELISM)$/, ' 6')
+    const [program, ...args] = said.split(' ')
+    const isWeir = program === 'weir'
+    const call = isWeir ? [CLI, ...args, '--job-manager', manager.ready.grpc!] : [...args, '--fail']
+    const { stdout } = await run(isWeir ? process.execPath : 'curl', call)
+    expect(stdout.trim(), command).not.toBe('')
+    answered.push(command)
+  }
+  expect(answered).toEqual(expect.arrayContaining(['weir get JOB-ID', 'weir txn list', 'weir rescale JOB-ID N']))
+  expect(await until(({ state, parallelism }) => state === 'RUNNING' && parallelism === 6)).toMatchObject({
+    degradeSwitch: 'on',
+    rates: [{ recordsPerSecond: 6 }],
+  })
+  expect(commands).toContain('weir cancel JOB-ID')
+  await run(process.execPath, [CLI, 'cancel', 'pay', '--job-manager', manager.ready.grpc!])
+  await until(({ state }) => state === 'CANCELLED')
+}, 120_000)
 
 test('what is no payload of Alertmanager is refused, and says where', async () => {
   expect(await posted({ version: '3', alerts: [] })).toMatchObject({ status: 400, body: { code: 'ALERTS_INVALID' } })
