@@ -14,11 +14,20 @@ export class RemedyDto {
   @ApiProperty({
     type: String,
     nullable: true,
-    enum: ['rescale', 'limit', 'restart-region'],
+    enum: ['rescale', 'limit', 'degrade-switch', 'restart-region'],
     description: 'null: nothing was to be done',
   })
   readonly change!: string | null
   @ApiProperty() readonly why!: string
+}
+
+const ALERT = {
+  type: 'object',
+  required: ['status', 'labels'],
+  properties: {
+    status: { enum: ['firing', 'resolved'] },
+    labels: { type: 'object', additionalProperties: { type: 'string' } },
+  },
 }
 
 @ApiTags('fleet')
@@ -33,7 +42,7 @@ export class AlertsController extends LeaderController {
       type: 'object',
       description: 'Version 4 of the payload of Alertmanager: other fields mean nothing here',
       required: ['version', 'alerts'],
-      properties: { version: { const: '4' }, alerts: { type: 'array', maxItems: 1_000, items: { type: 'object' } } },
+      properties: { version: { const: '4' }, alerts: { type: 'array', maxItems: 1_000, items: ALERT } },
     } as never,
   })
   @ApiOkResponse({ type: [RemedyDto] })
