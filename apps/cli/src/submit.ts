@@ -3,6 +3,7 @@ import { WeirError } from '@weir/model'
 import type { jobs } from '@weir/proto'
 import type { JobsClient } from '@weir/wire'
 import type { Bundle } from './bundle.ts'
+import { QUIET, type Progress } from './progress.ts'
 
 /** `--from` and what it is told. */
 export interface StartOptions {
@@ -25,9 +26,12 @@ export async function submit(
     readonly signature?: string
   },
   note: (text: string) => void = () => {},
+  progress: Progress = QUIET,
 ): Promise<jobs.JobView> {
+  progress.at('upload', `${Math.ceil(bundle.bytes.byteLength / 1_024)} KiB`)
   await client.uploadBundle(bundle.digest, bundle.bytes, options.signature)
   const { name } = bundle.plan.job
+  progress.at('preflight')
   const { jobId, notes } = await client.submit({
     ...options.start,
     jobId: options.id ?? '',
@@ -37,7 +41,7 @@ export async function submit(
     plan: Buffer.from(JSON.stringify(bundle.plan.summary)),
   })
   for (const text of notes) note(text)
-  return await running(client, jobId, options.wait)
+  return await running(client, jobId, options.wait, progress)
 }
 
 /** A job that has ended, with the bundle it had. Throws as `submit`. */
@@ -46,17 +50,24 @@ export async function start(
   jobId: string,
   options: { readonly wait: boolean; readonly start: StartOptions },
   note: (text: string) => void,
+  progress: Progress = QUIET,
 ): Promise<jobs.JobView> {
+  progress.at('preflight')
   const { notes } = await client.restart({ jobId, ...options.start })
   for (const text of notes) note(text)
-  return await running(client, jobId, options.wait)
+  return await running(client, jobId, options.wait, progress)
 }
 
-async function running(client: JobsClient, jobId: string, wait: boolean): Promise<jobs.JobView> {
+async function running(client: JobsClient, jobId: string, wait: boolean, progress: Progress): Promise<jobs.JobView> {
   const until = Date.now() + WAIT_MS
   for (;;) {
     const view = await client.get(jobId)
-    if (!wait || view.state === 'RUNNING' || view.state === 'FINISHED') return view
+    if (view.state === 'RUNNING' || view.state === 'FINISHED') {
+      progress.at('running')
+      return view
+    }
+    progress.at('deploy', view.state)
+    if (!wait) return view
     if (['FAILED', 'CANCELLED', 'STOPPED'].includes(view.state)) throw failed(view)
     if (Date.now() > until) {
       const why = view.error === '' ? '' : `: ${(JSON.parse(view.error) as { message: string }).message}`

@@ -9,7 +9,7 @@ export function reference(): string {
     '',
     '<!-- Made by `npm run generate:cli` from apps/cli/src/cli/commands.ts: change that. -->',
     '',
-    'Results go to the standard output, notes and errors to the other one. With `--json` results and errors are JSON: `{"code","kind","message","facts"}` of',
+    'Results go to the standard output, notes, progress and errors to the other one. With `--json` results and errors are JSON: `{"code","kind","message","facts"}` of',
     'an error is stable in `code` and `kind`. Completions: `source <(weir completions bash)`; `weir completions zsh > "${fpath[1]}/_weir"`;',
     '`weir completions fish > ~/.config/fish/completions/weir.fish`.',
     '',

@@ -7,6 +7,7 @@ import type { Bundle } from '../bundle.ts'
 import type { CanaryBuild, Canaries } from '../canary/canary.ts'
 import { dlq } from '../dlq.ts'
 import { logs } from '../logs.ts'
+import { QUIET, START_STAGES, followed, progressHere } from '../progress.ts'
 import { rate } from '../rate.ts'
 import { savepoints, takeSavepoint } from '../savepoint.ts'
 import { showJob, showJobs } from '../show-job.ts'
@@ -49,10 +50,15 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
 
   submit: async (context) => {
     const { args, values, print, note } = context
-    const bundle = await bundled(args[0], values)
-    const signature = values.sign === undefined ? '' : await signed(bundle.digest, values.sign)
-    const options = { id: values.id, wait: !values['no-wait'], start: startOptions(values), signature }
-    const view = await submit(context.client(), bundle, options, note)
+    const progress = values.json ? QUIET : progressHere()
+    const view = await followed(progress, note, async (noted) => {
+      progress.at('bundle')
+      const bundle = await bundled(args[0], values)
+      progress.at('plan', plannedText(bundle))
+      const signature = values.sign === undefined ? '' : await signed(bundle.digest, values.sign)
+      const options = { id: values.id, wait: !values['no-wait'], start: startOptions(values), signature }
+      return submit(context.client(), bundle, options, noted, progress)
+    })
     print(view, `${view.jobId} is ${view.state}`)
     return 0
   },
@@ -60,7 +66,9 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
   start: async (context) => {
     const { args, values, print, note } = context
     const options = { wait: !values['no-wait'], start: startOptions(values) }
-    const view = await start(context.client(), needed(args[0], 'JOB-ID'), options, note)
+    const jobId = needed(args[0], 'JOB-ID')
+    const progress = values.json ? QUIET : progressHere(START_STAGES)
+    const view = await followed(progress, note, (noted) => start(context.client(), jobId, options, noted, progress))
     print(view, `${view.jobId} is ${view.state}`)
     return 0
   },
@@ -266,6 +274,9 @@ async function bundled(file: string | undefined, values: Values): Promise<Bundle
   const { bundleJob } = await import('../bundle.ts')
   return bundleJob(needed(file, 'JOB.ts'), parameters(values.set))
 }
+
+const plannedText = ({ plan }: Bundle): string =>
+  `${plan.job.graph.nodes.length} operators in ${plan.stages.length} stages`
 
 function savepointOf(context: Context, stop: boolean): Promise<number> {
   const [jobId, name] = context.args
