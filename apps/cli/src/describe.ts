@@ -1,9 +1,9 @@
 /** `weir describe`: what a job consists of, of one that is there or of a job file. */
 import { graphView, type GraphView } from '@weir/job'
 import type { JobsClient } from '@weir/wire'
-import { existsSync } from 'node:fs'
 import { bundleJob } from './bundle.ts'
 import { drawGraph } from './draw-graph.ts'
+import { isJobFile } from './job-file.ts'
 import { needed } from './usage.ts'
 
 export interface DescribeCommand {
@@ -18,9 +18,9 @@ export async function describe(
   print: (value: unknown, text: string) => void,
 ): Promise<number> {
   const named = needed(of, 'JOB-ID or JOB.ts')
-  // An id has neither dots nor slashes.
-  const isFile = /[./\\]/.test(named) || existsSync(named)
-  const graph = isFile ? graphView((await bundleJob(named, params)).plan.summary) : await client().graph(named)
+  const graph = isJobFile(named)
+    ? graphView((await bundleJob(named, params)).plan.summary)
+    : await client().graph(named)
   print(graph satisfies GraphView, drawGraph(graph))
   return 0
 }

@@ -14,6 +14,7 @@ import {
   type PlanSummary,
   type Profile,
   type RedisFacts,
+  type Verdict,
 } from '@weir/dataflow'
 import { observePostgres, observeRedis, redisAddress } from '@weir/idempotency'
 import { KafkaConnections, kafkaFacts, kafkaSecurity } from '@weir/kafka'
@@ -21,6 +22,7 @@ import { etcdClient, etcdFacts, httpClock, objectsFacts, openS3 } from '@weir/me
 import { systemClock, systemRandom } from '@weir/model'
 import { machineFacts } from '@weir/telemetry'
 import { hostname } from 'node:os'
+import type { JobsClient } from '@weir/wire'
 import { usage } from './usage.ts'
 
 /** Of each server, all at once. */
@@ -51,8 +53,31 @@ export async function doctor(command: DoctorCommand, print: (value: unknown, tex
   const needs = withMore(plan === null ? NEEDS_OF_ANY : needsOf(plan), command)
   const observed = await observe(needs, command)
   const verdict = judge(examine(observed, needs), profile as Profile, plan?.settings.acceptUnsafe)
-  const { diagnoses, refused, accepted } = verdict
+  const { diagnoses, accepted } = verdict
   print({ profile, job: plan?.name ?? null, ...verdict, observed }, report(diagnoses, accepted))
+  return codeOf(verdict)
+}
+
+/**
+ * The same, asked of the fleet: its servers as its own processes reach them, with their credentials. `of`: a job of the cluster, or a plan;
+ * neither: what holds for any job.
+ */
+export async function doctorOfFleet(
+  client: Pick<JobsClient, 'examine'>,
+  of: { readonly jobId?: string; readonly plan?: PlanSummary; readonly profile: string | undefined },
+  print: (value: unknown, text: string) => void,
+): Promise<number> {
+  const { jobId, plan, profile } = of
+  const examined = (await client.examine({
+    ...(jobId !== undefined && { jobId }),
+    ...(plan !== undefined && { plan: Buffer.from(JSON.stringify(plan)) }),
+    ...(profile !== undefined && { profile }),
+  })) as Verdict & { readonly profile: string; readonly job: string | null }
+  print(examined, report(examined.diagnoses, examined.accepted))
+  return codeOf(examined)
+}
+
+const codeOf = ({ refused, diagnoses }: Verdict): number => {
   if (refused.length > 0) return 1
   return diagnoses.some(({ code }) => code === 'NOT_EXAMINED') ? 3 : 0
 }

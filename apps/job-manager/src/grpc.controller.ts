@@ -210,6 +210,18 @@ export class GrpcController {
     })
   }
 
+  @GrpcMethod('Jobs', 'examine')
+  examine(
+    { jobId: id, plan, profile }: jobs.ExamineRequest,
+    metadata: Metadata,
+    call: Call,
+  ): Promise<jobs.ExamineAnswer> {
+    return this.#answer('examine', metadata, call, async () => {
+      const term = await this.#manager.term()
+      return { body: JSON.stringify(await term.examine({ jobId: id, plan, profile })) }
+    })
+  }
+
   @GrpcMethod('Jobs', 'getGraph')
   getGraph(request: jobs.GetRequest, metadata: Metadata, call: Call): Promise<jobs.GraphAnswer> {
     return this.#answer('getGraph', metadata, call, async () => ({

@@ -77,6 +77,33 @@ test('etcd with an alarm refuses everywhere', async () => {
   await expect(of.check(plan({}, 'log'), nobody)).rejects.toMatchObject({ code: 'JOB_UNSAFE' })
 })
 
+test('asked beforehand it tells of everything, refuses nothing and starts nothing, under the profile that is asked for', async () => {
+  const examined = await preflight('development').examine(plan(), janitor(oneBroker), 'production')
+  expect(examined).toMatchObject({ profile: 'production', job: 'j', observed: oneBroker, accepted: [] })
+  expect(examined.refused.map(({ code }) => code)).toContain('KAFKA_REPLICATION')
+  expect(await preflight('development').examine(plan(), janitor(oneBroker), null)).toMatchObject({
+    ...{ profile: 'development', refused: [] },
+  })
+  const unasked = await preflight('production').examine(null, nobody, null)
+  expect(unasked).toMatchObject({ job: null, refused: [], diagnoses: [{ code: 'NOT_EXAMINED' }] })
+})
+
+test('by gRPC: of a plan, of any job; a job that is not there and a profile there is none of are refused', async () => {
+  const manager = await testManager()
+  const client = new JobsClient([manager.grpc], { token: null })
+  const asPlan = Buffer.from(JSON.stringify(plan()))
+  expect(await client.examine({ plan: asPlan, profile: 'production' })).toMatchObject({
+    profile: 'production',
+    job: 'j',
+  })
+  expect(await client.examine({})).toMatchObject({ job: null })
+  await expect(client.examine({ jobId: 'nobody' })).rejects.toMatchObject({ code: 'JOB_UNKNOWN' })
+  await expect(client.examine({ profile: 'lax' })).rejects.toMatchObject({ code: 'PROFILE_UNKNOWN' })
+  await expect(client.examine({ plan: Buffer.from('{}') })).rejects.toMatchObject({ code: 'PLAN_INVALID' })
+  client.close()
+  await manager.close()
+})
+
 test('what a job accepts stands in the audit log before anything is done', async () => {
   const manager = await testManager()
   const client = new JobsClient([manager.grpc], { token: null })

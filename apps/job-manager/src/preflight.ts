@@ -4,6 +4,7 @@
  * name (the audit log keeps those names). A server that does not answer refuses nothing: the job waits for it, as it would later.
  */
 import {
+  NEEDS_OF_ANY,
   asked,
   examine,
   judge,
@@ -14,6 +15,7 @@ import {
   type Observed,
   type PlanSummary,
   type Profile,
+  type Verdict,
 } from '@weir/dataflow'
 import type { Janitor } from '@weir/job'
 import { WeirError, type Clock } from '@weir/model'
@@ -22,6 +24,14 @@ import type { Metadata } from './metadata.ts'
 
 /** A submit waits no longer than this; what has not answered by then is not held against the job. */
 const BOUND_MS = 5_000
+
+/** What `weir doctor --fleet` shows. */
+export interface Examination extends Verdict {
+  readonly profile: Profile
+  /** Its name; null: what holds for any job. */
+  readonly job: string | null
+  readonly observed: Observed
+}
 
 export interface PreflightDeps {
   readonly metadata: Pick<Metadata, 'etcdFacts'>
@@ -36,6 +46,16 @@ export class Preflight {
   constructor(profile: Profile, deps: PreflightDeps) {
     this.#profile = profile
     this.#deps = deps
+  }
+
+  /** Without a word about whether it may start. `plan` null: what holds for any job. `profile` null: that of this job-manager. */
+  async examine(plan: PlanSummary | null, janitor: Janitor, profile: Profile | null): Promise<Examination> {
+    const needs = plan === null ? NEEDS_OF_ANY : needsOf(plan)
+    const [etcd, servers] = await Promise.all([this.#askEtcd(), this.#askFleet(needs, janitor)])
+    const observed = { ...servers, ...etcd }
+    const against = profile ?? this.#profile
+    const verdict = judge(examine(observed, needs), against, plan?.settings.acceptUnsafe)
+    return { profile: against, job: plan?.name ?? null, ...verdict, observed }
   }
 
   /** @returns what should be known, in `production`. Throws `JOB_UNSAFE` (invalid) with every reason and its remedy. */
@@ -63,11 +83,39 @@ export class Preflight {
 
   async #askServers(needs: JobNeeds, janitor: Janitor): Promise<Observed> {
     if (!usesKafka(needs) && needs.redis.length === 0) return {}
+    return this.#askFleet(needs, janitor)
+  }
+
+  async #askFleet(needs: JobNeeds, janitor: Janitor): Promise<Observed> {
     const { clock } = this.#deps
     const name = 'servers, by a task-manager'
     const answer = await asked(name, { clock, boundMs: BOUND_MS }, () => janitor.ask({ type: 'examine', needs }))
     return 'facts' in answer ? answer.facts.observed : { kafka: answer }
   }
+}
+
+/** Null: none was given. Throws `PLAN_INVALID` (invalid). */
+export function planIn(bytes: Uint8Array): PlanSummary | null {
+  if (bytes.byteLength === 0) return null
+  try {
+    const plan = JSON.parse(Buffer.from(bytes).toString('utf8')) as PlanSummary
+    needsOf(plan)
+    return plan
+  } catch (cause) {
+    throw new WeirError({ code: 'PLAN_INVALID', kind: 'invalid' }, 'the plan is none: send it as for a submit', {
+      cause,
+    })
+  }
+}
+
+/** Null: none was given. Throws `PROFILE_UNKNOWN` (invalid). */
+export function profileIn(text: string): Profile | null {
+  if (text === '') return null
+  if (text === 'production' || text === 'development') return text
+  throw new WeirError(
+    { code: 'PROFILE_UNKNOWN', kind: 'invalid', profile: text },
+    `there is no profile "${text}"; give production or development`,
+  )
 }
 
 const line = ({ code, what, why, remedy }: Diagnosis): string => `${code}: ${what}: ${why}. Remedy: ${remedy}`

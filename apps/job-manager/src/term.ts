@@ -31,14 +31,14 @@ import {
   type SinkOutcome,
   type UsedNumbers,
 } from '@weir/job'
-import { WeirError, asWeirError, type Clock, type JobId, type Random, type TaskManagerId } from '@weir/model'
+import { WeirError, asWeirError, jobId as jobIdOf, type Clock, type JobId, type Random, type TaskManagerId } from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
 import { LEASE_SECONDS_MAX } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { FleetJanitor } from './fleet-janitor.ts'
 import { Ledger } from './ledger.ts'
-import type { Preflight } from './preflight.ts'
+import { planIn, profileIn, type Examination, type Preflight } from './preflight.ts'
 import { Notices } from './live/notices.ts'
 import { Sweeper } from './sweeper.ts'
 import { Starts, type JobStart, type StartCheck, type StartWish } from './starts.ts'
@@ -288,6 +288,23 @@ export class Term {
 
   #canarySide({ jobId, state, finalEpoch, error }: JobView): CanarySide {
     return { jobId, state, finalEpoch, error, read: readUpTo(this.#masters.get(jobId)?.published() ?? null) }
+  }
+
+  /** Throws `JOB_UNKNOWN`, `PROFILE_UNKNOWN`, `PLAN_INVALID` (invalid), `EXAMINE_UNAVAILABLE` (invalid). */
+  async examine(of: {
+    readonly jobId: string
+    readonly plan: Uint8Array
+    readonly profile: string
+  }): Promise<Examination> {
+    const { preflight } = this.#deps
+    if (preflight === undefined) {
+      throw new WeirError(
+        { code: 'EXAMINE_UNAVAILABLE', kind: 'invalid' },
+        'this job-manager examines no servers: it was started without a preflight',
+      )
+    }
+    const plan = of.jobId === '' ? planIn(of.plan) : this.#planOf(jobIdOf(of.jobId))
+    return preflight.examine(plan, this.#janitor, profileIn(of.profile))
   }
 
   checkpoints(jobId: JobId): readonly CheckpointView[] {

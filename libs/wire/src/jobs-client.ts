@@ -160,6 +160,20 @@ export class JobsClient {
     return this.#ask((c, reply: Reply<jobs.CheckStartResponse>) => c.checkStart(request, this.#metadata, slow(), reply))
   }
 
+  /** The JSON of an Examination (apps/job-manager/src/preflight.ts). Neither job nor plan: what holds for any job. */
+  async examine(of: {
+    readonly jobId?: string
+    readonly plan?: Uint8Array
+    readonly profile?: string
+  }): Promise<unknown> {
+    const { jobId = '', plan = new Uint8Array(), profile = '' } = of
+    const request = { jobId, plan: Buffer.from(plan), profile }
+    const answer = await this.#ask((c, reply: Reply<jobs.ExamineAnswer>) =>
+      c.examine(request, this.#metadata, slow(), reply),
+    )
+    return JSON.parse(answer.body)
+  }
+
   decideTransaction(transactionalId: string, decision: 'commit' | 'abort'): Promise<jobs.TransactionView> {
     const request = { transactionalId, commit: decision === 'commit' }
     return this.#ask((c, reply: Reply<jobs.TransactionView>) =>

@@ -225,8 +225,10 @@ export const COMMANDS = [
   {
     name: 'doctor',
     args: '[JOB.ts]',
-    about: 'are the servers fit for exactly-once, and for this job?',
-    options: ['set', 'profile', 'kafka', 'topic', 'redis'],
+    about:
+      'are the servers fit for exactly-once, and for this job? As this machine reaches them; with --fleet (and then JOB-ID, too) as the fleet does',
+    options: ['set', 'profile', 'kafka', 'topic', 'redis', 'fleet'],
+    remote: true,
     no: 'something is unsafe',
   },
   {

@@ -58,6 +58,7 @@ export const OPTIONS = {
   },
   form: { value: '63|68', about: 'bits of an id, where 17 decimal digits are not of 68' },
   profile: { value: 'PROFILE', about: 'production (default), or development, which forgives one broker' },
+  fleet: { about: 'the fleet is asked: its own processes look at the servers, with their addresses and credentials' },
   redis: { value: 'env:NAME', repeatable: true, about: 'a Redis, by the variable that holds its URL' },
   input: { value: 'TOPIC=FILE', repeatable: true, about: 'records of a topic the job reads, a JSON value a line' },
   sample: { value: 'N', about: 'of topics without --input: their first N records, read from Kafka' },

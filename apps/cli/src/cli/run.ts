@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto'
 import type { Bundle } from '../bundle.ts'
 import type { CanaryBuild, Canaries } from '../canary/canary.ts'
 import { dlq } from '../dlq.ts'
+import { isJobFile } from '../job-file.ts'
 import { logs } from '../logs.ts'
 import { QUIET, START_STAGES, followed, progressHere } from '../progress.ts'
 import { rate } from '../rate.ts'
@@ -182,7 +183,9 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
   'txn commit': (context) => txn(context.client(), { verb: 'commit', object: context.args[0] }, context.print),
   'txn abort': (context) => txn(context.client(), { verb: 'abort', object: context.args[0] }, context.print),
 
-  doctor: async ({ args, values, env, print }) => {
+  doctor: async (context) => {
+    const { args, values, env, print } = context
+    if (values.fleet) return doctorOfFleet(context)
     const plan = args[0] === undefined ? null : (await bundled(args[0], values)).plan.summary
     const { topic: topics, redis, kafka, profile = 'production' } = values
     const { doctor } = await import('../doctor.ts')
@@ -273,6 +276,18 @@ const canaryBuild = (file: string | undefined, values: Values): CanaryBuild => (
 async function bundled(file: string | undefined, values: Values): Promise<Bundle> {
   const { bundleJob } = await import('../bundle.ts')
   return bundleJob(needed(file, 'JOB.ts'), parameters(values.set))
+}
+
+async function doctorOfFleet({ args, values, print, client }: Context): Promise<number> {
+  const here = [...values.topic, ...values.redis, ...(values.kafka === undefined ? [] : [values.kafka])]
+  if (here.length > 0)
+    throw usage('--kafka, --topic and --redis are of what this machine reaches: leave them out with --fleet')
+  const { doctorOfFleet: ask } = await import('../doctor.ts')
+  const [of] = args
+  const { profile } = values
+  if (of === undefined) return ask(client(), { profile }, print)
+  if (!isJobFile(of)) return ask(client(), { jobId: of, profile }, print)
+  return ask(client(), { plan: (await bundled(of, values)).plan.summary, profile }, print)
 }
 
 const plannedText = ({ plan }: Bundle): string =>

@@ -67,6 +67,8 @@ export const GRPC_ACCESS = {
   deleteSavepoint: { role: 'admin', change: 'savepoint.delete' },
   readState: { role: 'operator' },
   checkStart: { role: 'operator' },
+  // A plan names secrets of the task-managers, which are looked up for it: as submit.
+  examine: { role: 'admin' },
   now: { role: 'viewer' },
 } as const satisfies Readonly<Record<string, Access>>
 export type GrpcMethodName = keyof typeof GRPC_ACCESS
