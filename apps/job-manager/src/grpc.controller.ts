@@ -211,14 +211,10 @@ export class GrpcController {
   }
 
   @GrpcMethod('Jobs', 'examine')
-  examine(
-    { jobId: id, plan, profile }: jobs.ExamineRequest,
-    metadata: Metadata,
-    call: Call,
-  ): Promise<jobs.ExamineAnswer> {
+  examine(request: jobs.ExamineRequest, metadata: Metadata, call: Call): Promise<jobs.ExamineAnswer> {
     return this.#answer('examine', metadata, call, async () => {
       const term = await this.#manager.term()
-      return { body: JSON.stringify(await term.examine({ jobId: id, plan, profile })) }
+      return { body: JSON.stringify(await term.examine(request)) }
     })
   }
 

@@ -31,7 +31,15 @@ import {
   type SinkOutcome,
   type UsedNumbers,
 } from '@weir/job'
-import { WeirError, asWeirError, jobId as jobIdOf, type Clock, type JobId, type Random, type TaskManagerId } from '@weir/model'
+import {
+  WeirError,
+  asWeirError,
+  jobId as jobIdOf,
+  type Clock,
+  type JobId,
+  type Random,
+  type TaskManagerId,
+} from '@weir/model'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { reportEvent, type FleetServer, type SliceId, type SliceReportMessage, type TaskManagerInfo } from '@weir/wire'
 import { LEASE_SECONDS_MAX } from './config.ts'
@@ -291,11 +299,7 @@ export class Term {
   }
 
   /** Throws `JOB_UNKNOWN`, `PROFILE_UNKNOWN`, `PLAN_INVALID` (invalid), `EXAMINE_UNAVAILABLE` (invalid). */
-  async examine(of: {
-    readonly jobId: string
-    readonly plan: Uint8Array
-    readonly profile: string
-  }): Promise<Examination> {
+  examine(of: { readonly jobId: string; readonly plan: Uint8Array; readonly profile: string }): Promise<Examination> {
     const { preflight } = this.#deps
     if (preflight === undefined) {
       throw new WeirError(
