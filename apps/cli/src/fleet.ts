@@ -10,6 +10,10 @@ export interface FleetProcess {
 }
 
 const READY_TIMEOUT_MS = 30_000
+
+/** As in the image (deploy/images/Dockerfile has why). */
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=8']
+export const NODE_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '2' }
 const WITH_PARENT = import.meta.resolve(import.meta.url.endsWith('.ts') ? '../dist/with-parent.js' : './with-parent.js')
 
 /**

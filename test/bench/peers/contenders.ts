@@ -6,7 +6,7 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
-import { startProcess, stopProcess, type FleetProcess } from '../../../apps/cli/src/fleet.ts'
+import { NODE_ENV, NODE_FLAGS, startProcess, stopProcess, type FleetProcess } from '../../../apps/cli/src/fleet.ts'
 import { freePorts } from '../../../tools/stack/servers.mjs'
 import { clusterEnv } from '../lib/cluster.ts'
 import { newestCheckpoint, startJvm, type JvmPeer } from './jvm.ts'
@@ -150,8 +150,8 @@ async function oneProcess(site: Site, options: WeirOptions): Promise<Running> {
   const [port] = await freePorts(1)
   const log = join(site.dir, 'log')
   const start = async (): Promise<ChildProcess> => {
-    const child = spawn(process.execPath, [here('one-process.ts'), site.dir, String(port)], {
-      env: { ...process.env, WEIR_KAFKA_BROKERS: site.brokers, WEIR_SLOTS: '2' },
+    const child = spawn(process.execPath, [...NODE_FLAGS, here('one-process.ts'), site.dir, String(port)], {
+      env: { ...NODE_ENV, ...process.env, WEIR_KAFKA_BROKERS: site.brokers, WEIR_SLOTS: '2' },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     child.stderr.pipe(createWriteStream(log, { flags: 'a' }))
