@@ -23,7 +23,7 @@ const REQUEST_TIMEOUT_MS = 10_000
 const ATTEMPTS = 3
 
 /** The largest of the modules of a slot: loaded where there is such a store, not where objects lie in a folder. */
-type Sdk = typeof import('@aws-sdk/client-s3')
+type Sdk = typeof import('./s3-sdk.ts')
 interface Opened {
   readonly sdk: Sdk
   readonly client: S3Client
@@ -43,7 +43,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   #s3(): Promise<Opened> {
-    return (this.#opened ??= import('@aws-sdk/client-s3').then((sdk) => this.#open(sdk)))
+    return (this.#opened ??= import('./s3-sdk.ts').then((sdk) => this.#open(sdk)))
   }
 
   #open(sdk: Sdk): Opened {
