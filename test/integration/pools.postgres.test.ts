@@ -2,16 +2,17 @@
  * A pool of connections that is exhausted, on the real PostgreSQL and the real object store, as a process shows it to a scrape: the
  * incident that WeirPoolExhausted is for.
  */
-import { PostgresTier } from '@weir/idempotency'
-import { S3ObjectStore } from '@weir/metadata'
-import { systemRandom } from '@weir/model'
+import { PostgresTier, RedisLink, redisAddress } from '@weir/idempotency'
+import { KafkaConnections } from '@weir/kafka'
+import { S3ObjectStore, etcdClient } from '@weir/metadata'
+import { samplePools, systemClock, systemRandom } from '@weir/model'
 import { PoolMetrics } from '@weir/telemetry'
 import pg from 'pg'
 import { Registry } from 'prom-client'
 import { afterEach, expect, test } from 'vitest'
 import { stackEndpoints } from '../stack/endpoints.ts'
 
-const { s3 } = stackEndpoints()
+const { etcd, kafka, redis, s3 } = stackEndpoints()
 const postgres = stackEndpoints().postgres!
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -88,4 +89,34 @@ test('a pool that has room is not exhausted, however busy it is', async () => {
   const of = await scraped(registry, 's3', () => true)
   expect(of).toMatchObject({ connections_max: 50, exhausted_seconds_total: 0 })
   expect(of['connections_open']).toBeGreaterThan(0)
+})
+
+test('where requests share a connection, those on their way are told; behind them nothing is, and a closed one is gone', async () => {
+  const registry = new Registry()
+  new PoolMetrics(registry)
+  const { signal } = new AbortController()
+  const link = new RedisLink(redisAddress(`redis://${redis}`), systemClock)
+  await link.settled(signal)
+  const list = `pools-${systemRandom.nonce()}`
+  const blocked = link.call('BLPOP', [list, '1'], signal)
+  expect(await scraped(registry, 'redis-claims', () => true)).toMatchObject({
+    connections_open: 1,
+    connections_busy: 1,
+  })
+  expect(await blocked).toBeNull()
+
+  const client = etcdClient({ hosts: [etcd], cluster: 'pools' })
+  const asked = client.get('pools').string()
+  await scraped(registry, 'etcd', (of) => of['connections_busy'] === 1)
+  await asked
+  expect(await scraped(registry, 'etcd', () => true)).toMatchObject({ connections_busy: 0 })
+
+  const connections = new KafkaConnections({ brokers: [kafka], clientId: 'weir-pools' }, { clock: systemClock })
+  await connections.transactionProtocol()
+  const idle = { connections_busy: 0, waiting_requests: 0, exhausted_seconds_total: 0 }
+  expect(await scraped(registry, 'kafka', (of) => of['connections_open']! > 0)).toMatchObject(idle)
+
+  await Promise.all([link.close(), connections.close()])
+  client.close()
+  expect(samplePools()).toEqual([])
 })
