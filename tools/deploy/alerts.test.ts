@@ -60,6 +60,7 @@ test.each([
   ['no section', '# A\n\n## Do\n\n- `weir get JOB-ID`\n', /"## Look at"/],
   ['a page that is not there', `${sound}- [B](B.md)\n`, /no page B/],
   ['a metric that nobody has', `${sound}- \`rate(weir_nothing_total[5m])\`\n`, /weir_nothing_total/],
+  ['metrics of which there is none', `${sound}- \`weir_nothing_*\`\n`, /weir_nothing_/],
   ['a command that is not there', `${sound}- \`weir abort JOB-ID\`\n`, /there is no command "abort"/],
   ['half a command', `${sound}- \`weir txn JOB-ID\`\n`, /txn needs/],
   ['a command that takes more', `${sound}- \`weir rescale JOB-ID\`\n`, /it takes JOB-ID N/],

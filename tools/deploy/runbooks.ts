@@ -29,9 +29,12 @@ export function problemsIn(page: string, { alerts, metrics }: Known): readonly s
   const links = [...page.matchAll(/\]\((\w+)\.md\)/g)].flatMap(([, name]) =>
     alerts.includes(name!) ? [] : [`there is no page ${name}`],
   )
-  const named = metricsOf(page).flatMap((metric) =>
-    metrics.has(metric) || metrics.has(`${metric}_count`) ? [] : [`no process has ${metric}`],
-  )
+  // `weir_pool_*` names all that begin so.
+  const isThere = (metric: string): boolean =>
+    metric.endsWith('_')
+      ? [...metrics].some((name) => name.startsWith(metric))
+      : metrics.has(metric) || metrics.has(`${metric}_count`)
+  const named = metricsOf(page).flatMap((metric) => (isThere(metric) ? [] : [`no process has ${metric}`]))
   return [...shape, ...links, ...named, ...codeIn(page).flatMap((code) => problemOf(code) ?? [])]
 }
 
