@@ -5,7 +5,7 @@
  *   Final   an epoch is published when all output of the one below it is committed, and called final when its own is (A15)
  *   Staged  published output that is not committed yet is there to be healed from (A16, A22)
  */
-import type { Head, Manifest, ManifestRef } from '@weir/checkpoint'
+import type { Head, Manifest, ManifestRef, SubtaskSnapshot } from '@weir/checkpoint'
 import { poolGroup, type PreparedHandle, type SinkState } from '@weir/dataflow'
 import type { Fleet } from './fleet.ts'
 import type { TransactionRecord } from './kafka.ts'
@@ -85,8 +85,18 @@ export class Onlooker {
   }
 }
 
+/** Those of the subtask, and of those that are no more and in its care. */
+export const sinksOf = ({
+  subtask,
+  sinks,
+  retired = {},
+}: SubtaskSnapshot): readonly { readonly subtask: number; readonly sinks: SubtaskSnapshot['sinks'] }[] => [
+  { subtask, sinks },
+  ...Object.entries(retired).map(([of, theirs]) => ({ subtask: Number(of), sinks: theirs })),
+]
+
 const dueOf = ({ jobId, subtasks }: Manifest): Due[] =>
-  subtasks.flatMap(({ subtask, sinks }) =>
+  subtasks.flatMap(sinksOf).flatMap(({ subtask, sinks }) =>
     Object.entries(sinks).flatMap(([sink, state]) =>
       ((state as SinkState).handles as readonly PreparedHandle[]).map(({ sequence, staged }) => ({
         group: poolGroup(jobId, sink, subtask),

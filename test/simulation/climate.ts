@@ -25,12 +25,20 @@ export const ALIGNED_FROM = 4_000_000
 /** Seeds from here on are otherwise like the seed so many below, with a second source that is broadcast. */
 export const BROADCAST_FROM = 5_000_000
 
+/** Seeds from here on are otherwise like the seed so many below, on four partitions, and rescale at random moments. */
+export const RESCALE_FROM = 6_000_000
+const RESCALED_PARTITIONS = 4
+
 export interface Climate {
   readonly shape: Shape
   readonly name: 'mixed' | 'registers' | 'transactions' | 'barriers' | 'regions'
   readonly settings: JobSettings
   /** Of the sources, event time. */
   readonly alignWithinMs?: number
+  /** Of each topic that is read. */
+  readonly partitions: number
+  /** Mean time between two wishes for another parallelism, ms; 0: there are none. */
+  readonly rescaleEveryMs: number
   readonly records: number
   readonly recordsPerSecond: number
   /** No fault begins after it, ms. */
@@ -54,6 +62,11 @@ export interface Climate {
 }
 
 export function climateOf(seed: number): Climate {
+  if (seed >= RESCALE_FROM) {
+    const climate = climateOfExchange(seed - RESCALE_FROM)
+    const rescaleEveryMs = new Chance(seed, 8).pick([1_000, 2_000, 5_000])
+    return overtaking({ ...climate, partitions: RESCALED_PARTITIONS, rescaleEveryMs }, new Chance(seed, 6))
+  }
   if (seed >= BROADCAST_FROM) return { ...climateOfExchange(seed - BROADCAST_FROM), shape: 'broadcast' }
   if (seed >= ALIGNED_FROM) {
     const climate = climateOfExchange(seed - ALIGNED_FROM)
@@ -86,7 +99,7 @@ export function climateOf(seed: number): Climate {
   const recoveryBudgetMs = c.pick([3_000, 8_000])
   const transactionTimeoutMs = climate.settings.transactionTimeoutMs + recoveryBudgetMs - 3_000
   const settings = { ...climate.settings, parallelism, recoveryBudgetMs, transactionTimeoutMs }
-  if (seed % 4 === 0) return { ...climate, shape: 'regions', settings }
+  if (seed % 4 === 0) return { ...climate, shape: 'regions', partitions: parallelism, settings }
   const intervalMs = c.pick([100, 200, 400])
   const checkpoint = { ...settings.checkpoint, intervalMs: Math.min(intervalMs, settings.checkpoint.intervalMs) }
   // The other half of them: a publish is late, or its answer lost, and slices fail meanwhile.
@@ -96,6 +109,7 @@ export function climateOf(seed: number): Climate {
     ...climate,
     name: 'regions',
     shape: 'regions',
+    partitions: parallelism,
     settings: { ...settings, checkpoint },
     everyMs: isAtPublish ? 20_000 : c.pick([1_000, 2_000, 4_000]),
     weights: {
@@ -151,6 +165,8 @@ function climateOfExchange(seed: number): Climate {
   const records = Math.max(40, Math.round((untilMs / 1_000) * recordsPerSecond * c.between(0.4, 1)))
   const common = {
     shape: 'exchange' as const,
+    partitions: PARALLELISM,
+    rescaleEveryMs: 0,
     name,
     untilMs,
     recordsPerSecond,

@@ -31,6 +31,7 @@ export class Fleet {
   /** Healing transactions that were committed. */
   healed = 0
   regionRestarts = 0
+  rescaled = 0
   cuts = 0
   aligned = 0
   /** Hears of every epoch that a leader calls final. */

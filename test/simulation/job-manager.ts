@@ -59,6 +59,10 @@ export class JobManagerProcess {
     this.process.run(() => void this.#term?.cancel(jobId).catch(() => undefined))
   }
 
+  rescale(jobId: JobId, parallelism: number): void {
+    this.process.run(() => void this.#term?.rescale(jobId, parallelism).catch(() => undefined))
+  }
+
   async #lead(): Promise<void> {
     const { network, s3, etcd, world, random } = this.#fleet
     const { process } = this
@@ -88,6 +92,7 @@ export class JobManagerProcess {
           observe: (channel: string, message: Readonly<Record<string, unknown>>) => {
             if (channel === 'weir:checkpoint:published' && message['cut'] !== undefined) this.#fleet.cuts++
             if (channel === 'weir:job:region-restarted') this.#fleet.regionRestarts++
+            if (channel === 'weir:job:rescaled') this.#fleet.rescaled++
             if (channel === 'weir:checkpoint:final') this.#fleet.onFinal(Number(message['epoch']))
             world.trace(`${process.name} g${leadership.generation} ${channel} ${JSON.stringify(message)}`)
           },

@@ -56,7 +56,7 @@ async function mutations(seeds: number, only: readonly string[] | null): Promise
 }
 
 function add(totals: Record<string, number>, result: SimulationResult): void {
-  const { events, simulatedMs, epochs, cuts, restarts, regionRestarts, healed } = result
+  const { events, simulatedMs, epochs, cuts, restarts, regionRestarts, rescaled, healed } = result
   for (const [name, n] of Object.entries({
     events,
     simulatedMs,
@@ -64,6 +64,7 @@ function add(totals: Record<string, number>, result: SimulationResult): void {
     cuts,
     restarts,
     regionRestarts,
+    rescaled,
     healed,
     ...result.faults,
   }))

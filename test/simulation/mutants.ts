@@ -14,6 +14,7 @@ const sink = 'libs/connectors/src/log/log-sink.ts'
 const participation = 'libs/runtime/src/participation.ts'
 const gate = 'libs/runtime/src/input-gate.ts'
 const cut = 'libs/runtime/src/stage-cut.ts'
+const redistribution = 'libs/checkpoint/src/redistribute.ts'
 const driver = 'libs/job/src/driver.ts'
 
 const rule = (hole: string, rule: string, ...edits: Omit<Mutant, 'hole' | 'rule'>[]): readonly Mutant[] =>
@@ -231,5 +232,28 @@ export const fleetRules = {
   }),
 } as const
 
-export const allRules = { ...rules, ...fleetRules, ...regionRules }
+/** Of jobs that rescale. */
+export const rescaleRules = {
+  narrowedToItsOwner: rule(
+    'A20',
+    'of a segment each subtask restores what its owner owned: what it held before is stale',
+    {
+      file: redistribution,
+      find: 'const only = intersection(segment.only ?? segment.keyGroups, wanted)',
+      replace: 'const only = segment.only ?? segment.keyGroups',
+    },
+  ),
+  retiredInCare: rule('B4', 'sinks of subtasks that are no more are recovered by one that is there', {
+    file: redistribution,
+    find: 'for (let k = to.parallelism; k < to.highestParallelism; k++) {',
+    replace: 'for (let k = to.parallelism; k < to.parallelism; k++) {',
+  }),
+  highestEver: rule('B4', "a job's record keeps the highest parallelism it ever had", {
+    file: 'apps/job-manager/src/term.ts',
+    find: 'highestParallelism: Math.max(subtasksOf(specOf(record)), parallelism),',
+    replace: 'highestParallelism: parallelism,',
+  }),
+} as const
+
+export const allRules = { ...rules, ...fleetRules, ...regionRules, ...rescaleRules }
 export type AnyRule = keyof typeof allRules

@@ -45,6 +45,9 @@ const foundBy: Partial<Record<AnyRule, number>> = {
   droppedWithThem: 1_000_065,
   provenTogether: 1_000_009,
   othersCommit: 1_000_009,
+  narrowedToItsOwner: 6_000_012,
+  retiredInCare: 6_000_012,
+  highestEver: 6_000_044,
 }
 
 const cases = Object.entries(foundBy).map(([name, seed]) => ({ name, seed, ...allRules[name as AnyRule][0]! }))

@@ -2,13 +2,14 @@
 import type { Head, Manifest, ManifestRef } from '@weir/checkpoint'
 import type { PreparedHandle } from '@weir/dataflow'
 import { Fencing, InOrder, NoDuplicate, NoLoss, StuckReader, broken } from '../checkers/index.ts'
-import { Onlooker } from './along.ts'
+import { Onlooker, sinksOf } from './along.ts'
 import { climateOf } from './climate.ts'
 import { RESTORED } from './etcd.ts'
 import { Faults } from './faults.ts'
 import { Fleet } from './fleet.ts'
 import { OUT, jobOf, outputsOf, placeOf, recordAt, topicsOf, type Sum } from './job.ts'
 import { LATE_FENCE, sizeOf, type TransactionRecord } from './kafka.ts'
+import { Rescales } from './rescales.ts'
 import { World } from './world.ts'
 
 export interface SimulationResult {
@@ -23,6 +24,8 @@ export interface SimulationResult {
   readonly restarts: number
   /** Restarts of some slices while the others went on. */
   readonly regionRestarts: number
+  /** Attempts at another parallelism than the one before. */
+  readonly rescaled: number
   /** Published epochs that are cut at an event time. */
   readonly cuts: number
   /** Bounds of event time that subtasks were told. */
@@ -44,23 +47,23 @@ const AFTERMATH_MS = 10_000
 export async function simulate(seed: number, options: { trace?: boolean } = {}): Promise<SimulationResult> {
   const world = new World(seed, options.trace ?? false)
   const climate = climateOf(seed)
-  const { shape, ...weather } = climate
+  const { shape, partitions, rescaleEveryMs, ...weather } = climate
   const { records } = climate
-  const { parallelism } = climate.settings
   world.trace(JSON.stringify(weather))
   const { plan, graphHash } = jobOf(climate.settings, climate.recordsPerSecond, 'heal', shape, climate.alignWithinMs)
   const fleet = new Fleet(world, plan, graphHash, { managers: 2, workers: 3 })
   const faults = new Faults(fleet, climate)
   const { kafka } = fleet
   kafka.firstEpoch = climate.firstProducerEpoch
-  for (const topic of topicsOf(shape)) kafka.createTopic(topic, parallelism)
+  for (const topic of topicsOf(shape)) kafka.createTopic(topic, partitions)
   kafka.createTopic(OUT, 3)
   for (let id = 0; id < records; id++) {
     const { key } = recordAt(id)
     const value = Buffer.from(JSON.stringify(recordAt(id)))
-    const { topic, partition } = placeOf(id, shape, parallelism)
+    const { topic, partition } = placeOf(id, shape, partitions)
     kafka.feed(topic, partition, [{ key: Buffer.from(key), value, timestamp: 1_750_000_000_000 + id }])
   }
+  if (rescaleEveryMs > 0) new Rescales(fleet, climate)
   const onlooker = new Onlooker(fleet)
   kafka.onCommit = (transaction) => {
     permitted(fleet, transaction)
@@ -88,6 +91,7 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
     epochs: published.length,
     restarts: new Set(published.map((p) => attemptOf(p.value))).size,
     regionRestarts: fleet.regionRestarts,
+    rescaled: fleet.rescaled,
     cuts: fleet.cuts,
     aligned: fleet.aligned,
     healed: fleet.healed,
@@ -224,7 +228,7 @@ function publishedHandles(fleet: Fleet): PublishedHandle[] {
     const object = fleet.s3.get(ref.key)
     if (object === null) return []
     const manifest = JSON.parse(Buffer.from(object.bytes).toString('utf8')) as Manifest
-    return manifest.subtasks.flatMap(({ subtask, sinks }) =>
+    return manifest.subtasks.flatMap(sinksOf).flatMap(({ subtask, sinks }) =>
       Object.entries(sinks).flatMap(([uid, sink]) => {
         const handles: PublishedHandle[] = []
         for (const h of sink.handles as readonly PreparedHandle[]) {

@@ -1,6 +1,13 @@
 /** The whole fleet under faults, seed by seed; `npm run sim -- --seeds 2000` goes further. */
 import { expect, test } from 'vitest'
-import { ALIGNED_FROM, BROADCAST_FROM, REGIONS_FROM, TWO_SOURCES_FROM, WATERMARK_FROM } from './climate.ts'
+import {
+  ALIGNED_FROM,
+  BROADCAST_FROM,
+  REGIONS_FROM,
+  RESCALE_FROM,
+  TWO_SOURCES_FROM,
+  WATERMARK_FROM,
+} from './climate.ts'
 import { replay, simulate } from './simulate.ts'
 
 const SEEDS = 300
@@ -9,14 +16,15 @@ const blocks = (from: number): number[] => Array.from({ length: SEEDS / AT_ONCE 
 
 async function nothingBroken(
   from: number,
-): Promise<Record<'epochs' | 'cuts' | 'aligned' | 'restarts' | 'regionRestarts', number>> {
-  const seen = { epochs: 0, cuts: 0, aligned: 0, restarts: 0, regionRestarts: 0, faults: 0 }
+): Promise<Record<'epochs' | 'cuts' | 'aligned' | 'restarts' | 'regionRestarts' | 'rescaled', number>> {
+  const seen = { epochs: 0, cuts: 0, rescaled: 0, aligned: 0, restarts: 0, regionRestarts: 0, faults: 0 }
   const violations: string[] = []
   for (let seed = from; seed < from + AT_ONCE; seed++) {
     const result = await simulate(seed)
     violations.push(...result.violations.map((text) => `${text} (${replay(seed)})`))
     seen.epochs += result.epochs
     seen.cuts += result.cuts
+    seen.rescaled += result.rescaled
     seen.aligned += result.aligned
     seen.restarts += result.restarts
     seen.regionRestarts += result.regionRestarts
@@ -74,6 +82,14 @@ test.each(blocks(BROADCAST_FROM).slice(0, 2))(
   `seeds from %i, ${AT_ONCE} of them: nor of what is told to every subtask`,
   async (from) => {
     await nothingBroken(from)
+  },
+  60_000,
+)
+
+test.each(blocks(RESCALE_FROM).slice(0, 2))(
+  `seeds from %i, ${AT_ONCE} of them: nor on the way from one parallelism to another`,
+  async (from) => {
+    expect((await nothingBroken(from)).rescaled).toBeGreaterThan(AT_ONCE / 5)
   },
   60_000,
 )

@@ -2,7 +2,7 @@
  * A task-manager process: the real FleetClient, and slots that run the real Slice. A slot is a thread: it dies with the
  * process and can be terminated alone. What apps/task-manager does with Worker and MessagePort is done here with pipes.
  */
-import { poolSize, type SinkAsides, type SinkNode, type SubtaskContext } from '@weir/dataflow'
+import { atParallelism, poolSize, type Plan, type SinkAsides, type SinkNode, type SubtaskContext } from '@weir/dataflow'
 import { LogSink, LogSource } from '@weir/connectors'
 import { InFlightObjects, ObjectStagedOutput, putPatiently, segmentKey } from '@weir/metadata'
 import { WeirError, asWeirError, type CheckpointId } from '@weir/model'
@@ -174,7 +174,7 @@ class Slot {
     const slice = this.#slice
     switch (command.type) {
       case 'deploy':
-        return this.#inTurn(id, 'DEPLOY_FAILED', () => this.#deploy(id))
+        return this.#inTurn(id, 'DEPLOY_FAILED', () => this.#deploy(id, command.parallelism))
       case 'recover':
         return this.#inTurn(id, 'RECOVER_FAILED', async () => {
           const proofs = await this.#slice!.recover(command.snapshot, command.poison)
@@ -207,17 +207,17 @@ class Slot {
     this.#turn = this.#turn.then(call).catch((error: unknown) => this.#fail(id, asWeirError(error, code)))
   }
 
-  async #deploy(id: SliceId): Promise<void> {
+  async #deploy(id: SliceId, parallelism: number): Promise<void> {
     const { world, network, switchboard } = this.#fleet
     await this.#thread.clock.sleep(world.chance.between(1, 20)) // the bundle
     const exchange = new SimExchange(this.#thread, network, switchboard)
-    this.#slice = this.#sliceOf(id, exchange)
+    this.#slice = this.#sliceOf(id, atParallelism(this.#fleet.plan, parallelism), exchange)
     this.#tell(id, { type: 'deployed', exchangeAddress: exchange.address })
   }
 
-  #sliceOf(id: SliceId, exchange: SimExchange): Slice {
+  #sliceOf(id: SliceId, plan: Plan, exchange: SimExchange): Slice {
     const { clock } = this.#thread
-    const { network, s3, plan } = this.#fleet
+    const { network, s3 } = this.#fleet
     const { jobId, attempt, subtask } = id
     const objects = new SimObjectStore(this.#thread, network, s3)
     return new Slice(
@@ -238,7 +238,9 @@ class Slot {
           const budgetMs = plan.job.settings.checkpoint.alignTimeoutMs
           const keyOf = (checkpoint: CheckpointId): string => segmentKey(jobId, checkpoint, subtask, stage)
           const put = (key: string, bytes: Uint8Array) => putPatiently(objects, key, bytes, { clock, signal, budgetMs })
-          return Promise.resolve(new SimStateStore(objects, put, keyOf))
+          return Promise.resolve(
+            new SimStateStore({ objects, put, keyOf, maxParallelism: plan.job.settings.maxParallelism }),
+          )
         },
         inFlight: new InFlightObjects({ jobId, subtask }, objects, {
           ...{ clock, signal: this.#ended.signal, budgetMs: plan.job.settings.checkpoint.alignTimeoutMs },
