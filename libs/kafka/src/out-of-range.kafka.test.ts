@@ -167,3 +167,15 @@ test('bounded input whose rest is deleted ends there', async () => {
   expect(await source.poll(10)).toBe('end')
   await source.close()
 })
+
+test('a position in a partition that the topic has no more is told at once, whatever the policy', async () => {
+  const { topic } = await topicOf('fewer')
+  for (const policy of ['fail', 'earliest', 'latest'] as const) {
+    const { source } = sourceOf(topic, policy)
+    const restored = { partitions: { 0: { offset: '10', end: null }, 3: { offset: '5', end: null } } }
+    await expect(source.open(restored, RESTORED)).rejects.toMatchObject({
+      facts: { code: 'PARTITION_GONE', kind: 'restart', topic, partitions: [3] },
+    })
+    await source.close()
+  }
+})

@@ -89,6 +89,14 @@ const partitionAt = (id: number, { offset, end, gaps = [] }: Stored): Partition 
 export const ownedBy = ({ subtask, parallelism }: SubtaskContext, partition: number): boolean =>
   partition % parallelism === subtask
 
+/** A leader would be looked for until the request's time is over. Restart: brokers that have just started may not know all. */
+const partitionsGone = (topic: string, gone: readonly number[], there: number): WeirError =>
+  new WeirError(
+    { code: 'PARTITION_GONE', kind: 'restart', topic, partitions: gone },
+    `the checkpoint has positions in ${gone.map((p) => `${topic}-${p}`).join(', ')}, and the topic has ${there} partitions: it was deleted and made again with fewer. ` +
+      `What was not read of them is gone: start the job under a new id, or bring the topic back.`,
+  )
+
 export class KafkaSource implements SourceReader {
   readonly #options: KafkaSourceOptions
   readonly #context: SubtaskContext
@@ -175,6 +183,10 @@ export class KafkaSource implements SourceReader {
 
   /** To the end of the log, whatever is committed of it: a position may lie behind a transaction that is open. */
   async #ranges(partitions: readonly number[]): Promise<ReadonlyMap<number, LogRange>> {
+    const { topic } = this.#options
+    const there = await this.#kafka.partitions(topic)
+    const gone = partitions.filter((p) => !there.includes(p))
+    if (gone.length > 0) throw partitionsGone(topic, gone, there.length)
     const ranges = partitions.map(async (p): Promise<[number, LogRange]> => {
       const [start, end] = await Promise.all([this.#offset(p, EARLIEST, false), this.#offset(p, LATEST, false)])
       return [p, { start, end }]
