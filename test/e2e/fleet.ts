@@ -39,6 +39,8 @@ export async function createTopics(
   }
 }
 
+const PROGRESS = /^(?:bundle|plan|upload|preflight|deploy|running)(?:: .*)?, \d+\.\d s(?:, failed)?\n/gm
+
 export class Fleet {
   readonly run = systemRandom.nonce().slice(0, 8)
   readonly servers: StackEndpoints
@@ -200,11 +202,12 @@ export class Fleet {
     }
   }
 
+  /** `stderr` without the progress of `submit` and `start`: what is left is for somebody to look at. */
   cli(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
     const env = { ...process.env, WEIR_JOB_MANAGERS: this.jobManagers }
     return new Promise((resolve) => {
       const child = execFile(process.execPath, [cliMain, ...args], { env }, (_error, stdout, stderr) =>
-        resolve({ status: child.exitCode ?? -1, stdout, stderr }),
+        resolve({ status: child.exitCode ?? -1, stdout, stderr: stderr.replace(PROGRESS, '') }),
       )
     })
   }
