@@ -36,6 +36,7 @@ interface Order {
 }
 const ORDERS = 20_000
 const PARALLELISM = 2
+const PARTITIONS = 4
 const START = 1_700_000_000_000
 const orderAt = (id: number): Order => ({
   id,
@@ -56,11 +57,15 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'weir-pipeline-'))
   await admin.connect()
   await admin.createTopics({
-    topics: Object.values(topics).map((topic) => ({ topic, numPartitions: 4, replicationFactor: 1 })),
+    topics: Object.values(topics).map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 })),
   })
-  // Written by librdkafka, compressed: what the source must read in production.
-  const lines = Array.from({ length: ORDERS }, (_, id) => JSON.stringify(orderAt(id))).join('\n')
-  execFileSync('kcat', ['-b', broker, '-P', '-t', topics.orders, '-z', 'lz4'], { input: lines })
+  // Written by librdkafka, compressed: what the source must read in production. By itself it stays with a partition for a while, and a
+  // slice might have nothing to read.
+  for (let p = 0; p < PARTITIONS; p++) {
+    const ids = Array.from({ length: ORDERS / PARTITIONS }, (_, i) => i * PARTITIONS + p)
+    const input = ids.map((id) => JSON.stringify(orderAt(id))).join('\n')
+    execFileSync('kcat', ['-b', broker, '-P', '-t', topics.orders, '-p', `${p}`, '-z', 'lz4'], { input })
+  }
 })
 afterAll(async () => {
   await admin.disconnect()
