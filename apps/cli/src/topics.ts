@@ -1,6 +1,6 @@
 /** `weir topics`: the Kafka topics a job reads and writes, and whether they are there. Creates those that are missing when told to. */
 import { needsOf, type PlanSummary } from '@weir/dataflow'
-import { KafkaConnections, kafkaSecurity } from '@weir/kafka'
+import { KafkaConnections, createTopics, kafkaSecurity } from '@weir/kafka'
 import { WeirError, systemClock } from '@weir/model'
 import { usage } from './usage.ts'
 
@@ -21,9 +21,6 @@ interface Topic {
   readonly created: boolean
 }
 
-/** How many there are is the cluster's to decide (`default.replication.factor`). */
-const DEFAULT_REPLICAS = -1
-
 /** @returns the exit code: 0 all are there, 1 some are missing. Throws `KAFKA_UNAVAILABLE` (retry), `TOPIC_NOT_CREATED` (invalid). */
 export async function topics(command: TopicsCommand, print: (value: unknown, text: string) => void): Promise<number> {
   const { plan, brokers, create, env } = command
@@ -38,15 +35,15 @@ export async function topics(command: TopicsCommand, print: (value: unknown, tex
     const missing = names.filter((name) => found.get(name) === null)
     const widest = Math.max(0, ...reads.map((name) => found.get(name) ?? 0))
     const partitions = command.partitions ?? (widest || plan.settings.parallelism)
-    if (create && missing.length > 0) await createAll(kafka, missing, partitions)
+    const made =
+      create && missing.length > 0 ? await createTopics(missing, partitions, { kafka, clock: systemClock }) : null
     const rows = names.map((topic): Topic => {
-      const created = create && missing.includes(topic)
       const use = [reads.includes(topic) ? 'reads' : '', writes.includes(topic) ? 'writes' : ''].filter(Boolean)
       return {
         topic,
         use: use.join(', ') as Topic['use'],
-        partitions: created ? partitions : found.get(topic)!,
-        created,
+        partitions: made?.get(topic) ?? found.get(topic)!,
+        created: made?.has(topic) === true,
       }
     })
     print(rows, rows.map(line).join('\n') || `${plan.name} reads and writes no Kafka topic`)
@@ -62,26 +59,6 @@ async function partitionsOf(kafka: KafkaConnections, topic: string): Promise<num
   } catch (thrown) {
     if (thrown instanceof WeirError && thrown.code === 'UNKNOWN_TOPIC') return null
     throw thrown
-  }
-}
-
-async function createAll(kafka: KafkaConnections, topics: readonly string[], numPartitions: number): Promise<void> {
-  const admin = kafka.admin()
-  await admin.connect()
-  try {
-    // One that somebody else has created meanwhile is left as it is.
-    await admin.createTopics({
-      topics: topics.map((topic) => ({ topic, numPartitions, replicationFactor: DEFAULT_REPLICAS })),
-    })
-  } catch (thrown) {
-    const { message, errors = [] } = thrown as Error & { readonly errors?: readonly (Error & { topic: string })[] }
-    const why = errors.map((error) => `${error.topic}: ${error.message}`).join('; ') || message
-    throw new WeirError(
-      { code: 'TOPIC_NOT_CREATED', kind: 'invalid', topics },
-      `the brokers did not create ${topics.join(', ')} (${why}): ask who administers them`,
-    )
-  } finally {
-    await admin.disconnect()
   }
 }
 

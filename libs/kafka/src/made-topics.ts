@@ -1,7 +1,6 @@
-/** Topics that are made for a while, as wide as others, and go again. */
+/** Topics that are made: for good, or for a while, as wide as others. */
 import { WeirError, type Clock } from '@weir/model'
-import type { KafkaConnections } from './connections.ts'
-import { unknownTopic } from './connections.ts'
+import { unknownTopic, type KafkaConnections } from './connections.ts'
 
 /** Until all brokers know of a new topic. */
 const KNOWN_WITHIN_MS = 30_000
@@ -16,9 +15,38 @@ export interface MadeTopicsDeps {
 const OF_THE_BROKER = -1
 
 /**
+ * One that somebody else has made meanwhile is left as it is.
+ * @returns topic → partitions it has, when brokers know them all. Throws `TOPIC_NOT_CREATED` (invalid), `KAFKA_UNAVAILABLE` (retry).
+ */
+export async function createTopics(
+  topics: readonly string[],
+  numPartitions: number,
+  deps: MadeTopicsDeps,
+): Promise<ReadonlyMap<string, number>> {
+  const admin = deps.kafka.admin()
+  await admin.connect()
+  try {
+    const of = topics.map((topic) => ({ topic, numPartitions, replicationFactor: OF_THE_BROKER }))
+    await admin.createTopics({ topics: of, waitForLeaders: false })
+  } catch (thrown) {
+    const { message, errors = [] } = thrown as Error & { readonly errors?: readonly (Error & { topic: string })[] }
+    const why = errors.map((error) => `${error.topic}: ${error.message}`).join('; ') || message
+    throw new WeirError(
+      { code: 'TOPIC_NOT_CREATED', kind: 'invalid', topics },
+      `the brokers did not create ${topics.join(', ')} (${why}): ask who administers them`,
+    )
+  } finally {
+    await admin.disconnect()
+  }
+  const partitions = new Map<string, number>()
+  for (const topic of topics) partitions.set(topic, await known(topic, deps))
+  return partitions
+}
+
+/**
  * Each with as many partitions as the one it stands for: equal keys, equal partitions. Those that are there stay as they are.
  * @param wanted name → the topic it stands for
- * @returns those that were not there. Throws `UNKNOWN_TOPIC`, `TOPIC_PARTITIONS` (invalid), `KAFKA_UNAVAILABLE` (retry).
+ * @returns those that were not there. Throws `UNKNOWN_TOPIC`, `TOPIC_PARTITIONS`, `TOPIC_NOT_CREATED` (invalid), `KAFKA_UNAVAILABLE` (retry).
  */
 export async function makeTopics(
   wanted: ReadonlyMap<string, string>,
@@ -33,8 +61,7 @@ export async function makeTopics(
     for (const [topic, model] of wanted) {
       const numPartitions = (await kafka.partitions(model)).length
       if (!there.has(topic)) {
-        const of = { topic, numPartitions, replicationFactor: OF_THE_BROKER }
-        await admin.createTopics({ topics: [of], waitForLeaders: false })
+        await createTopics([topic], numPartitions, { kafka, clock })
         made.push(topic)
       }
       const partitions = await known(topic, { kafka, clock })
