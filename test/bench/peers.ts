@@ -2,12 +2,14 @@
  * `npm run bench -- peers`: Kafka Streams (exactly_once_v2), Flink (exactly-once KafkaSink), Weir and loops without an engine,
  * on the same broker, topic and work. Contenders take turns, figures are medians, outputs are verified by an outside client.
  *
- *   --scenario  throughput (default) · latency · recovery · expired-transaction · in-time
+ *   --scenario  throughput (default) · latency · recovery · expired-transaction · in-time, and the running sum under other
+ *               conditions: keys · disk · partitions · task-managers · loops
  *   --work      sum (default) · filter · window
  *   --records   of throughput, default 1,500,000; --runs N, default 3; --only PART,… of contenders' names
- *   --timeout   seconds of one run, default 90; --minutes  behind which no run is begun, default 10
+ *   --timeout   seconds of one run, default 90; --seconds  behind which no run is begun, default 600
  *   --interval  of latency, ms between commits, default 100
  *   --engine    of an accident
+ *   --add       a part: the runs before it, of the same code and amount, count too
  *   --dry       docs/PERFORMANCE.md stays as it is
  *
  * Last line: JSON.
@@ -20,10 +22,11 @@ import { ACCIDENTS, accidents } from './peers/accident.ts'
 import { report, writeReport } from './peers/report.ts'
 import { latency } from './peers/latency.ts'
 import { recovery } from './peers/recovery.ts'
+import { SCALING } from './peers/scaling.ts'
 import { throughput } from './peers/throughput.ts'
 import { WINDOW_ORDERS, WORKS, type Work } from './peers/works.ts'
 
-const MEASURED = ['throughput', 'latency', 'recovery']
+const MEASURED = ['throughput', 'latency', 'recovery', ...Object.keys(SCALING)]
 const { values } = parseArgs({
   options: {
     scenario: { type: 'string', default: 'throughput' },
@@ -32,9 +35,10 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '3' },
     only: { type: 'string', default: '' },
     timeout: { type: 'string', default: '90' },
-    minutes: { type: 'string', default: '10' },
+    seconds: { type: 'string', default: '600' },
     interval: { type: 'string', default: '100' },
     engine: { type: 'string' },
+    add: { type: 'boolean', default: false },
     dry: { type: 'boolean', default: false },
   },
 })
@@ -49,7 +53,7 @@ const refuse = (text: string): never => {
   process.exit(2)
 }
 const { scenario } = values
-const whole = (name: 'records' | 'runs' | 'timeout' | 'minutes' | 'interval'): number => {
+const whole = (name: 'records' | 'runs' | 'timeout' | 'seconds' | 'interval'): number => {
   const value = Number(values[name])
   return Number.isInteger(value) && value > 0 ? value : refuse(`--${name} ${values[name]}: give a whole number above 0`)
 }
@@ -67,20 +71,20 @@ if (ACCIDENTS.includes(scenario)) {
   stack('up')
   const bench = new Bench({
     ...{ brokers: stackEndpoints().kafka, records, runs: whole('runs') },
-    ...{ timeoutMs: whole('timeout') * 1_000, deadline: performance.now() + whole('minutes') * 60_000 },
+    ...{ timeoutMs: whole('timeout') * 1_000, deadline: performance.now() + whole('seconds') * 1_000 },
     only: values.only.split(',').filter((part) => part !== ''),
   })
   await bench.open()
   try {
-    if (scenario === 'throughput') await throughput(bench, work)
-    else if (scenario === 'latency') await latency(bench, whole('interval'))
-    else await recovery(bench)
+    if (scenario === 'latency') await latency(bench, whole('interval'))
+    else if (scenario === 'recovery') await recovery(bench)
+    else await throughput(bench, work, SCALING[scenario])
   } finally {
     await bench.close()
     if (wasDown) stack('down')
   }
   const option = { throughput: `--work ${work}`, latency: `--interval ${whole('interval')}` }[scenario] ?? ''
-  const made = report(scenario, option, bench)
+  const made = report({ scenario, option, add: values.add }, bench)
   if (!values.dry) await writeReport(made)
   console.log(JSON.stringify(made.json))
   process.exit(0)

@@ -153,7 +153,7 @@ class Weir implements Engine {
 }
 
 const optionsOf = ({ proxied, input, output }: Site, id: string): Readonly<Record<string, string>> => ({
-  ...{ work: 'paid', tuned: 'false', brokers: proxied, input, output, id },
+  ...{ work: 'paid', tuned: 'false', store: 'memory', brokers: proxied, input, output, id },
   ...{ transactionTimeoutMs: String(TRANSACTION_TIMEOUT_MS), intervalMs: String(INTERVAL_MS) },
 })
 

@@ -6,9 +6,9 @@ import { KafkaConnections } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { createTopics } from '../../e2e/fleet.ts'
 import { say } from '../lib/figures.ts'
-import type { Contender, Running, Site } from './contenders.ts'
+import type { Contender, Running, Shape, Site } from './contenders.ts'
 import { JVM_PEERS, build } from './jvm.ts'
-import { PARTITIONS, type Work } from './works.ts'
+import { USUAL, type Work } from './works.ts'
 
 const connect = (brokers: string): KafkaConnections =>
   new KafkaConnections({ brokers: [brokers], clientId: 'bench' }, { clock: systemClock })
@@ -31,6 +31,7 @@ export type Outcome<T> = { readonly ok: T } | { readonly failed: string }
 export interface Run extends Omit<Site, 'input' | 'intervalMs'> {
   /** Its own: a client refuses everything once a topic it has heard of is gone. */
   readonly kafka: KafkaConnections
+  readonly shape: Shape
   readonly signal: AbortSignal
 }
 
@@ -38,6 +39,7 @@ export class Bench {
   readonly brokers: string
   readonly records: number
   readonly runs: number
+  /** In the order in which contenders take their turns. */
   readonly outcomes = new Map<string, Outcome<object>[]>()
   readonly #options: BenchOptions
   readonly #admin: ReturnType<KafkaConnections['admin']>
@@ -63,9 +65,9 @@ export class Bench {
   }
 
   /** Deleted at the end. */
-  async topics(names: readonly string[]): Promise<readonly string[]> {
+  async topics(names: readonly string[], partitions = USUAL.partitions): Promise<readonly string[]> {
     const made = names.map((name) => `${name}-${systemRandom.nonce().slice(0, 8)}`)
-    await createTopics(this.#admin, made, PARTITIONS)
+    await createTopics(this.#admin, made, partitions)
     this.#topics.push(...made)
     return made
   }
@@ -80,8 +82,8 @@ export class Bench {
     work: Work,
     once: (contender: Contender, run: Run) => Promise<object>,
   ): Promise<void> {
-    const chosen = contenders.filter((contender) => this.#isChosen(contender) && contender.works.includes(work))
-    for (const { name } of chosen) this.outcomes.set(name, [])
+    const chosen = this.chosen(contenders, work)
+    for (const { name } of contenders) this.outcomes.set(name, [])
     for (const peer of JVM_PEERS) if (chosen.some(({ engine }) => engine === peer)) await build(peer)
     for (let round = 1; round <= this.runs; round++) {
       for (const contender of chosen) {
@@ -95,9 +97,11 @@ export class Bench {
     }
   }
 
-  #isChosen({ name }: Contender): boolean {
+  chosen(contenders: readonly Contender[], work: Work): readonly Contender[] {
     const { only } = this.#options
-    return only.length === 0 || only.some((part) => name.toLowerCase().includes(part.toLowerCase()))
+    const has = (name: string, part: string): boolean => name.toLowerCase().includes(part.toLowerCase())
+    const isNamed = (name: string): boolean => only.length === 0 || only.some((part) => has(name, part))
+    return contenders.filter(({ name, works }) => isNamed(name) && works.includes(work))
   }
 
   async #run(
@@ -110,13 +114,15 @@ export class Bench {
     const topics: string[] = []
     const kafka = connect(this.brokers)
     try {
-      topics.push(...(await this.topics(['outputs'])))
+      topics.push(...(await this.topics(['outputs'], contender.shape.partitions)))
       await kafka.connect()
       const names = { brokers: this.brokers, output: topics[0]!, dir, run: systemRandom.nonce().slice(0, 8) }
       const late = new Promise<never>((_, reject) => {
         signal.addEventListener('abort', () => reject(new Error(`not done after ${this.#options.timeoutMs} ms`)))
       })
-      return { ok: await Promise.race([once(contender, { ...names, work, kafka, signal }), late]) }
+      return {
+        ok: await Promise.race([once(contender, { ...names, work, kafka, shape: contender.shape, signal }), late]),
+      }
     } catch (error) {
       const log = (await this.#running?.log().catch(() => '')) ?? ''
       return { failed: `${error instanceof Error ? error.message : String(error)} ${log}`.trim() }

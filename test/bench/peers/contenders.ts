@@ -10,7 +10,7 @@ import { NODE_ENV, NODE_FLAGS, startProcess, stopProcess, type FleetProcess } fr
 import { freePorts } from '../../../tools/stack/servers.mjs'
 import { clusterEnv } from '../lib/cluster.ts'
 import { newestCheckpoint, startJvm, type JvmPeer } from './jvm.ts'
-import type { Work } from './works.ts'
+import { USUAL, type Orders, type Work } from './works.ts'
 
 /** One run of one contender. */
 export interface Site {
@@ -25,10 +25,14 @@ export interface Site {
   readonly run: string
 }
 
+/** Of its input; its output has as many partitions. */
+export type Shape = Omit<Orders, 'count'>
+
 export interface Contender {
   readonly name: string
   readonly engine: JvmPeer | 'weir' | 'loop'
   readonly works: readonly Work[]
+  readonly shape: Shape
   start(site: Site): Promise<Running>
 }
 
@@ -86,6 +90,7 @@ function single(start: () => Promise<ChildProcess>, log: string): Promise<Runnin
 interface PeerOptions {
   readonly tuned?: boolean
   readonly sessionMs?: number
+  readonly shape?: Shape
   readonly store?: 'memory' | 'rocksdb'
 }
 /** What the consumer group waits for its dead: the client's default. */
@@ -93,41 +98,47 @@ const SESSION_MS = 45_000
 
 export const kafkaStreams = (
   name: string,
-  { tuned = false, sessionMs = SESSION_MS, store = 'memory' }: PeerOptions = {},
+  { tuned = false, sessionMs = SESSION_MS, store = 'memory', shape = USUAL }: PeerOptions = {},
 ): Contender => ({
   name,
   engine: 'kafka-streams',
   works: ALL,
+  shape,
   start: (site) => {
     const log = join(site.dir, 'log')
     const options = {
-      ...jvmOptions(site, tuned),
-      ...{ folder: join(site.dir, 'state'), sessionMs: String(sessionMs), store },
+      ...jvmOptions(site, tuned, store),
+      ...{ folder: join(site.dir, 'state'), sessionMs: String(sessionMs) },
       transactionTimeoutMs: String(STREAMS_TRANSACTION_TIMEOUT_MS),
     }
     return single(() => Promise.resolve(startJvm('kafka-streams', options, log)), log)
   },
 })
 
-export const flink = (name: string, { tuned = false }: PeerOptions = {}): Contender => ({
+export const flink = (
+  name: string,
+  { tuned = false, store = 'memory', shape = USUAL }: PeerOptions = {},
+): Contender => ({
   name,
   engine: 'flink',
   works: ALL,
+  shape,
   start: (site) => {
     const log = join(site.dir, 'log')
     const folder = join(site.dir, 'checkpoints')
     const start = async (): Promise<ChildProcess> => {
       await mkdir(folder, { recursive: true })
-      return startJvm('flink', { ...jvmOptions(site, tuned), folder, restore: await newestCheckpoint(folder) }, log)
+      const restore = await newestCheckpoint(folder)
+      return startJvm('flink', { ...jvmOptions(site, tuned, store), folder, restore }, log)
     }
     return single(start, log)
   },
 })
 
-const jvmOptions = (site: Site, tuned: boolean): Readonly<Record<string, string>> => ({
+const jvmOptions = (site: Site, tuned: boolean, store: string): Readonly<Record<string, string>> => ({
   ...{ work: site.work, brokers: site.brokers, input: site.input, output: site.output, id: `peer-${site.run}` },
   ...{ intervalMs: String(site.intervalMs), transactionTimeoutMs: String(TRANSACTION_TIMEOUT_MS) },
-  tuned: String(tuned),
+  ...{ tuned: String(tuned), store },
 })
 
 export interface WeirOptions {
@@ -137,13 +148,24 @@ export interface WeirOptions {
   readonly scope?: 'epoch' | 'continuous'
   /** Of a fleet. */
   readonly taskManagers?: number
+  /** Of each task-manager. */
+  readonly slots?: number
+  /** What values of state may take in memory, if not what is usual. */
+  readonly stateCacheBytes?: number
+  readonly shape?: Shape
 }
 
 export const weir = (name: string, options: WeirOptions): Contender => ({
   name,
   engine: 'weir',
   works: options.shuffle === false ? ['sum'] : ALL,
+  shape: options.shape ?? USUAL,
   start: (site) => (options.layout === 'fleet' ? fleet(site, options) : oneProcess(site, options)),
+})
+
+const workerEnvOf = ({ slots = 2, stateCacheBytes }: WeirOptions): Record<string, string> => ({
+  WEIR_SLOTS: String(slots),
+  ...(stateCacheBytes !== undefined && { WEIR_STATE_CACHE_BYTES: String(stateCacheBytes) }),
 })
 
 async function oneProcess(site: Site, options: WeirOptions): Promise<Running> {
@@ -151,7 +173,7 @@ async function oneProcess(site: Site, options: WeirOptions): Promise<Running> {
   const log = join(site.dir, 'log')
   const start = async (): Promise<ChildProcess> => {
     const child = spawn(process.execPath, [...NODE_FLAGS, here('one-process.ts'), site.dir, String(port)], {
-      env: { ...NODE_ENV, ...process.env, WEIR_KAFKA_BROKERS: site.brokers, WEIR_SLOTS: '2' },
+      env: { ...NODE_ENV, ...process.env, WEIR_KAFKA_BROKERS: site.brokers, ...workerEnvOf(options) },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     child.stderr.pipe(createWriteStream(log, { flags: 'a' }))
@@ -179,7 +201,7 @@ async function fleet(site: Site, options: WeirOptions): Promise<Running> {
   const manager = await startProcess('job-manager', env)
   const workers: FleetProcess[] = []
   kept(manager.child)
-  const workerEnv = { ...env, WEIR_JOB_MANAGERS: manager.ready.grpc!, WEIR_SLOTS: '2' }
+  const workerEnv = { ...env, WEIR_JOB_MANAGERS: manager.ready.grpc!, ...workerEnvOf(options) }
   for (let i = 0; i < (options.taskManagers ?? 1); i++) {
     workers.push(await startProcess('task-manager', { ...workerEnv, WEIR_DATA_DIR: join(site.dir, `worker-${i}`) }))
     kept(workers[i]!.child)
@@ -224,6 +246,7 @@ export const loop = (name: string, file: string): Contender => ({
   name,
   engine: 'loop',
   works: ['sum'],
+  shape: USUAL,
   start: (site) => {
     const log = join(site.dir, 'log')
     const flags = ['--conditions=@weir/source', '--disable-warning=ExperimentalWarning']

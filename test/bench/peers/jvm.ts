@@ -1,8 +1,9 @@
 /** The peers: built by Maven from `test/bench/peers/NAME`, started with options as name=value. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { glob, rm } from 'node:fs/promises'
+import { glob, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { need } from '../../../tools/install.mjs'
 
@@ -14,7 +15,11 @@ const root = new URL('../../../', import.meta.url).pathname
 const built = (name: JvmPeer): string => join(root, '.weir/peers', name)
 const HEAP = '-Xmx768m'
 
+/** Once for what stands in its folder: Maven takes longer than a run. */
 export async function build(name: JvmPeer): Promise<void> {
+  const sources = await digestOf(join(root, 'test/bench/peers', name))
+  const stamp = join(built(name), 'sources')
+  if ((await readFile(stamp, 'utf8').catch(() => null)) === sources) return
   need('javac', '-version', ['openjdk-17-jdk-headless'])
   need('mvn', '-v', ['maven'])
   await rm(built(name), { recursive: true, force: true }) // jars of other versions would be on the class path, too
@@ -23,6 +28,15 @@ export async function build(name: JvmPeer): Promise<void> {
   const mvn = spawn('mvn', [...args, 'compile', ...copy], { stdio: ['ignore', 2, 2] })
   const [status] = (await once(mvn, 'exit')) as [number]
   if (status !== 0) throw new Error(`${name} was not built: mvn ended with ${status}`)
+  await writeFile(stamp, sources)
+}
+
+async function digestOf(dir: string): Promise<string> {
+  const hash = createHash('sha256')
+  const files = (await readdir(dir, { recursive: true, withFileTypes: true })).filter((file) => file.isFile())
+  for (const path of files.map((file) => join(file.parentPath, file.name)).sort())
+    hash.update(path).update(await readFile(path))
+  return hash.digest('hex')
 }
 
 /** @param log gets what it says */

@@ -5,9 +5,9 @@ import { flink, kafkaStreams, weir, type Contender } from './contenders.ts'
 import { RATE, feed, follow, wallClock } from './paced.ts'
 
 const WARM_UP_MS = 8_000
-const MEASURED_MS = 12_000
+const MEASURED_MS = 8_000
 /** Behind it nothing more is waited for. */
-const REST_MS = 3_000
+const REST_MS = 2_000
 /** Of what was sent, so much must have been seen. */
 const SEEN_SHARE_MIN = 0.99
 

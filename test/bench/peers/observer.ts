@@ -4,9 +4,10 @@ import type { KafkaConnections } from '@weir/kafka'
 import { systemClock } from '@weir/model'
 import { listOffsets } from '../../../libs/kafka/src/wire/apis.ts'
 import type { Run } from './bench.ts'
-import { PARTITIONS } from './works.ts'
 
 const LOOK_MS = 20
+/** A look asks for each partition: more of them are looked at less often. */
+const PARTITIONS_AT_ONCE = 16
 /** What a commit shows partition by partition is one commit. */
 const ONE_COMMIT_MS = 300
 /** Everything is visible and nothing is open for so long: it is done. */
@@ -34,7 +35,7 @@ const STEADY = [0.25, 0.95] as const
 
 /** Resolves when all outputs are visible and no transaction is open. */
 export async function watch(
-  { kafka, output: topic, signal }: Pick<Run, 'kafka' | 'output' | 'signal'>,
+  { kafka, output: topic, shape, signal }: Pick<Run, 'kafka' | 'output' | 'shape' | 'signal'>,
   outputs: number,
   pids: () => readonly number[],
 ): Promise<Watched> {
@@ -46,13 +47,16 @@ export async function watch(
     )
     if (!known) await systemClock.sleep(LOOK_MS)
   }
+  const { partitions } = shape
+  const lookMs = LOOK_MS * Math.ceil(partitions / PARTITIONS_AT_ONCE)
+  const look = (committed: boolean): Promise<number> => ends(kafka, { topic, partitions, committed }, signal)
   const seen: Commit[] = []
   const steady: { written: number; cpu: number }[] = []
   let peak = 0
   let doneSince: number | null = null
   for (;;) {
     signal.throwIfAborted()
-    const [visible, written] = await Promise.all([ends(kafka, topic, true, signal), ends(kafka, topic, false, signal)])
+    const [visible, written] = await Promise.all([look(true), look(false)])
     const at = performance.now()
     if (written >= outputs * STEADY[Math.min(steady.length, 1)]! && steady.length < 2)
       steady.push({ written, cpu: cpuSeconds(pids()) })
@@ -63,7 +67,7 @@ export async function watch(
       doneSince ??= at
       if (at - doneSince > DONE_MS) break
     }
-    await systemClock.sleep(LOOK_MS)
+    await systemClock.sleep(lookMs)
   }
   const commits = seen.filter(({ at }, i) => i === seen.length - 1 || seen[i + 1]!.at - at > ONE_COMMIT_MS)
   const [from, to] = steady
@@ -78,8 +82,17 @@ export async function watch(
   }
 }
 
-async function ends(kafka: KafkaConnections, topic: string, committed: boolean, signal: AbortSignal): Promise<number> {
-  const offsets = Array.from({ length: PARTITIONS }, async (_, partition) => {
+interface Look {
+  readonly topic: string
+  readonly partitions: number
+  readonly committed: boolean
+}
+async function ends(
+  kafka: KafkaConnections,
+  { topic, partitions, committed }: Look,
+  signal: AbortSignal,
+): Promise<number> {
+  const offsets = Array.from({ length: partitions }, async (_, partition) => {
     const api = listOffsets(topic, partition, -1n, committed)
     return Number((await kafka.toLeader(topic, partition, api, signal)).offset)
   })

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { systemClock } from '@weir/model'
-import { line } from './works.ts'
+import { USUAL, line } from './works.ts'
 
 export const RATE = 5_000
 const TICK_MS = 5
@@ -18,7 +18,7 @@ export async function feed(brokers: string, topic: string, signal: AbortSignal):
     for (let id = 0; !signal.aborted;) {
       const due = ((performance.now() - startedAt) * RATE) / 1_000
       let lines = ''
-      for (; id < due; id++) lines += line(id)
+      for (; id < due; id++) lines += line(id, USUAL.users)
       kcat.stdin.write(lines)
       await systemClock.sleep(TICK_MS)
     }

@@ -5,6 +5,7 @@ import { cpus, totalmem } from 'node:os'
 import { format, resolveConfig } from 'prettier'
 import { median } from '../lib/figures.ts'
 import type { Bench, Outcome } from './bench.ts'
+import { keepPart, partOf, type Part } from './parts.ts'
 
 const root = new URL('../../../', import.meta.url)
 const FILE = new URL('docs/PERFORMANCE.md', root).pathname
@@ -15,15 +16,16 @@ interface Column {
   readonly show: (value: number) => string
 }
 const whole = (value: number): string => value.toFixed(0)
+const THROUGHPUT: readonly Column[] = [
+  { title: 'k records/s', of: 'perSecond', show: (v) => (v / 1_000).toFixed(0) },
+  { title: 'CPU-s per million', of: 'cpuSecondsPerMillion', show: (v) => v.toFixed(2) },
+  { title: 'k records/s, start included', of: 'perSecondWithStart', show: (v) => (v / 1_000).toFixed(0) },
+  { title: 'peak RSS, MiB', of: 'peakMiB', show: whole },
+  { title: 'start to first output, ms', of: 'startMs', show: whole },
+  { title: 'of it from submit, ms', of: 'submitMs', show: whole },
+]
+/** All other scenarios are about throughput. */
 const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
-  throughput: [
-    { title: 'k records/s', of: 'perSecond', show: (v) => (v / 1_000).toFixed(0) },
-    { title: 'CPU-s per million', of: 'cpuSecondsPerMillion', show: (v) => v.toFixed(2) },
-    { title: 'k records/s, start included', of: 'perSecondWithStart', show: (v) => (v / 1_000).toFixed(0) },
-    { title: 'peak RSS, MiB', of: 'peakMiB', show: whole },
-    { title: 'start to first output, ms', of: 'startMs', show: whole },
-    { title: 'of it from submit, ms', of: 'submitMs', show: whole },
-  ],
   latency: [
     { title: 'p50, ms', of: 'p50', show: whole },
     { title: 'p99, ms', of: 'p99', show: whole },
@@ -31,7 +33,13 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   recovery: [{ title: 'kill -9 to committed output, ms', of: 'recoveryMs', show: whole }],
 }
 const TITLES: Readonly<Record<string, string>> = {
+  keys: 'Running sum: a million keys',
+  disk: 'Running sum: a million keys, state on disk',
+  partitions: 'Running sum: one partition to 64',
+  'task-managers': 'Running sum: one task-manager or two',
+  loops: 'Running sum: beside loops by hand',
   recovery: 'Recovery: kill -9 at 5,000 records/s, a commit every second',
+  'latency --interval 20': 'Latency at 5,000 records/s, a commit every 20 ms',
   'latency --interval 100': 'Latency at 5,000 records/s, a commit every 100 ms',
   'latency --interval 1000': 'Latency at 5,000 records/s, a commit every second',
   'throughput --work sum': 'Throughput: running sum per user',
@@ -40,34 +48,44 @@ const TITLES: Readonly<Record<string, string>> = {
 }
 
 export interface Report {
-  readonly section: string
+  readonly part: Part
   readonly markdown: string
   readonly json: object
 }
 
-/** @param option of the scenario, as it is given to the bench; '' where it has none */
-export function report(scenario: string, option: string, bench: Bench): Report {
-  const columns = COLUMNS[scenario]!
-  const rows = [...bench.outcomes].map(([name, outcomes]) => rowOf(name, outcomes, columns))
+export interface Reported {
+  readonly scenario: string
+  /** Of the scenario, as it is given to the bench; '' where it has none. */
+  readonly option: string
+  /** To what was found before, in this code and of this amount. */
+  readonly add: boolean
+}
+
+export function report({ scenario, option, add }: Reported, bench: Bench): Report {
+  const columns = COLUMNS[scenario] ?? THROUGHPUT
   const section = `${scenario} ${option}`.trim()
+  const isFull = columns === THROUGHPUT
+  const of = `${versions()} ${isFull ? bench.records : ''}`
+  const part = partOf(section, of, bench.outcomes, add)
+  const rows = Object.entries(part.outcomes).map(([name, runs]) => rowOf(name, runs, columns))
+  const runs = Math.max(0, ...Object.values(part.outcomes).map(({ length }) => length))
   const conditions = {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus().length} × ${cpus()[0]!.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, broker on the same cores`,
     versions: versions(),
-    ...{ runs: bench.runs, ...(scenario === 'throughput' && { records: bench.records }) },
+    ...{ runs, ...(isFull && { records: bench.records }) },
   }
-  const isFull = scenario === 'throughput'
   const amount = isFull ? `${bench.records.toLocaleString('en')} orders. ` : ''
   const command = [
     `npm run bench -- peers --scenario ${section}`,
     ...(isFull ? [`--records ${bench.records}`] : []),
-    `--runs ${bench.runs}`,
+    `--runs ${runs}`,
   ].join(' ')
   const cells = (of: readonly string[]): string => `| ${of.join(' | ')} |`
   const markdown = [
     `## ${TITLES[section] ?? section}`,
     '',
-    `${conditions.date}; ${conditions.machine}; ${conditions.versions}. ${amount}Medians of ${bench.runs} alternating runs: \`${command}\``,
+    `${conditions.date}; ${conditions.machine}; ${conditions.versions}. ${amount}${runs > 1 ? `Medians of ${runs} alternating runs` : 'One run'}: \`${command}\``,
     '',
     cells(['', ...columns.map(({ title }) => title), 'runs']),
     cells(['---', ...columns.map(() => '--:'), '--:']),
@@ -76,7 +94,7 @@ export function report(scenario: string, option: string, bench: Bench): Report {
     ),
     '',
   ].join('\n')
-  return { section, markdown, json: { bench: 'peers', scenario, option, ...conditions, rows } }
+  return { part, markdown, json: { bench: 'peers', scenario, option, ...conditions, rows } }
 }
 
 interface Row {
@@ -103,12 +121,15 @@ function versions(): string {
     const text = readFileSync(new URL(`test/bench/peers/${peer}/pom.xml`, root), 'utf8')
     return new RegExp(`<artifactId>${artifact}</artifactId><version>([^<]+)`).exec(text)?.[1] ?? '?'
   }
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
+  const code = ['log', '-1', '--format=%h', '--', '.', ':!docs', ':!*.md']
+  const commit = execFileSync('git', code, { cwd: root, encoding: 'utf8' }).trim()
   const streams = pom('kafka-streams', 'kafka-streams')
   return `Weir ${commit}, Kafka Streams ${streams}, Flink ${pom('flink', 'flink-streaming-java')}, Node ${process.versions.node}`
 }
 
-export async function writeReport({ section, markdown }: Report): Promise<void> {
+export async function writeReport({ part, markdown }: Report): Promise<void> {
+  keepPart(part)
+  const { section } = part
   const [begin, end] = [`<!-- ${section} -->`, `<!-- /${section} -->`]
   let text = readFileSync(FILE, 'utf8')
   const block = `${begin}\n\n${markdown}\n${end}\n`

@@ -4,6 +4,7 @@ import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.ExternalizedCheckpointRetention;
+import org.apache.flink.configuration.StateBackendOptions;
 import org.apache.flink.configuration.StateRecoveryOptions;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
@@ -16,7 +17,7 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 /**
  * A work on Flink, exactly once, on a cluster inside this process. Options: work (paid, sum, filter, window), brokers, input,
  * output, id (prefix of the transactional ids), transactionTimeoutMs, intervalMs (checkpoints), folder (of the checkpoints),
- * restore (a checkpoint, or empty), tuned.
+ * restore (a checkpoint, or empty), store (memory, rocksdb: with incremental checkpoints), tuned.
  */
 public final class Peer {
   /** As advised for throughput: fewer, larger requests. */
@@ -29,6 +30,10 @@ public final class Peer {
     configuration.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, "file://" + options.text("folder"));
     configuration.set(
         CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION, ExternalizedCheckpointRetention.RETAIN_ON_CANCELLATION);
+    if (options.text("store").equals("rocksdb")) {
+      configuration.set(StateBackendOptions.STATE_BACKEND, "rocksdb");
+      configuration.set(CheckpointingOptions.INCREMENTAL_CHECKPOINTS, true);
+    }
     String restore = options.text("restore");
     if (!restore.isEmpty()) configuration.set(StateRecoveryOptions.SAVEPOINT_PATH, restore);
     StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(configuration);
