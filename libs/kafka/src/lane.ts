@@ -1,7 +1,8 @@
 /** Drives the machine of one transactional id (`transaction.ts`): sends what it says, reports what was answered. */
 import { WeirError, type Clock } from '@weir/model'
 import { retryDelayMs, type Addressee, type KafkaConnections } from './connections.ts'
-import { isAwaited, newLane, preparedLane, step } from './transaction.ts'
+import { newLane, preparedLane, step } from './transaction.ts'
+import { isAwaited } from './transaction-answers.ts'
 import {
   type Answer,
   type LaneEffect,

@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { IN_FLIGHT_PER_PARTITION, newLane, preparedLane, RETRY_BUDGET_MS, step } from './transaction.ts'
+import { newLane, preparedLane, step } from './transaction.ts'
+import { IN_FLIGHT_PER_PARTITION } from './transaction-batches.ts'
+import { RETRY_BUDGET_MS } from './transaction-moves.ts'
 import {
   type Answer,
   type LaneEffect,

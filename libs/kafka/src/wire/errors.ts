@@ -1,6 +1,6 @@
 /**
  * The broker's error codes that Weir decides by, as data: what each means for the request that got it. What is not
- * listed restarts the attempt. Exceptions of single requests stand in `transaction.ts`.
+ * listed restarts the attempt. Exceptions of single requests stand in `transaction-answers.ts`.
  */
 import { WeirError } from '@weir/model'
 
