@@ -34,6 +34,7 @@ import {
 } from '@weir/model'
 import { Batches } from './batches.ts'
 import type { KafkaConnections } from './connections.ts'
+import { InFlight } from './in-flight.ts'
 import { TransactionLane } from './lane.ts'
 import { RecordEncoder } from './record-encoder.ts'
 import { ownedBy } from './source.ts'
@@ -62,8 +63,6 @@ export interface KafkaContinuousSinkOptions {
 
 const BATCH_BYTES_MAX = 512 << 10
 const LINGER_MS = 10
-/** Bytes built and not acknowledged; `write` waits above it. */
-const IN_FLIGHT_BYTES_MAX = 8 << 20
 /** How long `close('abort')` may take, ms. */
 const ABORT_BUDGET_MS = 10_000
 
@@ -85,8 +84,7 @@ export class KafkaContinuousSink implements ContinuousSink {
   /** The transaction before is in the log. */
   #before: Promise<unknown> = Promise.resolve()
   #cancelLinger: (() => void) | null = null
-  #inFlightBytes = 0
-  #waiters: (() => void)[] = []
+  readonly #inFlight: InFlight
 
   constructor(
     options: KafkaContinuousSinkOptions,
@@ -96,6 +94,7 @@ export class KafkaContinuousSink implements ContinuousSink {
     this.#context = deps.context
     this.#kafka = deps.kafka
     this.#clock = deps.clock
+    this.#inFlight = new InFlight(deps.context.signal)
     const { jobId, attempt, operatorUid } = deps.context
     this.group = `weir.${jobId}.${operatorUid}`
     this.#committer = new ContinuousCommitter(
@@ -119,7 +118,7 @@ export class KafkaContinuousSink implements ContinuousSink {
           kafka: this.#kafka,
           clock: this.#clock,
           signal: this.#over.signal,
-          released: (bytes) => this.#released(bytes),
+          released: (bytes) => this.#inFlight.released(bytes),
         },
       )
     })
@@ -188,7 +187,7 @@ export class KafkaContinuousSink implements ContinuousSink {
     })
     const { failure } = this.#lanes[laneOf(this.#committer.sequence)]!
     if (failure !== null) return Promise.reject(failure as Error)
-    return this.#inFlightBytes > IN_FLIGHT_BYTES_MAX ? this.#room() : undefined
+    return this.#inFlight.isFull ? this.#inFlight.room() : undefined
   }
 
   /** Of the transaction that is written to. What it sends waits until the transaction before is in the log. */
@@ -196,31 +195,9 @@ export class KafkaContinuousSink implements ContinuousSink {
     const lane = this.#lanes[laneOf(this.#committer.sequence)]!
     const after = this.#before
     return new Batches(this.#batchBytesMax, ({ place, builder, refused: whose }) => {
-      this.#inFlightBytes += builder.bytes
+      this.#inFlight.sent(builder.bytes)
       lane.append(place, builder, { after, refused: whose })
     })
-  }
-
-  #released(bytes: number): void {
-    this.#inFlightBytes -= bytes
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const wake of waiters) wake()
-  }
-
-  async #room(): Promise<void> {
-    const { signal } = this.#context
-    while (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX) {
-      signal.throwIfAborted()
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          signal.removeEventListener('abort', done)
-          resolve()
-        }
-        this.#waiters.push(done)
-        signal.addEventListener('abort', done, { once: true })
-      })
-    }
   }
 
   // ---- transactions -------------------------------------------------------------------------------------------------
