@@ -5,7 +5,11 @@
 import type { AnswerTo, ControlLink, JanitorAnswer, JanitorRequest, SliceCommand, SliceId } from '@weir/job'
 import { WeirError, taskManagerId, type Cancel, type Clock, type Generation, type TaskManagerId } from '@weir/model'
 import { control } from '@weir/proto'
-import { decodeAnswer, decodeReport, encodeCommand, encodeJanitor, slicesIn, type SliceReportMessage } from './codec.ts'
+import { encodeCommand } from './control/commands.ts'
+import { decodeAnswer, encodeJanitor } from './control/janitor.ts'
+import { decodeReport } from './control/reports.ts'
+import type { SliceReportMessage } from './control/slice-report.ts'
+import { slicesIn } from './control/words.ts'
 import { toServiceError } from './errors.ts'
 import { checkToken } from './token.ts'
 

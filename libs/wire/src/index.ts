@@ -3,7 +3,7 @@ export { checkToken } from './token.ts'
 export { tlsSettings, type TlsSettings } from './tls/settings.ts'
 export { channelCredentials, serverCredentials } from './tls/credentials.ts'
 export { sendProblem, type HttpReply } from './problem.ts'
-export * from './codec.ts'
+export { reportEvent, type SliceReportMessage } from './control/slice-report.ts'
 export { batchedCall, type JoinCall } from './batches.ts'
 export * from './fleet-server.ts'
 export {

@@ -1,6 +1,6 @@
 /**
  * Where a task-manager is killed: when it is told something, or is about to tell something, it dies with the message in its hand
- * (`crash-here.ts`). A message is one of those between the process and its slots: see libs/job/src/ports.ts and libs/wire/src/codec.ts.
+ * (`crash-here.ts`). A message is one of those between the process and its slots: see libs/job/src/ports.ts and libs/wire/src/control/slice-report.ts.
  */
 export interface CrashPoint {
   /** Of a command that is not carried out any more, or of a report that nobody hears. */

@@ -4,14 +4,9 @@ import { attempt, epoch, generation, jobId, operatorUid, subtask, taskManagerId 
 import { NO_POISON } from '@weir/dataflow'
 import { control } from '@weir/proto'
 import { expect, test } from 'vitest'
-import {
-  decodeCommand,
-  decodeReport,
-  encodeCommand,
-  encodeReport,
-  reportEvent,
-  type SliceReportMessage,
-} from './codec.ts'
+import { decodeCommand, encodeCommand } from './commands.ts'
+import { decodeReport, encodeReport } from './reports.ts'
+import { reportEvent, type SliceReportMessage } from './slice-report.ts'
 
 const slice = {
   jobId: jobId('pay'),
