@@ -6,7 +6,7 @@
  */
 import type { Key } from '@weir/model'
 import { entryKey, entryPrefix, ownerOfEntry, restOfEntry } from './entry-key.ts'
-import type { KeyScope } from './keyed-handles.ts'
+import type { KeyScope } from './handles/key-scope.ts'
 import type { FiredTimer, TimerKind, TimerKinds } from './keyed-state.ts'
 import type { KeyedStates } from './operator.ts'
 import type { KeyedState } from './ports.ts'

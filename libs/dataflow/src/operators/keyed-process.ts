@@ -12,7 +12,9 @@ import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import { switchOf, type Switch } from '../degrade-switch.ts'
 import { FIRING_PART_MAX, PartedFiring } from '../firing.ts'
 import type { KeyedProcessNode } from '../graph.ts'
-import { KeyScope, handlesOf, type Handle } from '../keyed-handles.ts'
+import { KeyScope } from '../handles/key-scope.ts'
+import type { Handle } from '../handles/rows.ts'
+import { handlesOf } from '../keyed-handles.ts'
 import type {
   EventTimer,
   FiredTimer,

@@ -1,6 +1,6 @@
 /** A trigger by the clock: timers of processing time, at multiples of a span, so that a window has one per span at most. */
 import type { Key } from '@weir/model'
-import { KeyScope } from '../keyed-handles.ts'
+import { KeyScope } from '../handles/key-scope.ts'
 import type { Collector, OperatorContext, ProcessingTimers } from '../operator.ts'
 import { Timers } from '../timers.ts'
 import { PROCESSING_TIMERS_AT_ONCE } from './keyed-process.ts'
