@@ -83,6 +83,7 @@ test('of a thousand subtasks only those in sight are made, and they are reached 
     const tasks = Array.from({ length: 1_000 }, (_, subtask) => ({
       ...{ subtask, taskManagerId: 'tm-1', status: 'acknowledged', ...times },
       ...(subtask === 700 && { status: 'declined', asyncMs: null, reason: 'OBJECT_STORE_UNAVAILABLE: away' }),
+      ...(subtask === 701 && { status: 'declined', asyncMs: null, reason: `STATE_CORRUPT: ${'long '.repeat(80)}end` }),
     }))
     await route.fulfill({ json: tasks })
   })
@@ -99,6 +100,15 @@ test('of a thousand subtasks only those in sight are made, and they are reached 
   const tasks = page.getByRole('table', { name: 'Checkpoint by subtask' })
   await page.keyboard.press('Home')
   await tasks.locator('[aria-rowindex="2"]', { hasText: 'declined: OBJECT_STORE_UNAVAILABLE: away' }).waitFor()
+  const shown = page.locator('.reason')
+  expect(await shown.textContent()).toBe('Subtask 700 declined: OBJECT_STORE_UNAVAILABLE: away')
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Enter')
+  await shown.getByText('Subtask 701').waitFor()
+  expect(await shown.textContent()).toMatch(/^Subtask 701 declined: STATE_CORRUPT: (long ){80}end$/)
+  const isWhole = `(() => { const at = document.querySelector('.reason'); return at.scrollWidth <= at.clientWidth })()`
+  expect(await page.evaluate(isWhole)).toBe(true)
   await tasks.getByRole('img', { name: 'subtask 0: aligned 5 ms, stood still 1 ms, async 60 ms' }).waitFor()
   await page.getByRole('img', { name: 'Skew by partition, at most 999 ms: payments, partitions 995 to 999' }).waitFor()
   await noSeriousFinding(page)

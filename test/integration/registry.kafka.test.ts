@@ -183,6 +183,15 @@ test('Protobuf: messages and imports of another client are read and written, wit
   const bytes = bytesIn(output).map((b) => b.toString('hex'))
   expect(python('read', 'protobuf', output, { schema, bytes })).toEqual(payments)
 
+  // As plain values, which a pipeline in YAML has.
+  const plain = await topic('proto-plain')
+  await copy(input, registry.protoJson(Payment), plain, json() as never)
+  expect(bytesIn(plain).map((value) => JSON.parse(String(value)) as unknown)).toEqual(payments)
+  const again = await topic('proto-again')
+  await copy(plain, json(), again, registry.protoJson(Payment, { autoRegister: true }))
+  const rewritten = bytesIn(again).map((b) => b.toString('hex'))
+  expect(python('read', 'protobuf', again, { schema, bytes: rewritten })).toEqual(payments)
+
   // Nested, and by the text of a .proto file.
   const lines = await topic('proto-lines')
   const Line = messageType(set, 'shop.Payment.Line')

@@ -21,6 +21,8 @@ const ENDED = new Set(['FINISHED', 'FAILED', 'CANCELLED', 'STOPPED'])
 const END_WAIT_MS = 30_000
 const END_POLL_MS = 100
 const LOG_PARTITIONS = 4
+/** Epochs kept of a job that asks for fewer: an idle job makes new ones as well, and `weir debug` wants one from before its record. */
+const RETAINED_MIN = 100
 /** For builds that are wider than the first one. */
 const SLOTS = 8
 
@@ -42,9 +44,11 @@ export async function dev(command: DevCommand, print?: (value: unknown, text: st
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stop.abort())
   const slots = Math.max(bundle.plan.job.settings.parallelism, SLOTS)
   const folder = await devFolder(command.id ?? bundle.plan.job.name, command.dataDir, command.fresh)
-  const fleet = await EmbeddedFleet.start({ taskManagers: 1, slots, folder }).catch((thrown: unknown) => {
-    throw folderInUse(thrown, folder)
-  })
+  const fleet = await EmbeddedFleet.start({ taskManagers: 1, slots, folder, retainedMin: RETAINED_MIN }).catch(
+    (thrown: unknown) => {
+      throw folderInUse(thrown, folder)
+    },
+  )
   const client = new JobsClient([fleet.manager.ready.grpc!], { token: null })
   try {
     return await new DevJob(command, { fleet, client, print, signal: stop.signal }).run(bundle)

@@ -9,6 +9,8 @@ export interface EmbeddedFleetOptions {
   readonly slots: number
   /** Kept; absent: one that goes with the fleet. */
   readonly folder?: string
+  /** Epochs kept of a job that asks for fewer, for `weir debug`. */
+  readonly retainedMin?: number
 }
 
 export class EmbeddedFleet {
@@ -28,9 +30,12 @@ export class EmbeddedFleet {
     this.#running = [manager]
   }
 
-  static async start({ taskManagers, slots, folder }: EmbeddedFleetOptions): Promise<EmbeddedFleet> {
+  static async start({ taskManagers, slots, folder, retainedMin }: EmbeddedFleetOptions): Promise<EmbeddedFleet> {
     const dir = folder ?? (await mkdtemp(join(tmpdir(), 'weir-fleet-')))
-    const env = { WEIR_MODE: 'embedded', WEIR_DATA_DIR: join(dir, 'jm') }
+    const env = {
+      ...{ WEIR_MODE: 'embedded', WEIR_DATA_DIR: join(dir, 'jm') },
+      ...(retainedMin !== undefined && { WEIR_RETAINED_MIN: String(retainedMin) }),
+    }
     const fleet = new EmbeddedFleet(dir, folder !== undefined, await startProcess('job-manager', env), slots)
     for (let i = 0; i < taskManagers; i++) await fleet.add()
     return fleet

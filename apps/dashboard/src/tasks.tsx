@@ -1,5 +1,5 @@
 /** One checkpoint by subtask: where its time went, and who failed. */
-import type { ReactNode } from 'react'
+import { useState, type ReactNode } from 'react'
 import { Problem, list } from './api.ts'
 import { Shown, useKept } from './polled.tsx'
 import { PARTS, PART_NAMES, asyncOf, taskBars, type CheckpointTask, type TaskBar } from './task-bars.ts'
@@ -41,11 +41,11 @@ export function Tasks({ path, of }: { path: string; of: Checkpoint }): ReactNode
         <small>those that failed first, then the slowest</small>
       </h3>
       <Shown of={answer}>
-        {({ tasks }) =>
+        {({ epoch, tasks }) =>
           tasks === null ? (
             <p className="empty">The leader keeps the newest epochs by subtask, and this one no more.</p>
           ) : (
-            <Bars bars={taskBars(tasks)} />
+            <Bars key={epoch} bars={taskBars(tasks)} />
           )
         }
       </Shown>
@@ -54,7 +54,10 @@ export function Tasks({ path, of }: { path: string; of: Checkpoint }): ReactNode
 }
 
 function Bars({ bars }: { bars: readonly TaskBar[] }): ReactNode {
+  const [asked, setAsked] = useState<number | null>(null)
   if (bars.length === 0) return <p className="empty">No subtask took part.</p>
+  const told = bars.filter(({ task }) => task.reason !== null).map(({ task }) => task)
+  const shown = told.find(({ subtask }) => subtask === asked) ?? told[0]
   return (
     <>
       <p className="legend quiet">
@@ -78,21 +81,42 @@ function Bars({ bars }: { bars: readonly TaskBar[] }): ReactNode {
             cells: [
               task.subtask,
               task.taskManagerId,
-              task.status === 'acknowledged' ? <Bar of={bar} /> : <Why of={task} />,
+              task.status === 'acknowledged' ? (
+                <Bar of={bar} />
+              ) : (
+                <Why of={task} isShown={task === shown} show={() => setAsked(task.subtask)} />
+              ),
               ...times.map((ms) => (ms === null ? '–' : milliseconds(ms))),
             ],
           }
         }}
       />
+      {shown && (
+        <p className="reason" aria-live="polite">
+          <b>Subtask {shown.subtask}</b> {shown.status}: {shown.reason}
+        </p>
+      )}
     </>
   )
 }
 
-const Why = ({ of: { status, reason } }: { of: CheckpointTask }): ReactNode => (
-  <span className={status === 'unanswered' ? 'busy' : 'bad'} title={reason ?? undefined}>
-    {status === 'unanswered' ? 'has not answered' : `${status}: ${reason}`}
-  </span>
-)
+/** Rows have one height: what does not fit is read below the table. */
+function Why({
+  of: { status, reason },
+  isShown,
+  show,
+}: {
+  of: CheckpointTask
+  isShown: boolean
+  show: () => void
+}): ReactNode {
+  if (reason === null) return <span className="busy">has not answered</span>
+  return (
+    <button type="button" className="bad" aria-pressed={isShown} onClick={show}>
+      {status}: {reason}
+    </button>
+  )
+}
 
 /** Upload and prepare are lanes of their own, since they run at the same time. */
 const Bar = ({ of: { segments, told } }: { of: TaskBar }): ReactNode => (

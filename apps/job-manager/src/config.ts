@@ -1,5 +1,5 @@
 /** The job-manager's settings, all from the environment. */
-import type { Profile } from '@weir/dataflow'
+import { RETAINED_MAX, type Profile } from '@weir/dataflow'
 import { trustedKeys, type TrustedKeys } from '@weir/metadata'
 import { WeirError } from '@weir/model'
 import { join } from 'node:path'
@@ -16,6 +16,8 @@ export interface JobManagerConfig {
   /** Embedded mode: everything lies here. */
   readonly dataDir: string
   readonly leaseSeconds: number
+  /** Epochs kept of every job, also of those that ask for fewer. */
+  readonly retainedMin: number
   /** `auto`: the object store decides with etcd where it honours conditional writes. `etcd`: never. */
   readonly arbiters: 'auto' | 'etcd'
   /** Whether a job may start on servers that are unsafe (`preflight.ts`). */
@@ -69,6 +71,10 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
       `WEIR_LEASE_SECONDS=${env['WEIR_LEASE_SECONDS']}: give 2 … ${LEASE_SECONDS_MAX}`,
     )
   }
+  const retainedMin = Number(env['WEIR_RETAINED_MIN'] ?? '1')
+  if (!Number.isInteger(retainedMin) || retainedMin < 1 || retainedMin > RETAINED_MAX) {
+    throw invalid('WEIR_RETAINED_MIN', `WEIR_RETAINED_MIN=${env['WEIR_RETAINED_MIN']}: give 1 … ${RETAINED_MAX}`)
+  }
   const arbiters = env['WEIR_ARBITERS'] ?? 'auto'
   if (arbiters !== 'auto' && arbiters !== 'etcd') {
     throw invalid('WEIR_ARBITERS', `WEIR_ARBITERS=${arbiters}: give auto, or etcd (the object store decides nothing)`)
@@ -103,6 +109,7 @@ export function readConfig(env: NodeJS.ProcessEnv): JobManagerConfig {
     etcd,
     dataDir,
     leaseSeconds,
+    retainedMin,
     logLevel: env['WEIR_LOG_LEVEL'] ?? 'info',
   }
 }

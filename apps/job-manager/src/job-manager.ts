@@ -70,7 +70,7 @@ export class JobManager {
   readonly audit: Audit
   readonly #trusted: TrustedKeys | null
   readonly #preflight: Preflight
-  readonly #plainSecrets: JobManagerConfig['plainSecrets']
+  readonly #config: Pick<JobManagerConfig, 'plainSecrets' | 'retainedMin'>
   readonly #end = new AbortController()
   readonly fleet: FleetServer
   readonly live: LiveStreams
@@ -95,7 +95,7 @@ export class JobManager {
     this.#tracing = tracing
     this.#trusted = config.trustedKeys
     this.#preflight = new Preflight(config.profile, { metadata, clock: systemClock, log })
-    this.#plainSecrets = config.plainSecrets
+    this.#config = config
     this.#metadata = metadata
     this.#self = self
     this.#log = log
@@ -164,7 +164,8 @@ export class JobManager {
         const stores = this.#metadata.stores(leadership)
         const system = { clock: systemClock, random: systemRandom, log: this.#log, metrics: this.#metrics }
         const tracer = this.#tracing
-        this.#term = new Term({ leadership, stores, fleet, preflight: this.#preflight, ...system, tracer })
+        const { retainedMin } = this.#config
+        this.#term = new Term({ leadership, stores, fleet, preflight: this.#preflight, ...system, tracer, retainedMin })
         await this.#term.run()
       } catch (thrown) {
         if (signal.aborted) return
@@ -306,7 +307,7 @@ export class JobManager {
     const places = plainSecrets(plan)
     if (places.length === 0) return []
     const said = `what looks like a secret is written into the job (${places.join(', ')}); plans are stored and shown: name it as ${SECRET_FORM}`
-    if (this.#plainSecrets === 'refuse') {
+    if (this.#config.plainSecrets === 'refuse') {
       throw new WeirError({ code: 'PLAIN_SECRET', kind: 'invalid', places }, `${said}, or set WEIR_PLAIN_SECRETS=warn`)
     }
     this.#log.warn({ jobId: id, places }, 'a job has secrets in its plan')

@@ -66,6 +66,8 @@ export interface TermDeps {
   readonly tracer?: JobTracer | null
   /** Jobs that run at once. Absent: `JOBS_MAX`. */
   readonly jobsMax?: number
+  /** As in JobMasterOptions. */
+  readonly retainedMin?: number
 }
 
 /** Resolution of triggers and timeouts of every job. */
@@ -539,7 +541,7 @@ export class Term {
   }
 
   #start(record: JobRecord): void {
-    const { leadership, stores, fleet, clock, random, tracer = null } = this.#deps
+    const { leadership, stores, fleet, clock, random, tracer = null, retainedMin = 1 } = this.#deps
     const { jobId } = record
     const spec = specOf(record)
     const { generation, signal } = leadership
@@ -552,6 +554,7 @@ export class Term {
           submittedAt: record.submittedAt,
           tickMs: TICK_MS,
           leaseTtlMs: LEASE_SECONDS_MAX * 1_000,
+          retainedMin,
         },
         ...(used && { used }),
         rates: limitsIn(record),

@@ -22,7 +22,8 @@ function placesIn(value: unknown, at: readonly string[] = []): string[][] {
   return Object.entries(value).flatMap(([key, inner]) => placesIn(inner, [...at, key]))
 }
 
-function looksSecret(name: string, text: string): boolean {
+/** @param name of the field that holds the text */
+export function looksSecret(name: string, text: string): boolean {
   if (text === '' || isSecretReference(text)) return false
   return NAMED.test(name) || [URL_WITH_PASSWORD, QUERY_WITH_SECRET, PRIVATE_KEY].some((form) => form.test(text))
 }

@@ -59,6 +59,7 @@ function leader(
     readonly used?: UsedNumbers
     readonly rates?: RateLimits
     readonly degraded?: boolean
+    readonly retainedMin?: number
   } = {},
 ) {
   const clock = new ManualClock()
@@ -137,6 +138,7 @@ function leader(
       ...(of.used && { used: of.used }),
       ...(of.rates && { rates: of.rates }),
       ...(of.degraded && { degraded: true }),
+      ...(of.retainedMin !== undefined && { retainedMin: of.retainedMin }),
     },
     {
       beginning: of.beginning ?? null,
@@ -522,6 +524,13 @@ test('A23: a savepoint is of the first final epoch triggered after the wish, and
     { chain: [{ key: 'state-000001.seg' }, { key: 'state-000002.seg' }] },
   ])
   expect(() => l.master.savepoint('No')).toThrow('cannot name a savepoint')
+})
+
+test('of a job that asks for fewer epochs than its job-manager keeps, so many are kept', async () => {
+  const l = leader([], { degraded: false }, { retainedMin: 5 })
+  await l.run()
+  for (let n = 1; n <= 7; n++) await whole(l, n, ['a'])
+  expect(l.published()?.retention?.epochs.map((of) => of.epoch)).toEqual([6, 5, 4, 3])
 })
 
 test('an epoch that is being copied into a savepoint is kept, however many follow', async () => {

@@ -6,6 +6,7 @@ import {
   givenUpText,
   lateText,
   listed,
+  RETAINED_EPOCHS,
   type BreakerState,
   type CommitPermit,
   type JobRecord,
@@ -108,10 +109,10 @@ export class JobMaster {
     const { checkpoints, epochs, clock } = deps
     this.#alerts = new Alerts(clock, (channel, message) => this.#publish(channel, message))
     this.#claims = new ClaimsWatch(this.#alerts)
-    const { generation, leaseTtlMs } = options
-    const { retained } = plan.settings.checkpoint
+    const { generation, leaseTtlMs, retainedMin = 1 } = options
+    const { retained = RETAINED_EPOCHS } = plan.settings.checkpoint
     this.#kept = new KeptEpochs(
-      { jobId, generation, leaseTtlMs, ...(retained !== undefined && { retained }) },
+      { jobId, generation, leaseTtlMs, retained: Math.max(retained, retainedMin) },
       { checkpoints, epochs, clock, inTurn: (call) => this.#store(call), isClosed: () => this.#closed },
     )
     this.#savepoints = new Savepoints(

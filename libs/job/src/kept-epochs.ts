@@ -4,7 +4,6 @@
  */
 import {
   DELETE_KEYS_MAX,
-  RETAINED_EPOCHS,
   keptBehind,
   keptOf,
   orphans,
@@ -28,7 +27,7 @@ export interface KeptEpochsOptions {
   /** As in JobMasterOptions. */
   readonly leaseTtlMs: number
   /** As in JobSettings. */
-  readonly retained?: number
+  readonly retained: number
 }
 
 export interface KeptEpochsDeps {
@@ -85,7 +84,7 @@ export class KeptEpochs {
 
   /** Of a manifest that is about to be written. */
   retentionOf(manifest: Manifest, pinned: ReadonlySet<Epoch>): Retention {
-    const { retained = RETAINED_EPOCHS } = this.#options
+    const { retained } = this.#options
     const [kept, deleted] = [this.#kept, this.#deleted]
     return retentionOf({ manifest, kept, retained, pinned, deleted, orphans: this.#orphans })
   }

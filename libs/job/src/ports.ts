@@ -75,6 +75,8 @@ export interface JobMasterOptions {
   readonly used?: UsedNumbers
   /** The longest lease a leader of this cluster may have: nothing is deleted before twice that (PROTOCOL A22). */
   readonly leaseTtlMs: number
+  /** Epochs that are kept of a job that asks for fewer. */
+  readonly retainedMin?: number
   /** What was asked for while it ran; absent: nothing was. */
   readonly rates?: RateLimits
   /** Its degrade switch is on. */

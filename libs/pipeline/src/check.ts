@@ -1,8 +1,10 @@
 /** What zod finds, in words that say what to do. */
+import { looksSecret } from '@weir/dataflow'
 import type { z } from 'zod'
 import { instead, nearest, type Path, type Problem } from './job/index.ts'
 import { PipelineHead, settings, type PipelineSpec } from './schema/pipeline.ts'
 import { Sinks, Sources } from './schema/connectors.ts'
+import { OF_SECRETS } from './schema/words.ts'
 import { OWN_INPUTS, STEP_KINDS, stepKinds, steps, type Step, type StepKind } from './schema/steps.ts'
 
 type Report = (problem: Problem) => void
@@ -168,17 +170,24 @@ function explain(issue: Issue, base: Path, report: Report, known: readonly strin
     report({ path, message: `${name} is missing`, remedy: `${name} ${saysWhat(issue)}.` })
     return
   }
+  const isSecret = isOfSecrets(issue)
   report({
     path,
     isKey: issue.code === 'invalid_key',
-    message: `${name} ${saysWhat(issue)}, and this is ${shownShort(input)}`,
-    remedy: remedyFor(issue, input),
+    isSecret,
+    message: `${name} ${saysWhat(issue)}${isSecret ? '' : `, and this is ${shownShort(name, input)}`}`,
+    remedy: isSecret ? 'Write the name of what holds it, not the secret.' : remedyFor(issue, input),
   })
 }
+
+const isOfSecrets = (issue: Issue): boolean =>
+  OF_SECRETS.includes(issue.message) ||
+  (issue.code === 'invalid_union' && issue.errors.some((errors) => errors.some((inner) => isOfSecrets(inner as Issue))))
 
 function saysWhat(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_type':
+      if (OF_SECRETS.includes(issue.message)) return issue.message
       return `is ${KINDS[issue.expected] ?? issue.expected}`
     case 'invalid_value':
       return issue.message.startsWith('is ') ? issue.message : `is one of ${issue.values.map(String).join(', ')}`
@@ -224,7 +233,11 @@ const KINDS: Readonly<Record<string, string>> = {
   array: 'a list',
 }
 
-const shownShort = (input: unknown): string => (JSON.stringify(input) ?? String(input)).slice(0, 60)
+const shownShort = (name: string, input: unknown): string => {
+  const hidden = (key: string, value: unknown): unknown =>
+    typeof value === 'string' && looksSecret(key === '' ? name : key, value) ? '[secret]' : value
+  return (JSON.stringify(input, hidden) ?? String(input)).slice(0, 60)
+}
 
 /** Keys that there may be at a place, for what somebody may have meant. */
 function fieldsAt(path: readonly PropertyKey[], kind: StepKind | undefined): string[] {

@@ -125,6 +125,12 @@ export const plannedFormats: Readonly<Record<string, Pair>> = {
     `{ registry: { url: https://registry:8081, auth: { token: env:REGISTRY }, as: json, schema: { title: Spent }, autoRegister: true } }`,
     registry.json(undefined, { jsonSchema: { title: 'Spent' }, autoRegister: true }),
   ),
+  'a schema registry, Protobuf': spent(
+    `{ registry: { url: https://registry:8081, auth: { token: env:REGISTRY }, as: protobuf, schema: { descriptorSet: ${BASE64}, message: shop.Order } } }`,
+    registry.protoJson<Order>(messageType(DESCRIPTOR_SET, 'shop.Order')),
+    `{ registry: { url: https://registry:8081, auth: { token: env:REGISTRY }, as: protobuf, schema: { descriptorSet: ${BASE64}, message: shop.Order }, autoRegister: true } }`,
+    registry.protoJson(messageType(DESCRIPTOR_SET, 'shop.Order'), { autoRegister: true }),
+  ),
   'headers that are read and written': whole(
     `steps:
   - from: { kafka: { topic: in, headers: { region: x-region } } }

@@ -102,6 +102,7 @@ export function inspectPipeline(
   const found: Problem[] = []
   const report = (problem: Problem): void => void found.push(problem)
   const parsed = resolve(yaml, params, report)
+  for (const problem of found) if (problem.isSecret === true) yaml.hide(problem)
   const placed = found.map((problem) => {
     const place = yaml.placeOf(problem)
     return { ...place, message: problem.message, remedy: problem.remedy, excerpt: yaml.show(place) }

@@ -401,6 +401,12 @@ const MISTAKES: readonly Mistake[] = [
     'It has: shop.Order.',
   ],
   [
+    'a Protobuf message of a registry without its descriptor set',
+    `${HEAD}steps:\n  - from: { kafka: { topic: t, format: { registry: { url: "https://r", as: protobuf, schema: §shop.Order } } } }\n${OUT}`,
+    'the schema of a Protobuf message is { descriptorSet: BASE64, message: NAME }',
+    'buf build',
+  ],
+  [
     'a secret of the registry in the plan',
     `${HEAD}steps:\n  - from: { kafka: { topic: t, format: { registry: { url: "https://r", auth: { token: §hunter2 } } } } }\n${OUT}`,
     'token names a variable or a file of the task-managers',
@@ -455,11 +461,44 @@ test.each(MISTAKES)('%s', (_, marked, message, remedy) => {
   })
   expect({ line, column }).toEqual({ line: before.length, column: before.at(-1)!.length + 1 })
   const [shown, marker] = excerpt.split('\n')
-  expect(shown!.slice(8)).toBe(marked.replace('§', '').split('\n')[line - 1]!.replaceAll('\t', ' '))
+  const whole = marked.replace('§', '').split('\n')[line - 1]!.replaceAll('\t', ' ')
+  expect(shown!.slice(8)).toBe(whole.replace('hunter2', '[secret]').replace('postgres://u:p@h/db', '[secret]'))
   expect(marker!.indexOf('^') - 8).toBe(column - 1)
   expect(others.map((other) => other.message)).toEqual([])
 })
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+
+const registryWith = (auth: string, more = ''): string =>
+  `${HEAD}steps:\n  - from: { kafka: { topic: t, format: { registry: { url: "https://r", auth: ${auth} } }${more} } }\n${OUT}`
+test.each([
+  ['a token', registryWith('{ token: hunter2 }')],
+  ['a token that is a number', registryWith('{ token: 8123456 }')],
+  ['a password beside a user', registryWith('{ username: env:U, password: "hunter2" }')],
+  ['credentials in a form that is none', registryWith('{ tokn: hunter2 }')],
+  ['credentials as one text', registryWith('hunter2')],
+  ['another mistake on the line of a secret', registryWith('{ token: hunter2 }', ', outOfOrder: 5 sec')],
+  ['a mistake behind a secret that was never looked at', registryWith('{ token: hunter2 }', ', tpoic: t')],
+  ['a secret over several lines', registryWith('\n      { token:\n          hunter2 }')],
+  ['a secret behind an alias', `x: &secret hunter2\n${registryWith('{ token: *secret }')}`],
+  [
+    'a parameter that is the secret',
+    registryWith('{ token: "${t}" }').replace('steps:', 'params: { t: hunter2 }\nsteps:'),
+  ],
+  [
+    'the certificate of a store',
+    steps(`  - idempotent: { bizKey: value.id, store: { tikv: { pd: [a:1], tls: { ca: hunter2 } } } }\n${OUT}`),
+  ],
+  [
+    'a URL with a password',
+    steps(`  - idempotent: { bizKey: value.id, store: { redis: { url: "redis://:hunter2@h" } } }\n${OUT}`),
+  ],
+  ['a header of HTTP', steps(`  - to: { http: { url: https://h, authorization: Bearer hunter2 } }\n`)],
+  ['a key that is there twice', registryWith('{ token: hunter2, token: hunter2 }')],
+])('a secret is not repeated: %s', (_, yaml) => {
+  const { problems } = inspectPipeline(yaml)
+  expect(problems.length).toBeGreaterThan(0)
+  expect(JSON.stringify(problems)).not.toMatch(/hunter2|8123456/)
+})
 
 test('all mistakes are told of at once, in their order, and what reads a wrong step is left alone', () => {
   const yaml = steps(

@@ -6,11 +6,13 @@ import {
   isSeq,
   LineCounter,
   parseDocument,
+  visit,
   type Document,
   type Node,
   type Pair,
   type Scalar,
 } from 'yaml'
+import { looksSecret } from '@weir/dataflow'
 import type { Problem } from './job/index.ts'
 
 /** Lines and columns from 1, in UTF-16 units; `length` on that line. */
@@ -20,6 +22,8 @@ export interface Place {
   readonly length: number
 }
 
+/** In the place of what nobody is shown. */
+const HIDDEN = '[secret]'
 /** Deeper or more often referred to, it is no pipeline: the bound of what aliases may blow up to. */
 const ALIASES_MAX = 100
 
@@ -27,6 +31,8 @@ export class YamlText {
   readonly #text: string
   readonly #lines = new LineCounter()
   readonly #document: Document.Parsed
+  /** Of scalars that are shown to nobody: offsets in the text. */
+  readonly #hidden: { readonly start: number; readonly end: number }[] = []
 
   constructor(text: string) {
     this.#text = text
@@ -37,6 +43,25 @@ export class YamlText {
       version: '1.2',
       uniqueKeys: true,
     })
+    visit(this.#document, {
+      Pair: (_, { key, value }) => {
+        if (isScalar(key) && isScalar(value) && looksSecret(String(key.value), String(value.value))) this.#hide(value)
+      },
+    })
+  }
+
+  /** What stands at the path, and in it, is left out of every excerpt. */
+  hide({ path }: Pick<Problem, 'path'>): void {
+    let node: unknown = this.#document.contents
+    for (const key of path) node = this.#child(node, key)?.node
+    const found = isAlias(node) ? node.resolve(this.#document) : node
+    if (isScalar(found)) this.#hide(found)
+    else if (isMap(found) || isSeq(found))
+      visit(found, { Scalar: (key, scalar) => (key === 'key' ? undefined : this.#hide(scalar)) })
+  }
+
+  #hide({ range }: Scalar): void {
+    if (range) this.#hidden.push({ start: range[0], end: range[1] })
   }
 
   /** The first mistake of YAML itself: those behind it mostly follow from it. */
@@ -83,11 +108,38 @@ export class YamlText {
     return this.#placeOf(at(range.start), Math.max(at(range.end), at(range.start) + 1))
   }
 
-  /** The line with the place marked. */
+  /** The line with the place marked, without what is hidden. */
   show({ line, column, length }: Place): string {
-    const text = (this.#text.split(/\r?\n/)[line - 1] ?? '').replaceAll('\t', ' ')
+    const whole = (this.#text.split(/\r?\n/)[line - 1] ?? '').replaceAll('\t', ' ')
+    const { text, at } = this.#shown(line, whole)
     const number = String(line).padStart(5)
-    return `${number} | ${text}\n${' '.repeat(number.length)} | ${' '.repeat(column - 1)}${'^'.repeat(Math.max(1, Math.min(length, text.length - column + 1)))}`
+    const from = at(column - 1)
+    const marked = Math.max(1, at(Math.min(column - 1 + length, whole.length)) - from)
+    return `${number} | ${text}\n${' '.repeat(number.length)} | ${' '.repeat(from)}${'^'.repeat(marked)}`
+  }
+
+  /** `at`: where a character of the line is by then. */
+  #shown(line: number, whole: string): { readonly text: string; readonly at: (offset: number) => number } {
+    const begin = this.#lines.lineStarts[line - 1] ?? 0
+    const hidden = this.#hidden
+      .map(({ start, end }) => ({ start: Math.max(0, start - begin), end: Math.min(whole.length, end - begin) }))
+      .filter(({ start, end }) => start < end)
+      .toSorted((a, b) => a.start - b.start)
+      .filter(({ start }, i, all) => i === 0 || start >= all[i - 1]!.end)
+    const { text } = hidden.reduceRight(
+      ({ text, stop }, { start, end }) => ({ text: HIDDEN + whole.slice(end, stop) + text, stop: start }),
+      { text: '', stop: whole.length },
+    )
+    const first = hidden[0]?.start ?? whole.length
+    const at = (offset: number): number => {
+      let shift = 0
+      for (const { start, end } of hidden) {
+        if (offset >= end) shift += HIDDEN.length - (end - start)
+        else if (offset > start) return start + shift
+      }
+      return offset + shift
+    }
+    return { text: whole.slice(0, first) + text, at }
   }
 
   #child(node: unknown, key: string | number): { readonly node: unknown; readonly pair: Pair | null } | null {

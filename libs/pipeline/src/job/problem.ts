@@ -11,6 +11,8 @@ export interface Problem {
   readonly range?: { readonly start: number; readonly end: number } | undefined
   /** The key at the end of the path is meant, not its value. */
   readonly isKey?: boolean | undefined
+  /** What stands there may be a secret: it is shown to nobody. */
+  readonly isSecret?: boolean | undefined
   readonly message: string
   readonly remedy: string
 }

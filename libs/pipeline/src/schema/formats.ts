@@ -1,20 +1,20 @@
 /** How the values of a topic are written. */
 import { z } from 'zod'
-import { Secret, Text } from './words.ts'
+import { NO_AUTH, Secret, Text } from './words.ts'
 
 const Auth = z.union([z.strictObject({ token: Secret }), z.strictObject({ username: Secret, password: Secret })], {
-  error: 'is { token: env:NAME } or { username: env:NAME, password: env:NAME }',
+  error: NO_AUTH,
 })
 
 const Registry = z.strictObject({
   url: Text.describe('Of a schema registry that speaks Confluent’s protocol.'),
   auth: Auth.optional(),
-  as: z.enum(['avro', 'json']).default('avro'),
+  as: z.enum(['avro', 'protobuf', 'json']).default('avro'),
   schema: z
     .json()
     .optional()
     .describe(
-      'Avro: what records are here; those of other writers are resolved to it. JSON: the JSON Schema that a sink looks up or registers.',
+      'Avro: what records are here; those of other writers are resolved to it. Protobuf: { descriptorSet, message }, as without a registry. JSON: the JSON Schema that a sink looks up or registers.',
     ),
   subjects: z.enum(['topic', 'record', 'topic-record']).optional(),
   autoRegister: z.boolean().optional().describe('The sink registers its schema when it starts.'),
@@ -25,6 +25,7 @@ const Protobuf = z.strictObject({
   descriptorSet: Text.describe('A FileDescriptorSet in base64: buf build -o - | base64 -w0.'),
   message: Text.describe('Full name of the message. Its records are what ProtoJSON makes of them.'),
 })
+export type ProtobufSpec = z.infer<typeof Protobuf>
 
 export const Format = z
   .union(

@@ -32,11 +32,14 @@ export const Uid = z
   .describe('Name of the operator; its state is found again by it after an upgrade.')
 export const StepName = z.string().describe('uid of a step above.')
 export const Text = z.string().min(1, { error: 'is empty' })
+/** What stands in their place may be the secret itself: it is not repeated (check.ts). */
+const NO_SECRET =
+  'names a variable or a file of the task-managers, as env:NAME or file:/PATH: plans are stored and shown'
+export const NO_AUTH = 'is { token: env:NAME } or { username: env:NAME, password: env:NAME }'
+export const OF_SECRETS: readonly string[] = [NO_SECRET, NO_AUTH]
 export const Secret = z
-  .string()
-  .regex(/^(env:\w+|file:\/.+)$/, {
-    error: 'names a variable or a file of the task-managers, as env:NAME or file:/PATH: plans are stored and shown',
-  })
+  .string({ error: NO_SECRET })
+  .regex(/^(env:\w+|file:\/.+)$/, { error: NO_SECRET })
   .describe('env:NAME or file:/PATH, the variable or file of the task-managers that holds it.')
 export const Count = z.number().int().positive()
 export const Rate = z.number().positive().describe('Records per second, over all subtasks.')

@@ -20,25 +20,35 @@ import { decoding, encodeFailed, messageOf, type Codec } from './codec.ts'
  * bytes that are cut off or no message; fields the type does not know are kept. Writing throws `ENCODE_FAILED` (invalid)
  * naming the field; null becomes a tombstone.
  */
-export function protobuf<D extends DescMessage>(type: D): Codec<MessageShape<D>> {
-  return {
-    decode: (buffer, start, end) => readProtobuf(type, buffer, start, end),
-    encode: (value) => (value === null ? null : writeProtobuf(type, value)),
-    contentType: 'application/protobuf',
-  }
-}
+export const protobuf = <D extends DescMessage>(type: D): Codec<MessageShape<D>> => codecOf(asMessages(type))
 
 /**
  * The same messages as plain values, as ProtoJSON has them: 64-bit integers are texts, bytes base64, enums their names; a field that was
  * not set has its default, one that may be absent is missing. Reading drops fields that the type does not know, writing refuses them.
  */
-export function protoJson<T = unknown>(type: DescMessage): Codec<T> {
-  return {
-    decode: (buffer, start, end) => toJson(type, readProtobuf(type, buffer, start, end), { alwaysEmitImplicit: true }),
-    encode: (value) => (value === null ? null : writeProtobuf(type, messageOfJson(type, value as JsonValue))),
-    contentType: 'application/protobuf',
-  }
+export const protoJson = <T = unknown>(type: DescMessage): Codec<T> => codecOf(asProtoJson<T>(type))
+
+/** What messages are in a job. */
+export interface ProtobufForm<T> {
+  readonly read: (buffer: Buffer, start: number, end: number) => T
+  readonly write: (value: T) => Uint8Array
 }
+
+export const asMessages = <D extends DescMessage>(type: D): ProtobufForm<MessageShape<D>> => ({
+  read: (buffer, start, end) => readProtobuf(type, buffer, start, end),
+  write: (value) => writeProtobuf(type, value),
+})
+
+export const asProtoJson = <T>(type: DescMessage): ProtobufForm<T> => ({
+  read: (buffer, start, end) => toJson(type, readProtobuf(type, buffer, start, end), { alwaysEmitImplicit: true }) as T,
+  write: (value) => writeProtobuf(type, messageOfJson(type, value as JsonValue)),
+})
+
+const codecOf = <T>({ read, write }: ProtobufForm<T>): Codec<T> => ({
+  decode: read,
+  encode: (value) => (value === null ? null : write(value)),
+  contentType: 'application/protobuf',
+})
 
 function messageOfJson(type: DescMessage, value: JsonValue): MessageShape<DescMessage> {
   try {
@@ -48,18 +58,13 @@ function messageOfJson(type: DescMessage, value: JsonValue): MessageShape<DescMe
   }
 }
 
-export function readProtobuf<D extends DescMessage>(
-  type: D,
-  buffer: Buffer,
-  start: number,
-  end: number,
-): MessageShape<D> {
+function readProtobuf<D extends DescMessage>(type: D, buffer: Buffer, start: number, end: number): MessageShape<D> {
   // A copy: fields of bytes, and those that are not known, are views into what they are read from.
   const bytes = new Uint8Array(buffer.subarray(start, end))
   return decoding(`a message ${type.typeName}`, () => fromBinary(type, bytes))
 }
 
-export function writeProtobuf<D extends DescMessage>(type: D, value: MessageShape<D>): Uint8Array {
+function writeProtobuf<D extends DescMessage>(type: D, value: MessageShape<D>): Uint8Array {
   const remedy = `Make it with create(${type.name}Schema, …).`
   if (!isMessage(value, type)) throw encodeFailed('Protobuf', `it is no message ${type.typeName}`, remedy)
   try {

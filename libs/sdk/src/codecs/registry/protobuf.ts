@@ -1,10 +1,10 @@
 /** Protobuf with a schema registry: behind the id stands which message of the writer's file a record is. */
 import type { RegistrySchema, RegistrySettings, SchemaReference, SchemaRegistry } from '@weir/dataflow'
 import { WeirError } from '@weir/model'
-import { toBinary, type DescFile, type DescMessage, type MessageShape } from '@bufbuild/protobuf'
+import { toBinary, type DescFile, type DescMessage } from '@bufbuild/protobuf'
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
 import { decodeFailed, type Codec } from '../codec.ts'
-import { readProtobuf, writeProtobuf } from '../protobuf.ts'
+import type { ProtobufForm } from '../protobuf.ts'
 import { notOpen } from './not-open.ts'
 import { messageNames } from './proto-names.ts'
 import { RegistryDecoder, expectType, frameOf, type ReadPayload } from './wire-format.ts'
@@ -13,31 +13,31 @@ import { checkWriter, writerVersion, type Writer, type WriterOptions } from './w
 /** Levels of nesting a message may have. */
 const INDEXES_MAX = 32
 
-export function registryProtobuf<D extends DescMessage>(
+export function registryProtobuf<T>(
   settings: RegistrySettings,
-  type: D,
+  type: DescMessage,
+  { read, write }: ProtobufForm<T>,
   options: WriterOptions,
-): Codec<MessageShape<D>> {
+): Codec<T> {
   checkWriter(options)
   return {
     ...notOpen,
     contentType: 'application/protobuf',
     openDecoder: (context) =>
-      Promise.resolve(new RegistryDecoder(context, context.registry(settings), (of) => readerOf(of, type))),
+      Promise.resolve(new RegistryDecoder(context, context.registry(settings), (of) => readerOf(of, type, read))),
     openEncoder: async (context) => {
       const registry = context.registry(settings)
       const writer: Writer = { name: type.typeName, schema: await ownSchema(registry, type.file, options) }
       const { id, schema } = await writerVersion(context, registry, writer, options)
       const head = frameOf(id, indexBytes(options.useLatestVersion ? indexesIn(schema, type) : indexesOf(type)))
       return {
-        encode: (value) =>
-          value === null ? null : Buffer.concat([head, writeProtobuf(type, value as MessageShape<D>)]),
+        encode: (value) => (value === null ? null : Buffer.concat([head, write(value as T)])),
       }
     },
   }
 }
 
-function readerOf(written: RegistrySchema, type: DescMessage): ReadPayload {
+function readerOf(written: RegistrySchema, type: DescMessage, read: ProtobufForm<unknown>['read']): ReadPayload {
   expectType(written, 'PROTOBUF')
   const names = messageNames(written.schema)
   return (buffer, start, end) => {
@@ -50,7 +50,7 @@ function readerOf(written: RegistrySchema, type: DescMessage): ReadPayload {
           : `it is a message ${name}, and the source reads ${type.typeName}`,
       )
     }
-    return readProtobuf(type, buffer, at, end)
+    return read(buffer, at, end)
   }
 }
 

@@ -14,6 +14,7 @@ import type { DescMessage, MessageShape } from '@bufbuild/protobuf'
 import type { AvroSchema } from '../avro-type.ts'
 import type { Codec } from '../codec.ts'
 import type { Schema } from '../json.ts'
+import { asMessages, asProtoJson } from '../protobuf.ts'
 import { registryAvro, type RegistryAvroOptions } from './avro.ts'
 import { registryJson, type RegistryJsonOptions } from './json.ts'
 import { registryProtobuf } from './protobuf.ts'
@@ -33,6 +34,8 @@ export interface RegistryCodecs {
   avro<T = unknown>(schema?: AvroSchema, options?: RegistryAvroOptions): Codec<T>
   /** Records of another message of the writer's file are refused (`DECODE_FAILED`). What the type imports is registered too. */
   protobuf<D extends DescMessage>(type: D, options?: WriterOptions): Codec<MessageShape<D>>
+  /** As `protobuf`, with plain values as ProtoJSON has them (`protoJson`). */
+  protoJson<T = unknown>(type: DescMessage, options?: WriterOptions): Codec<T>
   /** `schema`: checks values that are read; the JSON Schema a record names is not evaluated. */
   json<T = unknown>(schema?: Schema<T>, options?: RegistryJsonOptions): Codec<T>
 }
@@ -40,6 +43,7 @@ export interface RegistryCodecs {
 /** Options that contradict each other throw `OPTION_INVALID` (invalid), schemas that are none `SCHEMA_INVALID`. */
 export const schemaRegistry = (settings: RegistrySettings): RegistryCodecs => ({
   avro: (schema, options = {}) => registryAvro(settings, schema, options),
-  protobuf: (type, options = {}) => registryProtobuf(settings, type, options),
+  protobuf: (type, options = {}) => registryProtobuf(settings, type, asMessages(type), options),
+  protoJson: (type, options = {}) => registryProtobuf(settings, type, asProtoJson(type), options),
   json: (schema, options = {}) => registryJson(settings, schema, options),
 })
