@@ -7,20 +7,40 @@ const runbooks = readdirSync(fileURLToPath(new URL('../runbooks', import.meta.ur
   .map((name) => name.slice(0, -3))
 const page = (text, link) => ({ text, link })
 
+/** Sources and READMEs (tools/docs/check.mjs looks whether they are there), and the folder of runbooks, which the sidebar lists. */
+const OUTSIDE = [
+  /^(\.\.\/)+(apps|libs|proto|deploy|test|tools|README|ARCHITECTURE|CONTRIBUTING|CHANGELOG)/,
+  /^(\.\/)?runbooks$/,
+]
+/** What lies outside of the site is named, and no link to nowhere. */
+function withoutLinksOutside({ tokens }) {
+  for (const { children } of tokens) {
+    let outside = false
+    for (const token of children ?? []) {
+      if (token.type === 'link_open') outside = OUTSIDE.some((of) => of.test(token.attrGet('href')))
+      if (!outside || !/^link_(open|close)$/.test(token.type)) continue
+      const isEnd = token.type === 'link_close'
+      if (!isEnd) token.attrs = [['title', `in the repository: ${token.attrGet('href').replaceAll('../', '')}`]]
+      token.tag = 'span'
+      token.type = isEnd ? 'span_close' : 'span_open'
+    }
+  }
+}
+
 export default defineConfig({
   title: 'Weir',
   description: 'Exactly-once stream processing for TypeScript teams',
-  // Sources and READMEs lie outside of the site; tools/docs/check.mjs looks whether they are there.
-  ignoreDeadLinks: [
-    /\.\.\/(\.\.\/)?(apps|libs|proto|deploy|test|tools|README|ARCHITECTURE|CONTRIBUTING|CHANGELOG)/,
-    /^https?:\/\/(127\.0\.0\.1|localhost)/,
-    // The folder of runbooks, which the sidebar lists.
-    /^\.\/runbooks$/,
-  ],
+  ignoreDeadLinks: [/^https?:\/\/(127\.0\.0\.1|localhost)/],
   lastUpdated: false,
+  markdown: { config: (md) => md.core.ruler.push('outside', withoutLinksOutside) },
   themeConfig: {
-    search: { provider: 'local' },
+    // A code is several words to it, all of which are meant.
+    search: { provider: 'local', options: { miniSearch: { searchOptions: { combineWith: 'AND' } } } },
     outline: [2, 3],
+    notFound: {
+      quote: 'No page has this address. The search (Ctrl K) finds pages by what is in them, error codes as well.',
+      linkText: 'To the first page',
+    },
     nav: [
       page('Guide', '/guide/getting-started'),
       page('Reference', '/reference/sdk/'),
@@ -46,6 +66,7 @@ export default defineConfig({
           page('Telemetry', '/TELEMETRY'),
           page('REST', '/REST'),
           page('Canary', '/CANARY'),
+          page('Remediation', '/REMEDIATION'),
           page('gRPC', '/GRPC'),
           page('Claims', '/CLAIM-TIERS'),
           page('Transaction ids', '/TRANSACTION-IDS'),
@@ -57,11 +78,13 @@ export default defineConfig({
         text: 'Reference',
         items: [
           page('SDK', '/reference/sdk/'),
+          page('SDK: tests of jobs', '/reference/sdk/testing'),
           page('Pipelines', '/reference/pipelines'),
           page('Command line', '/CLI'),
           page('REST', '/reference/rest'),
           page('gRPC', '/reference/grpc'),
           page('Metrics', '/reference/metrics'),
+          page('Error codes', '/reference/errors'),
         ],
       },
       { text: 'Runbooks', collapsed: true, items: runbooks.map((name) => page(name, `/runbooks/${name}`)) },

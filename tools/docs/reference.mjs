@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pinnedNode, root } from '../setup.mjs'
+import { errorsPage } from './errors.mjs'
 
 const REFERENCE = join(root, 'docs/reference')
 const JOB = 'apps/examples/src/02-payments.ts'
@@ -13,9 +14,11 @@ const weir = (...args) => execFileSync(pinnedNode(), ['apps/cli/dist/main.js', .
 export async function writeReference() {
   rmSync(REFERENCE, { recursive: true, force: true })
   mkdirSync(REFERENCE, { recursive: true })
-  const write = (name, title, text) => writeFileSync(join(REFERENCE, name), `# ${title}\n\n${text.trim()}\n`)
+  const write = (name, title, text, head = '') =>
+    writeFileSync(join(REFERENCE, name), `${head}# ${title}\n\n${text.trim()}\n`)
   write('pipelines.md', 'Pipelines in YAML', await pipelines())
   write('grpc.md', 'gRPC', grpc())
+  write('errors.md', 'Error codes', errorsPage(html), '---\noutline: 2\n---\n\n')
   const { openapi, metrics } = await fromFleet()
   write('rest.md', 'REST', rest(openapi))
   write('metrics.md', 'Metrics', metricsTable(metrics))
@@ -169,4 +172,11 @@ function sdk() {
     ...['--router', 'module', '--sanitizeComments', '--useHTMLEncodedBrackets'],
   ]
   execFileSync(pinnedNode(), args, { cwd: root, stdio: ['ignore', 2, 2] })
+  const folder = join(REFERENCE, 'sdk')
+  rmSync(join(folder, 'README.md'))
+  for (const [name, title] of [
+    ['index.md', 'SDK'],
+    ['testing.md', 'SDK: tests of jobs'],
+  ])
+    writeFileSync(join(folder, name), readFileSync(join(folder, name), 'utf8').replace(/^# \w+$/m, `# ${title}`))
 }
