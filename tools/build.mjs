@@ -1,4 +1,4 @@
-// Generated code, one `tsc -b` over the workspace with the native compiler, the threads of the task-manager, then the dashboard. Type errors fail
+// Generated code, one `tsc -b` over the workspace with the native compiler, the bundles of what is started, then the dashboard. Type errors fail
 // the build.
 import { execFileSync } from 'node:child_process'
 import './generate.mjs'
@@ -10,7 +10,7 @@ const run = (...args) => execFileSync(process.execPath, args, { stdio: 'inherit'
 linkRooms()
 try {
   run(TSC, '-b', ...process.argv.slice(2))
-  run('tools/bundle-workers.mjs')
+  run('tools/bundle.mjs')
   run(TSC, '-p', 'apps/dashboard/tsconfig.json')
   run('node_modules/vite/bin/vite.js', 'build', '-c', 'apps/dashboard/vite.config.ts', '--logLevel', 'warn')
 } catch (error) {

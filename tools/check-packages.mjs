@@ -13,7 +13,9 @@ import { pack } from './pack.mjs'
 const NOT_ESM = ['node10', 'node16-cjs']
 /** Lines of a block of documentation. */
 const COMMENT = /^\s*\*.*$/gm
-const IMPORT = /^(?:import|export)\s(?:[^'"]*?\sfrom\s)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm
+/** Files of other packages are read, too. */
+const IMPORT =
+  /\brequire\.resolve\(['"]([^'"]+)['"]\)|^(?:import|export)\s(?:[^'"]*?\sfrom\s)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-packages-'))
 const wrong = []
@@ -62,8 +64,10 @@ function imports(unpacked, files, { name, dependencies, peerDependencies, option
   const missing = new Map()
   // The dashboard is one bundle: what it was made of is in it.
   for (const file of files.filter((path) => /^dist\/(?!assets\/).*\.js$/.test(path))) {
-    for (const [, from, lazy] of readFileSync(join(unpacked, file), 'utf8').replace(COMMENT, '').matchAll(IMPORT)) {
-      const at = from ?? lazy
+    for (const [, read, from, lazy] of readFileSync(join(unpacked, file), 'utf8')
+      .replace(COMMENT, '')
+      .matchAll(IMPORT)) {
+      const at = read ?? from ?? lazy
       if (at.startsWith('.') || at.startsWith('node:') || builtinModules.includes(at)) continue
       const of = at
         .split('/')

@@ -65,10 +65,15 @@ function copied({ folder, manifest }, to) {
   return to
 }
 
-/** What a source made that is there no more. Bundles (the dashboard, threads) have no source of their name. */
+/** What a source made that is there no more. Bundles (the dashboard, programs, threads) have no source of their name. */
 function isStale(from, path) {
   const at = relative(join(from, 'dist'), path)
-  if (at.startsWith('..') || at.startsWith('threads/') || !OUTPUT.test(at) || existsSync(join(from, 'index.html')))
+  if (
+    at.startsWith('..') ||
+    /^(bundled|threads)\//.test(at) ||
+    !OUTPUT.test(at) ||
+    existsSync(join(from, 'index.html'))
+  )
     return false
   return !['src', 'gen'].some((source) =>
     ['.ts', '.tsx'].some((ending) => existsSync(join(from, source, at.replace(OUTPUT, ending)))),

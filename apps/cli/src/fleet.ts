@@ -3,6 +3,7 @@ import { WeirError } from '@weir/model'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
+import { ownModule } from './own-module.ts'
 
 export interface FleetProcess {
   readonly child: ChildProcess
@@ -14,7 +15,6 @@ const READY_TIMEOUT_MS = 30_000
 /** As in the image (deploy/images/Dockerfile has why). */
 export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=8']
 export const NODE_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '2' }
-const WITH_PARENT = import.meta.resolve(import.meta.url.endsWith('.ts') ? '../dist/with-parent.js' : './with-parent.js')
 
 /**
  * Ends with the process that starts it. Ctrl-C is not for it but for that one, which may have something to settle first.
@@ -25,7 +25,7 @@ export async function startProcess(
   env: Readonly<Record<string, string>>,
 ): Promise<FleetProcess> {
   const main = createRequire(import.meta.url).resolve(`@weir/${app}`)
-  const child = spawn(process.execPath, ['--import', WITH_PARENT, main], {
+  const child = spawn(process.execPath, ['--import', ownModule('with-parent'), main], {
     env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,

@@ -1,5 +1,6 @@
-/** The threads of a task-manager are one file each (`tools/bundle-workers.mjs`); what V8 has compiled of it is kept for the next one. */
-import { join } from 'node:path'
+/** The threads of a task-manager are one file each (`tools/bundle.mjs`); what V8 has compiled of it is kept for the next one. */
+import { createRequire, getCompileCacheDir } from 'node:module'
+import { dirname, join } from 'node:path'
 import { Worker, type WorkerOptions } from 'node:worker_threads'
 
 /**
@@ -7,10 +8,15 @@ import { Worker, type WorkerOptions } from 'node:worker_threads'
  * that could be measured in the peers' bench, and its process had 60 MiB less.
  */
 const YOUNG_GENERATION_MIB = 24
+/** Wherever this file was bundled to. */
+const THREADS = join(dirname(createRequire(import.meta.url).resolve('@weir/task-manager/package.json')), 'dist/threads')
 
-/** @param dataDir where compiled code is kept; a thread has to flush it (`module.flushCompileCache`) */
+/**
+ * @param dataDir where compiled code is kept if the process cannot keep it beside the code; a thread has to flush it
+ *   (`module.flushCompileCache`)
+ */
 export function startThread(file: 'slot' | 'janitor', dataDir: string, options: WorkerOptions): Worker {
-  const env = { ...process.env, NODE_COMPILE_CACHE: join(dataDir, 'compiled') }
+  const env = { ...process.env, NODE_COMPILE_CACHE: getCompileCacheDir() ?? join(dataDir, 'compiled') }
   const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB }
-  return new Worker(new URL(`./threads/${file}.js`, import.meta.url), { ...options, env, resourceLimits })
+  return new Worker(join(THREADS, `${file}.js`), { ...options, env, resourceLimits })
 }

@@ -2,15 +2,15 @@
  * Connections to one Kafka cluster: kafkajs keeps sockets, TLS, metadata and coordinator look-up; requests and answers
  * are ours. One object per thread, shared by all sources and sinks in it.
  */
-import { createRequire } from 'node:module'
 import { PoolMeter, WeirError, type Clock, type PoolState } from '@weir/model'
 import { Kafka, logLevel, type Admin } from 'kafkajs'
+import Cluster from 'kafkajs/src/cluster/index.js'
+import RequestQueue from 'kafkajs/src/network/requestQueue/index.js'
+import Encoder from 'kafkajs/src/protocol/encoder.js'
 import { apiVersions, type ApiCall, type Protocol } from './wire/apis.ts'
 import { Reader } from './wire/bytes.ts'
 import { IN_THE_CLEAR, forKafkajs, openSocket, type KafkaSecurity } from './security.ts'
 import { errorName, mustWait } from './wire/errors.ts'
-
-const require = createRequire(import.meta.url)
 
 /** Time for one broker to accept a connection, ms. */
 const CONNECT_TIMEOUT_MS = 5_000
@@ -26,26 +26,7 @@ export const retryDelayMs = (n: number): number => Math.min(RETRY_DELAY_MS * 2 *
 export const ADD_PARTITIONS_TO_TXN = 24
 export const VERIFYING = 4
 
-// The little of kafkajs' inner objects that is used: see its src/cluster/index.js and src/network/connection.js.
-interface KafkajsConnection {
-  isConnected(): boolean
-  readonly requestQueue: { readonly inflight: ReadonlyMap<number, unknown>; readonly pending: readonly unknown[] }
-}
-interface KafkajsBroker {
-  readonly nodeId: string
-  connectionPool: { send(call: unknown): Promise<unknown>; readonly pool: readonly KafkajsConnection[] }
-}
-interface KafkajsCluster {
-  connect(): Promise<void>
-  disconnect(): Promise<void>
-  refreshMetadata(): Promise<void>
-  addTargetTopic(topic: string): Promise<void>
-  findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number }[]
-  findBroker(of: { nodeId: string }): Promise<KafkajsBroker>
-  findGroupCoordinator(of: { groupId: string; coordinatorType: number }): Promise<KafkajsBroker>
-  findControllerBroker(): Promise<KafkajsBroker>
-  readonly brokerPool: { readonly brokers: Readonly<Record<string, KafkajsBroker>> }
-}
+type KafkajsBroker = Awaited<ReturnType<Cluster['findBroker']>>
 const COORDINATOR = { group: 0, transaction: 1 } as const
 const NOT_THE_COORDINATOR = [15, 16]
 
@@ -65,7 +46,7 @@ export interface KafkaConnectionOptions {
 export class KafkaConnections {
   readonly #options: KafkaConnectionOptions
   readonly #clock: Clock
-  readonly #cluster: KafkajsCluster
+  readonly #cluster: Cluster
   readonly #meter: PoolMeter
   #connected: Promise<void> | null = null
   #closed: Promise<void> | null = null
@@ -76,7 +57,6 @@ export class KafkaConnections {
     calmRequestQueues()
     this.#options = options
     this.#clock = deps.clock
-    const Cluster = require('kafkajs/src/cluster/index.js') as new (o: Record<string, unknown>) => KafkajsCluster
     const quiet = { namespace: () => quiet, error() {}, warn() {}, info() {}, debug() {} }
     this.#cluster = new Cluster({
       logger: quiet,
@@ -317,7 +297,7 @@ const invalidTopicName = (topic: string): WeirError =>
   )
 
 /** Each broker has a connection for fetches and one for all else. Who waits is held back by a broker that asked for it. */
-function connectionsOf({ brokerPool }: KafkajsCluster): PoolState {
+function connectionsOf({ brokerPool }: Cluster): PoolState {
   const connections = Object.values(brokerPool.brokers).flatMap(({ connectionPool }) => connectionPool.pool)
   return {
     open: connections.filter((connection) => connection.isConnected()).length,
@@ -329,7 +309,6 @@ function connectionsOf({ brokerPool }: KafkajsCluster): PoolState {
 
 /** kafkajs checks that a payload is its own Encoder. */
 function encoded(payload: Buffer): unknown {
-  const Encoder = require('kafkajs/src/protocol/encoder.js') as new (n?: number) => { buf: Buffer; offset: number }
   // As if it had been written: a copy would be as large again, zeroed first.
   return Object.assign(new Encoder(1), { buf: payload, offset: payload.length })
 }
@@ -338,15 +317,8 @@ function encoded(payload: Buffer): unknown {
  * kafkajs arms a timer with `throttledUntil − now`, negative when nothing is throttled and nothing waits; Node 24 warns
  * about each. Without anything to check there is no need for the timer.
  */
-interface RequestQueue {
-  pending: unknown[]
-  throttledUntil: number
-  scheduleCheckPendingRequests(): void
-}
 export function calmRequestQueues(): void {
-  const { prototype } = require('kafkajs/src/network/requestQueue/index.js') as {
-    prototype: RequestQueue & { calm?: true }
-  }
+  const prototype: RequestQueue & { calm?: true } = RequestQueue.prototype
   if (prototype.calm) return
   prototype.calm = true
   const check = prototype.scheduleCheckPendingRequests

@@ -6,7 +6,7 @@ import { KafkaConnections } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { createTopics } from '../../e2e/fleet.ts'
 import { say } from '../lib/figures.ts'
-import type { Contender, Running, Shape, Site } from './contenders.ts'
+import { buildOneProcess, type Contender, type Running, type Shape, type Site } from './contenders.ts'
 import { JVM_PEERS, build } from './jvm.ts'
 import { USUAL, type Work } from './works.ts'
 
@@ -85,6 +85,7 @@ export class Bench {
     const chosen = this.chosen(contenders, work)
     for (const { name } of contenders) this.outcomes.set(name, [])
     for (const peer of JVM_PEERS) if (chosen.some(({ engine }) => engine === peer)) await build(peer)
+    if (chosen.some(({ engine }) => engine === 'weir')) await buildOneProcess()
     for (let round = 1; round <= this.runs; round++) {
       for (const contender of chosen) {
         if (performance.now() > this.#options.deadline) return say('the time is over: no further run is begun')

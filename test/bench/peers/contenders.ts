@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { NODE_ENV, NODE_FLAGS, startProcess, stopProcess, type FleetProcess } from '../../../apps/cli/src/fleet.ts'
+import { bundle } from '../../../tools/bundle.mjs'
 import { freePorts } from '../../../tools/stack/servers.mjs'
 import { clusterEnv } from '../lib/cluster.ts'
 import { newestCheckpoint, startJvm, type JvmPeer } from './jvm.ts'
@@ -168,14 +169,30 @@ const workerEnvOf = ({ slots = 2, stateCacheBytes }: WeirOptions): Record<string
   ...(stateCacheBytes !== undefined && { WEIR_STATE_CACHE_BYTES: String(stateCacheBytes) }),
 })
 
+const ONE_PROCESS = here('dist/one-process')
+let built: Promise<void> | null = null
+/** Weir's layout of one process as a bundle, which its own programs are as well. */
+export const buildOneProcess = (): Promise<void> => (built ??= bundle([here('one-process.ts')], ONE_PROCESS))
+
 async function oneProcess(site: Site, options: WeirOptions): Promise<Running> {
   const [port] = await freePorts(1)
   const log = join(site.dir, 'log')
+  await buildOneProcess()
   const start = async (): Promise<ChildProcess> => {
-    const child = spawn(process.execPath, [...NODE_FLAGS, here('one-process.ts'), site.dir, String(port)], {
-      env: { ...NODE_ENV, ...process.env, WEIR_KAFKA_BROKERS: site.brokers, ...workerEnvOf(options) },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const child = spawn(
+      process.execPath,
+      [...NODE_FLAGS, join(ONE_PROCESS, 'one-process.js'), site.dir, String(port)],
+      {
+        env: {
+          ...NODE_ENV,
+          NODE_COMPILE_CACHE: join(ONE_PROCESS, '.compiled'),
+          ...process.env,
+          WEIR_KAFKA_BROKERS: site.brokers,
+          ...workerEnvOf(options),
+        },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
     child.stderr.pipe(createWriteStream(log, { flags: 'a' }))
     kept(child)
     for await (const said of createInterface({ input: child.stdout })) if (said.includes('"started"')) return child

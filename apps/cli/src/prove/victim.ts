@@ -1,6 +1,7 @@
 /** The task-manager that is killed, and whoever takes its place: each is given its crash, the last one none. */
 import type { EmbeddedFleet } from '../embedded-fleet.ts'
 import { stopProcess, type FleetProcess } from '../fleet.ts'
+import { ownModule } from '../own-module.ts'
 import { CRASH_VARIABLE, type Crash } from './points.ts'
 
 export class Victim {
@@ -32,11 +33,10 @@ export class Victim {
 
   async #next(): Promise<void> {
     const crash = this.#crashes[this.crashed]
-    const preload = new URL(
-      import.meta.url.endsWith('.ts') ? '../../dist/prove/crash-here.js' : './crash-here.js',
-      import.meta.url,
-    )
-    const env = crash && { [CRASH_VARIABLE]: JSON.stringify(crash), NODE_OPTIONS: `--import=${preload.href}` }
+    const env = crash && {
+      [CRASH_VARIABLE]: JSON.stringify(crash),
+      NODE_OPTIONS: `--import=${ownModule('prove/crash-here')}`,
+    }
     this.#process = await this.#fleet.add(env)
     this.#process.child.once('exit', () => {
       if (this.#isEnding) return
