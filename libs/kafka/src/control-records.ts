@@ -3,7 +3,7 @@ import type { OutcomeFacts, PreparedHandle } from '@weir/dataflow'
 import type { KafkaConnections } from './connections.ts'
 import { fetchRecords, listOffsets } from './wire/apis.ts'
 import { refused } from './wire/errors.ts'
-import { readBatches } from './wire/records.ts'
+import { readBatches } from './wire/read-batches.ts'
 
 type Control = OutcomeFacts['control']
 

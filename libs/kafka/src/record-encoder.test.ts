@@ -3,7 +3,8 @@ import { WeirError, operatorUid, type RecordBatch } from '@weir/model'
 import { ManualClock } from '@weir/model/testing'
 import { expect, test } from 'vitest'
 import { RecordEncoder, type RecordEncoderOptions } from './record-encoder.ts'
-import { BatchBuilder, readBatches } from './wire/records.ts'
+import { readBatches } from './wire/read-batches.ts'
+import { BatchBuilder } from './wire/records.ts'
 
 const PARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 const batchOf = (values: unknown[], traces?: (string | null)[]): RecordBatch => ({

@@ -8,12 +8,10 @@ import {
   OffsetValidationHook,
   RestoreHooks,
   placeOffset,
-  rawOf,
   recordAt,
   type LogRange,
   type OffsetGap,
   type OffsetPolicy,
-  type RawRecords,
   type RestoreContext,
   type SourcePoll,
   type SourceReader,
@@ -21,10 +19,11 @@ import {
   type SubtaskContext,
 } from '@weir/dataflow'
 import type { KafkaConnections } from './connections.ts'
+import { FetchedRecords } from './fetched-records.ts'
 import { fetchRecords, listOffsets, topicId } from './wire/apis.ts'
 import type { Reader } from './wire/bytes.ts'
 import { errorName, mustWait } from './wire/errors.ts'
-import { readBatches } from './wire/records.ts'
+import { readBatches } from './wire/read-batches.ts'
 
 export interface KafkaSourceOptions {
   readonly topic: string
@@ -36,8 +35,10 @@ export interface KafkaSourceOptions {
   readonly outOfRange?: OffsetPolicy
 }
 
-/** Fetched and not yet polled, per partition. */
-const BUFFERED_BYTES_MAX = 4 << 20
+/** Fetched and not yet polled, as it lies in the log; an answer that is under way when it is reached comes on top. */
+const BUFFERED_BYTES_MAX = 2 << 20
+/** Of all partitions. One of which nothing is held is fetched all the same: those that fill it may be held back for its sake. */
+const ALL_BUFFERED_BYTES_MAX = 16 << 20
 const FETCH_BYTES_MAX = 1 << 20
 const FETCH_WAIT_MS = 100
 const OFFSET_OUT_OF_RANGE = 1
@@ -54,8 +55,7 @@ interface Partition {
   readonly end: bigint | null
   /** Behind the last record that readers may see, as the last fetch said; null: none has. */
   visibleTo: bigint | null
-  chunks: { readonly raw: RawRecords; at: number; readonly bytes: number }[]
-  bufferedBytes: number
+  readonly fetched: FetchedRecords
   /** Reported as ended. */
   ended: boolean
   /** Moves of its position, oldest first, at most `GAPS_MAX`: they stand in the state, so that no restart forgets them. */
@@ -79,8 +79,7 @@ const partitionAt = (id: number, { offset, end, gaps = [] }: Stored): Partition 
   fetchFrom: BigInt(offset),
   end: end === null ? null : BigInt(end),
   visibleTo: null,
-  chunks: [],
-  bufferedBytes: 0,
+  fetched: new FetchedRecords(end === null ? null : BigInt(end)),
   ended: false,
   gaps,
 })
@@ -196,7 +195,7 @@ export class KafkaSource implements SourceReader {
 
   #move(p: Partition, gap: OffsetGap): void {
     p.fetchFrom = BigInt(gap.resumedAt)
-    if (p.chunks.length === 0) p.position = p.fetchFrom
+    if (p.fetched.bytes === 0) p.position = p.fetchFrom
     // Found twice, when the epoch behind the first time was not published.
     p.gaps = [...p.gaps.filter(({ offset }) => offset !== gap.offset), gap].slice(-GAPS_MAX)
     this.#tell(gap)
@@ -284,14 +283,14 @@ export class KafkaSource implements SourceReader {
     await this.#fetching?.catch(() => {})
   }
 
-  /** Partitions take turns, so that one full of records does not starve the others. */
+  /** Partitions take turns batch by batch, so that one full of records does not starve the others, and few batches are open. */
   #take(maxRecords: number, held?: ReadonlySet<number>): SourcePoll | undefined {
     const n = this.#partitions.length
     for (let i = 0; i < n; i++) {
       const p = this.#partitions[(this.#turn + i) % n]!
       if (held?.has(p.id)) continue
-      const chunk = p.chunks[0]
-      if (chunk === undefined) {
+      const raw = p.fetched.take(maxRecords)
+      if (raw === null) {
         // Nothing buffered: everything up to fetchFrom has been handed out or was not for readers (markers, aborted).
         p.position = p.fetchFrom
         if (!p.ended && p.end !== null && p.position >= p.end) {
@@ -300,32 +299,27 @@ export class KafkaSource implements SourceReader {
         }
         continue
       }
-      this.#turn = (this.#turn + i + 1) % n
-      const { raw } = chunk
-      const from = chunk.at
-      const to = Math.min(raw.count, from + maxRecords)
-      chunk.at = to
-      if (to === raw.count) {
-        p.chunks.shift()
-        p.bufferedBytes -= chunk.bytes
-      }
-      p.position = BigInt(raw.offsets[to - 1]!) + 1n
-      return { kind: 'raw', split: p.id, raw: from === 0 && to === raw.count ? raw : rawOf(raw, from, to) }
+      this.#turn = (this.#turn + i + (p.fetched.isOpened ? 0 : 1)) % n
+      p.position = BigInt(raw.offsets[raw.count - 1]!) + 1n
+      return { kind: 'raw', split: p.id, raw }
     }
     return undefined
   }
 
   #fetchAhead(): void {
     if (this.#fetching !== null || this.#closing.signal.aborted) return
-    const wanted = this.#partitions.filter(
-      (p) => !p.ended && p.bufferedBytes < BUFFERED_BYTES_MAX && (p.end === null || p.fetchFrom < p.end),
-    )
+    const buffered = this.#partitions.reduce((sum, { fetched }) => sum + fetched.bytes, 0)
+    const bytesMax = buffered < ALL_BUFFERED_BYTES_MAX ? BUFFERED_BYTES_MAX : 1
+    const wanted = this.#partitions
+      .filter((p) => !p.ended && p.fetched.bytes < bytesMax && (p.end === null || p.fetchFrom < p.end))
+      // A broker fills its answer in the order it is asked in.
+      .sort((a, b) => a.fetched.bytes - b.fetched.bytes)
     if (wanted.length === 0) return
     this.#fetching = this.#fetch(wanted).then(
       () => {
         this.#fetching = null
         // The next one travels while the chain works on this one.
-        if (this.#failure === null && this.#partitions.some((p) => p.bufferedBytes < BUFFERED_BYTES_MAX / 2))
+        if (this.#failure === null && this.#partitions.some((p) => p.fetched.bytes < BUFFERED_BYTES_MAX / 2))
           this.#fetchAhead()
       },
       (error: unknown) => {
@@ -369,7 +363,9 @@ export class KafkaSource implements SourceReader {
               )
             }
             p.visibleTo = readCommitted ? fetched.lastStableOffset : fetched.highWatermark
-            if (fetched.records) this.#keep(p, fetched.records, readCommitted ? fetched.aborted : null)
+            if (!fetched.records) continue
+            const next = p.fetched.add(fetched.records, p.fetchFrom, readCommitted ? fetched.aborted : null)
+            if (next !== null && next > p.fetchFrom) p.fetchFrom = next
           }
         }),
       )
@@ -390,18 +386,6 @@ export class KafkaSource implements SourceReader {
     }
   }
 
-  #keep(p: Partition, records: Buffer, aborted: Parameters<typeof readBatches>[2]): void {
-    const { chunks, nextOffset } = readBatches(records, p.fetchFrom, aborted)
-    for (const chunk of chunks) {
-      const raw = p.end === null ? chunk : below(chunk, Number(p.end))
-      if (raw.count === 0) continue
-      const bytes = raw.valueEnd[raw.count - 1]! - Math.max(0, raw.valueStart[0]!)
-      p.chunks.push({ raw, at: 0, bytes })
-      p.bufferedBytes += bytes
-    }
-    if (nextOffset !== null && nextOffset > p.fetchFrom) p.fetchFrom = nextOffset
-  }
-
   #of(id: number): Partition {
     return this.#partitions.find((p) => p.id === id)!
   }
@@ -415,10 +399,4 @@ export class KafkaSource implements SourceReader {
     if (gap === null) throw new Error(errorName(OFFSET_OUT_OF_RANGE))
     this.#move(p, gap)
   }
-}
-
-function below(raw: RawRecords, end: number): RawRecords {
-  let count = raw.count
-  while (count > 0 && raw.offsets[count - 1]! >= end) count--
-  return count === raw.count ? raw : rawOf(raw, 0, count)
 }

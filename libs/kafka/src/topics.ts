@@ -7,7 +7,8 @@ import type { Place } from './transaction-state.ts'
 import { fetchRecords, listOffsets } from './wire/apis.ts'
 import type { Reader } from './wire/bytes.ts'
 import { errorName } from './wire/errors.ts'
-import { BatchBuilder, readBatches } from './wire/records.ts'
+import { readBatches } from './wire/read-batches.ts'
+import { BatchBuilder } from './wire/records.ts'
 
 const FETCH_BYTES_MAX = 1 << 20
 const FETCH_WAIT_MS = 100

@@ -18,7 +18,8 @@ import {
   produce,
   type ProducerIdentity,
 } from './wire/apis.ts'
-import { BatchBuilder, readBatches } from './wire/records.ts'
+import { readBatches } from './wire/read-batches.ts'
+import { BatchBuilder } from './wire/records.ts'
 
 const INVALID_TXN_STATE = 48
 const PRODUCER_FENCED = 90

@@ -373,6 +373,9 @@ export interface FetchedPartition {
   readonly records: Buffer | null
 }
 
+/** Of one answer, however many partitions are asked for; a first batch that is larger comes whole. */
+const ANSWER_BYTES_MAX = 8 << 20
+
 /** Fetch 12 without a session: one topic, several partitions. */
 export const fetchRecords = (
   topic: string,
@@ -383,7 +386,7 @@ export const fetchRecords = (
     .i32(-1)
     .i32(options.maxWaitMs)
     .i32(1)
-    .i32(32 << 20)
+    .i32(ANSWER_BYTES_MAX)
     .i8(options.readCommitted ? 1 : 0)
     .i32(0)
     .i32(-1)

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { murmur2, murmur2OfAscii } from '../murmur2.ts'
-import { BatchBuilder, readBatches } from './records.ts'
+import { readBatches } from './read-batches.ts'
+import { BatchBuilder } from './records.ts'
 
 const identity = { producerId: 7n, producerEpoch: 3 }
 

@@ -1,24 +1,19 @@
 /**
- * Record batches, format v2. Writing appends straight into one growing buffer; reading makes views over the fetched
- * buffer and copies nothing (compressed batches are inflated once).
+ * Record batches, format v2. Writing appends straight into one growing buffer; reading is `read-batches.ts`.
  *
  *   i64 base offset · i32 length · i32 leader epoch · i8 magic 2 · u32 crc32c · i16 attributes · i32 last offset delta
  *   i64 base timestamp · i64 max timestamp · i64 producer id · i16 producer epoch · i32 base sequence · i32 count
  *   records: varint length · i8 attributes · varlong Δtimestamp · varint Δoffset · key · value · varint headers
  */
-import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { crc32c } from '@node-rs/crc32'
-import { NO_HEADERS, type RawRecords } from '@weir/dataflow'
-import { WeirError, type RecordHeader } from '@weir/model'
-import { uncompressSync as lz4Frame } from './lz4.ts'
-import { snappyJava } from './snappy.ts'
-import { Reader } from './bytes.ts'
+import { NO_HEADERS } from '@weir/dataflow'
+import type { RecordHeader } from '@weir/model'
 import type { ProducerIdentity } from './apis.ts'
 
-const HEADER = 61
+/** In front of the records of a batch, bytes. */
+export const HEADER = 61
 const CRC_FROM = 21
-const TRANSACTIONAL = 0x10
-const CONTROL = 0x20
+export const TRANSACTIONAL = 0x10
 
 /** A record batch that gets its producer and sequence when it is sent. */
 export interface UnstampedBatch {
@@ -222,23 +217,6 @@ function encodeHeaders(headers: readonly RecordHeader[]): Buffer {
   return Buffer.concat(parts)
 }
 
-/** They begin where the value ends. */
-function headersOf({ buffer, valueEnd }: RawRecords, index: number): readonly RecordHeader[] {
-  const at = valueEnd[index]!
-  if (buffer[at] === 0) return NO_HEADERS
-  const r = new Reader(buffer, at)
-  return Array.from({ length: r.varint() }, (): RecordHeader => {
-    const name = r.varint()
-    const named = r.at + name
-    const text = buffer.toString('utf8', r.at, named)
-    r.at = named
-    const length = r.varint()
-    const from = r.at
-    r.at += Math.max(0, length)
-    return [text, length < 0 ? null : Uint8Array.prototype.slice.call(buffer, from, r.at)]
-  })
-}
-
 function sizeOf(v: number): number {
   let n = 1
   if (isShort(v)) {
@@ -247,141 +225,4 @@ function sizeOf(v: number): number {
   }
   for (let z = v >= 0 ? v * 2 : -v * 2 - 1; z > 0x7f; z = Math.floor(z / 128)) n++
   return n
-}
-
-export interface ControlRecord {
-  readonly offset: bigint
-  readonly producerId: bigint
-  readonly producerEpoch: number
-  readonly type: 'commit' | 'abort'
-}
-
-/** Whose a batch is. Not transactional: committed by being there. */
-export interface BatchOwner {
-  readonly producerId: bigint
-  readonly producerEpoch: number
-  readonly transactional: boolean
-}
-
-export interface ReadBatches {
-  readonly chunks: readonly RawRecords[]
-  /** Of each chunk. */
-  readonly owners: readonly BatchOwner[]
-  readonly control: readonly ControlRecord[]
-  /** Offset behind everything in the buffer, whether visible or not; null when no whole batch was in it. */
-  readonly nextOffset: bigint | null
-}
-
-/**
- * Reads every whole batch. `from`: records below it are skipped (a fetch may begin inside a batch).
- * `aborted` null = read uncommitted.
- */
-export function readBatches(
-  buffer: Buffer,
-  from: bigint,
-  aborted: readonly { producerId: bigint; firstOffset: bigint }[] | null,
-): ReadBatches {
-  const chunks: RawRecords[] = []
-  const owners: BatchOwner[] = []
-  const control: ControlRecord[] = []
-  let nextOffset: bigint | null = null
-  const pending = aborted === null ? [] : [...aborted].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1))
-  const aborting = new Set<bigint>()
-  for (let at = 0; at + HEADER <= buffer.length;) {
-    const end = at + 12 + buffer.readInt32BE(at + 8)
-    if (end > buffer.length) break // the broker cuts the last batch at the byte limit
-    const baseOffset = buffer.readBigInt64BE(at)
-    const attributes = buffer.readInt16BE(at + 21)
-    const producerId = buffer.readBigInt64BE(at + 43)
-    nextOffset = baseOffset + BigInt(buffer.readInt32BE(at + 23)) + 1n
-    if (attributes & CONTROL) {
-      const r = new Reader(buffer, at + HEADER)
-      r.varint()
-      r.i8()
-      r.varlong()
-      r.varint()
-      r.varint()
-      r.i16()
-      const type = r.i16() === 1 ? 'commit' : 'abort'
-      control.push({ offset: baseOffset, producerId, producerEpoch: buffer.readInt16BE(at + 51), type })
-      if (type === 'abort') aborting.delete(producerId)
-    } else {
-      while (pending.length > 0 && pending[0]!.firstOffset <= baseOffset) aborting.add(pending.shift()!.producerId)
-      const hidden = attributes & TRANSACTIONAL && aborting.has(producerId)
-      if (!hidden && nextOffset > from) {
-        const chunk = readRecords(buffer, at, end, attributes, baseOffset, from)
-        if (chunk.count > 0) {
-          chunks.push(chunk)
-          const transactional = (attributes & TRANSACTIONAL) !== 0
-          owners.push({ producerId, producerEpoch: buffer.readInt16BE(at + 51), transactional })
-        }
-      }
-    }
-    at = end
-  }
-  return { chunks, owners, control, nextOffset }
-}
-
-function readRecords(
-  buffer: Buffer,
-  at: number,
-  end: number,
-  attributes: number,
-  baseOffset: bigint,
-  from: bigint,
-): RawRecords {
-  const count = buffer.readInt32BE(at + 57)
-  const baseTimestamp = Number(buffer.readBigInt64BE(at + 27))
-  const body = inflate(buffer.subarray(at + HEADER, end), attributes & 7)
-  const inPlace = body === null
-  const r = inPlace ? new Reader(buffer, at + HEADER) : new Reader(body)
-  const keyStart = new Int32Array(count)
-  const keyEnd = new Int32Array(count)
-  const valueStart = new Int32Array(count)
-  const valueEnd = new Int32Array(count)
-  const timestamps = new Float64Array(count)
-  const offsets = new Float64Array(count)
-  const base = Number(baseOffset)
-  const lowest = Number(from)
-  let n = 0
-  for (let i = 0; i < count; i++) {
-    const length = r.varint()
-    const recordEnd = r.at + length
-    r.at++
-    timestamps[n] = baseTimestamp + r.varlong()
-    offsets[n] = base + r.varint()
-    const keyBytes = r.varint()
-    keyStart[n] = keyBytes < 0 ? -1 : r.at
-    r.at += Math.max(0, keyBytes)
-    keyEnd[n] = r.at
-    const valueBytes = r.varint()
-    valueStart[n] = valueBytes < 0 ? -1 : r.at
-    r.at += Math.max(0, valueBytes)
-    valueEnd[n] = r.at
-    r.at = recordEnd
-    if (offsets[n]! >= lowest) n++
-  }
-  const headers = headersOf
-  return { buffer: r.buffer, count: n, keyStart, keyEnd, valueStart, valueEnd, timestamps, offsets, headers }
-}
-
-/** Null = not compressed. */
-function inflate(body: Buffer, codec: number): Buffer | null {
-  switch (codec) {
-    case 0:
-      return null
-    case 1:
-      return gunzipSync(body)
-    case 2:
-      return snappyJava(body)
-    case 3:
-      return lz4Frame(body)
-    case 4:
-      return zstdDecompressSync(body)
-    default:
-      throw new WeirError(
-        { code: 'UNKNOWN_COMPRESSION', kind: 'invalid', codec },
-        `record batch with unknown compression ${codec}`,
-      )
-  }
 }
