@@ -4,7 +4,7 @@
  */
 import { atParallelism, schemasIn, statesOf, type Plan } from '@weir/dataflow'
 import { redacted } from '@weir/connectors'
-import { TierSummary, type TierSums } from '@weir/idempotency'
+import type { TierSums } from '@weir/idempotency'
 import { kafkaSecurity } from '@weir/kafka'
 import {
   InFlightObjects,
@@ -41,10 +41,9 @@ import { flushCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Adapters } from './adapters.ts'
-import { claimsOf } from './claims.ts'
 import { loadPlan } from './bundle.ts'
 import { RecordSpans } from './record-spans.ts'
-import { TieredStores } from './tiered-claims.ts'
+import type { SlotClaims } from './slot-claims.ts'
 
 export interface SlotData {
   /** Slices with the same one live in this process. */
@@ -91,7 +90,6 @@ const brokers = (process.env['WEIR_KAFKA_BROKERS'] ?? '').split(',').filter((b) 
 const trusted = trustedKeys(process.env['WEIR_BUNDLE_KEYS'])
 const copies = join(data.dataDir, 'copies')
 const localClaims = join(data.dataDir, 'claims')
-const tieredClaims = new TieredStores()
 const adapters = new Adapters(
   {
     kafkaBrokers: brokers,
@@ -107,7 +105,7 @@ const threads = new ThreadExchange((request) => port.postMessage(request))
 
 let running: { readonly id: SliceId; readonly slice: Slice; readonly exchange: GrpcExchange } | null = null
 /** Null: no claims outside of state. */
-let tiers: TierSummary | null = null
+let claims: SlotClaims | null = null
 /** Null: no records are traced. */
 let spans: RecordSpans | null = null
 let poolsToldMs = 0
@@ -124,7 +122,7 @@ const tell = (slice: SliceId, report: Body<SliceReportMessage>): void =>
 const failureOf = (error: WeirError): ReturnType<WeirError['toJSON']> => redacted(error.toJSON())
 
 function tellOfTiers(): void {
-  const sums = tiers?.take() ?? null
+  const sums = claims?.take() ?? null
   if (sums !== null) port.postMessage({ kind: 'claim-tiers', sums } satisfies TiersTold)
 }
 
@@ -156,6 +154,10 @@ async function deploy(command: Extract<SliceCommand, { type: 'deploy' }>): Promi
   const { slice: id, bundleDigest, graphHash } = command
   const submitted = await loadPlan(objects, data.dataDir, bundleDigest, graphHash, trusted)
   const plan = atParallelism(submitted, command.parallelism)
+  if (plan.job.graph.nodes.some(({ kind }) => kind === 'idempotent')) {
+    const { SlotClaims } = await import('./slot-claims.ts')
+    claims = new SlotClaims(localClaims)
+  }
   const exchange = await GrpcExchange.listen(data.listen)
   running = { id, slice: sliceOf(id, plan, new SlotExchange(data.taskManagerId, threads, exchange)), exchange }
   tell(id, { type: 'deployed', exchangeAddress: exchange.address })
@@ -177,10 +179,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
       createSource: (node, context) => adapters.source(node, context),
       createSink: (node, context, asides) => adapters.sink(node, context, settings, asides),
       createContinuousSink: (source, sinks, context) => adapters.continuousSink(source, sinks, context, settings),
-      createClaims: (node, context, told) => {
-        tiers ??= new TierSummary()
-        return claimsOf(node, context, { clock: systemClock, localDir: localClaims, tiered: tieredClaims }, told)
-      },
+      createClaims: (...of) => claims!.open(...of),
       schemaRegistry: (settings, signal) => adapters.schemaRegistry(settings, signal),
       openState: (stage, { signal }) =>
         openStateStore(
@@ -251,7 +250,7 @@ async function stop(id: SliceId, mode: 'leave' | 'abort'): Promise<void> {
   if (mode === 'abort') {
     // The job is over.
     await dropCopies(copies, id.jobId)
-    await tieredClaims.forget()
+    await claims?.forget()
   }
   tellOfTiers()
   tellOfRecords()
