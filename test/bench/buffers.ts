@@ -1,15 +1,29 @@
 /**
  * `npm run bench -- buffers`: buffers in one thread (a ring beside an array that is shifted), and between two (a ring in shared memory beside
- * the MessagePort of the exchange), over capacities, slots that write and frames on the way. No servers. `--quick`: fewer of each.
+ * the MessagePort of the exchange), over capacities, slots that write and frames on the way. No servers.
+ *
+ *   --part   thread · bytes (frames of 64 bytes) · records (frames of 1,000), else all of them
+ *   --quick  fewer of each
+ *   --write  into docs/PERFORMANCE.md
  */
+import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { ThreadHub, type LinkRequest } from '../../libs/wire/src/thread-exchange.ts'
 import { ArrayRing } from './buffers/array-ring.ts'
 import type { LinkWorkerData } from './buffers/link-worker.ts'
 import { SharedRing } from './buffers/shared-ring.ts'
 import { figure, median, say, type Figure } from './lib/figures.ts'
+import { codeCommit, machine, table, today, writeSection } from './lib/performance-md.ts'
 
-const quick = process.argv.includes('--quick')
+const { values: options } = parseArgs({
+  allowPositionals: true,
+  options: {
+    part: { type: 'string', default: '' },
+    quick: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+  },
+})
+const { quick } = options
 const ROUNDS = 3
 const CAPACITIES = quick ? [8, 256] : [8, 64, 256, 1_024, 4_096]
 const SLOTS = quick ? [1, 4] : [1, 4, 8, 16]
@@ -18,10 +32,17 @@ const RECORDS = 1_000
 const SMALL_BYTES = 64
 /** A frame of the records of the bench, and room to spare. */
 const FRAME_BYTES = 256 * 1_024
-const figures: Figure[] = []
-const tell = (name: string, value: number): void => {
-  figures.push(figure(name, value))
-  say(`${name.padEnd(60)} ${value.toFixed(value < 100 ? 2 : 0)}`)
+const shown = (value: number): string => value.toFixed(value < 100 ? 2 : 0)
+
+interface Row {
+  readonly name: string
+  /** By title of the column. */
+  readonly values: Readonly<Record<string, number>>
+}
+const row = (name: string, values: Row['values']): Row => {
+  const told = Object.entries(values).map(([title, value]) => `${title} ${shown(value)}`)
+  say(`${name}: ${told.join(', ')}`)
+  return { name, values }
 }
 
 // ---- in one thread --------------------------------------------------------------------------------------------------
@@ -41,26 +62,29 @@ function inThread(capacity: number, offer: (value: number) => void, poll: () => 
   return VALUES / (performance.now() - began) / 1_000
 }
 
-for (const capacity of CAPACITIES) {
-  const rounds = Array.from({ length: ROUNDS }, () => {
-    const ring = new ArrayRing<number>(capacity)
-    const list: number[] = []
-    return {
-      ring: inThread(
-        capacity,
-        (value) => void ring.offer(value),
-        () => ring.poll(),
-      ),
-      shifted: inThread(
-        capacity,
-        (value) => void list.push(value),
-        () => list.shift(),
-      ),
-    }
+const threadRows = (): readonly Row[] =>
+  CAPACITIES.map((capacity) => {
+    const rounds = Array.from({ length: ROUNDS }, () => {
+      const ring = new ArrayRing<number>(capacity)
+      const list: number[] = []
+      return {
+        ring: inThread(
+          capacity,
+          (value) => void ring.offer(value),
+          () => ring.poll(),
+        ),
+        shifted: inThread(
+          capacity,
+          (value) => void list.push(value),
+          () => list.shift(),
+        ),
+      }
+    })
+    return row(`capacity ${capacity}`, {
+      'ring, M values/s': median(rounds.map(({ ring }) => ring)),
+      'shifted array, M values/s': median(rounds.map(({ shifted }) => shifted)),
+    })
   })
-  tell(`in thread, capacity ${capacity}: ring, M values/s`, median(rounds.map(({ ring }) => ring)))
-  tell(`in thread, capacity ${capacity}: shifted array, M values/s`, median(rounds.map(({ shifted }) => shifted)))
-}
 
 // ---- between threads ------------------------------------------------------------------------------------------------
 
@@ -111,37 +135,69 @@ async function between(way: 'ring' | 'port', { slots, window, frames, load }: Lo
   }
 }
 
-/** Both in turn, so that the machine is the same for both. */
-async function compare(
-  name: string,
-  of: Load,
-  unit: { readonly name: string; readonly perFrame: number },
-): Promise<void> {
+/** Both in turn, so that the machine is the same for both. @param perFrame so many of `unit` */
+async function compare(name: string, of: Load, unit: string, perFrame: number): Promise<Row> {
   const found: Record<'ring' | 'port', Measured[]> = { ring: [], port: [] }
   for (let round = 0; round < ROUNDS; round++) {
     for (const way of ['ring', 'port'] as const) found[way].push(await between(way, of))
   }
-  for (const [way, measured] of Object.entries(found)) {
-    const perSecond = median(measured.map(({ framesPerSecond }) => framesPerSecond))
-    tell(`${name}: ${way}, ${unit.name}/s`, (perSecond * unit.perFrame) / 1_000)
-    tell(`${name}: ${way}, CPU µs per frame`, median(measured.map(({ cpuMicrosPerFrame }) => cpuMicrosPerFrame)))
-  }
+  const columns = Object.entries(found).flatMap(([way, measured]): [string, number][] => [
+    [`${way}, k ${unit}/s`, (median(measured.map(({ framesPerSecond }) => framesPerSecond)) * perFrame) / 1_000],
+    [`${way}, CPU µs per frame`, median(measured.map(({ cpuMicrosPerFrame }) => cpuMicrosPerFrame))],
+  ])
+  return row(name, Object.fromEntries(columns))
 }
 
-for (const capacity of CAPACITIES) {
-  for (const slots of SLOTS) {
-    const frames = Math.ceil((quick ? 20_000 : 40_000) / slots)
-    const of: Load = { slots, window: capacity, frames, load: 'bytes' }
-    await compare(`64 bytes, capacity ${capacity}, slots ${slots}`, of, { name: 'k frames', perFrame: 1 })
+async function bytesRows(): Promise<readonly Row[]> {
+  const rows: Row[] = []
+  for (const capacity of CAPACITIES) {
+    for (const slots of SLOTS) {
+      const frames = Math.ceil((quick ? 20_000 : 40_000) / slots)
+      const of: Load = { slots, window: capacity, frames, load: 'bytes' }
+      rows.push(await compare(`capacity ${capacity}, ${slots} slots`, of, 'frames', 1))
+    }
   }
+  return rows
 }
-for (const window of WINDOWS) {
-  for (const slots of quick ? [1] : [1, 4]) {
-    const of: Load = { slots, window, frames: Math.ceil(1_000 / slots), load: { records: RECORDS } }
-    await compare(`frames of ${RECORDS} records, window ${window}, slots ${slots}`, of, {
-      name: 'k records',
-      perFrame: RECORDS,
-    })
+
+async function recordsRows(): Promise<readonly Row[]> {
+  const rows: Row[] = []
+  for (const window of WINDOWS) {
+    for (const slots of quick ? [1] : [1, 4]) {
+      const of: Load = { slots, window, frames: Math.ceil(1_000 / slots), load: { records: RECORDS } }
+      rows.push(await compare(`${window} on the way, ${slots} slots`, of, 'records', RECORDS))
+    }
   }
+  return rows
+}
+
+interface Part {
+  readonly title: string
+  readonly measure: () => readonly Row[] | Promise<readonly Row[]>
+}
+const PARTS: Readonly<Record<string, Part>> = {
+  thread: { title: 'Buffers in one thread', measure: threadRows },
+  bytes: { title: `Buffers between threads: frames of ${SMALL_BYTES} bytes`, measure: bytesRows },
+  records: {
+    title: `Buffers between threads: frames of ${RECORDS.toLocaleString('en')} records`,
+    measure: recordsRows,
+  },
+}
+const parts = Object.entries(PARTS).filter(([name]) => options.part === '' || options.part === name)
+if (parts.length === 0) throw new Error(`no part "${options.part}"; there are: ${Object.keys(PARTS).join(', ')}`)
+const figures: Figure[] = []
+for (const [name, { title, measure }] of parts) {
+  const rows = await measure()
+  for (const { name: of, values } of rows)
+    for (const [column, value] of Object.entries(values)) figures.push(figure(`${name}, ${of}: ${column}`, value))
+  if (!options.write) continue
+  const command = `npm run bench -- buffers --part ${name} --write`
+  const titles = Object.keys(rows[0]!.values)
+  const lines = table(
+    ['', ...titles],
+    rows.map(({ name: of, values }) => [of, ...titles.map((column) => shown(values[column]!))]),
+  )
+  const head = `${today()}; ${machine()}; Weir ${codeCommit()}, Node ${process.versions.node}. Medians of ${ROUNDS} alternating runs: \`${command}\``
+  await writeSection(`buffers ${name}`, [`## ${title}`, '', head, '', ...lines, ''].join('\n'))
 }
 console.log(JSON.stringify({ bench: 'buffers', rounds: ROUNDS, figures }))

@@ -28,8 +28,8 @@ export interface CoordinatorOptions {
 export type CoordinatorPhase =
   /** No attempt is running; a restart may choose `published`. */
   | { readonly phase: 'suspended' }
-  /** Waiting for the next trigger. */
-  | { readonly phase: 'idle'; readonly sinceMs: number; readonly recordsAtStart: number }
+  /** Waiting for the next trigger. The interval counts from `beganMs`: the trigger of the epoch before if it became final, else `sinceMs`. */
+  | { readonly phase: 'idle'; readonly sinceMs: number; readonly beganMs: number; readonly recordsAtStart: number }
   /** Waiting for the ack of every slice in `missing`. */
   | {
       readonly phase: 'collecting'

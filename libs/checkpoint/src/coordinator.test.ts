@@ -124,6 +124,19 @@ test('records trigger before the interval is over, but not before the pause', ()
   expect(run([started, progress, tick(50)]).types).toEqual(['trigger'])
 })
 
+test('the interval is from trigger to trigger, with the pause behind an epoch that took longer', () => {
+  const final = (now: number): CoordinatorEvent[] => [
+    ...[ack(1, 0, [1]), ack(1, 1), stored(1), published(1)],
+    { ...(committed(1, 0) as Extract<CoordinatorEvent, { type: 'committed' }>), now },
+  ]
+  const triggers = (...events: CoordinatorEvent[]): number =>
+    run([started, tick(1_000), ...events]).types.filter((type) => type === 'trigger').length
+  expect(triggers(...final(1_600), tick(1_999))).toBe(1)
+  expect(triggers(...final(1_600), tick(2_000))).toBe(2)
+  expect(triggers(...final(2_500), tick(2_549))).toBe(1)
+  expect(triggers(...final(2_500), tick(2_550))).toBe(2)
+})
+
 test('A2: an epoch that is given up aborts nothing; its number is not used again', () => {
   const { effects, state } = run([started, tick(1_000), ack(1, 0, [1]), tick(6_000), tick(7_000)])
   expect(effects).toMatchObject([

@@ -120,6 +120,7 @@ function onStarted(state: CoordinatorState, event: Extract<CoordinatorEvent, { t
     final: state.published?.epoch ?? state.final,
     finalAt: state.published === null ? state.finalAt : event.wallClock,
     sinceMs: event.now,
+    beganMs: event.now,
     recordsAtStart: state.recordsIn,
   }
   return { state: next, effects: told }
@@ -136,7 +137,7 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
   const due =
     // Between two attempts to drain the sources go on: an epoch that was given up has let them (PROTOCOL B6).
     ((state.draining || state.asked) && (state.abortsInARow === 0 || waited >= options.minPauseMs)) ||
-    waited >= options.intervalMs ||
+    (waited >= Math.min(options.minPauseMs, options.intervalMs) && event.now - state.beganMs >= options.intervalMs) ||
     (state.awaited && state.recordsIn > state.recordsAtStart) ||
     (options.everyRecords !== null &&
       waited >= options.minPauseMs &&
@@ -284,7 +285,8 @@ function finalise(state: CoordinatorState, now: number, wallClock: number): Coor
     { type: 'final', epoch: state.checkpoint.epoch, durationMs: now - state.triggeredMs },
   ]
   const final = state.checkpoint.epoch
-  const next: CoordinatorState = { ...idle(state, now), final, finalAt: wallClock }
+  // From trigger to trigger: how long an epoch took is not in the interval, else output would wait for both.
+  const next: CoordinatorState = { ...idle(state, now), beganMs: state.triggeredMs, final, finalAt: wallClock }
   if (state.last) effects.push({ type: 'drained' })
   return { state: next, effects }
 }
@@ -390,6 +392,7 @@ const idle = (state: CoordinatorState, now: number): CoordinatorState => ({
   ...common(state),
   phase: 'idle',
   sinceMs: now,
+  beganMs: now,
   recordsAtStart: state.recordsIn,
 })
 

@@ -284,9 +284,11 @@ export interface JobSettings {
   readonly parallelism: number
   readonly maxParallelism: number
   readonly checkpoint: {
+    /** From trigger to trigger. */
     readonly intervalMs: number
     /** Records over all sources since the last trigger; null = by time only. */
     readonly everyRecords: number | null
+    /** Behind an epoch that has ended; above `intervalMs` it counts as that. */
     readonly minPauseMs: number
     readonly alignTimeoutMs: number
     readonly toleratedAborts: number

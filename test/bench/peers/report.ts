@@ -1,14 +1,11 @@
 /** What a bench says at its end: JSON, and a table of medians in docs/PERFORMANCE.md, between the comments of its scenario and work. */
-import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { cpus, totalmem } from 'node:os'
-import { format, resolveConfig } from 'prettier'
+import { readFileSync } from 'node:fs'
 import { median } from '../lib/figures.ts'
+import { codeCommit, machine, table, today, writeSection } from '../lib/performance-md.ts'
 import type { Bench, Outcome } from './bench.ts'
 import { keepPart, partOf, type Part } from './parts.ts'
 
 const root = new URL('../../../', import.meta.url)
-const FILE = new URL('docs/PERFORMANCE.md', root).pathname
 
 interface Column {
   readonly title: string
@@ -70,8 +67,8 @@ export function report({ scenario, option, add }: Reported, bench: Bench): Repor
   const rows = Object.entries(part.outcomes).map(([name, runs]) => rowOf(name, runs, columns))
   const runs = Math.max(0, ...Object.values(part.outcomes).map(({ length }) => length))
   const conditions = {
-    date: new Date().toISOString().slice(0, 10),
-    machine: `${cpus().length} × ${cpus()[0]!.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, broker on the same cores`,
+    date: today(),
+    machine: `${machine()}, broker on the same cores`,
     versions: versions(),
     ...{ runs, ...(isFull && { records: bench.records }) },
   }
@@ -81,16 +78,17 @@ export function report({ scenario, option, add }: Reported, bench: Bench): Repor
     ...(isFull ? [`--records ${bench.records}`] : []),
     `--runs ${runs}`,
   ].join(' ')
-  const cells = (of: readonly string[]): string => `| ${of.join(' | ')} |`
   const markdown = [
     `## ${TITLES[section] ?? section}`,
     '',
     `${conditions.date}; ${conditions.machine}; ${conditions.versions}. ${amount}${runs > 1 ? `Medians of ${runs} alternating runs` : 'One run'}: \`${command}\``,
     '',
-    cells(['', ...columns.map(({ title }) => title), 'runs']),
-    cells(['---', ...columns.map(() => '--:'), '--:']),
-    ...rows.map(({ name, medians, runs }) =>
-      cells([name, ...columns.map(({ of, show }) => (medians[of] === undefined ? '–' : show(medians[of]))), runs]),
+    ...table(
+      ['', ...columns.map(({ title }) => title), 'runs'],
+      rows.map(({ name, medians, runs }) => {
+        const figures = columns.map(({ of, show }) => (medians[of] === undefined ? '–' : show(medians[of])))
+        return [name, ...figures, runs]
+      }),
     ),
     '',
   ].join('\n')
@@ -121,20 +119,11 @@ function versions(): string {
     const text = readFileSync(new URL(`test/bench/peers/${peer}/pom.xml`, root), 'utf8')
     return new RegExp(`<artifactId>${artifact}</artifactId><version>([^<]+)`).exec(text)?.[1] ?? '?'
   }
-  const code = ['log', '-1', '--format=%h', '--', '.', ':!docs', ':!*.md']
-  const commit = execFileSync('git', code, { cwd: root, encoding: 'utf8' }).trim()
   const streams = pom('kafka-streams', 'kafka-streams')
-  return `Weir ${commit}, Kafka Streams ${streams}, Flink ${pom('flink', 'flink-streaming-java')}, Node ${process.versions.node}`
+  return `Weir ${codeCommit()}, Kafka Streams ${streams}, Flink ${pom('flink', 'flink-streaming-java')}, Node ${process.versions.node}`
 }
 
 export async function writeReport({ part, markdown }: Report): Promise<void> {
   keepPart(part)
-  const { section } = part
-  const [begin, end] = [`<!-- ${section} -->`, `<!-- /${section} -->`]
-  let text = readFileSync(FILE, 'utf8')
-  const block = `${begin}\n\n${markdown}\n${end}\n`
-  const from = text.indexOf(begin)
-  if (from < 0) text = `${text.trimEnd()}\n\n${block}`
-  else text = `${text.slice(0, from)}${block}${text.slice(text.indexOf(end) + end.length).trimStart()}`
-  writeFileSync(FILE, await format(text, { ...(await resolveConfig(FILE)), parser: 'markdown' }))
+  await writeSection(part.section, markdown)
 }
