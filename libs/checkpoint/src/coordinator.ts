@@ -286,7 +286,7 @@ function finalise(state: CoordinatorState, now: number, wallClock: number): Coor
   ]
   const final = state.checkpoint.epoch
   // From trigger to trigger: how long an epoch took is not in the interval, else output would wait for both.
-  const next: CoordinatorState = { ...idle(state, now), beganMs: state.triggeredMs, final, finalAt: wallClock }
+  const next: CoordinatorState = { ...idle(state, now, state.triggeredMs), final, finalAt: wallClock }
   if (state.last) effects.push({ type: 'drained' })
   return { state: next, effects }
 }
@@ -388,11 +388,11 @@ function turned({ breaker: before, options }: CoordinatorState, event: BreakerEv
   return { breaker, told }
 }
 
-const idle = (state: CoordinatorState, now: number): CoordinatorState => ({
+const idle = (state: CoordinatorState, now: number, beganMs = now): CoordinatorState => ({
   ...common(state),
   phase: 'idle',
   sinceMs: now,
-  beganMs: now,
+  beganMs,
   recordsAtStart: state.recordsIn,
 })
 
