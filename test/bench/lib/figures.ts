@@ -15,7 +15,11 @@ export const figure = (name: string, value: number, goal: number | null = null, 
 export const atMost = (name: string, value: number, goal: number): Figure => figure(name, value, goal, value <= goal)
 export const atLeast = (name: string, value: number, goal: number): Figure => figure(name, value, goal, value >= goal)
 
-export const median = (of: readonly number[]): number => of.toSorted((a, b) => a - b)[Math.floor(of.length / 2)]!
+export function median(of: readonly number[]): number {
+  const sorted = of.toSorted((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
 
 /** For people, while it runs. */
 export const say = (text: string): void => console.error(text)
