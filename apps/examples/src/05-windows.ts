@@ -6,7 +6,7 @@
  */
 import { datagen, job, log, params, tumbling, type Payment } from '@weir/sdk'
 
-const p = params({ recordsPerSplit: Number, rate: 5_000, parallelism: 2, intervalMs: 1_000 })
+const p = params({ splits: 4, recordsPerSplit: Number, rate: 5_000, parallelism: 2, intervalMs: 1_000 })
 
 const WINDOW_MS = 10_000
 const OUT_OF_ORDER_MS = 2_000
@@ -22,7 +22,13 @@ export interface Correction {
 
 const numberOf = ({ id }: Payment): number => Number(id.split('-').at(-1))
 const generated = (): ReturnType<typeof datagen.payments> => ({
-  ...datagen.payments({ recordsPerSplit: p.recordsPerSplit ?? null, recordsPerSecond: p.rate, stepMs: 100, users: 50 }),
+  ...datagen.payments({
+    recordsPerSplit: p.recordsPerSplit ?? null,
+    recordsPerSecond: p.rate,
+    stepMs: 100,
+    splits: p.splits,
+    users: 50,
+  }),
   timestamp: (payment) => (numberOf(payment) % 50 === 0 ? Math.max(0, payment.ts - OFFLINE_MS) : payment.ts),
   outOfOrderMs: OUT_OF_ORDER_MS,
 })

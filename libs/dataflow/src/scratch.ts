@@ -6,13 +6,16 @@ import { WeirError } from '@weir/model'
 import type { ConnectorDescriptor, GraphNode, JobDefinition, JobSettings } from './graph.ts'
 
 export interface Scratch {
-  /** Before the name of every topic that is written. */
-  readonly outputs: string
+  /** Before the name of every topic that is read, and of every one that is written. */
+  readonly reads: string
+  readonly writes: string
+  /** `file:///FOLDER/`: in a folder of its own each sink writes its files there. */
+  readonly files: string
   /** By topic that is read: how many records there are. */
   readonly inputs: Readonly<Record<string, number>>
   /** Of a generator, by split. */
   readonly generated: number
-  /** The input is to last so long, ms. */
+  /** How long the input of each source lasts at its rate, ms. */
   readonly lastsMs: number
   readonly checkpointIntervalMs: number
 }
@@ -27,11 +30,23 @@ export const inputsOf = ({ graph }: JobDefinition): readonly string[] => [
   ),
 ]
 
-/** Topics the job writes once it is `onScratch`. */
-export const outputsOf = ({ graph, settings }: JobDefinition): readonly string[] => {
+/** Topics the job writes once it is `onScratch`, and folders by sink, as `Scratch.files`. */
+export function outputsOf({ graph, settings }: JobDefinition): {
+  readonly topics: readonly string[]
+  readonly folders: ReadonlyMap<string, string>
+} {
   const asides = [settings.deadLetters, settings.audit].flatMap((one) => (one === null ? [] : [one]))
-  const sinks = graph.nodes.flatMap((node) => (node.kind === 'sink' ? [node.descriptor] : []))
-  return [...new Set([...sinks, ...asides].map(({ topic }) => String(topic)))]
+  const sinks = graph.nodes.flatMap((node) => (node.kind === 'sink' ? [node] : []))
+  const written = [...sinks.map(({ descriptor }) => descriptor), ...asides]
+  const isFiles = ({ connector }: ConnectorDescriptor): boolean => connector === 'files'
+  return {
+    topics: [...new Set(written.filter((one) => !isFiles(one)).map(({ topic }) => String(topic)))],
+    folders: new Map(
+      sinks.flatMap(({ uid, descriptor }) =>
+        isFiles(descriptor) ? [[String(uid), String(descriptor['folder'])] as const] : [],
+      ),
+    ),
+  }
 }
 
 const TOPICS = ['kafka', 'log']
@@ -73,15 +88,16 @@ function nodeOn(node: GraphNode, scratch: Scratch): GraphNode {
   }
   if (node.kind !== 'source') return node
   const { descriptor } = node
-  const paced = (records: number): Pick<typeof node, 'recordsPerSecond'> => ({
-    recordsPerSecond: Math.max(1, Math.ceil((records * 1_000) / scratch.lastsMs)),
+  const paced = (records: number): Pick<typeof node, 'recordsPerSecond' | 'minRecordsPerSecond'> => ({
+    recordsPerSecond: (Math.max(1, records) * 1_000) / scratch.lastsMs,
+    minRecordsPerSecond: null,
   })
   if (TOPICS.includes(descriptor.connector)) {
     const topic = String(descriptor['topic'])
     return {
       ...node,
       ...paced(scratch.inputs[topic] ?? 0),
-      descriptor: { connector: 'log', topic, startFrom: 'earliest', until: 'latest' },
+      descriptor: { connector: 'log', topic: scratch.reads + topic, startFrom: 'earliest', until: 'latest' },
     }
   }
   if (descriptor.connector === 'datagen') {
@@ -93,15 +109,18 @@ function nodeOn(node: GraphNode, scratch: Scratch): GraphNode {
   throw unsupported(node.uid, `reads from ${descriptor.connector}, which cannot be read again from a copy`)
 }
 
-function written(uid: string, descriptor: ConnectorDescriptor, { outputs }: Scratch): ConnectorDescriptor {
+function written(uid: string, descriptor: ConnectorDescriptor, { writes, files }: Scratch): ConnectorDescriptor {
+  if (descriptor.connector === 'files' && descriptor['format'] === 'ndjson') {
+    return { ...descriptor, folder: `${files}${encodeURIComponent(uid)}/` }
+  }
   if (!TOPICS.includes(descriptor.connector)) {
     throw unsupported(uid, `writes to ${descriptor.connector}, where a trial would be seen`)
   }
-  return { ...descriptor, connector: 'log', topic: `${outputs}${String(descriptor['topic'])}` }
+  return { ...descriptor, connector: 'log', topic: `${writes}${String(descriptor['topic'])}` }
 }
 
 const unsupported = (uid: string, why: string): WeirError =>
   new WeirError(
     { code: 'PROVE_UNSUPPORTED', kind: 'invalid', uid },
-    `"${uid}" ${why}: weir prove runs jobs between topics (kafka, log) and generators; give it a build whose parameters put a topic there`,
+    `"${uid}" ${why}: weir prove runs jobs from topics (kafka, log) and generators to topics and NDJSON files; give it a build whose parameters put a topic there`,
   )

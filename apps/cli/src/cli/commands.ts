@@ -1,4 +1,5 @@
 /** The commands, once: help, completions, docs/CLI.md and what is accepted are all made of this table. */
+import { CRASH_POINTS, type CrashPoint } from '../prove/points.ts'
 import { COMMON, REMOTE, type OptionName } from './options.ts'
 
 export interface Command {
@@ -11,6 +12,8 @@ export interface Command {
   readonly options: readonly OptionName[]
   /** It asks a job-manager. */
   readonly remote?: true
+  /** Names that an option takes, and what they mean. */
+  readonly names?: { readonly of: string; readonly about: readonly (readonly [name: string, about: string])[] }
   /** Why it ends with 1: the command was carried out, and its answer is no. */
   readonly no?: string
 }
@@ -244,6 +247,13 @@ export const COMMANDS = [
     args: 'JOB.ts',
     about: 'kill this job at named points, on a fleet and a log of its own here: is anything lost or repeated?',
     options: ['set', 'input', 'sample', 'kafka', 'points', 'rounds', 'seed'],
+    names: {
+      of: 'crash point',
+      about: Object.entries(CRASH_POINTS).map(([name, { of, about }]: [string, CrashPoint]) => [
+        name,
+        `a ${of} dies: ${about}`,
+      ]),
+    },
     no: 'something was lost or repeated, stood still, or a point was not reached',
   },
   {

@@ -23,12 +23,13 @@ function ofMany(commands: readonly Command[]): string {
 }
 
 function ofOne(command: Command): string {
-  const { name, args, about, no } = command
+  const { name, args, about, no, names } = command
   return [
     `weir ${name} ${args}`.trim(),
     `  ${about}`,
     '',
     ...optionsOf(command).map(optionLine),
+    ...(names === undefined ? [] : ['', `${names.of}s:`, ...names.about.map(([one, what]) => columns(one, what))]),
     ...exitLines(no),
   ].join('\n')
 }

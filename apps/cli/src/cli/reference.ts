@@ -29,7 +29,7 @@ const title = ({ name, args }: Command): string => `weir ${name} ${args}`.trim()
 const anchor = ({ name }: Command): string => `weir-${name.replaceAll(' ', '-')}`
 
 function section(command: Command): readonly string[] {
-  const { name, args, about, no } = command
+  const { name, args, about, no, names } = command
   return [
     '',
     `## weir ${name}`,
@@ -47,6 +47,9 @@ function section(command: Command): readonly string[] {
       const text = `--${option}${value === undefined ? '' : ` ${value}`}`.replaceAll('|', '\\|')
       return `| \`${text}\` | ${what}${repeatable === true ? ' (repeatable)' : ''} |`
     }),
+    ...(names === undefined
+      ? []
+      : ['', `| ${names.of} | |`, '|---|---|', ...names.about.map(([one, what]) => `| \`${one}\` | ${what} |`)]),
   ]
 }
 

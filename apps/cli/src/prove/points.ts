@@ -1,10 +1,12 @@
 /**
- * Where a task-manager is killed: when it is told something, or is about to tell something, it dies with the message in its hand
- * (`crash-here.ts`). A message is one of those between the process and its slots: see libs/job/src/ports.ts and libs/wire/src/control/slice-report.ts.
+ * Where a process is killed: when it is told something, or is about to tell something, it dies with the message in its hand
+ * (`crash-here.ts`). Of a task-manager the messages are those between the process and its slots (libs/job/src/ports.ts,
+ * libs/wire/src/control/slice-report.ts), of a job-manager those of its control streams (control.proto), and what it writes.
  */
 export interface CrashPoint {
-  /** Of a command that is not carried out any more, or of a report that nobody hears. */
-  readonly at: 'command' | 'report'
+  readonly of: Role
+  /** Of a command that is not carried out (task-manager) or not sent (job-manager), of a report that nobody hears, of a file that is not written. */
+  readonly at: 'command' | 'report' | 'file'
   readonly type: string
   /** For people: what is at stake. */
   readonly about: string
@@ -12,34 +14,64 @@ export interface CrashPoint {
   readonly once?: true
 }
 
+export type Role = 'task-manager' | 'job-manager'
+
 export const CRASH_POINTS = {
   'before-deployment': {
-    at: 'command',
-    type: 'deploy',
+    ...{ of: 'task-manager', at: 'command', type: 'deploy', once: true },
     about: 'slices are placed on a process that is gone',
-    once: true,
   },
-  'before-recovery': { at: 'command', type: 'recover', about: 'nobody has fenced what was open', once: true },
-  'after-recovery': { at: 'report', type: 'recovered', about: 'it has recovered, and nobody knows', once: true },
-  'while-processing': { at: 'report', type: 'progress', about: 'records are read and in no checkpoint' },
-  'before-snapshot': { at: 'command', type: 'trigger', about: 'a checkpoint is asked for' },
-  'before-acknowledgement': { at: 'report', type: 'ack', about: 'output is prepared, and no checkpoint names it' },
+  'before-recovery': {
+    ...{ of: 'task-manager', at: 'command', type: 'recover', once: true },
+    about: 'nobody has fenced what was open',
+  },
+  'after-recovery': {
+    ...{ of: 'task-manager', at: 'report', type: 'recovered', once: true },
+    about: 'it has recovered, and nobody knows',
+  },
+  'while-processing': {
+    ...{ of: 'task-manager', at: 'report', type: 'progress' },
+    about: 'records are read and in no checkpoint',
+  },
+  'before-snapshot': {
+    ...{ of: 'task-manager', at: 'command', type: 'trigger' },
+    about: 'a checkpoint is asked for',
+  },
+  'before-acknowledgement': {
+    ...{ of: 'task-manager', at: 'report', type: 'ack' },
+    about: 'output is prepared, and no checkpoint names it',
+  },
   'before-commit': {
-    at: 'command',
-    type: 'commit',
+    ...{ of: 'task-manager', at: 'command', type: 'commit' },
     about: 'a checkpoint is published, and its output is not committed',
   },
-  'after-commit': { at: 'report', type: 'committed', about: 'output is committed, and nobody knows' },
+  'after-commit': {
+    ...{ of: 'task-manager', at: 'report', type: 'committed' },
+    about: 'output is committed, and nobody knows',
+  },
+  'leader-before-publish': {
+    ...{ of: 'job-manager', at: 'report', type: 'ack' },
+    about: 'tasks have acknowledged, and nothing is published',
+  },
+  'leader-while-publishing': {
+    ...{ of: 'job-manager', at: 'file', type: 'publish' },
+    about: 'one of the two arbiters has the checkpoint, the other one has not',
+  },
+  'leader-before-commit': {
+    ...{ of: 'job-manager', at: 'command', type: 'commit' },
+    about: 'a checkpoint is published, and not every task was told',
+  },
+  'leader-after-commit': {
+    ...{ of: 'job-manager', at: 'report', type: 'committed' },
+    about: 'output is committed, and the leader has not heard of it',
+  },
 } as const satisfies Readonly<Record<string, CrashPoint>>
 
 export type CrashPointName = keyof typeof CRASH_POINTS
 export const CRASH_POINT_NAMES = Object.keys(CRASH_POINTS) as readonly CrashPointName[]
 
-/** The process dies at the n-th time. */
+/** A process dies at the n-th time it comes by the point. */
 export interface Crash {
   readonly point: CrashPointName
   readonly nth: number
 }
-
-/** In the environment of a process, JSON of a Crash. */
-export const CRASH_VARIABLE = 'WEIR_PROVE_CRASH'

@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { prove, type ProveCommand, type ProveReport } from './prove.ts'
+import { prove, type ProveCommand } from './prove.ts'
+import type { ProveReport } from './report.ts'
 
 // Inside of the checkout: a job file finds its packages from where it lies.
 const dir = mkdtempSync(join(import.meta.dirname, '.prove-test-'))
@@ -63,7 +64,12 @@ test('a job that counts outside of its state is caught, with what is wrong', asy
 }, 240_000)
 
 test('what cannot be run on a log of its own is named before anything is started', async () => {
-  const file = new URL('../../../examples/src/09-files.ts', import.meta.url).pathname
+  const file = join(dir, 'requests.ts')
+  writeFileSync(
+    file,
+    `import { datagen, http, job } from '@weir/sdk'
+     export default job('requests', (flow) => flow.from(datagen.payments(), 'payments').to(http.sink('http://127.0.0.1:1/'), 'out'))`,
+  )
   await expect(proof({ file })).rejects.toMatchObject({ code: 'PROVE_UNSUPPORTED', kind: 'invalid' })
   await expect(proof({ file, points: 'before-lunch' })).rejects.toMatchObject({ code: 'USAGE' })
 }, 240_000)
