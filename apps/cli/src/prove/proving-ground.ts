@@ -120,6 +120,7 @@ export class ProvingGround {
     const post: Post = { folder: this.#crashFolder, role }
     const env = { [CRASH_VARIABLE]: JSON.stringify(post), NODE_OPTIONS: `--import=${ownModule('prove/crash-here')}` }
     const started = await startProcess(role, { ...env, ...(role === 'job-manager' ? this.#leader() : this.#worker()) })
+    if (this.#isClosed) return void started.child.kill('SIGKILL')
     this.#running.add(started)
     const over = (code: number | null): void => {
       this.#running.delete(started)

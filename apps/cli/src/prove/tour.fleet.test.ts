@@ -1,4 +1,4 @@
-/** Every job of the tour goes through `weir prove`, each killed at another point. Needs `npm run build`. */
+/** Every job of the tour goes through `weir prove`, each killed at another point; `npm run chaos -- --tour`: each at every point. Needs `npm run build`. */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -46,6 +46,9 @@ const PARAMS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   '05-windows.ts': { parallelism: '1', splits: '1' },
 }
 
+/** A job that puts out nothing before the end of its input has few commits to be killed at: then not every point is reached. */
+const isAll = process.env['WEIR_TOUR_POINTS'] === 'all'
+
 test('the whole tour is here', () => {
   const tour = readdirSync(TOUR).filter((name) => /^\d\d-[\w-]+\.(ts|yaml)$/.test(name))
   expect(tour.sort()).toEqual(Object.keys(POINT_OF).sort())
@@ -53,12 +56,12 @@ test('the whole tour is here', () => {
 
 test.each(Object.entries(POINT_OF))(
   '%s, killed %s: nothing is lost, nothing is there twice',
-  async (name, points) => {
+  async (name, point) => {
     const told: ProveReport[] = []
     const command = {
       ...{ file: join(TOUR, name), params: PARAMS[name] ?? {}, sample: null, kafka: undefined, rounds: 1, seed: 5 },
       inputs: /^0[13]/.test(name) ? [`orders=${ORDERS}`] : [],
-      points,
+      points: isAll ? undefined : point,
     }
     const id = name.replace(/\W/g, '-')
     const code = await proveOn(
@@ -68,8 +71,9 @@ test.each(Object.entries(POINT_OF))(
       (value) => told.push(value as ProveReport),
       () => {},
     )
-    expect(told[0]).toMatchObject({ lost: 0, duplicates: 0, varying: [], notReached: [], proven: true })
-    expect(code).toBe(0)
+    expect(told[0]).toMatchObject({ lost: 0, duplicates: 0, varying: [] })
+    expect(told[0]!.runs.map(({ state }) => state)).toEqual(told[0]!.runs.map(() => 'FINISHED'))
+    if (!isAll) expect({ code, notReached: told[0]!.notReached }).toEqual({ code: 0, notReached: [] })
   },
-  240_000,
+  isAll ? 900_000 : 240_000,
 )

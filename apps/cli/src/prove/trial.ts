@@ -1,6 +1,6 @@
 /** One run of the job on the proving ground, from submission to what it has put out. */
 import { outputsOf, type JobDefinition, type Scratch } from '@weir/dataflow'
-import { asWeirError, systemClock } from '@weir/model'
+import { WeirError, asWeirError, systemClock } from '@weir/model'
 import type { jobs } from '@weir/proto'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -119,6 +119,7 @@ export class Trials {
       if (isLate) await patiently(() => client.cancel(jobId)) // its slots are for the next run
       const view = await patiently(() => client.get(jobId))
       if (view !== null && (isLate || ENDED.includes(view.state))) return view
+      if (elapsedMs > 2 * RUN_MS_MAX) throw noAnswer(jobId)
       const share = crashes === 0 ? null : hold.shareAt(elapsedMs, this.#ground.crashed >= crashes)
       if (share !== null) {
         const told = [...free].map(([source, rate]) =>
@@ -166,15 +167,24 @@ const freeRates = ({ graph }: JobDefinition, { lastsMs }: Scratch): ReadonlyMap<
     ),
   )
 
+/** A leader that has just begun has not read its jobs yet; a job may end while it is asked for something. */
+const NOT_NOW = ['JOB_UNKNOWN', 'JOB_NOT_RUNNING']
+
 /** Null: not now, the job-manager may have been killed. */
 async function patiently<T>(ask: () => Promise<T>): Promise<T | null> {
   try {
     return await ask()
   } catch (thrown) {
     const error = asWeirError(thrown, 'INTERNAL')
-    if (error.kind === 'retry') return null
+    if (error.kind === 'retry' || NOT_NOW.includes(error.code)) return null
     throw error
   }
 }
 
 const textOf = (bytes: Uint8Array | null): string | null => (bytes === null ? null : Buffer.from(bytes).toString())
+
+const noAnswer = (jobId: string): WeirError =>
+  new WeirError(
+    { code: 'PROVE_NO_ANSWER', kind: 'retry', jobId },
+    `no job-manager has told of ${jobId} for ${(2 * RUN_MS_MAX) / 1_000} s; WEIR_LOG_LEVEL=info shows what the processes say`,
+  )
