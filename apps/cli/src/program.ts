@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { help } from './cli/help.ts'
 import { parse } from './cli/parse.ts'
 import { RUN, exitCodeOf } from './cli/run.ts'
+import { usageOf } from './usage.ts'
 
 async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const parsed = parse(argv)
@@ -27,6 +28,8 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       print: (value, text) => console.log(values.json ? JSON.stringify(value) : text),
       note: (text) => console.error(`note: ${text}`),
     })
+  } catch (thrown) {
+    throw usageOf(name, asWeirError(thrown, 'INTERNAL'))
   } finally {
     client?.close()
   }

@@ -203,7 +203,7 @@ export class StoredStates {
     if (newest === undefined) {
       throw new WeirError(
         { code: 'STATE_NONE', kind: 'invalid', jobId },
-        `job "${jobId}" has no final epoch yet, so there is no state to be read; its first checkpoint makes one`,
+        `job "${jobId}" has no final epoch yet, so there is no state to be read: the first checkpoint of a run makes one`,
       )
     }
     if (at === '') return newest

@@ -398,10 +398,14 @@ export class Term {
   #running(jobId: JobId): JobMaster {
     const master = this.#masters.get(jobId)
     if (master !== undefined) return master
-    const { state } = this.get(jobId)
+    const { state, publishedEpoch } = this.get(jobId)
+    const instead =
+      publishedEpoch > 0
+        ? 'it goes on from its last epoch with `weir start`, or with another build with `weir submit --from`'
+        : 'it has no epoch to go on from: submit it under another id'
     throw new WeirError(
       { code: 'JOB_NOT_RUNNING', kind: 'invalid', jobId, state },
-      `job ${jobId} is ${state}: its last epoch is kept, and a job can be started from it (\`weir submit --from\`)`,
+      `job ${jobId} is ${state}: ${instead}`,
     )
   }
 

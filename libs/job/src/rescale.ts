@@ -111,7 +111,7 @@ export function checkRescale(
   }
   if (ending) {
     throw refused('RESCALE_JOB_ENDING', jobId, {}, [
-      `job "${jobId}" is ending; submit it again at another parallelism.`,
+      `job "${jobId}" is ending or has ended; submit it again at another parallelism.`,
     ])
   }
   if (commit.scope === 'continuous') {

@@ -33,6 +33,10 @@ export function toServiceError(
   return { name: error.code, message: error.message, code, details: error.message, metadata }
 }
 
+/** Of what gRPC says about a connection, the part that somebody can do something about. */
+const told = (details: string): string =>
+  /Last error: (?:Error: )?(.+?)\.? Resolution note:/.exec(details)?.[1] ?? details
+
 /** `peer`: who was asked, for the message of an unreachable one (`UNREACHABLE`, kind retry). */
 export function fromServiceError(thrown: unknown, peer: string): WeirError {
   if (thrown instanceof WeirError) return thrown
@@ -43,7 +47,7 @@ export function fromServiceError(thrown: unknown, peer: string): WeirError {
   if (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED || error.code === status.CANCELLED) {
     return new WeirError(
       { code: 'UNREACHABLE', kind: 'retry', peer },
-      `${peer} did not answer (${error.details ?? error.message}). Is it running, and is the address right?`,
+      `${peer} did not answer (${told(error.details ?? error.message ?? '')}). Is it running, and is the address right?`,
       { cause: thrown },
     )
   }

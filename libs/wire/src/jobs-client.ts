@@ -241,8 +241,7 @@ export class JobsClient {
           { code: 'JOB_MANAGER_UNREACHABLE', kind: 'retry', addresses: this.#addresses },
           waiting
             ? `no job-manager leads (asked ${this.#addresses.join(', ')}); is etcd reachable for them?`
-            : `no job-manager answers at ${this.#addresses.join(', ')}. Start one, or set --job-manager / WEIR_JOB_MANAGERS. ` +
-                tried.join('; '),
+            : `no job-manager answers: ${tried.join('; ')} Start one, or say where it is: --job-manager or WEIR_JOB_MANAGERS.`,
         )
       }
       await new Promise((resolve) => setTimeout(resolve, ELECTION_POLL_MS))

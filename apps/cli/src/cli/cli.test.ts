@@ -25,16 +25,37 @@ describe('a command line', () => {
   })
 
   test.each([
-    ['sbumit job.ts', 'there is no command "sbumit"'],
+    ['sbumit job.ts', 'there is no command "sbumit"; did you mean submit?'],
     ['state', 'state needs ls, get, diff or check'],
     ['dlq drop pay', 'there is no command "dlq drop": dlq needs list or replay'],
     ['jobs --from 3', '--from is no option of "weir jobs", it is of: submit, start'],
-    ['jobs --frm', "Unknown option '--frm'"],
-    ['help sbumit', 'there is no command "sbumit"'],
+    ['jobs --frm', 'there is no option --frm; did you mean --from?'],
+    ['rate pay -5', 'there is no option -5'],
+    ['submit job.ts --id', "Option '--id <value>' argument missing"],
+    ['help sbumit', 'there is no command "sbumit"; did you mean submit?'],
+    ['submit', 'JOB.ts is missing: weir submit JOB.ts. `weir submit --help` shows what it takes.'],
+    ['rate', 'JOB-ID is missing: weir rate JOB-ID N|none'],
+    ['rate pay', 'N or none is missing'],
+    ['describe', 'JOB-ID or JOB.ts is missing'],
+    ['state get pay balance balance', 'KEY is missing: weir state get JOB-ID OPERATOR STATE KEY'],
+    ['canary start pay', 'JOB.ts is missing'],
+    ['dlq replay pay', 'ORIGIN or --all is missing'],
+    ['validate', 'JOB.yaml is missing'],
+    ['completions', 'bash or zsh or fish is missing'],
+    ['jobs pay', '"pay" is one argument too many: weir jobs.'],
+    ['cancel pay bills', '"bills" is one argument too many: weir cancel JOB-ID'],
+    ['txn abort one two', '"two" is one argument too many'],
+    ['logs pay bills', '"bills" is one argument too many: weir logs [JOB-ID]'],
   ])('%s: it is told what there is', (line, told) => {
     expect(() => parse(line.split(' '))).toThrow(
       expect.objectContaining({ code: 'USAGE', kind: 'invalid', message: expect.stringContaining(told) as string }),
     )
+  })
+
+  test('as many arguments as it is told to take, and no less', () => {
+    for (const line of ['jobs', 'logs', 'logs pay', 'doctor', 'dlq replay pay --all', 'dlq replay pay a/0/1 a/0/2'])
+      expect(run(line).kind).toBe('run')
+    expect(run('dtxid parse 1 2 3').args).toEqual(['1', '2', '3'])
   })
 
   test.each<[string, string, boolean]>([

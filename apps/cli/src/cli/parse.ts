@@ -1,6 +1,7 @@
 /** A command line becomes a command with its arguments and options. Pure. */
 import { parseArgs } from 'node:util'
-import { usage } from '../usage.ts'
+import { nearest } from '@weir/model'
+import { usage, usageOf } from '../usage.ts'
 import { COMMANDS, optionsOf, type Command, type CommandName } from './commands.ts'
 import { OPTIONS, type Option, type OptionName, type Values } from './options.ts'
 
@@ -20,7 +21,7 @@ export function parse(argv: readonly string[]): Parsed {
   const command = found(first, others[0])
   if (asked) {
     const of = command === null ? ALL.filter(({ name }) => name.startsWith(`${first} `)) : [command]
-    if (of.length === 0) throw usage(`there is no command "${first}"`)
+    if (of.length === 0) throw unknown(first, others[0])
     return { kind: 'help', commands: of, asked }
   }
   if (command === null) throw unknown(first, others[0])
@@ -30,7 +31,20 @@ export function parse(argv: readonly string[]): Parsed {
     throw usage(`--${foreign} is no option of "weir ${command.name}", it is of: ${takers.join(', ')}`)
   }
   const args = command.name.includes(' ') ? others.slice(1) : others
+  checkArgs(command, args, values)
   return { kind: 'run', name: command.name as CommandName, args, values }
+}
+
+/** As many as the command takes: one that is too many would be left undone without a word. */
+function checkArgs({ name, args: told }: Command, args: readonly string[], values: Values): void {
+  const refuse = (why: string): Error => usageOf(name, usage(`${why}: weir ${name} ${told}`.trimEnd()))
+  const takes = told.split(' ').filter((one) => one !== '')
+  const missing = takes.find((one, i) => args[i] === undefined && !one.startsWith('['))
+  if (missing !== undefined && !(missing.endsWith('|--all') && values.all))
+    throw refuse(`${missing.replace('…', '').replaceAll('|', ' or ')} is missing`)
+  const extra = args[takes.length]
+  if (extra !== undefined && !takes.some((one) => one.includes('…')))
+    throw refuse(`"${extra}" is one argument too many`)
 }
 
 /** The longest name that fits. */
@@ -39,7 +53,13 @@ const found = (first: string, second: string | undefined): Command | null =>
 
 function unknown(first: string, second: string | undefined): Error {
   const verbs = ALL.flatMap(({ name }) => (name.startsWith(`${first} `) ? [name.slice(first.length + 1)] : []))
-  if (verbs.length === 0) return usage(`there is no command "${first}"`)
+  if (verbs.length === 0)
+    return usage(
+      `there is no command "${first}"${meant(
+        first,
+        ALL.map(({ name }) => name),
+      )}`,
+    )
   const needs = `${first} needs ${verbs.slice(0, -1).join(', ')} or ${verbs.at(-1)}`
   return usage(second === undefined ? needs : `there is no command "${first} ${second}": ${needs}`)
 }
@@ -64,7 +84,16 @@ function split(argv: readonly string[]): {
     })
     return { given, positionals, values: { ...Object.fromEntries(nothing), ...values } as unknown as Values }
   } catch (error) {
-    if ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')) throw usage((error as Error).message)
-    throw error
+    const { code = '', message } = error as { readonly code?: string; readonly message: string }
+    if (!code.startsWith('ERR_PARSE_ARGS')) throw error
+    const [, option] = /^Unknown option '(.*?)'/.exec(message) ?? []
+    if (option === undefined) throw usage(message.replace(/\.$/, ''))
+    const near = meant(option.replace(/^-+/, ''), Object.keys(OPTIONS), '--')
+    throw usage(`there is no option ${option}${near}`)
   }
+}
+
+function meant(name: string, names: readonly string[], before = ''): string {
+  const near = nearest(name, names)
+  return near === null ? '' : `; did you mean ${before}${near}?`
 }

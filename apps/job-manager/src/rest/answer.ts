@@ -1,4 +1,4 @@
-/** Every answer of the API is the leader's; who does not lead sends on to it. */
+/** Answers of the API are the leader's; who does not lead sends on to it. What a process has of its own it tells itself. */
 import { Inject } from '@nestjs/common'
 import { WeirError, asWeirError } from '@weir/model'
 import type { HttpReply } from '@weir/wire'
@@ -78,10 +78,27 @@ export abstract class LeaderController {
         const leader = await this.manager.leader().catch(() => null)
         if (leader) return reply.status(307).header('location', `http://${leader.restAddress}${request.url}`).send('')
       }
-      if (error.code === 'TOKEN_REFUSED' || error.code === 'BEARER_REFUSED') reply.header('www-authenticate', 'Bearer')
-      return problem(reply, error)
+      return refuse(reply, error)
     }
   }
+
+  /** Of this process, whoever leads. */
+  protected async own(request: Request, reply: Reply, call: (headers: Headers) => Promise<unknown>): Promise<void> {
+    const headers: Headers = {}
+    try {
+      await this.manager.enter(restAccess(request.method, request.routeOptions.url), callOf(request))
+      const body = await call(headers)
+      for (const [name, value] of Object.entries(headers)) reply.header(name, value)
+      reply.status(200).send(body)
+    } catch (thrown) {
+      return refuse(reply, asWeirError(thrown, 'INTERNAL'))
+    }
+  }
+}
+
+function refuse(reply: Reply, error: WeirError): void {
+  if (error.code === 'TOKEN_REFUSED' || error.code === 'BEARER_REFUSED') reply.header('www-authenticate', 'Bearer')
+  problem(reply, error)
 }
 
 function callOf({ headers, method, url, ip, params = {}, body }: Request): CallOf {

@@ -25,7 +25,9 @@ const CURSOR = /^\d{1,15}$/
 @Controller('api/v1')
 export class AuditController extends LeaderController {
   @Get('audit')
-  @ApiOperation({ summary: 'Changes that were asked for and how they ended, newest first: of this job-manager' })
+  @ApiOperation({
+    summary: 'Changes that were asked for and how they ended, newest first: of the job-manager that is asked',
+  })
   @ApiQuery({
     name: 'limit',
     required: false,
@@ -39,7 +41,7 @@ export class AuditController extends LeaderController {
   })
   @ApiOkResponse({ type: [AuditEntryDto] })
   audit(@Query() wish: PageWish, @Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.answer(request, reply, async (_term, headers): Promise<readonly AuditEntry[]> => {
+    return this.own(request, reply, async (headers): Promise<readonly AuditEntry[]> => {
       const limit = wish.limit === undefined ? PAGE_DEFAULT : wholeIn(wish.limit)
       const { cursor } = wish
       if (limit > PAGE_MAX || (cursor !== undefined && !CURSOR.test(cursor))) {

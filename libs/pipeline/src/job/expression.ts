@@ -2,10 +2,10 @@
  * Expressions in CEL (cel.dev): not Turing-complete, no loops but those over a list, no way to anything that is not given. Each is
  * parsed and checked against the types of its variables once, when the job is built; a mistake is found before the job is submitted.
  */
+import { instead } from '@weir/model'
 import { Environment, type ASTNode } from '@marcbachmann/cel-js'
 import { ABSENT, INT_OF, LIBRARY, withLibrary } from './cel-library.ts'
 import { CelTypes, plainOf } from './cel-values.ts'
-import { instead } from './nearest.ts'
 import { patternProblem } from './regex.ts'
 import { expressionFailed, typeText, type RecordType, type ValueType } from './value-type.ts'
 

@@ -15,7 +15,7 @@ import { DeclaredTypes } from './types.ts'
 import { recordOf, typeOf } from './value-type.ts'
 
 export type { Path, Problem } from './problem.ts'
-export { nearest, instead } from './nearest.ts'
+export { nearest, instead } from '@weir/model'
 export { LIBRARY } from './cel-library.ts'
 export type { BinaryFormats } from './formats.ts'
 

@@ -1,4 +1,5 @@
 /** One step after the other becomes a call of the TypeScript API: so a pipeline has the graph that the same calls would make. */
+import { instead } from '@weir/model'
 import {
   fields,
   fieldsAndSecond,
@@ -18,7 +19,6 @@ import { claimsOf } from './claims.ts'
 import { sinkOf, sourceOf } from './connectors.ts'
 import type { BinaryFormats } from './formats.ts'
 import { aggregateFold, reduceFold, type AggregationSpec, type ReduceSpec } from './folds.ts'
-import { instead } from './nearest.ts'
 import { refuse, refuseKey, type Path } from './problem.ts'
 import {
   A_KEY,

@@ -1,6 +1,6 @@
 /** Types as a pipeline writes them. */
+import { instead } from '@weir/model'
 import type { TypeSpec } from '../schema/pipeline.ts'
-import { instead } from './nearest.ts'
 import { refuse, type Path } from './problem.ts'
 import { ANY, BOOL, DOUBLE, INT, STRING, listOf, nullable, recordOf, type ValueType } from './value-type.ts'
 
