@@ -61,6 +61,7 @@ const checkpoint = (epoch: number, status: string): object => ({
   ...{ alignMs: 1, syncMs: 1, asyncMs: 1, bytes: null },
 })
 const noSeriousFinding = async (page: Page): Promise<void> => {
+  expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0)
   const { violations } = await new Axe({ page }).analyze()
   expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([])
 }

@@ -40,7 +40,7 @@ export const Audit = (): ReactNode => (
               <small> {[who.role, who.from].filter((part) => part !== null).join(', ')}</small>
             </>,
             what,
-            target,
+            <span className="long">{target}</span>,
             <span className={TONES[step]}>{step}</span>,
             error ? `${error.code}: ${error.message}` : wish ? <code>{JSON.stringify(wish)}</code> : '–',
           ],
