@@ -88,6 +88,8 @@ export class Term {
   readonly #used = new Map<JobId, UsedNumbers>()
   readonly state: StoredStates
   readonly #masters = new Map<JobId, JobMaster>()
+  /** Jobs of which a record may have been written that was not confirmed. */
+  readonly #adopting = new Set<JobId>()
   /** Submits that are being decided: each will be one of those, or is refused. */
   #submitting = 0
   /** Jobs that have ended, with their last view where this term saw it. */
@@ -233,15 +235,18 @@ export class Term {
     await this.#ledger.remove(jobId)
     this.#sweeper.remove(jobId)
     try {
-      await this.#deps.stores.jobs.update(jobId, (there) => {
-        if (there.ended !== null && there.submittedAt === before.submittedAt) return again
-        throw jobExists(jobId)
-      })
+      await this.#written(jobId, () =>
+        this.#deps.stores.jobs.update(jobId, (there) => {
+          if (there.ended !== null && there.submittedAt === before.submittedAt) return again
+          throw jobExists(jobId)
+        }),
+      )
     } catch (error) {
       if (this.#records.has(jobId)) {
         this.#ledger.add(before)
         this.#sweeper.ended(before)
       }
+      if (asWeirError(error, 'WRITE_FAILED').code === 'JOB_EXISTS') this.#adopt(jobId)
       throw error
     }
     this.#records.delete(jobId)
@@ -249,13 +254,54 @@ export class Term {
   }
 
   async #create(record: JobRecord): Promise<void> {
-    if (!(await this.#deps.stores.jobs.create(record))) {
-      throw new WeirError(
-        { code: 'JOB_EXISTS', kind: 'invalid', jobId: record.jobId },
-        `a job "${record.jobId}" exists already, and an id is never used again (its transactions and snapshots carry ` +
-          'it): submit with --id NEW-ID, or go on with what it has kept: --from EPOCH or SAVEPOINT',
-      )
+    if (await this.#written(record.jobId, () => this.#deps.stores.jobs.create(record))) return
+    this.#adopt(record.jobId)
+    throw new WeirError(
+      { code: 'JOB_EXISTS', kind: 'invalid', jobId: record.jobId },
+      `a job "${record.jobId}" exists already, and an id is never used again (its transactions and snapshots carry ` +
+        'it): submit with --id NEW-ID, or go on with what it has kept: --from EPOCH or SAVEPOINT',
+    )
+  }
+
+  /** Also what was not answered may have been written. */
+  async #written<T>(jobId: JobId, write: () => Promise<T>): Promise<T> {
+    try {
+      return await write()
+    } catch (error) {
+      if (asWeirError(error, 'WRITE_FAILED', 'retry').kind === 'retry') this.#adopt(jobId)
+      throw error
     }
+  }
+
+  /**
+   * Starts what this term has written without hearing so: nobody else writes a job's record while it leads, so one that has not ended
+   * and is not run here is such a one. Otherwise it would begin under the next leader, whenever that is.
+   */
+  #adopt(jobId: JobId): void {
+    const { stores, leadership, clock, log } = this.#deps
+    if (this.#adopting.has(jobId)) return
+    this.#adopting.add(jobId)
+    const known = this.#records.get(jobId)
+    const asKnown = (): boolean => !this.#masters.has(jobId) && this.#records.get(jobId) === known
+    const adopted = async (): Promise<void> => {
+      for (;;) {
+        try {
+          const record = await stores.jobs.get(jobId)
+          if (record === null || record.ended !== null || !asKnown()) return
+          await this.#ledger.remove(jobId)
+          if (!asKnown()) return
+          this.#sweeper.remove(jobId)
+          this.#records.delete(jobId)
+          log.warn({ jobId }, 'recorded by a request whose answer was lost: it starts now')
+          return this.#start(record)
+        } catch {
+          await clock.sleep(LOAD_RETRY_MS, leadership.signal) // ends with the lease
+        }
+      }
+    }
+    void adopted()
+      .catch(() => undefined)
+      .finally(() => this.#adopting.delete(jobId))
   }
 
   /** Throws `JOB_UNKNOWN` (invalid). */
@@ -346,13 +392,21 @@ export class Term {
   }
 
   /**
-   * The job ends with a last epoch and a savepoint of it. The wish is recorded first, as that of a cancel.
-   * Throws as `savepoint`.
+   * The job ends with a last epoch and a savepoint of it. The wish is recorded first, as that of a cancel; asked for once more, because
+   * the answer was lost, it is the same one. Throws as `savepoint`.
    */
   async stop(jobId: JobId, name: string): Promise<SavepointView> {
+    const stop = { savepoint: savepointName(name) }
+    this.get(jobId)
+    const recorded = await this.#deps.stores.jobs.get(jobId)
+    if (recorded?.desired === 'stopped' && recorded.stop?.savepoint === name) {
+      const asked = this.#masters.get(jobId)
+      asked?.dispatch({ type: 'stop', ...stop })
+      const taken = (await this.savepoints(jobId)).find((view) => view.name === name)
+      if (asked || taken) return taken ?? stoppingView(jobId, name, this.#deps.clock.now())
+    }
     await this.#unusedName(jobId, name)
     const master = this.#running(jobId)
-    const stop = { savepoint: savepointName(name) }
     await this.#deps.stores.jobs.update(jobId, (record) => {
       if (record.desired === 'running') return { ...record, desired: 'stopped', stop }
       throw new WeirError(
@@ -547,8 +601,10 @@ export class Term {
   #start(record: JobRecord): void {
     const { leadership, stores, fleet, clock, random, tracer = null, retainedMin = 1 } = this.#deps
     const { jobId } = record
-    const spec = specOf(record)
     const { generation, signal } = leadership
+    // Read and submitted at once, it is one job: two masters under one generation would not even fence each other.
+    if (this.#masters.has(jobId) || signal.aborted) return
+    const spec = specOf(record)
     const used = this.#used.get(jobId)
     const master = new JobMaster(
       {
