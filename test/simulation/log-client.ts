@@ -1,6 +1,6 @@
 /** The simulated broker as a `TransactionalLog`: what the real LogSink and LogSource talk to. */
 import type { LogRecord, ReadRecord, TransactionalLog } from '@weir/connectors'
-import { WeirError } from '@weir/model'
+import { SUSPENDED_MS, WeirError } from '@weir/model'
 import {
   CONCURRENT_TRANSACTIONS,
   INVALID_TXN_STATE,
@@ -56,9 +56,8 @@ export class SimLogClient implements TransactionalLog {
     transactionalId: string,
     timeoutMs: number,
   ): Promise<{ producerId: string; producerEpoch: number }> {
-    const answer = await this.#patiently(`InitProducerId ${transactionalId}`, (sentAt) =>
-      this.#kafka.initProducerId(transactionalId, timeoutMs, null, sentAt),
-    )
+    const handle = (sentAt: number) => this.#kafka.initProducerId(transactionalId, timeoutMs, null, sentAt)
+    const answer = await this.#patiently(`InitProducerId ${transactionalId}`, handle, SUSPENDED_MS)
     if (answer.errorCode !== NONE) throw refused('InitProducerId', transactionalId, answer.errorCode)
     return identity(answer)
   }
@@ -135,7 +134,12 @@ export class SimLogClient implements TransactionalLog {
     })
   }
 
-  async #patiently<T extends { errorCode: number }>(what: string, handle: (sentAt: number) => T): Promise<T> {
+  /** @param oversleptMsMax as in libs/kafka/src/lane.ts: who has stood still takes no id over */
+  async #patiently<T extends { errorCode: number }>(
+    what: string,
+    handle: (sentAt: number) => T,
+    oversleptMsMax = Infinity,
+  ): Promise<T> {
     const { clock, world } = this.#process
     const deadline = clock.monotonic() + LATER_MS_MAX
     for (;;) {
@@ -143,7 +147,9 @@ export class SimLogClient implements TransactionalLog {
       const answer = await this.#ask(what, () => handle(sentAt))
       if (answer.errorCode !== CONCURRENT_TRANSACTIONS) return answer
       if (clock.monotonic() >= deadline) throw away(what, 'still ending')
+      const sleptAt = clock.monotonic()
       await clock.sleep(RETRY_MS)
+      if (clock.monotonic() - sleptAt - RETRY_MS >= oversleptMsMax) throw away(what, 'this process stood still')
     }
   }
 

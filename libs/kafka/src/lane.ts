@@ -1,5 +1,5 @@
 /** Drives the machine of one transactional id (`transaction.ts`): sends what it says, reports what was answered. */
-import { WeirError, type Clock } from '@weir/model'
+import { SUSPENDED_MS, WeirError, type Clock } from '@weir/model'
 import { retryDelayMs, type Addressee, type KafkaConnections } from './connections.ts'
 import { newLane, preparedLane, step } from './transaction.ts'
 import { isAwaited } from './transaction-answers.ts'
@@ -201,8 +201,11 @@ export class TransactionLane {
     const { clock } = this.#deps
     const began = clock.monotonic()
     const now = (): Tried => ({ times: tried.times + 1, forMs: tried.forMs + clock.monotonic() - began })
+    const restMs = tried.times > 0 ? retryDelayMs(tried.times - 1) : 0
+    let oversleptMs = 0
     try {
-      if (tried.times > 0) await clock.sleep(retryDelayMs(tried.times - 1), signal)
+      if (restMs > 0) await clock.sleep(restMs, signal)
+      oversleptMs = clock.monotonic() - began - restMs
       if (request.api === 'Produce') await this.#batches.get(request.batch)?.after
       signal.throwIfAborted()
     } catch {
@@ -212,6 +215,10 @@ export class TransactionLane {
     }
     // Aborted or failed meanwhile: what is not sent cannot come late and open a transaction again.
     if (!isAwaited(this.#state, request)) return
+    if (oversleptMs >= SUSPENDED_MS) {
+      this.#step({ type: 'overslept', request, byMs: oversleptMs })
+      if (!isAwaited(this.#state, request)) return
+    }
     let event: LaneEvent
     try {
       const answer = await this.#ask(request, tried.times > 0)

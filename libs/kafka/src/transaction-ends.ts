@@ -82,3 +82,9 @@ export const unavailable = (request: string, transactionalId: string, last: stri
     { code: 'KAFKA_UNAVAILABLE', kind: 'retry', request, transactionalId, last, ...(coordinator && { coordinator }) },
     `${request} of ${transactionalId} had no final answer for ${RETRY_BUDGET_MS} ms (last: ${last}${coordinator ? `; the coordinator says ${coordinator}` : ''}); check the brokers`,
   )
+
+export const suspended = (transactionalId: string, byMs: number): WeirError =>
+  new WeirError(
+    { code: 'PROCESS_SUSPENDED', kind: 'restart', transactionalId, byMs },
+    `this process stood still for ${Math.round(byMs)} ms while it took ${transactionalId} over: others may have it by now`,
+  )

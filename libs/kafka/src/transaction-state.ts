@@ -157,6 +157,8 @@ export type LaneEvent =
       readonly reason: string
       readonly tried: Tried
     }
+  /** A repetition that is due came much too late: this process has stood still meanwhile. */
+  | { readonly type: 'overslept'; readonly request: TransactionRequest; readonly byMs: number }
 
 export type LaneEffect =
   /** `tried.times` > 0: a repetition; wait first, and look up leader or coordinator again. */

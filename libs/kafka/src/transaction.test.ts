@@ -168,6 +168,26 @@ test('v1: partitions that come later are added by one more request', () => {
   expect(run.answer().said).toEqual(['add out-1,aside-0', 'produce out-0 #1 @0 e3'])
 })
 
+test('who has stood still while it took an id over, or renewed it, does not go on: somebody else may have it by now', () => {
+  const taking = new Run(newLane('id', 'v2')).does({ type: 'fence' }).answer({ errorCode: 51 }, first)
+  expect(taking.said).toEqual(['init', 'again init'])
+  taking.does({ type: 'overslept', request: taking.pending[0]!, byMs: 30_000 })
+  expect(taking.said).toEqual(['failed PROCESS_SUSPENDED restart'])
+  expect(taking.state.phase).toBe('broken')
+
+  const renewing = open('v1').does({ type: 'flush' }).does({ type: 'mark', marker }).answer().answer()
+  renewing.does({ type: 'commit' }).answer().noAnswer()
+  void renewing.said
+  renewing.does({ type: 'overslept', request: renewing.pending[0]!, byMs: 30_000 })
+  expect(renewing.said).toEqual(['failed PROCESS_SUSPENDED restart'])
+
+  // A commit that was commanded is repeated, however late: it names its transaction and no other.
+  const ending = open('v2').does({ type: 'flush' }).does({ type: 'mark', marker }).answer().does({ type: 'commit' })
+  void ending.noAnswer().said
+  ending.does({ type: 'overslept', request: ending.pending[0]!, byMs: 30_000 })
+  expect([ending.said, ending.state.phase]).toEqual([[], 'ending'])
+})
+
 test('a partition gets one batch until its first offset is known, then at most four from the oldest unanswered', () => {
   const run = ready('v2')
   for (let batch = 1; batch <= 7; batch++) run.append(batch)

@@ -27,7 +27,7 @@
  */
 import { answered, isAwaited, unanswered } from './transaction-answers.ts'
 import { append, flush, isQuiet } from './transaction-batches.ts'
-import { abort } from './transaction-ends.ts'
+import { abort, broken, suspended } from './transaction-ends.ts'
 import { idOf, misplaced, sending, stay } from './transaction-moves.ts'
 import type { LaneEvent, LaneState, LaneStep, Marker } from './transaction-state.ts'
 import type { ProducerIdentity, Protocol } from './wire/apis.ts'
@@ -68,6 +68,10 @@ export function step(state: LaneState, event: LaneEvent): LaneStep {
       return event.type === 'answered'
         ? answered(state, event.request, event.answer, event.tried)
         : unanswered(state, event.request, event.reason, event.tried)
+    case 'overslept':
+      // Nothing at the broker refuses an InitProducerId of yesterday: it would abort what the successor has published.
+      if (!isAwaited(state, event.request) || event.request.api !== 'InitProducerId') return stay(state)
+      return broken(state, suspended(state.transactionalId, event.byMs))
   }
 }
 
