@@ -10,7 +10,7 @@ const POLL_MS = 150
 
 /** Waits until the savepoint is complete; with `stop`, until the job is STOPPED with it. */
 export async function takeSavepoint(
-  client: JobsClient,
+  client: Pick<JobsClient, 'get' | 'listSavepoints' | 'takeSavepoint'>,
   of: {
     readonly jobId: string | undefined
     readonly name: string | undefined

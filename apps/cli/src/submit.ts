@@ -17,7 +17,7 @@ const WAIT_MS = 60_000
 
 /** Throws what the job-manager refuses; `JOB_FAILED` (invalid) with the reason; `JOB_NOT_RUNNING` (retry) after 60 s. */
 export async function submit(
-  client: JobsClient,
+  client: Pick<JobsClient, 'get' | 'submit' | 'uploadBundle'>,
   bundle: Bundle,
   options: {
     readonly id: string | undefined
@@ -58,7 +58,7 @@ export async function start(
   return await running(client, jobId, options.wait, progress)
 }
 
-async function running(client: JobsClient, jobId: string, wait: boolean, progress: Progress): Promise<jobs.JobView> {
+async function running(client: Pick<JobsClient, 'get'>, jobId: string, wait: boolean, progress: Progress): Promise<jobs.JobView> {
   const until = Date.now() + WAIT_MS
   for (;;) {
     const view = await client.get(jobId)

@@ -16,11 +16,11 @@ import { KafkaConnections, KafkaTopics, deleteTopics, kafkaSecurity, makeTopics 
 import { WeirError, systemClock } from '@weir/model'
 import type { JobsClient } from '@weir/wire'
 import { bundleJob, type Bundle } from '../bundle.ts'
-import { takeSavepoint } from '../savepoint.ts'
 import { submit } from '../submit.ts'
 import { usage } from '../usage.ts'
 import { cutOf, endsOf } from './cut.ts'
 import { BEHIND_MS_MAX, canaryOver, isOver, look, notRunning, type RunningCanary } from './look.ts'
+import { promoted } from './promotion.ts'
 import { percent, told, type CanaryReport } from './texts.ts'
 
 /** How outputs are compared, and which: of the first step. */
@@ -88,8 +88,8 @@ export class Canaries {
   }
 
   /**
-   * If it passes with all keys: the job stops with a savepoint, and the new version goes on from that under its id and on its topics.
-   * 1: it does not pass, and nothing was done.
+   * If it passes with all keys: the job stops with a savepoint, and the new version goes on from that under its id and on its topics
+   * (promotion.ts has the picture). 1: it does not pass, and nothing was done.
    */
   async promote(jobId: string, build: CanaryBuild): Promise<number> {
     const { client, note, print } = this.#deps
@@ -101,18 +101,15 @@ export class Canaries {
     if (report.verdict !== 'passes') return this.#say(report)
     note(told(report))
     const name = `promote-${this.#clock.now().toString(36)}`
-    const quiet = (): void => {}
-    await takeSavepoint(client, { jobId, name, stop: true, wait: true }, quiet)
-    try {
-      const start = { from: name, allowDroppedState: [...build.droppedState], acceptRepeatedOutput: false }
-      const signature = await build.sign(bundle.digest)
-      const view = await submit(client, bundle, { id: jobId, wait: true, start, signature }, note)
-      await this.#end(canary, settings.made)
-      print({ ...report, promoted: view }, `${jobId} is ${view.state} with the new version, from savepoint ${name}`)
-      return 0
-    } catch (cause) {
-      throw await this.#notPromoted(jobId, name, cause)
-    }
+    const { droppedState } = build
+    const signature = await build.sign(bundle.digest)
+    const view = await promoted(client, { jobId, bundle, signature, savepoint: name, droppedState, note })
+    await this.#end(canary, settings.made).catch((error: unknown) =>
+      // The promotion is done, whatever is left of the canary.
+      note(`${canary.jobId} is left behind, \`weir canary abort ${jobId}\` ends it: ${(error as Error).message}`),
+    )
+    print({ ...report, promoted: view }, `${jobId} is ${view.state} with the new version, from savepoint ${name}`)
+    return 0
   }
 
   /** The canary and its topics are gone; the job is as it was. Says what differed, if that can be told. */
@@ -277,27 +274,6 @@ export class Canaries {
       }
       await this.#clock.sleep(LOOK_MS)
     }
-  }
-
-  /** The version that ran goes on, where the job's record still has it. */
-  async #notPromoted(jobId: string, savepoint: string, cause: unknown): Promise<WeirError> {
-    const { client } = this.#deps
-    const why = cause instanceof Error ? cause.message : String(cause)
-    const { state } = await client.get(jobId)
-    const facts = { code: 'CANARY_NOT_PROMOTED', kind: 'invalid' as const, jobId, savepoint }
-    if (state !== 'STOPPED') {
-      return new WeirError(
-        { ...facts, state },
-        `${jobId} has the new version and is ${state}: ${why}. The version before goes on with \`weir submit OLD.ts --id ${jobId} --from ${savepoint}\`, behind a \`weir cancel\` if it still runs`,
-        { cause },
-      )
-    }
-    const again = { jobId, from: savepoint, allowDroppedState: [], acceptRepeatedOutput: false }
-    const back = await client.restart(again).then(
-      () => `the version before goes on from savepoint ${savepoint}`,
-      (error: unknown) => `start the version before: \`weir start ${jobId} --from ${savepoint}\` (${String(error)})`,
-    )
-    return new WeirError({ ...facts, state }, `${jobId} was not given the new version: ${why}; ${back}`, { cause })
   }
 }
 
