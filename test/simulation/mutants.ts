@@ -102,6 +102,11 @@ export const fleetRules = {
         const identity = there ? { producerId: '0', producerEpoch: 0 } : await this.#log.initProducer(id, transactionTimeoutMs)
         return { id, identity, state: 'free' }`,
   }),
+  awakeToFence: rule('A11', 'who has stood still in a recovery takes no id over', {
+    file: sink,
+    find: '        awake()\n',
+    replace: '',
+  }),
   stagedBeforeAck: rule('A16', 'staged output is durable before the handle is acknowledged', {
     file: sink,
     find: 'const [staged] = await Promise.all([open.staging?.finish(), marked])',

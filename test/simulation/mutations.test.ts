@@ -20,6 +20,7 @@ const foundBy: Partial<Record<AnyRule, number>> = {
   refusalStopsTheRest: 48,
   refusedIsNotCommitted: 48,
   fencedPool: 4,
+  awakeToFence: 1_900_970,
   stagedBeforeAck: 12,
   healOnlyOnce: 25,
   markerInTransaction: 80,

@@ -31,6 +31,7 @@ import {
   type OperatorUid,
   type RecordBatch,
   type WeirError,
+  whileAwake,
 } from '@weir/model'
 import { Batches } from './batches.ts'
 import type { KafkaConnections } from './connections.ts'
@@ -105,7 +106,11 @@ export class KafkaContinuousSink implements ContinuousSink {
 
   // ---- recovery -----------------------------------------------------------------------------------------------------
 
-  async recover(): Promise<ReadonlyMap<number, CommittedOffset>> {
+  recover(): Promise<ReadonlyMap<number, CommittedOffset>> {
+    return whileAwake(this.#clock, (awake) => this.#recover(awake))
+  }
+
+  async #recover(awake: () => void): Promise<ReadonlyMap<number, CommittedOffset>> {
     const { sourceTopic, sinks, transactionTimeoutMs } = this.#options
     const mine = (await this.#kafka.partitions(sourceTopic)).filter((p) => ownedBy(this.#context, p))
     for (const sink of sinks) await this.#prepareSink(sink)
@@ -122,6 +127,7 @@ export class KafkaContinuousSink implements ContinuousSink {
         },
       )
     })
+    awake()
     await Promise.all(this.#lanes.map((lane) => lane.fence()))
     return this.#readOffsets(mine)
   }

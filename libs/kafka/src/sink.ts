@@ -19,7 +19,7 @@ import {
   type SubtaskContext,
   type TwoPhaseSink,
 } from '@weir/dataflow'
-import { WeirError, type AsideRecord, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
+import { WeirError, whileAwake, type AsideRecord, type CheckpointId, type Clock, type RecordBatch } from '@weir/model'
 import type { KafkaConnections } from './connections.ts'
 import { ControlRecords } from './control-records.ts'
 import { InFlight } from './in-flight.ts'
@@ -58,6 +58,7 @@ export class KafkaSink implements TwoPhaseSink {
   readonly #options: KafkaSinkOptions
   readonly #context: SubtaskContext
   readonly #kafka: KafkaConnections
+  readonly #clock: Clock
   readonly #staged: StagedOutput | null
   readonly #retention: StagedRetention | null
   readonly #group: string
@@ -79,6 +80,7 @@ export class KafkaSink implements TwoPhaseSink {
     this.#options = options
     this.#context = context
     this.#kafka = kafka
+    this.#clock = clock
     this.#staged = staged
     this.#retention = staged && new StagedRetention(staged)
     this.#group = `weir.${jobId}.${operatorUid}.${subtask}`
@@ -102,7 +104,11 @@ export class KafkaSink implements TwoPhaseSink {
 
   // ---- recovery -----------------------------------------------------------------------------------------------------
 
-  async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
+  recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
+    return whileAwake(this.#clock, (awake) => this.#recover(restored, awake))
+  }
+
+  async #recover(restored: SinkState | null, awake: () => void): Promise<readonly HandleProof[]> {
     const { topic } = this.#options
     await this.#writer.prepare()
     const protocol = await this.#kafka.transactionProtocol()
@@ -111,7 +117,10 @@ export class KafkaSink implements TwoPhaseSink {
     const proofs = await recoverSink({ topic, group: this.#group, onLost }, restored, {
       end: (handle) => this.#pool.endRestored(protocol, handle),
       control: (handle) => controls.of(handle),
-      fence: (handleIds) => this.#pool.fence(protocol, handleIds),
+      fence: (handleIds) => {
+        awake()
+        return this.#pool.fence(protocol, handleIds)
+      },
       marker: () => this.#readMarker(),
       heal: (handle) => this.#heal(handle),
       initialiseMarker: (sequence) => this.#initialiseMarker(sequence),

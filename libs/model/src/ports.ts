@@ -10,11 +10,6 @@ export interface Clock {
   after(ms: number, call: () => void): Cancel
 }
 export type Cancel = () => void
-/**
- * A wait that ends this much later than it should, ms: the process has stood still, and leaders take a task-manager for lost after
- * 1.6 s without a heartbeat. Who has its work since is not to be disturbed.
- */
-export const SUSPENDED_MS = 1_500
 
 export interface Random {
   /** 0 ≤ x < 1 */

@@ -23,6 +23,7 @@ import {
   WeirError,
   assert,
   hashKey,
+  whileAwake,
   type AsideRecord,
   type CheckpointId,
   type Clock,
@@ -128,7 +129,11 @@ export class LogSink implements TwoPhaseSink {
     return { open: this.#open !== null, prepared: this.#prepared.length }
   }
 
-  async recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
+  recover(restored: SinkState | null): Promise<readonly HandleProof[]> {
+    return whileAwake(this.#clock, (awake) => this.#recover(restored, awake))
+  }
+
+  async #recover(restored: SinkState | null, awake: () => void): Promise<readonly HandleProof[]> {
     const { topic } = this.#options
     for (const name of [topic, ...(this.#asides?.topics ?? [])]) {
       this.#partitionCounts.set(name, (await this.#log.describe(name)).endOffsets.length)
@@ -137,7 +142,10 @@ export class LogSink implements TwoPhaseSink {
     const proofs = await recoverSink({ topic, group: this.#group, onLost }, restored, {
       end: (handle) => this.#tryCommit(handle),
       control: (handle) => this.#control(handle),
-      fence: (handleIds) => this.#fencePool(handleIds),
+      fence: (handleIds) => {
+        awake()
+        return this.#fencePool(handleIds)
+      },
       marker: () => this.#marker(),
       heal: (handle) => this.#heal(handle),
       initialiseMarker: (sequence) => this.#commitMarker(sequence),
