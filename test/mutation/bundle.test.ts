@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { readFile } from 'node:fs/promises'
+import { allRules } from '../simulation/mutants.ts'
 import { bundle, load, type Mutant } from './bundle.ts'
 
 const file = 'libs/checkpoint/src/resolve.ts'
@@ -25,6 +27,10 @@ test('a mutant changes what its file does, and only in the module that was loade
 test('a mutant whose text has moved on is an error', async () => {
   await expect(bundle(file, [{ ...mutant, find: 'no such text' }])).rejects.toThrow(/occurs 0 times/)
   await expect(bundle(file, [{ ...mutant, find: 'return' }])).rejects.toThrow(/expected once/)
+})
+
+test.each(Object.entries(allRules))('%s: its text is where it should be, also where no test removes it', async (_, mutants) => {
+  for (const { file, find } of mutants) expect((await readFile(file, 'utf8')).split(find)).toHaveLength(2)
 })
 
 test('a mutant of a file that is not used is an error', async () => {

@@ -44,9 +44,10 @@ export const fleetRules = {
   }),
   leaderKey: rule('A5', 'a publish compares the leader key', {
     file: stores,
-    find: `.if(leaderKey(cluster), 'Create', '==', Number(term))
+    find: `const answer = await whileLeading(this.#scope)
         .and(key, 'Mod', '==', Number(expected))`,
-    replace: ".if(key, 'Mod', '==', Number(expected))",
+    replace: `const answer = await client
+        .if(key, 'Mod', '==', Number(expected))`,
   }),
   ifMatch: rule('A7', 'head.json is changed by compare-and-swap only', {
     file: checkpointStore,
@@ -168,8 +169,8 @@ export const fleetRules = {
   }),
   positionAtTheBarrier: rule('A20', 'the position of a source is that of its barrier', {
     file: participation,
-    find: 'const of = uid && position ? { uid, state: position, recordsIn } : null',
-    replace: 'const of = uid ? { uid, state: run.source!.reader.snapshot(), recordsIn } : null',
+    find: 'const of = uid && position ? { uid, state: position, read } : null',
+    replace: 'const of = uid ? { uid, state: run.source!.reader.snapshot(), read } : null',
   }),
   aligned: rule('A20', 'what is behind a barrier waits until all channels have it', {
     file: gate,
@@ -204,7 +205,7 @@ export const fleetRules = {
   }),
   giveUpUnblocks: rule('A20', 'a given-up epoch is waited for no longer', {
     file: participation,
-    find: 'for (const run of this.#scope.stages) run.gate?.giveUp(checkpoint)',
+    find: '      run.gate?.giveUp(checkpoint)\n',
     replace: '',
   }),
   preparedOrOver: rule('A2', 'a sink that could not prepare ends the attempt', {
@@ -219,8 +220,8 @@ export const fleetRules = {
   }),
   failedStandsStill: rule('A15', 'a failed slice stops working', {
     file: 'libs/runtime/src/slice-scope.ts',
-    find: '    this.#failed = true\n    this.end(error)\n',
-    replace: '    this.#failed = true\n',
+    find: '    this.end(named)\n',
+    replace: '',
   }),
   claimBeforeDeploy: rule('A8', 'a deploy follows a fresh claim', {
     file: 'libs/job/src/states/placing.ts',

@@ -120,6 +120,18 @@ test('A23: while a published transaction of the old run is not proven, nothing s
   await j.close()
 })
 
+test('A23: an id that a job has had is not given to the state of another one, whose transactions carry another id', async () => {
+  const j = await failed()
+  const both = new Starts({
+    ...{ stores: j.stores, clock: systemClock, signal: new AbortController().signal, running: () => null },
+    ended: (id) => ({ ...j.record, jobId: id }),
+    finalEpoch: async () => j.refs.at(-1)!,
+  })
+  const judged = both.judged(again(j, jobId('other')), wish('j@3', true))
+  await expect(judged).rejects.toMatchObject({ code: 'JOB_EXISTS', kind: 'invalid' })
+  await j.close()
+})
+
 test.each([
   ['7', 'EPOCH_NOT_KEPT'],
   ['nothing', 'SAVEPOINT_UNKNOWN'],

@@ -105,6 +105,15 @@ test('an epoch goes trigger → manifest → publish → commit → final, in th
   expect(state).toMatchObject({ phase: 'idle', final: 1, published: { epoch: 1 } })
 })
 
+test('A20: what another epoch or another attempt has committed makes nothing final', () => {
+  const late = committed(0, 0) // repeated by a slice that was slow
+  const zombie: CoordinatorEvent = { ...(committed(1, 0) as object as Record<string, never>), attempt: cp(1, 7) } as never
+  const { types, state } = run([...toPublishing, published(1), late, zombie])
+  expect(types.at(-1)).toBe('commit')
+  expect(state).toMatchObject({ phase: 'committing', final: 0 })
+  expect(run([committed(1, 0)], state).types).toEqual(['final'])
+})
+
 test('the commit names only slices that prepared something, and their last sequence', () => {
   const { effects } = run([started, tick(1_000), ack(1, 0, [4, 5]), ack(1, 1), stored(1), published(1)])
   const commit = effects.find((e) => e.type === 'commit')!

@@ -153,6 +153,22 @@ test('deletions of one epoch are bounded; the rest is for the next', () => {
   expect(planDeletions(line.see(1_000))).toEqual(found.slice(DELETIONS_MAX))
 })
 
+test('what is listed and yet named by a kept epoch stays, whoever listed it', () => {
+  const line = folded()
+  line.publish(manifest(5, [key(5)]), 5)
+  const [newest, ...others] = line.kept
+  const named = { ...others[0]!, names: new Set([key(1)]) }
+  expect(planDeletions(line.see(100, { kept: [newest!, named] }))).toEqual([key(1, 1, 1, 'manifest.json')])
+})
+
+test('while the manifest of a kept epoch cannot be read nothing more is listed: it may name anything', () => {
+  const line = new Line()
+  for (const n of [1, 2, 3]) line.publish(manifest(n, [key(n)]), n)
+  line.kept = line.kept.map((epoch, i) => (i === 1 ? { ...epoch, names: null } : epoch))
+  line.publish(manifest(4, [key(4)]), 4, [key(0, 0)])
+  expect(line.listed).toEqual([])
+})
+
 test('orphans: uploads of attempts before the one that has published; never what a kept epoch names', () => {
   const line = new Line()
   line.publish(manifest(1, [key(1)]), 0)

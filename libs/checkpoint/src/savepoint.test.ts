@@ -1,7 +1,7 @@
 import { epoch } from '@weir/model'
 import { expect, test } from 'vitest'
 import type { Manifest, SinkSnapshot, SubtaskSnapshot } from './manifest.ts'
-import { outputBehind } from './savepoint.ts'
+import { outputBehind, savepointOf } from './savepoint.ts'
 
 const sink = (...transactions: readonly string[]): Record<string, SinkSnapshot> => {
   const handles = transactions.map((name, i) => {
@@ -23,6 +23,22 @@ test('transactions of the epochs since a savepoint was asked for are named, thos
   expect(outputBehind(first, manifest(6, 4, sink('7:2')))).toEqual({
     ...{ after: 3, upTo: 6, transactions: ['7:1', '8:1', '9:4', '7:2'] },
   })
+})
+
+test('A23: it is of an epoch that is final, and names no transaction: two jobs that start from it have nothing to end twice', () => {
+  const of = { name: 's', takenAt: 1, stopped: true, bundleDigest: 'b' as never, plan: null }
+  const [one] = manifest(4, 3, sink('7:1', '8:1')).subtasks
+  const epoch4 = {
+    ...{ formatVersion: 1, jobId: 'j', generation: 1, attempt: 1, parentDigest: null, graphHash: 'g', parallelism: 1 },
+    ...{ maxParallelism: 128, triggeredAt: 0, lastCommittedAt: null, epoch: epoch(4), parentEpoch: epoch(3) },
+    subtasks: [{ ...one!, subtask: 0, segments: [], retired: { 1: sink('9:4') } }],
+  } as unknown as Manifest
+  expect(() => savepointOf(epoch4, epoch(3), of)).toThrow(expect.objectContaining({ code: 'SAVEPOINT_NOT_FINAL' }) as Error)
+  const { savepoint } = savepointOf(epoch4, epoch(4), of)
+  // Sequences go on: markers only grow.
+  expect(savepoint.subtasks).toMatchObject([
+    { sinks: { out: { sequence: 2, handles: [] } }, retired: { 1: { out: { sequence: 1, handles: [] } } } },
+  ])
 })
 
 test('behind a gap, or where nothing was known, it begins with the epoch before', () => {

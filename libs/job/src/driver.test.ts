@@ -51,7 +51,7 @@ const ref = (m: Manifest): ManifestRef => ({
 
 /** A leader with one task-manager; arbiters answer as told. */
 function leader(
-  answers: (PublishOutcome | 'ok')[] = [],
+  answers: (PublishOutcome | 'ok' | Error)[] = [],
   arbiter: { degraded: boolean } = { degraded: false },
   of: {
     readonly published?: readonly Manifest[]
@@ -91,6 +91,7 @@ function leader(
       sent.push(manifest)
       head = { generation: generation(3), manifest, nonce: '' }
       const answer = answers.shift() ?? 'ok'
+      if (answer instanceof Error) throw answer
       return answer === 'ok'
         ? { kind: 'published', published: { manifest, headRevision: '2', mirrorTag: 'u' } }
         : answer
@@ -316,6 +317,23 @@ test('A3: an unanswered publish is sent again, with the same manifest, until the
   await l.settle(1_000)
   expect(l.sent.map((m) => m.digest)).toEqual(['d1', 'd1', 'd1'])
   expect(words(l.commands).filter((w) => w === 'commit')).toHaveLength(1)
+})
+
+test('A3: a publish whose call fails is no refusal: it may have left, so it is sent again; one that is fenced ends the term', async () => {
+  const l = leader([new Error('socket hang up'), 'ok'])
+  await l.run()
+  await l.settle(1_050)
+  l.ack(1)
+  await l.settle(1_000)
+  expect([l.sent.map((m) => m.digest), l.steppedDown]).toEqual([['d1', 'd1'], []])
+
+  const other = leader([new WeirError({ code: 'LEADERSHIP_LOST', kind: 'fenced' }, 'another process leads')])
+  await other.run()
+  await other.settle(1_050)
+  other.ack(1)
+  await other.settle(1_000)
+  expect([other.sent.length, other.steppedDown.length]).toEqual([1, 1])
+  expect(words(other.commands)).not.toContain('commit')
 })
 
 test('etcd silent: the alert is raised, and cleared when etcd has been raised to what is published', async () => {

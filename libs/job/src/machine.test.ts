@@ -394,6 +394,15 @@ test('a slice that fails while the job is drained does not keep it', () => {
   expect(r.said()).toEqual(['give-up', 'stop-abort', 'stop-abort'])
 })
 
+test('A8: a deploy follows a claim of this moment: slots that came late are given back, and the job is claimed again', () => {
+  const late = new Run().do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null })
+  expect(late.said()).toEqual(['claim', 'request-slots'])
+  late.later(1_001).do(placed)
+  expect(late.said()).toEqual(['release-slots', 'claim'])
+  late.do({ type: 'claimed', published: null, manifest: null }, placed)
+  expect(late.said()).toEqual(['request-slots', 'deploy', 'deploy'])
+})
+
 test('slices are spread evenly, a job that does not fit is not placed, and slots come back', () => {
   const table = joined(joined(EMPTY_SLOTS, A, 2), B, 2)
   const two = place(table, 2)!

@@ -44,6 +44,19 @@ describe('embedded metadata', () => {
     { over: null },
   )
 
+  test('A7: no two bodies of head.json are equal, so no ETag comes again', async () => {
+    const metadata = await openEmbeddedMetadata(await folder(), systemRandom)
+    const leadership = await metadata.election.campaign(self, new AbortController().signal)
+    const store = metadata.stores(leadership).checkpoints('j' as never, 'etcd')
+    const tags = new Set<string>()
+    for (let i = 0; i < 5; i++) {
+      await store.claim()
+      tags.add((await metadata.objects.get('jobs/j/head.json'))!.etag)
+    }
+    expect(tags.size).toBe(5)
+    await metadata.close()
+  })
+
   test('a second process is kept out, and told so; generations grow over restarts', async () => {
     const root = await folder()
     const first = await openEmbeddedMetadata(root, systemRandom)
