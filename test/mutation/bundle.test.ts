@@ -29,9 +29,12 @@ test('a mutant whose text has moved on is an error', async () => {
   await expect(bundle(file, [{ ...mutant, find: 'return' }])).rejects.toThrow(/expected once/)
 })
 
-test.each(Object.entries(allRules))('%s: its text is where it should be, also where no test removes it', async (_, mutants) => {
-  for (const { file, find } of mutants) expect((await readFile(file, 'utf8')).split(find)).toHaveLength(2)
-})
+test.each(Object.entries(allRules))(
+  '%s: its text is where it should be, also where no test removes it',
+  async (_, mutants) => {
+    for (const { file, find } of mutants) expect((await readFile(file, 'utf8')).split(find)).toHaveLength(2)
+  },
+)
 
 test('a mutant of a file that is not used is an error', async () => {
   await expect(bundle('libs/model/src/ids.ts', [mutant])).rejects.toThrow(/does not use/)

@@ -15,6 +15,7 @@ const foundBy: Partial<Record<AnyRule, number>> = {
   epochsNeverReused: 3,
   storeIsTheTruth: 7_495,
   modRevision: 412,
+  leaderKey: 214,
   ifMatch: 173,
   commitInOrder: 2,
   refusalStopsTheRest: 48,

@@ -107,7 +107,10 @@ test('an epoch goes trigger → manifest → publish → commit → final, in th
 
 test('A20: what another epoch or another attempt has committed makes nothing final', () => {
   const late = committed(0, 0) // repeated by a slice that was slow
-  const zombie: CoordinatorEvent = { ...(committed(1, 0) as object as Record<string, never>), attempt: cp(1, 7) } as never
+  const zombie: CoordinatorEvent = {
+    ...(committed(1, 0) as object as Record<string, never>),
+    attempt: cp(1, 7),
+  } as never
   const { types, state } = run([...toPublishing, published(1), late, zombie])
   expect(types.at(-1)).toBe('commit')
   expect(state).toMatchObject({ phase: 'committing', final: 0 })

@@ -33,7 +33,9 @@ test('A23: it is of an epoch that is final, and names no transaction: two jobs t
     ...{ maxParallelism: 128, triggeredAt: 0, lastCommittedAt: null, epoch: epoch(4), parentEpoch: epoch(3) },
     subtasks: [{ ...one!, subtask: 0, segments: [], retired: { 1: sink('9:4') } }],
   } as unknown as Manifest
-  expect(() => savepointOf(epoch4, epoch(3), of)).toThrow(expect.objectContaining({ code: 'SAVEPOINT_NOT_FINAL' }) as Error)
+  expect(() => savepointOf(epoch4, epoch(3), of)).toThrow(
+    expect.objectContaining({ code: 'SAVEPOINT_NOT_FINAL' }) as Error,
+  )
   const { savepoint } = savepointOf(epoch4, epoch(4), of)
   // Sequences go on: markers only grow.
   expect(savepoint.subtasks).toMatchObject([

@@ -20,7 +20,7 @@ import {
 } from '@weir/dataflow'
 import type { KafkaConnections } from './connections.ts'
 import { FetchedRecords } from './fetched-records.ts'
-import { fetchRecords, listOffsets, topicId } from './wire/apis.ts'
+import { fetchRecords, listOffsets, topicId, topicIdentity } from './wire/apis.ts'
 import type { Reader } from './wire/bytes.ts'
 import { errorName, mustWait } from './wire/errors.ts'
 import { readBatches } from './wire/read-batches.ts'
@@ -45,6 +45,8 @@ const OFFSET_OUT_OF_RANGE = 1
 /** How long the brokers may be away before the attempt ends. */
 const AWAY_MS_MAX = 60_000
 const AWAY_RETRY_MS = 200
+/** How often the topic is asked whether it has more partitions. */
+const DISCOVERY_MS = 60_000
 
 interface Partition {
   readonly id: number
@@ -96,6 +98,29 @@ const partitionsGone = (topic: string, gone: readonly number[], there: number): 
       `What was not read of them is gone: start the job under a new id, or bring the topic back.`,
   )
 
+const partitionsAdded = (topic: string, added: readonly number[]): WeirError =>
+  new WeirError(
+    { code: 'PARTITIONS_ADDED', kind: 'restart', topic, partitions: added },
+    `${topic} has partitions that were not there: ${added.join(', ')}. The attempt begins again and reads them from their beginning`,
+  )
+
+const recreated = (topic: string, kind: 'restart' | 'invalid'): WeirError =>
+  new WeirError(
+    { code: 'TOPIC_RECREATED', kind, topic },
+    `"${topic}" was deleted and made again: the job's positions are of another log, and what stands at them in this one is not what ` +
+      'comes next. Start a new job, or set outOfRange: "earliest" | "latest" on the source to go on with what is there.',
+  )
+
+/**
+ * What is unknown on either side is trusted: a checkpoint of an older build, a topic without an id. So is another cluster: a copy that
+ * has kept the offsets, or none.
+ */
+function isSameLog(stored: unknown, now: string | null): boolean {
+  if (typeof stored !== 'string' || now === null) return true
+  const clusterOf = (log: string): string | undefined => log.split('/')[0]
+  return stored === now || clusterOf(stored) !== clusterOf(now)
+}
+
 export class KafkaSource implements SourceReader {
   readonly #options: KafkaSourceOptions
   readonly #context: SubtaskContext
@@ -106,6 +131,11 @@ export class KafkaSource implements SourceReader {
   #fetching: Promise<void> | null = null
   #failure: unknown = null
   #awaySince: number | null = null
+  /** The log that the positions are of, `cluster/topic id`; null: the topic has no id, or nobody has asked yet. */
+  #log: string | null = null
+  /** The brokers were away, or knew the topic no more: it may be another one now. */
+  #doubtful = false
+  #discoverAtMs = Number.POSITIVE_INFINITY
   readonly #closing = new AbortController()
   readonly #hooks = new RestoreHooks()
   #tell: (gap: OffsetGap) => void = () => {}
@@ -133,13 +163,19 @@ export class KafkaSource implements SourceReader {
   async open(restored: SourceState | null, context: RestoreContext | null = null): Promise<readonly number[]> {
     const { topic, startFrom, until, isolation } = this.#options
     const stored = (restored?.['partitions'] ?? {}) as Record<string, Stored>
+    const readBefore = restored?.['log'] !== undefined || Object.keys(stored).length > 0
     if (restored === null) await this.#connect()
-    else {
+    const log = this.#logNow()
+    log.catch(() => undefined) // awaited below, behind what does not wait for it
+    if (restored !== null) {
+      this.#log = await log
       this.#partitions = Object.entries(stored)
         .map(([id, at]) => partitionAt(Number(id), at))
         .filter(({ id }) => ownedBy(this.#context, id))
       for (const { gaps } of this.#partitions) gaps.forEach(this.#tell)
       // Hook states are made of the position, which a rescale knows how to deal out.
+      const isSame = isSameLog(restored['log'], this.#log)
+      if (!isSame) await this.#begunAnew(context?.epoch ?? null)
       const states = this.#hooks.snapshotStates()
       await this.#hooks.restore(states, context ?? { epoch: epoch(0), checkpointTimestamp: 0 })
     }
@@ -149,17 +185,64 @@ export class KafkaSource implements SourceReader {
       mine.map(async (id): Promise<Partition> => {
         const known = this.#partitions.find((p) => p.id === id)
         if (known) return known
-        const offset = await this.#offset(id, startFrom === 'earliest' ? EARLIEST : LATEST, readCommitted)
-        const end = until === 'latest' ? await this.#offset(id, LATEST, readCommitted) : null
+        // A partition that has come since the first start: what is in it was written since, and is the job's from its beginning.
+        const from = readBefore || startFrom === 'earliest' ? EARLIEST : LATEST
+        const offset = await this.#offset(id, from, readCommitted)
+        const isInput = until === 'latest' && !readBefore
+        const end = isInput ? await this.#offset(id, LATEST, readCommitted) : until === 'latest' ? offset : null
         return partitionAt(id, { offset: String(offset), end: end === null ? null : String(end) })
       }),
     )
+    this.#log = await log
+    this.#discoverAtMs = until === 'latest' ? Number.POSITIVE_INFINITY : this.#clock.monotonic() + DISCOVERY_MS
     return mine
   }
 
   /** A topic that is deleted and made again has offsets that were there before, and another id. */
   logId(): Promise<string | null> {
     return this.#kafka.anyBroker(topicId(this.#options.topic))
+  }
+
+  /**
+   * The positions are of a log that is no more: of the one that has its name now nothing was read, and an offset that happens to be in
+   * it would skip what is in front. Throws `TOPIC_RECREATED` (invalid) under `fail`, and where the input is bounded.
+   */
+  async #begunAnew(ofEpoch: number | null): Promise<void> {
+    const { topic, outOfRange: policy = 'fail', until } = this.#options
+    if (policy === 'fail' || until === 'latest') throw recreated(topic, 'invalid')
+    const ranges = await this.#ranges(this.#partitions.map(({ id }) => id))
+    for (const p of this.#partitions) {
+      const { start, end } = ranges.get(p.id)!
+      const resumed = policy === 'earliest' ? start : end
+      const log = { logStart: String(start), logEnd: String(end), resumedAt: String(resumed) }
+      const skippedRecords = Number(resumed - start)
+      const of = { topic, partition: p.id, offset: String(p.position), policy, epoch: ofEpoch }
+      this.#move(p, { ...of, ...log, gapRecords: 0, skippedRecords })
+    }
+  }
+
+  /** Throws `PARTITIONS_ADDED`, `TOPIC_RECREATED` (restart): the next attempt sees to it. */
+  async #lookAtTopic(): Promise<void> {
+    const { topic } = this.#options
+    if (this.#doubtful) {
+      const log = await this.#logNow().catch((error: unknown) => Promise.reject(new Error(String(error)))) // away, still
+      if (!isSameLog(this.#log, log)) throw recreated(topic, 'restart')
+      this.#doubtful = log === null
+    }
+    if (this.#clock.monotonic() < this.#discoverAtMs) return
+    this.#discoverAtMs = this.#clock.monotonic() + DISCOVERY_MS
+    const there = await this.#kafka
+      .refresh()
+      .then(() => this.#kafka.partitions(topic))
+      .catch(() => []) // the next time
+    const known = new Set(this.#partitions.map(({ id }) => id))
+    const added = there.filter((p) => ownedBy(this.#context, p) && !known.has(p))
+    if (added.length > 0) throw partitionsAdded(topic, added)
+  }
+
+  async #logNow(): Promise<string | null> {
+    const { clusterId, topicId: id } = await this.#kafka.anyBroker(topicIdentity(this.#options.topic))
+    return id === null ? null : `${clusterId}/${id}`
   }
 
   /** Brokers and leaders as they are now. */
@@ -258,6 +341,7 @@ export class KafkaSource implements SourceReader {
 
   snapshot(from?: ReadonlyMap<number, number>): SourceState {
     return {
+      ...(this.#log !== null && { log: this.#log }),
       partitions: Object.fromEntries(
         this.#partitions.map((p): [number, Stored] => {
           const end = p.end === null ? null : String(p.end)
@@ -333,6 +417,7 @@ export class KafkaSource implements SourceReader {
     const { topic, isolation } = this.#options
     const readCommitted = isolation === 'read_committed'
     try {
+      await this.#lookAtTopic()
       const groups = await this.#kafka.byLeader(
         topic,
         wanted.map((p) => p.id),
@@ -372,6 +457,7 @@ export class KafkaSource implements SourceReader {
       this.#awaySince = null
     } catch (error) {
       if (error instanceof WeirError || this.#closing.signal.aborted) throw error
+      this.#doubtful = true
       const now = this.#clock.monotonic()
       this.#awaySince ??= now
       if (now - this.#awaySince > AWAY_MS_MAX) {

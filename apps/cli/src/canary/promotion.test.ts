@@ -8,7 +8,8 @@ import { describe, expect, test } from 'vitest'
 import type { Bundle } from '../bundle.ts'
 import { TRIES, promoted, type PromotionClient } from './promotion.ts'
 
-const away = (): WeirError => new WeirError({ code: 'JOB_MANAGER_UNREACHABLE', kind: 'retry' }, 'no job-manager answers')
+const away = (): WeirError =>
+  new WeirError({ code: 'JOB_MANAGER_UNREACHABLE', kind: 'retry' }, 'no job-manager answers')
 const invalid = (code: string): WeirError => new WeirError({ code, kind: 'invalid' }, code)
 
 /** `before`: nothing has happened; `behind`: it is done, and nobody heard. */
@@ -80,7 +81,11 @@ class Cluster {
   }
 }
 
-const bundle = { digest: 'new', bytes: new Uint8Array(1), plan: { job: { name: 'j' }, summary: {} } } as unknown as Bundle
+const bundle = {
+  digest: 'new',
+  bytes: new Uint8Array(1),
+  plan: { job: { name: 'j' }, summary: {} },
+} as unknown as Bundle
 const promote = (cluster: Cluster) =>
   promoted(cluster.client, {
     ...{ jobId: 'j', bundle, signature: '', savepoint: 'promote-1', droppedState: [], note: () => {}, pauseMs: 0 },
@@ -134,7 +139,9 @@ describe('what is refused', () => {
     for (const fault of [null, { at: 7, is: 'before' } as const]) {
       const cluster = new Cluster(fault)
       cluster.refuses = 'START_REFUSED'
-      await expect(promote(cluster)).rejects.toThrow(/START_REFUSED; the version before goes on from savepoint promote-1/)
+      await expect(promote(cluster)).rejects.toThrow(
+        /START_REFUSED; the version before goes on from savepoint promote-1/,
+      )
       expect([cluster.state, cluster.started]).toEqual(['RUNNING', ['old from promote-1']])
     }
   })

@@ -80,12 +80,18 @@ export function apiVersions(): ApiCall<BrokerVersions> {
  * The id of one topic, as Kafka's tools show it; null: it is not there (any more).
  */
 export const topicId = (topic: string) => {
+  const api = topicIdentity(topic)
+  return { ...api, read: (r: Reader): string | null => api.read(r).topicId }
+}
+
+/** `topicId` null: there is none of the name. */
+export const topicIdentity = (topic: string) => {
   const w = new Writer()
   w.array([topic], (name) => w.raw(NO_ID).string(name).tags())
     .bool(false)
     .bool(false)
     .tags()
-  return call('Metadata', 3, 12, w, (r): string | null => {
+  return call('Metadata', 3, 12, w, (r): { readonly clusterId: string; readonly topicId: string | null } => {
     r.i32()
     r.array(() => {
       r.i32()
@@ -94,11 +100,11 @@ export const topicId = (topic: string) => {
       r.string()
       r.tags()
     })
-    r.string()
+    const clusterId = r.string()
     r.i32()
-    if (r.uvarint() < 2 || r.i16() !== 0) return null
+    if (r.uvarint() < 2 || r.i16() !== 0) return { clusterId, topicId: null }
     r.string()
-    return r.buffer.subarray(r.at, r.at + NO_ID.length).toString('base64url')
+    return { clusterId, topicId: r.buffer.subarray(r.at, r.at + NO_ID.length).toString('base64url') }
   })
 }
 const NO_ID = Buffer.alloc(16)

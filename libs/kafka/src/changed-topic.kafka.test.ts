@@ -1,0 +1,210 @@
+/**
+ * A topic that is not what it was when the job began to read it: more partitions, or another log under its name. On a real broker.
+ */
+import { execFileSync } from 'node:child_process'
+import type { OffsetGap, SourceState } from '@weir/dataflow'
+import {
+  attempt,
+  epoch,
+  generation,
+  jobId,
+  operatorUid,
+  subtask,
+  systemClock,
+  systemRandom,
+  type Clock,
+} from '@weir/model'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { stackEndpoints } from '../../../test/stack/endpoints.ts'
+import { KafkaConnections } from './connections.ts'
+import { KafkaSource, type KafkaSourceOptions } from './source.ts'
+
+const RESTORED = { epoch: epoch(7), checkpointTimestamp: 1_700_000_000_000 }
+const broker = stackEndpoints().kafka
+const run = systemRandom.nonce().slice(0, 8)
+const connections: KafkaConnections[] = []
+const connected = (): KafkaConnections => {
+  const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-test' }, { clock: systemClock })
+  connections.push(kafka)
+  return kafka
+}
+const admin = connected().admin()
+beforeAll(() => admin.connect())
+afterAll(async () => {
+  await admin.disconnect()
+  for (const kafka of connections) await kafka.close()
+})
+
+async function made(topic: string, partitions: number): Promise<void> {
+  const create = () => admin.createTopics({ topics: [{ topic, numPartitions: partitions, replicationFactor: 1 }] })
+  await expect.poll(() => create().catch(() => false), { timeout: 20_000 }).toBe(true) // deleted a moment ago, it may still be there
+}
+/** Every partition has one, as far as whoever asks has heard. */
+const leadersOf = (topic: string, partitions: number): Promise<void> =>
+  expect
+    .poll(
+      () =>
+        admin.fetchTopicOffsets(topic).then(
+          (offsets) => offsets.length,
+          () => 0,
+        ),
+      { timeout: 20_000 },
+    )
+    .toBe(partitions)
+const produce = (topic: string, partition: number, ...values: string[]): void =>
+  void execFileSync('kcat', ['-b', broker, '-P', '-t', topic, '-p', String(partition)], { input: values.join('\n') })
+
+interface Of {
+  readonly subtask?: number
+  readonly parallelism?: number
+  readonly clock?: Clock
+  readonly options?: Partial<KafkaSourceOptions>
+}
+/** Each with connections of its own, as each attempt has. */
+function sourceOf(topic: string, of: Of = {}) {
+  const context = {
+    jobId: jobId(`changed-${run}`),
+    attempt: { generation: generation(1), attempt: attempt(1) },
+    operatorUid: operatorUid('in'),
+    ...{ subtask: subtask(of.subtask ?? 0), parallelism: of.parallelism ?? 1, maxParallelism: 128 },
+    signal: new AbortController().signal,
+  }
+  const options = { topic, startFrom: 'latest', until: 'none', isolation: 'read_committed', ...of.options } as const
+  const source = new KafkaSource(options, { context, kafka: connected(), clock: of.clock ?? systemClock })
+  const gaps: OffsetGap[] = []
+  source.onGap((gap) => void gaps.push(gap))
+  return { source, gaps }
+}
+
+/** So many values, of any partition. */
+async function next(source: KafkaSource, count: number): Promise<string[]> {
+  const values: string[] = []
+  while (values.length < count) {
+    const polled = await source.poll(1_000)
+    if (polled === 'idle') continue
+    if (polled === 'end') break
+    if (polled.kind !== 'raw') continue
+    const { buffer, count: n, valueStart, valueEnd } = polled.raw
+    for (let i = 0; i < n; i++) values.push(buffer.toString('utf8', valueStart[i], valueEnd[i]))
+  }
+  return values
+}
+
+/** What a first attempt that has read so much leaves behind. */
+async function begun(topic: string, of: Of, ...values: string[]): Promise<SourceState> {
+  const { source } = sourceOf(topic, of)
+  await source.open(null)
+  if (values.length > 0) {
+    produce(topic, 0, ...values)
+    await next(source, values.length)
+  }
+  const state = source.snapshot()
+  await source.close()
+  return state
+}
+
+test('what was written to a partition that came later is read from its beginning, also by a job that began at the end of its topic', async () => {
+  const topic = `added-${run}`
+  await made(topic, 1)
+  produce(topic, 0, 'before the job')
+  const state = await begun(topic, {}, 'a')
+  await admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] })
+  await leadersOf(topic, 2)
+  produce(topic, 1, 'b', 'c')
+  const { source } = sourceOf(topic)
+  expect(await source.open(state, RESTORED)).toEqual([0, 1])
+  expect(await next(source, 2)).toEqual(['b', 'c'])
+  await source.close()
+})
+
+test('nor is it skipped by a subtask that had none before', async () => {
+  const topic = `added-idle-${run}`
+  await made(topic, 1)
+  const idle = { subtask: 1, parallelism: 2 }
+  const state = await begun(topic, idle)
+  expect(state).toMatchObject({ partitions: {} })
+  await admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] })
+  await leadersOf(topic, 2)
+  produce(topic, 1, 'b')
+  const { source } = sourceOf(topic, idle)
+  await source.open(state, RESTORED)
+  expect(await next(source, 1)).toEqual(['b'])
+  await source.close()
+})
+
+test('the end of a bounded input is that of its first start: nothing of a later partition is in it', async () => {
+  const topic = `added-bounded-${run}`
+  await made(topic, 1)
+  const options = { startFrom: 'earliest', until: 'latest' } as const
+  produce(topic, 0, 'a')
+  const first = sourceOf(topic, { options })
+  await first.source.open(null)
+  const state = first.source.snapshot()
+  await first.source.close()
+  await admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] })
+  await leadersOf(topic, 2)
+  produce(topic, 1, 'b')
+  const { source } = sourceOf(topic, { options })
+  await source.open(state, RESTORED)
+  expect(await next(source, 2)).toEqual(['a'])
+  await source.close()
+})
+
+test('a job that runs asks each minute, and begins an attempt that reads them', async () => {
+  const topic = `added-running-${run}`
+  await made(topic, 1)
+  let aheadMs = 0
+  const clock: Clock = {
+    now: () => systemClock.now(),
+    monotonic: () => systemClock.monotonic() + aheadMs,
+    sleep: (ms, signal) => systemClock.sleep(ms, signal),
+    after: (ms, call) => systemClock.after(ms, call),
+  }
+  const { source } = sourceOf(topic, { clock })
+  await source.open(null)
+  produce(topic, 0, 'a')
+  expect(await next(source, 1)).toEqual(['a'])
+  await admin.createPartitions({ topicPartitions: [{ topic, count: 3 }] })
+  await leadersOf(topic, 3)
+  aheadMs = 60_000
+  const added = { code: 'PARTITIONS_ADDED', kind: 'restart', facts: { topic, partitions: [1, 2] } }
+  await expect(next(source, 1)).rejects.toMatchObject(added)
+  await source.close()
+})
+
+test('another log under the same name: its offsets are not those of the job, though they are in range', async () => {
+  const topic = `anew-${run}`
+  await made(topic, 1)
+  const state = await begun(topic, {}, 'a', 'b')
+  expect(state).toMatchObject({ log: expect.stringContaining('/') as string, partitions: { 0: { offset: '2' } } })
+  await admin.deleteTopics({ topics: [topic] })
+  await made(topic, 1)
+  await leadersOf(topic, 1)
+  produce(topic, 0, '0', '1', '2', '3')
+
+  const refused = sourceOf(topic)
+  await expect(refused.source.open(state, RESTORED)).rejects.toMatchObject({
+    ...{ code: 'TOPIC_RECREATED', kind: 'invalid' },
+    message: expect.stringContaining('outOfRange') as string,
+  })
+  await refused.source.close()
+
+  const accepted = sourceOf(topic, { options: { outOfRange: 'earliest' } })
+  await accepted.source.open(state, RESTORED)
+  expect(await next(accepted.source, 4)).toEqual(['0', '1', '2', '3'])
+  expect(accepted.gaps).toMatchObject([{ partition: 0, offset: '2', resumedAt: '0', skippedRecords: 0, epoch: 7 }])
+  await accepted.source.close()
+
+  // A checkpoint of an older build does not say which log it is of.
+  const { log, ...older } = state
+  const trusting = sourceOf(topic)
+  await trusting.source.open(older, RESTORED)
+  expect(await next(trusting.source, 2)).toEqual(['2', '3'])
+  await trusting.source.close()
+
+  // A copy of the topic in another cluster, whose offsets are those of the first.
+  const moved = sourceOf(topic)
+  await moved.source.open({ ...older, log: `other${String(log)}` }, RESTORED)
+  expect(await next(moved.source, 2)).toEqual(['2', '3'])
+  await moved.source.close()
+})
