@@ -13,7 +13,6 @@ const SEEDS_MAX = 1_000
 const foundBy: Partial<Record<AnyRule, number>> = {
   handlesTravelOn: 2,
   epochsNeverReused: 3,
-  storeIsTheTruth: 7_495,
   modRevision: 412,
   leaderKey: 214,
   ifMatch: 173,

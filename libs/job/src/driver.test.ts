@@ -69,13 +69,15 @@ function leader(
   const sent: ManifestRef[] = []
   const manifests = new Map((of.published ?? []).map((m) => [ref(m).key, m]))
   let head: Head | null = null
+  /** What the arbiters have, whatever this leader has sent. */
+  let elsewhere: ManifestRef | null = null
   let claims = 0
   let reconciles = 0
   let record = { jobId: id, ended: null } as unknown as JobRecord
   const checkpoints: CheckpointStore = {
     claim: async () => {
       if (claims++ === 0) throw new WeirError({ code: 'ETCD_UNAVAILABLE', kind: 'retry' }, 'away for a moment')
-      const published = sent.at(-1) ?? (of.published?.at(-1) && ref(of.published.at(-1)!)) ?? null
+      const published = elsewhere ?? sent.at(-1) ?? (of.published?.at(-1) && ref(of.published.at(-1)!)) ?? null
       return { kind: 'claimed', published, headRevision: '1', mirrorTag: 't' }
     },
     writeManifest: async (manifest) => {
@@ -200,6 +202,10 @@ function leader(
       const { promise, resolve } = Promise.withResolvers<void>()
       copying = promise
       return resolve
+    },
+    publishedElsewhere: (m: Manifest) => {
+      manifests.set(ref(m).key, m)
+      elsewhere = ref(m)
     },
     record: () => record,
     reconciles: () => reconciles,
@@ -334,6 +340,23 @@ test('A3: a publish whose call fails is no refusal: it may have left, so it is s
   await other.settle(1_000)
   expect([other.sent.length, other.steppedDown.length]).toEqual([1, 1])
   expect(words(other.commands)).not.toContain('commit')
+})
+
+test('A1: every attempt restores what its own claim finds, whatever this leader remembers', async () => {
+  const l = leader([], { degraded: false }, { published: [stored(1, ['one'])] })
+  await l.run()
+  l.publishedElsewhere(stored(4, ['four']))
+  const failure = { code: 'X', kind: 'restart' as const, message: 'x', facts: {} }
+  l.master.dispatch({ type: 'slice-failed', slice: l.slice, failure })
+  l.master.dispatch({ type: 'stopped', slice: l.slice })
+  await l.settle(10_000)
+  const slice = { ...l.slice, attempt: { ...l.slice.attempt, attempt: attempt(2) } }
+  l.master.dispatch({ type: 'deployed', slice, exchangeAddress: 'x:1' })
+  const recovers = l.commands.filter((command) => command.type === 'recover')
+  expect(recovers.map(({ snapshot }) => snapshot?.segments)).toMatchObject([
+    [{ chain: [{ key: 'one' }] }],
+    [{ chain: [{ key: 'four' }] }],
+  ])
 })
 
 test('etcd silent: the alert is raised, and cleared when etcd has been raised to what is published', async () => {
