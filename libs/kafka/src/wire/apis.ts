@@ -100,7 +100,7 @@ export const topicIdentity = (topic: string) => {
       r.string()
       r.tags()
     })
-    const clusterId = r.string()
+    const clusterId = r.string() ?? ''
     r.i32()
     if (r.uvarint() < 2 || r.i16() !== 0) return { clusterId, topicId: null }
     r.string()
