@@ -202,7 +202,7 @@ export class TransactionLane {
     const began = clock.monotonic()
     const now = (): Tried => ({ times: tried.times + 1, forMs: tried.forMs + clock.monotonic() - began })
     const restMs = tried.times > 0 ? retryDelayMs(tried.times - 1) : 0
-    let oversleptMs = 0
+    let oversleptMs: number
     try {
       if (restMs > 0) await clock.sleep(restMs, signal)
       oversleptMs = clock.monotonic() - began - restMs
