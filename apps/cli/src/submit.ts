@@ -58,7 +58,12 @@ export async function start(
   return await running(client, jobId, options.wait, progress)
 }
 
-async function running(client: Pick<JobsClient, 'get'>, jobId: string, wait: boolean, progress: Progress): Promise<jobs.JobView> {
+async function running(
+  client: Pick<JobsClient, 'get'>,
+  jobId: string,
+  wait: boolean,
+  progress: Progress,
+): Promise<jobs.JobView> {
   const until = Date.now() + WAIT_MS
   for (;;) {
     const view = await client.get(jobId)
