@@ -2,6 +2,7 @@
  * State of the jobs of one term, as their last final epoch has it (or another kept one): what `weir state` and REST show.
  * Read from the object store by ranges; nothing of a running slice is looked at, and no segment is read as a whole.
  */
+import { hash } from 'node:crypto'
 import {
   withKeys,
   type JobRecord,
@@ -10,7 +11,7 @@ import {
   type ManifestRef,
   type Savepoint,
 } from '@weir/checkpoint'
-import { plain, type PlanSummary, type StoredSchema } from '@weir/dataflow'
+import { shownValue, type PlanSummary, type StoredSchema } from '@weir/dataflow'
 import { WeirError, type JobId, type Key } from '@weir/model'
 import {
   PAGE_ENTRIES_MAX,
@@ -51,7 +52,7 @@ export interface StateView {
   readonly keys: number | null
 }
 
-/** `value` as JSON: what JSON does not have is tagged, `{"$bigint":"1"}` `{"$map":[[k,v]…]}` `{"$date":ms}`. */
+/** `value` as JSON (`shownValue`): what JSON does not have is tagged, `{"$bigint":"1"}` `{"$map":[[k,v]…]}` `{"$date":ms}`. */
 export interface StateValues extends FromEpoch {
   readonly operatorUid: string
   readonly name: string
@@ -111,6 +112,7 @@ export class StoredStates {
   get(jobId: JobId, at: string, of: StatePlace, key: string, split: number | null): Promise<StateValues> {
     return this.#read(jobId, at, false, async (reader, _, from) => {
       const state = await known(reader, of)
+      const shown = await shownBy(reader, state)
       return { ...from, ...state, entries: (await reader.get(state, key, split)).map(shown) }
     })
   }
@@ -128,6 +130,7 @@ export class StoredStates {
     return this.#read(jobId, cursor === null ? at : cursor.at, false, async (reader, _, from) => {
       await known(reader, of)
       const { entries, next } = await reader.page(of, cursor, limit)
+      const shown = await shownBy(reader, of)
       return {
         ...from,
         ...of,
@@ -141,12 +144,13 @@ export class StoredStates {
     if (limit > DIFF_CHANGES_MAX) throw pageInvalid(`limit is ${limit}; at most ${DIFF_CHANGES_MAX}`)
     return this.#read(jobId, before, true, (a, _a, { epoch }) =>
       this.#read(jobId, after, false, async (b, _b, to) => {
+        const [schemaBefore, schemaAfter] = await Promise.all([schemasOf(a), schemasOf(b)])
         const states = (await diffStates(a, b, limit)).map((state) => ({
           ...state,
           changes: state.changes.map((change) => ({
             ...change,
-            ...('before' in change && { before: plain(change.before) }),
-            ...('after' in change && { after: plain(change.after) }),
+            ...('before' in change && { before: shownValue(schemaBefore(state), change.before, sha256) }),
+            ...('after' in change && { after: shownValue(schemaAfter(state), change.after, sha256) }),
           })),
         }))
         return { jobId, before: epoch, after: to.epoch, states }
@@ -280,7 +284,18 @@ async function known(reader: StateReader, { operatorUid, name }: StatePlace): Pr
   )
 }
 
-const shown = (entry: StoredEntry): StoredEntry => ({ ...entry, value: plain(entry.value) })
+const sha256 = (text: string): string => hash('sha256', text)
+
+async function schemasOf(reader: StateReader): Promise<(of: StatePlace) => StoredSchema | null> {
+  const states = await reader.states()
+  return ({ operatorUid, name }) =>
+    states.find((state) => state.operatorUid === operatorUid && state.name === name)?.schema ?? null
+}
+
+async function shownBy(reader: StateReader, of: StatePlace): Promise<(entry: StoredEntry) => StoredEntry> {
+  const schema = (await schemasOf(reader))(of)
+  return (entry) => ({ ...entry, value: shownValue(schema, entry.value, sha256) })
+}
 
 // ---- cursors --------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
  * A slot: one worker thread that runs one slice of one job, from its deploy to its stop, and ends. User code, decoding,
  * Kafka and LevelDB live here, so that nothing in them can hold up the heartbeat of the process.
  */
-import { atParallelism, schemasIn, statesOf, type Plan } from '@weir/dataflow'
+import { atParallelism, packedIn, schemasIn, statesOf, type Plan } from '@weir/dataflow'
 import { redacted } from '@weir/connectors'
 import type { TierSums } from '@weir/idempotency'
 import { kafkaSecurity } from '@weir/kafka'
@@ -196,6 +196,7 @@ function sliceOf(id: SliceId, plan: Plan, exchange: SlotExchange): Slice {
             chainRatioMax: CHAIN_RATIO_MAX,
             freeze: data.freeze,
             schemas: schemasIn(plan),
+            packed: packedIn(plan),
           },
           {
             objects,

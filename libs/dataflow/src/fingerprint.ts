@@ -44,6 +44,12 @@ export function fingerprintText(eventType: string, fields: unknown, timestamp: n
   return canonical(parts, '', 0)
 }
 
+/** The fields alone: the canonical text of a fingerprint without event type and second. Throws as `fingerprintText`. */
+export const fieldsText = (fields: unknown): string => flat(fields) ?? canonical(fields, '[2]', 1)
+
+/** `fingerprintText` of them, of no event type. */
+export const textOfFields = (fields: string): string => `["${FINGERPRINT_VERSION}","",${fields}]`
+
 /** What JSON writes as it is. */
 const PLAIN = /^[A-Za-z0-9 _.:/+-]{0,256}$/
 

@@ -34,6 +34,8 @@ export interface ValueDescriptor<T, Initial = undefined> {
    * no row beside them. null there: of a value from before, which has one.
    */
   readonly timed?: true
+  /** Engine's own states, of many small values that mostly stay as they are: a store may keep them as rows beside the heap. */
+  readonly packed?: true
   /** What a key without a value has. */
   readonly initial: Initial
   readonly schema?: StateSchema<T> | undefined

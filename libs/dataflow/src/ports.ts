@@ -376,6 +376,8 @@ export interface KeyedState<V> {
   get(key: Key, namespace?: number): V | undefined
   put(key: Key, value: V, namespace?: number): void
   delete(key: Key, namespace?: number): void
+  /** `put` of the bytes before `end`, which are copied: for who writes them into the same place again. Absent: put a copy. */
+  putBytes?(key: Key, bytes: Uint8Array, end: number): void
   /** Namespaces ≠ 0 with at least one value, ascending. */
   namespaces(): number[]
   /** Every (key, value) of a namespace ≠ 0, in insertion order. These are kept in memory. */

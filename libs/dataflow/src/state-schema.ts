@@ -70,6 +70,8 @@ export interface SegmentState {
 export interface StateDeclaration {
   readonly name: string
   readonly schema: StateSchema<unknown> | null
+  /** Kept as rows beside the heap, where the store can. */
+  readonly packed?: true
 }
 /** One in a plan. JSON. */
 export interface PlannedState {
@@ -99,7 +101,11 @@ export function statesOf(node: GraphNode): readonly StateDeclaration[] {
         ...Object.entries(node.state).flatMap(([name, descriptor]) => {
           const { values, others } = rowsOf(name, descriptor)
           const schema = (descriptor.schema ?? null) as StateSchema<unknown> | null
-          return [{ name: values, schema }, ...others.map((name) => ({ name, schema: null }))]
+          const packed = descriptor.kind === 'value' && descriptor.packed
+          return [
+            { name: values, schema, ...(packed && { packed }) },
+            ...others.map((name) => ({ name, schema: null })),
+          ]
         }),
         ...timerKindsOf(node.timers).map((kind) => ({ name: timersState(kind), schema: null })),
       ]
@@ -118,6 +124,18 @@ export function schemasIn({
     ),
   )
   return (operatorUid, state) => schemas.get(JSON.stringify([operatorUid, state])) ?? null
+}
+
+/** Is a state of a plan packed? */
+export function packedIn({ job }: Pick<Plan, 'job'>): (operatorUid: string, state: string) => boolean {
+  const packed = new Set(
+    job.graph.nodes.flatMap((node) =>
+      statesOf(node)
+        .filter((state) => state.packed)
+        .map(({ name }) => JSON.stringify([node.uid, name])),
+    ),
+  )
+  return (operatorUid, state) => packed.has(JSON.stringify([operatorUid, state]))
 }
 
 export const plannedStates = (node: GraphNode): readonly PlannedState[] =>

@@ -1,17 +1,27 @@
 /** When a stored value was written, where the value itself says it: for states with a TTL whose keys are many and values small. */
 
-/** Of a text: base64url of 6 bytes. */
+const TIME_BYTES = 6
+/** Of a text: base64url of these bytes. */
 const TIME_CHARS = 8
 const HALF_BITS = 24
 const DIGITS = new Int8Array(128).fill(-1)
 for (const [digit, letter] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'].entries())
   DIGITS[letter.charCodeAt(0)] = digit
 
-/** ms; `Infinity`: it does not say. @param value a time, a list that begins with one, or a text that does (`claim-row.ts`) */
+/** ms; `Infinity`: it does not say. @param value a time, or a list, bytes or a text that begin with one (`claim-row.ts`) */
 export function timeIn(value: unknown): number {
+  if (value instanceof Uint8Array) return timeInBytes(value, 0, value.length)
   if (typeof value === 'string') return timeInText(value)
   const time: unknown = Array.isArray(value) ? value[0] : value
   return typeof time === 'number' ? time : Number.POSITIVE_INFINITY
+}
+
+/** Of what lies from `at` to `end`: 6 bytes, the highest first. */
+export function timeInBytes(bytes: Uint8Array, at: number, end: number): number {
+  if (end - at < TIME_BYTES) return Number.POSITIVE_INFINITY
+  const high = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!
+  const low = (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!
+  return high * 2 ** HALF_BITS + low
 }
 
 function timeInText(text: string): number {

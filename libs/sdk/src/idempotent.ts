@@ -6,6 +6,7 @@ import {
   NO_FINGERPRINT,
   claimed,
   claimedInState,
+  fieldsText,
   fingerprintText,
   isThenable,
   type ClaimOf,
@@ -92,7 +93,9 @@ export function idempotent<T>(uid: string, options: IdempotentOptions<T>): Trans
   const { store, ...settings } = claimSettings(uid, options)
   if (store !== 'state') return claimed<T>(uid, { claims: store, ...settings })
   const kind = options.keyedBySource === true ? 'keyedBySource' : 'keyBy'
-  return claimedInState<T>(uid, { kind, key: keyTextOf(options.bizKey) as (value: unknown) => Key }, settings)
+  const keyed = { kind, key: keyTextOf(options.bizKey) as (value: unknown) => Key } as const
+  const fieldsOfKey = fieldsOfKeyIn(options)
+  return claimedInState<T>(uid, keyed, { ...settings, sha256, ...(fieldsOfKey !== undefined && { fieldsOfKey }) })
 }
 
 const DAY_MS = 86_400_000
@@ -148,6 +151,17 @@ function claimOf<T>({
     return { key: { bizKey: keyOf(value), eventType: type }, fingerprint: hashOf(type, value, null) }
   }
 }
+
+/** Where claims in state are those of the stream's keys: what their fingerprints are of. Undefined: they are not. */
+function fieldsOfKeyIn<T>({ eventType, fingerprint }: IdempotentOptions<T>): ((value: T) => string) | null | undefined {
+  if (eventType !== undefined) return undefined
+  if (fingerprint === undefined) return null
+  const { strategy, fields: of } = typeof fingerprint === 'function' ? fields(fingerprint) : fingerprint
+  if (strategy === 'fields-and-second') return undefined
+  return (value) => fieldsText(synchronous('fingerprint', of(value)))
+}
+
+const sha256 = (text: string): string => hash('sha256', text)
 
 /** A key that is missing must not be one that many share. */
 export const keyTextOf =

@@ -1,9 +1,11 @@
 /** What changed between two barriers in a store that is not resident, as rows: of a delta segment, and of LevelDB. */
 import type { Key } from '@weir/model'
 import { differenceOf } from './difference.ts'
+import { EntryWriter } from './entry-writer.ts'
 import { DELETED, type Entry, type Layer } from './layer.ts'
 import { packInto } from './pack.ts'
 import { Pace } from './pace.ts'
+import type { PackedSlice } from './packed/packed-table.ts'
 import type { GroupOf, TableCut } from './place.ts'
 import { DELETE, MINUS, PLUS, VALUE, type Op, type SegmentWriter } from './segment.ts'
 import type { Table } from './table.ts'
@@ -27,21 +29,34 @@ export interface ChangedRow {
   readonly differenceEnd: number
 }
 
+/** Of a state whose rows are packed already. */
+interface ChangedSlice {
+  readonly table: Table<unknown>
+  readonly layer: Layer
+  readonly slice: PackedSlice
+}
+interface ChangedGroup {
+  readonly rows: ChangedRow[]
+  readonly slices: ChangedSlice[]
+}
+
 /** By key group, in their order. */
-export type ChangedRows = ReadonlyMap<number, readonly ChangedRow[]>
+export type ChangedRows = ReadonlyMap<number, Readonly<ChangedGroup>>
 
 /** The layers as they are stored: by key group. Throws what cannot be packed. */
 export async function packedRows(cuts: readonly TableCut[], groupOf: GroupOf): Promise<ChangedRows> {
-  const groups = new Map<number, ChangedRow[]>()
+  const groups = new Map<number, ChangedGroup>()
   const pieces = new Pieces()
   const pace = new Pace()
-  const add = (row: ChangedRow): void => {
-    const group = groupOf(row.table, row.key)
-    const rows = groups.get(group)
-    if (rows === undefined) groups.set(group, [row])
-    else rows.push(row)
+  const of = (group: number): ChangedGroup => {
+    let changed = groups.get(group)
+    if (changed === undefined) groups.set(group, (changed = { rows: [], slices: [] }))
+    return changed
   }
+  const add = (row: ChangedRow): void => void of(groupOf(row.table, row.key)).rows.push(row)
   for (const { table, layer } of cuts) {
+    for (const slice of layer.packed?.slices ?? [])
+      if (slice.changed > 0) of(slice.rows.group).slices.push({ table, layer, slice })
     for (const entry of layer.entries) {
       const { value, before } = layer.cutOf(entry)
       add(pieces.rowOf(table, layer, 0, entry.key, entry, value, before))
@@ -58,9 +73,11 @@ export async function packedRows(cuts: readonly TableCut[], groupOf: GroupOf): P
 }
 
 /** Stores the rows, numbers as their differences. */
-export async function delta(writer: SegmentWriter, groups: ChangedRows): Promise<void> {
+export async function writeDelta(writer: SegmentWriter, groups: ChangedRows): Promise<void> {
   const pace = new Pace()
-  for (const [group, rows] of groups) {
+  const packed = new EntryWriter(writer, pace)
+  for (const [group, { rows, slices }] of groups) {
+    for (const { table, layer, slice } of slices) await packed.packedChanges(group, table.id, slice, layer)
     for (const { table, namespace, key, op, piece, start, end, differenceEnd } of rows) {
       if (op === null) continue // it is what it was
       const isDifference = op === PLUS || op === MINUS

@@ -2,6 +2,7 @@
 import type { Key } from '@weir/model'
 import type { Entry, Layer } from './layer.ts'
 import { Pace } from './pace.ts'
+import type { PackedSlice } from './packed/packed-table.ts'
 import type { GroupOf, TableCut } from './place.ts'
 import type { Table } from './table.ts'
 
@@ -18,6 +19,8 @@ export interface Part {
   readonly layer: Layer
   readonly entries: Entry[]
   readonly windows: WindowRow[]
+  /** Where its rows are packed; no entries then. */
+  packed: PackedSlice | null
 }
 
 /** In their order. */
@@ -30,6 +33,7 @@ export async function collectChanged(cuts: readonly TableCut[], groupOf: GroupOf
   for (const cut of cuts) {
     const { layer } = cut
     const of = collected.of(cut)
+    for (const slice of layer.packed?.slices ?? []) if (slice.changed > 0) of.group(slice.rows.group).packed = slice
     for (const entry of layer.entries) {
       of.entry(entry).entries.push(entry)
       if (pace.due()) await pace.rest()
@@ -53,7 +57,8 @@ export async function collectAll(cuts: readonly TableCut[], groupOf: GroupOf, pa
   for (const cut of cuts) {
     const { table, layer } = cut
     const of = collected.of(cut)
-    for (const entry of table.residents()) {
+    for (const slice of layer.packed?.slices ?? []) of.group(slice.rows.group).packed = slice
+    for (const entry of layer.packed === null ? table.residents() : []) {
       of.entry(entry).entries.push(entry)
       if (table.looksForStale) table.met(entry.key, entry.value)
       if (pace.due()) await pace.rest()
@@ -84,6 +89,7 @@ export async function collectAll(cuts: readonly TableCut[], groupOf: GroupOf, pa
 interface Parts {
   entry(entry: Entry): Part
   key(key: Key): Part
+  group(group: number): Part
 }
 
 class Collected {
@@ -100,7 +106,7 @@ class Collected {
     const partOf = (group: number): Part => {
       let part = parts.get(group)
       if (part === undefined) {
-        part = { table, layer, entries: [], windows: [] }
+        part = { table, layer, entries: [], windows: [], packed: null }
         parts.set(group, part)
         const all = this.#groups.get(group)
         if (all === undefined) this.#groups.set(group, [part])
@@ -114,6 +120,7 @@ class Collected {
         return partOf(entry.group)
       },
       key: (key) => partOf(this.#groupOf(table, key)),
+      group: partOf,
     }
   }
 

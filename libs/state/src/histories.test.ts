@@ -30,7 +30,7 @@ const batchOf = ClassicLevel.prototype.batch as (this: ClassicLevel<string, Uint
 /** Over the bound from the beginning, now and then, never: LevelDB, both, memory alone. */
 const bound = fc.constantFrom(0, 4, 4, 7, 100)
 
-test('over any history of changes, snapshots, lost uploads, refused disks, crashes and restarts the store equals plain maps, in memory and spilled', async () => {
+test('over any history of changes, snapshots, lost uploads, refused disks, crashes and restarts the store equals plain maps, in memory, packed and spilled', async () => {
   const key = fc.constantFrom<Key>('a', 'b', 'c', 'd', 'e', 'f', 1, '1')
   const namespace = fc.constantFrom(0, 0, 10, 20)
   const value = fc.oneof(
@@ -51,7 +51,10 @@ test('over any history of changes, snapshots, lost uploads, refused disks, crash
     },
     // Some turns, in which a snapshot, a folding or a spill goes on.
     { weight: 1, arbitrary: fc.record({ do: fc.constant('turns' as const), count: fc.integer({ min: 1, max: 20 }) }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const), crash: fc.boolean(), bound }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant('restart' as const), crash: fc.boolean(), bound, packed: fc.boolean() }),
+    },
     {
       weight: 1,
       arbitrary: fc.record({ do: fc.constant('disk refuses' as const), after: fc.integer({ min: 0, max: 3 }) }),
@@ -78,7 +81,8 @@ test('over any history of changes, snapshots, lost uploads, refused disks, crash
       fc.boolean(),
       bound,
       fc.constantFrom(0, 5, 1_000),
-      async (steps, behind, first, most) => {
+      fc.boolean(),
+      async (steps, behind, first, most, packedFirst) => {
         const objects = new Objects()
         // Either way: restored before the store answers, or behind what comes next.
         const bounds = {
@@ -87,7 +91,7 @@ test('over any history of changes, snapshots, lost uploads, refused disks, crash
           pendingEntriesMin: behind ? 0 : 20_000,
           mostRowsMin: most,
         }
-        let store = await openStore(objects, { ...bounds, hotEntriesMax: first })
+        let store = await openStore(objects, { ...bounds, hotEntriesMax: first, packed: () => packedFirst })
         const left: LevelStateStore[] = []
         let model = new Map<string, number | bigint>()
         let durable: { chain: readonly SegmentRef[]; model: Map<string, number | bigint> } = {
@@ -130,7 +134,7 @@ test('over any history of changes, snapshots, lost uploads, refused disks, crash
             }
             objects.down = false
             writesLeft = Infinity
-            store = await openStore(objects, { ...bounds, hotEntriesMax: s.bound })
+            store = await openStore(objects, { ...bounds, hotEntriesMax: s.bound, packed: () => s.packed })
             await store.restore(durable.chain)
             model = new Map(durable.model)
           }

@@ -42,10 +42,15 @@ export class HotBudget {
     return this.#entries * 2 > this.#options.entriesMax || this.#bytes * 2 > this.#options.bytesMax
   }
 
+  /** All entries are in memory. */
+  get isResident(): boolean {
+    return this.#resident
+  }
+
   /** An entry joins the newer generation. `bytes`: of the packed value; null: it comes from the older one. */
-  take(bytes: number | null): void {
+  take(bytes: number | null, beside = ENTRY_BYTES): void {
     this.#entries++
-    this.#bytes += bytes === null ? this.#bytesPerEntry : bytes + ENTRY_BYTES
+    this.#bytes += bytes === null ? this.#bytesPerEntry : bytes + beside
     if (this.#resident || !this.isHalfFull) return
     this.#bytesPerEntry = this.#bytes / this.#entries
     this.#entries = this.#bytes = 0
@@ -57,11 +62,11 @@ export class HotBudget {
     if (this.#resident) this.#bytes += to - from
   }
 
-  /** A resident entry is gone. */
-  give(bytes: number): void {
+  /** Resident entries are gone. */
+  give(bytes: number, entries = 1, beside = ENTRY_BYTES): void {
     if (!this.#resident) return
-    this.#entries--
-    this.#bytes -= bytes + ENTRY_BYTES
+    this.#entries -= entries
+    this.#bytes -= bytes + entries * beside
   }
 
   /** From now on in generations; what there is becomes the older one. */

@@ -1,5 +1,6 @@
 /** What changed in one state between two barriers, and what it was before. */
 import type { Key } from '@weir/model'
+import type { PackedCut } from './packed/packed-table.ts'
 
 export const DELETED = Symbol('deleted')
 
@@ -35,6 +36,8 @@ export class Layer {
   readonly entries: Entry[] = []
   /** Namespaces ≠ 0: namespace → key → value or DELETED. */
   readonly windows = new Map<number, Map<Key, unknown>>()
+  /** Where a state's rows are packed (`packed-table.ts`): theirs, from its barrier on. */
+  packed: PackedCut | null = null
   /** Ascending, from 1. */
   readonly number: number
   #next: Layer | null = null
@@ -46,7 +49,12 @@ export class Layer {
   }
 
   get isEmpty(): boolean {
-    return this.entries.length === 0 && this.windows.size === 0
+    return this.entries.length === 0 && this.windows.size === 0 && (this.packed?.changed ?? 0) === 0
+  }
+
+  /** Of namespace 0. */
+  get changedRows(): number {
+    return this.entries.length + (this.packed?.changed ?? 0)
   }
 
   /** The barrier: what changes from now on is in another layer. */

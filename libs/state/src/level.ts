@@ -6,11 +6,12 @@
  */
 import { asWeirError, type Key, type KeyGroupRange } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
-import { delta, packedRows, type ChangedRow, type ChangedRows } from './changed-rows.ts'
+import { packedRows, writeDelta, type ChangedRow, type ChangedRows } from './changed-rows.ts'
 import { collectAll } from './groups.ts'
-import { DELETED } from './layer.ts'
+import { DELETED, type Layer } from './layer.ts'
 import { pack, unpack } from './pack.ts'
 import { Pace } from './pace.ts'
+import { allIn, changesIn, type PackedSlice } from './packed/packed-table.ts'
 import type { GroupRows } from './pending.ts'
 import type { GroupOf, Image, Place, SnapshotRows, TableCut } from './place.ts'
 import type { RestoredGroups } from './restored-groups.ts'
@@ -109,8 +110,9 @@ export class LevelRows implements Place {
       const pace = new Pace()
       const groups = await collectAll(cuts, groupOf, pace)
       for (const [group, parts] of groups) {
-        for (const { table, layer, entries, windows } of parts) {
+        for (const { table, layer, entries, windows, packed } of parts) {
           table.incomplete()
+          if (packed !== null) await this.#take(table, packed, layer, pace)
           for (let from = 0; from < entries.length; from += ROWS_AT_ONCE) {
             const some = entries.slice(from, from + ROWS_AT_ONCE)
             await this.write(async (add) => {
@@ -130,9 +132,25 @@ export class LevelRows implements Place {
           })
         }
       }
+      for (const { table, layer } of cuts) {
+        layer.packed?.settled()
+        table.evictSettled(isCrowded)
+      }
     } catch (error) {
       throw this.failed(asWeirError(error, 'STATE_UNWRITABLE', 'restart'))
     }
+  }
+
+  async #take(table: Table<unknown>, slice: PackedSlice, layer: Layer, pace: Pace): Promise<void> {
+    const rows = allIn(slice, layer.number)
+    await this.write(async (add) => {
+      while (rows.next()) {
+        if (rows.op === DELETE) continue
+        await add(dbKey(slice.rows.group, table.number, 0, rows.key), rows.value)
+        if (pace.due()) await pace.rest()
+      }
+    })
+    if (this.deps.isClosing()) throw new Error('the store closes')
   }
 
   /** LevelDB as it is at the call, in the order of key groups. */
@@ -209,7 +227,7 @@ class LevelSnapshot implements SnapshotRows {
   }
 
   async delta(writer: SegmentWriter): Promise<void> {
-    await delta(writer, await this.#packed())
+    await writeDelta(writer, await this.#packed())
   }
 
   async base(writer: SegmentWriter): Promise<void> {
@@ -232,8 +250,11 @@ class LevelSnapshot implements SnapshotRows {
     }
     try {
       await this.#rows.write(async (add) => {
-        for (const [group, rows] of groups) {
+        for (const [group, { rows, slices }] of groups) {
           await restored.settleGroup(group) // else it would overwrite what is newer
+          for (const { table, layer, slice } of slices)
+            for (const row = changesIn(slice, layer.number); row.next();)
+              await add(dbKey(group, table.number, 0, row.key), row.op === DELETE ? null : row.value)
           for (const row of rows) {
             const { table, namespace, key, op, piece, start, end } = row
             inBatch.push(row)
@@ -248,6 +269,7 @@ class LevelSnapshot implements SnapshotRows {
         }
       })
       written()
+      for (const { layer } of this.#changed) layer.packed?.settled()
     } catch (error) {
       throw this.#rows.failed(asWeirError(error, 'STATE_UNWRITABLE', 'restart'))
     }

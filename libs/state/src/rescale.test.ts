@@ -29,6 +29,7 @@ const open = (objects: CountingObjects, i: number, of: number, pendingEntriesMin
         chainRatioMax: 1_000,
         freeze: true,
         pendingEntriesMin,
+        packed: () => opened % 2 === 0,
       },
     },
     {

@@ -4,7 +4,7 @@
  * (`LevelRows.takeOver`).
  */
 import type { Key } from '@weir/model'
-import { DELETED, type Entry } from './layer.ts'
+import { DELETED } from './layer.ts'
 import { collectAll, collectChanged, type Groups } from './groups.ts'
 import { Pace, backgroundPace } from './pace.ts'
 import type { GroupOf, Image, Place, SnapshotRows, TableCut } from './place.ts'
@@ -30,7 +30,7 @@ export interface ResidentRowsDeps {
 export class ResidentRows implements Place {
   readonly #deps: ResidentRowsDeps
   /** Where the look for stale rows goes on. */
-  #look: { table: number; entries: Iterator<Entry> } | null = null
+  #look: { table: number; rows: Iterator<void> } | null = null
 
   constructor(deps: ResidentRowsDeps) {
     this.#deps = deps
@@ -62,14 +62,13 @@ export class ResidentRows implements Place {
     for (let visited = 0; visited < asking.length && rows > 0; visited++) {
       const at = (this.#look?.table ?? 0) % asking.length
       const table = asking[at]!
-      const entries = this.#look?.entries ?? table.residents()[Symbol.iterator]()
-      this.#look = { table: at, entries }
-      for (let entry = entries.next(); ; entry = entries.next()) {
-        if (entry.done) {
-          this.#look = { table: at + 1, entries: asking[(at + 1) % asking.length]!.residents()[Symbol.iterator]() }
+      const meeting = this.#look?.rows ?? table.meeting()
+      this.#look = { table: at, rows: meeting }
+      for (;;) {
+        if (meeting.next().done === true) {
+          this.#look = { table: at + 1, rows: asking[(at + 1) % asking.length]!.meeting() }
           break
         }
-        table.met(entry.value.key, entry.value.value)
         if (--rows === 0) break
         if (pace.due()) await pace.rest()
       }
@@ -91,7 +90,7 @@ class ResidentSnapshot implements SnapshotRows {
   get isMostOfAll(): boolean {
     if (this.#deps.restored.any) return false // it would wait for that
     const all = this.#cuts.reduce((sum, { table }) => sum + table.residentCount, 0)
-    const changed = this.#changed.reduce((sum, { layer }) => sum + layer.entries.length, 0)
+    const changed = this.#changed.reduce((sum, { layer }) => sum + layer.changedRows, 0)
     return all >= this.#deps.mostRowsMin && changed >= all * MOST
   }
 
@@ -118,6 +117,10 @@ class ResidentSnapshot implements SnapshotRows {
         table.settle(entry, layer, 0)
         if (pace.due()) await pace.rest()
       }
+      if (layer.packed === null) continue
+      for (const { rows } of restored.any ? layer.packed.slices : [])
+        if (rows.deletions > 0) await restored.settleGroup(rows.group)
+      layer.packed.settled()
     }
   }
 

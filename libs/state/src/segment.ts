@@ -133,13 +133,7 @@ class Rows {
     const text = typeof key === 'string'
     // Two or three bytes per UTF-16 unit, and the numbers beside it.
     const bytes = this.#room(64 + (text ? key.length * 3 : 0) + to - from)
-    let at = this.#at
-    if (group !== this.#group) {
-      bytes[at++] = GROUP_MARK
-      at = varint(group, bytes, at)
-      this.#group = this.last = group
-      if (this.first < 0) this.first = group
-    }
+    let at = this.#mark(group, bytes)
     const head = at
     const kind = op | (namespace === 0 ? 0 : NAMESPACE_BIT)
     bytes[at++] = text ? kind : kind | NUMBER_KEY
@@ -161,12 +155,32 @@ class Rows {
     this.#at = at
   }
 
+  /** A row without its state's number, which goes behind the head. */
+  addEncoded(group: number, state: number, row: Uint8Array, from: number, to: number): void {
+    const bytes = this.#room(64 + to - from)
+    let at = this.#mark(group, bytes)
+    bytes[at++] = row[from]!
+    at = varint(state, bytes, at)
+    this.#at = copyBytes(row, from + 1, to, bytes, at)
+  }
+
   /** The rows so far, to be used before the next one comes; begins anew. */
   take(): { readonly bytes: Buffer; readonly first: number; readonly last: number } {
     const taken = { bytes: this.#bytes.subarray(0, this.#at), first: this.first, last: this.last }
     this.#at = 0
     this.#group = this.first = this.last = -1
     return taken
+  }
+
+  /** @returns behind the group's mark, if it needs one */
+  #mark(group: number, bytes: Buffer): number {
+    let at = this.#at
+    if (group === this.#group) return at
+    bytes[at++] = GROUP_MARK
+    at = varint(group, bytes, at)
+    this.#group = this.last = group
+    if (this.first < 0) this.first = group
+    return at
   }
 
   #room(bytes: number): Buffer {
@@ -229,11 +243,19 @@ export class SegmentWriter {
     from = 0,
     to = value.length,
   ): boolean {
-    let state = this.#states.get(stateId)
-    if (state === undefined) this.#states.set(stateId, (state = { number: this.#states.size, rows: 0 }))
+    const state = this.#state(stateId)
     this.#rows.add(group, state.number, namespace, key, op, value, from, to)
     state.rows++
     if (namespace !== 0) this.#namespaced = true
+    this.#entries++
+    return this.#rows.length >= CHUNK_BYTES
+  }
+
+  /** A row as `PackedRows` has it: its head, and behind it key and value. `flush` when it answers true. */
+  addEncoded(group: number, stateId: string, row: Uint8Array, from: number, to: number): boolean {
+    const state = this.#state(stateId)
+    this.#rows.addEncoded(group, state.number, row, from, to)
+    state.rows++
     this.#entries++
     return this.#rows.length >= CHUNK_BYTES
   }
@@ -273,6 +295,12 @@ export class SegmentWriter {
       [...this.#states.values()].map(({ rows }, i) => ({ names: names[i]!, rows, schema: schemas[i]! })),
     )
     return { bytes: this.#at, entries: this.#entries, sha256: this.#hash.digest('hex'), index: indexRef, states }
+  }
+
+  #state(stateId: string): { readonly number: number; rows: number } {
+    let state = this.#states.get(stateId)
+    if (state === undefined) this.#states.set(stateId, (state = { number: this.#states.size, rows: 0 }))
+    return state
   }
 
   async #begin(): Promise<void> {

@@ -24,6 +24,7 @@ import { LevelRows, openLevel } from './level.ts'
 import type { LocalCopies } from './local-copies.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
 import { stateId, stateNames } from './pack.ts'
+import { PackedTable } from './packed/packed-table.ts'
 import type { Place, SnapshotRows, TableCut } from './place.ts'
 import { ResidentRows } from './resident.ts'
 import { Restore } from './restore.ts'
@@ -56,6 +57,8 @@ export interface StateStoreOptions {
   readonly freeze: boolean
   /** What the build knows of its states; absent: they have no schemas. */
   readonly schemas?: SchemaOf
+  /** States of many small values that mostly stay as they are: kept as rows beside the heap (`packed/`). Absent: none. */
+  readonly packed?: (operatorUid: string, state: string) => boolean
 }
 export interface StateStoreDeps {
   /** What a restore reads from. */
@@ -308,8 +311,13 @@ export class LevelStateStore implements StateStore {
   #table(id: string): Table<unknown> {
     let table = this.#tables.get(id)
     if (table === undefined) {
-      const { freeze } = this.#options
-      table = new Table<unknown>(id, this.#byNumber.length, { freeze }, this.#budget, (t, key) => this.#stored(t, key))
+      const { freeze, maxParallelism, packed } = this.#options
+      const number = this.#byNumber.length
+      const stored = (t: Table<unknown>, key: Key): Uint8Array | undefined => this.#stored(t, key)
+      const [uid, name, split] = stateNames(id)
+      table = packed?.(uid, name)
+        ? new PackedTable(id, number, { freeze }, this.#budget, stored, (hash) => split ?? hash % maxParallelism)
+        : new Table<unknown>(id, number, { freeze }, this.#budget, stored)
       this.#tables.set(id, table)
       this.#byNumber.push(table)
     }

@@ -95,7 +95,7 @@ export class Table<V> implements KeyedState<V> {
     if (namespace !== 0) return this.#windows.get(namespace)?.get(key)
     const entry = this.#entry(key)
     if (entry !== undefined) return entry.value === DELETED ? undefined : (entry.value as V)
-    const stored = this.#complete ? undefined : this.#read(key)
+    const stored = this.elsewhere(key)
     if (stored === undefined) return undefined
     const value = this.#frozen(unpack(stored) as V)
     this.#add({ key, value, layer: null, before: undefined, group: -1, bytes: stored.length, since: 0 })
@@ -104,12 +104,14 @@ export class Table<V> implements KeyedState<V> {
   }
 
   put(key: Key, value: V, namespace = 0): void {
-    if (value === undefined || typeof value === 'function' || typeof value === 'symbol')
-      throw unstorable(this.id, key, typeof value)
-    const stored = this.#sampled(key, value)
+    const stored = this.checked(key, value) as V
     if (namespace === 0) return this.#change(key, stored)
     this.#changeWindow(namespace, key, stored)
     this.#window(namespace).set(key, stored)
+  }
+
+  putBytes(key: Key, bytes: Uint8Array, end: number): void {
+    this.put(key, Buffer.from(bytes.subarray(0, end)) as V)
   }
 
   delete(key: Key, namespace = 0): void {
@@ -144,7 +146,15 @@ export class Table<V> implements KeyedState<V> {
 
   /** The store has met a row on its way. */
   met(key: Key, value: unknown): void {
-    if (this.#found.length < FOUND_MAX && timeIn(value) < this.#staleBefore) this.#found.push(key)
+    if (this.isBefore(timeIn(value))) this.#found.push(key)
+  }
+
+  /** Of a resident store: goes on through its rows, a step for each, to meet them. */
+  *meeting(): Generator<void> {
+    for (const { key, value } of this.#young.values()) {
+      this.met(key, value)
+      yield
+    }
   }
 
   /** From a segment, before anything else; undefined: deleted. */
@@ -209,6 +219,12 @@ export class Table<V> implements KeyedState<V> {
     this.#forget(entry)
   }
 
+  /** Of rows that are packed: those that LevelDB has leave memory while it is crowded. */
+  evictSettled(_isCrowded: () => boolean): void {}
+
+  /** The same of a resident store: rows move together where most have been superseded. A little at a time. */
+  tidy(): void {}
+
   /** There are values that are not in memory. */
   incomplete(): void {
     this.#complete = false
@@ -228,6 +244,32 @@ export class Table<V> implements KeyedState<V> {
     this.#old = this.#young
     this.#young = new Map()
     this.#last = null
+  }
+
+  /** The layer of what changes now. */
+  protected get layer(): Layer {
+    return this.#dirty
+  }
+
+  /** Somebody asks what was at a barrier. */
+  protected get isWatched(): boolean {
+    return this.#watched > 0
+  }
+
+  /** Of a value of this time: it is stale, and there is room for its key. */
+  protected isBefore(time: number): boolean {
+    return time < this.#staleBefore && this.#found.length < FOUND_MAX
+  }
+
+  /** A packed value that is not in memory. */
+  protected elsewhere(key: Key): Uint8Array | undefined {
+    return this.#complete ? undefined : this.#read(key)
+  }
+
+  protected checked(key: Key, value: unknown): unknown {
+    if (value === undefined || typeof value === 'function' || typeof value === 'symbol')
+      throw unstorable(this.id, key, typeof value)
+    return this.#sampled(key, value as V)
   }
 
   #entry(key: Key): Entry | undefined {

@@ -30,6 +30,13 @@ export class Rows<V> {
     this.#state.put(key, value)
   }
 
+  /** What lies before `end`, which is copied. */
+  putBytes(key: Key, bytes: Uint8Array, end: number): void {
+    this.#scope.undo?.note(this.#state as KeyedState<unknown>, key, 0)
+    if (this.#state.putBytes !== undefined) this.#state.putBytes(key, bytes, end)
+    else this.#state.put(key, Buffer.from(bytes.subarray(0, end)) as V)
+  }
+
   delete(key: Key): void {
     if (this.#state.get(key) === undefined) return // a deletion is a row too, in the next segment
     this.#scope.undo?.note(this.#state as KeyedState<unknown>, key, 0)

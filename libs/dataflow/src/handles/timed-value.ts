@@ -7,8 +7,14 @@ import { Ages } from './ages.ts'
 import type { KeyScope } from './key-scope.ts'
 import { checked, Rows, type Handle } from './rows.ts'
 
+/** What the engine's own operators see of a timed value besides. */
+export interface BytesState<T> extends ValueState<T> {
+  /** `set` of the bytes before `end`, which are copied. */
+  setBytes(bytes: Uint8Array, end: number): void
+}
+
 /** Of values that begin with the time at which they were written (`timeIn`); others, from before, have a row beside them. */
-export class TimedValue<T> implements ValueState<T, undefined>, Handle {
+export class TimedValue<T> implements BytesState<T>, Handle {
   readonly #rows: Rows<T>
   readonly #ages: Ages
   readonly #ttlMs: number
@@ -36,6 +42,13 @@ export class TimedValue<T> implements ValueState<T, undefined>, Handle {
     const { key } = this.#scope
     const before = this.#rows.get(key)
     this.#rows.put(key, checked(value, this.#scope, this.#name))
+    if (before !== undefined && !hasTime(before)) this.#ages.forget(key)
+  }
+
+  setBytes(bytes: Uint8Array, end: number): void {
+    const { key } = this.#scope
+    const before = this.#rows.get(key)
+    this.#rows.putBytes(key, bytes, end)
     if (before !== undefined && !hasTime(before)) this.#ages.forget(key)
   }
 

@@ -1,0 +1,164 @@
+/** Packed rows beside a plain Map: what is there, what was there at barriers, and what changed between them. */
+import type { Key } from '@weir/model'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { unpackPart } from '../pack.ts'
+import { KeyBytes } from './key-bytes.ts'
+import { OLDEST, PackedRows, type PutValue } from './packed-rows.ts'
+
+const DELETE = 0
+const keyBytes = new KeyBytes()
+const encoded = (key: Key): KeyBytes => {
+  keyBytes.encode(key)
+  return keyBytes
+}
+const raw = (bytes: Uint8Array): PutValue => ({ bytes, from: 0, to: bytes.length, isRaw: true })
+const read = (bytes: Buffer, at: number, end: number): string =>
+  (unpackPart(bytes, at, end) as Buffer).toString('latin1')
+
+function valueOf(rows: PackedRows, key: Key): string | undefined {
+  if (!rows.find(encoded(key)) || rows.foundDeleted) return undefined
+  const { value, end } = rows.foundValue(encoded(key))
+  return read(rows.foundBytes, end, end + value)
+}
+
+/** By key; null: it is gone. Throws where a key is there twice. */
+function between(rows: PackedRows, from: number, to: number, layer: number): Map<Key, string | null> {
+  const found = new Map<Key, string | null>()
+  for (const row = rows.rows(from, to, layer); row.next();) {
+    if (found.has(row.key)) throw new Error(`${row.key} is there twice`)
+    found.set(row.key, row.op === DELETE ? null : read(row.block.bytes, row.valueAt, row.end))
+  }
+  return found
+}
+
+const KEYS: readonly Key[] = [
+  'a',
+  'b',
+  '',
+  'é',
+  '\ud83d',
+  'x'.repeat(65),
+  'long '.repeat(200),
+  1,
+  -0,
+  1.5,
+  '1',
+  'c',
+  'd',
+]
+const value = fc.oneof(
+  { weight: 8, arbitrary: fc.string({ unit: 'binary-ascii', maxLength: 40 }) },
+  { weight: 1, arbitrary: fc.constantFrom('v'.repeat(255), 'v'.repeat(256), 'w'.repeat(70_000), 'z'.repeat(300_000)) },
+)
+const key = fc.constantFrom(...KEYS)
+const step = fc.oneof(
+  { weight: 10, arbitrary: fc.record({ do: fc.constant('put' as const), key, value }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('delete' as const), key }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('restored' as const), key, value }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('barrier' as const) }) },
+  // Nobody asks for a barrier any more: its deletions are forgotten, rows move together, blocks are freed.
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('released' as const) }) },
+)
+
+test('over any history of puts, deletions, restored rows and barriers the rows are those of plain maps, now and at every barrier that is asked for', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120, size: 'max' }), (steps) => {
+      const rows = new PackedRows(7)
+      const now = new Map<Key, string>()
+      let changed = new Map<Key, string | null>()
+      let layer = 1
+      let barriers: {
+        from: number
+        to: number
+        layer: number
+        all: Map<Key, string>
+        changed: Map<Key, string | null>
+      }[] = []
+      let taken = 0
+      for (const s of steps) {
+        if (s.do === 'put') {
+          taken += rows.put(encoded(s.key), raw(Buffer.from(s.value, 'latin1')), layer)
+          now.set(s.key, s.value)
+          changed.set(s.key, s.value)
+        } else if (s.do === 'delete') {
+          taken += rows.put(encoded(s.key), null, layer)
+          now.delete(s.key)
+          changed.set(s.key, null)
+        } else if (s.do === 'restored') {
+          // As a restore does: what has been there since the first barrier, of a key that nothing is known of.
+          if (rows.find(encoded(s.key))) continue
+          taken += rows.put(encoded(s.key), raw(Buffer.from(s.value, 'latin1')), layer, true)
+          now.set(s.key, s.value)
+          for (const barrier of barriers) barrier.all.set(s.key, s.value)
+        } else if (s.do === 'barrier') {
+          barriers.push({ from: rows.cutAt, to: rows.end, layer, all: new Map(now), changed })
+          expect(rows.changed).toBeGreaterThanOrEqual(changed.size)
+          rows.cut()
+          changed = new Map()
+          layer++
+        } else {
+          for (const { from, to } of barriers) rows.forgetDeletions(from, to, layer)
+          barriers = []
+          const freed = { rows: 0, bytes: 0 }
+          taken += rows.moveSparse(rows.cutAt, 2, layer).bytes
+          rows.freeSuperseded(freed)
+          expect(freed.bytes).toBeLessThanOrEqual(taken + 4 * freed.rows)
+        }
+        for (const k of KEYS) expect(valueOf(rows, k)).toBe(now.get(k))
+        for (const barrier of barriers) {
+          const all = between(rows, OLDEST, barrier.to, barrier.layer)
+          for (const [k, v] of all) if (v === null) all.delete(k)
+          expect(all).toEqual(barrier.all)
+          expect(between(rows, barrier.from, barrier.to, barrier.layer)).toEqual(barrier.changed)
+        }
+        expect([...KEYS].filter((k) => rows.find(encoded(k))).length).toBe(rows.size)
+      }
+    }),
+    { numRuns: Number(process.env['WEIR_RUNS'] ?? 200) },
+  )
+})
+
+test('a hundred thousand keys, of which every third is deleted and every third written again, take the room of what is there', () => {
+  const rows = new PackedRows(0)
+  const keys = Array.from({ length: 100_000 }, (_, i) => `order-${i}`)
+  const of = (text: string): PutValue => raw(Buffer.from(text))
+  for (const k of keys) rows.put(encoded(k), of(k), 1)
+  rows.cut()
+  for (const [i, k] of keys.entries()) {
+    if (i % 3 === 0) rows.put(encoded(k), null, 2)
+    if (i % 3 === 1) rows.put(encoded(k), of(`${k}!`), 2)
+  }
+  const to = rows.end
+  rows.cut()
+  rows.forgetDeletions(0, to, 3)
+  for (const [i, k] of keys.entries())
+    expect(valueOf(rows, k)).toBe(i % 3 === 0 ? undefined : i % 3 === 1 ? `${k}!` : k)
+  expect(rows.size).toBe(66_666)
+  expect(between(rows, OLDEST, to, 3).size).toBe(66_666)
+})
+
+test('blocks of claims whose time is over are freed as they are, in the order in which they came', () => {
+  const rows = new PackedRows(0)
+  const print = raw(Buffer.alloc(39))
+  let bytes = 0
+  for (let i = 0; i < 50_000; i++) bytes += rows.put(encoded(`order-${i}`), print, 1)
+  rows.cut()
+  for (let i = 0; i < 40_000; i++) rows.forget(encoded(`order-${i}`), 2)
+  const freed = { rows: 0, bytes: 0 }
+  rows.freeSuperseded(freed)
+  expect(freed.bytes).toBeGreaterThan(bytes * 0.7)
+  expect(rows.size).toBe(10_000)
+  expect(valueOf(rows, 'order-39999')).toBeUndefined()
+  expect(valueOf(rows, 'order-40000')).toBeDefined()
+})
+
+test('rows that are somewhere else leave by whole blocks, the oldest first, and are not found any more', () => {
+  const rows = new PackedRows(0)
+  for (let i = 0; i < 20_000; i++) rows.put(encoded(i), raw(Buffer.alloc(39)), 1)
+  const freed = { rows: 0, bytes: 0 }
+  expect(rows.evict(rows.end / 2, freed)).toBe(true)
+  expect(freed.rows).toBeGreaterThan(5_000)
+  expect(rows.size).toBe(20_000 - freed.rows)
+  for (let i = 0; i < 20_000; i++) expect(rows.find(encoded(i))).toBe(i >= freed.rows)
+})

@@ -1,0 +1,353 @@
+/**
+ * The rows of one key group of one state, beside the JavaScript heap: an index (`row-index.ts`) over blocks of rows that are only ever
+ * appended. A changed row is written again, a deleted one is a row that says so. Since a row knows in which layer it was superseded, the
+ * rows between two barriers are what changed between them, and those up to a barrier what there was at it, for as long as somebody asks.
+ *
+ *     old ▓▓▓▓▓▓▓▓ ▓▓▓   new ▓▓░▓▓▓▓▓ ▓▓▓▓▓▓┊▓▓ ▓▓▓▓
+ *                                           ╰ barrier: behind it is the next delta
+ *
+ * What no delta has to tell (restored rows, and such as have moved) is with the old ones, which were there at every barrier.
+ */
+import type { Op } from '../segment.ts'
+import { Block, HEADER_BYTES, aligned } from './block.ts'
+import { putVarint, varintAt, type KeyBytes } from './key-bytes.ts'
+import { RowCursor } from './row-cursor.ts'
+import { RowIndex } from './row-index.ts'
+
+/** Blocks grow from the one to the other; a larger row has a block of its own. */
+const BLOCK_BYTES_MIN = 1024
+const BLOCK_BYTES_MAX = 256 * 1024
+const BLOCK_GROWTH = 4
+/** A place names its block and a word in it. */
+const PLACE_BITS = 16
+const BLOCKS_MAX = 2 ** (32 - PLACE_BITS)
+const OP_MASK = 3
+const DELETE = 0
+const VALUE = 1
+/** Of a block, superseded, before the rest of its rows move. */
+const SPARSE = 0.75
+const BIN8 = 0xc4
+const BIN16 = 0xc5
+const BIN32 = 0xc6
+
+/** Bytes as they are put: `from` to `to`; `isRaw`: not msgpack yet, but what msgpack is to hold. */
+export interface PutValue {
+  bytes: Uint8Array
+  from: number
+  to: number
+  isRaw: boolean
+}
+
+/** What has left memory. */
+export interface Freed {
+  rows: number
+  bytes: number
+}
+
+/** Out of how many blocks. */
+export interface Moved extends Freed {
+  blocks: number
+}
+
+export class PackedRows {
+  readonly group: number
+  readonly #index = new RowIndex()
+  readonly #blocks: (Block | null)[] = [null]
+  readonly #vacant: number[] = []
+  readonly #old = new Run(OLDEST)
+  readonly #new = new Run(0)
+  /** Rows since the last barrier. */
+  changed = 0
+  /** Rows that say of a key that it is gone. */
+  deletions = 0
+  #cutAt = 0
+  /** What the last `find` has found. */
+  #at = 0
+  #block: Block = NOWHERE
+
+  constructor(group: number) {
+    this.group = group
+  }
+
+  /** Keys it says something of. */
+  get size(): number {
+    return this.#index.size
+  }
+
+  /** Behind the last row. */
+  get end(): number {
+    return this.#new.end
+  }
+
+  /** Where the rows since the last barrier begin. */
+  get cutAt(): number {
+    return this.#cutAt
+  }
+
+  /** The barrier. */
+  cut(): void {
+    this.#cutAt = this.end
+    this.changed = 0
+  }
+
+  /** Is there a row of the key? Then `foundBytes` from `foundAt` is its value, unless `foundDeleted`. */
+  find(key: KeyBytes): boolean {
+    const place = this.#index.at(this.#slotOf(key))
+    if (place === 0) return false
+    this.#block = this.#blocks[place >>> PLACE_BITS]!
+    this.#at = atOf(place)
+    return true
+  }
+  get foundDeleted(): boolean {
+    return (this.#block.bytes[this.#at + HEADER_BYTES]! & OP_MASK) === DELETE
+  }
+  get foundBytes(): Buffer {
+    return this.#block.bytes
+  }
+  /** From where to where, after `find` with this key. */
+  foundValue(key: KeyBytes): Readonly<{ value: number; end: number }> {
+    return varintAt(this.#block.bytes, this.#at + HEADER_BYTES + 1 + key.length)
+  }
+
+  /** Null: it is gone. `isOld`: no delta has to tell it. @returns bytes it takes */
+  put(key: KeyBytes, value: PutValue | null, layer: number, isOld = false): number {
+    const slot = this.#slotOf(key)
+    const before = this.#index.at(slot)
+    const place = this.#append(key, value, isOld ? this.#old : this.#new)
+    if (before === 0) this.#index.add(key.hash, place)
+    else {
+      this.#supersede(before, layer)
+      this.#index.replace(slot, place)
+    }
+    if (!isOld) this.changed++
+    if (value === null) this.deletions++
+    return this.#blocks[place >>> PLACE_BITS]!.sizeOf(atOf(place))
+  }
+
+  /** As if it had never been there: before the first barrier, or of a deletion that is told. */
+  forget(key: KeyBytes, layer: number): void {
+    const place = this.#index.at(this.#slotOf(key))
+    if (place === 0) return
+    this.#index.remove(key.hash, place)
+    this.#supersede(place, layer)
+  }
+
+  /** Rows that say of keys that they are gone: their delta has said it, and nothing older is left anywhere. */
+  forgetDeletions(from: number, to: number, layer: number): void {
+    if (this.deletions === 0) return
+    for (const rows = this.rows(from, to, 0); rows.next();) {
+      if (rows.op !== DELETE) continue
+      const place = placeOf(rows.block, rows.at)
+      if (this.#index.remove(rows.block.hashOf(rows.at), place)) this.#supersede(place, layer)
+    }
+  }
+
+  /** Rows from one place to another as they were at the barrier that ended the layer. Must not be freed meanwhile. */
+  rows(from: number, to: number, layer: number): RowCursor {
+    const blocks = [...this.#old.blocks, ...this.#new.blocks]
+    return new RowCursor(
+      blocks.filter((block) => block.start < to && block.end > from),
+      from,
+      to,
+      layer,
+    )
+  }
+
+  /** Blocks that have only superseded rows. Nobody asks any more what was at a barrier. */
+  freeSuperseded(freed: Freed): void {
+    this.#free((block) => block.superseded === block.rows, freed)
+  }
+
+  /**
+   * The oldest rows, whole blocks of them, up to a place: they are somewhere else. @returns whether any of them counted
+   */
+  evict(before: number, freed: Freed): boolean {
+    let counted = false
+    this.#free((block) => {
+      if (block.end > before) return false
+      if (block.superseded < block.rows) {
+        counted = true
+        for (const rows = new RowCursor([block], block.start, block.end, LAST); rows.next();)
+          this.#index.remove(block.hashOf(rows.at), placeOf(block, rows.at))
+      }
+      return true
+    }, freed)
+    return counted
+  }
+
+  /**
+   * The rows of blocks that are mostly superseded move behind the others, so that the blocks can be freed. Of rows up to a place: their
+   * deltas are told, and their deletions forgotten.
+   */
+  moveSparse(upTo: number, blocksMax: number, layer: number): Moved {
+    const moved = { rows: 0, bytes: 0, blocks: 0 }
+    for (const block of [...this.#old.blocks, ...this.#new.blocks]) {
+      const { rows, superseded } = block
+      if (this.#isTail(block) || block.end > upTo) continue
+      if (superseded === rows || superseded < rows * SPARSE) continue
+      if (moved.blocks === blocksMax) break
+      moved.blocks++
+      for (const cursor = new RowCursor([block], block.start, block.end, LAST); cursor.next();) {
+        moved.bytes += this.#move(block, cursor.at, layer)
+        moved.rows++
+      }
+    }
+    return moved
+  }
+
+  #move(block: Block, at: number, layer: number): number {
+    const size = block.sizeOf(at)
+    const hash = block.hashOf(at)
+    const into = this.#room(size, this.#old)
+    const to = into.begin(size, hash)
+    block.bytes.copy(into.bytes, to + HEADER_BYTES, at + HEADER_BYTES, at + size)
+    const before = placeOf(block, at)
+    this.#index.remove(hash, before)
+    this.#index.add(hash, placeOf(into, to))
+    block.supersede(at, layer)
+    return size
+  }
+
+  #supersede(place: number, layer: number): void {
+    const block = this.#blocks[place >>> PLACE_BITS]!
+    const at = atOf(place)
+    if ((block.bytes[at + HEADER_BYTES]! & OP_MASK) === DELETE) this.deletions--
+    block.supersede(at, layer)
+  }
+
+  #append(key: KeyBytes, value: PutValue | null, run: Run): number {
+    const head = HEADER_BYTES + 1 + key.length
+    if (value === null) {
+      const block = this.#room(head, run)
+      const at = block.begin(head, key.hash)
+      putKey(key, DELETE, block.bytes, at + HEADER_BYTES)
+      return placeOf(block, at)
+    }
+    const { bytes, from, to, isRaw } = value
+    const count = to - from
+    const packed = isRaw ? count + (count < 0x100 ? 2 : count < 0x10000 ? 3 : 5) : count
+    const size = head + varintBytes(packed) + packed
+    const block = this.#room(size, run)
+    const at = block.begin(size, key.hash)
+    const into = block.bytes
+    let end = putVarint(packed, into, putKey(key, VALUE, into, at + HEADER_BYTES))
+    if (isRaw) end = putBinHead(count, into, end)
+    copy(bytes, from, to, into, end)
+    return placeOf(block, at)
+  }
+
+  /** The block a row of the size goes into. */
+  #room(size: number, run: Run): Block {
+    const { tail } = run
+    if (tail !== null && tail.hasRoom(size)) return tail
+    const number = this.#vacant.pop() ?? this.#blocks.length
+    if (number >= BLOCKS_MAX) throw new RangeError(`key group ${this.group} has ${BLOCKS_MAX} blocks of rows in memory`)
+    return (this.#blocks[number] = run.begin(number, aligned(size)))
+  }
+
+  #free(isOver: (block: Block) => boolean, freed: Freed): void {
+    for (const run of [this.#old, this.#new]) {
+      const gone = run.blocks.filter((block) => block !== run.tail && isOver(block))
+      if (gone.length === 0) continue
+      run.blocks = run.blocks.filter((block) => !gone.includes(block))
+      for (const { number, rows, used } of gone) {
+        this.#blocks[number] = null
+        this.#vacant.push(number)
+        freed.rows += rows
+        freed.bytes += used
+      }
+    }
+  }
+
+  #isTail(block: Block): boolean {
+    return block === this.#old.tail || block === this.#new.tail
+  }
+
+  /** Of the key's row, or of where it would be. */
+  #slotOf(key: KeyBytes): number {
+    const index = this.#index
+    for (let slot = index.first(key.hash); ; slot = index.next(key.hash, slot)) {
+      const place = index.at(slot)
+      if (place === 0 || this.#isOf(place, key)) return slot
+    }
+  }
+
+  #isOf(place: number, key: KeyBytes): boolean {
+    const { bytes } = this.#blocks[place >>> PLACE_BITS]!
+    let at = atOf(place) + HEADER_BYTES
+    if ((bytes[at++]! & ~OP_MASK) !== key.kind) return false
+    const wanted = key.bytes
+    for (let i = 0; i < key.length; i++) if (bytes[at + i] !== wanted[i]) return false
+    return true
+  }
+}
+
+/** Blocks in the order in which they were begun. */
+class Run {
+  blocks: Block[] = []
+  readonly #start: number
+
+  constructor(start: number) {
+    this.#start = start
+  }
+
+  get tail(): Block | null {
+    return this.blocks.at(-1) ?? null
+  }
+
+  /** Behind the last row. */
+  get end(): number {
+    const { tail } = this
+    return tail === null ? this.#start : tail.start + tail.used
+  }
+
+  begin(number: number, size: number): Block {
+    const { tail } = this
+    const bytes = Math.min(tail === null ? BLOCK_BYTES_MIN : tail.bytes.length * BLOCK_GROWTH, BLOCK_BYTES_MAX)
+    const block = new Block(number, tail?.end ?? this.#start, Math.max(bytes, size))
+    this.blocks.push(block)
+    return block
+  }
+}
+
+const NOWHERE = new Block(0, 0, 0)
+/** Where old rows begin: they never reach 0. */
+export const OLDEST = -(2 ** 52)
+/** Layer: of what counts now, whatever a barrier saw. */
+const LAST = 0xffffffff
+
+const atOf = (place: number): number => (place & (2 ** PLACE_BITS - 1)) << 2
+const placeOf = (block: Block, at: number): number => ((block.number << PLACE_BITS) | (at >>> 2)) >>> 0
+
+/** @returns behind it */
+function putKey(key: KeyBytes, op: Op, into: Buffer, at: number): number {
+  into[at++] = op | key.kind
+  return copy(key.bytes, 0, key.length, into, at)
+}
+
+function putBinHead(count: number, into: Buffer, at: number): number {
+  if (count < 0x100) {
+    into[at] = BIN8
+    into[at + 1] = count
+    return at + 2
+  }
+  if (count < 0x10000) {
+    into[at] = BIN16
+    return into.writeUInt16BE(count, at + 1)
+  }
+  into[at] = BIN32
+  return into.writeUInt32BE(count, at + 1)
+}
+
+const varintBytes = (value: number): number =>
+  value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5
+
+/** Copied in a loop up to here: a call costs more. */
+const SHORT_BYTES = 64
+
+function copy(from: Uint8Array, start: number, end: number, into: Buffer, at: number): number {
+  const count = end - start
+  if (count <= SHORT_BYTES) for (let i = 0; i < count; i++) into[at + i] = from[start + i]!
+  else into.set(from.subarray(start, end), at)
+  return at + count
+}

@@ -1,0 +1,259 @@
+/**
+ * A state of millions of small values that stay, each written once: its rows are packed, beside the heap (`packed-rows.ts`), so that no
+ * object is kept for a row, a snapshot copies rows as they lie, and no collector looks at any of it. Values are handed out as they are
+ * unpacked, bytes as views of the rows.
+ *
+ * Under a store that no longer fits its memory LevelDB has the rows (`level.ts`), and here is a part of them: whole blocks leave, the
+ * oldest first, those that were there before the generation at hand, and whose rows LevelDB has.
+ */
+import { timeInBytes } from '@weir/dataflow'
+import type { Key } from '@weir/model'
+import type { HotBudget } from '../hot-budget.ts'
+import type { Entry, Layer } from '../layer.ts'
+import { packReused, unpackPart, unpack } from '../pack.ts'
+import { Table, type TableOptions } from '../table.ts'
+import { KeyBytes } from './key-bytes.ts'
+import { OLDEST, PackedRows, type Freed, type PutValue } from './packed-rows.ts'
+import type { RowCursor } from './row-cursor.ts'
+
+/** Of a row, in the index. */
+const BESIDE_BYTES = 16
+/** What msgpack has in front of up to 255 bytes. */
+const BIN8 = 0xc4
+const BIN8_BYTES = 2
+/** Blocks emptied at a time. */
+const SPARSE_BLOCKS_MAX = 4
+
+/** The rows of one key group at a barrier: up to `to` all, from `from` on what changed before it. */
+export interface PackedSlice {
+  readonly rows: PackedRows
+  readonly from: number
+  readonly to: number
+  readonly changed: number
+}
+/** A state's rows at a barrier. */
+export interface PackedCut {
+  readonly slices: readonly PackedSlice[]
+  readonly changed: number
+  /** What had changed before it is told; of a store that is not resident, LevelDB has it and all older rows. */
+  settled(): void
+}
+
+/** @param layer number of the one the barrier ended */
+export const allIn = ({ rows, to }: PackedSlice, layer: number): RowCursor => rows.rows(OLDEST, to, layer)
+export const changesIn = ({ rows, from, to }: PackedSlice, layer: number): RowCursor => rows.rows(from, to, layer)
+
+/** The key group of a key, by its hash. */
+type GroupOfHash = (hash: number) => number
+
+export class PackedTable extends Table<unknown> {
+  readonly #budget: HotBudget
+  readonly #groupOf: GroupOfHash
+  readonly #groups = new Map<number, Group>()
+  readonly #key = new KeyBytes()
+  readonly #value: PutValue = { bytes: new Uint8Array(), from: 0, to: 0, isRaw: true }
+  /** Looked at last: a text is the same object mostly, and need not be encoded again. */
+  #lastKey: Key | null = null
+  #last!: Group
+  /** What was found elsewhere last: who asks asks again. */
+  #foundKey: Key | null = null
+  #found: Uint8Array | undefined
+  #changed = 0
+
+  constructor(
+    id: string,
+    number: number,
+    options: TableOptions,
+    budget: HotBudget,
+    stored: (table: Table<unknown>, key: Key) => Uint8Array | undefined,
+    groupOf: GroupOfHash,
+  ) {
+    super(id, number, options, budget, stored)
+    this.#budget = budget
+    this.#groupOf = groupOf
+  }
+
+  override get isDirty(): boolean {
+    return this.#changed > 0 || super.isDirty
+  }
+
+  override cut(): Layer {
+    const layer = super.cut()
+    const slices: PackedSlice[] = []
+    for (const { rows } of this.#groups.values()) {
+      slices.push({ rows, from: rows.cutAt, to: rows.end, changed: rows.changed })
+      rows.cut()
+    }
+    layer.packed = { slices, changed: this.#changed, settled: () => this.#settled(slices) }
+    this.#changed = 0
+    return layer
+  }
+
+  override release(): void {
+    super.release()
+    if (this.isWatched || !this.#budget.isResident) return
+    const freed: Freed = { rows: 0, bytes: 0 }
+    for (const { rows } of this.#groups.values()) rows.freeSuperseded(freed)
+    this.#give(freed)
+  }
+
+  override get(key: Key, namespace = 0): unknown {
+    if (namespace !== 0) return super.get(key, namespace)
+    const { rows } = this.#at(key)
+    if (!rows.find(this.#key)) return this.#elsewhere(key)
+    if (rows.foundDeleted) return undefined
+    const { value, end } = rows.foundValue(this.#key)
+    return valueIn(rows.foundBytes, end, end + value)
+  }
+
+  override put(key: Key, value: unknown, namespace = 0): void {
+    if (namespace !== 0) return super.put(key, value, namespace)
+    const checked = this.checked(key, value)
+    if (checked instanceof Uint8Array) return this.putBytes(key, checked, checked.length)
+    const { bytes, start, end } = packReused(checked)
+    this.#put(key, this.#valueOf(bytes, start, end, false))
+  }
+
+  /** What lies before `end`, which is copied. */
+  override putBytes(key: Key, bytes: Uint8Array, end: number): void {
+    this.#put(key, this.#valueOf(bytes, 0, end, true))
+  }
+
+  override delete(key: Key, namespace = 0): void {
+    if (namespace !== 0) return super.delete(key, namespace)
+    this.#put(key, null)
+  }
+
+  override restoredEntry(key: Key, value: unknown, _bytes: number): void {
+    if (value === undefined) return this.#at(key).rows.forget(this.#key, this.layer.number)
+    const { bytes, start, end } = packReused(value)
+    this.#put(key, this.#valueOf(bytes, start, end, false), true)
+  }
+
+  override adopt(key: Key, packed: Buffer, start: number, end: number): void {
+    if (!this.#at(key).rows.find(this.#key)) this.#put(key, this.#valueOf(packed, start, end, false), true)
+  }
+
+  override get residentCount(): number {
+    let count = 0
+    for (const { rows } of this.#groups.values()) count += rows.size
+    return count
+  }
+
+  /** For the few ways on which every row becomes a value again. */
+  override *residents(): Generator<Entry> {
+    for (const { rows } of this.#groups.values()) {
+      for (const row = allIn({ rows, from: OLDEST, to: rows.end, changed: 0 }, this.layer.number); row.next();) {
+        if (row.op === 0) continue
+        const value = valueIn(row.block.bytes, row.valueAt, row.end)
+        yield { key: row.key, value, layer: null, before: undefined, group: rows.group, bytes: 0, since: 0 }
+      }
+    }
+  }
+
+  override *meeting(): Generator<void> {
+    for (const { rows } of [...this.#groups.values()]) {
+      for (const row = allIn({ rows, from: OLDEST, to: rows.end, changed: 0 }, this.layer.number); row.next();) {
+        if (row.op !== 0) {
+          const { bytes } = row.block
+          const at = row.valueAt
+          const isStale = bytes[at] === BIN8 ? this.isBefore(timeInBytes(bytes, at + BIN8_BYTES, row.end)) : true
+          if (isStale) this.met(row.key, valueIn(bytes, at, row.end))
+        }
+        yield
+      }
+    }
+  }
+
+  override tidy(): void {
+    if (this.isWatched) return // at a barrier that is asked for they would be there twice
+    let blocks = SPARSE_BLOCKS_MAX
+    for (const { rows, settledTo } of this.#groups.values()) {
+      const moved = rows.moveSparse(settledTo, blocks, this.layer.number)
+      for (let i = 0; i < moved.rows; i++) this.#budget.take(moved.bytes / moved.rows, BESIDE_BYTES)
+      blocks -= moved.blocks
+      if (blocks === 0) return
+    }
+  }
+
+  #settled(slices: readonly PackedSlice[]): void {
+    for (const { rows, from, to } of slices) {
+      this.#groups.get(rows.group)!.settledTo = to
+      rows.forgetDeletions(from, to, this.layer.number)
+    }
+  }
+
+  override evictSettled(isCrowded: () => boolean): void {
+    for (const group of this.#groups.values()) {
+      if (!isCrowded()) return
+      this.#evict(group, group.settledTo)
+    }
+  }
+
+  override rotate(): void {
+    super.rotate()
+    for (const group of this.#groups.values()) {
+      this.#evict(group, Math.min(group.generation, group.settledTo))
+      group.generation = group.rows.end
+    }
+  }
+
+  #evict({ rows }: Group, before: number): void {
+    const freed: Freed = { rows: 0, bytes: 0 }
+    if (rows.evict(before, freed)) this.incomplete()
+    this.#give(freed)
+  }
+
+  #put(key: Key, value: PutValue | null, isOld = false): void {
+    const bytes = this.#at(key).rows.put(this.#key, value, this.layer.number, isOld)
+    if (!isOld) this.#changed++
+    this.#foundKey = null
+    this.#budget.take(bytes, BESIDE_BYTES)
+  }
+
+  #valueOf(bytes: Uint8Array, from: number, to: number, isRaw: boolean): PutValue {
+    const value = this.#value
+    value.bytes = bytes
+    value.from = from
+    value.to = to
+    value.isRaw = isRaw
+    return value
+  }
+
+  /** The key group of the key, which is encoded. */
+  #at(key: Key): Group {
+    if (key === this.#lastKey) return this.#last
+    this.#key.encode(key)
+    this.#lastKey = key
+    const number = this.#groupOf(this.#key.hash)
+    let group = this.#groups.get(number)
+    if (group === undefined) {
+      this.#groups.set(number, (group = { rows: new PackedRows(number), generation: 0, settledTo: 0 }))
+    }
+    return (this.#last = group)
+  }
+
+  #elsewhere(key: Key): unknown {
+    if (key !== this.#foundKey) {
+      this.#found = this.elsewhere(key)
+      this.#foundKey = key
+    }
+    return this.#found === undefined ? undefined : unpack(this.#found)
+  }
+
+  #give({ rows, bytes }: Freed): void {
+    if (rows > 0) this.#budget.give(bytes, rows, BESIDE_BYTES)
+  }
+}
+
+interface Group {
+  readonly rows: PackedRows
+  /** Where the rows of the newer generation begin. */
+  generation: number
+  /** Up to here LevelDB has them. */
+  settledTo: number
+}
+
+function valueIn(bytes: Buffer, start: number, end: number): unknown {
+  return bytes[start] === BIN8 ? bytes.subarray(start + BIN8_BYTES, end) : unpackPart(bytes, start, end)
+}
