@@ -121,7 +121,7 @@ export class PackedRows {
     }
     if (!isOld) this.changed++
     if (value === null) this.deletions++
-    return this.#blocks[place >>> PLACE_BITS]!.sizeOf(atOf(place))
+    return aligned(this.#blocks[place >>> PLACE_BITS]!.sizeOf(atOf(place)))
   }
 
   /** As if it had never been there: before the first barrier, or of a deletion that is told. */
@@ -205,7 +205,7 @@ export class PackedRows {
     this.#index.remove(hash, before)
     this.#index.add(hash, placeOf(into, to))
     block.supersede(at, layer)
-    return size
+    return aligned(size)
   }
 
   #supersede(place: number, layer: number): void {
