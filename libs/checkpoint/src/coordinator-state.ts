@@ -119,7 +119,9 @@ export type CoordinatorEvent =
       readonly type: 'progress'
       readonly recordsIn: number
       /** Of one subtask; `reach` null: no source of it is active. */
-      readonly source?: { readonly subtask: Subtask; readonly reach: SourceReach | null; readonly now: number }
+      readonly source?: { readonly subtask: Subtask; readonly reach: SourceReach | null }
+      readonly now: number
+      readonly wallClock: number
     }
   | { readonly type: 'ack'; readonly checkpoint: CheckpointId; readonly snapshot: SubtaskSnapshot }
   | {

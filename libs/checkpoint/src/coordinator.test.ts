@@ -44,6 +44,7 @@ const slice = (i: number, handles: number[] = [], recordsIn = 0): SubtaskSnapsho
 })
 const started: CoordinatorEvent = { type: 'started', attempt: attempt(1), now: 0, wallClock: 0 }
 const tick = (now: number): CoordinatorEvent => ({ type: 'tick', now, wallClock: now })
+const progress = (recordsIn: number, now: number): CoordinatorEvent => ({ type: 'progress', recordsIn, now, wallClock: now })
 const ack = (n: number, i: number, handles: number[] = []): CoordinatorEvent => ({
   type: 'ack',
   checkpoint: cp(n),
@@ -82,7 +83,7 @@ const toPublishing = [started, tick(1_000), ack(1, 0, [1]), ack(1, 1), stored(1)
 
 test('the first epoch of an attempt that is awaited comes as soon as something was read; those behind it by the interval', () => {
   const awaited: CoordinatorEvent = { ...started, awaited: true }
-  const read = (recordsIn: number): CoordinatorEvent => ({ type: 'progress', recordsIn })
+  const read = (recordsIn: number, now = 30): CoordinatorEvent => progress(recordsIn, now)
   const triggersOf = (...events: CoordinatorEvent[]): number[] => {
     let state = coordinatorFor(options, null)
     const found: number[] = []
@@ -94,9 +95,9 @@ test('the first epoch of an attempt that is awaited comes as soon as something w
     return found
   }
   expect(triggersOf(started, read(7), tick(40), tick(999), tick(1_000))).toEqual([1_000])
-  expect(triggersOf(awaited, tick(20), read(7), tick(40))).toEqual([40])
+  expect(triggersOf(awaited, tick(20), read(0, 25), read(7, 30), tick(40))).toEqual([30])
   const declined: CoordinatorEvent = { type: 'declined', checkpoint: cp(1), subtask: subtask(0), reason: 'r', now: 60 }
-  expect(triggersOf(awaited, read(7), tick(40), declined, read(9), tick(80), tick(1_060))).toEqual([40, 1_060])
+  expect(triggersOf(awaited, read(7), declined, read(9, 70), tick(80), tick(1_060))).toEqual([30, 1_060])
 })
 
 test('an epoch goes trigger → manifest → publish → commit → final, in this order', () => {
@@ -131,9 +132,8 @@ test('an epoch without output is final when it is published', () => {
 })
 
 test('records trigger before the interval is over, but not before the pause', () => {
-  const progress: CoordinatorEvent = { type: 'progress', recordsIn: 100 }
-  expect(run([started, progress, tick(49)]).types).toEqual([])
-  expect(run([started, progress, tick(50)]).types).toEqual(['trigger'])
+  expect(run([started, progress(100, 9), tick(49)]).types).toEqual([])
+  expect(run([started, progress(100, 9), tick(50)]).types).toEqual(['trigger'])
 })
 
 test('the interval is from trigger to trigger, with the pause behind an epoch that took longer', () => {
@@ -200,7 +200,7 @@ test('more epochs given up than tolerated end the attempt', () => {
 test('in watermark mode the trigger and the manifest name the event time, or the trigger says why there is none', () => {
   const fresh = coordinatorFor({ ...options, cutBoundMs: 500 }, null)
   const at = (i: number, low: number, now: number, high = low): CoordinatorEvent => ({
-    ...{ type: 'progress', recordsIn: 0, source: { subtask: subtask(i), reach: { low, high }, now } },
+    ...{ type: 'progress', recordsIn: 0, source: { subtask: subtask(i), reach: { low, high } }, now, wallClock: now },
   })
   const cut = run([started, at(0, 100, 1), at(1, 300, 2), tick(1_000)], fresh)
   expect(cut.effects).toMatchObject([{ type: 'trigger', cut: { mode: 'watermark', time: 301 } }])
@@ -209,8 +209,8 @@ test('in watermark mode the trigger and the manifest name the event time, or the
   expect(spread.effects).toMatchObject([{ type: 'trigger', cut: { mode: 'barrier' } }])
   const [stored] = run([ack(1, 0), ack(1, 1)], spread.state).effects as unknown as [{ manifest: object }]
   expect(stored.manifest).not.toHaveProperty('cut')
-  const idle = { subtask: subtask(1), reach: null, now: 3 }
-  const without: CoordinatorEvent = { type: 'progress', recordsIn: 0, source: idle }
+  const idle = { subtask: subtask(1), reach: null }
+  const without: CoordinatorEvent = { type: 'progress', recordsIn: 0, source: idle, now: 3, wallClock: 3 }
   expect(run([started, at(0, 100, 1), at(1, 900, 2), without, tick(1_000)], fresh).effects).toMatchObject([
     { cut: { mode: 'watermark', time: 101 } },
   ])
@@ -239,7 +239,7 @@ function afterOpening(now: number) {
 test('with the circuit open the next attempt tries one epoch, later than usual', () => {
   const { state, effects } = afterOpening(20_000)
   expect(effects).toMatchObject([{ type: 'circuit', breaker: { phase: 'open', untilMs: 22_000 }, pauseMs: 2_000 }])
-  expect(run([{ type: 'progress', recordsIn: 1_000 }, tick(21_999)], state).types).toEqual([])
+  expect(run([progress(1_000, 21_000), tick(21_999)], state).types).toEqual([])
   const trial = run([tick(22_000)], state)
   expect(trial.effects).toMatchObject([
     { type: 'circuit', breaker: { phase: 'half-open' } },

@@ -70,7 +70,7 @@ export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent
     case 'tick':
       return onTick(state, event)
     case 'progress':
-      return still({ ...withReach(state, event.source), recordsIn: Math.max(state.recordsIn, event.recordsIn) })
+      return onProgress(state, event)
     case 'ack':
       return onAck(state, event)
     case 'declined':
@@ -124,6 +124,12 @@ function onStarted(state: CoordinatorState, event: Extract<CoordinatorEvent, { t
     recordsAtStart: state.recordsIn,
   }
   return { state: next, effects: told }
+}
+
+/** Who is awaited does not wait for the next tick either. */
+function onProgress(state: CoordinatorState, event: Extract<CoordinatorEvent, { type: 'progress' }>): CoordinatorStep {
+  const told = { ...withReach(state, event), recordsIn: Math.max(state.recordsIn, event.recordsIn) }
+  return told.awaited ? onTick(told, event) : still(told)
 }
 
 /** idle → collecting, or collecting → idle (timeout) */
@@ -425,10 +431,10 @@ function cutOf({ options, draining, breaker, sources }: CoordinatorState): Cut {
 
 function withReach(
   state: CoordinatorState,
-  of: Extract<CoordinatorEvent, { type: 'progress' }>['source'],
+  { source, now }: Extract<CoordinatorEvent, { type: 'progress' }>,
 ): CoordinatorState {
-  if (of === undefined || state.options.cutBoundMs === null) return state
-  const { subtask, reach, now } = of
+  if (source === undefined || state.options.cutBoundMs === null) return state
+  const { subtask, reach } = source
   if (reach === null) return { ...state, sources: state.sources.without(subtask) }
   return { ...state, sources: state.sources.with(subtask, observeReach(state.sources.get(subtask), reach, now)) }
 }

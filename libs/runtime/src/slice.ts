@@ -101,7 +101,12 @@ export class Slice {
     }
     this.#tellRestoredWatermarks()
     scope.context.start()
-    const deps = { scope, participation: this.#participation, ended: () => this.#stageEnded() }
+    const deps = {
+      ...{ scope, participation: this.#participation },
+      // The first epoch may be waited for, and is triggered by what this tells.
+      begun: () => this.#progress(),
+      ended: () => this.#stageEnded(),
+    }
     for (const run of scope.stages) {
       const loop = run.source ? sourceLoop(run, run.source, deps) : stageLoop(run, run.gate!, deps)
       this.#loops.push(loop.catch((error: unknown) => scope.fail(asWeirError(error, 'SLICE_FAILED'))))

@@ -19,6 +19,8 @@ export const POLL_RECORDS_MAX = 2_000
 export interface SourceLoopDeps {
   readonly scope: SliceScope
   readonly participation: Participation
+  /** The first records of the slice in this attempt are read. */
+  readonly begun: () => void
   /** The stage will emit no more. */
   readonly ended: () => void
 }
@@ -126,7 +128,9 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       const fresh = freshOf(run, polled, count)
       pace.giveBack(granted - fresh)
       if (pace.isAdaptive) handedOn = { records: count, atMs: clock.monotonic() }
+      const isFirst = scope.recordsIn === scope.recordsBefore
       scope.recordsIn += count
+      if (isFirst) deps.begun()
       source.read += count
       source.emitted += batch.values.length
       if (polled.kind === 'raw') source.latency.read(polled.raw.timestamps[0]!, fresh)

@@ -15,9 +15,9 @@ export const onRunning = (state: Running, event: JobEvent): JobStep =>
 function onUndisturbed(state: Running, event: JobEvent): JobStep {
   switch (event.type) {
     case 'progress': {
-      const { recordsIn, recordsOut, watermark, reach, splits, claims, late, rates, metrics, now } = event
+      const { recordsIn, recordsOut, watermark, reach, splits, claims, late, rates, metrics, now, wallClock } = event
       const { subtask } = event.slice
-      const source = reach === undefined ? {} : { source: { subtask, reach, now } }
+      const source = reach === undefined ? {} : { source: { subtask, reach } }
       const next = withSlice(withRecordsIn(state, subtask, recordsIn), subtask, {
         ...{ recordsOut, watermark },
         ...(splits && { splits }),
@@ -26,7 +26,7 @@ function onUndisturbed(state: Running, event: JobEvent): JobStep {
         ...(rates && { rates }),
         ...(metrics && { metrics }),
       })
-      return drive(next, { type: 'progress', recordsIn: next.reportedIn, ...source }, event)
+      return drive(next, { type: 'progress', recordsIn: next.reportedIn, ...source, now, wallClock }, event)
     }
     case 'input-ended': {
       const next = withSlice(state, event.slice.subtask, { inputEnded: true })
