@@ -1,5 +1,5 @@
 import { planJob, type GraphNode } from '@weir/dataflow'
-import { WATERMARK_MAX, operatorUid } from '@weir/model'
+import { WATERMARK_MAX, operatorUid, systemClock } from '@weir/model'
 import { job, json, log as logs } from '@weir/sdk'
 import { afterEach, expect, test } from 'vitest'
 import { Fleet, World as LogWorld, closeAll } from './embedded.fixture.ts'
@@ -37,6 +37,16 @@ test('a slice tells what came to each operator, what it put out, and where the t
   expect(later!.stages.map(({ stage }) => stage)).toEqual(['in', 'by-all'])
   for (const { busyMsPerSecond: busy, idleMsPerSecond: idle, backPressuredMsPerSecond: held } of later!.stages)
     expect(busy + idle + held).toBe(1_000)
+})
+
+test('the first records are told when they are read, not with the next report', async () => {
+  const world = new World()
+  world.clock = { ...systemClock, after: () => () => {} }
+  const chain = chainOf([node.source(0), node.keyBy(String), node.concat('all'), node.sink('out')])
+  const { run, until } = world.start(chain, new MemoryLogSource([records(['a', 1], ['b', 2])], 3))
+  await run()
+  const { recordsIn } = await until('progress', (r) => r.recordsIn > 0 && r.watermark < WATERMARK_MAX)
+  expect(recordsIn).toBe(2)
 })
 
 test('records of a log are told with their age when their epoch is committed', async () => {
