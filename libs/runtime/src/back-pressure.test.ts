@@ -6,7 +6,7 @@ import { CHANNEL_CREDITS } from './channel.ts'
 import { chainOf, node } from './fixture.ts'
 import { FRAME_RECORDS_MAX } from './partitioner.ts'
 import { Slice } from './slice.ts'
-import { POLL_RECORDS_MAX } from './source-loop.ts'
+import { POLL_RECORDS_MAX } from './poll-size.ts'
 import { StandingSink } from './standing.fixture.ts'
 import { MemoryExchange, MemoryStateStore, MemoryTopic } from './testing/index.ts'
 

@@ -8,13 +8,11 @@ import { withBatch } from './failure-origin.ts'
 import { endFirings } from './firings.ts'
 import { TURN_MS, advance, drain, fireTimers, room, tellIdle, waitOr } from './flow.ts'
 import type { Participation } from './participation.ts'
+import { PollSize } from './poll-size.ts'
 import { emitSampled, emitSampledToSplit } from './sampled-batches.ts'
 import type { SliceScope } from './slice-scope.ts'
 import { emitToSplit, endSplit, freshOf, replayPoll } from './split-runs.ts'
 import type { SourceRun, StageRun } from './stage-run.ts'
-
-/** Records asked for in one poll. */
-export const POLL_RECORDS_MAX = 2_000
 
 export interface SourceLoopDeps {
   readonly scope: SliceScope
@@ -38,6 +36,7 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
   let ended = false
   let haltedAt: Epoch | null = null
   advance(run, source.watermarks.current)
+  const size = new PollSize(TURN_MS)
   let turnAt = clock.monotonic()
   run.clock.begin(turnAt)
   const inject = (): void => {
@@ -82,9 +81,9 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
       handedOn = null
     }
     if (isHalted()) continue
-    const granted = pace.take(POLL_RECORDS_MAX)
+    const granted = pace.take(size.records)
     // What is only read again is not paced: it holds up everybody behind it. Meanwhile the other splits wait.
-    const again = granted === 0 ? replayPoll(run, POLL_RECORDS_MAX, timing?.held()) : null
+    const again = granted === 0 ? replayPoll(run, size.records, timing?.held()) : null
     if (granted === 0 && again === null) {
       run.clock.waits('idle', clock.monotonic())
       await heldUp(run, waitOr(scope, wake, pace.waitMs()))
@@ -94,7 +93,8 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
     const polling = again ? reader.poll(again.records, again.held) : reader.poll(granted, timing?.held())
     run.clock.waits('idle', clock.monotonic())
     const polled = await (run.calls.length > 0 ? settleCallsBeside(scope, run, wake, polling) : heldUp(run, polling))
-    run.clock.goesOn(clock.monotonic())
+    const polledAt = clock.monotonic()
+    run.clock.goesOn(polledAt)
     if (scope.over) return
     timing?.polled(polled)
     if (polled === 'idle') {
@@ -156,6 +156,7 @@ export async function sourceLoop(run: StageRun, source: SourceRun, deps: SourceL
         throw withBatch(error, node, polled)
       }
       advance(run, watermark)
+      size.handedOn(count, clock.monotonic() - polledAt)
     }
     if (timing !== null && run.isIdle !== source.watermarks.isIdle) {
       await settle('none')
