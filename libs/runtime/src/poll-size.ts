@@ -8,9 +8,12 @@ export const POLL_RECORDS_MIN = 100
  * polls, so this is what bounds their wait where a record takes long; a slow start, as of TCP's window.
  */
 export class PollSize {
+  readonly #turnMs: number
   #records = POLL_RECORDS_MIN
 
-  constructor(private readonly turnMs: number) {}
+  constructor(turnMs: number) {
+    this.#turnMs = turnMs
+  }
 
   get records(): number {
     return this.#records
@@ -18,8 +21,8 @@ export class PollSize {
 
   /** @param tookMs from what was polled to what was handed on */
   handedOn(polled: number, tookMs: number): void {
-    if (tookMs > 2 * this.turnMs) this.#records = Math.max(POLL_RECORDS_MIN, this.#records >> 1)
-    else if (polled >= this.#records && tookMs < this.turnMs / 2)
+    if (tookMs > 2 * this.#turnMs) this.#records = Math.max(POLL_RECORDS_MIN, this.#records >> 1)
+    else if (polled >= this.#records && tookMs < this.#turnMs / 2)
       this.#records = Math.min(POLL_RECORDS_MAX, this.#records * 2)
   }
 }
