@@ -11,7 +11,7 @@ const outcome = 'libs/dataflow/src/outcome.ts'
 const moves = 'libs/job/src/moves.ts'
 
 /** Several changes of text where one rule stands in several places. */
-const rule = (hole: string, rule: string, ...edits: Omit<Mutant, 'hole' | 'rule'>[]): readonly Mutant[] =>
+export const rule = (hole: string, rule: string, ...edits: Omit<Mutant, 'hole' | 'rule'>[]): readonly Mutant[] =>
   edits.map((edit) => ({ hole, rule, ...edit }))
 
 export const rules = {

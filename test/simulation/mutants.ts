@@ -2,8 +2,7 @@
  * Rules that only show in a whole fleet: what the drivers, the stores, the slices and the sinks must keep. The rules of
  * the pure machines are those of test/mutation/rules.ts; both are hunted here.
  */
-import type { Mutant } from '../mutation/bundle.ts'
-import { regionRules, rules } from '../mutation/rules.ts'
+import { regionRules, rule, rules } from '../mutation/rules.ts'
 
 const stores = 'libs/metadata/src/etcd-stores.ts'
 const election = 'libs/metadata/src/etcd-election.ts'
@@ -15,12 +14,9 @@ const participation = 'libs/runtime/src/participation.ts'
 const gate = 'libs/runtime/src/input-gate.ts'
 const cut = 'libs/runtime/src/stage-cut.ts'
 const redistribution = 'libs/checkpoint/src/redistribute.ts'
-const driver = 'libs/job/src/driver.ts'
+const epochs = 'libs/job/src/epoch-driver.ts'
 
-const rule = (hole: string, rule: string, ...edits: Omit<Mutant, 'hole' | 'rule'>[]): readonly Mutant[] =>
-  edits.map((edit) => ({ hole, rule, ...edit }))
-
-export const fleetRules = {
+const fleetRules = {
   handlesTravelOn: rule('A2', 'a snapshot lists every prepared transaction, those of given-up epochs too', {
     file: sink,
     find: 'return { sequence: this.#sequence, handles: [...this.#prepared] }',
@@ -32,10 +28,10 @@ export const fleetRules = {
     replace: '',
   }),
   storeIsTheTruth: rule('A1', 'every attempt restores what its own claim found', {
-    file: driver,
-    find: "return this.dispatch({ type: 'claimed', published, manifest })",
-    replace: `const known = this.#state.coordinator.published ?? outcome.published
-        return this.dispatch({ type: 'claimed', published: known, manifest: known && (await checkpoints.readManifest(known)) })`,
+    file: epochs,
+    find: "return dispatch({ type: 'claimed', published, manifest })",
+    replace: `const known = this.#deps.state().coordinator.published ?? outcome.published
+        return dispatch({ type: 'claimed', published: known, manifest: known && (await checkpoints.readManifest(known)) })`,
   }),
   modRevision: rule('A5', 'a publish compares the mod revision of the head it replaces', {
     file: stores,
@@ -70,9 +66,9 @@ export const fleetRules = {
     replace: 'const own = Math.max(revision, 1)',
   }),
   unknownPublish: rule('A3', 'a publish whose call failed is unknown, never refused', {
-    file: driver,
-    find: "outcome: { kind: fenced ? 'superseded' : 'unknown', reason }",
-    replace: "outcome: { kind: 'superseded', reason }",
+    file: epochs,
+    find: "const outcome = { kind: fenced ? 'superseded' : 'unknown', reason } as const",
+    replace: "const outcome = { kind: 'superseded', reason } as const",
   }),
   commitInOrder: rule('A10', 'a sink ends its transactions in sequence order', {
     file: sink,
@@ -229,10 +225,10 @@ export const fleetRules = {
     replace: 'if (event.now - state.claimedMs > CLAIM_FRESH_MS && state.claimedMs < 0) {',
   }),
   claimEveryAttempt: rule('A6', 'every attempt begins with a claim', {
-    file: driver,
+    file: epochs,
     find: 'const outcome = await checkpoints.claim()\n',
-    replace: `const known = this.#state.coordinator.published
-        const outcome = this.#state.attempt > 0
+    replace: `const known = this.#deps.state().coordinator.published
+        const outcome = this.#deps.state().attempt > 0
           ? ({ kind: 'claimed', published: known, headRevision: '', mirrorTag: '' } as const)
           : await checkpoints.claim()\n`,
   }),
@@ -255,7 +251,7 @@ export const rescaleRules = {
     replace: 'for (let k = to.parallelism; k < to.parallelism; k++) {',
   }),
   highestEver: rule('B4', "a job's record keeps the highest parallelism it ever had", {
-    file: 'apps/job-manager/src/term.ts',
+    file: 'apps/job-manager/src/job-changes.ts',
     find: 'highestParallelism: Math.max(subtasksOf(specOf(record)), parallelism),',
     replace: 'highestParallelism: parallelism,',
   }),

@@ -290,6 +290,9 @@ export type JobEvent = Times &
     | { readonly type: 'publish-answered'; readonly checkpoint: CheckpointId; readonly outcome: PublishOutcome }
   )
 
+/** As it comes to the JobMaster, which looks at its clocks and draws. */
+export type UntimedEvent = JobEvent extends infer E ? (E extends unknown ? Omit<E, keyof Times> : never) : never
+
 export type JobEffect =
   | { readonly type: 'claim' }
   | { readonly type: 'request-slots'; readonly count: number }

@@ -10,7 +10,7 @@ import type {
   SourceRate,
   SplitTime,
 } from '@weir/dataflow'
-import type { Failure, JobEvent, SliceId } from '@weir/job'
+import type { Failure, SliceId, UntimedEvent } from '@weir/job'
 import type { CheckpointId, Epoch, OperatorUid } from '@weir/model'
 
 /** What became of one restored transaction; `subtask` is not always the slice's own (PROTOCOL B4). */
@@ -62,9 +62,7 @@ export type SliceReportMessage = { readonly slice: SliceId } & (
   | { readonly type: 'stopped' }
 )
 
-type Untimed<T> = T extends unknown ? Omit<T, 'now' | 'wallClock' | 'random'> : never
-
 /** The event the job machine takes for a report. */
-export function reportEvent(report: SliceReportMessage): Untimed<JobEvent> {
+export function reportEvent(report: SliceReportMessage): UntimedEvent {
   return report.type === 'failed' ? { ...report, type: 'slice-failed' } : report
 }
