@@ -56,11 +56,11 @@ export class JobManagerProcess {
 
   /** As a user asks for it: nobody hears of a refusal but who asked. */
   cancel(jobId: JobId): void {
-    this.process.run(() => void this.#term?.cancel(jobId).catch(() => undefined))
+    this.process.run(() => void this.#term?.changes.cancel(jobId).catch(() => undefined))
   }
 
   rescale(jobId: JobId, parallelism: number): void {
-    this.process.run(() => void this.#term?.rescale(jobId, parallelism).catch(() => undefined))
+    this.process.run(() => void this.#term?.changes.rescale(jobId, parallelism).catch(() => undefined))
   }
 
   async #lead(): Promise<void> {

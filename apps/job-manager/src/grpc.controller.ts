@@ -92,7 +92,7 @@ export class GrpcController {
   @GrpcMethod('Jobs', 'cancel')
   cancel(request: jobs.CancelRequest, metadata: Metadata, call: Call): Promise<jobs.JobView> {
     return this.#answer('cancel', metadata, call, async () =>
-      view(await (await this.#manager.term()).cancel(jobId(request.jobId))),
+      view(await (await this.#manager.term()).changes.cancel(jobId(request.jobId))),
     )
   }
 
@@ -100,7 +100,7 @@ export class GrpcController {
   rescale(request: jobs.RescaleRequest, metadata: Metadata, call: Call): Promise<jobs.JobView> {
     return this.#answer('rescale', metadata, call, async () => {
       const term = await this.#manager.term()
-      return view(await term.rescale(jobId(request.jobId), request.parallelism))
+      return view(await term.changes.rescale(jobId(request.jobId), request.parallelism))
     })
   }
 
@@ -110,7 +110,7 @@ export class GrpcController {
     return this.#answer('adjustRate', metadata, call, async () => {
       const term = await this.#manager.term()
       const of = { recordsPerSecond, minRecordsPerSecond }
-      const rates = await term.adjustRate(jobId(id), source === '' ? null : source, of)
+      const rates = await term.changes.adjustRate(jobId(id), source === '' ? null : source, of)
       return { rates: rates.map(rateView) }
     })
   }
@@ -119,7 +119,7 @@ export class GrpcController {
   degrade(request: jobs.DegradeRequest, metadata: Metadata, call: Call): Promise<jobs.JobView> {
     return this.#answer('degrade', metadata, call, async () => {
       const term = await this.#manager.term()
-      return view(await term.degrade(jobId(request.jobId), request.degraded))
+      return view(await term.changes.degrade(jobId(request.jobId), request.degraded))
     })
   }
 
@@ -173,7 +173,9 @@ export class GrpcController {
     const { jobId: id, name, stop } = request
     return this.#answer('takeSavepoint', metadata, call, async () => {
       const term = await this.#manager.term()
-      return savepointMessage(await (stop ? term.stop(jobId(id), name) : term.savepoint(jobId(id), name)))
+      return savepointMessage(
+        await (stop ? term.savepoints.stop(jobId(id), name) : term.savepoints.take(jobId(id), name)),
+      )
     })
   }
 
@@ -184,7 +186,7 @@ export class GrpcController {
     call: Call,
   ): Promise<jobs.ListSavepointsResponse> {
     return this.#answer('listSavepoints', metadata, call, async () => {
-      const views = await (await this.#manager.term()).savepoints(jobId(request.jobId))
+      const views = await (await this.#manager.term()).savepoints.list(jobId(request.jobId))
       return { savepoints: views.map(savepointMessage) }
     })
   }
@@ -196,7 +198,7 @@ export class GrpcController {
     call: Call,
   ): Promise<jobs.DeleteSavepointResponse> {
     return this.#answer('deleteSavepoint', metadata, call, async () => {
-      await (await this.#manager.term()).deleteSavepoint(jobId(request.jobId), request.name)
+      await (await this.#manager.term()).savepoints.delete(jobId(request.jobId), request.name)
       return {}
     })
   }

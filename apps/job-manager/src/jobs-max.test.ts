@@ -39,7 +39,7 @@ test('one job more than the bound is refused, also of many at once; one that has
   await expect(term.submit(record('a'))).rejects.toMatchObject({ code: 'JOBS_MAX_REACHED' })
   expect(term.list().map((job) => job.jobId)).toEqual(['a', 'b'])
 
-  await term.cancel(jobId('a'))
+  await term.changes.cancel(jobId('a'))
   const codeOf = async (id: string): Promise<string> =>
     term.submit(record(id)).then(
       () => 'none',

@@ -37,22 +37,24 @@ test('a rate is recorded before it is told, so the next leader goes on with it; 
   await first.term.submit(record)
   const asked = { source: 'in', recordsPerSecond: 7, minRecordsPerSecond: 2, current: null, reason: null }
   expect(first.term.get(id).rates).toMatchObject([{ recordsPerSecond: 100, minRecordsPerSecond: null }])
-  expect(await first.term.adjustRate(id, null, { recordsPerSecond: 7, minRecordsPerSecond: 2 })).toEqual([asked])
-  await expect(first.term.adjustRate(id, 'out', { recordsPerSecond: 7 })).rejects.toMatchObject({
+  expect(await first.term.changes.adjustRate(id, null, { recordsPerSecond: 7, minRecordsPerSecond: 2 })).toEqual([
+    asked,
+  ])
+  await expect(first.term.changes.adjustRate(id, 'out', { recordsPerSecond: 7 })).rejects.toMatchObject({
     code: 'SOURCE_UNKNOWN',
   })
-  await expect(first.term.adjustRate(jobId('k'), null, { recordsPerSecond: 7 })).rejects.toMatchObject({
+  await expect(first.term.changes.adjustRate(jobId('k'), null, { recordsPerSecond: 7 })).rejects.toMatchObject({
     code: 'JOB_UNKNOWN',
   })
   expect((await first.stores.jobs.get(id))!.rates).toEqual({ in: { recordsPerSecond: 7, minRecordsPerSecond: 2 } })
   await first.leadership.resign()
   const second = await lead()
   await expect.poll(() => second.term.list().map(({ rates }) => rates), { timeout: 20_000 }).toEqual([[asked]])
-  await second.term.cancel(id)
+  await second.term.changes.cancel(id)
   await expect.poll(() => second.term.get(id).state, { timeout: 20_000 }).toBe('CANCELLED')
   // Its state is told a moment before whoever ran it is gone.
   const again = (): Promise<unknown> =>
-    second.term.adjustRate(id, null, { recordsPerSecond: 7 }).catch((error: { code: string }) => error.code)
+    second.term.changes.adjustRate(id, null, { recordsPerSecond: 7 }).catch((error: { code: string }) => error.code)
   await expect.poll(again, { timeout: 20_000 }).toBe('JOB_NOT_RUNNING')
   await second.leadership.resign()
   await metadata.close()

@@ -33,10 +33,7 @@ export interface RemediationDeps {
 }
 
 /** What a job is asked and told: the leader's term. */
-export type Jobs = Pick<
-  Term,
-  'get' | 'rescale' | 'adjustRate' | 'degrade' | 'restartSlices' | 'freeSlots' | 'settingsOf'
->
+export type Jobs = Pick<Term, 'get' | 'settingsOf' | 'freeSlots' | 'changes'>
 
 export class Remediation {
   readonly #deps: RemediationDeps
@@ -105,16 +102,16 @@ async function perform(jobs: Jobs, change: Change, alert: string): Promise<void>
   const id = jobId(change.jobId)
   switch (change.type) {
     case 'rescale':
-      await jobs.rescale(id, change.parallelism)
+      await jobs.changes.rescale(id, change.parallelism)
       return
     case 'limit':
-      for (const { source, ...limit } of change.limits) await jobs.adjustRate(id, source, limit)
+      for (const { source, ...limit } of change.limits) await jobs.changes.adjustRate(id, source, limit)
       return
     case 'degrade-switch':
-      await jobs.degrade(id, change.degraded)
+      await jobs.changes.degrade(id, change.degraded)
       return
     case 'restart-region':
-      return jobs.restartSlices(id, change.subtask, `alert ${alert}`)
+      return jobs.changes.restartSlices(id, change.subtask, `alert ${alert}`)
   }
 }
 

@@ -25,7 +25,7 @@ export class DegradeController extends JobChangeController {
   @ApiAcceptedResponse({ type: JobDto, headers: ApiEtag })
   turn(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
     return this.change(request, reply, id, false, (term) =>
-      term.degrade(jobId(id), fieldsIn(wish, 'degraded')['degraded']),
+      term.changes.degrade(jobId(id), fieldsIn(wish, 'degraded')['degraded']),
     )
   }
 }

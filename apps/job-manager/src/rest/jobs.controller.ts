@@ -203,7 +203,7 @@ export class JobsController extends JobChangeController {
   @ApiIdempotent()
   @ApiAcceptedResponse({ type: JobDto, headers: ApiEtag })
   cancel(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.change(request, reply, id, false, (term) => term.cancel(jobId(id)))
+    return this.change(request, reply, id, false, (term) => term.changes.cancel(jobId(id)))
   }
 
   @Post('jobs/:id/start')
@@ -232,7 +232,7 @@ export class JobsController extends JobChangeController {
   @ApiAcceptedResponse({ type: JobDto, headers: ApiEtag })
   rescale(@Param('id') id: string, @Body() wish: unknown, @Req() request: Request, @Res() reply: Reply): Promise<void> {
     return this.change(request, reply, id, true, (term): Promise<JobView> =>
-      term.rescale(jobId(id), fieldsIn(wish, 'parallelism')['parallelism']),
+      term.changes.rescale(jobId(id), fieldsIn(wish, 'parallelism')['parallelism']),
     )
   }
 }

@@ -87,7 +87,7 @@ export class RateController extends JobChangeController {
 
   #adjust(id: string, source: string | null, wish: unknown, request: Request, reply: Reply): Promise<void> {
     return this.change(request, reply, id, false, (term): Promise<readonly RateView[]> =>
-      term.adjustRate(jobId(id), source, fieldsIn(wish, 'recordsPerSecond', 'minRecordsPerSecond')),
+      term.changes.adjustRate(jobId(id), source, fieldsIn(wish, 'recordsPerSecond', 'minRecordsPerSecond')),
     )
   }
 }

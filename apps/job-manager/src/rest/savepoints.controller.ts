@@ -58,7 +58,7 @@ export class SavepointsController extends LeaderController {
   ): Promise<void> {
     const take = async (term: Term): Promise<SavepointView> => {
       const { name, stop } = savepointWish(wish)
-      return stop ? term.stop(jobId(id), name) : term.savepoint(jobId(id), name)
+      return stop ? term.savepoints.stop(jobId(id), name) : term.savepoints.take(jobId(id), name)
     }
     return this.answer(request, reply, take, 202)
   }
@@ -68,7 +68,7 @@ export class SavepointsController extends LeaderController {
   @ApiParam({ name: 'id' })
   @ApiOkResponse({ type: [SavepointDto] })
   savepoints(@Param('id') id: string, @Req() request: Request, @Res() reply: Reply): Promise<void> {
-    return this.answer(request, reply, (term): Promise<readonly SavepointView[]> => term.savepoints(jobId(id)))
+    return this.answer(request, reply, (term): Promise<readonly SavepointView[]> => term.savepoints.list(jobId(id)))
   }
 
   @Delete('jobs/:id/savepoints/:name')
@@ -83,7 +83,7 @@ export class SavepointsController extends LeaderController {
     @Req() request: Request,
     @Res() reply: Reply,
   ): Promise<void> {
-    return this.answer(request, reply, (term) => term.deleteSavepoint(jobId(id), name), 204)
+    return this.answer(request, reply, (term) => term.savepoints.delete(jobId(id), name), 204)
   }
 }
 
