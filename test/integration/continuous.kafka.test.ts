@@ -2,26 +2,16 @@
  * The continuous scope on a real Kafka: two slices with the real source, sink and state in memory. Attempts vanish without a
  * word at any moment, as killed processes would; kcat with `read_committed` is the judge.
  */
-import { execFileSync } from 'node:child_process'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { planJob } from '@weir/dataflow'
-import { KafkaConnections, KafkaContinuousSink, KafkaSource, listTransactions, offsetCommit } from '@weir/kafka'
-import {
-  attempt,
-  epoch,
-  generation,
-  jobId,
-  subtask,
-  systemClock,
-  systemRandom,
-  type CheckpointId,
-  type WeirError,
-} from '@weir/model'
-import { Slice, type SliceReport } from '@weir/runtime'
+import { KafkaContinuousSink, KafkaSource, listTransactions, offsetCommit, type KafkaConnections } from '@weir/kafka'
+import { attempt, generation, jobId, subtask, systemClock, type WeirError } from '@weir/model'
+import { Slice } from '@weir/runtime'
 import { MemoryExchange, MemoryStateStore } from '@weir/runtime/testing'
 import { job, json, kafka, tumbling } from '@weir/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stackEndpoints } from '../stack/endpoints.ts'
+import { connect, testKafka } from '../stack/kafka.ts'
+import { SliceAttempt } from './slice-attempt.ts'
 
 interface Order {
   readonly id: number
@@ -34,15 +24,11 @@ const PER_PARTITION = 3_000
 const INTERVAL_MS = 20
 const commit = { scope: 'continuous', intervalMs: INTERVAL_MS } as const
 const isBad = (o: Order): boolean => o.id % 500 === 499
-const broker = stackEndpoints().kafka
-const run = systemRandom.nonce().slice(0, 8)
+const { broker, kafka: connections, admin, run, createTopics, produce, committed } = testKafka()
 const topics = {
   ...{ orders: `orders-${run}`, sums: `sums-${run}`, counts: `counts-${run}` },
   ...{ dead: `dead-${run}`, more: `more-${run}` },
 }
-const connections = new KafkaConnections({ brokers: [broker], clientId: 'weir-test' }, { clock: systemClock })
-const admin = connections.admin()
-
 /** A user's orders are in one partition, as keyedBySource asks for. */
 const ordersOf = (partition: number): Order[] =>
   Array.from({ length: PER_PARTITION }, (_, i) => ({
@@ -52,23 +38,15 @@ const ordersOf = (partition: number): Order[] =>
   }))
 
 beforeAll(async () => {
-  await admin.connect()
-  await admin.createTopics({
-    topics: Object.values(topics).map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 })),
-  })
+  await createTopics(Object.values(topics), { partitions: PARTITIONS })
   for (let p = 0; p < PARTITIONS; p++) {
-    const input = ordersOf(p)
-      .map((o) => JSON.stringify(o))
-      .join('\n')
-    for (const topic of [topics.orders, topics.more])
-      execFileSync('kcat', ['-b', broker, '-P', '-t', topic, '-p', String(p), '-z', 'lz4'], { input })
+    const values = ordersOf(p).map((o) => JSON.stringify(o))
+    for (const topic of [topics.orders, topics.more]) produce(topic, p, values, '-z', 'lz4')
   }
 })
 const running: Attempt[] = []
 afterAll(async () => {
   for (const one of running) await one.vanish()
-  await admin.disconnect()
-  await connections.close()
 })
 
 const plan = planJob(
@@ -92,23 +70,18 @@ const plan = planJob(
   }),
 )
 
-class Attempt {
-  readonly slices: Slice[]
-  readonly #n: number
-  readonly #connections: KafkaConnections[] = []
-  readonly #reports: { from: number; report: SliceReport }[] = []
-  #look: () => void = () => {}
+class Attempt extends SliceAttempt {
+  readonly #connections: KafkaConnections[]
 
   constructor(n: number, objects: Map<string, string>, id = `sums-${run}`, of = plan) {
-    this.#n = n
-    running.push(this)
+    const opened: KafkaConnections[] = []
     const exchange = new MemoryExchange()
     const kafkaOf = (): KafkaConnections => {
-      const one = new KafkaConnections({ brokers: [broker], clientId: 'weir-test' }, { clock: systemClock })
-      this.#connections.push(one)
+      const one = connect(broker)
+      opened.push(one)
       return one
     }
-    this.slices = Array.from({ length: PARALLELISM }, (_, i) => {
+    super(n, PARALLELISM, (i, report) => {
       const at = { generation: generation(1), attempt: attempt(n) }
       return new Slice(
         { jobId: jobId(id), attempt: at, subtask: subtask(i), plan: of, freeze: false },
@@ -134,35 +107,13 @@ class Attempt {
               { context, kafka: kafkaOf(), clock: systemClock },
             ),
           openState: (stage) => Promise.resolve(new MemoryStateStore(objects, `slice-${i}-stage-${stage}`)),
-          report: (report) => {
-            this.#reports.push({ from: i, report })
-            this.#look()
-          },
+          report,
           turn: () => new Promise((resolve) => setImmediate(resolve)),
         },
       )
     })
-  }
-
-  async start(snapshots: readonly SubtaskSnapshot[] | null): Promise<void> {
-    await Promise.all(this.slices.map((s, i) => s.recover(snapshots?.[i] ?? null)))
-    const peers = this.slices.map((_, i) => ({ subtask: subtask(i), taskManagerId: 'tm', exchangeAddress: '' }))
-    await Promise.all(this.slices.map((s) => s.run(peers)))
-  }
-
-  all<T extends SliceReport['type']>(type: T, is: (r: Extract<SliceReport, { type: T }>) => boolean = () => true) {
-    type R = Extract<SliceReport, { type: T }>
-    return new Promise<R[]>((resolve, reject) => {
-      this.#look = () => {
-        const failed = this.#reports.find((r) => r.report.type === 'failed')?.report as { error: Error } | undefined
-        if (failed) return reject(failed.error)
-        const found = this.slices.map(
-          (_, i) => this.#reports.findLast((r) => r.from === i && r.report.type === type && is(r.report as R))?.report,
-        )
-        if (found.every((r) => r !== undefined)) resolve(found as R[])
-      }
-      this.#look()
-    })
+    this.#connections = opened
+    running.push(this)
   }
 
   failure(): Promise<WeirError> {
@@ -172,29 +123,15 @@ class Attempt {
     )
   }
 
-  async checkpoint(n: number): Promise<SubtaskSnapshot[]> {
-    const id: CheckpointId = { generation: generation(1), attempt: attempt(this.#n), epoch: epoch(n) }
-    for (const slice of this.slices) slice.trigger(id)
-    const acks = await this.all('ack', (r) => r.checkpoint.epoch === n)
-    return JSON.parse(JSON.stringify(acks.map((a) => a.snapshot))) as SubtaskSnapshot[]
-  }
-
   /** Its connections break first, so that nothing it has under way is told its end. */
-  async vanish(): Promise<void> {
+  override async vanish(): Promise<void> {
     await Promise.all(this.#connections.map((c) => c.close()))
-    await Promise.all(this.slices.map((s) => s.stop('leave')))
+    await super.vanish()
   }
 }
 
-const read = (topic: string): { key: string; value: unknown }[] =>
-  execFileSync(
-    'kcat',
-    ['-b', broker, '-C', '-t', topic, '-e', '-q', '-f', '%k\\t%s\\n', '-X', 'isolation.level=read_committed'],
-    { maxBuffer: 1 << 28 },
-  )
-    .toString()
-    .split('\n')
-    .filter(Boolean)
+const read = async (topic: string): Promise<{ key: string; value: unknown }[]> =>
+  (await committed(topic, '%k\t%s', run))
     .map((line) => line.split('\t'))
     .map(([key, value]) => ({ key: key!, value: JSON.parse(value!) as unknown }))
 
@@ -238,12 +175,12 @@ test(
     }
     // Per user 1, 2, 3 … in this order: nothing lost, nothing twice, no state of another time.
     const sums = new Map<string, number>()
-    for (const { key, value } of read(topics.sums)) {
+    for (const { key, value } of await read(topics.sums)) {
       expect(value, key).toBe((sums.get(key) ?? 0) + 1)
       sums.set(key, value as number)
     }
     expect(sums).toEqual(seen)
-    const counts = read(topics.counts).map(({ key, value }) => {
+    const counts = (await read(topics.counts)).map(({ key, value }) => {
       const { start, value: n } = value as { start: number; value: number }
       return [`${key}@${start}`, n] as const
     })
@@ -255,7 +192,7 @@ test(
     const bad = Array.from({ length: PARTITIONS }, (_, p) => ordersOf(p))
       .flat()
       .filter(isBad)
-    const dead = read(topics.dead).map(({ value }) => JSON.stringify(value))
+    const dead = (await read(topics.dead)).map(({ value }) => JSON.stringify(value))
     expect(dead.sort()).toEqual(bad.map((o) => JSON.stringify(o)).sort())
     const mine = (await connections.anyBroker(listTransactions())).transactions.filter((t) =>
       t.transactionalId.startsWith(`weir.sums-${run}.`),

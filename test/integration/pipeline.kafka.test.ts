@@ -2,13 +2,12 @@
  * The main job's data plane on a real Kafka: orders → filter PAID → keyBy user → running sum and 10 s count → two topics,
  * two slices with state in LevelDB. Attempts are dropped without a word, as a killed process would be; kcat is the judge.
  */
-import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ObjectStore, StoredObject, SubtaskSnapshot } from '@weir/checkpoint'
 import { defaultSettings, planJob, type JobDefinition, type SinkNode } from '@weir/dataflow'
-import { KafkaConnections, KafkaSink, KafkaSource, listTransactions } from '@weir/kafka'
+import { KafkaSink, KafkaSource, listTransactions } from '@weir/kafka'
 import {
   attempt,
   epoch,
@@ -20,12 +19,13 @@ import {
   systemRandom,
   type CheckpointId,
 } from '@weir/model'
-import { Slice, type SliceReport } from '@weir/runtime'
+import { Slice } from '@weir/runtime'
 import { MemoryExchange } from '@weir/runtime/testing'
 import { PatientUpload } from '@weir/metadata'
 import { openStateStore } from '@weir/state'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stackEndpoints } from '../stack/endpoints.ts'
+import { testKafka } from '../stack/kafka.ts'
+import { SliceAttempt } from './slice-attempt.ts'
 
 interface Order {
   readonly id: number
@@ -46,32 +46,22 @@ const orderAt = (id: number): Order => ({
   ts: START + id * 5,
 })
 
-const broker = stackEndpoints().kafka
-const run = systemRandom.nonce().slice(0, 8)
+const { kafka, run, createTopics, produce, committed } = testKafka()
 const topics = { orders: `orders-${run}`, sums: `sums-${run}`, counts: `counts-${run}` }
-const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-test' }, { clock: systemClock })
-const admin = kafka.admin()
 let dir = ''
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'weir-pipeline-'))
-  await admin.connect()
-  await admin.createTopics({
-    topics: Object.values(topics).map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 })),
-  })
+  await createTopics(Object.values(topics), { partitions: PARTITIONS })
   // Written by librdkafka, compressed: what the source must read in production. By itself it stays with a partition for a while, and a
   // slice might have nothing to read.
   for (let p = 0; p < PARTITIONS; p++) {
     const ids = Array.from({ length: ORDERS / PARTITIONS }, (_, i) => i * PARTITIONS + p)
-    const input = ids.map((id) => JSON.stringify(orderAt(id))).join('\n')
-    execFileSync('kcat', ['-b', broker, '-P', '-t', topics.orders, '-p', `${p}`, '-z', 'lz4'], { input })
+    const values = ids.map((id) => JSON.stringify(orderAt(id)))
+    produce(topics.orders, p, values, '-z', 'lz4')
   }
 })
-afterAll(async () => {
-  await admin.disconnect()
-  await kafka.close()
-  await rm(dir, { recursive: true, force: true })
-})
+afterAll(() => rm(dir, { recursive: true, force: true }))
 
 const text = (v: unknown): string => String(v)
 const json = (v: unknown): string => JSON.stringify(v)
@@ -148,17 +138,10 @@ const objects = new (class implements ObjectStore {
   async close() {}
 })()
 
-/** One attempt of the job; the test is its coordinator. */
-class Attempt {
-  readonly slices: Slice[]
-  readonly #n: number
-  readonly #reports: { from: number; report: SliceReport }[] = []
-  #look: () => void = () => {}
-
+class Attempt extends SliceAttempt {
   constructor(n: number) {
-    this.#n = n
     const exchange = new MemoryExchange()
-    this.slices = Array.from({ length: PARALLELISM }, (_, i) => {
+    super(n, PARALLELISM, (i, report) => {
       const options = {
         jobId: job,
         attempt: { generation: generation(1), attempt: attempt(n) },
@@ -214,41 +197,10 @@ class Attempt {
               segmentKey: (c, kind) => `${c.epoch}-a${n}-${i}-${stage}-${kind}`,
             },
           ),
-        report: (report) => {
-          this.#reports.push({ from: i, report })
-          this.#look()
-        },
+        report,
         turn: () => new Promise((resolve) => setImmediate(resolve)),
       })
     })
-  }
-
-  async start(snapshots: readonly SubtaskSnapshot[] | null): Promise<void> {
-    await Promise.all(this.slices.map((s, i) => s.recover(snapshots?.[i] ?? null)))
-    const peers = this.slices.map((_, i) => ({ subtask: subtask(i), taskManagerId: 'tm', exchangeAddress: '' }))
-    await Promise.all(this.slices.map((s) => s.run(peers)))
-  }
-
-  all<T extends SliceReport['type']>(type: T, is: (r: Extract<SliceReport, { type: T }>) => boolean = () => true) {
-    type R = Extract<SliceReport, { type: T }>
-    return new Promise<R[]>((resolve, reject) => {
-      this.#look = () => {
-        const failed = this.#reports.find((r) => r.report.type === 'failed')?.report as { error: Error } | undefined
-        if (failed) return reject(failed.error)
-        const found = this.slices.map(
-          (_, i) => this.#reports.findLast((r) => r.from === i && r.report.type === type && is(r.report as R))?.report,
-        )
-        if (found.every((r) => r !== undefined)) resolve(found as R[])
-      }
-      this.#look()
-    })
-  }
-
-  async checkpoint(n: number): Promise<SubtaskSnapshot[]> {
-    const id: CheckpointId = { generation: generation(1), attempt: attempt(this.#n), epoch: epoch(n) }
-    for (const slice of this.slices) slice.trigger(id)
-    const acks = await this.all('ack', (r) => r.checkpoint.epoch === n)
-    return JSON.parse(JSON.stringify(acks.map((a) => a.snapshot))) as SubtaskSnapshot[]
   }
 
   commit(n: number, snapshots: readonly SubtaskSnapshot[]): Promise<unknown> {
@@ -260,22 +212,10 @@ class Attempt {
     })
     return this.all('committed', (r) => r.epoch === n)
   }
-
-  /** Everything of it vanishes; the broker hears nothing. */
-  vanish(): Promise<unknown> {
-    return Promise.all(this.slices.map((s) => s.stop('leave')))
-  }
 }
 
-const read = (topic: string): { key: string; value: unknown }[] =>
-  execFileSync(
-    'kcat',
-    ['-b', broker, '-C', '-t', topic, '-e', '-q', '-f', '%k\\t%s\\n', '-X', 'isolation.level=read_committed'],
-    { maxBuffer: 1 << 28 },
-  )
-    .toString()
-    .split('\n')
-    .filter(Boolean)
+const read = async (topic: string): Promise<{ key: string; value: unknown }[]> =>
+  (await committed(topic, '%k\t%s', run))
     .map((line) => line.split('\t'))
     .map(([key, value]) => ({ key: key!, value: JSON.parse(value!) as unknown }))
 
@@ -324,7 +264,7 @@ test(
       const window = `${o.user}@${o.ts - (o.ts % 10_000)}`
       windows.set(window, (windows.get(window) ?? 0) + 1)
     }
-    const sums = read(topics.sums) as { key: string; value: { sum: number; count: number } }[]
+    const sums = (await read(topics.sums)) as { key: string; value: { sum: number; count: number } }[]
     // Every count of every user exactly once: nothing lost, nothing twice.
     const seen = sums.map(({ key, value }) => `${key}#${value.count}`)
     expect(seen).toHaveLength([...expected.values()].reduce((n, { count }) => n + count, 0))
@@ -332,7 +272,7 @@ test(
     for (const [user, total] of expected) {
       expect(sums.find((s) => s.key === user && s.value.count === total.count)?.value).toEqual(total)
     }
-    const counts = read(topics.counts) as { key: string; value: { start: number; value: number } }[]
+    const counts = (await read(topics.counts)) as { key: string; value: { start: number; value: number } }[]
     expect(counts).toHaveLength(windows.size)
     for (const { key, value } of counts) expect(value.value).toBe(windows.get(`${key}@${value.start}`))
 

@@ -5,53 +5,30 @@
  * Kafka's client protocol v1 tells transactions of one producer epoch apart by nothing: stock kafkajs, which takes its
  * epoch once, tears. Weir gives each transaction an epoch of its own. kcat with `read_committed` is the judge.
  */
-import { execFileSync } from 'node:child_process'
-import { KafkaConnections, KafkaSink } from '@weir/kafka'
-import {
-  attempt,
-  epoch,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  systemRandom,
-  type CheckpointId,
-} from '@weir/model'
+import { KafkaSink } from '@weir/kafka'
+import { attempt, epoch, generation, systemClock, type CheckpointId } from '@weir/model'
 import { Kafka, logLevel } from 'kafkajs'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { settled } from '../../libs/kafka/src/testing/settled.ts'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { produce } from '../../libs/kafka/src/wire/apis.ts'
 import { Reader } from '../../libs/kafka/src/wire/bytes.ts'
 import { brokersByProtocol } from '../stack/endpoints.ts'
+import { connect, contextOf, testKafka } from '../stack/kafka.ts'
 import { DelayingProxy } from './delaying-proxy.ts'
 
 const INVALID_PRODUCER_EPOCH = 47
 
 describe.each(brokersByProtocol())('a delayed Produce, %s', (protocol, broker) => {
-  const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-tear' }, { clock: systemClock })
-  const admin = kafka.admin()
-  const run = systemRandom.nonce().slice(0, 8)
-  beforeAll(() => admin.connect())
-  afterAll(async () => {
-    await admin.disconnect()
-    await kafka.close()
-  })
+  const { run, createTopics, committed } = testKafka(broker)
   let proxy: DelayingProxy
   beforeEach(async () => void (proxy = await DelayingProxy.before(broker)))
   afterEach(() => proxy.close())
 
   async function topicFor(name: string): Promise<string> {
     const topic = `tear-${name}-${run}`
-    await admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1 }] })
+    await createTopics([topic])
     return topic
   }
-  async function seen(topic: string): Promise<string[]> {
-    await settled(kafka, run)
-    const committed = ['-X', 'isolation.level=read_committed', '-X', 'fetch.wait.max.ms=10']
-    const args = ['-b', broker, '-C', '-t', topic, '-o', 'beginning', '-e', '-q', '-f', '%s\\n', ...committed]
-    return execFileSync('kcat', args).toString().split('\n').filter(Boolean)
-  }
+  const seen = (topic: string): Promise<string[]> => committed(topic, '%s', run)
 
   test('stock kafkajs tears: what was aborted is visible, what was committed is gone', async () => {
     const topic = await topicFor('kafkajs')
@@ -80,16 +57,8 @@ describe.each(brokersByProtocol())('a delayed Produce, %s', (protocol, broker) =
 
   async function sinks(name: string) {
     const topic = await topicFor(name)
-    const through = new KafkaConnections({ brokers: [proxy.address], clientId: 'weir' }, { clock: systemClock })
-    const context = {
-      jobId: jobId(`tear-${name}-${run}`),
-      attempt: { generation: generation(1), attempt: attempt(1) },
-      operatorUid: operatorUid('out'),
-      subtask: subtask(0),
-      parallelism: 1,
-      maxParallelism: 128,
-      signal: new AbortController().signal,
-    }
+    const through = connect(proxy.address)
+    const context = contextOf(`tear-${name}-${run}`, 'out')
     const options = { topic, poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String }
     const sink = (): KafkaSink => new KafkaSink(options, { context, kafka: through, clock: systemClock, staged: null })
     return { topic, sink, close: () => through.close() }

@@ -1,23 +1,14 @@
 /** The doctor asks real brokers: what it sees is what was configured. */
 import { OFFSETS_LOG, TRANSACTION_LOG, examine, needsOf, type PlanSummary, defaultSettings } from '@weir/dataflow'
-import { systemClock, systemRandom } from '@weir/model'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { brokersByProtocol, stackEndpoints } from '../../../test/stack/endpoints.ts'
-import { KafkaConnections, kafkaFacts } from './index.ts'
+import { expect, test } from 'vitest'
+import { brokersByProtocol } from '../../../test/stack/endpoints.ts'
+import { connect, testKafka } from '../../../test/stack/kafka.ts'
+import { kafkaFacts } from './index.ts'
 
-const connected = (broker: string): KafkaConnections =>
-  new KafkaConnections({ brokers: [broker], clientId: 'weir-facts' }, { clock: systemClock })
-const kafka = connected(stackEndpoints().kafka)
-const admin = kafka.admin()
+const { kafka, run, createTopics } = testKafka()
 const { signal } = new AbortController()
-beforeAll(() => admin.connect())
-afterAll(async () => {
-  await admin.disconnect()
-  await kafka.close()
-})
 
 test('topics with their configuration, a topic that is not there, and the brokers', async () => {
-  const run = systemRandom.nonce().slice(0, 8)
   const topic = `facts-${run}`
   const configs = {
     'cleanup.policy': 'compact',
@@ -25,8 +16,7 @@ test('topics with their configuration, a topic that is not there, and the broker
     'unclean.leader.election.enable': 'true',
     'message.timestamp.type': 'LogAppendTime',
   }
-  const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }))
-  await admin.createTopics({ topics: [{ topic, numPartitions: 3, replicationFactor: 1, configEntries }] })
+  await createTopics([topic], { partitions: 3, configs })
   const facts = await kafkaFacts(kafka, [topic, `${topic}-gone`], signal)
   expect(facts).toMatchObject({ brokers: 1, transactionVersion: 2, verifiesTransactions: true })
   expect(facts.topics[topic]).toMatchObject({
@@ -55,7 +45,7 @@ test('topics with their configuration, a topic that is not there, and the broker
 })
 
 test.each(brokersByProtocol())('a cluster of protocol %s is told from the other', async (protocol, broker) => {
-  const of = connected(broker)
+  const of = connect(broker)
   try {
     const facts = await kafkaFacts(of, [], signal)
     expect(facts.transactionVersion).toBe(protocol === 'v2' ? 2 : 1)

@@ -2,33 +2,23 @@
  * A restored offset that the log does not hold any more, on a real broker: DeleteRecords does at once what retention does
  * in days. Each policy; below the log and above it; also while running.
  */
-import { execFileSync } from 'node:child_process'
 import type { OffsetGap, OffsetPolicy, SourceState } from '@weir/dataflow'
-import { attempt, epoch, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stackEndpoints } from '../../../test/stack/endpoints.ts'
-import { KafkaConnections } from './connections.ts'
+import { epoch, systemClock } from '@weir/model'
+import { expect, test } from 'vitest'
+import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSource } from './source.ts'
 
 const RECORDS = 100
 const DELETED = 60
 const RESTORED = { epoch: epoch(7), checkpointTimestamp: 1_700_000_000_000 }
-const broker = stackEndpoints().kafka
-const run = systemRandom.nonce().slice(0, 8)
-const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-test' }, { clock: systemClock })
-const admin = kafka.admin()
-beforeAll(() => admin.connect())
-afterAll(async () => {
-  await admin.disconnect()
-  await kafka.close()
-})
+const { kafka, admin, run, createTopics, produce } = testKafka()
 
 /** One partition holding `n 0` to `n 99`; what is deleted are the first. */
 async function topicOf(name: string) {
   const topic = `range-${name}-${run}`
-  await admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1 }] })
-  const input = Array.from({ length: RECORDS }, (_, i) => `n ${i}`).join('\n')
-  execFileSync('kcat', ['-b', broker, '-P', '-t', topic, '-p', '0'], { input })
+  await createTopics([topic])
+  const values = Array.from({ length: RECORDS }, (_, i) => `n ${i}`)
+  produce(topic, 0, values)
   await admin.fetchTopicOffsets(topic) // kafkajs finds leaders only of topics it has asked for
   const deleteTo = (offset: number): Promise<void> =>
     admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: String(offset) }] })
@@ -36,12 +26,7 @@ async function topicOf(name: string) {
 }
 
 function sourceOf(topic: string, outOfRange: OffsetPolicy | undefined, until: 'none' | 'latest' = 'none') {
-  const context = {
-    jobId: jobId(`range-${run}`),
-    attempt: { generation: generation(1), attempt: attempt(1) },
-    operatorUid: operatorUid('in'),
-    ...{ subtask: subtask(0), parallelism: 1, maxParallelism: 128, signal: new AbortController().signal },
-  }
+  const context = contextOf(`range-${run}`, 'in')
   const options = { topic, startFrom: 'earliest', until, isolation: 'read_committed', outOfRange } as const
   const source = new KafkaSource(options, { context, kafka, clock: systemClock })
   const gaps: OffsetGap[] = []
@@ -96,7 +81,7 @@ test.each([
       ...{ resumedAt: String(resumedAt), gapRecords: 50, skippedRecords },
     }
     expect(gaps).toEqual([gap])
-    execFileSync('kcat', ['-b', broker, '-P', '-t', topic, '-p', '0'], { input: 'later 0\nlater 1' })
+    produce(topic, 0, ['later 0', 'later 1'])
     expect((await next(source, 2)).slice(0, 2)).toEqual(first)
     const state = source.snapshot()
     await source.close()

@@ -1,19 +1,9 @@
-import { execFileSync } from 'node:child_process'
-import {
-  attempt,
-  epoch,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  systemRandom,
-  type CheckpointId,
-} from '@weir/model'
-import { EMPTY_SINK_STATE, type StagedOutput, type SubtaskContext } from '@weir/dataflow'
+import { attempt, epoch, generation, systemClock, type CheckpointId } from '@weir/model'
+import { EMPTY_SINK_STATE, type StagedOutput } from '@weir/dataflow'
 import { MemoryStagedOutput } from '@weir/dataflow/testing'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { brokersByProtocol } from '../../../test/stack/endpoints.ts'
+import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaConnections } from './connections.ts'
 import { KafkaSink } from './sink.ts'
 import { KafkaSource } from './source.ts'
@@ -21,15 +11,7 @@ import { settled } from './testing/settled.ts'
 import { listTransactions } from './wire/apis.ts'
 
 describe.each(brokersByProtocol())('transactions %s', (protocol, broker) => {
-  const brokers = [broker]
-  const kafka = new KafkaConnections({ brokers, clientId: 'weir-test' }, { clock: systemClock })
-  const run = systemRandom.nonce().slice(0, 8)
-  const admin = kafka.admin()
-  beforeAll(() => admin.connect())
-  afterAll(async () => {
-    await admin.disconnect()
-    await kafka.close()
-  })
+  const { kafka, admin, run, createTopics, committed } = testKafka(broker)
 
   const cp = (n: number): CheckpointId => ({ generation: generation(1), attempt: attempt(1), epoch: epoch(n) })
   const batch = (...records: [key: string, value: string][]) => ({
@@ -39,35 +21,15 @@ describe.each(brokersByProtocol())('transactions %s', (protocol, broker) => {
   })
   async function setUp(name: string, timeoutMs = 60_000) {
     const topic = `sink-${name}-${run}`
-    await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1 }] })
-    const context: SubtaskContext = {
-      jobId: jobId(`j-${name}-${run}`),
-      attempt: cp(1),
-      operatorUid: operatorUid('out'),
-      subtask: subtask(0),
-      parallelism: 1,
-      maxParallelism: 128,
-      signal: new AbortController().signal,
-    }
+    await createTopics([topic], { partitions: 2 })
+    const context = contextOf(`j-${name}-${run}`, 'out')
     const encode = (v: unknown): string => String(v)
     const options = { topic, poolSize: 2, transactionTimeoutMs: timeoutMs, encodeKey: encode, encodeValue: encode }
     const sink = (staged: StagedOutput | null = null, through = kafka): KafkaSink =>
       new KafkaSink(options, { context, kafka: through, clock: systemClock, staged })
     return { topic, context, sink }
   }
-  /** The judge is another client: librdkafka through kcat. */
-  async function seen(topic: string): Promise<string[]> {
-    await settled(kafka, run)
-    const args = ['-b', brokers[0]!, '-C', '-t', topic, '-e', '-q', '-f', '%k=%s\\n']
-    const text = execFileSync('kcat', [
-      ...args,
-      '-X',
-      'isolation.level=read_committed',
-      '-X',
-      'fetch.wait.max.ms=10',
-    ]).toString()
-    return text.split('\n').filter(Boolean).sort()
-  }
+  const seen = async (topic: string): Promise<string[]> => (await committed(topic, '%k=%s', run)).sort()
   const openTransactions = async (job: string): Promise<number> =>
     (await kafka.anyBroker(listTransactions())).transactions.filter(
       (t) => t.transactionalId.includes(job) && t.state === 'Ongoing',
@@ -116,23 +78,7 @@ describe.each(brokersByProtocol())('transactions %s', (protocol, broker) => {
     const second = s.prepare(cp(2))
     await Promise.all([first, second])
     await s.commit(2)
-    await settled(kafka, run)
-    const args = [
-      '-b',
-      brokers[0]!,
-      '-C',
-      '-t',
-      topic,
-      '-e',
-      '-q',
-      '-f',
-      '%s ',
-      '-X',
-      'isolation.level=read_committed',
-      '-X',
-      'fetch.wait.max.ms=10',
-    ]
-    expect(execFileSync('kcat', args).toString()).toBe('1 2 ')
+    expect(await committed(topic, '%s', run)).toEqual(['1', '2'])
     await s.close('abort')
   })
 

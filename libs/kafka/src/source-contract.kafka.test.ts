@@ -1,28 +1,20 @@
 /** The contract of every replayable source, on a real Kafka. */
-import { execFileSync } from 'node:child_process'
 import { replayableSourceContract } from '@weir/dataflow/testing'
-import { attempt, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
-import { afterAll, beforeAll } from 'vitest'
-import { stackEndpoints } from '../../../test/stack/endpoints.ts'
-import { KafkaConnections, KafkaSource } from './index.ts'
+import { subtask, systemClock } from '@weir/model'
+import { beforeAll } from 'vitest'
+import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { KafkaSource } from './index.ts'
 
 const SPLITS = 4
 const RECORDS = 30
-const broker = stackEndpoints().kafka
-const topic = `source-contract-${systemRandom.nonce().slice(0, 8)}`
-const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-contract' }, { clock: systemClock })
-const admin = kafka.admin()
+const { kafka, run, createTopics, produce } = testKafka()
+const topic = `source-contract-${run}`
 beforeAll(async () => {
-  await admin.connect()
-  await admin.createTopics({ topics: [{ topic, numPartitions: SPLITS, replicationFactor: 1 }] })
+  await createTopics([topic], { partitions: SPLITS })
   for (let partition = 0; partition < SPLITS; partition++) {
-    const input = Array.from({ length: RECORDS }, (_, i) => `${partition}/${i}`).join('\n')
-    execFileSync('kcat', ['-b', broker, '-P', '-t', topic, '-p', String(partition)], { input })
+    const values = Array.from({ length: RECORDS }, (_, i) => `${partition}/${i}`)
+    produce(topic, partition, values)
   }
-})
-afterAll(async () => {
-  await admin.disconnect()
-  await kafka.close()
 })
 
 replayableSourceContract(() =>
@@ -30,18 +22,7 @@ replayableSourceContract(() =>
     reader: ({ bounded, ...at }) =>
       new KafkaSource(
         { topic, startFrom: 'earliest', until: bounded ? 'latest' : 'none', isolation: 'read_committed' },
-        {
-          context: {
-            jobId: jobId('contract'),
-            attempt: { generation: generation(1), attempt: attempt(1) },
-            operatorUid: operatorUid('in'),
-            maxParallelism: 128,
-            ...at,
-            subtask: subtask(at.subtask),
-          },
-          kafka,
-          clock: systemClock,
-        },
+        { context: contextOf('contract', 'in', { ...at, subtask: subtask(at.subtask) }), kafka, clock: systemClock },
       ),
     splits: SPLITS,
     recordsPerSplit: RECORDS,

@@ -1,23 +1,11 @@
-/** Needs the stack: npm run stack -- up. */
-import { systemClock, systemRandom } from '@weir/model'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stackEndpoints } from '../../../test/stack/endpoints.ts'
-import { KafkaConnections } from './index.ts'
+import { expect, test } from 'vitest'
+import { testKafka } from '../../../test/stack/kafka.ts'
 import { topicId } from './wire/apis.ts'
 
-const kafka = new KafkaConnections(
-  { brokers: [stackEndpoints().kafka], clientId: 'weir-topic-id' },
-  { clock: systemClock },
-)
-const admin = kafka.admin()
-beforeAll(() => admin.connect())
-afterAll(async () => {
-  await admin.disconnect()
-  await kafka.close()
-})
+const { kafka, admin, run } = testKafka()
 
 test('a topic that is deleted and made again has another id; one that is not there has none', async () => {
-  const topic = `topic-id-${systemRandom.nonce().slice(0, 8)}`
+  const topic = `topic-id-${run}`
   const idOf = (): Promise<string | null> => kafka.anyBroker(topicId(topic))
   const create = (): Promise<boolean> =>
     admin.createTopics({ topics: [{ topic, numPartitions: 2 }], waitForLeaders: false })

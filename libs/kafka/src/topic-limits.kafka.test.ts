@@ -1,35 +1,15 @@
 /** What a topic would refuse goes aside before it is sent; what it takes is written, however it is batched (PROTOCOL B7). */
 import { KnownPoison, NO_POISON, learned, type SinkAsides, type SinkOrigin } from '@weir/dataflow'
-import {
-  attempt,
-  epoch,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  systemRandom,
-  type WeirError,
-} from '@weir/model'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stackEndpoints } from '../../../test/stack/endpoints.ts'
-import { KafkaConnections, KafkaSink, KafkaTopics } from './index.ts'
+import { attempt, epoch, generation, systemClock, type WeirError } from '@weir/model'
+import { expect, test } from 'vitest'
+import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { KafkaSink, KafkaTopics } from './index.ts'
 import { settled } from './testing/settled.ts'
 
-const kafka = new KafkaConnections(
-  { brokers: [stackEndpoints().kafka], clientId: 'weir-limits' },
-  { clock: systemClock },
-)
-const admin = kafka.admin()
+const { kafka, admin, run, createTopics } = testKafka()
 const { signal } = new AbortController()
-beforeAll(() => admin.connect())
-afterAll(async () => {
-  await admin.disconnect()
-  await kafka.close()
-})
 
 test('too large, without a key, too far in the future or the past: refused one by one, and the rest is written', async () => {
-  const run = systemRandom.nonce().slice(0, 8)
   const topic = `limits-${run}`
   const configs = {
     'max.message.bytes': '2000',
@@ -37,16 +17,9 @@ test('too large, without a key, too far in the future or the past: refused one b
     'message.timestamp.before.max.ms': '1000000',
     'message.timestamp.after.max.ms': '1000000',
   }
-  const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }))
-  await admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }] })
+  await createTopics([topic], { configs })
   const refused: [unknown, string][] = []
-  const context = {
-    jobId: jobId(topic),
-    attempt: { generation: generation(1), attempt: attempt(1) },
-    operatorUid: operatorUid('out'),
-    subtask: subtask(0),
-    ...{ parallelism: 1, maxParallelism: 128, signal },
-  }
+  const context = contextOf(topic, 'out', { signal })
   const sink = new KafkaSink(
     {
       ...{ topic, poolSize: 2, transactionTimeoutMs: 60_000 },
@@ -90,20 +63,15 @@ test('too large, without a key, too far in the future or the past: refused one b
 })
 
 test('refused all the same: two restarts find the record, and it goes aside; nothing else is lost (B7)', async () => {
-  const run = systemRandom.nonce().slice(0, 8)
   const [topic, dead] = [`poison-${run}`, `poison-dead-${run}`]
-  await admin.createTopics({ topics: [topic, dead].map((t) => ({ topic: t, numPartitions: 1, replicationFactor: 1 })) })
+  await createTopics([topic, dead])
   /** What nobody could know when the sink looked. */
   const limit = (bytes: number): Promise<unknown> =>
     admin.alterConfigs({
       validateOnly: false,
       resources: [{ type: 2, name: topic, configEntries: [{ name: 'max.message.bytes', value: String(bytes) }] }],
     })
-  const uid = operatorUid('out')
-  const context = {
-    ...{ jobId: jobId(topic), operatorUid: uid, subtask: subtask(0), parallelism: 1, maxParallelism: 128, signal },
-    attempt: { generation: generation(1), attempt: attempt(1) },
-  }
+  const context = contextOf(topic, 'out', { signal })
   const options = { topic, poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String }
   const values = ['a', 'b', 'x'.repeat(50_000), 'c', 'd']
   const batch = {
@@ -114,7 +82,7 @@ test('refused all the same: two restarts find the record, and it goes aside; not
   const refused: [unknown, string][] = []
   const sinkOf = (): KafkaSink => {
     const asides: SinkAsides = {
-      ...{ topics: [dead], audit: null, known: new KnownPoison(uid, poison) },
+      ...{ topics: [dead], audit: null, known: new KnownPoison(context.operatorUid, poison) },
       refuse: (of, i, error) => void refused.push([of.values[i], error.code]),
     }
     return new KafkaSink({ ...options, asides }, { context, kafka, clock: systemClock, staged: null })

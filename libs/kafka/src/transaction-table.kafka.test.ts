@@ -2,10 +2,10 @@
  * What a real broker answers to another process that ends a stored transaction, under both protocols, and what the log and
  * the marker say then: the facts that recovery is built on. The process that prepared was killed.
  */
-import { systemClock, systemRandom } from '@weir/model'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { systemClock } from '@weir/model'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { brokersByProtocol } from '../../../test/stack/endpoints.ts'
-import { KafkaConnections } from './connections.ts'
+import { testKafka } from '../../../test/stack/kafka.ts'
 import { MARKED, preparedAndKilled, type Prepared } from './testing/prepared.ts'
 import { settled } from './testing/settled.ts'
 import {
@@ -29,18 +29,14 @@ const SOON_MS = 500
 const FETCH_BYTES = 1 << 20
 
 describe.each(brokersByProtocol())('a prepared transaction, %s', (protocol, broker) => {
-  const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-table' }, { clock: systemClock })
+  const { kafka, run, createTopics } = testKafka(broker)
   const { signal } = new AbortController()
-  const run = systemRandom.nonce().slice(0, 8)
   const topic = `table-${run}`
   const id = (name: string): string => `${name}-${run}`
   let prepared: Readonly<Record<string, Prepared>>
 
   beforeAll(async () => {
-    const admin = kafka.admin()
-    await admin.connect()
-    await admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1 }] })
-    await admin.disconnect()
+    await createTopics([topic])
     await kafka.partitions(topic)
     prepared = await preparedAndKilled(broker, topic, {
       [id('kept')]: TIMEOUT_MS,
@@ -49,7 +45,6 @@ describe.each(brokersByProtocol())('a prepared transaction, %s', (protocol, brok
       [id('committed-and-taken-over')]: TIMEOUT_MS,
     })
   })
-  afterAll(() => kafka.close())
 
   /** Answer to the commit of a transaction that the broker has aborted by itself, which raises the epoch. */
   const lost = protocol === 'v1' ? PRODUCER_FENCED : INVALID_TXN_STATE
