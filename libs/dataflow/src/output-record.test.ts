@@ -43,3 +43,15 @@ test('a sink sees key, event time and origin of the record at hand', () => {
   })
   expect([view.at({ ...batch, keys: null }, 0).key, view.origin]).toEqual([null, null])
 })
+
+test('keyOf is asked once for a record, whoever looks at its key', () => {
+  const asked: unknown[] = []
+  const view = new OutputView((value) => {
+    asked.push(value)
+    return value as string | null
+  })
+  const batch = { keys: null, values: ['ada', null], timestamps: [9, 10] }
+  const keys = [0, 1, 0].flatMap((i) => [view.at(batch, i).key, view.key])
+  expect(keys).toEqual(['ada', 'ada', null, null, 'ada', 'ada'])
+  expect(asked).toEqual(['ada', null, 'ada'])
+})

@@ -26,6 +26,8 @@ export class OutputView implements OutputRecord {
   readonly #keyOf: KeyOf | null
   #batch: RecordBatch = { keys: null, values: [], timestamps: [] }
   #index = 0
+  /** What `keyOf` has said of the record; undefined: it was not asked. */
+  #key: Key | null | undefined = undefined
 
   /** @param keyOf absent: the key that the stream has */
   constructor(keyOf: KeyOf | null = null) {
@@ -35,11 +37,15 @@ export class OutputView implements OutputRecord {
   at(batch: RecordBatch, index: number): this {
     this.#batch = batch
     this.#index = index
+    if (this.#keyOf !== null) this.#key = undefined
     return this
   }
 
   get key(): Key | null {
-    if (this.#keyOf !== null) return this.#keyOf(this.#batch.values[this.#index])
+    if (this.#keyOf !== null) {
+      if (this.#key === undefined) this.#key = this.#keyOf(this.#batch.values[this.#index])
+      return this.#key
+    }
     return this.#batch.keys === null ? null : this.#batch.keys[this.#index]!
   }
 
