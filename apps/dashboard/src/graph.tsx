@@ -1,13 +1,14 @@
 /** The graph of a job. */
 import { Handle, Position, ReactFlow, type Edge, type Node, type NodeProps } from '@xyflow/react'
 import '@xyflow/react/dist/style.css'
+import type { GraphNodeView } from '@weir/job'
 import { useEffect, useMemo, useState, type ReactNode } from 'react'
-import { NODE_HEIGHT, NODE_WIDTH, placed, told, type GraphNode, type JobGraph } from './layout.ts'
+import { NODE_HEIGHT, NODE_WIDTH, placed, told, type JobGraph } from './layout.ts'
 import { Panel } from './parts.tsx'
 import { count, type Job } from './view.ts'
 import { NO_FLOWS, flowing, worksOf, type Work } from './work.ts'
 
-type Operator = Node<{ readonly of: GraphNode; readonly work: Work | undefined }, 'operator'>
+type Operator = Node<{ readonly of: GraphNodeView; readonly work: Work | undefined }, 'operator'>
 
 const OperatorNode = ({ data: { of, work } }: NodeProps<Operator>): ReactNode => (
   <div className={`operator ${work?.tone ?? ''}`} title={told(of)}>

@@ -1,7 +1,8 @@
+import type { GraphNodeView } from '@weir/job'
 import { expect, test } from 'vitest'
-import { NODE_WIDTH, placed, told, type GraphNode } from './layout.ts'
+import { NODE_WIDTH, placed, told } from './layout.ts'
 
-const node = (uid: string, kind: string, over: Partial<GraphNode> = {}): GraphNode => ({
+const node = (uid: string, kind: string, over: Partial<GraphNodeView> = {}): GraphNodeView => ({
   ...{ uid, kind, connector: null, place: null, stage: 0, states: [] },
   ...over,
 })

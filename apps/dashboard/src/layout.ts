@@ -1,21 +1,11 @@
 /** Where the nodes of a job's graph stand: sources to the left, sinks to the right. Pure. */
 import { Graph, layout } from '@dagrejs/dagre'
+import type { GraphNodeView, GraphView } from '@weir/job'
 
-export interface GraphNode {
-  readonly uid: string
-  readonly kind: string
-  readonly connector: string | null
-  readonly place: string | null
-  readonly stage: number
-  readonly states: readonly string[]
-}
-export interface JobGraph {
-  readonly parallelism: number
-  readonly nodes: readonly GraphNode[]
-  readonly edges: readonly { readonly from: string; readonly to: string; readonly by: 'chained' | 'exchange' }[]
-}
+/** As REST has it: `GET jobs/{id}/graph`. */
+export type JobGraph = Pick<GraphView, 'parallelism' | 'nodes' | 'edges'>
 export interface Placed {
-  readonly node: GraphNode
+  readonly node: GraphNodeView
   /** Of its upper left corner, px. */
   readonly x: number
   readonly y: number
@@ -38,7 +28,7 @@ export function placed({ nodes, edges }: JobGraph): readonly Placed[] {
 }
 
 /** What stands under the name of a node. */
-export function told({ kind, connector, place, states }: GraphNode): string {
+export function told({ kind, connector, place, states }: GraphNodeView): string {
   const what = connector === null ? kind : `${kind}, ${connector}`
   const more = place ?? (states.length > 0 ? `keeps ${states.join(', ')}` : null)
   return more === null ? what : `${what}: ${more}`

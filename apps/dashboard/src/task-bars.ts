@@ -1,18 +1,11 @@
 /** Where the time of a checkpoint went, by subtask. Pure. */
+import type { TaskCheckpointView } from '@weir/job'
 import { milliseconds } from './view.ts'
 
-/** As REST has it: `GET jobs/{id}/checkpoints/{epoch}/tasks`. Times in ms; null: not acknowledged, or not told. */
-export interface CheckpointTask {
+/** As REST has it: `GET jobs/{id}/checkpoints/{epoch}/tasks`. */
+export type CheckpointTask = Omit<TaskCheckpointView, 'subtask' | 'taskManagerId'> & {
   readonly subtask: number
   readonly taskManagerId: string
-  readonly status: 'unanswered' | 'acknowledged' | 'declined' | 'late'
-  readonly alignMs: number | null
-  readonly syncMs: number | null
-  readonly asyncMs: number | null
-  readonly cutMs: number | null
-  readonly prepareMs: number | null
-  readonly uploadMs: number | null
-  readonly reason: string | null
 }
 
 /** `prepare` and `upload` run at the same time, within `async`. */
