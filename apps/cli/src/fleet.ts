@@ -37,15 +37,13 @@ export async function startProcess(
   })
   const ready = await new Promise<FleetProcess['ready']>((resolve, reject) => {
     const fail = (why: string): void => {
+      clearTimeout(timer)
       child.kill('SIGKILL')
       reject(new WeirError({ code: 'PROCESS_NOT_READY', kind: 'retry', app }, `the ${app} ${why}: ${said.trim()}`))
     }
     const timer = setTimeout(() => fail(`was not ready within ${READY_TIMEOUT_MS} ms`), READY_TIMEOUT_MS)
     child.once('error', (error) => fail(error.message))
-    child.once('exit', (code) => {
-      clearTimeout(timer)
-      fail(`ended with code ${code}`)
-    })
+    child.once('exit', (code) => fail(`ended with code ${code}`))
     createInterface({ input: child.stdout }).on('line', (line) => {
       if (!line.startsWith('{"ready"')) return
       clearTimeout(timer)

@@ -4,6 +4,9 @@
  */
 import type { OffsetGap } from '@weir/dataflow'
 
+/** The newest that are shown; metrics count them all. */
+const GAPS_MAX = 1_000
+
 export interface SourceGap extends OffsetGap {
   readonly source: string
 }
@@ -16,6 +19,7 @@ export class SourceGaps {
     const id = JSON.stringify([source, gap.partition, gap.offset])
     const known = this.#gaps.has(id)
     this.#gaps.set(id, { source, ...gap })
+    if (this.#gaps.size > GAPS_MAX) this.#gaps.delete(this.#gaps.keys().next().value!)
     return !known
   }
 

@@ -9,6 +9,7 @@
  */
 import { OutputView, type Encode, type SubtaskContext } from '@weir/dataflow'
 import { WeirError, isSecretReference, type RecordBatch } from '@weir/model'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { redacted, secretOf } from '../secrets.ts'
 import type { Destination, StagedTransaction } from '../staged/destination.ts'
 import type { HttpSinkOptions } from './options.ts'
@@ -131,10 +132,6 @@ export class HttpDestination implements Destination {
   async #pause(retryAfter: string | null): Promise<void> {
     const ms = Math.min(RETRY_AFTER_MS_MAX, Number(retryAfter ?? 0) * 1_000)
     if (!(ms > 0)) return
-    const { signal } = this.#closing
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
-    })
+    await sleep(ms, undefined, { signal: this.#closing.signal }).catch(() => undefined)
   }
 }
