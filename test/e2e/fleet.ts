@@ -10,7 +10,7 @@ import { systemClock, systemRandom } from '@weir/model'
 import { startProcess, stopProcess, type FleetProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints, type StackEndpoints } from '../stack/endpoints.ts'
 
-export const cliMain = new URL('../../apps/cli/dist/main.js', import.meta.url).pathname
+const cliMain = new URL('../../apps/cli/dist/main.js', import.meta.url).pathname
 export const mainJob = new URL('../../apps/examples/src/01-orders.ts', import.meta.url).pathname
 
 /** A frozen process accepts connections and never answers. */

@@ -16,7 +16,7 @@ const SETTLE_MS = 5_000
 const never = new AbortController().signal
 
 /** Every change a leader has made in etcd, in the order etcd took them. */
-export async function etcdHistory(hosts: string, cluster: string): Promise<Act[]> {
+async function etcdHistory(hosts: string, cluster: string): Promise<Act[]> {
   const etcd = new Etcd3({ hosts: `http://${hosts}` })
   const prefix = `/weir/${cluster}/`
   const end = `${prefix}judged`
@@ -48,7 +48,7 @@ export async function etcdHistory(hosts: string, cluster: string): Promise<Act[]
 }
 
 /** Every transactional batch and control record of a partition, in order, whatever became of its transaction. */
-export async function logHistory(kafka: KafkaConnections, topic: string, partition: number): Promise<Act[]> {
+async function logHistory(kafka: KafkaConnections, topic: string, partition: number): Promise<Act[]> {
   const acts: Act[] = []
   let offset = 0n
   for (;;) {

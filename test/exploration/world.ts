@@ -15,7 +15,7 @@ export const SINK = operatorUid('out')
 export const SOURCE = operatorUid('in')
 /** Ids in a sink's pool: tolerated aborts + 1. */
 export const POOL = 2
-export const TOLERATED_ABORTS = POOL - 1
+const TOLERATED_ABORTS = POOL - 1
 /** Attempts of one subtask that are alive at once; on another deployment the oldest is gone. */
 export const ATTEMPTS_ALIVE_MAX = 3
 /** Time stands at 0; a tick at this moment is the epoch's time-out. */

@@ -18,7 +18,7 @@ import { operatorUid, type Key } from '@weir/model'
 
 export const IN = 'in'
 /** The second source's topic, in shapes with two. */
-export const MORE = 'more'
+const MORE = 'more'
 export const OUT = 'out'
 export const PARALLELISM = 2
 export const KEYS = 5

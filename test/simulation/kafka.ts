@@ -9,7 +9,7 @@ import type { Server } from './network.ts'
 import type { World } from './world.ts'
 
 export const NONE = 0
-export const OUT_OF_ORDER_SEQUENCE = 45
+const OUT_OF_ORDER_SEQUENCE = 45
 export const INVALID_PRODUCER_EPOCH = 47
 export const INVALID_TXN_STATE = 48
 export const INVALID_PRODUCER_ID_MAPPING = 49

@@ -231,7 +231,7 @@ export interface Drift {
 const NO_DRIFT: Drift = { rate: 1, offsetMs: 0 }
 const EPOCH_MS = 1_750_000_000_000
 
-export class ProcessClock implements Clock {
+class ProcessClock implements Clock {
   readonly #process: Process
   readonly #rate: number
   #offsetMs: number

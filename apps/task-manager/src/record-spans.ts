@@ -12,7 +12,7 @@ export interface RecordSpansTold {
 }
 
 /** Between two tellings, which are 100 ms apart; more are dropped, and counted. */
-export const SPANS_WAITING_MAX = 1_024
+const SPANS_WAITING_MAX = 1_024
 const TRACE_ID_DIGITS = 32
 const SPAN_ID_DIGITS = 16
 

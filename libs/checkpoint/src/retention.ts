@@ -20,7 +20,7 @@ export const RETAINED_EPOCHS = 3
 /** Keys deleted after one epoch, more than one can drop. What is left over is deleted after the next. */
 export const DELETIONS_MAX = 100_000
 /** Orphans taken into the list of one manifest. */
-export const ORPHANS_MAX = 1_000
+const ORPHANS_MAX = 1_000
 
 export interface Retention {
   /** Kept beside this epoch, newest first: their manifests, and everything these name. */

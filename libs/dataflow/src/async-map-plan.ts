@@ -26,7 +26,7 @@ export function checkAsyncMap(node: AsyncMapNode, invalid: (text: string) => Wei
 }
 
 /** The longest a call can take, with all its tries. A barrier waits for it. */
-export function longestCallMs({ timeoutMs, retries, backoffMs, backoffMsMax }: AsyncMapNode): number {
+function longestCallMs({ timeoutMs, retries, backoffMs, backoffMsMax }: AsyncMapNode): number {
   let ms = timeoutMs
   for (let i = 0; i < retries; i++) ms += timeoutMs + Math.min(backoffMs * 2 ** i, backoffMsMax)
   return ms

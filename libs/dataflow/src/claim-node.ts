@@ -77,7 +77,7 @@ export function checkIdempotent(node: IdempotentNode, invalid: (text: string) =>
   checkClaimStore(node)
 }
 
-export function checkOnConflict(onConflict: string, invalid: (text: string) => WeirError): void {
+function checkOnConflict(onConflict: string, invalid: (text: string) => WeirError): void {
   if (['sideOutput', 'pass', 'fail'].includes(onConflict)) return
   throw invalid(`onConflict is ${JSON.stringify(onConflict)}; it is "sideOutput", "pass" or "fail".`)
 }

@@ -14,7 +14,7 @@ import { encodeMark } from './continuous-resume.ts'
 import type { LogPosition, SplitBegin, SplitProgress, TransactionListener } from './ports.ts'
 
 /** A committed offset is written again at the latest after this: brokers forget offsets of quiet groups after days. */
-export const OFFSET_REFRESH_MS = 3_600_000
+const OFFSET_REFRESH_MS = 3_600_000
 
 /** One offset of a transaction. */
 export interface SplitCommit {

@@ -17,7 +17,7 @@
  */
 import { WeirError } from '@weir/model'
 
-export const FINGERPRINT_VERSION = 'weir.fingerprint.1'
+const FINGERPRINT_VERSION = 'weir.fingerprint.1'
 /** Nested deeper, it is a cycle. */
 const DEPTH_MAX = 64
 

@@ -41,8 +41,8 @@ export type RestartWish = RestartSettings extends infer R
   : never
 
 /** Failure times a job remembers. */
-export const MAX_FAILURES_BOUND = 1_000
-export const BACKOFF_FACTOR_MAX = 100
+const MAX_FAILURES_BOUND = 1_000
+const BACKOFF_FACTOR_MAX = 100
 /** What `setTimeout` can hold. */
 const DELAY_MS_MAX = 2_147_483_647
 

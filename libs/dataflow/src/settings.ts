@@ -27,18 +27,18 @@ export const defaultSettings: JobSettings = {
 }
 
 /** Key groups are stored as 16-bit numbers. */
-export const MAX_PARALLELISM_BOUND = 32_768
+const MAX_PARALLELISM_BOUND = 32_768
 /** Each kept epoch is a line in every manifest. */
-export const RETAINED_MAX = 100
+const RETAINED_MAX = 100
 /** Bounds of `commit.intervalMs`: below, a transaction costs more than what is in it. */
-export const COMMIT_INTERVAL_MS_MIN = 20
-export const COMMIT_INTERVAL_MS_MAX = 10_000
+const COMMIT_INTERVAL_MS_MIN = 20
+const COMMIT_INTERVAL_MS_MAX = 10_000
 export const COMMIT_INTERVAL_MS_DEFAULT = 100
 /** Bound of `bufferTimeoutMs`: whoever wants records to wait longer has mistaken the unit. */
-export const BUFFER_TIMEOUT_MS_MAX = 60_000
+const BUFFER_TIMEOUT_MS_MAX = 60_000
 /** Default of `checkpoint.circuit.pauseMsMax`, where the transaction timeout leaves room for it. */
-export const CIRCUIT_PAUSE_MS_MAX = 600_000
-export const CIRCUIT_FAILURES_BOUND = 1_000
+const CIRCUIT_PAUSE_MS_MAX = 600_000
+const CIRCUIT_FAILURES_BOUND = 1_000
 /** Longest time any setting may name: what `setTimeout` can hold. */
 export const DURATION_MS_MAX = 2_147_483_647
 

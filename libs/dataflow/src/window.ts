@@ -104,7 +104,7 @@ export function eventTimeStepsMs(node: GraphNode): readonly number[] {
 }
 
 /** Bounds the panes of one window: a firing looks at each. */
-export const PANES_MAX = 10_000
+const PANES_MAX = 10_000
 
 /** Throws WeirError `WINDOW_INVALID` (invalid). */
 export function checkWindow(node: WindowNode): void {

@@ -21,7 +21,7 @@ import type { TransactionName } from '@weir/dataflow'
 import { withOutcome, type SinkOutcome } from './ledger.ts'
 
 /** Between two looks at one job: doubling from the first to the second, ms. */
-export const LOOK_INTERVAL_MIN_MS = 500
+const LOOK_INTERVAL_MIN_MS = 500
 export const LOOK_INTERVAL_MAX_MS = 15_000
 
 export interface ReaperState {

@@ -17,7 +17,7 @@ import { WeirError, asWeirError, type Clock, type Epoch, type JobId } from '@wei
 import type { Failure } from './state.ts'
 
 /** Wishes that are not met yet. */
-export const SAVEPOINTS_PENDING_MAX = 16
+const SAVEPOINTS_PENDING_MAX = 16
 /** Failed ones remembered for people. */
 const FAILED_MAX = 100
 

@@ -13,7 +13,7 @@ const UNENDED: Readonly<Record<string, ListedTransaction['state']>> = {
   PrepareEpochFence: 'aborting',
 }
 /** More at one time are more than a person or a reaper can use. */
-export const LISTED_MAX = 10_000
+const LISTED_MAX = 10_000
 const DESCRIBED_AT_ONCE = 500
 const TRANSACTIONAL_ID_NOT_FOUND = 105
 

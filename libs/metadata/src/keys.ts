@@ -14,7 +14,7 @@ import {
 
 export const headKey = (job: JobId): string => `jobs/${job}/head.json`
 export const epochsPrefix = (job: JobId): string => `jobs/${job}/epochs/`
-export const epochPrefix = (job: JobId, checkpoint: CheckpointId): string =>
+const epochPrefix = (job: JobId, checkpoint: CheckpointId): string =>
   `${epochsPrefix(job)}${checkpointName(checkpoint)}`
 export const manifestKey = (job: JobId, checkpoint: CheckpointId): string =>
   `${epochPrefix(job, checkpoint)}/manifest.json`

@@ -18,9 +18,9 @@ import type { SliceScope } from './slice-scope.ts'
 import type { SourceRun, StageRun } from './stage-run.ts'
 
 /** Sampled by one slice; more are not, whatever the rate is and their producers say: a trace is for looking at. */
-export const SAMPLED_PER_SECOND_MAX = 100
+const SAMPLED_PER_SECOND_MAX = 100
 /** Written and not committed yet, of one slice; the commit of later ones is not told. */
-export const WRITTEN_MAX = 1_024
+const WRITTEN_MAX = 1_024
 
 type Facts = RecordSpan['facts']
 

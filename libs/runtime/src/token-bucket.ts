@@ -31,7 +31,7 @@ export const LOOP_LAG_MS = 200
 /** In a row. */
 export const LOOP_LAGS_MAX = 3
 /** Lowered to this part of what lies behind has taken: what waits there drains meanwhile. */
-export const LOWER_FACTOR = 0.97
+const LOWER_FACTOR = 0.97
 /** Of the limit, per second; doubled with every `WINDOW_MS` that goes by: careful where it has failed last, soon back from far below. */
 export const RAISE_PER_SECOND = 0.0025
 /** Half of the limit per second and more is no other. */

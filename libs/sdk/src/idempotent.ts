@@ -101,7 +101,7 @@ export function idempotent<T>(uid: string, options: IdempotentOptions<T>): Trans
 const DAY_MS = 86_400_000
 
 /** Throws `OPTION_INVALID` (invalid) naming the option. */
-export function claimSettings<T>(uid: string, options: IdempotentOptions<T>): ClaimSettings {
+function claimSettings<T>(uid: string, options: IdempotentOptions<T>): ClaimSettings {
   const { bizKey, onDuplicate = 'drop', onConflict = 'sideOutput', store = 'state', keyedBySource = false } = options
   const invalid = (option: string, rule: string): WeirError =>
     new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option, uid }, `idempotent "${uid}": ${option} ${rule}`)
@@ -164,7 +164,7 @@ function fieldsOfKeyIn<T>({ eventType, fingerprint }: IdempotentOptions<T>): ((v
 const sha256 = (text: string): string => hash('sha256', text)
 
 /** A key that is missing must not be one that many share. */
-export const keyTextOf =
+const keyTextOf =
   <T>(bizKey: (value: T) => string | number) =>
   (value: T): string => {
     const key: unknown = synchronous('bizKey', bizKey(value))

@@ -63,7 +63,7 @@ export interface FleetClientDeps {
 const RETRY_MIN_MS = 200
 const RETRY_MAX_MS = 2_000
 /** A frozen process accepts connections and answers nothing; gRPC by itself waits 20 s for it. */
-export const JOIN_TIMEOUT_MS = 3_000
+const JOIN_TIMEOUT_MS = 3_000
 export const MESSAGE_BYTES_MAX = 64 << 20
 const CHANNEL = {
   'grpc.keepalive_time_ms': 2_000,

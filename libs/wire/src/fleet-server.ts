@@ -63,13 +63,13 @@ export interface FleetServerDeps {
   }
 }
 
-export const HELLO_TIMEOUT_MS = 2_000
-export const TASK_MANAGERS_MAX = 1_000
+const HELLO_TIMEOUT_MS = 2_000
+const TASK_MANAGERS_MAX = 1_000
 /** A task-manager that does not read its commands is lost. */
 const UNREAD_BYTES_MAX = 64 << 20
 
 /** Questions to one task-manager that wait for their answer. */
-export const QUESTIONS_MAX = 256
+const QUESTIONS_MAX = 256
 
 interface Session {
   readonly call: FleetCall

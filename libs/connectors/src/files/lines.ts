@@ -3,7 +3,7 @@ import type { ObjectStore } from '@weir/checkpoint'
 import { WeirError } from '@weir/model'
 
 const CHUNK_BYTES = 1 << 20
-export const LINE_BYTES_MAX = 16 << 20
+const LINE_BYTES_MAX = 16 << 20
 const LF = 0x0a
 
 export interface Lines {

@@ -76,7 +76,7 @@ interface Producer {
 
 const EPOCH_MAX = 32_767
 const packr = new Packr({ moreTypes: false, useRecords: false })
-export const TOPIC_PARTITIONS_MAX = 1_024
+const TOPIC_PARTITIONS_MAX = 1_024
 
 export class EmbeddedLog implements TransactionalLog {
   readonly #storage: LogStorage

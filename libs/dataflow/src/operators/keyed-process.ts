@@ -38,7 +38,7 @@ import { isThenable, isTimestamp, operatorFailed, refuseNone, returnedPromise } 
 import { Outputs } from './outputs.ts'
 
 /** Outputs are handed on in batches of about this many records. */
-export const PROCESS_BATCH_RECORDS_MAX = 1_000
+const PROCESS_BATCH_RECORDS_MAX = 1_000
 /** Processing timers fired in one go: records are not held up for longer. */
 export const PROCESSING_TIMERS_AT_ONCE = 1_000
 /** Expired rows deleted per batch and watermark, of each state. */

@@ -4,8 +4,8 @@ import { sideOutput, type SideOutput } from '../side-output.ts'
 import type { LateContext } from './keyed-process.ts'
 
 /** Of the left stream and of the right one, which have types of their own. */
-export const LATE_LEFT = 'lateLeft'
-export const LATE_RIGHT = 'lateRight'
+const LATE_LEFT = 'lateLeft'
+const LATE_RIGHT = 'lateRight'
 export interface JoinLate<A, B> {
   readonly [LATE_LEFT]: A
   readonly [LATE_RIGHT]: B

@@ -7,7 +7,7 @@ import { Count } from './words.ts'
 const Whole = z.number().int().nonnegative()
 
 /** Names of types: `string`, `int?`, `list<Order>`. */
-export const TypeText = z
+const TypeText = z
   .string()
   .describe(
     'string, int (whole, exact), double, bool, any, the name of a type, list<T>; T? where it may be missing or null.',

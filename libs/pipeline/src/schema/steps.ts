@@ -10,7 +10,7 @@ const Initial = z
   .describe('Where the fold of every key begins. A whole number is an int, one with a fraction a double.')
 
 /** Of many records one value. */
-export const Aggregation = z
+const Aggregation = z
   .union(
     [
       z.enum(['count']),

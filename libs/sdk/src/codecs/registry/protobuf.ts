@@ -85,7 +85,7 @@ export function indexBytes(indexes: readonly number[]): Uint8Array {
 }
 
 /** Among its siblings, level by level. */
-export const indexesOf = (type: DescMessage): number[] =>
+const indexesOf = (type: DescMessage): number[] =>
   type.parent === undefined
     ? [type.file.messages.indexOf(type)]
     : [...indexesOf(type.parent), type.parent.nestedMessages.indexOf(type)]

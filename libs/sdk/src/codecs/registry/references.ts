@@ -3,7 +3,7 @@ import type { RegistrySchema, SchemaReference, SchemaRegistry } from '@weir/data
 import { WeirError } from '@weir/model'
 
 /** Of one schema, itself not counted. */
-export const REFERENCES_MAX = 200
+const REFERENCES_MAX = 200
 
 export interface ReferencedSchema extends SchemaReference {
   readonly schema: string

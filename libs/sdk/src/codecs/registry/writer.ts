@@ -26,7 +26,7 @@ export function checkWriter({ subjects = 'topic', autoRegister, useLatestVersion
 }
 
 /** @param name full name of the type; null: it has none */
-export function subjectOf(
+function subjectOf(
   { topic, part = 'value' }: Pick<CodecContext, 'topic' | 'part'>,
   name: string | null,
   { subjects = 'topic' }: WriterOptions,

@@ -92,7 +92,7 @@ function indexOf(batch: SourceBatch, offset: number): number {
 }
 
 /** A position is a map by split, perhaps inside of another one (`SourceState`). */
-export function splitsIn(state: SourceState): readonly number[] {
+function splitsIn(state: SourceState): readonly number[] {
   const inside = state['partitions']
   const bySplit = typeof inside === 'object' && inside !== null ? inside : state
   return Object.keys(bySplit)

@@ -18,7 +18,7 @@ export interface Fed {
 }
 
 /** Counts what is written to it. */
-export class CountedObjects extends MemoryObjects {
+class CountedObjects extends MemoryObjects {
   writes = 0
   readonly readKeys: string[] = []
 

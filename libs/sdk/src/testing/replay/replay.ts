@@ -57,7 +57,7 @@ export interface ReplayOptions {
 }
 
 /** Calls of functions of the job that are told of one record. */
-export const STEPS_MAX = 1_000
+const STEPS_MAX = 1_000
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 export class Replay {
