@@ -9,35 +9,19 @@ import { KafkaConnections, listTransactions } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { startProcess, stopProcess, type FleetProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints, type StackEndpoints } from '../stack/endpoints.ts'
+import { createTopics } from '../stack/topics.ts'
+
+export { createTopics }
 
 const cliMain = new URL('../../apps/cli/dist/main.js', import.meta.url).pathname
 export const mainJob = new URL('../../apps/examples/src/01-orders.ts', import.meta.url).pathname
 
 /** A frozen process accepts connections and never answers. */
 const ANSWER_TIMEOUT_MS = 2_000
-const LEADERS_TIMEOUT_MS = 15_000
 /** Says what did not come, before the test's own timeout would not; how long things take is no test's matter. */
 const UNTIL_TIMEOUT_MS = 120_000
 const ask = (url: string): Promise<Response | null> =>
   fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }).catch(() => null)
-
-/** Resolves when they have leaders. kafkajs' own waiting gives up when a new topic is not known yet to the broker it asks. */
-export async function createTopics(
-  admin: ReturnType<KafkaConnections['admin']>,
-  topics: readonly string[],
-  numPartitions: number,
-): Promise<void> {
-  const wanted = topics.map((topic) => ({ topic, numPartitions, replicationFactor: 1 }))
-  await admin.createTopics({ topics: wanted, waitForLeaders: false })
-  for (const deadline = performance.now() + LEADERS_TIMEOUT_MS; ;) {
-    const known = await admin.fetchTopicMetadata({ topics: [...topics] }).catch((error: unknown) => {
-      if (performance.now() > deadline) throw error
-      return null
-    })
-    if (known?.topics.every((t) => t.partitions.every((p) => p.leader >= 0))) return
-    await systemClock.sleep(20)
-  }
-}
 
 const PROGRESS = /^(?:bundle|plan|upload|preflight|deploy|running)(?:: .*)?, \d+\.\d s(?:, failed)?\n/gm
 

@@ -8,17 +8,7 @@ import { join } from 'node:path'
 import type { ObjectStore, StoredObject, SubtaskSnapshot } from '@weir/checkpoint'
 import { defaultSettings, planJob, type JobDefinition, type SinkNode } from '@weir/dataflow'
 import { KafkaSink, KafkaSource, listTransactions } from '@weir/kafka'
-import {
-  attempt,
-  epoch,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  systemRandom,
-  type CheckpointId,
-} from '@weir/model'
+import { attempt, epoch, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
 import { Slice } from '@weir/runtime'
 import { MemoryExchange } from '@weir/runtime/testing'
 import { PatientUpload } from '@weir/metadata'

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundleJob } from '../../apps/cli/src/bundle.ts'
 import { Preflight } from '../../apps/job-manager/src/preflight.ts'
 import { examineServers } from '../../apps/task-manager/src/examine.ts'
-import { createTopics } from '../e2e/fleet.ts'
+import { createTopics } from '../stack/topics.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
 
 const { kafka: broker, etcd } = stackEndpoints()

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll } from 'vitest'
 import { settled } from '../../libs/kafka/src/testing/settled.ts'
 import { stackEndpoints } from './endpoints.ts'
+import { createTopics } from './topics.ts'
 
 export interface TestKafka {
   /** host:port */
@@ -38,11 +39,7 @@ export function testKafka(broker = stackEndpoints().kafka): TestKafka {
   })
   return {
     ...{ broker, kafka, admin, run: systemRandom.nonce().slice(0, 8) },
-    async createTopics(topics, { partitions = 1, configs = {} } = {}) {
-      const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }))
-      const of = { numPartitions: partitions, replicationFactor: 1, configEntries }
-      await admin.createTopics({ topics: topics.map((topic) => ({ topic, ...of })) })
-    },
+    createTopics: (topics, { partitions = 1, configs = {} } = {}) => createTopics(admin, topics, partitions, configs),
     produce(topic, partition, values, ...args) {
       const input = values.join('\n')
       execFileSync('kcat', ['-b', broker, '-P', '-t', topic, '-p', String(partition), ...args], { input })

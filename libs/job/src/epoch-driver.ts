@@ -28,8 +28,8 @@ export interface EpochDriverOptions {
   readonly jobId: JobId
   readonly generation: Generation
   readonly leaseTtlMs: number
-  /** Published epochs that are kept; absent: as many as without a setting. */
-  readonly retained?: number
+  /** Published epochs that are kept. */
+  readonly retained: number
   /** An outage of the object store that is shorter costs no epoch. */
   readonly alignTimeoutMs: number
 }

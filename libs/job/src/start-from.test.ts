@@ -2,10 +2,10 @@ import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { defaultSettings, planJob, type GraphNode, type JobSettings, type PlanSummary } from '@weir/dataflow'
 import { WeirError, digest, epoch, jobId, operatorUid, subtask } from '@weir/model'
 import { expect, test } from 'vitest'
+import { startingSubtasks } from './first-epoch.ts'
 import {
   NOTHING_ACCEPTED,
   judgeStart,
-  startingSubtasks,
   type Accepted,
   type OutputStanding,
   type StartPoint,

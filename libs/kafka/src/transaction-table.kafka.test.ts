@@ -2,7 +2,6 @@
  * What a real broker answers to another process that ends a stored transaction, under both protocols, and what the log and
  * the marker say then: the facts that recovery is built on. The process that prepared was killed.
  */
-import { systemClock } from '@weir/model'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { brokersByProtocol } from '../../../test/stack/endpoints.ts'
 import { testKafka } from '../../../test/stack/kafka.ts'
