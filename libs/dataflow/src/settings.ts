@@ -29,7 +29,7 @@ export const defaultSettings: JobSettings = {
 /** Key groups are stored as 16-bit numbers. */
 const MAX_PARALLELISM_BOUND = 32_768
 /** Each kept epoch is a line in every manifest. */
-const RETAINED_MAX = 100
+export const RETAINED_MAX = 100
 /** Bounds of `commit.intervalMs`: below, a transaction costs more than what is in it. */
 const COMMIT_INTERVAL_MS_MIN = 20
 const COMMIT_INTERVAL_MS_MAX = 10_000
