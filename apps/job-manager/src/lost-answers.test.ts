@@ -132,10 +132,10 @@ test('a stop whose answer was lost is asked for again and is the same one; anoth
   const { term, jobs } = await leading()
   await term.submit(record)
   jobs.losing = true
-  await expect(term.stop(id, 'last')).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE' })
+  await expect(term.savepoints.stop(id, 'last')).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE' })
   jobs.losing = false
-  expect(await term.stop(id, 'last')).toMatchObject({ name: 'last', state: 'IN_PROGRESS', stopped: true })
-  expect(await term.stop(id, 'last')).toMatchObject({ name: 'last', state: 'IN_PROGRESS' })
+  expect(await term.savepoints.stop(id, 'last')).toMatchObject({ name: 'last', state: 'IN_PROGRESS', stopped: true })
+  expect(await term.savepoints.stop(id, 'last')).toMatchObject({ name: 'last', state: 'IN_PROGRESS' })
   expect(term.get(id).state).toBe('STOPPING')
-  await expect(term.stop(id, 'other')).rejects.toMatchObject({ code: 'JOB_ENDING' })
+  await expect(term.savepoints.stop(id, 'other')).rejects.toMatchObject({ code: 'JOB_ENDING' })
 })

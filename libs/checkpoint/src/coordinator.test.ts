@@ -44,7 +44,12 @@ const slice = (i: number, handles: number[] = [], recordsIn = 0): SubtaskSnapsho
 })
 const started: CoordinatorEvent = { type: 'started', attempt: attempt(1), now: 0, wallClock: 0 }
 const tick = (now: number): CoordinatorEvent => ({ type: 'tick', now, wallClock: now })
-const progress = (recordsIn: number, now: number): CoordinatorEvent => ({ type: 'progress', recordsIn, now, wallClock: now })
+const progress = (recordsIn: number, now: number): CoordinatorEvent => ({
+  type: 'progress',
+  recordsIn,
+  now,
+  wallClock: now,
+})
 const ack = (n: number, i: number, handles: number[] = []): CoordinatorEvent => ({
   type: 'ack',
   checkpoint: cp(n),
