@@ -63,7 +63,7 @@ test.each([
   ['metrics of which there is none', `${sound}- \`weir_nothing_*\`\n`, /weir_nothing_/],
   ['a command that is not there', `${sound}- \`weir abort JOB-ID\`\n`, /there is no command "abort"/],
   ['half a command', `${sound}- \`weir txn JOB-ID\`\n`, /txn needs/],
-  ['a command that takes more', `${sound}- \`weir rescale JOB-ID\`\n`, /it takes JOB-ID N/],
+  ['a command that takes more', `${sound}- \`weir rescale JOB-ID\`\n`, /N is missing: weir rescale JOB-ID N/],
   ['an option of another command', `${sound}- \`weir get JOB-ID --from 3\`\n`, /no option of "weir get"/],
   ['a route that is not there', `${sound}- \`curl -s JOB-MANAGER/api/v1/jobs/JOB-ID/epochs\`\n`, /no such route/],
   ['a question to nobody', `${sound}- \`curl -s localhost/healthz\`\n`, /of which process/],

@@ -8,7 +8,7 @@ const root = new URL('../../', import.meta.url).pathname
 const MAINS = [
   'apps/job-manager/src/term.ts',
   'apps/job-manager/src/job-manager.ts',
-  'apps/task-manager/src/main.ts',
+  'apps/task-manager/src/program.ts',
   'apps/task-manager/src/dtxid.ts',
 ]
 
