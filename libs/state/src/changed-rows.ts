@@ -5,7 +5,7 @@ import { EntryWriter } from './entry-writer.ts'
 import { DELETED, type Entry, type Layer } from './layer.ts'
 import { packInto } from './pack.ts'
 import { Pace } from './pace.ts'
-import type { PackedSlice } from './packed/packed-table.ts'
+import { changesIn, type PackedSlice } from './packed/packed-table.ts'
 import type { GroupOf, TableCut } from './place.ts'
 import { DELETE, MINUS, PLUS, VALUE, type Op, type SegmentWriter } from './segment.ts'
 import type { Table } from './table.ts'
@@ -77,7 +77,8 @@ export async function writeDelta(writer: SegmentWriter, groups: ChangedRows): Pr
   const pace = new Pace()
   const packed = new EntryWriter(writer, pace)
   for (const [group, { rows, slices }] of groups) {
-    for (const { table, layer, slice } of slices) await packed.packedChanges(group, table.id, slice, layer)
+    for (const { table, layer, slice } of slices)
+      await packed.packed(group, table.id, changesIn(slice, layer.number), true)
     for (const { table, namespace, key, op, piece, start, end, differenceEnd } of rows) {
       if (op === null) continue // it is what it was
       const isDifference = op === PLUS || op === MINUS

@@ -2,10 +2,9 @@
 import { AHEAD, lookAhead } from './ahead.ts'
 import { differenceOf } from './difference.ts'
 import type { Part } from './groups.ts'
-import { DELETED, type Layer } from './layer.ts'
+import { DELETED } from './layer.ts'
 import { packReused } from './pack.ts'
 import type { Pace } from './pace.ts'
-import { allIn, changesIn, type PackedSlice } from './packed/packed-table.ts'
 import type { RowCursor } from './packed/row-cursor.ts'
 import { DELETE, MINUS, PLUS, VALUE, type Op, type SegmentWriter } from './segment.ts'
 import type { Key } from '@weir/model'
@@ -27,7 +26,7 @@ export class EntryWriter {
   /** What has become of them, numbers as their differences. What is still as it was at the barrier is settled, but for deletions. */
   async changes(group: number, { table, layer, entries, windows, packed }: Part): Promise<void> {
     const { id } = table
-    if (packed !== null) await this.packedChanges(group, id, packed, layer)
+    if (packed !== null) await this.packed(group, id, packed, true)
     for (let i = 0; i < entries.length; i++) {
       if (i % AHEAD === 0) lookAhead(entries, i)
       const entry = entries[i]!
@@ -53,7 +52,7 @@ export class EntryWriter {
 
   /** What there was at the barrier. */
   async all(group: number, { table, layer, entries, windows, packed }: Part): Promise<void> {
-    if (packed !== null) await this.#packed(group, table.id, allIn(packed, layer.number), false)
+    if (packed !== null) await this.packed(group, table.id, packed, false)
     for (let i = 0; i < entries.length; i++) {
       if (i % AHEAD === 0) lookAhead(entries, i)
       const entry = entries[i]!
@@ -70,13 +69,8 @@ export class EntryWriter {
     }
   }
 
-  /** The same of rows that are packed. */
-  packedChanges(group: number, stateId: string, slice: PackedSlice, layer: Layer): Promise<void> {
-    return this.#packed(group, stateId, changesIn(slice, layer.number), true)
-  }
-
   /** Rows that lie as a segment has them; `isDelta`: deletions too. */
-  async #packed(group: number, stateId: string, rows: RowCursor, isDelta: boolean): Promise<void> {
+  async packed(group: number, stateId: string, rows: RowCursor, isDelta: boolean): Promise<void> {
     while (rows.next()) {
       if (!isDelta && rows.op === DELETE) continue
       if (this.#writer.addEncoded(group, stateId, rows.block.bytes, rows.headAt, rows.end)) await this.#flush()

@@ -2,7 +2,8 @@
 import type { Key } from '@weir/model'
 import type { Entry, Layer } from './layer.ts'
 import { Pace } from './pace.ts'
-import type { PackedSlice } from './packed/packed-table.ts'
+import { allIn, changesIn } from './packed/packed-table.ts'
+import type { RowCursor } from './packed/row-cursor.ts'
 import type { GroupOf, TableCut } from './place.ts'
 import type { Table } from './table.ts'
 
@@ -19,8 +20,11 @@ export interface Part {
   readonly layer: Layer
   readonly entries: Entry[]
   readonly windows: WindowRow[]
-  /** Where its rows are packed; no entries then. */
-  packed: PackedSlice | null
+  /**
+   * Where its rows are packed: a way through those that are meant; no entries then. It was begun when they were collected: an image is
+   * written while the next snapshots go on, and blocks may leave memory behind a spill.
+   */
+  packed: RowCursor | null
 }
 
 /** In their order. */
@@ -33,7 +37,8 @@ export async function collectChanged(cuts: readonly TableCut[], groupOf: GroupOf
   for (const cut of cuts) {
     const { layer } = cut
     const of = collected.of(cut)
-    for (const slice of layer.packed?.slices ?? []) if (slice.changed > 0) of.group(slice.rows.group).packed = slice
+    for (const slice of layer.packed?.slices ?? [])
+      if (slice.changed > 0) of.group(slice.rows.group).packed = changesIn(slice, layer.number)
     for (const entry of layer.entries) {
       of.entry(entry).entries.push(entry)
       if (pace.due()) await pace.rest()
@@ -57,7 +62,7 @@ export async function collectAll(cuts: readonly TableCut[], groupOf: GroupOf, pa
   for (const cut of cuts) {
     const { table, layer } = cut
     const of = collected.of(cut)
-    for (const slice of layer.packed?.slices ?? []) of.group(slice.rows.group).packed = slice
+    for (const slice of layer.packed?.all() ?? []) of.group(slice.rows.group).packed = allIn(slice, layer.number)
     for (const entry of layer.packed === null ? table.residents() : []) {
       of.entry(entry).entries.push(entry)
       if (table.looksForStale) table.met(entry.key, entry.value)

@@ -8,10 +8,11 @@ import { asWeirError, type Key, type KeyGroupRange } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
 import { packedRows, writeDelta, type ChangedRow, type ChangedRows } from './changed-rows.ts'
 import { collectAll } from './groups.ts'
-import { DELETED, type Layer } from './layer.ts'
+import { DELETED } from './layer.ts'
 import { pack, unpack } from './pack.ts'
 import { Pace } from './pace.ts'
-import { allIn, changesIn, type PackedSlice } from './packed/packed-table.ts'
+import { changesIn } from './packed/packed-table.ts'
+import type { RowCursor } from './packed/row-cursor.ts'
 import type { GroupRows } from './pending.ts'
 import type { GroupOf, Image, Place, SnapshotRows, TableCut } from './place.ts'
 import type { RestoredGroups } from './restored-groups.ts'
@@ -112,7 +113,7 @@ export class LevelRows implements Place {
       for (const [group, parts] of groups) {
         for (const { table, layer, entries, windows, packed } of parts) {
           table.incomplete()
-          if (packed !== null) await this.#take(table, packed, layer, pace)
+          if (packed !== null) await this.#take(table, group, packed, pace)
           for (let from = 0; from < entries.length; from += ROWS_AT_ONCE) {
             const some = entries.slice(from, from + ROWS_AT_ONCE)
             await this.write(async (add) => {
@@ -141,12 +142,11 @@ export class LevelRows implements Place {
     }
   }
 
-  async #take(table: Table<unknown>, slice: PackedSlice, layer: Layer, pace: Pace): Promise<void> {
-    const rows = allIn(slice, layer.number)
+  async #take(table: Table<unknown>, group: number, rows: RowCursor, pace: Pace): Promise<void> {
     await this.write(async (add) => {
       while (rows.next()) {
         if (rows.op === DELETE) continue
-        await add(dbKey(slice.rows.group, table.number, 0, rows.key), rows.value)
+        await add(dbKey(group, table.number, 0, rows.key), rows.value)
         if (pace.due()) await pace.rest()
       }
     })

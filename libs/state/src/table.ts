@@ -266,6 +266,14 @@ export class Table<V> implements KeyedState<V> {
     return this.#complete ? undefined : this.#read(key)
   }
 
+  /**
+   * The key, of which nothing is in memory, is about to be changed: may a value of it be left of a restore that was at a barrier
+   * somebody asks about? It must be in memory before its change is: behind that, `adopt` is too late.
+   */
+  protected get mayHaveLeft(): boolean {
+    return this.#watched > 0 && !this.#complete && this.#budget.isResident
+  }
+
   protected checked(key: Key, value: unknown): unknown {
     if (value === undefined || typeof value === 'function' || typeof value === 'symbol')
       throw unstorable(this.id, key, typeof value)
@@ -308,6 +316,7 @@ export class Table<V> implements KeyedState<V> {
     const dirty = this.#dirty
     const entry = this.#entry(key)
     if (entry === undefined) {
+      if (this.mayHaveLeft && this.get(key) !== undefined) return this.#change(key, value)
       const made = { key, value, layer: dirty, before: undefined, group: -1, bytes: 0, since: dirty.number }
       this.#add(made)
       dirty.entries.push(made)

@@ -5,6 +5,9 @@
  *     head · key · (varint length · msgpack value)?                          as in a segment (`segment.ts`), but for the state's number
  */
 export const HEADER_BYTES = 12
+/** Blocks grow from the one to the other; a larger row has a block of its own. */
+export const BLOCK_BYTES_MIN = 1024
+export const BLOCK_BYTES_MAX = 256 * 1024
 const SUPERSEDED = 0
 const SIZE = 1
 const HASH = 2

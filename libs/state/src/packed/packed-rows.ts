@@ -9,14 +9,11 @@
  * What no delta has to tell (restored rows, and such as have moved) is with the old ones, which were there at every barrier.
  */
 import type { Op } from '../segment.ts'
-import { Block, HEADER_BYTES, aligned } from './block.ts'
+import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, Block, HEADER_BYTES, aligned } from './block.ts'
 import { putVarint, varintAt, type KeyBytes } from './key-bytes.ts'
 import { RowCursor } from './row-cursor.ts'
 import { RowIndex } from './row-index.ts'
 
-/** Blocks grow from the one to the other; a larger row has a block of its own. */
-const BLOCK_BYTES_MIN = 1024
-const BLOCK_BYTES_MAX = 256 * 1024
 const BLOCK_GROWTH = 4
 /** A place names its block and a word in it. */
 const PLACE_BITS = 16
@@ -55,7 +52,7 @@ export class PackedRows {
   readonly #blocks: (Block | null)[] = [null]
   readonly #vacant: number[] = []
   readonly #old = new Run(OLDEST)
-  readonly #new = new Run(0)
+  readonly #new = new Run(BEGIN)
   /** Rows since the last barrier. */
   changed = 0
   /** Rows that say of a key that it is gone. */
@@ -311,8 +308,9 @@ class Run {
 }
 
 const NOWHERE = new Block(0, 0, 0)
-/** Where old rows begin: they never reach 0. */
+/** Where old rows begin, and where those do that deltas have to tell: the old ones never reach it. */
 export const OLDEST = -(2 ** 52)
+export const BEGIN = 0
 /** Layer: of what counts now, whatever a barrier saw. */
 const LAST = 0xffffffff
 

@@ -13,7 +13,7 @@ import type { Entry, Layer } from '../layer.ts'
 import { packReused, unpackPart, unpack } from '../pack.ts'
 import { Table, type TableOptions } from '../table.ts'
 import { KeyBytes } from './key-bytes.ts'
-import { OLDEST, PackedRows, type Freed, type PutValue } from './packed-rows.ts'
+import { BEGIN, OLDEST, PackedRows, type Freed, type PutValue } from './packed-rows.ts'
 import type { RowCursor } from './row-cursor.ts'
 
 /** Of a row, in the index. */
@@ -34,6 +34,8 @@ export interface PackedSlice {
 /** A state's rows at a barrier. */
 export interface PackedCut {
   readonly slices: readonly PackedSlice[]
+  /** And of key groups that were not in memory yet: what a restore had left of them was there at the barrier too. */
+  all(): readonly PackedSlice[]
   readonly changed: number
   /** What had changed before it is told; of a store that is not resident, LevelDB has it and all older rows. */
   settled(): void
@@ -84,7 +86,11 @@ export class PackedTable extends Table<unknown> {
       slices.push({ rows, from: rows.cutAt, to: rows.end, changed: rows.changed })
       rows.cut()
     }
-    layer.packed = { slices, changed: this.#changed, settled: () => this.#settled(slices) }
+    layer.packed = {
+      ...{ slices, changed: this.#changed },
+      all: () => [...slices, ...this.#since(slices)],
+      settled: () => this.#settled(slices),
+    }
     this.#changed = 0
     return layer
   }
@@ -100,7 +106,10 @@ export class PackedTable extends Table<unknown> {
   override get(key: Key, namespace = 0): unknown {
     if (namespace !== 0) return super.get(key, namespace)
     const { rows } = this.#at(key)
-    if (!rows.find(this.#key)) return this.#elsewhere(key)
+    if (!rows.find(this.#key)) {
+      const stored = this.#elsewhere(key)
+      return stored === undefined ? undefined : unpack(stored)
+    }
     if (rows.foundDeleted) return undefined
     const { value, end } = rows.foundValue(this.#key)
     return valueIn(rows.foundBytes, end, end + value)
@@ -109,18 +118,21 @@ export class PackedTable extends Table<unknown> {
   override put(key: Key, value: unknown, namespace = 0): void {
     if (namespace !== 0) return super.put(key, value, namespace)
     const checked = this.checked(key, value)
-    if (checked instanceof Uint8Array) return this.putBytes(key, checked, checked.length)
+    this.#takeLeft(key) // first: it may pack, too
+    if (checked instanceof Uint8Array) return this.#put(key, this.#valueOf(checked, 0, checked.length, true))
     const { bytes, start, end } = packReused(checked)
     this.#put(key, this.#valueOf(bytes, start, end, false))
   }
 
   /** What lies before `end`, which is copied. */
   override putBytes(key: Key, bytes: Uint8Array, end: number): void {
+    this.#takeLeft(key)
     this.#put(key, this.#valueOf(bytes, 0, end, true))
   }
 
   override delete(key: Key, namespace = 0): void {
     if (namespace !== 0) return super.delete(key, namespace)
+    this.#takeLeft(key)
     this.#put(key, null)
   }
 
@@ -176,6 +188,13 @@ export class PackedTable extends Table<unknown> {
     }
   }
 
+  /** None of their rows are of before the barrier, but for the old ones. */
+  *#since(slices: readonly PackedSlice[]): Generator<PackedSlice> {
+    const known = new Set(slices.map(({ rows }) => rows.group))
+    for (const { rows } of this.#groups.values())
+      if (!known.has(rows.group)) yield { rows, from: BEGIN, to: BEGIN, changed: 0 }
+  }
+
   #settled(slices: readonly PackedSlice[]): void {
     for (const { rows, from, to } of slices) {
       this.#groups.get(rows.group)!.settledTo = to
@@ -202,6 +221,12 @@ export class PackedTable extends Table<unknown> {
     const freed: Freed = { rows: 0, bytes: 0 }
     if (rows.evict(before, freed)) this.incomplete()
     this.#give(freed)
+  }
+
+  #takeLeft(key: Key): void {
+    if (!this.mayHaveLeft || this.#at(key).rows.find(this.#key)) return
+    const left = this.#elsewhere(key)
+    if (left !== undefined) this.#put(key, this.#valueOf(left, 0, left.length, false), true)
   }
 
   #put(key: Key, value: PutValue | null, isOld = false): void {
@@ -233,12 +258,12 @@ export class PackedTable extends Table<unknown> {
     return (this.#last = group)
   }
 
-  #elsewhere(key: Key): unknown {
+  #elsewhere(key: Key): Uint8Array | undefined {
     if (key !== this.#foundKey) {
       this.#found = this.elsewhere(key)
       this.#foundKey = key
     }
-    return this.#found === undefined ? undefined : unpack(this.#found)
+    return this.#found
   }
 
   #give({ rows, bytes }: Freed): void {
