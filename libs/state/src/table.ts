@@ -222,9 +222,6 @@ export class Table<V> implements KeyedState<V> {
   /** Of rows that are packed: those that LevelDB has leave memory while it is crowded. */
   evictSettled(_isCrowded: () => boolean): void {}
 
-  /** The same of a resident store: rows move together where most have been superseded. A little at a time. */
-  tidy(): void {}
-
   /** There are values that are not in memory. */
   incomplete(): void {
     this.#complete = false

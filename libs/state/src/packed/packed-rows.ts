@@ -6,7 +6,8 @@
  *     old ▓▓▓▓▓▓▓▓ ▓▓▓   new ▓▓░▓▓▓▓▓ ▓▓▓▓▓▓┊▓▓ ▓▓▓▓
  *                                           ╰ barrier: behind it is the next delta
  *
- * What no delta has to tell (restored rows, and such as have moved) is with the old ones, which were there at every barrier.
+ * What no delta has to tell, restored rows, is with the old ones, which were there at every barrier. A block is freed when all its rows are superseded,
+ * as they are where rows expire in the order in which they came.
  */
 import type { Op } from '../segment.ts'
 import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, Block, HEADER_BYTES, aligned } from './block.ts'
@@ -21,8 +22,6 @@ const BLOCKS_MAX = 2 ** (32 - PLACE_BITS)
 const OP_MASK = 3
 const DELETE = 0
 const VALUE = 1
-/** Of a block, superseded, before the rest of its rows move. */
-const SPARSE = 0.75
 const BIN8 = 0xc4
 const BIN16 = 0xc5
 const BIN32 = 0xc6
@@ -39,11 +38,6 @@ export interface PutValue {
 export interface Freed {
   rows: number
   bytes: number
-}
-
-/** Out of how many blocks. */
-export interface Moved extends Freed {
-  blocks: number
 }
 
 export class PackedRows {
@@ -172,39 +166,6 @@ export class PackedRows {
     return counted
   }
 
-  /**
-   * The rows of blocks that are mostly superseded move behind the others, so that the blocks can be freed. Of rows up to a place: their
-   * deltas are told, and their deletions forgotten.
-   */
-  moveSparse(upTo: number, blocksMax: number, layer: number): Moved {
-    const moved = { rows: 0, bytes: 0, blocks: 0 }
-    for (const block of [...this.#old.blocks, ...this.#new.blocks]) {
-      const { rows, superseded } = block
-      if (this.#isTail(block) || block.end > upTo) continue
-      if (superseded === rows || superseded < rows * SPARSE) continue
-      if (moved.blocks === blocksMax) break
-      moved.blocks++
-      for (const cursor = new RowCursor([block], block.start, block.end, LAST); cursor.next();) {
-        moved.bytes += this.#move(block, cursor.at, layer)
-        moved.rows++
-      }
-    }
-    return moved
-  }
-
-  #move(block: Block, at: number, layer: number): number {
-    const size = block.sizeOf(at)
-    const hash = block.hashOf(at)
-    const into = this.#room(size, this.#old)
-    const to = into.begin(size, hash)
-    block.bytes.copy(into.bytes, to + HEADER_BYTES, at + HEADER_BYTES, at + size)
-    const before = placeOf(block, at)
-    this.#index.remove(hash, before)
-    this.#index.add(hash, placeOf(into, to))
-    block.supersede(at, layer)
-    return aligned(size)
-  }
-
   #supersede(place: number, layer: number): void {
     const block = this.#blocks[place >>> PLACE_BITS]!
     const at = atOf(place)
@@ -254,10 +215,6 @@ export class PackedRows {
         freed.bytes += used
       }
     }
-  }
-
-  #isTail(block: Block): boolean {
-    return block === this.#old.tail || block === this.#new.tail
   }
 
   /** Of the key's row, or of where it would be. */

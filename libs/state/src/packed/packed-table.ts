@@ -21,8 +21,6 @@ const BESIDE_BYTES = 16
 /** What msgpack has in front of up to 255 bytes. */
 const BIN8 = 0xc4
 const BIN8_BYTES = 2
-/** Blocks emptied at a time. */
-const SPARSE_BLOCKS_MAX = 4
 
 /** The rows of one key group at a barrier: up to `to` all, from `from` on what changed before it. */
 export interface PackedSlice {
@@ -174,17 +172,6 @@ export class PackedTable extends Table<unknown> {
         }
         yield
       }
-    }
-  }
-
-  override tidy(): void {
-    if (this.isWatched) return // at a barrier that is asked for they would be there twice
-    let blocks = SPARSE_BLOCKS_MAX
-    for (const { rows, settledTo } of this.#groups.values()) {
-      const moved = rows.moveSparse(settledTo, blocks, this.layer.number)
-      for (let i = 0; i < moved.rows; i++) this.#budget.take(moved.bytes / moved.rows, BESIDE_BYTES)
-      blocks -= moved.blocks
-      if (blocks === 0) return
     }
   }
 
