@@ -30,7 +30,10 @@ let url: string
 
 beforeAll(async () => {
   browser = await chromium.launch({ executablePath: browserPath(), args: ['--no-sandbox'] })
-  demo = spawn(process.execPath, ['apps/cli/dist/demo.js'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  // Of records that have an end far away: without one the demo kills a task-manager after a while, and a job that
+  // recovers has its buttons disabled.
+  const args = ['apps/cli/dist/demo.js', '--records', '1000000000']
+  demo = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] })
   url = await new Promise((resolve, reject) => {
     let text = ''
     demo.stdout!.on('data', (chunk: Buffer) => {
