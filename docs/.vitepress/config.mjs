@@ -62,6 +62,7 @@ export default defineConfig({
       {
         text: 'Operation',
         items: [
+          page('Configuration', '/CONFIGURATION'),
           page('Security', '/SECURITY'),
           page('Telemetry', '/TELEMETRY'),
           page('REST', '/REST'),
@@ -70,6 +71,7 @@ export default defineConfig({
           page('gRPC', '/GRPC'),
           page('Claims', '/CLAIM-TIERS'),
           page('Transaction ids', '/TRANSACTION-IDS'),
+          page('What holds, test by test', '/EVIDENCE'),
           page('Reliability', '/RELIABILITY'),
           page('Performance', '/PERFORMANCE'),
         ],
