@@ -21,6 +21,7 @@ describe('a command line', () => {
     expect(run('state get pay sum acc ada')).toMatchObject({ name: 'state get', args: ['pay', 'sum', 'acc', 'ada'] })
     expect(run('savepoints delete pay friday')).toMatchObject({ name: 'savepoints delete', args: ['pay', 'friday'] })
     expect(run('savepoints pay')).toMatchObject({ name: 'savepoints', args: ['pay'] })
+    expect(run('--version --json')).toMatchObject({ name: 'version', values: { json: true } })
     expect(run('jobs').values).toMatchObject({ json: false, set: [], 'job-manager': undefined })
   })
 

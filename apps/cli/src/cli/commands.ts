@@ -277,6 +277,12 @@ export const COMMANDS = [
   { name: 'dtxid parse', args: 'ID…', about: 'the fields of a transaction id', options: ['form'] },
   { name: 'dtxid inspect', args: 'ID…', about: 'when and where a transaction id was made', options: ['form'] },
   { name: 'completions', args: 'bash|zsh|fish', about: 'a script that completes commands and options', options: [] },
+  {
+    name: 'version',
+    args: '',
+    about: 'of weir and of the Node that runs it; `weir --version` is the same',
+    options: [],
+  },
 ] as const satisfies readonly Command[]
 
 export type CommandName = (typeof COMMANDS)[number]['name']

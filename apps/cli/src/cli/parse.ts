@@ -14,7 +14,8 @@ const ALL: readonly Command[] = COMMANDS
 
 /** Throws `USAGE` (invalid), naming what there is instead. */
 export function parse(argv: readonly string[]): Parsed {
-  const { given, values, positionals } = split(argv)
+  // What every command line tool answers to; no command takes an option of that name.
+  const { given, values, positionals } = split(argv[0] === '--version' ? ['version', ...argv.slice(1)] : argv)
   const [first, ...others] = positionals[0] === 'help' ? positionals.slice(1) : positionals
   const asked = values.help || positionals[0] === 'help'
   if (first === undefined) return { kind: 'help', commands: ALL, asked }

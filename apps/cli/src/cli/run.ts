@@ -3,6 +3,7 @@ import { secretSetting, type Digest, type WeirError } from '@weir/model'
 import { readFileSync } from 'node:fs'
 import type { JobsClient } from '@weir/wire'
 import { randomInt } from 'node:crypto'
+import { createRequire } from 'node:module'
 import type { Bundle } from '../bundle.ts'
 import type { CanaryBuild, Canaries } from '../canary/canary.ts'
 import { dlq } from '../dlq.ts'
@@ -243,6 +244,13 @@ export const RUN: Readonly<Record<CommandName, Run>> = {
   completions: ({ args, print }) => {
     const script = completions(args[0])
     print({ shell: args[0], script }, script)
+    return Promise.resolve(0)
+  },
+
+  version: ({ print }) => {
+    const { version: weir } = createRequire(import.meta.url)('@weir/cli/package.json') as { version: string }
+    const node = process.versions.node
+    print({ weir, node }, `weir ${weir}, Node ${node}`)
     return Promise.resolve(0)
   },
 }
