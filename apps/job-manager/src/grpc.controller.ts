@@ -33,7 +33,7 @@ export class GrpcController {
   @GrpcMethod('FleetTime', 'now')
   now(_request: time.NowRequest, metadata: Metadata, call: Call): Promise<time.NowReply> {
     return this.#answer('now', metadata, call, async () => {
-      await this.#manager.term()
+      await this.#manager.led()
       return { now: systemClock.now() }
     })
   }

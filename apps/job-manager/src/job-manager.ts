@@ -223,8 +223,18 @@ export class JobManager {
     return this.audit.change({ who, from, what: access.change, target, wish, facts }, make)
   }
 
-  /** Throws `NOT_LEADER` (retry; fact leaderAddress, empty when nobody leads). */
+  /** Throws as `led`, and `JOBS_UNREAD` (retry): it leads, and does not know every job yet. */
   async term(): Promise<Term> {
+    const term = await this.led()
+    if (term.hasRead) return term
+    throw new WeirError(
+      { code: 'JOBS_UNREAD', kind: 'retry' },
+      'this job-manager has just begun to lead and is reading the jobs; ask it again in a moment',
+    )
+  }
+
+  /** Throws `NOT_LEADER` (retry; fact leaderAddress, empty when nobody leads). */
+  async led(): Promise<Term> {
     if (this.#term) return this.#term
     const leader = await this.leader()
     throw new WeirError(

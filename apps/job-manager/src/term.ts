@@ -83,6 +83,7 @@ export class Term {
   /** By jobs that have ended in this term: numbers that no later run under the id may use. */
   readonly #used = new Map<JobId, UsedNumbers>()
   #stepDown: (reason: string) => void = () => {}
+  #hasRead = false
 
   constructor(deps: TermDeps) {
     this.#deps = deps
@@ -145,6 +146,11 @@ export class Term {
 
   get generation(): number {
     return this.#deps.leadership.generation
+  }
+
+  /** Every job is known: until then one that is not there may be one that was not read yet. */
+  get hasRead(): boolean {
+    return this.#hasRead
   }
 
   /** Reads every job and starts those that have not ended. Resolves when the term is over. */
@@ -288,6 +294,7 @@ export class Term {
           if (record.ended === null) this.#start(record)
           else if (this.#jobs.ended(record.jobId) === null) this.#over(record, null)
         }
+        this.#hasRead = true
         return
       } catch (error) {
         log.warn({ error: String(error) }, 'reading the jobs failed; trying again')

@@ -206,12 +206,13 @@ export class JobsClient {
     for (const client of this.#clients.values()) client.close()
   }
 
-  /** Throws the job-manager's own error, or `JOB_MANAGER_UNREACHABLE` (retry). */
+  /** Throws the job-manager's own error, or `JOB_MANAGER_UNREACHABLE` (retry). Waits for a leader, and until it knows its jobs. */
   async #ask<T>(call: (client: jobs.JobsClient, reply: Reply<T>) => unknown): Promise<T> {
     const until = Date.now() + ELECTION_WAIT_MS
     for (;;) {
       const tried: string[] = []
       let waiting = false
+      let unread: WeirError | null = null
       for (const first of this.#leader === null ? this.#addresses : [this.#leader, ...this.#addresses]) {
         let address: string | null = first
         for (let hop = 0; address !== null && hop < REDIRECTS_MAX; hop++) {
@@ -231,12 +232,16 @@ export class JobsClient {
               waiting = true
               const named = String(error.facts['leaderAddress'] ?? '')
               if (named !== '' && named !== at) address = named
+            } else if (error.code === 'JOBS_UNREAD') {
+              waiting = true
+              unread = error
             } else if (error.code === 'UNREACHABLE') tried.push(error.message)
             else throw error
           }
         }
       }
       if (!waiting || Date.now() > until) {
+        if (unread !== null) throw unread
         throw new WeirError(
           { code: 'JOB_MANAGER_UNREACHABLE', kind: 'retry', addresses: this.#addresses },
           waiting

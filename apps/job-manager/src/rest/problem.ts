@@ -53,8 +53,13 @@ const STATUS: Record<string, number> = {
 }
 const BY_KIND = { invalid: 400, retry: 503, restart: 500, fenced: 409 } as const
 
-export const problem = (reply: Reply, error: WeirError): void =>
-  sendProblem(reply, error, STATUS[error.code] ?? BY_KIND[error.kind])
+const RETRY_AFTER_SECONDS = '1'
+
+export function problem(reply: Reply, error: WeirError): void {
+  const status = STATUS[error.code] ?? BY_KIND[error.kind]
+  if (status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS)
+  sendProblem(reply, error, status)
+}
 
 /** Of what `problem` sends. */
 export const problemSchema = {

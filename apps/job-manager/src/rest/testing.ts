@@ -1,4 +1,5 @@
 /** A job-manager that leads in a folder of its own, with its REST API on a port: for tests. */
+import type { JobRecord, JobStore } from '@weir/checkpoint'
 import { openEmbeddedMetadata } from '@weir/metadata'
 import { systemClock, systemRandom } from '@weir/model'
 import { Metrics, createLogger } from '@weir/telemetry'
@@ -11,6 +12,7 @@ import { AuditFile } from '../audit/file.ts'
 import { createApp } from '../app.ts'
 import { readConfig } from '../config.ts'
 import { JobManager } from '../job-manager.ts'
+import type { Metadata } from '../metadata.ts'
 import type { Term } from '../term.ts'
 
 export interface TestManager {
@@ -23,9 +25,17 @@ export interface TestManager {
   close(): Promise<void>
 }
 
-export async function testManager(env: Readonly<Record<string, string>> = {}): Promise<TestManager> {
+/** @param read what it finds in place of its jobs, and when: who gives it gets a manager that leads, and may not have read them */
+export async function testManager(
+  env: Readonly<Record<string, string>> = {},
+  read: Promise<readonly JobRecord[]> | null = null,
+): Promise<TestManager> {
   const dir = await mkdtemp(join(tmpdir(), 'weir-rest-'))
-  const metadata = { ...(await openEmbeddedMetadata(dir, systemRandom)), arbiters: 'etcd-and-objects' as const }
+  const { stores, ...rest } = await openEmbeddedMetadata(dir, systemRandom)
+  const metadata: Metadata = {
+    ...{ ...rest, arbiters: 'etcd-and-objects' },
+    stores: (leadership) => ({ ...stores(leadership), jobs: readLater(stores(leadership).jobs, read) }),
+  }
   const config = readConfig({ WEIR_MODE: 'embedded', WEIR_DATA_DIR: dir, ...env })
   const metrics = new Metrics('job-manager')
   const log = createLogger('job-manager', 'fatal')
@@ -38,8 +48,9 @@ export async function testManager(env: Readonly<Record<string, string>> = {}): P
   await app.startAllMicroservices()
   await app.listen(0, '127.0.0.1')
   void manager.run()
-  while (!manager.leading) await new Promise((resolve) => setImmediate(resolve))
-  const term = await manager.term()
+  while (!manager.leading || (read === null && !(await manager.led()).hasRead))
+    await new Promise((resolve) => setImmediate(resolve))
+  const term = await manager.led()
   const { port } = app.getHttpServer().address() as { port: number }
   return {
     ...{ manager, term, grpc, url: `http://127.0.0.1:${port}` },
@@ -50,6 +61,13 @@ export async function testManager(env: Readonly<Record<string, string>> = {}): P
     },
   }
 }
+
+const readLater = (jobs: JobStore, read: Promise<readonly JobRecord[]> | null): JobStore => ({
+  create: (record) => jobs.create(record),
+  get: (id) => jobs.get(id),
+  update: (id, change) => jobs.update(id, change),
+  list: () => read ?? jobs.list(),
+})
 
 /** Nest does not tell which port it was given. */
 function freePort(): Promise<number> {
