@@ -86,10 +86,10 @@ export function failRegions(
   hit: readonly Subtask[],
   failure: Failure,
   times: Times,
-  planned = false,
+  planned?: boolean,
 ): JobStep {
   if (isFailingOver(state)) return restartAll(state, failure, times)
-  const restart = counted(state, times, planned)
+  const restart = counted(state, times, failure, planned)
   const subtasks = regionsHit(state.spec.plan, hit)
   const deadlineMs = times.now + state.spec.plan.settings.recoveryBudgetMs / 2
   const mayDo =

@@ -318,6 +318,18 @@ test('checkpoints that keep failing restart the job; its next attempts ask less 
   expect(r.later(1).said()).toEqual(['circuit', 'trigger'])
 })
 
+test('a source whose topic has more partitions begins again without a delay, and no restart is used up for it', () => {
+  const once = new Run({ ...spec, plan: { ...spec.plan, settings: { ...settings, restart: { strategy: 'none' } } } })
+  once.do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up(1))
+  const added = { ...broken, code: 'PARTITIONS_ADDED', kind: 'restart' } as const
+  once.do({ type: 'slice-failed', slice: slice(0), failure: added })
+  once.do({ type: 'stopped', slice: slice(0) }, { type: 'stopped', slice: slice(1) })
+  expect(once.state).toMatchObject({ phase: 'backing-off', untilMs: once.now, ending: null, restarts: 1 })
+  once.later(0).do({ type: 'claimed', published: null, manifest: null }, ...up(2))
+  once.do(lost)
+  expect(once.state.ending).toMatchObject({ state: 'FAILED', error: { code: 'RESTARTS_EXHAUSTED' } })
+})
+
 test('with the strategy none the first failure ends the job, and a drain still moves it', () => {
   const none = new Run({ ...spec, plan: { ...spec.plan, settings: { ...settings, restart: { strategy: 'none' } } } })
   none.do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up(1))

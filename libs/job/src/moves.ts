@@ -139,9 +139,16 @@ export function settle(state: JobState, from: SettlesFrom, times: Times): JobSte
   return drive(settling, { type: 'suspend' }, times)
 }
 
+/** What a slice ends its attempt with on purpose: nothing is wrong, and the next one does what this one cannot. */
+const ON_PURPOSE: readonly string[] = ['PARTITIONS_ADDED']
+
 /** The strategy's count with one failure more; a planned move is never one too many. */
-export const counted = (state: JobState, { now, random }: Times, planned = false): RestartState =>
-  stepRestart(state.restart, planned ? { type: 'moved' } : { type: 'failed', now, random })
+export const counted = (
+  state: JobState,
+  { now, random }: Times,
+  { code }: Failure,
+  planned = ON_PURPOSE.includes(code),
+): RestartState => stepRestart(state.restart, planned ? { type: 'moved' } : { type: 'failed', now, random })
 
 /** The attempt failed: note why, decide between restart and failure, settle. */
 export function fail(
@@ -149,7 +156,7 @@ export function fail(
   from: SettlesFrom,
   failure: Failure,
   times: Times,
-  restart: RestartState = counted(state, times),
+  restart: RestartState = counted(state, times, failure),
 ): JobStep {
   let ending = state.ending
   if (ending === null && failure.kind === 'invalid') ending = { state: 'FAILED', error: failure }

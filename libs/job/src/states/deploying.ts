@@ -89,7 +89,8 @@ export function onFleetChange(
     return hit.length === 0 ? still(state) : fail(next, from, lostFailure(taskManagerId, event.reason), event)
   }
   if (slicesAt(state, taskManagerId).length === 0) return still(state)
-  return fail(state, from, drainingFailure(taskManagerId), event, counted(state, event, true))
+  const draining = drainingFailure(taskManagerId)
+  return fail(state, from, draining, event, counted(state, event, draining, true))
 }
 
 /** Those that can be reached there. */
