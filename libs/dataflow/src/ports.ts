@@ -293,6 +293,8 @@ export interface LogPosition {
 
 /** The state of a source over logs, by split: what a source in the continuous scope must have. */
 export interface LogSourceState {
+  /** Which log the positions are of, as the source tells it; absent: unknown. */
+  readonly log?: string
   readonly partitions: Readonly<Record<string, LogPosition>>
   /** Taken over from another job: nothing can be committed under this one's id yet, and output begins here. */
   readonly takenOver?: boolean

@@ -126,10 +126,13 @@ test('nor is it skipped by a subtask that had none before', async () => {
   await admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] })
   await leadersOf(topic, 2)
   produce(topic, 1, 'b')
-  const { source } = sourceOf(topic, idle)
-  await source.open(state, RESTORED)
-  expect(await next(source, 1)).toEqual(['b'])
-  await source.close()
+  // The second is as an older build has left it.
+  for (const of of [state, { partitions: {} }]) {
+    const { source } = sourceOf(topic, idle)
+    await source.open(of, RESTORED)
+    expect(await next(source, 1)).toEqual(['b'])
+    await source.close()
+  }
 })
 
 test('the end of a bounded input is that of its first start: nothing of a later partition is in it', async () => {

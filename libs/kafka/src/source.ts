@@ -163,7 +163,7 @@ export class KafkaSource implements SourceReader {
   async open(restored: SourceState | null, context: RestoreContext | null = null): Promise<readonly number[]> {
     const { topic, startFrom, until, isolation } = this.#options
     const stored = (restored?.['partitions'] ?? {}) as Record<string, Stored>
-    const readBefore = restored?.['log'] !== undefined || Object.keys(stored).length > 0
+    const readBefore = restored !== null
     if (restored === null) await this.#connect()
     const log = this.#logNow()
     log.catch(() => undefined) // awaited below, behind what does not wait for it

@@ -1,8 +1,18 @@
 /** The continuous scope in a slice: attempts that end anywhere, and one outside count of what was committed. */
-import { encodeMark, type GraphNode, type JobDefinition, type JobSettings } from '@weir/dataflow'
+import {
+  encodeMark,
+  type ContinuousSink,
+  type GraphNode,
+  type JobDefinition,
+  type JobSettings,
+  type LogSourceState,
+  type SourceReader,
+  type SourceState,
+} from '@weir/dataflow'
 import { SeededRandom } from '@weir/model/testing'
 import { WeirError, generation, jobId, operatorUid, systemClock, type AsideRecord } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
+import { startContinuous } from './continuous.ts'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
 import { MemoryLogSource } from './testing/index.ts'
 
@@ -255,4 +265,21 @@ test('offsets set by somebody else stop the job before anything is read', async 
   await expect(world.start(plain, source, 4).run(snapshot)).rejects.toMatchObject({ code: 'COMMITTED_OFFSET_MISSING' })
   world.broker.offsets.set(1, was)
   await world.start(plain, source, 5).run(snapshot)
+})
+
+test('a subtask that had no partition tells its source that the job has begun, and of which log; the first attempt does not', async () => {
+  const opened: (SourceState | null)[] = []
+  const reader = {
+    open: (state: SourceState | null) => Promise.resolve((opened.push(state), [])),
+    snapshot: () => ({ partitions: {} }),
+  } as unknown as SourceReader
+  const sink = { group: 'weir.j.in', begin: () => Promise.resolve() } as unknown as ContinuousSink
+  const start = (restored: LogSourceState | null) =>
+    startContinuous({
+      ...{ jobId: jobId('j'), generation: generation(1), topic: 't', reader, sink },
+      ...{ committed: new Map(), restored, context: null },
+    })
+  await start(null)
+  await start({ log: 'cluster/topic', partitions: {} })
+  expect(opened).toEqual([null, { log: 'cluster/topic', partitions: {} }])
 })

@@ -47,7 +47,9 @@ export async function startContinuous(of: ContinuousStart): Promise<ReadonlyMap<
     resumes.set(split, resume)
     if (resume.from !== undefined) from[split] = resume.from
   }
-  const splits = await reader.open({ partitions: from }, context)
+  // Null is a job that begins. Behind that every split that has no position came later, and is read from its beginning.
+  const isFirst = restored === null && committed.size === 0
+  const splits = await reader.open(isFirst ? null : { ...restored, partitions: from }, context)
   const opened = positionsOf(reader.snapshot())
   const begins = new Map<number, SplitBegin>()
   for (const split of splits) {
