@@ -12,6 +12,24 @@ export function specOf({ jobId, name, bundleDigest, graphHash, highestParallelis
 
 export const limitsIn = ({ rates }: JobRecord): RateLimits => (rates ?? {}) as RateLimits
 
+/** What has been asked for of a job while it ran, and stays with its id: as far as the plan that is next has the source, or a switch. */
+export function askedFor(before: JobRecord, next: PlanSummary): Pick<JobRecord, 'rates' | 'degraded'> {
+  const sources = next.nodes.filter(({ kind }) => kind === 'source').map(({ uid }) => uid)
+  const rates = Object.fromEntries(Object.entries(limitsIn(before)).filter(([source]) => sources.includes(source)))
+  return {
+    ...(Object.keys(rates).length > 0 && { rates }),
+    ...(before.degraded === true && next.settings.degradable === true && { degraded: true }),
+  }
+}
+
+export function askedForNotes({ rates = {}, degraded }: Pick<JobRecord, 'rates' | 'degraded'>): readonly string[] {
+  const limits = Object.entries(rates as RateLimits).map(([source, { recordsPerSecond }]) => {
+    const limit = recordsPerSecond === null ? 'without a limit' : `with at most ${recordsPerSecond} records/s`
+    return `source "${source}" goes on to be read ${limit}, as was asked for: \`weir rate\` changes it`
+  })
+  return degraded ? [...limits, 'the degrade switch stays on: `weir degrade` turns it off'] : limits
+}
+
 const outcomesOf = (record: JobRecord): { readonly sinks: readonly SinkOutcome[] } => ({
   sinks: (record.ended?.outcomes ?? []) as readonly SinkOutcome[],
 })

@@ -6,6 +6,7 @@ import type { Logger } from '@weir/telemetry'
 import type { FleetJanitor } from './fleet-janitor.ts'
 import type { Ledger } from './ledger.ts'
 import type { Preflight } from './preflight.ts'
+import { askedFor, askedForNotes } from './recorded-job.ts'
 import type { JobStart, Starts, StartWish } from './starts.ts'
 import type { Sweeper } from './sweeper.ts'
 import type { TermJobs } from './term-jobs.ts'
@@ -99,8 +100,11 @@ export class Submissions {
     if (before === null) {
       await this.#create(record)
       start(record)
-    } else start(await this.#replace(before, record))
-    return notes
+      return notes
+    }
+    const asked = askedFor(before, record.plan as PlanSummary)
+    start(await this.#replace(before, { ...record, ...asked }))
+    return [...notes, ...askedForNotes(asked)]
   }
 
   async #replace(before: JobRecord, record: JobRecord): Promise<JobRecord> {
