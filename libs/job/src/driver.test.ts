@@ -314,6 +314,22 @@ test('claims again while an arbiter is away, then runs an epoch to the end', asy
   expect(l.master.checkpointTasks(1)).toMatchObject([{ subtask: 0, status: 'acknowledged', uploadMs: null }])
 })
 
+test('a late ack of an attempt that is over is no transaction of the one that runs', async () => {
+  const l = leader()
+  await l.run()
+  l.ack(1)
+  expect(l.master.ledger().facts.prepared).toMatchObject([{ sinks: { out: { sequence: 1 } } }])
+  const failure = { code: 'BROKEN', kind: 'restart', message: 'broken', facts: {} } as const
+  l.master.dispatch({ type: 'slice-failed', slice: l.slice, failure })
+  l.master.dispatch({ type: 'stopped', slice: l.slice })
+  await l.settle(2_000)
+  expect(l.master.view()).toMatchObject({ state: 'DEPLOYING', attempt: 2 })
+  l.ack(2)
+  expect(l.master.ledger().facts.prepared).toEqual([])
+  l.ack(3, [], { ...l.slice, attempt: { ...l.slice.attempt, attempt: attempt(2) } })
+  expect(l.master.ledger().facts.prepared).toHaveLength(1)
+})
+
 test('A3: an unanswered publish is sent again, with the same manifest, until the arbiters answer', async () => {
   const unknown: PublishOutcome = { kind: 'unknown', reason: 'timed out' }
   const l = leader([unknown, unknown, 'ok'])

@@ -161,7 +161,7 @@ export class JobMaster {
         return
       }
       case 'ack':
-        this.#acks.set(event.slice.subtask, event.snapshot)
+        if (ofAttempt) this.#acks.set(event.slice.subtask, event.snapshot)
         return
       case 'claimed': {
         this.#epochs.claimed(event.manifest)
