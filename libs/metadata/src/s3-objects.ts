@@ -15,6 +15,8 @@ export interface S3Options {
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | null
   /** At a time; absent: `S3_CONNECTIONS`. */
   readonly connectionsMax?: number
+  /** For an answer to begin, and to go on; absent: `REQUEST_TIMEOUT_MS`. */
+  readonly requestTimeoutMs?: number
 }
 
 export const S3_CONNECTIONS = 50
@@ -48,6 +50,7 @@ export class S3ObjectStore implements ObjectStore {
 
   #open(sdk: Sdk): Opened {
     const { region, endpoint, credentials, connectionsMax = S3_CONNECTIONS } = this.#options
+    const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = this.#options
     const client = new sdk.S3Client({
       region,
       ...(endpoint === null ? {} : { endpoint, forcePathStyle: true }),
@@ -57,7 +60,9 @@ export class S3ObjectStore implements ObjectStore {
         httpAgent: { maxSockets: connectionsMax },
         httpsAgent: { maxSockets: connectionsMax },
         connectionTimeout: CONNECT_TIMEOUT_MS,
-        requestTimeout: REQUEST_TIMEOUT_MS,
+        requestTimeout: requestTimeoutMs,
+        // Behind the headers of an answer, too: of its body nothing may come any more.
+        socketTimeout: requestTimeoutMs,
         throwOnRequestTimeout: true,
       },
     })
@@ -135,7 +140,13 @@ export class S3ObjectStore implements ObjectStore {
           Range: `bytes=${from}-${to - 1}`,
         }),
       )
-      return await answer.Body!.transformToByteArray()
+      const bytes = await answer.Body!.transformToByteArray()
+      // Short, it would pass for an object that ends there.
+      const [, first, last, all] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.ContentRange ?? '') ?? []
+      const end = Math.min(to, Number(all))
+      if (Number(first) !== from || Number(last) !== end - 1 || bytes.length !== end - from)
+        throw truncated(key, bytes, Math.min(to, Number(all ?? to)) - from)
+      return bytes
     } catch (error) {
       if (isNamed(error, 'NoSuchKey')) return null
       // 416: it ends before `from`.
@@ -247,6 +258,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   #failure(what: string, error: unknown): WeirError {
+    if (error instanceof WeirError) return error
     const { bucket, endpoint } = this.#options
     const status = statusOf(error)
     const refused = status === 403 || status === 401 || (error as Error).name === 'NoSuchBucket'
@@ -264,6 +276,12 @@ export class S3ObjectStore implements ObjectStore {
         )
   }
 }
+
+const truncated = (key: string, { length }: Uint8Array, expected: number): WeirError =>
+  new WeirError(
+    { code: 'OBJECT_TRUNCATED', kind: 'retry', objectKey: key, bytes: length, expected },
+    `reading ${key}: the object store has answered ${length} bytes in place of ${expected}. Does a proxy in front of it cut answers, or leave out ranges?`,
+  )
 
 /** Of an agent of node:http, which has them by server. */
 type ByServer = Readonly<Partial<Record<string, readonly unknown[]>>>
