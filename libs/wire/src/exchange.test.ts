@@ -1,6 +1,7 @@
 import { attempt, generation, jobId, subtask, taskManagerId } from '@weir/model'
 import type { ExchangePort, InboundLink, LinkId, OutboundLink, PeerAddress } from '@weir/runtime'
 import { afterEach, describe, expect, test } from 'vitest'
+import { FRAME_BYTES_MAX } from './exchange.ts'
 import { GrpcExchange, SlotExchange, ThreadExchange, ThreadHub } from './index.ts'
 import type { Poster } from './thread-exchange.ts'
 
@@ -133,6 +134,33 @@ describe.each([
     out.close()
     into.close()
   })
+})
+
+test('gRPC takes a frame of more than its own 4 MiB; what no peer would take is named before it is sent, and the link stays', async () => {
+  const { a, b, peerA, peerB } = await overGrpc()
+  const [out, into] = await Promise.all([a.connect(id(), peerB, never), b.accept(id(), peerA, never)])
+  const broken: Error[] = []
+  for (const link of [out, into]) link.onBroken((error) => broken.push(error))
+  const got: number[] = []
+  const both = new Promise<void>((resolve) =>
+    into.onFrame((frame) => {
+      if (got.push(frame.length) === 2) resolve()
+    }),
+  )
+  into.grant(2)
+  await credit(out)
+  expect(() => out.send(new Uint8Array(FRAME_BYTES_MAX + 1))).toThrow(
+    expect.objectContaining({ code: 'EXCHANGE_RECORD_TOO_LARGE', kind: 'invalid' }),
+  )
+  const sizes = [5 << 20, FRAME_BYTES_MAX]
+  for (const bytes of sizes) {
+    await credit(out)
+    out.send(new Uint8Array(bytes))
+  }
+  await both
+  expect([got, broken]).toEqual([sizes, []])
+  out.close()
+  into.close()
 })
 
 test('slices of one process are linked by threads, others by gRPC', async () => {

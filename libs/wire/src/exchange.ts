@@ -29,7 +29,9 @@ const OPEN = {
   responseDeserialize: identity,
 } as const
 const SERVICE = { open: OPEN } satisfies ServiceDefinition
-const LIMITS = { 'grpc.max_receive_message_length': 64 << 20, 'grpc.max_send_message_length': 64 << 20 }
+/** Of one record, where it is larger than frames are. */
+export const FRAME_BYTES_MAX = 64 << 20
+const LIMITS = { 'grpc.max_receive_message_length': FRAME_BYTES_MAX, 'grpc.max_send_message_length': FRAME_BYTES_MAX }
 const CHANNEL = { ...LIMITS, 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 500 }
 
 type ServerCall = ServerDuplexStream<Buffer, Buffer>
@@ -183,6 +185,13 @@ const refuse = (call: ServerCall, key: string, why: string): void =>
     ),
   )
 
+const tooLarge = ({ stage }: LinkId, bytes: number): WeirError =>
+  new WeirError(
+    { code: 'EXCHANGE_RECORD_TOO_LARGE', kind: 'invalid', stage, bytes, bytesMax: FRAME_BYTES_MAX },
+    `a record of ${bytes} bytes is on its way to stage ${stage}, and at most ${FRAME_BYTES_MAX} go from one task-manager to another: ` +
+      'put less into one value in front of that keyBy, or keep the large part elsewhere and pass its name.',
+  )
+
 class GrpcOutbound extends LinkEnd implements OutboundLink {
   readonly id: LinkId
   readonly #stream: ClientCall
@@ -205,7 +214,9 @@ class GrpcOutbound extends LinkEnd implements OutboundLink {
     return this.#credits
   }
 
+  /** Throws `EXCHANGE_RECORD_TOO_LARGE` (invalid): frames of several records are far smaller. */
   send(frame: Uint8Array): void {
+    if (frame.byteLength > FRAME_BYTES_MAX) throw tooLarge(this.id, frame.byteLength)
     if (this.#credits === 0) throw new Error(`internal: link ${keyOf(this.id)} has no credit`)
     this.#credits--
     this.#stream.write(Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength))
