@@ -6,6 +6,8 @@ const servers = '{kafka,etcd,s3,redis,postgres,stack,fleet}'
 
 // Tiers by name: `*.test.ts` beside the source needs nothing; `*.kafka.test.ts` needs what its name says and fails,
 // telling how to start it, when it is missing.
+//
+// Bounds of time, those of `expect.poll` too, are for what never comes: how fast a machine is, no test says.
 export default defineConfig({
   test: {
     projects: [
@@ -20,7 +22,9 @@ export default defineConfig({
             'test/{bench,compat,exploration,mutation,simulation,checkers,chaos,nexmark}/**/*.test.ts',
           ],
           exclude: ['**/node_modules/**', '**/dist/**', `**/*.${servers}.test.ts`],
-          testTimeout: 20_000,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          expect: { poll: { timeout: 45_000 } },
         },
       },
       {
@@ -33,6 +37,7 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          expect: { poll: { timeout: 45_000 } },
         },
       },
       {
@@ -70,6 +75,7 @@ export default defineConfig({
           maxWorkers: 2,
           testTimeout: 300_000,
           hookTimeout: 120_000,
+          expect: { poll: { timeout: 120_000 } },
         },
       },
     ],

@@ -50,7 +50,7 @@ test('a record that comes too late for its window is told of by REST and metrics
   const { http } = (await fleet.leader()).ready
   const counted = new RegExp(`weir_operator_late_records\\{.*job="${jobId}".*operator="per-10s".*\\} 1\\b`)
   const metrics = async (): Promise<string> => (await fetch(`http://${http}/metrics`)).text()
-  await expect.poll(metrics, { timeout: 30_000 }).toMatch(counted)
+  await expect.poll(metrics).toMatch(counted)
   const { slices } = await fleet.job(jobId)
   expect(slices.flatMap(({ late }) => late)).toEqual([{ operator: 'per-10s', records: 1 }])
 })

@@ -11,7 +11,7 @@ import { Fleet } from './fleet.ts'
 
 const TRANSFERS = 20_000
 const ACCOUNTS = 200
-const RATE = 4_000
+const RATE = 1_500
 const PARTITIONS = 4
 const job = new URL('../../apps/examples/src/10-bank.ts', import.meta.url).pathname
 const example = new URL('../../apps/cli/dist/example.js', import.meta.url).pathname
@@ -54,6 +54,7 @@ test('no money comes or goes while a task-manager and the leader are killed', as
   await fleet.until(jobId, 'to go on', (view) => view.finalEpoch > finalEpoch || view.state === 'FINISHED')
   await audit()
   await fleet.kill(await fleet.leader())
+  await fleet.unlimited(jobId)
   await fleet.until(jobId, 'the end of the input', (view) => view.state === 'FINISHED')
   await audit()
 

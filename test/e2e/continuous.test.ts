@@ -10,7 +10,7 @@ import { judge } from './judge.ts'
 import { expectation, orderAt } from './orders.ts'
 
 const ORDERS = 60_000
-const RATE = 5_000
+const RATE = 2_500
 const PARTITIONS = 4
 const jobFile = new URL('./by-source.job.ts', import.meta.url).pathname
 const fleet = new Fleet()
@@ -46,6 +46,7 @@ test('exactly once with the right state under kill -9 of a task-manager and of t
   await fleet.kill(leader)
   await fleet.until(jobId, 'the new leader to go on', (j) => j.finalEpoch > before.finalEpoch)
   await fleet.addManager({ grpc: leader.ready.grpc!, http: leader.ready.http })
+  await fleet.unlimited(jobId)
   const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.error).toBeNull()
   const judged = await judge(fleet, topics, expectation(ORDERS))
@@ -67,6 +68,7 @@ test('stopped with a savepoint, it goes on under another id and at another paral
   await fleet.kill(fleet.workers[0]!)
   await fleet.addWorker()
   await fleet.until(other, 'to run again', (j) => j.restarts + j.regionRestarts >= 1 && j.finalEpoch > first.finalEpoch)
+  await fleet.unlimited(other)
   const end = await fleet.until(other, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.recordsIn).toBe(ORDERS)
   const judged = await judge(fleet, topics, expectation(ORDERS))

@@ -19,7 +19,7 @@ export const mainJob = new URL('../../apps/examples/src/01-orders.ts', import.me
 /** A frozen process accepts connections and never answers. */
 const ANSWER_TIMEOUT_MS = 2_000
 /** Says what did not come, before the test's own timeout would not; how long things take is no test's matter. */
-const UNTIL_TIMEOUT_MS = 120_000
+export const UNTIL_TIMEOUT_MS = 120_000
 const ask = (url: string): Promise<Response | null> =>
   fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }).catch(() => null)
 
@@ -218,6 +218,15 @@ export class Fleet {
       sinks: [],
       slices: [],
     }
+  }
+
+  /**
+   * Lets a job read as fast as it can. Until then its rate holds its input back, so that there is some whenever a test is where it kills: a
+   * job goes on by the clock while processes start, however long that takes.
+   */
+  async unlimited(jobId: string): Promise<void> {
+    const { status, stderr } = await this.cli('rate', jobId, 'none')
+    if (status !== 0) throw new Error(stderr)
   }
 
   /** Of one job, or of all: as the leader's REST shows them. */

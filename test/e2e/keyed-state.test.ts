@@ -9,7 +9,7 @@ import { judge } from './judge.ts'
 import { expectation, orderAt } from './orders.ts'
 
 const ORDERS = 24_000
-const RATE = 6_000
+const RATE = 2_000
 const PARTITIONS = 4
 const jobFile = new URL('./keyed-state.job.ts', import.meta.url).pathname
 const fleet = new Fleet()
@@ -36,6 +36,7 @@ test('value, list, map and aggregating state and both kinds of timers are exactl
   await fleet.addWorker()
   await fleet.until(jobId, 'to go on', (j) => j.finalEpoch > again.finalEpoch)
   await fleet.kill(fleet.workers[0]!)
+  await fleet.unlimited(jobId)
   await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
 
   const expected = expectation(ORDERS)

@@ -67,7 +67,7 @@ test('killed, cancelled, and settled by the next task-manager: nothing is open, 
   // The last one has ended before the verdict about it is there.
   const unproven = async (): Promise<string[]> =>
     (await client.listTransactions(JOB_ID)).map((t) => t.state).filter((s) => s !== 'committed')
-  await expect.poll(unproven, { timeout: WAIT_MS }).toEqual([])
+  await expect.poll(unproven).toEqual([])
   client.close()
   log.close()
 })

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Fleet, mainJob } from './fleet.ts'
 import { differences, expectation, orderAt } from './orders.ts'
 
-const ORDERS = 300_000
+const ORDERS = 450_000
 const RATE = 9_000
 const fleet = new Fleet()
 beforeAll(() => fleet.start({ managers: 2, workers: 2 }))

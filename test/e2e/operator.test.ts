@@ -7,7 +7,7 @@ import type { Batch } from '../../apps/examples/src/03-batches.ts'
 import { Fleet, recoveries, type JobAnswer } from './fleet.ts'
 
 const ORDERS = 40_000
-const RATE = 6_000
+const RATE = 2_500
 const PARTITIONS = 4
 const BATCH_ORDERS = 100
 const example = new URL('../../apps/examples/src/03-batches.ts', import.meta.url).pathname

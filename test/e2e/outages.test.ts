@@ -11,8 +11,10 @@ import { Fleet, type JobAnswer } from './fleet.ts'
 import { differences, expectation, orderAt } from './orders.ts'
 
 const ORDERS = 150_000
-const RATE = 2_500
+/** Enough for all that is done to the fleet. */
+const RATE = 1_000
 const FEW = 20_000
+const RATE_OF_FEW = 2_500
 /** The lease is 3 s. */
 const ETCD_AWAY_MS = 8_000
 const AWAY_MS = 6_000
@@ -101,7 +103,7 @@ test('Kafka away: the job waits', async () => {
 
 test('etcd and the object store away for longer than is tolerated: nothing is committed, and the reason is said', async () => {
   const id = `both-${fleet.run}`
-  const out = await submit(id, FEW, { alignTimeoutMs: 1_500 })
+  const out = await submit(id, FEW, { alignTimeoutMs: 1_500, rate: RATE_OF_FEW })
   await fleet.until(id, 'the second epoch', (j) => j.finalEpoch >= 2)
   await Promise.all([etcd.kill(), s3.kill()])
   const failed = await fleet.until(id, 'the end of the attempt', (j) => alerts(j).includes('CLAIM_WAITING'))
@@ -116,6 +118,7 @@ test('etcd and the object store away for longer than is tolerated: nothing is co
 })
 
 test('after all of it an outside reader sees every result once and in order', async () => {
+  await fleet.unlimited(jobId)
   await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(recount(ORDERS, topics)).toEqual([])
   expect(await fleet.openTransactions(jobId)).toEqual([])

@@ -9,7 +9,7 @@ import { judge } from './judge.ts'
 import { expectation, orderAt } from './orders.ts'
 
 const ORDERS = 60_000
-const RATE = 5_000
+const RATE = 2_500
 const PARTITIONS = 4
 const SLOTS = { WEIR_SLOTS: '2' }
 const jobFile = new URL('./by-source.job.ts', import.meta.url).pathname
@@ -65,6 +65,7 @@ test.each(['epoch', 'continuous'])(
     for (const s of hit) expect(sliceOf(back, s).attempt).toBe(2)
     await fleet.until(jobId, 'an epoch of all', (j) => j.finalEpoch > back.finalEpoch)
 
+    await fleet.unlimited(jobId)
     const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
     expect(end).toMatchObject({ restarts: 0, regionRestarts: 1 })
     const judged = await judge(fleet, { sums, counts }, expectation(ORDERS))

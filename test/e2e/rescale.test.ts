@@ -7,7 +7,7 @@ import { Fleet, mainJob, type JobAnswer } from './fleet.ts'
 import { differences, expectation, orderAt } from './orders.ts'
 
 const ORDERS = 70_000
-const RATE = 9_000
+const RATE = 3_000
 const fleet = new Fleet()
 beforeAll(() => fleet.start({ managers: 1, workers: 2 }))
 afterAll(() => fleet.stop())
@@ -57,6 +57,7 @@ test('exactly once through 2 → 4 → 1 with a kill -9 in each move; B4: what s
   // Before it ends by itself: nothing of the others is open.
   expect((await fleet.openTransactions(jobId)).filter((t) => !/\.0\.\d+ /.test(t))).toEqual([])
 
+  await fleet.unlimited(jobId)
   await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(differences(expectation(ORDERS), fleet.read(topics['sums']!), fleet.read(topics['counts']!))).toEqual([])
   expect(await fleet.openTransactions(jobId)).toEqual([])

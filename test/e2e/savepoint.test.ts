@@ -55,7 +55,7 @@ test('stopped with a savepoint, a changed job goes on from it: same id, new id, 
     body: JSON.stringify({ name: 'early' }),
   })
   expect([asked.status, await asked.json()]).toMatchObject([202, { name: 'early', state: 'IN_PROGRESS' }])
-  await expect.poll(savepoints, { timeout: 5_000 }).toMatchObject([{ name: 'early', state: 'COMPLETE' }])
+  await expect.poll(savepoints).toMatchObject([{ name: 'early', state: 'COMPLETE' }])
 
   const stopped = await fleet.cli('stop', jobId, 'cut', '--json')
   expect(stopped.stderr).toBe('')
