@@ -24,6 +24,7 @@ import { job, json, kafka as topics } from '@weir/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { settled } from '../../libs/kafka/src/testing/settled.ts'
 import { PrivateServer } from '../stack/private-server.ts'
+import { createTopics } from '../stack/topics.ts'
 
 const EPOCHS = 4
 const PER_EPOCH = 50
@@ -43,9 +44,7 @@ beforeAll(async () => {
   kafka = new KafkaConnections({ brokers: [broker.endpoint], clientId: 'weir-audit' }, { clock: systemClock })
   const admin = kafka.admin()
   await admin.connect()
-  await admin.createTopics({
-    topics: ['in', 'out', 'audited.receipts'].map((topic) => ({ topic, numPartitions: 1, replicationFactor: 1 })),
-  })
+  await createTopics(admin, ['in', 'out', 'audited.receipts'], 1)
   await admin.disconnect()
   await runEpochs()
 })

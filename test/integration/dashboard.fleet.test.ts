@@ -156,6 +156,7 @@ test('the page of a job is walked by Tab alone: nothing is left out, and each st
   await page.goto(`${url}/#/jobs/payments`)
   await page.getByRole('group', { name: /^by-user, keyBy/ }).waitFor()
   await page.getByRole('heading', { name: /^Epoch 2 by subtask/ }).waitFor()
+  await page.getByRole('table', { name: 'Ledger' }).waitFor()
   const all: readonly string[] = await page.evaluate(`
     [...document.querySelectorAll('a[href], button:enabled, input:enabled, summary, [tabindex="0"]')]
       .filter((it) => it.checkVisibility())

@@ -8,6 +8,7 @@ import { systemClock, systemRandom } from '@weir/model'
 import { cloudEvents, headerText, job, json, kafka as topics, withHeaders } from '@weir/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../stack/endpoints.ts'
+import { createTopics } from '../stack/topics.ts'
 import { runBounded } from './bounded-job.ts'
 
 const broker = stackEndpoints().kafka
@@ -20,11 +21,7 @@ const [asked, traced] = [`asked-${run}`, `traced-${run}`]
 beforeAll(async () => {
   const admin = kafka.admin()
   await admin.connect()
-  await admin.createTopics({
-    topics: [input, output, dead, asked, traced, `${name}.receipts`].map((topic) => ({
-      ...{ topic, numPartitions: 1, replicationFactor: 1 },
-    })),
-  })
+  await createTopics(admin, [input, output, dead, asked, traced, `${name}.receipts`], 1)
   await admin.disconnect()
 })
 afterAll(() => kafka.close())

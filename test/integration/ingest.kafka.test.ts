@@ -6,6 +6,7 @@ import { KafkaConnections, KafkaDurableLog } from '@weir/kafka'
 import { systemClock, systemRandom } from '@weir/model'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../stack/endpoints.ts'
+import { createTopics } from '../stack/topics.ts'
 
 const broker = stackEndpoints().kafka
 const topic = `ingest-${systemRandom.nonce().slice(0, 8)}`
@@ -14,7 +15,7 @@ const admin = kafka.admin()
 const children: ChildProcess[] = []
 beforeAll(async () => {
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1 }] })
+  await createTopics(admin, [topic], 2)
 })
 afterAll(async () => {
   for (const child of children) child.kill('SIGKILL')
@@ -51,7 +52,7 @@ test('whatever was acknowledged is in the log, in the order of its key, also whe
         if (answer?.ok) acknowledged.push(name)
       }
     })
-    await expect.poll(() => acknowledged.length, { timeout: 20_000 }).toBeGreaterThan((round + 1) * 200)
+    await expect.poll(() => acknowledged.length).toBeGreaterThan((round + 1) * 200)
     killed = child.kill('SIGKILL')
     await Promise.all(senders)
   }

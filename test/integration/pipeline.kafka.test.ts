@@ -77,7 +77,7 @@ const definition: JobDefinition = {
         timestamp: (o) => (o as Order).ts,
         outOfOrderMs: 60_000,
         // Slow enough that every checkpoint of the test falls into the middle of the input.
-        recordsPerSecond: 6_000,
+        recordsPerSecond: 2_000,
       },
       { kind: 'filter', uid: operatorUid('paid'), test: (o) => (o as Order).status === 'PAID' },
       { kind: 'keyBy', uid: operatorUid('by-user'), key: (o) => (o as Order).user },

@@ -17,6 +17,7 @@ import { confluentPython } from '../../tools/stack/servers.mjs'
 import { settled } from '../../libs/kafka/src/testing/settled.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
 import { PrivateServer } from '../stack/private-server.ts'
+import { createTopics } from '../stack/topics.ts'
 import { runBounded } from './bounded-job.ts'
 
 const broker = stackEndpoints().kafka
@@ -65,7 +66,7 @@ async function call(method: string, path: string, body: unknown): Promise<Record
 async function topic(name: string): Promise<string> {
   const admin = kafka.admin()
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic: `${name}-${run}`, numPartitions: 1, replicationFactor: 1 }] })
+  await createTopics(admin, [`${name}-${run}`], 1)
   await admin.disconnect()
   return `${name}-${run}`
 }

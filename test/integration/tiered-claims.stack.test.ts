@@ -14,6 +14,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { claimsOf } from '../../apps/task-manager/src/claims.ts'
 import { TieredStores, claimsFolder } from '../../apps/task-manager/src/tiered-claims.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
+import { createTopics } from '../stack/topics.ts'
 import { runBounded } from './bounded-job.ts'
 
 const { signal } = new AbortController()
@@ -192,9 +193,7 @@ test('in a job: of each payment one comes out, though two jobs read it three tim
   const [payments, paid] = [`payments-${run}`, `paid-${run}`]
   const admin = kafka.admin()
   await admin.connect()
-  await admin.createTopics({
-    topics: [payments, paid].map((topic) => ({ topic, numPartitions: 1, replicationFactor: 1 })),
-  })
+  await createTopics(admin, [payments, paid], 1)
   await admin.disconnect()
   const input = Array.from({ length: 3_000 }, (_, i) => JSON.stringify({ id: i % 1_000 })).join('\n')
   execFileSync('kcat', ['-b', endpoints.kafka, '-P', '-t', payments], { input })

@@ -158,11 +158,12 @@ test('a sampled record is one trace over the slices it passes, and its commit na
 test('what is logged about a checkpoint names its trace', async () => {
   const trace = await traceWith('weir.checkpoint', (of) => of.has('commit'))
   const [root] = trace.get('weir.checkpoint')!
-  const lines = logged
-    .join('')
-    .split('\n')
-    .filter((line) => line.includes('"weir:checkpoint:published"'))
-  const of = lines.map((line) => JSON.parse(line) as { epoch: number; trace_id: string; span_id: string })
-  const line = of.find(({ epoch }) => epoch === root!.facts['epoch'])
+  // By a way of its own: the line may come later than its trace, and in pieces.
+  const line = await until(() => {
+    const lines = logged.join('').split('\n').slice(0, -1)
+    const published = lines.filter((line) => line.includes('"weir:checkpoint:published"'))
+    const of = published.map((line) => JSON.parse(line) as { epoch: number; trace_id: string; span_id: string })
+    return of.find(({ epoch }) => epoch === root!.facts['epoch'])
+  })
   expect(line).toMatchObject({ trace_id: root!.traceId, span_id: expect.stringMatching(/^[0-9a-f]{16}$/) as string })
 })

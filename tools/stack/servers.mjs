@@ -73,20 +73,26 @@ export function startTime(pid) {
   }
 }
 
+/**
+ * In front of those that systems give to whoever connects or asks for any: a server takes seconds to listen, one that was killed comes back to
+ * its port, and nobody has it meanwhile.
+ */
+const PORTS = { from: 12_000, to: 32_000 }
+
 export async function freePorts(n) {
-  const servers = await Promise.all(
-    Array.from(
-      { length: n },
-      () =>
-        new Promise((resolve) => {
-          const server = net.createServer().listen(0, '127.0.0.1', () => resolve(server))
-        }),
-    ),
-  )
-  const ports = servers.map((s) => s.address().port)
-  await Promise.all(servers.map((s) => new Promise((resolve) => s.close(resolve))))
-  return ports
+  const ports = new Set()
+  while (ports.size < n) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from))
+    if (await isFree(port)) ports.add(port)
+  }
+  return [...ports]
 }
+
+const isFree = (port) =>
+  new Promise((resolve) => {
+    const server = net.createServer().once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
 
 function emptyFolder(dir, name) {
   const path = join(dir, name)

@@ -2,6 +2,7 @@
 import { systemClock, systemRandom } from '@weir/model'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../test/stack/endpoints.ts'
+import { createTopics } from '../../../test/stack/topics.ts'
 import { KafkaConnections, KafkaTopics, deleteTopics, makeTopics } from './index.ts'
 
 const connected = (): KafkaConnections =>
@@ -13,7 +14,7 @@ const run = systemRandom.nonce().slice(0, 8)
 const [model, shadow] = [`made-${run}`, `made-${run}.canary`]
 beforeAll(async () => {
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic: model, numPartitions: 3, replicationFactor: 1 }] })
+  await createTopics(admin, [model], 3)
 })
 afterAll(async () => {
   await admin.deleteTopics({ topics: [model] })
@@ -31,7 +32,7 @@ test('a topic is made as wide as the one it stands for, once; what was there is 
   const missing = makeTopics(new Map([[`${shadow}.x`, `${model}-missing`]]), deps)
   await expect(missing).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC', kind: 'invalid' })
   const other = `${shadow}.other`
-  await admin.createTopics({ topics: [{ topic: other, numPartitions: 1, replicationFactor: 1 }] })
+  await createTopics(admin, [other], 1)
   const narrow = makeTopics(new Map([[other, model]]), deps)
   await expect(narrow).rejects.toMatchObject({ code: 'TOPIC_PARTITIONS', kind: 'invalid' })
   await deleteTopics([shadow, other, `${shadow}.never`], deps)

@@ -35,9 +35,9 @@ describe.each(brokersByProtocol())('transactions %s', (protocol, broker) => {
       (t) => t.transactionalId.includes(job) && t.state === 'Ongoing',
     ).length
 
-  /** As `kafka`, but its first Produce is held back until another one has gone out, or for HELD_MS at most. */
+  /** As `kafka`, but its first Produce is held back until another one has gone out, for so long at most, or until it is released. */
   const HELD_MS = 300
-  function holdingTheFirstProduce() {
+  function holdingTheFirstProduce(heldMs: number | null) {
     let sent = 0
     let leave = (): void => {}
     const left = new Promise<void>((resolve) => (leave = resolve))
@@ -49,7 +49,7 @@ describe.each(brokersByProtocol())('transactions %s', (protocol, broker) => {
       const first = api.apiName === 'Produce' && sent++ === 0
       if (first) {
         leave()
-        setTimeout(release, HELD_MS)
+        if (heldMs !== null) setTimeout(release, heldMs)
         await released
       }
       const answer = await kafka.ask(to, api, again)
@@ -65,12 +65,12 @@ describe.each(brokersByProtocol())('transactions %s', (protocol, broker) => {
       },
     })
     /** `left`: the first Produce is on its way. `arrived`: what the broker answered to it. `sent`: Produce requests. */
-    return { kafka: holding, left, arrived, sent: () => sent }
+    return { kafka: holding, left, release, arrived, sent: () => sent }
   }
 
   test('A15: what follows in a partition stays behind, also when the transaction before is slow to arrive', async () => {
     const { topic, sink } = await setUp('order')
-    const s = sink(null, holdingTheFirstProduce().kafka)
+    const s = sink(null, holdingTheFirstProduce(HELD_MS).kafka)
     await s.recover(null)
     await s.write(batch(['a', '1']))
     const first = s.prepare(cp(1))
@@ -88,7 +88,7 @@ describe.each(brokersByProtocol())('transactions %s', (protocol, broker) => {
 
   test('a closed sink sends nothing more, and what it had sent before opens nothing when it arrives at last', async () => {
     const { topic, sink, context } = await setUp('closed')
-    const held = holdingTheFirstProduce()
+    const held = holdingTheFirstProduce(null)
     const s = sink(null, held.kafka)
     await s.recover(null)
     await s.write(batch(['a', '1']))
@@ -96,6 +96,7 @@ describe.each(brokersByProtocol())('transactions %s', (protocol, broker) => {
     await s.write(batch(['a', '2'])) // waits for the first
     await held.left
     await s.close('abort')
+    held.release()
     expect(await held.arrived).not.toBe(0)
     expect(held.sent()).toBe(1)
     expect(await openTransactions(context.jobId)).toBe(0)

@@ -4,6 +4,7 @@ import { KafkaConnections, KafkaTopics, listTransactions } from '@weir/kafka'
 import { operatorUid, systemClock, systemRandom } from '@weir/model'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../../test/stack/endpoints.ts'
+import { createTopics } from '../../../../test/stack/topics.ts'
 import { recordsOf, type RecordPlace } from './log-record.ts'
 
 const broker = stackEndpoints().kafka
@@ -15,7 +16,7 @@ const DELETED = 2
 /** `a 0` to `a 4`, a marker, two aborted records, their marker, `b 0`. */
 beforeAll(async () => {
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1 }] })
+  await createTopics(admin, [topic], 1)
   const topics = new KafkaTopics({ kafka, clock: systemClock, signal: new AbortController().signal })
   const recordsNamed = (name: string, count: number) =>
     Array.from({ length: count }, (_, i) => ({
