@@ -68,6 +68,18 @@ test('heal: an outside reader sees every result once and in order; REST and metr
   expect(await fleet.openTransactions(jobId)).toEqual([])
 })
 
+test('only the job-manager is away, for longer than a transaction may be open: what was open is read again', async () => {
+  await submit()
+  await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3)
+  const { grpc, http } = fleet.managers[0]!.ready
+  await fleet.kill(fleet.managers[0]!)
+  await allExpired()
+  await fleet.addManager({ grpc: grpc!, http })
+  await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
+  expect(differences(expectation(ORDERS), fleet.read(topics['sums']!), fleet.read(topics['counts']!))).toEqual([])
+  expect(await fleet.openTransactions(jobId)).toEqual([])
+})
+
 test('fail: the job ends saying exactly what is missing, and nothing is written behind the gap', async () => {
   await submit({ onLost: 'fail' })
   const restart = await kill()

@@ -2,8 +2,13 @@
  * A job is stopped with a savepoint, and goes on changed: under the same id, and under a new one from a copy of the folder
  * elsewhere in the store, each at another parallelism. An outside reader with read_committed finds every output once.
  */
+import type { ObjectStore } from '@weir/checkpoint'
+import { KafkaTopics } from '@weir/kafka'
 import { openS3 } from '@weir/metadata'
+import { systemClock } from '@weir/model'
+import { Etcd3 } from 'etcd3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { debug, type DebugCommand } from '../../apps/cli/src/debug/debug.ts'
 import { Fleet } from './fleet.ts'
 import { expectation, orderAt, type Order } from './orders.ts'
 
@@ -21,6 +26,32 @@ interface Savepoint {
   readonly state: string
   readonly epoch: number
   readonly folder: string
+}
+/** A record that no savepoint has read, through the job: its output is told, and is in no topic, object or head. */
+async function debuggedLeavesNothing(jobId: string, objects: ObjectStore, topics: readonly string[]): Promise<void> {
+  const kafka = new KafkaTopics({ kafka: fleet.kafka, clock: systemClock, signal: new AbortController().signal })
+  const etcd = new Etcd3({ hosts: `http://${fleet.etcd}` })
+  const world = async (): Promise<readonly string[]> => {
+    const stored = await Promise.all((await objects.list('')).map(async (key) => [key, (await objects.get(key))?.etag]))
+    const heads = Object.entries(await etcd.getAll().prefix(`/weir/${fleet.cluster}/heads/`).strings())
+    const ends = await Promise.all(topics.map(async (topic) => [topic, await kafka.ends(topic, false)]))
+    const open = await fleet.openTransactions(jobId)
+    return [...stored, ...heads, ...ends, ...open].map((one) => JSON.stringify(one))
+  }
+  const before = new Set(await world())
+  const told: unknown[] = []
+  const command: DebugCommand = {
+    ...{ jobId, checkpoint: undefined, partition: 0, offset: ORDERS / 4 - 1, source: undefined, topic: undefined },
+    ...{ file: job, params: { orders: topics[0]!, sums: topics[1]!, statuses: topics[2]!, rate: String(RATE) } },
+    ...{ fromCheckpoint: false, allowCalls: false, inspect: 'no', inspectPort: 0 },
+    ...{ kafka: fleet.servers.kafka, env: fleet.env },
+  }
+  const unasked = (): never => expect.unreachable()
+  await debug(command, { client: unasked, note: () => {}, print: (value) => told.push(value) })
+  const { user } = orderAt(ORDERS - 4)
+  expect(told).toMatchObject([{ outputs: [{ sink: 'sums', key: user }], failure: null }])
+  expect((await world()).filter((one) => !before.has(one))).toEqual([])
+  etcd.close()
 }
 const sumsIn = (topic: string): string[] =>
   fleet.read(topic).map(([user, value]) => `${user} #${(value as { count: number }).count}`)
@@ -68,8 +99,10 @@ test('stopped with a savepoint, a changed job goes on from it: same id, new id, 
   const [early, cut] = await savepoints()
   expect(cut).toMatchObject({ name: 'cut', state: 'COMPLETE', stopped: true })
 
-  // Its folder lies elsewhere too, and is the only one that is left of it.
   const own = openS3(fleet.env)
+  await debuggedLeavesNothing(jobId, own, Object.values(topics))
+
+  // Its folder lies elsewhere too, and is the only one that is left of it.
   const elsewhere = openS3({ ...fleet.env, WEIR_S3_PREFIX: `e2e-${fleet.run}-copy/` })
   for (const key of await own.list(cut!.folder))
     await elsewhere.put(key.slice(cut!.folder.length), (await own.get(key))!.bytes)

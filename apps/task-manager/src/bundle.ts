@@ -2,15 +2,17 @@
 import type { ObjectStore } from '@weir/checkpoint'
 import { planJob, type JobDefinition, type Plan } from '@weir/dataflow'
 import { bundleKey, requireSignature, sha256, signatureKey, type TrustedKeys } from '@weir/metadata'
-import { WeirError, asWeirError, digest } from '@weir/model'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { WeirError, digest } from '@weir/model'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { threadId } from 'node:worker_threads'
+import { unwritable } from './data-dir.ts'
 
 /**
  * Throws WeirError (invalid): `BUNDLE_MISSING`, `BUNDLE_CORRUPT`, `BUNDLE_THROWS` (the job file threw while loading),
- * `BUNDLE_UNSIGNED`, `BUNDLE_SIGNATURE_REFUSED`, `BUNDLE_NO_JOB`, `GRAPH_HASH_MISMATCH`, and what the planner refuses.
+ * `BUNDLE_UNSIGNED`, `BUNDLE_SIGNATURE_REFUSED`, `BUNDLE_NO_JOB`, `GRAPH_HASH_MISMATCH`, and what the planner refuses; and
+ * `DATA_DIR_UNWRITABLE` (restart).
  */
 export async function loadPlan(
   objects: ObjectStore,
@@ -76,13 +78,14 @@ async function bundleFile(objects: ObjectStore, dataDir: string, bundleDigest: s
       `bundle ${bundleDigest} in the object store has other bytes than were submitted: submit the job again`,
     )
   }
+  const part = `${file}.${process.pid}.${threadId}.part`
   try {
     await mkdir(dir, { recursive: true })
-    const part = `${file}.${process.pid}.${threadId}.part`
     await writeFile(part, object.bytes)
     await rename(part, file)
   } catch (error) {
-    throw asWeirError(error, 'DATA_DIR_UNWRITABLE', 'invalid')
+    await rm(part, { force: true }).catch(() => undefined)
+    throw unwritable(dataDir, error)
   }
   return file
 }

@@ -8,6 +8,7 @@ import { Metrics, PoolMetrics, createLogger, openTracing, watchClaimTiers, type 
 import { AppModule, type TaskManagerRef } from './app.ts'
 import { countBuffersAsHeap } from './collector.ts'
 import { readConfig } from './config.ts'
+import { unwritable } from './data-dir.ts'
 import { openDtxIds, watchDtxIds } from './dtxid.ts'
 import { openHealthPort } from './health.ts'
 import { TaskManager } from './task-manager.ts'
@@ -34,7 +35,9 @@ try {
   const { port } = app.getHttpServer().address() as { port: number }
   const http = `${advertiseHost}:${port}`
   const health = await openHealthPort(config.listen, () => (ref.current?.joined ?? null) !== null)
-  const pod = await podName(config.dataDir, () => systemRandom.nonce())
+  const pod = await podName(config.dataDir, () => systemRandom.nonce()).catch((error: unknown) => {
+    throw unwritable(config.dataDir, error)
+  })
   const taskManager = new TaskManager(config, http, pod, log, tracing, new PoolMetrics(metrics.registry))
   ref.current = taskManager
   metrics.gauge('weir_slots', 'Slots of this task-manager', () => config.slots)
