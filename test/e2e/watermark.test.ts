@@ -33,6 +33,8 @@ const submit = async (jobId: string, values: Record<string, unknown>): Promise<v
 const STEPS = [10, 25]
 const PER_PARTITION = 20_000
 const RATE = 2_000
+/** The newest ones. */
+const EPOCHS_READ = 12
 
 test('every epoch holds exactly what happened before its T; exactly once under kill -9', async () => {
   const jobId = `watermark-${fleet.run}`
@@ -51,9 +53,9 @@ test('every epoch holds exactly what happened before its T; exactly once under k
 
   const isRead = (p: number, { idle, passed }: { idle: readonly string[]; passed: readonly string[] }): boolean =>
     ![...idle, ...passed].includes(`ticks/${p}`)
-  const cuts = (await fleet.checkpoints(jobId)).filter(
-    (c) => c.status === 'final' && c.cut.mode === 'watermark' && STEPS.some((_, p) => isRead(p, c.cut)),
-  )
+  const cuts = (await fleet.checkpoints(jobId))
+    .filter((c) => c.status === 'final' && c.cut.mode === 'watermark' && STEPS.some((_, p) => isRead(p, c.cut)))
+    .slice(0, EPOCHS_READ)
   expect(cuts.length, JSON.stringify(cuts)).toBeGreaterThanOrEqual(3)
   const state = `http://${(await fleet.leader()).ready.http}/api/v1/jobs/${jobId}/state/count/accumulator`
   let exact = 0
