@@ -4,7 +4,10 @@ import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { chromium, type Browser, type Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+
+// A browser, a job and two processes share the machine.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 })
 
 function browserPath(): string {
   const onPath = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'chromium'))
@@ -42,14 +45,14 @@ beforeAll(async () => {
     })
     demo.once('exit', (code) => reject(new Error(`the demo ended with ${code}; is it built (npm run build)?`)))
   })
-}, 60_000)
+})
 afterAll(async () => {
   await browser?.close()
   if (demo === undefined || demo.exitCode !== null || demo.signalCode !== null) return
   const ended = once(demo, 'exit')
   demo.kill('SIGTERM')
   await ended
-}, 60_000)
+})
 
 /** The page of the demo's job with what never changes: `change` says what its stream tells. */
 async function still(page: Page, change: (job: Job) => { job: object; checkpoints: object[] }): Promise<void> {
@@ -210,7 +213,7 @@ test('a limit is set by keyboard: the dialog keeps the focus, Escape leaves it, 
   expect(await button.isEnabled()).toBe(true)
   await noSeriousFinding(page)
   await page.close()
-}, 60_000)
+})
 
 test('figures of before stay when the job-manager is silent, and are called old', async () => {
   const page = await browser.newPage()
@@ -299,4 +302,4 @@ test('all pages in light and dark have no serious finding, and a cancel by keybo
     expect(keys, 'a retry is the same wish').toEqual([keys[0], keys[0]])
     expect(keys[0]).toMatch(/^[0-9a-f]{32}$/)
   }
-}, 180_000)
+})
