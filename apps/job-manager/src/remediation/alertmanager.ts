@@ -1,6 +1,6 @@
 /** What Alertmanager posts to a webhook: version 4 of its payload. Fields that mean nothing here may be there. */
 import { WeirError } from '@weir/model'
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** A group has as many alerts as jobs may have. */
 const ALERTS_MAX = 1_000

@@ -1,7 +1,7 @@
 /** What is done about which alert: one JSON file, named by `WEIR_REMEDIATION`. Without it nothing is ever done by itself. */
 import { WeirError } from '@weir/model'
 import { readFileSync } from 'node:fs'
-import { z } from 'zod'
+import * as z from 'zod'
 
 const records = z.number().positive()
 const seconds = z.number().int().positive().max(86_400)

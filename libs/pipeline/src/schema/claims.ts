@@ -1,5 +1,5 @@
 /** Where claims of events are kept, outside of the job. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { Count, Duration, Secret, Text } from './words.ts'
 
 const Redis = z.strictObject({

@@ -1,5 +1,5 @@
 /** Where records come from and go to. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { Format, ReadHeaders } from './formats.ts'
 import { Count, Duration, Expression, Rate, Secret, Text } from './words.ts'
 

@@ -1,5 +1,5 @@
 /** How the values of a topic are written. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { NO_AUTH, Secret, Text } from './words.ts'
 
 const Auth = z.union([z.strictObject({ token: Secret }), z.strictObject({ username: Secret, password: Secret })], {

@@ -1,5 +1,5 @@
 /** A pipeline as a whole; the JSON Schema that editors are given is made of this. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { Aside } from './connectors.ts'
 import { steps, type Step } from './steps.ts'
 import { Count } from './words.ts'

@@ -1,5 +1,5 @@
 /** Steps, one kind per key: what a chain of the TypeScript API says with a call. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { CLAIMS_ERROR, CLAIM_STORES } from './claims.ts'
 import { Sink, Source } from './connectors.ts'
 import { Count, Duration, Expression, Projection, SignedDuration, StepName, Text, Uid } from './words.ts'

@@ -1,5 +1,5 @@
 /** Words that many parts of a pipeline are made of. Descriptions are what an editor shows. */
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** CEL, or a literal that is its own CEL. */
 export const Expression = z
