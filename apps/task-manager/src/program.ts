@@ -6,14 +6,14 @@ import { asWeirError, systemRandom } from '@weir/model'
 import { podName } from '@weir/state'
 import { Metrics, PoolMetrics, createLogger, openTracing, watchClaimTiers, type Tracing } from '@weir/telemetry'
 import { AppModule, type TaskManagerRef } from './app.ts'
-import { countBuffersAsHeap } from './collector.ts'
+import { prepareThreads } from './collector.ts'
 import { readConfig } from './config.ts'
 import { unwritable } from './data-dir.ts'
 import { openDtxIds, watchDtxIds } from './dtxid.ts'
 import { openHealthPort } from './health.ts'
 import { TaskManager } from './task-manager.ts'
 
-countBuffersAsHeap()
+prepareThreads()
 try {
   const config = readConfig(process.env)
   let tracing: Tracing | null = null
