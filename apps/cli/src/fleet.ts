@@ -10,23 +10,31 @@ export interface FleetProcess {
   readonly ready: { readonly grpc?: string; readonly http: string; readonly log?: string }
 }
 
+type App = 'job-manager' | 'task-manager'
+
 const READY_TIMEOUT_MS = 30_000
 
 /** As in the image (deploy/images/Dockerfile has why). */
-export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=8']
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4']
 export const NODE_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '2' }
+
+/** What Node is started with. */
+export const launchOf = (
+  app: App,
+  env: Readonly<Record<string, string>>,
+): { readonly args: readonly string[]; readonly env: NodeJS.ProcessEnv } => ({
+  args: [...NODE_FLAGS, '--import', ownModule('with-parent'), createRequire(import.meta.url).resolve(`@weir/${app}`)],
+  env: { ...NODE_ENV, ...process.env, ...env },
+})
 
 /**
  * Ends with the process that starts it. Ctrl-C is not for it but for that one, which may have something to settle first.
  * Throws `PROCESS_NOT_READY` (retry) with what the process said.
  */
-export async function startProcess(
-  app: 'job-manager' | 'task-manager',
-  env: Readonly<Record<string, string>>,
-): Promise<FleetProcess> {
-  const main = createRequire(import.meta.url).resolve(`@weir/${app}`)
-  const child = spawn(process.execPath, ['--import', ownModule('with-parent'), main], {
-    env: { ...process.env, ...env },
+export async function startProcess(app: App, env: Readonly<Record<string, string>>): Promise<FleetProcess> {
+  const launch = launchOf(app, env)
+  const child = spawn(process.execPath, launch.args, {
+    env: launch.env,
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   })
