@@ -8,8 +8,8 @@ import type { Worker } from 'node:worker_threads'
 import type { JanitorMessage } from './janitor.ts'
 import { startThread } from './thread.ts'
 
-/** Without a question for this long the thread ends, and its connections and 45 MiB with it. It is there again in a quarter of a second. */
-const IDLE_MS = 2_000
+/** Without a question for this long the thread ends, and its connections and 25 MiB with it. It is there again in a quarter of a second. */
+const IDLE_MS = 1_000
 
 interface Waiting {
   resolve(answer: JanitorAnswer): void
