@@ -61,7 +61,7 @@ export interface TermDeps {
   readonly retainedMin?: number
 }
 
-/** Resolution of triggers and timeouts of every job. */
+/** Resolution of timeouts of every job. */
 const TICK_MS = 50
 export const JOBS_MAX = 1_000
 const LOAD_RETRY_MS = 500

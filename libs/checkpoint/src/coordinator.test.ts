@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { attempt, digest, epoch, generation, jobId, subtask, type CheckpointId } from '@weir/model'
 import { expect, test } from 'vitest'
-import { coordinatorFor, stepCoordinator } from './coordinator.ts'
+import { coordinatorDueMs, coordinatorFor, stepCoordinator } from './coordinator.ts'
 import {
   type CoordinatorEffect,
   type CoordinatorEvent,
@@ -307,6 +307,47 @@ test('A4, A15: of an epoch that was sent who is there commits; it is final when 
   expect(run([committed(1, 0), returned], state).types).toEqual(['final'])
   expect(run([returned, committed(1, 0)], state).types).toEqual(['final'])
   expect(run([committed(1, 0), tick(9_000)], state).types).toEqual([])
+})
+
+test('it is told when the next tick does something: a trigger, the end of a pause, an epoch that is given up', () => {
+  const dueBehind = (...events: CoordinatorEvent[]): number | null => coordinatorDueMs(run(events).state)
+  expect(dueBehind()).toBeNull()
+  expect(dueBehind(started)).toBe(1_000)
+  expect(dueBehind(started, progress(100, 9))).toBe(50)
+  expect(dueBehind(started, tick(1_007))).toBe(6_007)
+  expect(dueBehind(...toPublishing)).toBeNull()
+  expect(dueBehind(...toPublishing, published(1), committed(1, 0))).toBe(2_000)
+  expect(dueBehind(started, left)).toBeNull()
+  expect(coordinatorDueMs(afterOpening(20_000).state)).toBe(22_000)
+})
+
+test('whatever has happened: a tick in front of that time does nothing, and one at it something', () => {
+  const later = fc.integer({ min: 0, max: 2_000 })
+  const step = fc.record({ later, pick: fc.nat(7) })
+  const eventOf = (pick: number, now: number, { lastEpoch: e }: CoordinatorState): CoordinatorEvent =>
+    [
+      tick(now),
+      progress(now, now),
+      ack(e, 0, [e]),
+      ack(e, 1),
+      stored(e),
+      { ...published(e), now } as CoordinatorEvent,
+      { ...committed(e, 0), now } as CoordinatorEvent,
+      { type: 'ask', now, wallClock: now } as const,
+    ][pick]!
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      let { state } = run([started])
+      let now = 0
+      for (const { later, pick } of steps) {
+        now += later
+        state = run([eventOf(pick, now, state)], state).state
+        const dueMs = coordinatorDueMs(state)
+        expect(run([tick((dueMs ?? 1_000_000) - 1)], state).types).toEqual([])
+        if (dueMs !== null) expect(run([tick(dueMs)], state).types).not.toEqual([])
+      }
+    }),
+  )
 })
 
 test('whatever the order of events: no commit without a publish, epochs grow, n + 1 begins after n is settled', () => {

@@ -135,23 +135,11 @@ function onProgress(state: CoordinatorState, event: Extract<CoordinatorEvent, { 
 /** idle → collecting, or collecting → idle (timeout) */
 function onTick(state: CoordinatorState, event: { readonly now: number; readonly wallClock: number }): CoordinatorStep {
   const { options } = state
-  if (state.phase === 'collecting' && event.now - state.triggeredMs >= options.alignTimeoutMs) {
+  const dueMs = coordinatorDueMs(state)
+  if (dueMs === null || event.now < dueMs) return still(state)
+  if (state.phase === 'collecting')
     return giveUp(state, 'timeout', `no ack within ${options.alignTimeoutMs} ms`, event.now)
-  }
-  if (state.phase !== 'idle' || state.closing || state.away.size > 0) return still(state)
-  const waited = event.now - state.sinceMs
-  const due =
-    // Between two attempts to drain the sources go on: an epoch that was given up has let them (PROTOCOL B6).
-    ((state.draining || state.asked) && (state.abortsInARow === 0 || waited >= options.minPauseMs)) ||
-    (waited >= Math.min(options.minPauseMs, options.intervalMs) && event.now - state.beganMs >= options.intervalMs) ||
-    (state.awaited && state.recordsIn > state.recordsAtStart) ||
-    (options.everyRecords !== null &&
-      waited >= options.minPauseMs &&
-      state.recordsIn - state.recordsAtStart >= options.everyRecords)
-  // An open circuit lets through what somebody waits for; anything else comes when its pause is over.
-  const pausing = state.breaker.phase === 'open' && event.now < (state.breaker.untilMs ?? event.now)
-  if (!due || (pausing && !state.draining && !state.asked)) return still(state)
-  assert(state.attempt !== null, 'idle without an attempt')
+  assert(state.phase === 'idle' && state.attempt !== null, `due while ${state.phase}`)
   const epoch = (state.lastEpoch + 1) as Epoch
   const checkpoint = { generation: options.generation, epoch, attempt: state.attempt }
   const { breaker, told } = turned(state, { type: 'triggered' })
@@ -174,6 +162,30 @@ function onTick(state: CoordinatorState, event: { readonly now: number; readonly
     },
     effects: [...told, { type: 'trigger', checkpoint, last: state.draining, cut }],
   }
+}
+
+/**
+ * When a tick does something, should nothing else be heard until then: a trigger is due, or an epoch is given up. Monotonic ms; null: no
+ * time is waited for.
+ */
+export function coordinatorDueMs(state: CoordinatorState): number | null {
+  const { options, breaker } = state
+  if (state.phase === 'collecting') return state.triggeredMs + options.alignTimeoutMs
+  if (state.phase !== 'idle' || state.closing || state.away.size > 0) return null
+  const { sinceMs, beganMs, draining, asked, recordsIn, recordsAtStart } = state
+  const { intervalMs, everyRecords } = options
+  const pausedMs = sinceMs + options.minPauseMs
+  // Between two attempts to drain the sources go on: an epoch that was given up has let them (PROTOCOL B6).
+  if ((draining || asked) && state.abortsInARow === 0) return sinceMs
+  const isFull = everyRecords !== null && recordsIn - recordsAtStart >= everyRecords
+  const dueMs = Math.min(
+    Math.max(beganMs + intervalMs, Math.min(pausedMs, sinceMs + intervalMs)),
+    draining || asked || isFull ? pausedMs : Number.POSITIVE_INFINITY,
+    state.awaited && recordsIn > recordsAtStart ? sinceMs : Number.POSITIVE_INFINITY,
+  )
+  // An open circuit lets through what somebody waits for; anything else comes when its pause is over.
+  if (breaker.phase !== 'open' || breaker.untilMs === null || draining || asked) return dueMs
+  return Math.max(dueMs, breaker.untilMs)
 }
 
 /** collecting → storing with the last ack */

@@ -158,11 +158,12 @@ function leader(
       publish: () => {},
     },
   )
+  const advance = async (ms: number): Promise<void> => {
+    clock.advance(ms)
+    for (let i = 0; i < 20; i++) await Promise.resolve()
+  }
   const settle = async (ms: number): Promise<void> => {
-    for (let passed = 0; passed < ms; passed += 50) {
-      clock.advance(50)
-      for (let i = 0; i < 20; i++) await Promise.resolve()
-    }
+    for (let passed = 0; passed < ms; passed += 50) await advance(50)
   }
   const slice = { jobId: id, attempt: { generation: generation(3), attempt: attempt(1) }, subtask: subtask(0) }
   const run = async (): Promise<void> => {
@@ -190,6 +191,7 @@ function leader(
     abort,
     sent,
     slots,
+    advance,
     settle,
     slice,
     run,
@@ -522,6 +524,29 @@ async function whole(l: ReturnType<typeof leader>, n: number, chain: readonly st
   await l.settle(100)
   l.master.dispatch({ type: 'committed', slice: l.slice, epoch: epoch(n) })
 }
+
+test('epochs and restarts come when they are due, between two ticks', async () => {
+  const l = leader()
+  l.slots.join(A, 1)
+  l.master.start()
+  await l.settle(500)
+  await l.advance(7)
+  l.master.dispatch({ type: 'deployed', slice: l.slice, exchangeAddress: 'x:1' })
+  l.master.dispatch({ type: 'recovered', slice: l.slice, proofs: [] })
+  await whole(l, 1, ['a'])
+  const finalAt = l.now()
+  await l.settle(1_050)
+  const triggered = l.master.checkpoints().map(({ triggeredAt }) => triggeredAt)
+  expect(triggered).toEqual([finalAt + settings.checkpoint.minPauseMs, 507 + settings.checkpoint.intervalMs])
+  const claims = l.claims()
+  const stoppedAt = l.now()
+  l.master.dispatch({ type: 'stopped', slice: l.slice })
+  const { delayMs } = settings.restart as { readonly delayMs: number }
+  await l.advance(delayMs - 1)
+  expect(l.claims()).toBe(claims)
+  await l.advance(1)
+  expect([l.now(), l.claims()]).toEqual([stoppedAt + delayMs, claims + 1])
+})
 
 test('A22: an orphan is listed by a published manifest, and deleted an epoch and two leases later', async () => {
   const l = leader()

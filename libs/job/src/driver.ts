@@ -15,7 +15,7 @@ import { JobEnd } from './job-end.ts'
 import { JobTraces } from './job-traces.ts'
 import { JobWatch } from './job-watch.ts'
 import { poolsOf, type LedgerFacts, type Standing } from './ledger.ts'
-import { jobFor, stepJob } from './machine.ts'
+import { jobDueMs, jobFor, stepJob } from './machine.ts'
 import { isCurrent, sliceOf } from './moves.ts'
 import type { JobMasterDeps, JobMasterOptions } from './ports.ts'
 import { subtasksOf } from './rescale.ts'
@@ -48,6 +48,9 @@ export class JobMaster {
   /** Newest acks of the attempt. */
   readonly #acks = new Map<Subtask, SubtaskSnapshot>()
   #cancelTick: () => void = () => {}
+  /** What the machine waits for until the next tick, at most; null: nothing. */
+  #dueMs: number | null = null
+  #cancelDue: () => void = () => {}
   #closed = false
   readonly #ended: Promise<JobRecord | null>
   #resolveEnded: (record: JobRecord | null) => void = () => {}
@@ -88,7 +91,7 @@ export class JobMaster {
       ...{ jobs: deps.jobs, epochs: this.#epochs, savepoints: this.#savepoints, clock, signal },
       isClosed: () => this.#closed,
       over: (recorded) => {
-        this.#cancelTick()
+        this.#cancelTimers()
         this.#resolveEnded(recorded)
       },
     })
@@ -127,7 +130,7 @@ export class JobMaster {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#cancelTick()
+    this.#cancelTimers()
     this.#epochs.close()
     this.#traces.close('this leader has gone')
     this.#deps.slots.release(this.jobId)
@@ -146,6 +149,32 @@ export class JobMaster {
     for (const effect of step.effects) this.#traces.within(effect, () => this.#perform(effect))
     if (after !== before && after === 'RUNNING') this.#traces.running()
     if (after !== before && after === 'RUNNING' && this.#savepoints.waiting) this.dispatch({ type: 'ask' })
+    this.#armDue()
+  }
+
+  /** Output waits for a trigger: it comes when it is due, and not up to a tick later. Each time is waited for once; behind it ticks go on. */
+  #armDue(): void {
+    const dueMs = jobDueMs(this.#state)
+    if (this.#closed || dueMs === this.#dueMs) return
+    this.#cancelDue()
+    this.#dueMs = null
+    if (dueMs === null || dueMs - this.#deps.clock.monotonic() >= this.#options.tickMs) return
+    this.#dueMs = dueMs
+    this.#awaitDue(dueMs)
+  }
+
+  /** Timers may be a part of a millisecond early. */
+  #awaitDue(dueMs: number): void {
+    const { clock } = this.#deps
+    this.#cancelDue = clock.after(Math.max(0, Math.ceil(dueMs - clock.monotonic())), () => {
+      if (clock.monotonic() < dueMs) this.#awaitDue(dueMs)
+      else this.dispatch({ type: 'tick' })
+    })
+  }
+
+  #cancelTimers(): void {
+    this.#cancelTick()
+    this.#cancelDue()
   }
 
   /** What stands beside the machine. */

@@ -1,5 +1,5 @@
 /** One job under one leader: `stepJob(state, event) → { state, effects }`. See state.ts for the picture. */
-import { coordinatorFor } from '@weir/checkpoint'
+import { coordinatorDueMs, coordinatorFor } from '@weir/checkpoint'
 import { NO_POISON, circuitOf, cutBoundMsOf } from '@weir/dataflow'
 import { SubtaskMap, type Attempt, type Epoch, type Generation } from '@weir/model'
 import { claim, drive, isCurrent, requestSlots, still } from './moves.ts'
@@ -99,6 +99,12 @@ export function stepJob(state: JobState, event: JobEvent): JobStep {
     case 'ended':
       return still(state)
   }
+}
+
+/** When a tick does something that is worth a timer of its own, should nothing else be heard until then. Monotonic ms; null: nothing is. */
+export function jobDueMs(state: JobState): number | null {
+  if (state.phase === 'running') return coordinatorDueMs(state.coordinator)
+  return state.phase === 'backing-off' ? state.untilMs : null
 }
 
 /** Everywhere but in `running` and `placing` the wish waits for the next attempt. */

@@ -69,7 +69,7 @@ export interface JobMasterOptions {
   readonly spec: JobSpec
   readonly generation: Generation
   readonly submittedAt: number
-  /** Resolution of every timeout and trigger, ms. */
+  /** Resolution of every timeout, ms; triggers and restarts come when they are due. */
   readonly tickMs: number
   /** As `jobFor`. */
   readonly used?: UsedNumbers
