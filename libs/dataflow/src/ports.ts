@@ -98,6 +98,8 @@ export interface SourceReader {
   logId?(): Promise<string | null>
   /** At most `maxRecords` records of one split, none of `held`. Takes turns between splits. */
   poll(maxRecords: number, held?: ReadonlySet<number>): Promise<SourcePoll>
+  /** A barrier waits for the poll that is under way: one that has nothing to hand out ends with `idle`. Absent: it soon would anyway. */
+  interrupt?(): void
   /**
    * The position just behind the last record handed out by `poll`. Synchronous: it is part of the barrier.
    * @param from splits whose records from this offset on count as not handed out

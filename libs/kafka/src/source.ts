@@ -139,6 +139,8 @@ export class KafkaSource implements SourceReader {
   readonly #closing = new AbortController()
   readonly #hooks = new RestoreHooks()
   #tell: (gap: OffsetGap) => void = () => {}
+  /** Ends the wait of a poll, if one waits. */
+  #interrupt: () => void = () => {}
 
   constructor(options: KafkaSourceOptions, deps: { context: SubtaskContext; kafka: KafkaConnections; clock: Clock }) {
     this.#options = options
@@ -298,8 +300,13 @@ export class KafkaSource implements SourceReader {
       if (waited) return 'idle'
       // Nothing is fetched while what is held fills the buffer.
       const pause = this.#clock.sleep(FETCH_WAIT_MS, this.#context.signal)
-      await (this.#fetching === null ? pause : Promise.race([this.#fetching, pause]))
+      const interrupted = new Promise<void>((resolve) => (this.#interrupt = resolve))
+      await Promise.race([pause, interrupted, ...(this.#fetching === null ? [] : [this.#fetching])])
     }
+  }
+
+  interrupt(): void {
+    this.#interrupt()
   }
 
   /** One fetch serves offsets that lie close together. */

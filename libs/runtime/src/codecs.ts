@@ -65,6 +65,10 @@ export class PreparedReader implements SourceReader {
     return polled
   }
 
+  interrupt(): void {
+    this.#reader.interrupt?.()
+  }
+
   snapshot(from?: ReadonlyMap<number, number>): SourceState {
     return this.#reader.snapshot(from)
   }

@@ -101,6 +101,10 @@ export class CuttingReader implements SourceReader {
     return this.#until(polled)
   }
 
+  interrupt(): void {
+    this.#reader.interrupt?.()
+  }
+
   snapshot(): SourceState {
     return this.#reader.snapshot(new Map(this.#tails.map((tail) => [tail.split, offsetAt(tail, 0)])))
   }

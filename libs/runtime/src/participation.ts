@@ -78,6 +78,7 @@ export class Participation {
     )
     this.#triggers.push({ checkpoint, cut })
     this.#scope.wakeSources()
+    for (const { source } of stages) source?.reader.interrupt?.()
     const { unaligned } = this.#scope.options.plan
     if (unaligned === null || last) return
     this.#cancelDue()

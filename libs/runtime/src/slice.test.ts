@@ -91,6 +91,21 @@ class World {
   }
 }
 
+/** Where it may hand out no more, its polls wait until they are interrupted. */
+class WaitingSource extends MemorySource {
+  waits = false
+  #end: () => void = () => {}
+
+  override poll(...of: Parameters<MemorySource['poll']>): ReturnType<MemorySource['poll']> {
+    this.waits = (this.snapshot() as { at: number }).at >= this.limit
+    return this.waits ? new Promise((resolve) => (this.#end = () => resolve('idle'))) : super.poll(...of)
+  }
+
+  interrupt(): void {
+    this.#end()
+  }
+}
+
 const running: Fleet[] = []
 afterEach(async () => {
   for (const fleet of running.splice(0)) await fleet.stop()
@@ -103,7 +118,7 @@ class Fleet {
   readonly reports: { from: number; report: SliceReport }[] = []
   #watchers: (() => void)[] = []
 
-  constructor(world: World, n: number, plan: Plan = planJob(job())) {
+  constructor(world: World, n: number, plan: Plan = planJob(job()), Source: typeof MemorySource = MemorySource) {
     const exchange = new MemoryExchange()
     running.push(this)
     this.slices = [0, 1].map((i) => {
@@ -117,7 +132,7 @@ class Fleet {
       return new Slice(options, {
         clock: systemClock,
         exchange,
-        createSource: () => (this.sources[i] = new MemorySource(input[i]!, i)),
+        createSource: () => (this.sources[i] = new Source(input[i]!, i)),
         createSink: (node) => new MemorySink(world.topic(node.uid, i)),
         createContinuousSink: () => expect.unreachable(),
         openState: (stage) => Promise.resolve(new MemoryStateStore(world.objects, `slice-${i}-stage-${stage}`)),
@@ -217,6 +232,22 @@ for (const cut of [1, 17, 64, 150, 199]) {
     check(world)
   })
 }
+
+test('a barrier does not wait for a poll that waits for records', async () => {
+  const world = new World()
+  const fleet = new Fleet(world, 1, planJob(job()), WaitingSource)
+  const sources = fleet.sources as WaitingSource[]
+  await fleet.start(null, 50)
+  await expect.poll(() => sources.every(({ waits }) => waits)).toBe(true)
+  const cut = await fleet.checkpoint(1, 1)
+  expect(cut.map(({ sources }) => sources['in'])).toEqual([{ at: 50 }, { at: 50 }])
+  await fleet.commit(1, cut)
+  for (const source of sources) source.limit = Number.MAX_SAFE_INTEGER
+  for (const source of sources) source.interrupt()
+  await fleet.both('input-ended')
+  await fleet.commit(2, await fleet.checkpoint(2, 1))
+  check(world)
+})
 
 test('A2: the output of an epoch that is given up is committed with the next one', async () => {
   const world = new World()
