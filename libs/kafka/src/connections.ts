@@ -169,6 +169,12 @@ export class KafkaConnections {
     return this.#patiently({ coordinatorOf: 'transaction', id }, api, signal)
   }
 
+  /** Node id, as the last look at the brokers said; of no broker where none leads. */
+  leaderOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
+    const found = this.#cluster.findTopicPartitionMetadata(topic).find((p) => p.partitionId === partition)
+    return String(found?.leader ?? -1)
+  }
+
   /** To every leader of the topic at once: for fetches. `partitions` are grouped by leader. */
   async byLeader(topic: string, partitions: readonly number[]): Promise<Map<string, number[]>> {
     const leaders = new Map(
@@ -228,8 +234,7 @@ export class KafkaConnections {
   }
 
   async #leader(topic: string, partition: number): Promise<KafkajsBroker> {
-    const found = this.#cluster.findTopicPartitionMetadata(topic).find((p) => p.partitionId === partition)
-    return this.#cluster.findBroker({ nodeId: String(found?.leader ?? -1) })
+    return this.#cluster.findBroker({ nodeId: this.leaderOf({ topic, partition }) })
   }
 
   async #coordinator(name: string, type: 'group' | 'transaction', id: string): Promise<KafkajsBroker> {

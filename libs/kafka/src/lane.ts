@@ -1,9 +1,11 @@
 /** Drives the machine of one transactional id (`transaction.ts`): sends what it says, reports what was answered. */
-import { SUSPENDED_MS, WeirError, type Clock } from '@weir/model'
+import { SUSPENDED_MS, WeirError, assert, type Clock } from '@weir/model'
 import { retryDelayMs, type Addressee, type KafkaConnections } from './connections.ts'
+import { ProduceRequests, type OutgoingBatch } from './produce-requests.ts'
 import { newLane, preparedLane, step } from './transaction.ts'
 import { isAwaited } from './transaction-answers.ts'
 import {
+  nameOf,
   type Answer,
   type LaneEffect,
   type LaneEvent,
@@ -67,6 +69,7 @@ export class TransactionLane {
   #signal: AbortSignal
   #failure: unknown = null
   readonly #batches = new Map<number, HeldBatch>()
+  readonly #produce: ProduceRequests
   #lastBatch = 0
   /** The command under way: there is one at a time. */
   #command: { resolve: (effect: LaneEffect) => void; reject: (error: unknown) => void } | null = null
@@ -76,6 +79,10 @@ export class TransactionLane {
     this.#deps = deps
     this.#signal = deps.signal
     this.#state = newLane(options.transactionalId, options.protocol)
+    this.#produce = new ProduceRequests({
+      leaderOf: (place) => deps.kafka.leaderOf(place),
+      send: (nodeId, batches) => this.#askProduce({ nodeId }, batches, false),
+    })
   }
 
   /** A transaction that this or another process has prepared. */
@@ -222,6 +229,7 @@ export class TransactionLane {
     let event: LaneEvent
     try {
       const answer = await this.#ask(request, tried.times > 0)
+      if (answer === null) return
       event = { type: 'answered', request, answer, tried: now() }
     } catch (error) {
       event = { type: 'unanswered', request, reason: String(error), tried: now() }
@@ -229,7 +237,8 @@ export class TransactionLane {
     this.#step(event)
   }
 
-  async #ask(request: TransactionRequest, again: boolean): Promise<Answer> {
+  /** Null: it was not sent, since nobody waits for it any more. */
+  async #ask(request: TransactionRequest, again: boolean): Promise<Answer | null> {
     const { transactionalId: id, protocol, transactionTimeoutMs } = this.#options
     const ask = <T extends { errorCode: number }>(to: Addressee, api: ApiCall<T>): Promise<T> =>
       this.#deps.kafka.ask(to, api, again)
@@ -245,9 +254,10 @@ export class TransactionLane {
       case 'AddPartitionsToTxn':
         return ask(coordinator, addPartitionsToTxn(id, request.identity, request.places))
       case 'Produce': {
-        const { topic, partition } = request.place
-        const bytes = this.#stamped(request)
-        return ask({ leaderOf: request.place }, produce(protocol, id, topic, partition, bytes))
+        if (!again) return this.#produce.send(request.place, () => this.#stampedIfAwaited(request))
+        const alone = { place: request.place, bytes: this.#stamped(request) }
+        const [answer] = await this.#askProduce({ leaderOf: request.place }, [alone], again)
+        return answer!
       }
       case 'AddOffsetsToTxn':
         return ask(coordinator, addOffsetsToTxn(id, request.identity, request.marker.group))
@@ -264,6 +274,23 @@ export class TransactionLane {
         return { errorCode, description: `${state}, producer ${producerId}, epoch ${producerEpoch}` }
       }
     }
+  }
+
+  /** @returns answers in the order of the batches */
+  async #askProduce(to: Addressee, batches: readonly OutgoingBatch[], again: boolean): Promise<readonly Answer[]> {
+    const { transactionalId: id, protocol } = this.#options
+    const sent = batches.map(({ place, bytes }) => ({ ...place, records: bytes }))
+    const { answers } = await this.#deps.kafka.ask(to, produce(protocol, id, sent), again)
+    const byPlace = new Map(answers.map((answer) => [nameOf(answer), answer]))
+    return batches.map(({ place }) => {
+      const answer = byPlace.get(nameOf(place))
+      assert(answer !== undefined, `a Produce to ${nameOf(place)} was answered without a word of it`)
+      return answer
+    })
+  }
+
+  #stampedIfAwaited(request: Extract<TransactionRequest, { api: 'Produce' }>): Buffer | null {
+    return isAwaited(this.#state, request) && this.#batches.has(request.batch) ? this.#stamped(request) : null
   }
 
   /** The bytes under the epoch and sequence of the request; a repetition has the same ones. */

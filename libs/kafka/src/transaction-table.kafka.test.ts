@@ -121,7 +121,7 @@ describe.each(brokersByProtocol())('a prepared transaction, %s', (protocol, brok
     }
     const batch = new BatchBuilder()
     batch.append(null, name, Date.now())
-    const api = produce(protocol, id(name), topic, 0, batch.finish(of, 0))
+    const api = produce(protocol, id(name), [{ topic, partition: 0, records: batch.finish(of, 0) }])
     expect((await kafka.toLeader(topic, 0, api, signal)).errorCode).toBe(0)
   }
 })

@@ -202,48 +202,45 @@ export const addOffsetsToTxn = (id: string, of: ProducerIdentity, group: string)
     },
   )
 
-/** Produce 9 | 12: transactional id, acks, timeout, [topic, [partition, records]]. Under v2 it also adds the partition. */
-export const produce = (protocol: Protocol, id: string, topic: string, partition: number, records: Uint8Array) =>
-  call(
-    'Produce',
-    0,
-    protocol === 'v2' ? 12 : 9,
-    new Writer(records.length + 256)
-      .string(id)
-      .i16(-1)
-      .i32(30_000)
-      .uvarint(2)
-      .string(topic)
-      .uvarint(2)
-      .i32(partition)
-      .bytes(records)
-      .tags()
-      .tags()
-      .tags(),
-    (r) => {
-      const [answer] = r
-        .array(() => {
-          r.string()
-          const partitions = r.array(() => {
+/** A partition is in a request once. */
+export interface ProducedBatch {
+  readonly topic: string
+  readonly partition: number
+  readonly records: Uint8Array
+}
+
+/** Produce 9 | 12: transactional id, acks, timeout, [topic, [partition, records]]. Under v2 it also adds the partitions. `errorCode`: of the first that is refused. */
+export function produce(protocol: Protocol, id: string, batches: readonly ProducedBatch[]) {
+  const topics = [...Map.groupBy(batches, ({ topic }) => topic)]
+  const bytes = batches.reduce((sum, { records }) => sum + records.length + 64, 256)
+  const w = new Writer(bytes).string(id).i16(-1).i32(30_000)
+  w.array(topics, ([topic, of]) => {
+    w.string(topic)
+    w.array(of, ({ partition, records }) => w.i32(partition).bytes(records).tags()).tags()
+  }).tags()
+  return call('Produce', 0, protocol === 'v2' ? 12 : 9, w, (r) => {
+    const answers = r
+      .array(() => {
+        const topic = r.string()!
+        const partitions = r.array(() => {
+          const one = { topic, partition: r.i32(), errorCode: r.i16(), baseOffset: r.i64() }
+          r.at += 16
+          r.array(() => {
             r.i32()
-            const one = { errorCode: r.i16(), baseOffset: r.i64() }
-            r.at += 16
-            r.array(() => {
-              r.i32()
-              r.string()
-              r.tags()
-            })
             r.string()
             r.tags()
-            return one
           })
+          r.string()
           r.tags()
-          return partitions
+          return one
         })
-        .flat()
-      return answer!
-    },
-  )
+        r.tags()
+        return partitions
+      })
+      .flat()
+    return { errorCode: answers.find(({ errorCode }) => errorCode !== 0)?.errorCode ?? 0, answers }
+  })
+}
 
 /** TxnOffsetCommit 3 | 5: id, group, producer id, epoch, generation −1, member '', [topic, [partition, offset, epoch, metadata]]. */
 export const txnOffsetCommit = (
