@@ -70,7 +70,7 @@ describe.each(brokersByProtocol())('a delayed Produce, %s', (protocol, broker) =
   })
   const record = (value: string) => ({ keys: ['k'], values: [value], timestamps: [1_700_000_000_000] })
   const errorCodes = (answers: readonly Buffer[]): number[] =>
-    answers.map((answer) => produce(protocol, '', '', 0, Buffer.alloc(0)).read(new Reader(answer)).errorCode)
+    answers.map((answer) => produce(protocol, '', []).read(new Reader(answer)).errorCode)
 
   /** Delivers what is kept right before the n-th Produce that passes. */
   function deliverBefore(nth: number) {
