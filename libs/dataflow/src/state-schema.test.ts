@@ -1,5 +1,7 @@
 import { expect, expectTypeOf, test } from 'vitest'
-import { judgeSchema, knownOf, schemaRefused, stateSchema, type StateSchema } from './state-schema.ts'
+import { operatorUid } from '@weir/model'
+import type { Plan } from './plan.ts'
+import { judgeSchema, knownOf, packedIn, schemaRefused, stateSchema, type StateSchema } from './state-schema.ts'
 
 const balance = stateSchema<number>('balance')
   .next((sum) => ({ sum, currency: 'EUR' }))
@@ -50,4 +52,12 @@ test('a refusal names state, operator and versions, and says what to do', () => 
   expect(missing.code).toBe('STATE_MIGRATION_MISSING')
   expect(missing.message).toContain('stateSchema("balance", 1).next(…)')
   expect(schemaRefused(place, { name: 'saldo', version: 1 }, known)!.message).toContain('give the schema its name back')
+})
+
+test('a fold that begins with a number lies in rows once there are many, one of objects never', () => {
+  const fold = (uid: string, initial: unknown) => ({ kind: 'reduce', uid: operatorUid(uid), initial, reduce: () => 0 })
+  const nodes = [fold('sum', 0), fold('last', null), fold('totals', { eur: 0 }), fold('cents', 0n)]
+  const packed = packedIn({ job: { graph: { nodes } } } as unknown as Plan)
+  expect(packed('sum', 'accumulator')).toBe(100_000)
+  expect(['last', 'totals', 'cents'].map((uid) => packed(uid, 'accumulator'))).toEqual([null, null, null])
 })

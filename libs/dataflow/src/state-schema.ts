@@ -70,8 +70,8 @@ export interface SegmentState {
 export interface StateDeclaration {
   readonly name: string
   readonly schema: StateSchema<unknown> | null
-  /** Kept as rows beside the heap, where the store can. */
-  readonly packed?: true
+  /** From so many values on they are kept as rows beside the heap, where the store can. Absent: never. */
+  readonly packedFrom?: number
 }
 /** One in a plan. JSON. */
 export interface PlannedState {
@@ -79,11 +79,20 @@ export interface PlannedState {
   readonly schema: KnownSchema | null
 }
 
+/** As entries of a map they no longer fit a processor's cache: a look-up waits for memory several times, as a row only twice. */
+const MANY_NUMBERS = 100_000
+
 /** The states an operator keeps in the store; empty: it keeps none. */
 export function statesOf(node: GraphNode): readonly StateDeclaration[] {
   switch (node.kind) {
     case 'reduce':
-      return [{ name: REDUCE_STATE, schema: node.schema ?? null }]
+      return [
+        {
+          ...{ name: REDUCE_STATE, schema: node.schema ?? null },
+          // What begins as a number stays one mostly.
+          ...(typeof node.initial === 'number' && { packedFrom: MANY_NUMBERS }),
+        },
+      ]
     case 'window':
       return statesOfWindow(node)
     case 'resumable':
@@ -103,7 +112,7 @@ export function statesOf(node: GraphNode): readonly StateDeclaration[] {
           const schema = (descriptor.schema ?? null) as StateSchema<unknown> | null
           const packed = descriptor.kind === 'value' && descriptor.packed
           return [
-            { name: values, schema, ...(packed && { packed }) },
+            { name: values, schema, ...(packed && { packedFrom: 0 }) },
             ...others.map((name) => ({ name, schema: null })),
           ]
         }),
@@ -126,16 +135,16 @@ export function schemasIn({
   return (operatorUid, state) => schemas.get(JSON.stringify([operatorUid, state])) ?? null
 }
 
-/** Is a state of a plan packed? */
-export function packedIn({ job }: Pick<Plan, 'job'>): (operatorUid: string, state: string) => boolean {
-  const packed = new Set(
+/** From how many values on a state of a plan is packed; null: never. */
+export function packedIn({ job }: Pick<Plan, 'job'>): (operatorUid: string, state: string) => number | null {
+  const packed = new Map(
     job.graph.nodes.flatMap((node) =>
-      statesOf(node)
-        .filter((state) => state.packed)
-        .map(({ name }) => JSON.stringify([node.uid, name])),
+      statesOf(node).flatMap(({ name, packedFrom }) =>
+        packedFrom === undefined ? [] : [[JSON.stringify([node.uid, name]), packedFrom] as const],
+      ),
     ),
   )
-  return (operatorUid, state) => packed.has(JSON.stringify([operatorUid, state]))
+  return (operatorUid, state) => packed.get(JSON.stringify([operatorUid, state])) ?? null
 }
 
 export const plannedStates = (node: GraphNode): readonly PlannedState[] =>

@@ -14,14 +14,8 @@ const scratch = new DataView(new ArrayBuffer(8))
 export function hashKey(key: Key): number {
   let h: number
   if (typeof key === 'string') {
-    h = 0x9747b28c ^ key.length
-    for (let i = 0; i < key.length; i++) {
-      let k = Math.imul(key.charCodeAt(i), 0xcc9e2d51)
-      k = (k << 15) | (k >>> 17)
-      h ^= Math.imul(k, 0x1b873593)
-      h = (h << 13) | (h >>> 19)
-      h = (Math.imul(h, 5) + 0xe6546b64) | 0
-    }
+    h = hashBegin(key.length)
+    for (let i = 0; i < key.length; i++) h = hashUnit(h, key.charCodeAt(i))
   } else {
     scratch.setFloat64(0, key === 0 ? 0 : key) // −0 and 0 are one key
     h = 0x3c6ef372 ^ scratch.getInt32(0)
@@ -29,6 +23,19 @@ export function hashKey(key: Key): number {
     h = (h << 15) | (h >>> 17)
     h ^= scratch.getInt32(4)
   }
+  return hashEnd(h)
+}
+
+/** The hash of a text in steps, for who looks at its code units for something else, too: `hashEnd` of all units, one after the other. */
+export const hashBegin = (length: number): number => 0x9747b28c ^ length
+export function hashUnit(h: number, unit: number): number {
+  let k = Math.imul(unit, 0xcc9e2d51)
+  k = (k << 15) | (k >>> 17)
+  h ^= Math.imul(k, 0x1b873593)
+  h = (h << 13) | (h >>> 19)
+  return (Math.imul(h, 5) + 0xe6546b64) | 0
+}
+export function hashEnd(h: number): number {
   h ^= h >>> 16
   h = Math.imul(h, 0x85ebca6b)
   h ^= h >>> 13

@@ -50,7 +50,8 @@ describe.each([
 ])(
   'packed: $isPacked, fingerprint from the key: $isOfKey, entries in memory: $hotEntriesMax',
   ({ isPacked, isOfKey, hotEntriesMax }) => {
-    const open = (objects: MemoryObjects) => openStore(objects, { schemas, packed: () => isPacked, hotEntriesMax })
+    const open = (objects: MemoryObjects) =>
+      openStore(objects, { schemas, packed: () => (isPacked ? 0 : null), hotEntriesMax })
 
     function claiming(store: LevelStateStore, watermark = 0) {
       const operator = new KeyedProcessOperator({ uid, ...nodeOf(isOfKey) })

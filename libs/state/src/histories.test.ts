@@ -42,6 +42,9 @@ const batchOf = ClassicLevel.prototype.batch as (this: ClassicLevel<string, Uint
 /** Over the bound from the beginning, now and then, never: LevelDB, both, memory alone. */
 const bound = fc.constantFrom(0, 4, 4, 7, 100)
 
+/** From the beginning, while the stage goes on, never. */
+const packedFrom = fc.constantFrom<number | null>(0, 2, 5, null)
+
 const KEYS: readonly Key[] = ['a', 'b', 'c', 'd', 'e', 'f', 1, '1']
 const key = fc.constantFrom(...KEYS)
 const namespace = fc.constantFrom(0, 0, 10, 20)
@@ -65,7 +68,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('turns' as const), count: fc.integer({ min: 1, max: 20 }) }) },
   {
     weight: 1,
-    arbitrary: fc.record({ do: fc.constant('restart' as const), crash: fc.boolean(), bound, packed: fc.boolean() }),
+    arbitrary: fc.record({ do: fc.constant('restart' as const), crash: fc.boolean(), bound, packedFrom }),
   },
   {
     weight: 1,
@@ -82,7 +85,8 @@ interface Surroundings {
   mostRowsMin: number
   /** As many key groups: most keys have one of their own, or they share them. */
   maxParallelism: number
-  packed: boolean
+  /** Entries from which on a state is packed; null: never. */
+  packedFrom: number | null
   /** All keys are asked for behind every step; else nobody asks for any, and what a restore has left stays where it is. */
   reads: boolean
 }
@@ -123,7 +127,7 @@ function expectSame(store: LevelStateStore, model: Model): void {
 
 async function follow(
   steps: readonly Step[],
-  { behind, first, mostRowsMin, maxParallelism, packed, reads }: Surroundings,
+  { behind, first, mostRowsMin, maxParallelism, packedFrom, reads }: Surroundings,
 ): Promise<void> {
   const objects = new Objects()
   // Either way: restored before the store answers, or behind what comes next.
@@ -133,7 +137,7 @@ async function follow(
     pendingEntriesMin: behind ? 0 : 20_000,
     ...{ mostRowsMin, maxParallelism },
   }
-  let store = await openStore(objects, { ...bounds, hotEntriesMax: first, packed: () => packed })
+  let store = await openStore(objects, { ...bounds, hotEntriesMax: first, packed: () => packedFrom })
   const left: LevelStateStore[] = []
   let model: Model = new Map()
   let durable: Stored = { chain: [], model: new Map() }
@@ -176,7 +180,7 @@ async function follow(
       }
       objects.down = false
       writesLeft = Infinity
-      store = await openStore(objects, { ...bounds, hotEntriesMax: s.bound, packed: () => s.packed })
+      store = await openStore(objects, { ...bounds, hotEntriesMax: s.bound, packed: () => s.packedFrom })
       await store.restore(durable.chain)
       model = new Map(durable.model)
     }
@@ -203,7 +207,7 @@ test('over any history of changes, snapshots, lost uploads, refused disks, crash
         first: bound,
         mostRowsMin: fc.constantFrom(0, 5, 1_000),
         maxParallelism: fc.constantFrom(2, 128),
-        packed: fc.boolean(),
+        packedFrom,
         reads: fc.boolean(),
       }),
       follow,
@@ -218,44 +222,46 @@ test('a restored row that is changed behind a barrier is in the base of that bar
     [
       { do: 'put', key: '1', namespace: 0, value: 0 },
       { do: 'snapshot', lost: false, wait: false },
-      { do: 'restart', crash: false, bound: 4, packed: true },
+      { do: 'restart', crash: false, bound: 4, packedFrom: 0 },
       { do: 'delete', key: 'a', namespace: 0 },
       { do: 'snapshot', lost: true, wait: false },
       { do: 'snapshot', lost: false, wait: false },
       { do: 'put', key: '1', namespace: 0, value: 1.5 },
-      { do: 'restart', crash: false, bound: 0, packed: false },
+      { do: 'restart', crash: false, bound: 0, packedFrom: null },
     ],
-    { behind: true, first: 0, mostRowsMin: 0, maxParallelism: 128, packed: false, reads: true },
+    { behind: true, first: 0, mostRowsMin: 0, maxParallelism: 128, packedFrom: null, reads: true },
   ))
 
-test.each([true, false])('so is one of a key that nobody has asked for, packed: %s', (packed) =>
+test.each([0, 1, null])('so is one of a key that nobody has asked for, packed from %s rows on', (packedFrom) =>
   follow(
     [
       { do: 'put', key: '1', namespace: 0, value: 0 },
       { do: 'snapshot', lost: false, wait: false },
-      { do: 'restart', crash: false, bound: 4, packed },
+      { do: 'restart', crash: false, bound: 4, packedFrom },
       { do: 'delete', key: 'a', namespace: 0 },
       { do: 'snapshot', lost: true, wait: false },
       { do: 'snapshot', lost: false, wait: false },
       { do: 'put', key: '1', namespace: 0, value: 1.5 },
     ],
-    { behind: true, first: 0, mostRowsMin: 0, maxParallelism: 128, packed: false, reads: false },
+    { behind: true, first: 0, mostRowsMin: 0, maxParallelism: 128, packedFrom: null, reads: false },
   ),
 )
 
-test.each([true, false])('and one of a key group that nothing was known of at the barrier, packed: %s', (packed) =>
-  follow(
-    [
-      { do: 'put', key: '1', namespace: 0, value: 0 },
-      { do: 'snapshot', lost: false, wait: false },
-      { do: 'restart', crash: false, bound: 4, packed },
-      { do: 'snapshot', lost: true, wait: true },
-      { do: 'put', key: 'a', namespace: 0, value: 1 },
-      { do: 'snapshot', lost: true, wait: true },
-      { do: 'snapshot', lost: false, wait: true },
-    ],
-    { behind: true, first: 0, mostRowsMin: 0, maxParallelism: 128, packed: false, reads: false },
-  ),
+test.each([0, 1, null])(
+  'and one of a key group that nothing was known of at the barrier, packed from %s rows on',
+  (packedFrom) =>
+    follow(
+      [
+        { do: 'put', key: '1', namespace: 0, value: 0 },
+        { do: 'snapshot', lost: false, wait: false },
+        { do: 'restart', crash: false, bound: 4, packedFrom },
+        { do: 'snapshot', lost: true, wait: true },
+        { do: 'put', key: 'a', namespace: 0, value: 1 },
+        { do: 'snapshot', lost: true, wait: true },
+        { do: 'snapshot', lost: false, wait: true },
+      ],
+      { behind: true, first: 0, mostRowsMin: 0, maxParallelism: 128, packedFrom: null, reads: false },
+    ),
 )
 
 test('a folding that is overtaken by a spill has the rows that leave memory meanwhile', () =>
@@ -277,5 +283,5 @@ test('a folding that is overtaken by a spill has the rows that leave memory mean
       { do: 'put', key: '1', namespace: 0, value: 7 },
       { do: 'snapshot', lost: false, wait: true },
     ],
-    { behind: false, first: 5, mostRowsMin: 1_000, maxParallelism: 2, packed: true, reads: false },
+    { behind: false, first: 5, mostRowsMin: 1_000, maxParallelism: 2, packedFrom: 0, reads: false },
   ))

@@ -17,6 +17,7 @@ afterAll(() => rm(root, { recursive: true, force: true }))
 let opened = 0
 /** Some in memory alone, some over their bound now and then, some from the beginning. */
 const BOUNDS = [4, 100, 0]
+const PACKED_FROM = [0, null, 3, null]
 const open = (objects: CountingObjects, i: number, of: number, pendingEntriesMin: number): Promise<LevelStateStore> => {
   const name = ++opened
   return openStateStore(
@@ -29,7 +30,7 @@ const open = (objects: CountingObjects, i: number, of: number, pendingEntriesMin
         chainRatioMax: 1_000,
         freeze: true,
         pendingEntriesMin,
-        packed: () => opened % 2 === 0,
+        packed: () => PACKED_FROM[opened % PACKED_FROM.length]!,
       },
     },
     {

@@ -57,8 +57,8 @@ export interface StateStoreOptions {
   readonly freeze: boolean
   /** What the build knows of its states; absent: they have no schemas. */
   readonly schemas?: SchemaOf
-  /** States of many small values that mostly stay as they are: kept as rows beside the heap (`packed/`). Absent: none. */
-  readonly packed?: (operatorUid: string, state: string) => boolean
+  /** States of small values: from so many on they are kept as rows beside the heap (`packed/`). Null, or absent: never. */
+  readonly packed?: (operatorUid: string, state: string) => number | null
 }
 export interface StateStoreDeps {
   /** What a restore reads from. */
@@ -76,7 +76,7 @@ export interface StateStoreDeps {
 export const HOT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
 const LOOK_ROWS_MAX_DEFAULT = 10_000
 const MOST_ROWS_MIN = 1_000
-/** Of bytes in a segment, what they are outside of it: zstd-3 makes order state 6 times smaller. */
+/** Of bytes in a segment, what they are outside of it: zstd makes order state 5 to 6 times smaller. */
 const COMPRESSED_BY = 6
 
 export async function openStateStore(options: StateStoreOptions, deps: StateStoreDeps): Promise<LevelStateStore> {
@@ -315,9 +315,12 @@ export class LevelStateStore implements StateStore {
       const number = this.#byNumber.length
       const stored = (t: Table<unknown>, key: Key): Uint8Array | undefined => this.#stored(t, key)
       const [uid, name, split] = stateNames(id)
-      table = packed?.(uid, name)
-        ? new PackedTable(id, number, { freeze }, this.#budget, stored, (hash) => split ?? hash % maxParallelism)
-        : new Table<unknown>(id, number, { freeze }, this.#budget, stored)
+      const rowsMin = packed?.(uid, name) ?? null
+      const groupOf = (hash: number): number => split ?? hash % maxParallelism
+      table =
+        rowsMin === null
+          ? new Table<unknown>(id, number, { freeze }, this.#budget, stored)
+          : new PackedTable(id, number, { freeze }, this.#budget, stored, groupOf, rowsMin)
       this.#tables.set(id, table)
       this.#byNumber.push(table)
     }

@@ -243,6 +243,21 @@ export class Table<V> implements KeyedState<V> {
     this.#last = null
   }
 
+  /** Nothing of namespace 0 is in memory. */
+  protected get hasNothing(): boolean {
+    return this.#young.size + this.#old.size + this.#pinned.size + this.#dirty.entries.length === 0
+  }
+
+  /** All entries, which are kept elsewhere from now on. Of a resident store, of whose barriers nobody asks. */
+  protected handOver(): Iterable<Entry> {
+    const entries = this.#young
+    for (const { bytes } of entries.values()) if (bytes > 0) this.#budget.give(bytes)
+    this.#young = new Map()
+    this.#last = this.#missed = null
+    this.#dirty.entries.length = 0
+    return entries.values()
+  }
+
   /** The layer of what changes now. */
   protected get layer(): Layer {
     return this.#dirty

@@ -1,5 +1,5 @@
 /**
- * Memory of rows, one behind the other. A row is written once; what changes later is only that it has been superseded.
+ * Memory of rows, one behind the other. What changes in a row that a barrier has seen is only that it has been superseded.
  *
  *     u32le superseded in (number of a layer; 0: not) · u32le size · u32le hash of the key ·
  *     head · key · (varint length · msgpack value)?                          as in a segment (`segment.ts`), but for the state's number
@@ -50,6 +50,11 @@ export class Block {
     this.used = at + aligned(size)
     this.rows++
     return at
+  }
+
+  /** As many words as before. */
+  resize(at: number, size: number): void {
+    this.#words[(at >>> 2) + SIZE] = size
   }
 
   supersede(at: number, layer: number): void {

@@ -1,5 +1,5 @@
 /** A key as it lies in a packed row and in a segment: what kind it is, its length, its bytes. Of one key one form: bytes are compared. */
-import { hashKey, type Key } from '@weir/model'
+import { hashBegin, hashEnd, hashKey, hashUnit, type Key } from '@weir/model'
 
 /** Bits 3–4 of a row's head. */
 export const NUMBER_KEY = 1 << 3
@@ -16,10 +16,13 @@ export class KeyBytes {
   /** 0, `NUMBER_KEY` or `UTF16_KEY`. */
   kind = 0
   hash = 0
+  /** How many keys have been encoded: what was found of this one is known by it. */
+  serial = 0
 
   encode(key: Key): void {
-    this.hash = hashKey(key)
+    this.serial++
     if (typeof key === 'number') {
+      this.hash = hashKey(key)
       this.kind = NUMBER_KEY
       this.length = this.bytes.writeDoubleLE(key === 0 ? 0 : key, 0) // −0 is 0
     } else if (key.length > SHORT_TEXT || !this.#ascii(key)) this.#long(key)
@@ -30,17 +33,21 @@ export class KeyBytes {
     const count = key.length
     bytes[0] = count
     let all = 0
+    let hash = hashBegin(count)
     for (let i = 0; i < count; i++) {
       const code = key.charCodeAt(i)
       all |= code
+      hash = hashUnit(hash, code)
       bytes[i + 1] = code
     }
+    this.hash = hashEnd(hash)
     this.kind = 0
     this.length = count + 1
     return all <= 0x7f
   }
 
   #long(key: string): void {
+    this.hash = hashKey(key)
     const isWellFormed = key.isWellFormed()
     const encoding = isWellFormed ? 'utf8' : 'utf16le'
     const count = Buffer.byteLength(key, encoding)

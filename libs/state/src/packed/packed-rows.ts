@@ -2,16 +2,18 @@
  * The rows of one key group of one state, beside the JavaScript heap: an index (`row-index.ts`) over blocks of rows that are only ever
  * appended. A changed row is written again, a deleted one is a row that says so. Since a row knows in which layer it was superseded, the
  * rows between two barriers are what changed between them, and those up to a barrier what there was at it, for as long as somebody asks.
+ * A number that no barrier has seen yet is written over: a sum of few keys would be a row for every record.
  *
  *     old ▓▓▓▓▓▓▓▓ ▓▓▓   new ▓▓░▓▓▓▓▓ ▓▓▓▓▓▓┊▓▓ ▓▓▓▓
  *                                           ╰ barrier: behind it is the next delta
  *
- * What no delta has to tell, restored rows, is with the old ones, which were there at every barrier. A block is freed when all its rows are superseded,
- * as they are where rows expire in the order in which they came.
+ * What no delta has to tell (restored rows, and such as have moved) is with the old ones, which were there at every barrier. A block is freed
+ * when all its rows are superseded, as they are where rows expire in the order in which they came; where most are, the others move.
  */
 import type { Op } from '../segment.ts'
 import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, Block, HEADER_BYTES, aligned } from './block.ts'
 import { putVarint, varintAt, type KeyBytes } from './key-bytes.ts'
+import { NUMBER_BYTES_MAX, isNumberAt } from './number-bytes.ts'
 import { RowCursor } from './row-cursor.ts'
 import { RowIndex } from './row-index.ts'
 
@@ -22,16 +24,19 @@ const BLOCKS_MAX = 2 ** (32 - PLACE_BITS)
 const OP_MASK = 3
 const DELETE = 0
 const VALUE = 1
+/** Of a block, superseded, before the rest of its rows move. */
+const SPARSE = 0.5
 const BIN8 = 0xc4
 const BIN16 = 0xc5
 const BIN32 = 0xc6
 
-/** Bytes as they are put: `from` to `to`; `isRaw`: not msgpack yet, but what msgpack is to hold. */
+/** Bytes as they are put: `from` to `to`; `isRaw`: not msgpack yet, but what msgpack is to hold; `isNumber`: what `numberIn` reads. */
 export interface PutValue {
   bytes: Uint8Array
   from: number
   to: number
   isRaw: boolean
+  isNumber: boolean
 }
 
 /** What has left memory. */
@@ -55,6 +60,9 @@ export class PackedRows {
   /** What the last `find` has found. */
   #at = 0
   #block: Block = NOWHERE
+  /** Which key was looked for last, and its slot: who changes a value has read it. */
+  #serial = -1
+  #slot = 0
 
   constructor(group: number) {
     this.group = group
@@ -100,12 +108,13 @@ export class PackedRows {
     return varintAt(this.#block.bytes, this.#at + HEADER_BYTES + 1 + key.length)
   }
 
-  /** Null: it is gone. `isOld`: no delta has to tell it. @returns bytes it takes */
+  /** Null: it is gone. `isOld`: no delta has to tell it. @returns bytes it takes; 0: those of the row before */
   put(key: KeyBytes, value: PutValue | null, layer: number, isOld = false): number {
     const slot = this.#slotOf(key)
     const before = this.#index.at(slot)
+    if (before !== 0 && !isOld && value !== null && this.#writeOver(before, key, value)) return 0
     const place = this.#append(key, value, isOld ? this.#old : this.#new)
-    if (before === 0) this.#index.add(key.hash, place)
+    if (before === 0) this.#add(key.hash, place)
     else {
       this.#supersede(before, layer)
       this.#index.replace(slot, place)
@@ -119,7 +128,7 @@ export class PackedRows {
   forget(key: KeyBytes, layer: number): void {
     const place = this.#index.at(this.#slotOf(key))
     if (place === 0) return
-    this.#index.remove(key.hash, place)
+    this.#remove(key.hash, place)
     this.#supersede(place, layer)
   }
 
@@ -129,7 +138,7 @@ export class PackedRows {
     for (const rows = this.rows(from, to, 0); rows.next();) {
       if (rows.op !== DELETE) continue
       const place = placeOf(rows.block, rows.at)
-      if (this.#index.remove(rows.block.hashOf(rows.at), place)) this.#supersede(place, layer)
+      if (this.#remove(rows.block.hashOf(rows.at), place)) this.#supersede(place, layer)
     }
   }
 
@@ -159,11 +168,70 @@ export class PackedRows {
       if (block.superseded < block.rows) {
         counted = true
         for (const rows = new RowCursor([block], block.start, block.end, LAST); rows.next();)
-          this.#index.remove(block.hashOf(rows.at), placeOf(block, rows.at))
+          this.#remove(block.hashOf(rows.at), placeOf(block, rows.at))
       }
       return true
     }, freed)
     return counted
+  }
+
+  /**
+   * The rows of blocks that are mostly superseded move behind the old ones, so that the blocks can be freed. Of rows up to a place: their
+   * deltas are told, and their deletions forgotten. Nobody asks any more what was at a barrier. @returns how many
+   */
+  moveSparse(upTo: number, rowsMax: number, freed: Freed): number {
+    let moved = 0
+    for (const block of [...this.#old.blocks, ...this.#new.blocks]) {
+      const { rows, superseded } = block
+      if (this.#isTail(block) || block.end > upTo) continue
+      if (superseded === rows || superseded < rows * SPARSE) continue
+      if (moved >= rowsMax) break
+      for (const cursor = new RowCursor([block], block.start, block.end, LAST); cursor.next();) {
+        freed.bytes -= this.#move(block, cursor.at)
+        freed.rows--
+        moved++
+      }
+      block.superseded = rows
+    }
+    return moved
+  }
+
+  /** @returns bytes it takes */
+  #move(block: Block, at: number): number {
+    const size = block.sizeOf(at)
+    const hash = block.hashOf(at)
+    const into = this.#room(size, this.#old)
+    const to = into.begin(size, hash)
+    copy(block.bytes, at + HEADER_BYTES, at + size, into.bytes, to + HEADER_BYTES)
+    this.#index.move(hash, placeOf(block, at), placeOf(into, to))
+    return aligned(size)
+  }
+
+  /** False: the number must be a row behind the one there. */
+  #writeOver(place: number, key: KeyBytes, { bytes, from, to, isNumber }: PutValue): boolean {
+    if (!isNumber) return false // views of its bytes may have been handed out
+    const block = this.#blocks[place >>> PLACE_BITS]!
+    const at = atOf(place)
+    const valueAt = at + HEADER_BYTES + 1 + key.length
+    const into = block.bytes
+    if (block.start + at < this.#cutAt || (into[at + HEADER_BYTES]! & OP_MASK) === DELETE) return false
+    if (into[valueAt]! > NUMBER_BYTES_MAX || !isNumberAt(into, valueAt + 1)) return false
+    const size = valueAt + 1 + (to - from) - at
+    if (aligned(size) !== aligned(block.sizeOf(at))) return false
+    into[valueAt] = to - from
+    copy(bytes, from, to, into, valueAt + 1)
+    block.resize(at, size)
+    return true
+  }
+
+  #add(hash: number, place: number): void {
+    this.#index.add(hash, place)
+    this.#serial = -1
+  }
+
+  #remove(hash: number, place: number): boolean {
+    this.#serial = -1
+    return this.#index.remove(hash, place)
   }
 
   #supersede(place: number, layer: number): void {
@@ -217,21 +285,30 @@ export class PackedRows {
     }
   }
 
+  #isTail(block: Block): boolean {
+    return block === this.#old.tail || block === this.#new.tail
+  }
+
   /** Of the key's row, or of where it would be. */
   #slotOf(key: KeyBytes): number {
+    if (key.serial === this.#serial) return this.#slot
     const index = this.#index
-    for (let slot = index.first(key.hash); ; slot = index.next(key.hash, slot)) {
+    let slot = index.first(key.hash)
+    for (;;) {
       const place = index.at(slot)
-      if (place === 0 || this.#isOf(place, key)) return slot
+      if (place === 0 || this.#isOf(place, key)) break
+      slot = index.next(key.hash, slot)
     }
+    this.#serial = key.serial
+    return (this.#slot = slot)
   }
 
   #isOf(place: number, key: KeyBytes): boolean {
     const { bytes } = this.#blocks[place >>> PLACE_BITS]!
+    const { bytes: wanted, kind, length } = key
     let at = atOf(place) + HEADER_BYTES
-    if ((bytes[at++]! & ~OP_MASK) !== key.kind) return false
-    const wanted = key.bytes
-    for (let i = 0; i < key.length; i++) if (bytes[at + i] !== wanted[i]) return false
+    if ((bytes[at++]! & ~OP_MASK) !== kind) return false
+    for (let i = 0; i < length; i++) if (bytes[at + i] !== wanted[i]) return false
     return true
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A state of millions of small values that stay, each written once: its rows are packed, beside the heap (`packed-rows.ts`), so that no
- * object is kept for a row, a snapshot copies rows as they lie, and no collector looks at any of it. Values are handed out as they are
+ * A state of millions of small values: its rows are packed, beside the heap (`packed-rows.ts`), so that no object is kept for a row, a
+ * snapshot copies rows as they lie, and no collector looks at any of it. Values are handed out as they are
  * unpacked, bytes as views of the rows.
  *
  * Under a store that no longer fits its memory LevelDB has the rows (`level.ts`), and here is a part of them: whole blocks leave, the
@@ -9,10 +9,11 @@
 import { timeInBytes } from '@weir/dataflow'
 import type { Key } from '@weir/model'
 import type { HotBudget } from '../hot-budget.ts'
-import type { Entry, Layer } from '../layer.ts'
+import { DELETED, type Entry, type Layer } from '../layer.ts'
 import { packReused, unpackPart, unpack } from '../pack.ts'
 import { Table, type TableOptions } from '../table.ts'
 import { KeyBytes } from './key-bytes.ts'
+import { numberIn } from './number-bytes.ts'
 import { BEGIN, OLDEST, PackedRows, type Freed, type PutValue } from './packed-rows.ts'
 import type { RowCursor } from './row-cursor.ts'
 
@@ -49,9 +50,10 @@ type GroupOfHash = (hash: number) => number
 export class PackedTable extends Table<unknown> {
   readonly #budget: HotBudget
   readonly #groupOf: GroupOfHash
-  readonly #groups = new Map<number, Group>()
+  readonly #groups: Group[] = []
+  readonly #byNumber: (Group | undefined)[] = []
   readonly #key = new KeyBytes()
-  readonly #value: PutValue = { bytes: new Uint8Array(), from: 0, to: 0, isRaw: true }
+  readonly #value: PutValue = { bytes: new Uint8Array(), from: 0, to: 0, isRaw: true, isNumber: false }
   /** Looked at last: a text is the same object mostly, and need not be encoded again. */
   #lastKey: Key | null = null
   #last!: Group
@@ -59,6 +61,11 @@ export class PackedTable extends Table<unknown> {
   #foundKey: Key | null = null
   #found: Uint8Array | undefined
   #changed = 0
+  /** Until there are as many as are worth it, its values are entries, as of any table: while they fit the processor's cache those are faster. */
+  #isPacked: boolean
+  readonly #rowsMin: number
+  /** Rows at barriers that are asked for: about as many have been superseded, and may be worth as many that move. */
+  #released = 0
 
   constructor(
     id: string,
@@ -67,10 +74,13 @@ export class PackedTable extends Table<unknown> {
     budget: HotBudget,
     stored: (table: Table<unknown>, key: Key) => Uint8Array | undefined,
     groupOf: GroupOfHash,
+    rowsMin: number,
   ) {
     super(id, number, options, budget, stored)
     this.#budget = budget
     this.#groupOf = groupOf
+    this.#rowsMin = rowsMin
+    this.#isPacked = rowsMin === 0 || !budget.isResident
   }
 
   override get isDirty(): boolean {
@@ -79,8 +89,9 @@ export class PackedTable extends Table<unknown> {
 
   override cut(): Layer {
     const layer = super.cut()
+    if (!this.#isPacked) return layer
     const slices: PackedSlice[] = []
-    for (const { rows } of this.#groups.values()) {
+    for (const { rows } of this.#groups) {
       slices.push({ rows, from: rows.cutAt, to: rows.end, changed: rows.changed })
       rows.cut()
     }
@@ -89,6 +100,7 @@ export class PackedTable extends Table<unknown> {
       all: () => [...slices, ...this.#since(slices)],
       settled: () => this.#settled(slices),
     }
+    this.#released += this.#changed
     this.#changed = 0
     return layer
   }
@@ -97,12 +109,17 @@ export class PackedTable extends Table<unknown> {
     super.release()
     if (this.isWatched || !this.#budget.isResident) return
     const freed: Freed = { rows: 0, bytes: 0 }
-    for (const { rows } of this.#groups.values()) rows.freeSuperseded(freed)
+    let room = this.#released
+    this.#released = 0
+    for (const { rows, settledTo } of this.#groups) {
+      if (room > 0) room -= rows.moveSparse(settledTo, room, freed)
+      rows.freeSuperseded(freed)
+    }
     this.#give(freed)
   }
 
   override get(key: Key, namespace = 0): unknown {
-    if (namespace !== 0) return super.get(key, namespace)
+    if (namespace !== 0 || !this.#isPacked) return super.get(key, namespace)
     const { rows } = this.#at(key)
     if (!rows.find(this.#key)) {
       const stored = this.#elsewhere(key)
@@ -114,45 +131,57 @@ export class PackedTable extends Table<unknown> {
   }
 
   override put(key: Key, value: unknown, namespace = 0): void {
-    if (namespace !== 0) return super.put(key, value, namespace)
+    if (namespace !== 0 || !this.#isPacked) {
+      super.put(key, value, namespace)
+      return this.#packMany()
+    }
     const checked = this.checked(key, value)
     this.#takeLeft(key) // first: it may pack, too
-    if (checked instanceof Uint8Array) return this.#put(key, this.#valueOf(checked, 0, checked.length, true))
-    const { bytes, start, end } = packReused(checked)
-    this.#put(key, this.#valueOf(bytes, start, end, false))
+    this.#put(key, this.#packed(checked))
   }
 
   /** What lies before `end`, which is copied. */
   override putBytes(key: Key, bytes: Uint8Array, end: number): void {
+    if (!this.#isPacked) return super.putBytes(key, bytes, end) // by way of `put`
     this.#takeLeft(key)
     this.#put(key, this.#valueOf(bytes, 0, end, true))
   }
 
   override delete(key: Key, namespace = 0): void {
-    if (namespace !== 0) return super.delete(key, namespace)
+    if (namespace !== 0 || !this.#isPacked) return super.delete(key, namespace)
     this.#takeLeft(key)
     this.#put(key, null)
   }
 
-  override restoredEntry(key: Key, value: unknown, _bytes: number): void {
+  override restoredEntry(key: Key, value: unknown, stored: number): void {
+    if (!this.#isPacked) {
+      super.restoredEntry(key, value, stored)
+      return this.#packMany()
+    }
     if (value === undefined) return this.#at(key).rows.forget(this.#key, this.layer.number)
     const { bytes, start, end } = packReused(value)
     this.#put(key, this.#valueOf(bytes, start, end, false), true)
   }
 
   override adopt(key: Key, packed: Buffer, start: number, end: number): void {
+    if (!this.#isPacked) {
+      super.adopt(key, packed, start, end)
+      return this.#packMany()
+    }
     if (!this.#at(key).rows.find(this.#key)) this.#put(key, this.#valueOf(packed, start, end, false), true)
   }
 
   override get residentCount(): number {
+    if (!this.#isPacked) return super.residentCount
     let count = 0
-    for (const { rows } of this.#groups.values()) count += rows.size
+    for (const { rows } of this.#groups) count += rows.size
     return count
   }
 
   /** For the few ways on which every row becomes a value again. */
   override *residents(): Generator<Entry> {
-    for (const { rows } of this.#groups.values()) {
+    if (!this.#isPacked) return yield* super.residents()
+    for (const { rows } of this.#groups) {
       for (const row = allIn({ rows, from: OLDEST, to: rows.end, changed: 0 }, this.layer.number); row.next();) {
         if (row.op === 0) continue
         const value = valueIn(row.block.bytes, row.valueAt, row.end)
@@ -162,7 +191,8 @@ export class PackedTable extends Table<unknown> {
   }
 
   override *meeting(): Generator<void> {
-    for (const { rows } of [...this.#groups.values()]) {
+    if (!this.#isPacked) return yield* super.meeting()
+    for (const { rows } of [...this.#groups]) {
       for (const row = allIn({ rows, from: OLDEST, to: rows.end, changed: 0 }, this.layer.number); row.next();) {
         if (row.op !== 0) {
           const { bytes } = row.block
@@ -178,29 +208,45 @@ export class PackedTable extends Table<unknown> {
   /** None of their rows are of before the barrier, but for the old ones. */
   *#since(slices: readonly PackedSlice[]): Generator<PackedSlice> {
     const known = new Set(slices.map(({ rows }) => rows.group))
-    for (const { rows } of this.#groups.values())
-      if (!known.has(rows.group)) yield { rows, from: BEGIN, to: BEGIN, changed: 0 }
+    for (const { rows } of this.#groups) if (!known.has(rows.group)) yield { rows, from: BEGIN, to: BEGIN, changed: 0 }
   }
 
   #settled(slices: readonly PackedSlice[]): void {
     for (const { rows, from, to } of slices) {
-      this.#groups.get(rows.group)!.settledTo = to
+      this.#byNumber[rows.group]!.settledTo = to
       rows.forgetDeletions(from, to, this.layer.number)
     }
   }
 
   override evictSettled(isCrowded: () => boolean): void {
-    for (const group of this.#groups.values()) {
+    for (const group of this.#groups) {
       if (!isCrowded()) return
       this.#evict(group, group.settledTo)
     }
   }
 
   override rotate(): void {
+    if (this.hasNothing) this.#isPacked = true // what comes back of LevelDB comes in rows
     super.rotate()
-    for (const group of this.#groups.values()) {
+    for (const group of this.#groups) {
       this.#evict(group, Math.min(group.generation, group.settledTo))
       group.generation = group.rows.end
+    }
+  }
+
+  /**
+   * Entries become rows as soon as there are many, so that it takes no longer than for as many, or once they fill half of the memory they
+   * may take, of which rows need less: those changed since the last barrier such as the next delta tells. While somebody asks for a
+   * barrier it may be an entry that tells what was at it.
+   */
+  #packMany(): void {
+    const { isHalfFull, isResident } = this.#budget
+    const isWorthIt = super.residentCount >= this.#rowsMin || isHalfFull
+    if (!isWorthIt || !isResident || this.isWatched || this.#isPacked) return
+    this.#isPacked = true
+    for (const { key, layer, value } of this.handOver()) {
+      if (value === DELETED) this.#put(key, null)
+      else this.#put(key, this.#packed(value), layer === null)
     }
   }
 
@@ -218,17 +264,25 @@ export class PackedTable extends Table<unknown> {
 
   #put(key: Key, value: PutValue | null, isOld = false): void {
     const bytes = this.#at(key).rows.put(this.#key, value, this.layer.number, isOld)
-    if (!isOld) this.#changed++
     this.#foundKey = null
+    if (bytes === 0) return
+    if (!isOld) this.#changed++
     this.#budget.take(bytes, BESIDE_BYTES)
   }
 
-  #valueOf(bytes: Uint8Array, from: number, to: number, isRaw: boolean): PutValue {
+  #packed(value: unknown): PutValue {
+    if (value instanceof Uint8Array) return this.#valueOf(value, 0, value.length, true)
+    const { bytes, start, end } = packReused(value)
+    return this.#valueOf(bytes, start, end, false, typeof value === 'number')
+  }
+
+  #valueOf(bytes: Uint8Array, from: number, to: number, isRaw: boolean, isNumber = false): PutValue {
     const value = this.#value
     value.bytes = bytes
     value.from = from
     value.to = to
     value.isRaw = isRaw
+    value.isNumber = isNumber
     return value
   }
 
@@ -238,9 +292,10 @@ export class PackedTable extends Table<unknown> {
     this.#key.encode(key)
     this.#lastKey = key
     const number = this.#groupOf(this.#key.hash)
-    let group = this.#groups.get(number)
+    let group = this.#byNumber[number]
     if (group === undefined) {
-      this.#groups.set(number, (group = { rows: new PackedRows(number), generation: 0, settledTo: 0 }))
+      group = this.#byNumber[number] = { rows: new PackedRows(number), generation: 0, settledTo: 0 }
+      this.#groups.push(group)
     }
     return (this.#last = group)
   }
@@ -267,5 +322,7 @@ interface Group {
 }
 
 function valueIn(bytes: Buffer, start: number, end: number): unknown {
+  const number = numberIn(bytes, start)
+  if (number !== undefined) return number
   return bytes[start] === BIN8 ? bytes.subarray(start + BIN8_BYTES, end) : unpackPart(bytes, start, end)
 }

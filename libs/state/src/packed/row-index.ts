@@ -36,6 +36,13 @@ export class RowIndex {
     this.#pairs[2 * slot + 1] = place
   }
 
+  /** What was at one place is at another. */
+  move(hash: number, from: number, to: number): void {
+    let slot = this.first(hash)
+    while (this.at(slot) !== from) slot = this.next(hash, slot)
+    this.replace(slot, to)
+  }
+
   add(hash: number, place: number): void {
     if (++this.#size > (this.#mask + 1) * LOAD_MAX) this.#grow()
     this.#put(hash, place)
