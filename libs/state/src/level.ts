@@ -146,7 +146,8 @@ export class LevelRows implements Place {
     await this.write(async (add) => {
       while (rows.next()) {
         if (rows.op === DELETE) continue
-        await add(dbKey(group, table.number, 0, rows.key), rows.value)
+        const writing = add(dbKey(group, table.number, 0, rows.key), rows.value)
+        if (writing !== undefined) await writing
         if (pace.due()) await pace.rest()
       }
     })
@@ -253,8 +254,10 @@ class LevelSnapshot implements SnapshotRows {
         for (const [group, { rows, slices }] of groups) {
           await restored.settleGroup(group) // else it would overwrite what is newer
           for (const { table, layer, slice } of slices)
-            for (const row = changesIn(slice, layer.number); row.next();)
-              await add(dbKey(group, table.number, 0, row.key), row.op === DELETE ? null : row.value)
+            for (const row = changesIn(slice, layer.number); row.next();) {
+              const writing = add(dbKey(group, table.number, 0, row.key), row.op === DELETE ? null : row.value)
+              if (writing !== undefined) await writing
+            }
           for (const row of rows) {
             const { table, namespace, key, op, piece, start, end } = row
             inBatch.push(row)

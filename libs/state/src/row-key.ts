@@ -8,8 +8,18 @@ import type { Key } from '@weir/model'
 export const dbKey = (group: number, table: number, namespace: number, key: Key): string =>
   dbPrefix(group, table, namespace) + (typeof key === 'string' ? JSON.stringify(key) : String(key))
 
-export const dbPrefix = (group: number, table: number, namespace: number): string =>
-  `${group.toString(16).padStart(8, '0')}${table}:${namespace}:`
+/** Rows come by key group: the prefix made last is mostly the one that is asked for. */
+const last = { group: -1, table: -1, namespace: 0, prefix: '' }
+
+export function dbPrefix(group: number, table: number, namespace: number): string {
+  if (group !== last.group || table !== last.table || namespace !== last.namespace) {
+    last.group = group
+    last.table = table
+    last.namespace = namespace
+    last.prefix = `${group.toString(16).padStart(8, '0')}${table}:${namespace}:`
+  }
+  return last.prefix
+}
 
 export function parsedKey(at: string): { group: number; table: number; namespace: number; key: Key } {
   const first = at.indexOf(':', 8)
