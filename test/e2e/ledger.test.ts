@@ -63,7 +63,7 @@ async function openTransaction(id: string, topic: string): Promise<{ producerId:
   const { errorCode } = await fleet.kafka.toLeader(
     topic,
     0,
-    produce('v2', id, topic, 0, batch.finish(identity, 0)),
+    produce('v2', id, [{ topic, partition: 0, records: batch.finish(identity, 0) }]),
     never,
   )
   expect(errorCode).toBe(0)

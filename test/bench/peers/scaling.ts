@@ -6,7 +6,7 @@ const MANY_KEYS = { ...USUAL, users: 1_000_000 }
 const ONE_PARTITION = { ...USUAL, partitions: 1 }
 const MANY_PARTITIONS = { ...USUAL, partitions: 64 }
 /** A fraction of what a million keys take, so that most of them are read from the disk. Flink's RocksDB has 128 MiB by default. */
-const STATE_CACHE_BYTES = 32 << 20
+const STATE_CACHE_BYTES = 8 << 20
 const usual = { layout: 'one-process', onLost: 'fail' } as const
 const fleet = { layout: 'fleet', onLost: 'fail' } as const
 
