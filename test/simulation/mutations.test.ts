@@ -1,7 +1,7 @@
 /**
  * Each rule removed in turn: the whole fleet under faults must show the hole. The seed beside a rule is the first that did
  * when it was last measured (`npm run sim -- --mutations`) and is tried first; when the code has moved on and it finds
- * nothing any more, seeds 1 to 1,000 are.
+ * nothing any more, seeds 1 to 1,000 are. `awakeToFence` is shown by one seed in thousands: libs/connectors/src/log/log-sink.test.ts has it.
  */
 import { expect, test } from 'vitest'
 import { hunt } from './hunt.ts'
@@ -20,7 +20,6 @@ const foundBy: Partial<Record<AnyRule, number>> = {
   refusalStopsTheRest: 48,
   refusedIsNotCommitted: 48,
   fencedPool: 4,
-  awakeToFence: 1_900_833,
   stagedBeforeAck: 16,
   healOnlyOnce: 46,
   markerInTransaction: 80,
@@ -45,7 +44,7 @@ const foundBy: Partial<Record<AnyRule, number>> = {
   regionSettlesFirst: 1_000_927,
   droppedWithThem: 1_000_029,
   provenTogether: 1_000_021,
-  othersCommit: 1_000_035,
+  othersCommit: 1_000_201,
   narrowedToItsOwner: 6_000_012,
   retiredInCare: 6_000_012,
   highestEver: 6_000_012,

@@ -3,7 +3,7 @@ import type { CheckpointStore, JobRecord, Leadership, LeaderStores, Manifest, Ma
 import { defaultSettings, type PlanSummary } from '@weir/dataflow'
 import { manifestKey, openEmbeddedMetadata, segmentKey, sha256 } from '@weir/metadata'
 import { attempt, digest, epoch, generation, jobId, subtask, systemRandom } from '@weir/model'
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -85,3 +85,7 @@ async function published(
   if (outcome.kind !== 'published') throw new Error(`epoch ${n} was not published: ${outcome.reason}`)
   return ref
 }
+
+/** A leader that has gone waits for nothing: what its jobs were about to write comes a moment later, into a folder that was just empty. */
+export const removeFolder = (dir: string): Promise<void> =>
+  rm(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })

@@ -4,10 +4,11 @@ import { defaultSettings, type PlanSummary } from '@weir/dataflow'
 import { openEmbeddedMetadata } from '@weir/metadata'
 import { digest, jobId, systemClock, systemRandom, type WeirError } from '@weir/model'
 import type { FleetServer } from '@weir/wire'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { removeFolder } from './fixture.ts'
 import { JOBS_MAX, Term } from './term.ts'
 
 const plan: PlanSummary = {
@@ -52,5 +53,5 @@ test('one job more than the bound is refused, also of many at once; one that has
 
   await leadership.resign()
   await metadata.close()
-  await rm(dir, { recursive: true })
+  await removeFolder(dir)
 }, 60_000)

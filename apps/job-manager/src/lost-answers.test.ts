@@ -4,11 +4,11 @@ import { defaultSettings, type PlanSummary } from '@weir/dataflow'
 import { openEmbeddedMetadata } from '@weir/metadata'
 import { WeirError, digest, jobId, systemClock, systemRandom } from '@weir/model'
 import type { FleetServer } from '@weir/wire'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { ended, job } from './fixture.ts'
+import { ended, job, removeFolder } from './fixture.ts'
 import { Term } from './term.ts'
 
 const plan: PlanSummary = {
@@ -59,7 +59,7 @@ async function leading() {
   const metadata = await openEmbeddedMetadata(dir, systemRandom)
   closing.push(async () => {
     await metadata.close()
-    await rm(dir, { recursive: true })
+    await removeFolder(dir)
   })
   const { signal } = new AbortController()
   const leadership = await metadata.election.campaign({ grpcAddress: 'a:1', restAddress: 'a:2' }, signal)

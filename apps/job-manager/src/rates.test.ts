@@ -3,10 +3,11 @@ import { defaultSettings, type PlanSummary } from '@weir/dataflow'
 import { openEmbeddedMetadata } from '@weir/metadata'
 import { digest, jobId, systemClock, systemRandom } from '@weir/model'
 import type { FleetServer } from '@weir/wire'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { removeFolder } from './fixture.ts'
 import { Term } from './term.ts'
 
 const plan: PlanSummary = {
@@ -58,5 +59,5 @@ test('a rate is recorded before it is told, so the next leader goes on with it; 
   await expect.poll(again, { timeout: 20_000 }).toBe('JOB_NOT_RUNNING')
   await second.leadership.resign()
   await metadata.close()
-  await rm(dir, { recursive: true })
+  await removeFolder(dir)
 })

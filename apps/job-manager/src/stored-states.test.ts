@@ -3,10 +3,11 @@ import type { PlanSummary, SegmentRef } from '@weir/dataflow'
 import { openEmbeddedMetadata, segmentKey, type EmbeddedMetadata } from '@weir/metadata'
 import { attempt, digest, epoch, jobId, operatorUid, subtask, systemRandom, type CheckpointId } from '@weir/model'
 import { openStateStore } from '@weir/state'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { removeFolder } from './fixture.ts'
 import { StoredStates } from './stored-states.ts'
 
 const id = jobId('sums')
@@ -82,7 +83,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await metadata.close()
-  await rm(dir, { recursive: true, force: true })
+  await removeFolder(dir)
 })
 
 test('everything is of the last final epoch, and says so', async () => {

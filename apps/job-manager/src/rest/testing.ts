@@ -3,7 +3,7 @@ import type { JobRecord, JobStore } from '@weir/checkpoint'
 import { openEmbeddedMetadata } from '@weir/metadata'
 import { systemClock, systemRandom } from '@weir/model'
 import { Metrics, createLogger } from '@weir/telemetry'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +11,7 @@ import { Audit } from '../audit/audit.ts'
 import { AuditFile } from '../audit/file.ts'
 import { createApp } from '../app.ts'
 import { readConfig } from '../config.ts'
+import { removeFolder } from '../fixture.ts'
 import { JobManager } from '../job-manager.ts'
 import type { Metadata } from '../metadata.ts'
 import type { Term } from '../term.ts'
@@ -57,7 +58,7 @@ export async function testManager(
     async close() {
       await manager.close()
       await app.close()
-      await rm(dir, { recursive: true, force: true })
+      await removeFolder(dir)
     },
   }
 }

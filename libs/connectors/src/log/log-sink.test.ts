@@ -104,6 +104,31 @@ test('a late last batch of a transaction stays in front of the next transaction'
   expect(await readAll(log, 0)).toEqual(['before the barrier', 'behind it'])
 })
 
+test('A11: who has stood still in a recovery takes no id over', async () => {
+  const { log } = await core()
+  await log.createTopic('out', 1)
+  const options = { topic: 'out', poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String }
+  const successor = new LogSink(options, { context, log, clock: systemClock, staged: null })
+  let stoodStillMs = 0
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + stoodStillMs }
+  const stopped = new Proxy(log, {
+    get: (_, name: keyof TransactionalLog) => async (request: never, more: never) => {
+      if (name === 'describe') {
+        // Its work is given to another, and it wakes.
+        await successor.recover(null)
+        await successor.write({ keys: ['k'], values: ['of the successor'], timestamps: [1] })
+        stoodStillMs = 30_000
+      }
+      return (log[name] as (...args: unknown[]) => unknown)(request, more)
+    },
+  })
+  const woken = new LogSink(options, { context, log: stopped, clock, staged: null })
+  await expect(woken.recover(null)).rejects.toMatchObject({ code: 'PROCESS_SUSPENDED', kind: 'restart' })
+  await successor.prepare({ epoch: epoch(1), ...context.attempt })
+  await successor.commit(1)
+  expect(await readAll(log, 0)).toEqual(['of the successor'])
+})
+
 test('C8: an EndTxn without an answer refuses nothing: what it was to commit is not fenced', async () => {
   const { log } = await core()
   await log.createTopic('out', 1)
