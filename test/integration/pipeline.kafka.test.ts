@@ -209,6 +209,12 @@ const read = async (topic: string): Promise<{ key: string; value: unknown }[]> =
     .map((line) => line.split('\t'))
     .map(([key, value]) => ({ key: key!, value: JSON.parse(value!) as unknown }))
 
+/** Of each slice: it has read more than any had at a checkpoint, so that the next one has something. */
+const beyond = (snapshots: readonly SubtaskSnapshot[]) => {
+  const most = Math.max(...snapshots.map(({ recordsIn }) => recordsIn))
+  return ({ recordsIn }: { readonly recordsIn: number }): boolean => recordsIn > most
+}
+
 test(
   'sums and counts are exact after attempts vanish before a commit, inside a commit and with a given-up epoch',
   { timeout: 120_000 },
@@ -219,14 +225,17 @@ test(
     await first.all('progress', (r) => r.recordsIn > 0)
     const one = await first.checkpoint(1)
     await first.commit(1, one)
+    await first.all('progress', beyond(one))
     const two = await first.checkpoint(2)
     await first.vanish()
 
     // Attempt 2: recovery commits epoch 2. Epoch 3 is given up, epoch 4 carries its output; only one of two slices commits.
     const second = new Attempt(2)
     await second.start(two)
-    await second.checkpoint(3)
+    await second.all('progress', beyond(two))
+    const three = await second.checkpoint(3)
     for (const slice of second.slices) slice.giveUp({ generation: generation(1), attempt: attempt(2), epoch: epoch(3) })
+    await second.all('progress', beyond(three))
     const four = await second.checkpoint(4)
     second.slices[0]!.commit(
       epoch(4),
