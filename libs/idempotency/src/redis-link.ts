@@ -36,6 +36,7 @@ export class RedisLink {
   readonly isCluster: boolean
   #isClosed = false
   #refusal: Error | null = null
+  #cancelLook: () => void = () => {}
   /** Goes up with every connection to a server: what was acknowledged before may be gone on it. */
   connections = 0
 
@@ -55,6 +56,13 @@ export class RedisLink {
     }
     // A node of a cluster that comes or goes: its slots may be where what was acknowledged is not.
     for (const event of this.isCluster ? ['+node', '-node'] : ['ready']) this.#redis.on(event, connected)
+    // A frozen server takes a connection and says nothing on it, and whether it is ready is asked without a bound.
+    this.#redis.on('connect', () => {
+      this.#cancelLook()
+      this.#cancelLook = clock.after(REDIS_ANSWER_MS_MAX, () => {
+        if (this.#redis.status === 'connect') this.#redis.disconnect(true)
+      })
+    })
     this.#first = this.#redis.connect().catch(() => {}) // it goes on trying
   }
 
@@ -104,6 +112,7 @@ export class RedisLink {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#cancelLook()
     this.#meter.close()
     this.#redis.disconnect()
     return Promise.resolve()
