@@ -65,12 +65,23 @@ test('too large, without a key, too far in the future or the past: refused one b
 test('refused all the same: two restarts find the record, and it goes aside; nothing else is lost (B7)', async () => {
   const [topic, dead] = [`poison-${run}`, `poison-dead-${run}`]
   await createTopics([topic, dead])
-  /** What nobody could know when the sink looked. */
-  const limit = (bytes: number): Promise<unknown> =>
-    admin.alterConfigs({
-      validateOnly: false,
-      resources: [{ type: 2, name: topic, configEntries: [{ name: 'max.message.bytes', value: String(bytes) }] }],
-    })
+  const told = async (name: string, bytes: number): Promise<void> => {
+    const value = String(bytes)
+    const entry = { name: 'max.message.bytes', value }
+    await admin.alterConfigs({ validateOnly: false, resources: [{ type: 2, name, configEntries: [entry] }] })
+    const asked = { includeSynonyms: false, resources: [{ type: 2, name, configNames: [entry.name] }] }
+    const now = async (): Promise<unknown> => (await admin.describeConfigs(asked)).resources[0]!.configEntries[0]
+    await expect.poll(now).toMatchObject({ configValue: value })
+  }
+  let changes = 0
+  /**
+   * What nobody could know when the sink looked. A broker tells a configuration a moment before it goes by it; since it takes one change
+   * after the other, it goes by this one when it tells the next.
+   */
+  const limit = async (bytes: number): Promise<void> => {
+    await told(topic, bytes)
+    await told(dead, 1_000_000 + ++changes)
+  }
   const context = contextOf(topic, 'out', { signal })
   const options = { topic, poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String }
   const values = ['a', 'b', 'x'.repeat(50_000), 'c', 'd']
