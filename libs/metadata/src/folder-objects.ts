@@ -5,9 +5,28 @@
 import type { ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
 import { WeirError } from '@weir/model'
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, readdir, rename, rm, type FileHandle } from 'node:fs/promises'
+import {
+  closeSync,
+  existsSync,
+  fdatasync,
+  fsync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFile as writeFileWith,
+  writeFileSync,
+} from 'node:fs'
+import { open, readFile, readdir, rm, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'
+import { promisify } from 'node:util'
 import { sha256 } from './manifest-codec.ts'
+
+/** A larger one is copied by a thread of the pool. */
+const AT_ONCE_BYTES_MAX = 256 << 10
+const writeFile = promisify(writeFileWith)
+const datasync = promisify(fdatasync)
+const sync = promisify(fsync)
 
 export class FolderObjectStore implements ObjectStore {
   readonly #root: string
@@ -21,8 +40,7 @@ export class FolderObjectStore implements ObjectStore {
   put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<PutOutcome> {
     if (condition === undefined) return this.#write(key, bytes)
     const next = this.#turn.then(async (): Promise<PutOutcome> => {
-      const there = await this.get(key)
-      const holds = 'ifMatch' in condition ? there?.etag === condition.ifMatch : there === null
+      const holds = 'ifMatch' in condition ? this.#etag(key) === condition.ifMatch : !existsSync(this.#path(key))
       return holds ? this.#write(key, bytes) : { kind: 'lost' }
     })
     this.#turn = next.catch(() => undefined)
@@ -94,33 +112,59 @@ export class FolderObjectStore implements ObjectStore {
     await this.#turn
   }
 
+  /** Of what is swapped, which is small. Null: there is none. */
+  #etag(key: string): string | null {
+    try {
+      return sha256(readFileSync(this.#path(key)))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+      throw unavailable(`reading ${key}`, error)
+    }
+  }
+
   #path(key: string): string {
     if (key.split('/').includes('..'))
       throw new WeirError({ code: 'OBJECT_KEY', kind: 'invalid', key }, `bad key ${key}`)
     return join(this.#root, key)
   }
 
+  /**
+   * An epoch waits for several objects one behind the other. What does not wait for the disk is done at once, since it takes less than the
+   * way to a thread of the pool and back.
+   */
   async #write(key: string, bytes: Uint8Array): Promise<PutOutcome> {
     const path = this.#path(key)
     const part = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)
     try {
-      await mkdir(dirname(path), { recursive: true })
-      const file = await open(part, 'w')
+      const file = opened(part)
+      const folder = openSync(dirname(path), 'r')
       try {
-        await file.writeFile(bytes)
-        await file.datasync()
+        if (bytes.length > AT_ONCE_BYTES_MAX) await writeFile(file, bytes)
+        else writeFileSync(file, bytes)
+        await datasync(file)
+        renameSync(part, path)
+        // The rename itself is durable only when its folder is.
+        await sync(folder)
       } finally {
-        await file.close()
+        closeSync(file)
+        closeSync(folder)
       }
-      await rename(part, path)
-      // The rename itself is durable only when its folder is.
-      const folder = await open(dirname(path), 'r')
-      await folder.sync().finally(() => folder.close())
       return { kind: 'stored', etag: sha256(bytes) }
     } catch (error) {
       await rm(part, { force: true })
       throw unavailable(`writing ${key}`, error)
     }
+  }
+}
+
+/** For writing. Its folder is missing only for the first object in it. */
+function opened(path: string): number {
+  try {
+    return openSync(path, 'w')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    mkdirSync(dirname(path), { recursive: true })
+    return openSync(path, 'w')
   }
 }
 

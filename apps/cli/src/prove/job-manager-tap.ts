@@ -3,7 +3,7 @@
  * publish: head.json is the second arbiter (libs/metadata/src/arbiter.ts), written when the first one has the checkpoint.
  */
 import { control } from '@weir/proto'
-import fs from 'node:fs/promises'
+import fs from 'node:fs'
 import http2, { type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import { syncBuiltinESMExports } from 'node:module'
 import type { CrashPoint } from './points.ts'
@@ -57,16 +57,16 @@ function heard({ body }: control.Report, meet: Meet): void {
 
 /** A claim writes head.json too; a publish has written its manifest just before. */
 function listenToFiles(meet: Meet): void {
-  const { rename } = fs
+  const { renameSync } = fs
   let hasManifest = false
-  fs.rename = async (from, to) => {
+  fs.renameSync = (from, to) => {
     const path = String(to)
     if (/\/epochs\/.*manifest/.test(path)) hasManifest = true
     if (hasManifest && path.endsWith('/head.json')) {
       hasManifest = false
       meet('file', 'publish')
     }
-    return rename(from, to)
+    renameSync(from, to)
   }
   syncBuiltinESMExports()
 }
