@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { SegmentRef } from '@weir/dataflow'
 import { attempt, epoch, generation, operatorUid } from '@weir/model'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
 import { CountingObjects } from './counting-objects.ts'
 import { LocalCopies, dropCopies, openStateStore, podName, type LevelStateStore } from './index.ts'
 
@@ -190,6 +190,19 @@ test('a copy of many chunks, which come faster than the disk takes them, is the 
   await next.close()
 })
 
+test('an epoch waits for no copy: a small one is written a little later, or when somebody asks for it', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }) // by itself the time is never over
+  onTestFinished(() => void vi.useRealTimers())
+  const pod = new Pod()
+  const store = await pod.open(1)
+  store.keyed<number>(uid, 'acc').put('a', 1)
+  await store.snapshot(cp(1))
+  expect(await pod.files()).toEqual([])
+  await store.folded()
+  expect(await pod.files()).toHaveLength(1)
+  await store.close()
+})
+
 test('a disk that is far behind the upload costs the copy, leaves nothing of it, and not the object', async () => {
   const pod = new Pod()
   const copies = new LocalCopies({ root: pod.root, jobId: 'j', attempt: '1-1', bytesMax: 1e9 })
@@ -204,5 +217,6 @@ test('a disk that is far behind the upload costs the copy, leaves nothing of it,
   await Promise.all(Array.from({ length: 9 }, () => upload.write(chunk)))
   await upload.finish()
   expect(stored).toHaveLength(9)
+  await copies.settled()
   expect(await readdir(join(pod.root, 'j', '1-1'))).toEqual([])
 })

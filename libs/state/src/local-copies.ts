@@ -11,6 +11,7 @@ import { createHash, hash } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat, utimes, writeFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SegmentRef } from '@weir/dataflow'
+import { Later } from './later.ts'
 import type { SegmentUpload } from './segment.ts'
 
 export interface LocalCopiesOptions {
@@ -31,6 +32,8 @@ const BLOCK_BYTES = 4 * 1024 * 1024
 const PART = '.part'
 /** Fewer than a system call takes (IOV_MAX). */
 const BUFFERS_AT_ONCE = 512
+/** A smaller copy is written when its epoch is published; of a larger one no more waits in memory. */
+const WRITTEN_BYTES_MIN = 1 << 20
 /** Of one copy, not on the disk yet: a disk that is so far behind the upload costs the copy. */
 const WAITING_BYTES_MAX = 64 << 20
 
@@ -47,6 +50,7 @@ export class LocalCopies {
   readonly #chains: ReadonlySet<string>[] = []
   #found: Promise<ReadonlyMap<string, string>> | null = null
   #tidying: Promise<void> = Promise.resolve()
+  readonly #later = new Later()
 
   constructor(options: LocalCopiesOptions) {
     this.#options = options
@@ -56,7 +60,7 @@ export class LocalCopies {
     return join(this.#options.root, this.#options.jobId)
   }
 
-  /** The same upload, which keeps a copy when it has finished. */
+  /** The same upload, behind which a copy is kept. */
   keeping(key: string, upload: SegmentUpload): SegmentUpload {
     if (this.#options.bytesMax === 0) return upload
     const file = join(this.#job, this.#options.attempt, encodeURIComponent(key))
@@ -67,11 +71,14 @@ export class LocalCopies {
         await upload.write(bytes)
       },
       finish: async () => {
-        const written = copy.written()
         await upload.finish()
-        if (!(await written) || !(await copy.named())) return copy.abort()
-        this.#files.set(key, file)
-        this.#behind(() => this.#evict())
+        const later = this.#later.wait()
+        this.#behind(async () => {
+          await later
+          if (!(await copy.written()) || !(await copy.named())) return copy.abort()
+          this.#files.set(key, file)
+          await this.#evict()
+        })
       },
       abort: async () => {
         await copy.abort()
@@ -116,12 +123,13 @@ export class LocalCopies {
     }
   }
 
-  /** Resolves when nothing is being deleted any more. */
+  /** Resolves when nothing is being kept or deleted any more. */
   async settled(): Promise<void> {
+    this.#later.now()
     await this.#tidying
   }
 
-  /** No epoch waits for what is deleted. */
+  /** No epoch waits for copies. */
   #behind(call: () => Promise<void>): void {
     this.#tidying = this.#tidying.then(call).catch(() => undefined)
   }
@@ -180,12 +188,13 @@ class CopyWriter {
     this.#waitingBytes += bytes.length
     if (this.#waitingBytes > WAITING_BYTES_MAX) return this.#fail()
     this.#waiting.push(bytes)
-    this.#writing ??= this.#writeAll()
+    if (this.#waitingBytes >= WRITTEN_BYTES_MIN) this.#writing ??= this.#writeAll()
   }
 
   /** Resolves when all is written and the file is closed. False: there is no copy. */
   async written(): Promise<boolean> {
     await this.#writing
+    if (!this.#failed) await this.#writeAll()
     await this.#close()
     return !this.#failed
   }
@@ -199,7 +208,9 @@ class CopyWriter {
   }
 
   async abort(): Promise<void> {
-    await this.written()
+    this.#fail()
+    await this.#writing
+    await this.#close()
     await rm(this.#file + PART, { force: true }).catch(() => undefined)
   }
 

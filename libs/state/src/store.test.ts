@@ -15,7 +15,7 @@ import {
   type Key,
 } from '@weir/model'
 import { ClassicLevel } from 'classic-level'
-import { afterAll, expect, test, vi } from 'vitest'
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
 import { openStateStore, type LevelStateStore, type StateStoreOptions } from './index.ts'
 import { unpack } from './pack.ts'
 import { openSegment } from './segment-reader.ts'
@@ -347,6 +347,31 @@ test('a chain heavier than its base is folded, however short', async () => {
   state.put('c', 'x')
   expect(kinds(await a.snapshot(cp(3)))).toEqual(['base -2-folded', 'delta 3-written'])
   await a.close()
+})
+
+test('a fold lets its epoch be published first, and what it has stored is what was at its barrier; the next epoch does not wait for it', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }) // by itself the time is never over
+  onTestFinished(() => void vi.useRealTimers())
+  const objects = new Objects()
+  const a = await open(objects)
+  const state = a.keyed<number>(uid, 'acc')
+  const snapshot = (n: number): Promise<readonly SegmentRef[]> => {
+    for (let i = 0; i < 20; i++) state.put(`k${i}`, n)
+    return a.snapshot(cp(n))
+  }
+  for (let n = 1; n <= 4; n++) await snapshot(n)
+  await new Promise((resolve) => setImmediate(resolve))
+  const folds = (): string[] => [...objects.stored.keys()].filter((key) => key.endsWith('folded'))
+  expect(folds()).toEqual([])
+  await snapshot(5)
+  await a.folded()
+  expect(folds()).toHaveLength(1)
+  const chain = await snapshot(6)
+  expect(kinds(chain)).toEqual(['base -4-folded', 'delta 5-written', 'delta 6-written'])
+  const b = await open(objects)
+  await b.restore(chain.slice(0, 1))
+  expect(b.keyed(uid, 'acc').get('k3')).toBe(4)
+  await Promise.all([a.close(), b.close()])
 })
 
 test('a chain that cannot be folded declines epochs at four times its bound, and loses nothing', async () => {

@@ -20,6 +20,7 @@ import {
 } from '@weir/model'
 import { Chain } from './chain.ts'
 import { HotBudget } from './hot-budget.ts'
+import { Later } from './later.ts'
 import { LevelRows, openLevel } from './level.ts'
 import type { LocalCopies } from './local-copies.ts'
 import { Migrations, type SchemaOf } from './migration.ts'
@@ -96,6 +97,8 @@ export class LevelStateStore implements StateStore {
   readonly #level: LevelRows
   #place: Place
   #turn: Promise<unknown> = Promise.resolve()
+  #newest: CheckpointId | null = null
+  readonly #fold = new Later()
   #closing = false
 
   constructor(options: StateStoreOptions, deps: StateStoreDeps & { db: Awaited<ReturnType<typeof openLevel>> }) {
@@ -164,6 +167,8 @@ export class LevelStateStore implements StateStore {
   }
 
   snapshot(checkpoint: CheckpointId): Promise<readonly SegmentRef[]> {
+    this.#newest = checkpoint
+    this.#fold.now() // this one waits for it
     // The synchronous part: as many pointer swaps as there are states, whatever their size.
     const cuts = this.#byNumber.map((table): TableCut => ({ table, layer: table.cut() }))
     const rows = this.#turn.then(() => this.#place.snapshot(cuts))
@@ -179,6 +184,7 @@ export class LevelStateStore implements StateStore {
 
   /** Resolves when the last snapshot has left nothing to do: its rows are settled, nothing is being folded or deleted any more. */
   async folded(): Promise<void> {
+    this.#fold.now()
     await this.#turn
     await this.#chain.folded()
     await this.#deps.copies?.settled()
@@ -186,6 +192,7 @@ export class LevelStateStore implements StateStore {
 
   async close(): Promise<void> {
     this.#closing = true
+    this.#fold.now()
     const restored = this.#restored.close()
     await this.#turn
     await this.#chain.folded()
@@ -227,7 +234,7 @@ export class LevelStateStore implements StateStore {
       await rows.settle()
       if (this.#isResident && this.#budget.isExceeded) await this.#spill(cuts)
       // What is folded must be exactly what the chain restores: only here it is.
-      else if (there && !this.#restored.any && this.#chain.isFoldDue) await this.#fold(checkpoint, rows)
+      else if (there && !this.#restored.any && this.#chain.isFoldDue) await this.#foldLater(checkpoint, rows)
     } finally {
       rows.end()
     }
@@ -242,7 +249,9 @@ export class LevelStateStore implements StateStore {
     this.#budget.split()
   }
 
-  async #fold(checkpoint: CheckpointId, rows: SnapshotRows): Promise<void> {
+  async #foldLater(checkpoint: CheckpointId, rows: SnapshotRows): Promise<void> {
+    if (checkpoint === this.#newest) await this.#fold.wait()
+    if (this.#closing) return
     const image = await rows.image()
     this.#chain.fold((versions) =>
       this.#write({ checkpoint, kind: 'base', as: 'folded', versions, from: NO_VERSIONS }, (w) =>
