@@ -231,7 +231,6 @@ export class KafkaContinuousSink implements ContinuousSink {
     const flushed = lane.flush()
     this.#before = flushed.catch(() => undefined)
     this.#batches = this.#newBatches()
-    await flushed
     await lane.mark({
       group: this.group,
       topic: this.#options.sourceTopic,

@@ -71,8 +71,8 @@ export class TransactionLane {
   readonly #batches = new Map<number, HeldBatch>()
   readonly #produce: ProduceRequests
   #lastBatch = 0
-  /** The command under way: there is one at a time. */
-  #command: { resolve: (effect: LaneEffect) => void; reject: (error: unknown) => void } | null = null
+  /** Commands under way, done in this order: a flush, and the mark behind it; else one at a time. */
+  #commands: { resolve: (effect: LaneEffect) => void; reject: (error: unknown) => void }[] = []
 
   constructor(options: TransactionLaneOptions, deps: TransactionLaneDeps) {
     this.#options = options
@@ -136,7 +136,7 @@ export class TransactionLane {
     return (await this.#run<'flushed'>({ type: 'flush' })).firstOffsets
   }
 
-  /** After `flush`: the marker joins the transaction. */
+  /** After `flush`, at once or later: the marker joins the transaction. Resolves when all of it is prepared. */
   async mark(marker: Marker): Promise<'prepared' | 'empty'> {
     return (await this.#run<'prepared' | 'empty'>({ type: 'mark', marker })).type
   }
@@ -157,7 +157,7 @@ export class TransactionLane {
   #run<T extends Outcome>(event: LaneEvent): Promise<OutcomeOf<T>> {
     if (this.#failure !== null) return Promise.reject(this.#failure as Error)
     return new Promise<OutcomeOf<T>>((resolve, reject) => {
-      this.#command = { resolve: resolve as (effect: LaneEffect) => void, reject }
+      this.#commands.push({ resolve: resolve as (effect: LaneEffect) => void, reject })
       this.#step(event)
     })
   }
@@ -177,8 +177,7 @@ export class TransactionLane {
           this.#fail(this.#blamed(event, effect.error))
           break
         default:
-          this.#command?.resolve(effect)
-          this.#command = null
+          this.#commands.shift()?.resolve(effect)
       }
     }
   }
@@ -192,8 +191,7 @@ export class TransactionLane {
   #fail(error: unknown): void {
     this.#failure ??= error
     for (const batch of [...this.#batches.keys()]) this.#release(batch)
-    this.#command?.reject(error)
-    this.#command = null
+    for (const { reject } of this.#commands.splice(0)) reject(error)
   }
 
   #release(batch: number): void {

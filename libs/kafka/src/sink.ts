@@ -182,37 +182,37 @@ export class KafkaSink implements TwoPhaseSink {
     if (audit !== null) this.#writer.appendLast(() => audit.receipt(checkpoint, this.#cut + 1))
     const open = this.#writer.taken()
     if (open !== null) this.#cut++
-    const flushed = open && this.#writer.flushed(open)
+    const completed = open && this.#completed(open, checkpoint, this.#cut)
+    completed?.catch(() => {}) // awaited in its turn
     const turn = this.#preparing.then(async (): Promise<SinkState> => {
-      if (open !== null) await this.#complete(open, checkpoint, await flushed!)
+      if (open !== null) this.#isPrepared(open, await completed!)
       return { sequence: this.#sequence, handles: [...this.#prepared] }
     })
     this.#preparing = turn.catch(() => {})
     return turn
   }
 
-  /** In the log and staged → the marker joins the transaction → it is a handle. */
-  async #complete(
-    { pooled, batches, staging }: OpenTransaction,
-    checkpoint: CheckpointId,
-    firstOffsets: PreparedHandle['firstOffsets'],
-  ): Promise<void> {
+  /** In the log, staged, and the marker in the transaction: it is a handle. */
+  async #completed(open: OpenTransaction, checkpoint: CheckpointId, sequence: number): Promise<PreparedHandle> {
+    const { batches, staging, pooled } = open
     const { lane } = pooled
-    const sequence = this.#sequence + 1
-    const marker = this.#marker(sequence, checkpoint, lane.transactionalId)
-    const [staged] = await Promise.all([staging?.finish(), lane.mark(marker)])
-    this.#sequence = sequence
-    pooled.state = 'prepared'
+    const { transactionalId } = lane
+    const flushed = this.#writer.flushed(open)
+    const marked = lane.mark(this.#marker(sequence, checkpoint, transactionalId))
+    const staged = flushed.then(() => staging?.finish())
+    const [firstOffsets, ref] = await Promise.all([flushed, staged, marked])
     const { producerId, producerEpoch } = lane.identity
-    this.#prepared.push({
-      sequence,
-      transactionalId: lane.transactionalId,
-      producerId: String(producerId),
-      producerEpoch,
-      firstOffsets,
+    return {
+      ...{ sequence, transactionalId, producerId: String(producerId), producerEpoch, firstOffsets },
       records: batches.records,
-      ...(staged && { staged }),
-    })
+      ...(ref && { staged: ref }),
+    }
+  }
+
+  #isPrepared({ pooled }: OpenTransaction, handle: PreparedHandle): void {
+    this.#sequence = handle.sequence
+    pooled.state = 'prepared'
+    this.#prepared.push(handle)
   }
 
   #marker(sequence: number, checkpoint: CheckpointId | null, transactionalId: string): Marker {

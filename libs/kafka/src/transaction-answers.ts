@@ -1,5 +1,5 @@
 /** What an answer, or none, makes of a lane (`transaction.ts`): accepted, asked again, or an end. */
-import { inFlightOf, inTheLog, joined, proceed } from './transaction-batches.ts'
+import { inFlightOf, inTheLog, joined, markerJoined, proceed } from './transaction-batches.ts'
 import { aborted, broken, describe, fenced, inDoubt, unavailable, whatOf } from './transaction-ends.ts'
 import { idOf, RETRY_BUDGET_MS, send, sending, stay } from './transaction-moves.ts'
 import {
@@ -26,12 +26,10 @@ export function isAwaited(state: LaneState, request: TransactionRequest): boolea
     case 'opening':
       return request.api === 'InitProducerId' && same(request.current, state.identity)
     case 'open':
-      if (request.api === 'AddPartitionsToTxn') return same(request.identity, state.identity)
-      if (request.api !== 'Produce' || !same(request.identity, state.identity)) return false
-      return inFlightOf(state, request) !== undefined
-    case 'marking':
-      if (request.api !== 'AddOffsetsToTxn' && request.api !== 'TxnOffsetCommit') return false
-      return same(request.identity, state.identity)
+      if (!('identity' in request) || !same(request.identity, state.identity)) return false
+      if (request.api === 'AddOffsetsToTxn' || request.api === 'TxnOffsetCommit') return state.marking?.step === 'sent'
+      if (request.api === 'Produce') return inFlightOf(state, request) !== undefined
+      return request.api === 'AddPartitionsToTxn'
     case 'ending':
     case 'aborting':
     case 'settling':
@@ -107,20 +105,7 @@ function accepted(state: LaneState, request: TransactionRequest, answer: Answer)
     case 'opening':
       return proceed({ ...state, phase: 'open', identity: answer.identity! })
     case 'open':
-      return request.api === 'Produce' ? inTheLog(state, request, answer.baseOffset!) : joined(state, request)
-    case 'marking': {
-      const { identity, marker } = state
-      if (request.api === 'AddOffsetsToTxn')
-        return { state, effects: [send({ api: 'TxnOffsetCommit', identity, marker })] }
-      const prepared: LaneState = {
-        ...idOf(state),
-        phase: 'prepared',
-        identity,
-        sequence: marker.sequence,
-        restored: false,
-      }
-      return { state: prepared, effects: [{ type: 'prepared' }] }
-    }
+      return inTransaction(state, request, answer)
     case 'ending':
       return committed(state, answer)
     case 'settling':
@@ -129,6 +114,21 @@ function accepted(state: LaneState, request: TransactionRequest, answer: Answer)
       return state.accepted ? aborted(state) : sending({ ...state, accepted: true }, request)
     default:
       return stay(state)
+  }
+}
+
+function inTransaction(state: In<'open'>, request: TransactionRequest, answer: Answer): LaneStep {
+  switch (request.api) {
+    case 'Produce':
+      return inTheLog(state, request, answer.baseOffset!)
+    case 'AddOffsetsToTxn': {
+      const { identity, marker } = request
+      return { state, effects: [send({ api: 'TxnOffsetCommit', identity, marker })] }
+    }
+    case 'TxnOffsetCommit':
+      return markerJoined(state)
+    default:
+      return joined(state, request)
   }
 }
 

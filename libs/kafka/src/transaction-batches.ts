@@ -10,6 +10,7 @@ import {
   type LaneEvent,
   type LaneState,
   type LaneStep,
+  type Marker,
   type Partitions,
   type PartitionState,
   type SentBatch,
@@ -28,11 +29,11 @@ export function append(state: LaneState, event: Extract<LaneEvent, { type: 'appe
       const { identity, protocol } = state
       const partitions = queued(new Map(), protocol, event)
       const phase = state.phase === 'ready' ? 'open' : 'opening'
-      return proceed({ ...idOf(state), phase, identity, partitions, flushing: false })
+      return proceed({ ...idOf(state), phase, identity, partitions, flush: 'none', marking: null })
     }
     case 'opening':
     case 'open':
-      if (state.flushing) return misplaced(state, event)
+      if (state.flush !== 'none') return misplaced(state, event)
       return proceed({ ...state, partitions: queued(state.partitions, state.protocol, event) })
     default:
       return misplaced(state, event)
@@ -45,11 +46,13 @@ export function flush(state: LaneState, event: LaneEvent): LaneStep {
     case 'ready':
     case 'renewing': {
       const phase = state.phase === 'ready' ? 'open' : 'opening'
-      return proceed({ ...idOf(state), phase, identity: state.identity, partitions: new Map(), flushing: true })
+      const empty = { partitions: new Map(), flush: 'asked', marking: null } as const
+      return proceed({ ...idOf(state), phase, identity: state.identity, ...empty })
     }
     case 'opening':
     case 'open':
-      return proceed({ ...state, flushing: true })
+      if (state.flush !== 'none') return misplaced(state, event)
+      return proceed({ ...state, flush: 'asked' })
     default:
       return misplaced(state, event)
   }
@@ -92,12 +95,36 @@ export function proceed(state: In<'opening' | 'open'>): LaneStep {
     partitions.set(nameOf(p.place), sent.partition)
     effects.push(...sent.effects)
   }
-  if (!state.flushing || !isQuiet(partitions)) return { state: { ...state, partitions }, effects }
+  if (state.flush !== 'asked' || !isQuiet(partitions)) return marked({ ...state, partitions }, effects)
   const firstOffsets = Object.fromEntries(all.map((p) => [nameOf(p.place), String(p.firstOffset)]))
-  return { state: { ...state, partitions }, effects: [...effects, { type: 'flushed', firstOffsets }] }
+  return marked({ ...state, partitions, flush: 'done' }, [...effects, { type: 'flushed', firstOffsets }])
 }
 
-export const isQuiet = (partitions: Partitions): boolean =>
+/**
+ * The marker travels beside the last batches: an epoch waits for both. Once there is an answer from every partition, that is: those that
+ * join would make the coordinator put off whoever joins meanwhile. With all of it in the log: open → prepared.
+ */
+function marked(state: In<'open'>, effects: readonly LaneEffect[]): LaneStep {
+  const { identity, marking, partitions, protocol, flush } = state
+  if (marking === null) return { state, effects }
+  const { marker, step } = marking
+  if (step === 'waits') {
+    if ([...partitions.values()].some(({ firstOffset }) => firstOffset === null)) return { state, effects }
+    const api = protocol === 'v1' ? 'AddOffsetsToTxn' : 'TxnOffsetCommit'
+    return {
+      state: { ...state, marking: { marker, step: 'sent' } },
+      effects: [...effects, send({ api, identity, marker })],
+    }
+  }
+  if (step === 'sent' || flush !== 'done') return { state, effects }
+  const { sequence } = marker
+  return {
+    state: { ...idOf(state), phase: 'prepared', identity, sequence, restored: false },
+    effects: [...effects, { type: 'prepared' }],
+  }
+}
+
+const isQuiet = (partitions: Partitions): boolean =>
   [...partitions.values()].every((p) => p.waiting.length + p.inFlight.length === 0)
 
 /** The batches of one partition that its window lets through. */
@@ -118,6 +145,13 @@ function within(
   }
   return { partition: { ...p, waiting, inFlight, nextSequence, nextOrdinal }, effects }
 }
+
+/** open, behind a flush */
+export const mark = (state: In<'opening' | 'open'>, marker: Marker): LaneStep =>
+  proceed({ ...state, marking: { marker, step: 'waits' } })
+
+export const markerJoined = (state: In<'open'>): LaneStep =>
+  marked({ ...state, marking: { ...state.marking!, step: 'joined' } }, [])
 
 export function joined(state: In<'open'>, request: TransactionRequest): LaneStep {
   const partitions = new Map(state.partitions)

@@ -21,7 +21,6 @@ export function abort(state: LaneState): LaneStep {
     case 'settling':
       return settle(state, state.identity)
     case 'open':
-    case 'marking':
     case 'prepared':
     case 'aborting':
     case 'broken':

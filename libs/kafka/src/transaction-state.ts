@@ -78,6 +78,15 @@ export interface PartitionState {
 }
 export type Partitions = ReadonlyMap<string, PartitionState>
 
+/** Of a transaction that is written to. */
+export interface Contents {
+  readonly partitions: Partitions
+  /** `asked`: nothing is appended any more; `done`: all of it is in the log. */
+  readonly flush: 'none' | 'asked' | 'done'
+  /** Null: nobody has asked for it. */
+  readonly marking: { readonly marker: Marker; readonly step: 'waits' | 'sent' | 'joined' } | null
+}
+
 export type LanePhase =
   | { readonly phase: 'uninitialised' }
   /** Blank: for recovery only. */
@@ -87,19 +96,8 @@ export type LanePhase =
   /** Under this epoch there was no transaction yet. `last`: the committed one's, whose control records may be on their way. */
   | { readonly phase: 'ready'; readonly identity: ProducerIdentity; readonly last: ProducerIdentity | null }
   /** Renewing, and batches wait already. */
-  | {
-      readonly phase: 'opening'
-      readonly identity: ProducerIdentity
-      readonly partitions: Partitions
-      readonly flushing: boolean
-    }
-  | {
-      readonly phase: 'open'
-      readonly identity: ProducerIdentity
-      readonly partitions: Partitions
-      readonly flushing: boolean
-    }
-  | { readonly phase: 'marking'; readonly identity: ProducerIdentity; readonly marker: Marker }
+  | ({ readonly phase: 'opening'; readonly identity: ProducerIdentity } & Contents)
+  | ({ readonly phase: 'open'; readonly identity: ProducerIdentity } & Contents)
   /** `restored`: from a stored handle. Recovery takes the id over next, and nothing may follow that: no renewal. */
   | {
       readonly phase: 'prepared'
@@ -139,7 +137,7 @@ export type LaneEvent =
   | { readonly type: 'append'; readonly place: Place; readonly batch: number; readonly records: number }
   /** Asks for `flushed`; nothing may be appended until it came. */
   | { readonly type: 'flush' }
-  /** After `flushed`; without a flush and a batch there is no transaction: `empty`. */
+  /** After `flush`, whose answer need not be there yet; without a flush and a batch there is no transaction: `empty`. */
   | { readonly type: 'mark'; readonly marker: Marker }
   | { readonly type: 'commit' }
   /** The end of the lane. What is open or prepared is aborted; a commanded commit is never taken back. */

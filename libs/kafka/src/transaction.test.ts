@@ -226,6 +226,49 @@ test('an unknown topic is waited for a few seconds only', () => {
   expect(run.answer({ errorCode: 3 }, { times: 9, forMs: 5_000 }).said).toEqual(['failed KAFKA_REFUSED restart'])
 })
 
+test('the marker goes beside the last batches, and prepared is what is all in the log and marked', () => {
+  const run = open('v2').append(2).append(3, 0, 5).does({ type: 'flush' })
+  void run.said
+  expect(run.does({ type: 'mark', marker }).said).toEqual(['marker 4'])
+  expect(run.answer({}, first, 2).said).toEqual([]) // to the marker
+  expect(run.answer().said).toEqual(['in log #2'])
+  expect(run.answer().said).toEqual(['in log #3', 'flushed out-0,100', 'prepared'])
+  expect(run.does({ type: 'commit' }).said).toEqual(['commit 7/3'])
+})
+
+test('v1: the group joins beside the last batches, the marker behind it', () => {
+  const run = open('v1').append(2).does({ type: 'flush' })
+  void run.said
+  expect(run.does({ type: 'mark', marker }).said).toEqual(['add-offsets'])
+  expect(run.answer({}, first, 1).said).toEqual(['marker 4'])
+  expect(run.answer().said).toEqual(['in log #2', 'flushed out-0,100'])
+  expect(run.answer().said).toEqual(['prepared'])
+})
+
+test('beside batches with which a partition joins the transaction the coordinator would put the marker off: it comes behind them', () => {
+  const run = open('v2').append(2, 1).does({ type: 'flush' })
+  void run.said
+  expect(run.does({ type: 'mark', marker }).said).toEqual([])
+  expect(run.answer().said).toEqual(['in log #2', 'flushed out-0,100 out-1,100', 'marker 4'])
+  expect(run.answer().said).toEqual(['prepared'])
+})
+
+test('v1: a marker that is asked for while the epoch is renewed waits as the batches do', () => {
+  const run = prepared('v1').does({ type: 'commit' }).answer()
+  void run.said
+  expect(run.append(2).does({ type: 'flush' }).does({ type: 'mark', marker }).said).toEqual([])
+  expect(run.answer({ identity: of(4) }).answer().said).toEqual(['add out-0', 'produce out-0 #2 @0 e4'])
+  expect(run.answer().said).toEqual(['in log #2', 'flushed out-0,100', 'add-offsets'])
+  expect(run.answer().answer().said).toEqual(['marker 4', 'prepared'])
+})
+
+test('a marker that is refused ends the transaction, whatever of it is on its way', () => {
+  const run = open('v2').append(2).does({ type: 'flush' }).does({ type: 'mark', marker })
+  void run.said
+  expect(run.answer({ errorCode: 90 }, first, 1).said).toEqual(['failed PRODUCER_FENCED fenced'])
+  expect(run.answer().said).toEqual([])
+})
+
 test('a transaction without a batch is none', () => {
   expect(ready('v2').does({ type: 'mark', marker }).said).toEqual(['empty'])
   expect(ready('v1').does({ type: 'mark', marker }).said).toEqual(['empty'])
@@ -329,6 +372,7 @@ describe.each(['v1', 'v2'] as const)('%s', (protocol) => {
     expect(() => prepared(protocol).append(9)).toThrow('append while id is prepared')
     expect(() => open(protocol).append(2).does({ type: 'mark', marker })).toThrow('mark while id is open')
     expect(() => open(protocol).does({ type: 'flush' }).append(2)).toThrow('append while id is open')
+    expect(() => open(protocol).append(2).does({ type: 'flush' }).does({ type: 'flush' })).toThrow('flush while id is')
   })
 })
 
@@ -436,7 +480,10 @@ class Caller {
     const may = this.#may
     if (may === 'nothing') return
     if (may === 'append') {
-      if (pick % 4 === 0) return this.#command({ type: 'flush' })
+      if (pick % 4 === 0) {
+        this.#may = 'mark' // at once, or when what is flushed is there
+        return this.hear({ type: 'flush' })
+      }
       const batch = this.records.size + 1
       const records = 1 + (pick % 5)
       this.records.set(batch, records)
@@ -458,7 +505,6 @@ class Caller {
       if (effect.type === 'send') this.pending.push(effect.request)
       else if (effect.type === 'failed') throw effect.error
       else if (effect.type === 'initialised') this.#may = 'append'
-      else if (effect.type === 'flushed') this.#may = 'mark'
       else if (effect.type === 'prepared') this.#may = 'commit'
       else if (effect.type === 'committed') {
         this.written.push([])

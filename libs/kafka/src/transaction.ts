@@ -3,9 +3,9 @@
  * what it is told and reports what was answered.
  *
  * ```
- * uninitialised ─fence─▶ initialising ─▶ ready ─append─▶ open ─mark─▶ marking ─▶ prepared ─commit─▶ ending ─▶ ready (v2)
- *                                          ▲               ▲                                           ├─▶ renewing (v1)
- *                        renewing ─────────┘               │                                           └─▶ doubtful ─▶ broken
+ * uninitialised ─fence─▶ initialising ─▶ ready ─append─▶ open ─flush, mark─▶ prepared ─commit─▶ ending ─▶ ready (v2)
+ *                                          ▲               ▲                                      ├─▶ renewing (v1)
+ *                        renewing ─────────┘               │                                      └─▶ doubtful ─▶ broken
  *                           └─────append─────▶ opening ────┘
  * abort: aborting or settling ─▶ over
  * ```
@@ -26,10 +26,10 @@
  * knows a repeated batch by its sequence and a repeated EndTxn by its epoch.
  */
 import { answered, isAwaited, unanswered } from './transaction-answers.ts'
-import { append, flush, isQuiet } from './transaction-batches.ts'
+import { append, flush, mark } from './transaction-batches.ts'
 import { abort, broken, suspended } from './transaction-ends.ts'
 import { idOf, misplaced, sending, stay } from './transaction-moves.ts'
-import type { LaneEvent, LaneState, LaneStep, Marker } from './transaction-state.ts'
+import type { LaneEvent, LaneState, LaneStep } from './transaction-state.ts'
 import type { ProducerIdentity, Protocol } from './wire/apis.ts'
 
 export const newLane = (transactionalId: string, protocol: Protocol): LaneState => ({
@@ -58,6 +58,9 @@ export function step(state: LaneState, event: LaneEvent): LaneStep {
     case 'flush':
       return flush(state, event)
     case 'mark':
+      if (state.phase === 'ready' || state.phase === 'renewing') return { state, effects: [{ type: 'empty' }] }
+      if ((state.phase !== 'open' && state.phase !== 'opening') || state.flush === 'none' || state.marking !== null)
+        return misplaced(state, event)
       return mark(state, event.marker)
     case 'commit':
       if (state.phase !== 'prepared') return misplaced(state, event)
@@ -73,13 +76,4 @@ export function step(state: LaneState, event: LaneEvent): LaneStep {
       if (!isAwaited(state, event.request) || event.request.api !== 'InitProducerId') return stay(state)
       return broken(state, suspended(state.transactionalId, event.byMs))
   }
-}
-
-/** open → marking; without a batch there is no transaction */
-function mark(state: LaneState, marker: Marker): LaneStep {
-  if (state.phase === 'ready' || state.phase === 'renewing') return { state, effects: [{ type: 'empty' }] }
-  if (state.phase !== 'open' || !isQuiet(state.partitions)) return misplaced(state, { type: 'mark', marker })
-  const { identity } = state
-  const api = state.protocol === 'v1' ? 'AddOffsetsToTxn' : 'TxnOffsetCommit'
-  return sending({ ...idOf(state), phase: 'marking', identity, marker }, { api, identity, marker })
 }
