@@ -12,13 +12,16 @@ import { RecordEncoder, type RecordEncoderOptions } from './record-encoder.ts'
 import { topicLimits, type TopicLimits } from './topic-limits.ts'
 
 const BATCH_BYTES_MAX = 512 << 10
-/** Nothing of it is visible before the commit, which does not wait for it: fewer requests cost brokers and slots less. */
-const LINGER_MS = 50
+/** Nothing of it is visible before the commit, which does not wait for it: fewer batches cost brokers, slots and readers less. */
+const LINGER_MS = 200
+/** With the first batches of a transaction its partitions join it, and the marker waits for that. */
+const FIRST_LINGER_MS = 50
 
 export interface OpenTransaction {
   readonly pooled: PooledLane
   readonly batches: Batches
   readonly staging: StagedWriter | null
+  lingerMs: number
 }
 
 export interface SinkWriterOptions extends RecordEncoderOptions {
@@ -103,6 +106,7 @@ export class SinkWriter {
   taken(): OpenTransaction | null {
     const open = this.#open
     this.#open = null
+    this.#cancelLinger()
     if (open === null || open.batches.records > 0) return open
     open.pooled.state = 'free'
     return null
@@ -125,7 +129,7 @@ export class SinkWriter {
   }
 
   close(): void {
-    this.#linger?.()
+    this.#cancelLinger()
     this.#deps.inFlight.wakeAll()
     this.#open = null
   }
@@ -155,7 +159,7 @@ export class SinkWriter {
       const stamped = staging && ((bytes: Buffer): void => staging.append({ ...place, bytes }))
       pooled.lane.append(place, builder, { after, refused: whose, ...(stamped && { stamped }) })
     })
-    this.#open = { pooled, batches, staging }
+    this.#open = { pooled, batches, staging, lingerMs: FIRST_LINGER_MS }
     return true
   }
 
@@ -198,11 +202,19 @@ export class SinkWriter {
     return partition
   }
 
+  /** Of the open transaction. */
   #lingering(): void {
-    this.#linger ??= this.#deps.clock.after(LINGER_MS, () => {
+    const open = this.#open!
+    this.#linger ??= this.#deps.clock.after(open.lingerMs, () => {
       this.#linger = null
-      this.#open?.batches.flush()
+      open.lingerMs = LINGER_MS
+      open.batches.flush()
     })
+  }
+
+  #cancelLinger(): void {
+    this.#linger?.()
+    this.#linger = null
   }
 }
 
