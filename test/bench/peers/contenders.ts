@@ -147,6 +147,8 @@ export interface WeirOptions {
   readonly shuffle?: boolean
   readonly onLost?: 'heal' | 'fail'
   readonly scope?: 'epoch' | 'continuous'
+  /** Of the job, default 2. */
+  readonly parallelism?: number
   /** Of a fleet. */
   readonly taskManagers?: number
   /** Of each task-manager. */
@@ -249,11 +251,9 @@ async function fleet(site: Site, options: WeirOptions): Promise<Running> {
 
 async function submit(jobManager: string, site: Site, options: WeirOptions): Promise<void> {
   const { work, input, output, intervalMs } = site
-  const { shuffle = true, onLost = 'heal', scope = 'epoch' } = options
-  const set = Object.entries({ work, input, output, intervalMs, shuffle, onLost, scope }).flatMap(([key, value]) => [
-    '--set',
-    `${key}=${value}`,
-  ])
+  const { shuffle = true, onLost = 'heal', scope = 'epoch', parallelism = 2 } = options
+  const params = { work, input, output, intervalMs, shuffle, onLost, scope, parallelism }
+  const set = Object.entries(params).flatMap(([key, value]) => ['--set', `${key}=${value}`])
   const cli = [here('../../../apps/cli/dist/main.js'), 'submit', here('weir.job.ts'), '--id', `peer-${site.run}`]
   await run(process.execPath, [...cli, '--job-manager', jobManager, ...set])
 }

@@ -29,7 +29,9 @@ export const SCALING: Readonly<Record<string, readonly Contender[]>> = {
     weir('Weir, 4 partitions', usual),
     weir('Weir, 64 partitions', { ...usual, shape: MANY_PARTITIONS }),
   ],
+  // With --records 6000000: of 2,000,000 there are four commits, and one more or less between the first and the last is a third.
   'task-managers': [
+    weir('Weir, 1 task-manager of 1 slot', { ...fleet, slots: 1, parallelism: 1 }),
     weir('Weir, 1 task-manager of 2 slots', fleet),
     weir('Weir, 2 task-managers of 1 slot', { ...fleet, taskManagers: 2, slots: 1 }),
   ],

@@ -9,6 +9,7 @@ const p = params({
   onLost: 'heal',
   scope: 'epoch',
   intervalMs: 1_000,
+  parallelism: 2,
 })
 
 const WINDOW = '10s'
@@ -19,7 +20,7 @@ const intervals =
     ? { commit: { scope: 'continuous', intervalMs: p.intervalMs } as const }
     : { checkpoint: { intervalMs: p.intervalMs, everyRecords: null, minPauseMs: 0 } }
 
-export default job('peers', { parallelism: 2, ...intervals }, (flow) => {
+export default job('peers', { parallelism: p.parallelism, ...intervals }, (flow) => {
   const onLost = p.onLost === 'fail' ? 'fail' : 'heal'
   if (p.work === 'window') {
     const timed = kafka.topic(p.input, {
