@@ -1,6 +1,13 @@
 /** Links between slots over the simulated network: in order, with credits, broken by partitions and deaths. */
 import { WeirError } from '@weir/model'
-import type { ExchangePort, InboundLink, LinkId, OutboundLink, PeerAddress } from '@weir/runtime'
+import {
+  CHANNEL_CREDITS,
+  type ExchangePort,
+  type InboundLink,
+  type LinkId,
+  type OutboundLink,
+  type PeerAddress,
+} from '@weir/runtime'
 import { LINK_TIMEOUT_MS } from '@weir/wire'
 import { Pipe, pairOf, type Network } from './network.ts'
 import type { Process } from './world.ts'
@@ -130,6 +137,7 @@ class Wire {
     }
     this.in = {
       id,
+      framesMax: CHANNEL_CREDITS,
       onFrame: (call) => void (this.#onFrame = call),
       onBroken: (call) => this.#listen('in', call),
       grant: (frames) =>

@@ -3,15 +3,17 @@
  * are passed by reference; between threads and processes they travel as frames over a link.
  */
 import { barrier, sameCheckpoint, type CheckpointId, type StreamElement } from '@weir/model'
-import { FRAME_BYTES_MAX, FrameSize } from './frame-size.ts'
+import { FrameSize } from './frame-size.ts'
 import { decodeFrame, encodeFrame } from './frame.ts'
 import type { InboundLink, OutboundLink } from './ports.ts'
 import { roughBytes } from './rough-bytes.ts'
 
-/** Frames in flight per link: the receiver's memory bound is this × `FRAME_BYTES_MAX` × its channels. */
+/** Elements in flight per channel, and frames per link: with `FRAME_BYTES_MAX` a bound of the receiver's memory. */
 export const CHANNEL_CREDITS = 8
-/** The same bound where elements are passed by reference. One that is larger alone is on the way alone: it was made at once. */
-export const LOCAL_BYTES_MAX = CHANNEL_CREDITS * FRAME_BYTES_MAX
+/** From here on what is in flight on all of them lasts for a round trip, and more would only be longer in front of a barrier. */
+const MANY_CHANNELS = 4
+/** In flight where elements are passed by reference. One that is larger alone is on the way alone: it was made at once. */
+export const LOCAL_BYTES_MAX = 4 << 20
 
 export interface OutputChannel {
   /** Never blocks and never loses: what has no credit waits here; callers hold back while `waiting` > 0. */
@@ -41,6 +43,11 @@ export interface ChannelOptions {
    * consumes none for them.
    */
   readonly overtaking: boolean
+}
+
+export interface InputOptions extends ChannelOptions {
+  /** Of the receiving stage, this one included. */
+  readonly channels: number
 }
 
 /** Elements that wait for credit, in order. */
@@ -245,11 +252,13 @@ export class RemoteOutput implements OutputChannel {
 export class RemoteInput implements InputChannel {
   readonly #link: InboundLink
   readonly #overtaking: boolean
+  readonly #credits: number
   #sequence = 0
 
-  constructor(link: InboundLink, { overtaking }: ChannelOptions) {
+  constructor(link: InboundLink, { overtaking, channels }: InputOptions) {
     this.#link = link
     this.#overtaking = overtaking
+    this.#credits = channels < MANY_CHANNELS ? link.framesMax : CHANNEL_CREDITS
   }
 
   onElement(call: (element: StreamElement, frame: Uint8Array) => void): void {
@@ -258,7 +267,7 @@ export class RemoteInput implements InputChannel {
       if (this.#overtaking && element.kind === 'barrier') this.#link.grant(1)
       call(element, frame)
     })
-    this.#link.grant(CHANNEL_CREDITS + (this.#overtaking ? 1 : 0))
+    this.#link.grant(this.#credits + (this.#overtaking ? 1 : 0))
   }
 
   consumed(): void {

@@ -29,7 +29,7 @@ async function channel(overtaking: boolean) {
         call(frame)
       }),
   }
-  const input = new RemoteInput(watched, { overtaking })
+  const input = new RemoteInput(watched, { overtaking, channels: 1 })
   const output = new RemoteOutput(await exchange.connect(link), () => {}, { overtaking })
   const heard: StreamElement[] = []
   input.onElement((element) => void heard.push(element))

@@ -5,7 +5,7 @@
 import { sliceOrigins, type StreamElement } from '@weir/model'
 
 /** A frame with more than one record is never larger: with the credits, what a channel holds of the receiver's memory. */
-export const FRAME_BYTES_MAX = 512 * 1024
+export const FRAME_BYTES_MAX = 256 * 1024
 /** Records differ: frames are filled so far, so that few must be encoded again. */
 const FRAME_BYTES_AIM = (FRAME_BYTES_MAX * 3) / 4
 

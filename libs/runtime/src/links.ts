@@ -42,6 +42,7 @@ export async function openChannels(scope: SliceScope, peers: readonly PeerAddres
   const opening: Promise<void>[] = []
   for (const { index, inputs: from } of stages) {
     const channels: InputChannel[] = []
+    const count = from.reduce((sum, { route }) => sum + endsOf(route, options.subtask, peers).length, 0)
     if (from.length > 0) inputs.set(index, channels)
     for (const [input, { stage, route }] of from.entries()) {
       for (const end of endsOf(route, options.subtask, peers)) {
@@ -58,7 +59,7 @@ export async function openChannels(scope: SliceScope, peers: readonly PeerAddres
         opening.push(
           deps.exchange.accept(id, peer, scope.signal).then((inbound) => {
             inbound.onBroken(broken)
-            channels[slot] = new RemoteInput(inbound, optionsOf(index))
+            channels[slot] = new RemoteInput(inbound, { ...optionsOf(index), channels: count })
           }),
         )
       }

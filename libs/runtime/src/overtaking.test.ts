@@ -169,7 +169,7 @@ describe('a channel on which barriers may overtake', () => {
     const exchange = new MemoryExchange()
     const link = { jobId: 'j' as never, attempt: id, from: subtask(0), to: subtask(1), stage: 1, input: 0 }
     const heard: string[] = []
-    const input = new RemoteInput(await exchange.accept(link), overtaking)
+    const input = new RemoteInput(await exchange.accept(link), { ...overtaking, channels: 1 })
     const output = new RemoteOutput(await exchange.connect(link), () => {}, overtaking)
     const sent: number[] = []
     output.onBarrier(({ epoch }) => sent.push(epoch))

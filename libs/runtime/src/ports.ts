@@ -36,6 +36,8 @@ export interface OutboundLink {
 /** Receiving half. Grants nothing by itself. */
 export interface InboundLink {
   readonly id: LinkId
+  /** Frames that are on the way on a link of this kind while both slots are busy and neither waits for the other. */
+  readonly framesMax: number
   /** One listener, set before the first `grant`. The frame belongs to the listener. */
   onFrame(call: (frame: Uint8Array) => void): void
   onBroken(call: (error: Error) => void): void

@@ -12,6 +12,7 @@ import {
 } from '@grpc/grpc-js'
 import { WeirError, asWeirError, sameAttempt } from '@weir/model'
 import type { ExchangePort, InboundLink, LinkId, OutboundLink, PeerAddress } from '@weir/runtime'
+import type { Http2Server, ServerHttp2Session } from 'node:http2'
 import { fromServiceError, toServiceError } from './errors.ts'
 import { LINK_TIMEOUT_MS, LinkEnd, bounded, keyOf } from './link.ts'
 import { channelCredentials, serverCredentials } from './tls/credentials.ts'
@@ -33,6 +34,13 @@ const SERVICE = { open: OPEN } satisfies ServiceDefinition
 export const FRAME_BYTES_MAX = 64 << 20
 const LIMITS = { 'grpc.max_receive_message_length': FRAME_BYTES_MAX, 'grpc.max_send_message_length': FRAME_BYTES_MAX }
 const CHANNEL = { ...LIMITS, 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 500 }
+/**
+ * As much as a link's credits let be on the way. HTTP/2's own 64 KiB are two frames: every further two would wait until a busy slot
+ * has looked at its sockets and said that it took those.
+ */
+const LINK_WINDOW_BYTES = 4 << 20
+/** Of all links from one slot. Node gives this one back as it reads, so it bounds no memory, only what a turn of the loop brings. */
+const CONNECTION_WINDOW_BYTES = 4 * LINK_WINDOW_BYTES
 
 type ServerCall = ServerDuplexStream<Buffer, Buffer>
 type ClientCall = ClientDuplexStream<Buffer, Buffer>
@@ -79,6 +87,9 @@ export class GrpcExchange implements ExchangePort {
         else resolve(bound)
       })
     })
+    // grpc-js has an option for the windows of a client, and none for those of a server.
+    const listening = exchange.#server['http2Servers'] as ReadonlyMap<Http2Server, unknown>
+    for (const server of listening.keys()) server.on('session', widen)
     exchange.#address = `${options.advertiseHost ?? options.host}:${port}`
     return exchange
   }
@@ -177,6 +188,12 @@ export class GrpcExchange implements ExchangePort {
   }
 }
 
+function widen(session: ServerHttp2Session): void {
+  if (session.destroyed) return
+  session.settings({ initialWindowSize: LINK_WINDOW_BYTES })
+  session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
+}
+
 const refuse = (call: ServerCall, key: string, why: string): void =>
   void call.emit(
     'error',
@@ -236,7 +253,12 @@ class GrpcOutbound extends LinkEnd implements OutboundLink {
 
 class GrpcInbound extends LinkEnd implements InboundLink {
   readonly id: LinkId
+  /** Frame and credit each wait for a turn of a busy loop at either end: with 8 two slots wait for each other two fifths of the time. */
+  readonly framesMax = 16
   readonly #call: ServerCall
+  /** And not told yet. */
+  #granted = 0
+  #isTelling = false
 
   constructor(id: LinkId, call: ServerCall) {
     super()
@@ -258,11 +280,22 @@ class GrpcInbound extends LinkEnd implements InboundLink {
     })
   }
 
+  /** One message per turn of the loop says all that was granted in it. */
   grant(frames: number): void {
-    if (this.closed) return
+    this.#granted += frames
+    if (!this.#isTelling) this.#tell()
+  }
+
+  #tell(): void {
+    if (this.closed || this.#granted === 0) return
     const message = Buffer.allocUnsafe(4)
-    message.writeUInt32LE(frames, 0)
-    this.#call.write(message)
+    message.writeUInt32LE(this.#granted, 0)
+    this.#granted = 0
+    this.#isTelling = true
+    this.#call.write(message, (error?: Error | null) => {
+      this.#isTelling = false
+      if (!error) this.#tell()
+    })
   }
 
   close(): void {

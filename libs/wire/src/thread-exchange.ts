@@ -128,6 +128,8 @@ class ThreadOutbound extends LinkEnd implements OutboundLink {
 
 class ThreadInbound extends LinkEnd implements InboundLink {
   readonly id: LinkId
+  /** More bring nothing (docs/PERFORMANCE.md). */
+  readonly framesMax = 8
   readonly #port: MessagePort
 
   constructor(id: LinkId, port: MessagePort) {

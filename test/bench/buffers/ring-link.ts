@@ -45,6 +45,8 @@ export class RingOutbound implements OutboundLink {
 
 export class RingInbound implements InboundLink {
   readonly id: LinkId
+  /** Bounded by the ring. */
+  readonly framesMax = Number.POSITIVE_INFINITY
   readonly #ring: SharedRing
 
   constructor(id: LinkId, memory: RingMemory) {

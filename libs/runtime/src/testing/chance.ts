@@ -2,6 +2,7 @@
 import type { SourcePoll, SourceReader, SourceState } from '@weir/dataflow'
 import type { Cancel, Clock, TopicRecord } from '@weir/model'
 import { SeededRandom } from '@weir/model/testing'
+import { CHANNEL_CREDITS } from '../channel.ts'
 import type { ExchangePort, InboundLink, LinkId, OutboundLink } from '../ports.ts'
 import type { MemoryRecord } from './memory-log.ts'
 
@@ -117,6 +118,7 @@ export class ChanceExchange implements ExchangePort {
     }
     const inbound: InboundLink = {
       ...ends,
+      framesMax: CHANNEL_CREDITS,
       onFrame: (call) => void (onFrame = call),
       grant(frames) {
         back(() => {

@@ -26,6 +26,7 @@ import {
   type OperatorUid,
   type RecordBatch,
 } from '@weir/model'
+import { CHANNEL_CREDITS } from '../channel.ts'
 import type { ExchangePort, InboundLink, LinkId, OutboundLink } from '../ports.ts'
 
 /** One split holding `values`; event time is the index in seconds. */
@@ -289,6 +290,7 @@ export class MemoryExchange implements ExchangePort {
     }
     const inbound: InboundLink = {
       id,
+      framesMax: CHANNEL_CREDITS,
       onFrame: (call) => void (onFrame = call),
       onBroken: () => {},
       grant(frames) {
