@@ -380,6 +380,8 @@ export interface KeyedState<V> {
   get(key: Key, namespace?: number): V | undefined
   put(key: Key, value: V, namespace?: number): void
   delete(key: Key, namespace?: number): void
+  /** The keys from there on are asked for next, in their order: a store may read ahead. @returns up to where it has */
+  ahead?(keys: readonly Key[], from: number): number
   /** `put` of the bytes before `end`, which are copied: for who writes them into the same place again. Absent: put a copy. */
   putBytes?(key: Key, bytes: Uint8Array, end: number): void
   /** Namespaces ≠ 0 with at least one value, ascending. */

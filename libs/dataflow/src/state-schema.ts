@@ -79,8 +79,8 @@ export interface PlannedState {
   readonly schema: KnownSchema | null
 }
 
-/** As entries of a map they no longer fit a processor's cache: a look-up waits for memory several times, as a row only twice. */
-const MANY_NUMBERS = 100_000
+/** As entries of a map they no longer fit a processor's cache: each look-up waits for memory several times, while rows are read ahead. */
+const MANY_NUMBERS = 20_000
 
 /** The states an operator keeps in the store; empty: it keeps none. */
 export function statesOf(node: GraphNode): readonly StateDeclaration[] {

@@ -43,9 +43,11 @@ export class Reduce implements Operator {
     const result = this.#result
     const count = values.length
     let refused: number[] | null = null
+    let readTo = 0
     for (let i = 0; i < count; i++) {
       try {
         for (; i < count; i++) {
+          if (i >= readTo) readTo = state.ahead?.(keys, i) ?? count
           const key = keys[i]!
           const accumulator = state.get(key)
           const next = reduce(accumulator === undefined ? this.#initial : accumulator, values[i])

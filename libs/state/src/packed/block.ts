@@ -19,7 +19,7 @@ export class Block {
   /** Of its first byte, counted through all blocks of a key group ever. */
   readonly start: number
   readonly bytes: Buffer
-  readonly #words: Uint32Array
+  readonly words: Uint32Array
   used = 0
   rows = 0
   superseded = 0
@@ -29,7 +29,7 @@ export class Block {
     this.start = start
     const memory = new ArrayBuffer(aligned(size))
     this.bytes = Buffer.from(memory)
-    this.#words = new Uint32Array(memory)
+    this.words = new Uint32Array(memory)
   }
 
   get end(): number {
@@ -44,9 +44,9 @@ export class Block {
   begin(size: number, hash: number): number {
     const at = this.used
     const word = at >>> 2
-    this.#words[word + SUPERSEDED] = 0
-    this.#words[word + SIZE] = size
-    this.#words[word + HASH] = hash
+    this.words[word + SUPERSEDED] = 0
+    this.words[word + SIZE] = size
+    this.words[word + HASH] = hash
     this.used = at + aligned(size)
     this.rows++
     return at
@@ -54,23 +54,23 @@ export class Block {
 
   /** As many words as before. */
   resize(at: number, size: number): void {
-    this.#words[(at >>> 2) + SIZE] = size
+    this.words[(at >>> 2) + SIZE] = size
   }
 
   supersede(at: number, layer: number): void {
-    this.#words[(at >>> 2) + SUPERSEDED] = layer
+    this.words[(at >>> 2) + SUPERSEDED] = layer
     this.superseded++
   }
 
   supersededIn(at: number): number {
-    return this.#words[(at >>> 2) + SUPERSEDED]!
+    return this.words[(at >>> 2) + SUPERSEDED]!
   }
 
   sizeOf(at: number): number {
-    return this.#words[(at >>> 2) + SIZE]!
+    return this.words[(at >>> 2) + SIZE]!
   }
 
   hashOf(at: number): number {
-    return this.#words[(at >>> 2) + HASH]!
+    return this.words[(at >>> 2) + HASH]!
   }
 }

@@ -7,41 +7,47 @@ export const UTF16_KEY = 2 << 3
 /** Encoded by a loop, which is faster than a call. */
 const SHORT_TEXT = 64
 const BYTES_MIN = 256
+/** The head, and the longest varint. */
+const LONG_HEAD_BYTES = 6
 
-/** The key that is looked for. One for all: encoding allocates nothing. */
+const bytesOf = ({ buffer }: Uint32Array): Buffer => Buffer.from(buffer)
+
+/** A key that is looked for. Used again and again: encoding allocates nothing. */
 export class KeyBytes {
-  /** From 0 to `length`: varint length and bytes, or a number. */
-  bytes = Buffer.alloc(BYTES_MIN)
+  /** What is encoded. */
+  key: Key = 0
+  /** The head of a row, 0, `NUMBER_KEY` or `UTF16_KEY`, and from 1 on `length` bytes: varint length and text, or a number. */
+  words = new Uint32Array(BYTES_MIN / 4)
   length = 0
-  /** 0, `NUMBER_KEY` or `UTF16_KEY`. */
-  kind = 0
   hash = 0
-  /** How many keys have been encoded: what was found of this one is known by it. */
+  /** How many keys it has encoded: what was found of this one is known by it. */
   serial = 0
+  #bytes = bytesOf(this.words)
 
   encode(key: Key): void {
     this.serial++
+    this.key = key
     if (typeof key === 'number') {
       this.hash = hashKey(key)
-      this.kind = NUMBER_KEY
-      this.length = this.bytes.writeDoubleLE(key === 0 ? 0 : key, 0) // −0 is 0
+      this.#bytes[0] = NUMBER_KEY
+      this.length = this.#bytes.writeDoubleLE(key === 0 ? 0 : key, 1) - 1 // −0 is 0
     } else if (key.length > SHORT_TEXT || !this.#ascii(key)) this.#long(key)
   }
 
   #ascii(key: string): boolean {
-    const { bytes } = this
+    const bytes = this.#bytes
     const count = key.length
-    bytes[0] = count
+    bytes[0] = 0
+    bytes[1] = count
     let all = 0
     let hash = hashBegin(count)
     for (let i = 0; i < count; i++) {
       const code = key.charCodeAt(i)
       all |= code
       hash = hashUnit(hash, code)
-      bytes[i + 1] = code
+      bytes[i + 2] = code
     }
     this.hash = hashEnd(hash)
-    this.kind = 0
     this.length = count + 1
     return all <= 0x7f
   }
@@ -51,10 +57,14 @@ export class KeyBytes {
     const isWellFormed = key.isWellFormed()
     const encoding = isWellFormed ? 'utf8' : 'utf16le'
     const count = Buffer.byteLength(key, encoding)
-    if (count + 5 > this.bytes.length) this.bytes = Buffer.alloc(2 * count + 5)
-    const at = putVarint(count, this.bytes, 0)
-    this.length = at + this.bytes.write(key, at, encoding)
-    this.kind = isWellFormed ? 0 : UTF16_KEY
+    if (count + LONG_HEAD_BYTES > this.#bytes.length) {
+      this.words = new Uint32Array((2 * count + LONG_HEAD_BYTES) >>> 2)
+      this.#bytes = bytesOf(this.words)
+    }
+    const bytes = this.#bytes
+    bytes[0] = isWellFormed ? 0 : UTF16_KEY
+    const at = putVarint(count, bytes, 1)
+    this.length = at - 1 + bytes.write(key, at, encoding)
   }
 }
 

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { packReused, unpackPart } from '../pack.ts'
 import { KeyBytes } from './key-bytes.ts'
 import { OLDEST, PackedRows, type PutValue } from './packed-rows.ts'
+import { RowMemory } from './row-memory.ts'
 
 const DELETE = 0
 const keyBytes = new KeyBytes()
@@ -85,7 +86,7 @@ const step = fc.oneof(
 test('over any history of puts, deletions, restored rows and barriers the rows are those of plain maps, now and at every barrier that is asked for', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120, size: 'max' }), (steps) => {
-      const rows = new PackedRows(7)
+      const rows = new PackedRows(7, new RowMemory())
       const now = new Map<Key, Value>()
       let changed = new Map<Key, Value | null>()
       let layer = 1
@@ -142,7 +143,7 @@ test('over any history of puts, deletions, restored rows and barriers the rows a
 })
 
 test('a hundred thousand keys, of which every third is deleted and every third written again, take the room of what is there', () => {
-  const rows = new PackedRows(0)
+  const rows = new PackedRows(0, new RowMemory())
   const keys = Array.from({ length: 100_000 }, (_, i) => `order-${i}`)
   const of = (text: string): PutValue => raw(Buffer.from(text))
   for (const k of keys) rows.put(encoded(k), of(k), 1)
@@ -161,7 +162,7 @@ test('a hundred thousand keys, of which every third is deleted and every third w
 })
 
 test('blocks of claims whose time is over are freed as they are, in the order in which they came', () => {
-  const rows = new PackedRows(0)
+  const rows = new PackedRows(0, new RowMemory())
   const print = raw(Buffer.alloc(39))
   let bytes = 0
   for (let i = 0; i < 50_000; i++) bytes += rows.put(encoded(`order-${i}`), print, 1)
@@ -176,7 +177,7 @@ test('blocks of claims whose time is over are freed as they are, in the order in
 })
 
 test('a number that changes for every record between two barriers takes the room of one row', () => {
-  const rows = new PackedRows(0)
+  const rows = new PackedRows(0, new RowMemory())
   const bytes = [1_000, 1_001, 65_535].map((n) => rows.put(encoded('user-1'), putOf(n), 1))
   expect(bytes).toEqual([bytes[0], 0, 0])
   expect(valueOf(rows, 'user-1')).toBe(65_535)
@@ -187,7 +188,7 @@ test('a number that changes for every record between two barriers takes the room
 })
 
 test('bytes that have been handed out stay what they were: no row of bytes is written over', () => {
-  const rows = new PackedRows(0)
+  const rows = new PackedRows(0, new RowMemory())
   rows.put(encoded('a'), raw(Buffer.from('before')), 1)
   rows.find(encoded('a'))
   const { value: length, end } = rows.foundValue(encoded('a'))
@@ -199,7 +200,7 @@ test('bytes that have been handed out stay what they were: no row of bytes is wr
 })
 
 test('sums of keys in no order, changed again and again, take a few times the room of those that are there', () => {
-  const rows = new PackedRows(0)
+  const rows = new PackedRows(0, new RowMemory())
   let taken = 0
   for (let epoch = 1; epoch <= 60; epoch++) {
     for (let i = 0; i < 2_000; i++)
@@ -215,7 +216,7 @@ test('sums of keys in no order, changed again and again, take a few times the ro
 })
 
 test('rows that are somewhere else leave by whole blocks, the oldest first, and are not found any more', () => {
-  const rows = new PackedRows(0)
+  const rows = new PackedRows(0, new RowMemory())
   for (let i = 0; i < 20_000; i++) rows.put(encoded(i), raw(Buffer.alloc(39)), 1)
   const freed = { rows: 0, bytes: 0 }
   expect(rows.evict(rows.end / 2, freed)).toBe(true)

@@ -1,5 +1,5 @@
 /**
- * The rows of one key group of one state, beside the JavaScript heap: an index (`row-index.ts`) over blocks of rows that are only ever
+ * The rows of one key group of one state, beside the JavaScript heap: an index (`row-memory.ts`) over blocks of rows that are only ever
  * appended. A changed row is written again, a deleted one is a row that says so. Since a row knows in which layer it was superseded, the
  * rows between two barriers are what changed between them, and those up to a barrier what there was at it, for as long as somebody asks.
  * A number that no barrier has seen yet is written over: a sum of few keys would be a row for every record.
@@ -15,13 +15,9 @@ import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, Block, HEADER_BYTES, aligned } from '
 import { putVarint, varintAt, type KeyBytes } from './key-bytes.ts'
 import { NUMBER_BYTES_MAX, isNumberAt } from './number-bytes.ts'
 import { RowCursor } from './row-cursor.ts'
-import { RowIndex } from './row-index.ts'
+import { AHEAD, OP_MASK, atOf, placeOf, type RowMemory } from './row-memory.ts'
 
 const BLOCK_GROWTH = 4
-/** A place names its block and a word in it. */
-const PLACE_BITS = 16
-const BLOCKS_MAX = 2 ** (32 - PLACE_BITS)
-const OP_MASK = 3
 const DELETE = 0
 const VALUE = 1
 /** Of a block, superseded, before the rest of its rows move. */
@@ -47,9 +43,7 @@ export interface Freed {
 
 export class PackedRows {
   readonly group: number
-  readonly #index = new RowIndex()
-  readonly #blocks: (Block | null)[] = [null]
-  readonly #vacant: number[] = []
+  readonly #memory: RowMemory
   readonly #old = new Run(OLDEST)
   readonly #new = new Run(BEGIN)
   /** Rows since the last barrier. */
@@ -60,17 +54,13 @@ export class PackedRows {
   /** What the last `find` has found. */
   #at = 0
   #block: Block = NOWHERE
-  /** Which key was looked for last, and its slot: who changes a value has read it. */
-  #serial = -1
-  #slot = 0
-
-  constructor(group: number) {
-    this.group = group
-  }
-
   /** Keys it says something of. */
-  get size(): number {
-    return this.#index.size
+  size = 0
+
+  /** @param memory shared by all key groups of the state */
+  constructor(group: number, memory: RowMemory) {
+    this.group = group
+    this.#memory = memory
   }
 
   /** Behind the last row. */
@@ -91,9 +81,9 @@ export class PackedRows {
 
   /** Is there a row of the key? Then `foundBytes` from `foundAt` is its value, unless `foundDeleted`. */
   find(key: KeyBytes): boolean {
-    const place = this.#index.at(this.#slotOf(key))
+    const place = this.#memory.placeOf(key)
     if (place === 0) return false
-    this.#block = this.#blocks[place >>> PLACE_BITS]!
+    this.#block = this.#memory.blockOf(place)
     this.#at = atOf(place)
     return true
   }
@@ -110,23 +100,22 @@ export class PackedRows {
 
   /** Null: it is gone. `isOld`: no delta has to tell it. @returns bytes it takes; 0: those of the row before */
   put(key: KeyBytes, value: PutValue | null, layer: number, isOld = false): number {
-    const slot = this.#slotOf(key)
-    const before = this.#index.at(slot)
+    const before = this.#memory.placeOf(key)
     if (before !== 0 && !isOld && value !== null && this.#writeOver(before, key, value)) return 0
     const place = this.#append(key, value, isOld ? this.#old : this.#new)
     if (before === 0) this.#add(key.hash, place)
     else {
       this.#supersede(before, layer)
-      this.#index.replace(slot, place)
+      this.#memory.replace(key, place)
     }
     if (!isOld) this.changed++
     if (value === null) this.deletions++
-    return aligned(this.#blocks[place >>> PLACE_BITS]!.sizeOf(atOf(place)))
+    return aligned(this.#memory.blockOf(place).sizeOf(atOf(place)))
   }
 
   /** As if it had never been there: before the first barrier, or of a deletion that is told. */
   forget(key: KeyBytes, layer: number): void {
-    const place = this.#index.at(this.#slotOf(key))
+    const place = this.#memory.placeOf(key)
     if (place === 0) return
     this.#remove(key.hash, place)
     this.#supersede(place, layer)
@@ -186,10 +175,12 @@ export class PackedRows {
       if (this.#isTail(block) || block.end > upTo) continue
       if (superseded === rows || superseded < rows * SPARSE) continue
       if (moved >= rowsMax) break
-      for (const cursor = new RowCursor([block], block.start, block.end, LAST); cursor.next();) {
-        freed.bytes -= this.#move(block, cursor.at)
-        freed.rows--
-        moved++
+      const cursor = new RowCursor([block], block.start, block.end, LAST)
+      for (let count = AHEAD; count === AHEAD; moved += count) {
+        for (count = 0; count < AHEAD && cursor.next(); count++) ats[count] = cursor.at
+        this.#memory.readAheadToMove(block, ats, count)
+        for (let i = 0; i < count; i++) freed.bytes -= this.#move(block, ats[i]!)
+        freed.rows -= count
       }
       block.superseded = rows
     }
@@ -203,14 +194,14 @@ export class PackedRows {
     const into = this.#room(size, this.#old)
     const to = into.begin(size, hash)
     copy(block.bytes, at + HEADER_BYTES, at + size, into.bytes, to + HEADER_BYTES)
-    this.#index.move(hash, placeOf(block, at), placeOf(into, to))
+    this.#memory.move(hash, placeOf(block, at), placeOf(into, to))
     return aligned(size)
   }
 
   /** False: the number must be a row behind the one there. */
   #writeOver(place: number, key: KeyBytes, { bytes, from, to, isNumber }: PutValue): boolean {
     if (!isNumber) return false // views of its bytes may have been handed out
-    const block = this.#blocks[place >>> PLACE_BITS]!
+    const block = this.#memory.blockOf(place)
     const at = atOf(place)
     const valueAt = at + HEADER_BYTES + 1 + key.length
     const into = block.bytes
@@ -225,17 +216,18 @@ export class PackedRows {
   }
 
   #add(hash: number, place: number): void {
-    this.#index.add(hash, place)
-    this.#serial = -1
+    this.#memory.add(hash, place)
+    this.size++
   }
 
   #remove(hash: number, place: number): boolean {
-    this.#serial = -1
-    return this.#index.remove(hash, place)
+    const wasThere = this.#memory.remove(hash, place)
+    if (wasThere) this.size--
+    return wasThere
   }
 
   #supersede(place: number, layer: number): void {
-    const block = this.#blocks[place >>> PLACE_BITS]!
+    const block = this.#memory.blockOf(place)
     const at = atOf(place)
     if ((block.bytes[at + HEADER_BYTES]! & OP_MASK) === DELETE) this.deletions--
     block.supersede(at, layer)
@@ -246,7 +238,7 @@ export class PackedRows {
     if (value === null) {
       const block = this.#room(head, run)
       const at = block.begin(head, key.hash)
-      putKey(key, DELETE, block.bytes, at + HEADER_BYTES)
+      putKey(key, DELETE, block, at + HEADER_BYTES)
       return placeOf(block, at)
     }
     const { bytes, from, to, isRaw } = value
@@ -256,7 +248,7 @@ export class PackedRows {
     const block = this.#room(size, run)
     const at = block.begin(size, key.hash)
     const into = block.bytes
-    let end = putVarint(packed, into, putKey(key, VALUE, into, at + HEADER_BYTES))
+    let end = putVarint(packed, into, putKey(key, VALUE, block, at + HEADER_BYTES))
     if (isRaw) end = putBinHead(count, into, end)
     copy(bytes, from, to, into, end)
     return placeOf(block, at)
@@ -266,9 +258,7 @@ export class PackedRows {
   #room(size: number, run: Run): Block {
     const { tail } = run
     if (tail !== null && tail.hasRoom(size)) return tail
-    const number = this.#vacant.pop() ?? this.#blocks.length
-    if (number >= BLOCKS_MAX) throw new RangeError(`key group ${this.group} has ${BLOCKS_MAX} blocks of rows in memory`)
-    return (this.#blocks[number] = run.begin(number, aligned(size)))
+    return this.#memory.begin((number) => run.begin(number, aligned(size)))
   }
 
   #free(isOver: (block: Block) => boolean, freed: Freed): void {
@@ -277,8 +267,7 @@ export class PackedRows {
       if (gone.length === 0) continue
       run.blocks = run.blocks.filter((block) => !gone.includes(block))
       for (const { number, rows, used } of gone) {
-        this.#blocks[number] = null
-        this.#vacant.push(number)
+        this.#memory.free(number)
         freed.rows += rows
         freed.bytes += used
       }
@@ -287,29 +276,6 @@ export class PackedRows {
 
   #isTail(block: Block): boolean {
     return block === this.#old.tail || block === this.#new.tail
-  }
-
-  /** Of the key's row, or of where it would be. */
-  #slotOf(key: KeyBytes): number {
-    if (key.serial === this.#serial) return this.#slot
-    const index = this.#index
-    let slot = index.first(key.hash)
-    for (;;) {
-      const place = index.at(slot)
-      if (place === 0 || this.#isOf(place, key)) break
-      slot = index.next(key.hash, slot)
-    }
-    this.#serial = key.serial
-    return (this.#slot = slot)
-  }
-
-  #isOf(place: number, key: KeyBytes): boolean {
-    const { bytes } = this.#blocks[place >>> PLACE_BITS]!
-    const { bytes: wanted, kind, length } = key
-    let at = atOf(place) + HEADER_BYTES
-    if ((bytes[at++]! & ~OP_MASK) !== kind) return false
-    for (let i = 0; i < length; i++) if (bytes[at + i] !== wanted[i]) return false
-    return true
   }
 }
 
@@ -341,6 +307,8 @@ class Run {
   }
 }
 
+/** Rows on their way. */
+const ats = new Uint32Array(AHEAD)
 const NOWHERE = new Block(0, 0, 0)
 /** Where old rows begin, and where those do that deltas have to tell: the old ones never reach it. */
 export const OLDEST = -(2 ** 52)
@@ -348,13 +316,16 @@ export const BEGIN = 0
 /** Layer: of what counts now, whatever a barrier saw. */
 const LAST = 0xffffffff
 
-const atOf = (place: number): number => (place & (2 ** PLACE_BITS - 1)) << 2
-const placeOf = (block: Block, at: number): number => ((block.number << PLACE_BITS) | (at >>> 2)) >>> 0
-
-/** @returns behind it */
-function putKey(key: KeyBytes, op: Op, into: Buffer, at: number): number {
-  into[at++] = op | key.kind
-  return copy(key.bytes, 0, key.length, into, at)
+/** By words: what it writes behind the key is the row's. @returns behind it */
+function putKey(key: KeyBytes, op: Op, { words, bytes }: Block, at: number): number {
+  const from = key.words
+  const to = at >>> 2
+  const end = at + 1 + key.length
+  const count = (4 + key.length) >>> 2
+  if (count <= SHORT_WORDS) for (let i = 0; i < count; i++) words[to + i] = from[i]!
+  else words.set(from.subarray(0, count), to)
+  bytes[at]! |= op
+  return end
 }
 
 function putBinHead(count: number, into: Buffer, at: number): number {
@@ -376,6 +347,7 @@ const varintBytes = (value: number): number =>
 
 /** Copied in a loop up to here: a call costs more. */
 const SHORT_BYTES = 64
+const SHORT_WORDS = SHORT_BYTES / 4
 
 function copy(from: Uint8Array, start: number, end: number, into: Buffer, at: number): number {
   const count = end - start

@@ -13,9 +13,11 @@ import { DELETED, type Entry, type Layer } from '../layer.ts'
 import { packReused, unpackPart, unpack } from '../pack.ts'
 import { Table, type TableOptions } from '../table.ts'
 import { KeyBytes } from './key-bytes.ts'
+import { KeysAhead } from './keys-ahead.ts'
 import { numberIn } from './number-bytes.ts'
 import { BEGIN, OLDEST, PackedRows, type Freed, type PutValue } from './packed-rows.ts'
 import type { RowCursor } from './row-cursor.ts'
+import { RowMemory } from './row-memory.ts'
 
 /** Of a row, in the index. */
 const BESIDE_BYTES = 16
@@ -52,7 +54,11 @@ export class PackedTable extends Table<unknown> {
   readonly #groupOf: GroupOfHash
   readonly #groups: Group[] = []
   readonly #byNumber: (Group | undefined)[] = []
-  readonly #key = new KeyBytes()
+  readonly #memory = new RowMemory()
+  readonly #ahead = new KeysAhead()
+  /** Of a key that was not read ahead. */
+  readonly #own = new KeyBytes()
+  #key = this.#own
   readonly #value: PutValue = { bytes: new Uint8Array(), from: 0, to: 0, isRaw: true, isNumber: false }
   /** Looked at last: a text is the same object mostly, and need not be encoded again. */
   #lastKey: Key | null = null
@@ -116,6 +122,12 @@ export class PackedTable extends Table<unknown> {
       rows.freeSuperseded(freed)
     }
     this.#give(freed)
+  }
+
+  override ahead(keys: readonly Key[], from: number): number {
+    if (!this.#isPacked) return keys.length
+    this.#lastKey = null // its bytes are overwritten
+    return this.#ahead.read(keys, from, this.#memory)
   }
 
   override get(key: Key, namespace = 0): unknown {
@@ -289,12 +301,14 @@ export class PackedTable extends Table<unknown> {
   /** The key group of the key, which is encoded. */
   #at(key: Key): Group {
     if (key === this.#lastKey) return this.#last
-    this.#key.encode(key)
+    const ahead = this.#ahead.take(key)
+    this.#key = ahead ?? this.#own
+    if (ahead === null) this.#own.encode(key)
     this.#lastKey = key
     const number = this.#groupOf(this.#key.hash)
     let group = this.#byNumber[number]
     if (group === undefined) {
-      group = this.#byNumber[number] = { rows: new PackedRows(number), generation: 0, settledTo: 0 }
+      group = this.#byNumber[number] = { rows: new PackedRows(number, this.#memory), generation: 0, settledTo: 0 }
       this.#groups.push(group)
     }
     return (this.#last = group)

@@ -23,6 +23,15 @@ export class RowIndex {
     return this.#settle(hash, Math.imul(hash, SPREAD) >>> this.#shift)
   }
 
+  /** Reads the first pair of each hash, whosever it is. */
+  touch(hashes: Uint32Array, count: number): number {
+    const pairs = this.#pairs
+    const shift = this.#shift
+    let sum = 0
+    for (let i = 0; i < count; i++) sum += pairs[2 * (Math.imul(hashes[i]!, SPREAD) >>> shift)]!
+    return sum
+  }
+
   next(hash: number, slot: number): number {
     return this.#settle(hash, (slot + 1) & this.#mask)
   }
