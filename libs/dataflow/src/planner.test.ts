@@ -1,84 +1,10 @@
-import { operatorUid, type WeirError } from '@weir/model'
-import { describe, expect, test } from 'vitest'
-import type { GraphNode, JobDefinition, KeyedProcessNode, LogicalGraph } from './graph.ts'
+import { expect, test } from 'vitest'
+import type { GraphNode, JobDefinition, KeyedProcessNode } from './graph.ts'
 import { thrown } from './operators/fixture.ts'
+import { jobOf, line, node, settlement, withDeadLetters } from './planner.fixture.ts'
 import { planJob, planSummaryOf } from './planner.ts'
 import { defaultSettings } from './settings.ts'
 import { stateSchema } from './state-schema.ts'
-
-const node = {
-  source: (uid: string): GraphNode => ({
-    kind: 'source',
-    uid: operatorUid(uid),
-    descriptor: { connector: 'kafka', topic: uid },
-    decode: () => null,
-    timestamp: null,
-    outOfOrderMs: 0,
-    recordsPerSecond: null,
-  }),
-  filter: (uid: string): GraphNode => ({ kind: 'filter', uid: operatorUid(uid), test: () => true }),
-  keyBy: (uid: string): GraphNode => ({ kind: 'keyBy', uid: operatorUid(uid), key: () => 'k' }),
-  keyedBySource: (uid: string): GraphNode => ({ kind: 'keyedBySource', uid: operatorUid(uid), key: () => 'k' }),
-  reduce: (uid: string, initial: unknown = 0): GraphNode => ({
-    kind: 'reduce',
-    uid: operatorUid(uid),
-    initial,
-    reduce: (a) => a,
-  }),
-  window: (uid: string, sizeMs = 10_000): GraphNode => ({
-    kind: 'window',
-    uid: operatorUid(uid),
-    window: { type: 'tumbling', sizeMs },
-    aggregate: { initial: 0, add: (a) => a },
-    aggregateName: 'count',
-  }),
-  resumable: (uid: string): GraphNode => ({ kind: 'resumable', uid: operatorUid(uid), create: () => null as never }),
-  process: (uid: string, over: Partial<KeyedProcessNode> = {}): GraphNode => ({
-    ...{ kind: 'keyedProcess', uid: operatorUid(uid), state: {}, timers: {}, onRecord: () => {}, onTimer: () => {} },
-    ...over,
-  }),
-  sink: (uid: string): GraphNode => ({
-    kind: 'sink',
-    uid: operatorUid(uid),
-    descriptor: { topic: uid, connector: 'kafka' },
-    encodeKey: () => null,
-    encodeValue: () => null,
-  }),
-}
-const jobOf = (
-  nodes: readonly GraphNode[],
-  edges: LogicalGraph['edges'],
-  over: Partial<JobDefinition> = {},
-): JobDefinition => ({
-  kind: 'weir.job',
-  version: 1,
-  name: 'settlement',
-  settings: defaultSettings,
-  graph: { nodes, edges },
-  ...over,
-})
-
-/** orders → paid → by-user → balance → balances, and by-user → per-10s → counts. */
-const settlement = (): JobDefinition =>
-  jobOf(
-    [
-      node.source('orders'),
-      node.filter('paid'),
-      node.keyBy('by-user'),
-      node.reduce('balance'),
-      node.sink('balances'),
-      node.window('per-10s'),
-      node.sink('counts'),
-    ],
-    [
-      [0, 1],
-      [1, 2],
-      [2, 3],
-      [3, 4],
-      [2, 5],
-      [5, 6],
-    ],
-  )
 
 const keyed = (stage: number) => ({ stage, route: 'keyed', operand: 0 })
 
@@ -188,139 +114,19 @@ test('two plans of one job have one canonical text; another window, accumulator 
   expect(planJob({ ...settlement(), settings: { ...defaultSettings, parallelism: 2 } }).canonical).not.toBe(text)
 })
 
-const source = node.source('orders')
-const sink = node.sink('out')
-test.each<[string, string, JobDefinition, Record<string, unknown>]>([
-  ['a name that cannot be an id', 'JOB_NAME_INVALID', { ...settlement(), name: 'Not A Name' }, { name: 'Not A Name' }],
-  ['bad settings', 'SETTINGS_INVALID', { ...settlement(), settings: { ...defaultSettings, parallelism: 0 } }, {}],
-  ['an empty graph', 'GRAPH_NO_SOURCE', jobOf([], []), {}],
-  ['no sink', 'GRAPH_NO_SINK', jobOf([source], []), {}],
-  [
-    'a branch that leads nowhere',
-    'GRAPH_NO_SINK',
-    jobOf(
-      [source, sink, node.filter('f')],
-      [
-        [0, 1],
-        [0, 2],
-      ],
-    ),
-    { uid: 'f' },
-  ],
-  ['one uid twice', 'GRAPH_DUPLICATE_UID', jobOf([source, node.sink('orders')], [[0, 1]]), { uid: 'orders' }],
-  ['a uid with a slash', 'GRAPH_UID_INVALID', jobOf([source, node.sink('a/b')], [[0, 1]]), { uid: 'a/b' }],
-  [
-    'state without a keyBy',
-    'GRAPH_UNKEYED_STATE',
-    jobOf(
-      [source, node.window('w'), sink],
-      [
-        [0, 1],
-        [1, 2],
-      ],
-    ),
-    { uid: 'w' },
-  ],
-  [
-    'a cycle',
-    'GRAPH_CYCLE',
-    jobOf(
-      [source, node.filter('f'), node.filter('g'), sink],
-      [
-        [0, 1],
-        [1, 2],
-        [2, 1],
-        [2, 3],
-      ],
-    ),
-    { from: 'g', to: 'f' },
-  ],
-  [
-    'an edge to itself',
-    'GRAPH_CYCLE',
-    jobOf(
-      [source, node.filter('f'), sink],
-      [
-        [0, 1],
-        [1, 1],
-        [1, 2],
-      ],
-    ),
-    {},
-  ],
-  ['an edge to nowhere', 'GRAPH_INPUTS', jobOf([source, sink], [[0, 7]]), {}],
-  [
-    'an operator with two inputs',
-    'GRAPH_INPUTS',
-    jobOf(
-      [source, node.source('b'), sink],
-      [
-        [0, 2],
-        [1, 2],
-      ],
-    ),
-    { uid: 'out', inputs: 2 },
-  ],
-  [
-    'an operator with no input',
-    'GRAPH_INPUTS',
-    jobOf([source, sink, node.filter('f')], [[0, 1]]),
-    { uid: 'f', inputs: 0 },
-  ],
-  [
-    'a window of no size',
-    'WINDOW_INVALID',
-    jobOf(
-      [source, node.keyBy('k'), node.window('w', 0), sink],
-      [
-        [0, 1],
-        [1, 2],
-        [2, 3],
-      ],
-    ),
-    { uid: 'w' },
-  ],
-])('%s is refused: %s', (_, code, job, facts) => {
-  expect(thrown(() => planJob(job))).toMatchObject({ code, kind: 'invalid', facts })
-})
-
-test('a descriptor with a function in it is refused with its path', () => {
-  const bad: GraphNode = { ...node.sink('out'), descriptor: { connector: 'kafka', when: () => 1 } } as GraphNode
-  expect(thrown(() => planJob(jobOf([source, bad], [[0, 1]])))).toMatchObject({
-    code: 'NOT_CANONICAL',
-    facts: { path: '$.nodes[1].config.descriptor.when' },
-  })
-})
-
 test('a keyedBySource makes no exchange: state stays in the stage of its source', () => {
-  const job = jobOf(
-    [node.source('orders'), node.keyedBySource('by-user'), node.reduce('balance'), node.sink('balances')],
-    [
-      [0, 1],
-      [1, 2],
-      [2, 3],
-    ],
-  )
+  const job = line(node.source('orders'), node.keyedBySource('by-user'), node.reduce('balance'), node.sink('balances'))
   expect(planJob(job).stages).toEqual([{ index: 0, head: 0, nodes: [0, 1, 2, 3], outputs: [], inputs: [] }])
 })
 
 test('a keyedBySource behind a keyBy is refused: the partition is gone there', () => {
-  const job = jobOf(
-    [
-      node.source('orders'),
-      node.keyBy('by-user'),
-      node.filter('paid'),
-      node.keyedBySource('by-source'),
-      node.reduce('balance'),
-      node.sink('balances'),
-    ],
-    [
-      [0, 1],
-      [1, 2],
-      [2, 3],
-      [3, 4],
-      [4, 5],
-    ],
+  const job = line(
+    node.source('orders'),
+    node.keyBy('by-user'),
+    node.filter('paid'),
+    node.keyedBySource('by-source'),
+    node.reduce('balance'),
+    node.sink('balances'),
   )
   expect(thrown(() => planJob(job))).toMatchObject({
     code: 'GRAPH_KEYED_BY_SOURCE',
@@ -330,11 +136,6 @@ test('a keyedBySource behind a keyBy is refused: the partition is gone there', (
 })
 
 test('what a custom operator emits is not keyed, and no record of it is whole', () => {
-  const line = (...nodes: GraphNode[]): JobDefinition =>
-    jobOf(
-      nodes,
-      nodes.slice(1).map((_, i) => [i, i + 1]),
-    )
   const job = line(node.source('in'), node.keyBy('by'), node.resumable('own'), node.reduce('sum'), node.sink('out'))
   expect(thrown(() => planJob(job))).toMatchObject({ code: 'GRAPH_UNKEYED_STATE', facts: { uid: 'sum' } })
   const unkeyed = line(node.source('in'), node.resumable('own'), node.sink('out'))
@@ -342,59 +143,18 @@ test('what a custom operator emits is not keyed, and no record of it is whole', 
 })
 
 test('a custom operator is refused where state is kept per partition', () => {
-  const nodes = [
+  const job = line(
     node.source('in'),
     node.resumable('own'),
     node.keyedBySource('by'),
     node.reduce('sum'),
     node.sink('out'),
-  ]
-  const job = jobOf(
-    nodes,
-    [0, 1, 2, 3].map((i) => [i, i + 1]),
   )
   expect(thrown(() => planJob(job))).toMatchObject({
     code: 'GRAPH_KEYED_BY_SOURCE',
     facts: { uid: 'own', keyedBySource: 'by' },
   })
 })
-
-// ---- dead letters -----------------------------------------------------------------------------------------------------
-
-const withDeadLetters = (job: JobDefinition, connector = 'kafka', topic: unknown = 'dead'): JobDefinition => ({
-  ...job,
-  settings: { ...job.settings, deadLetters: { connector, topic } },
-})
-
-test('dead letters of every stage lead to a sink; a record has had no effect up to the first branch or fold', () => {
-  const { deadLetters } = planJob(withDeadLetters(settlement()))
-  expect(deadLetters!.routes).toEqual([{ output: 0 }, { sink: 4 }])
-  expect(deadLetters!.whole).toEqual([true, true, true, false, false, false, false])
-  expect(planJob(settlement()).deadLetters).toBeNull()
-})
-
-test('on one line a record that fails in a fold or in the sink behind a filter has had no effect yet', () => {
-  const nodes = [node.source('a'), node.filter('b'), node.keyBy('c'), node.reduce('d'), node.sink('e')]
-  const line: LogicalGraph['edges'] = [0, 1, 2, 3].map((i) => [i, i + 1])
-  expect(planJob(withDeadLetters(jobOf(nodes, line))).deadLetters!.whole).toEqual([true, true, true, true, false])
-})
-
-test.each([
-  ['no topic', withDeadLetters(settlement(), 'kafka', ''), 'name a topic'],
-  ['the topic of a sink', withDeadLetters(settlement(), 'kafka', 'counts'), 'sink "counts" uses this topic too'],
-  ['the topic of a source', withDeadLetters(settlement(), 'kafka', 'orders'), 'source "orders" uses this topic too'],
-  ['no sink of the connector', withDeadLetters(settlement(), 'log'), 'no sink behind "orders" writes to log'],
-])('dead letters are refused: %s', (_, job, text) => {
-  const error = thrown(() => planJob(job))
-  expect(error).toMatchObject({ code: 'DEAD_LETTERS_INVALID', kind: 'invalid' })
-  expect(error.message).toContain(text)
-})
-
-const line = (...nodes: GraphNode[]): JobDefinition =>
-  jobOf(
-    nodes,
-    nodes.slice(1).map((_, i) => [i, i + 1]),
-  )
 
 test("a process's states and timers stand in the plan, without their functions", () => {
   const sum = {
@@ -425,117 +185,4 @@ test.each<[string, JobDefinition, string]>([
   const error = thrown(() => planJob(job))
   expect(error).toMatchObject({ kind: 'invalid', facts: { uid: 'p' } })
   expect(error.message).toContain(text)
-})
-
-describe('the continuous scope', () => {
-  const settings = { ...defaultSettings, commit: { scope: 'continuous', intervalMs: 100 } } as const
-  const refusalOf = (job: JobDefinition): WeirError => thrown(() => planJob({ ...job, settings }))
-
-  test('takes a chain from Kafka to Kafka that is keyed by its source', () => {
-    const job = jobOf(
-      [node.source('orders'), node.keyedBySource('by-user'), node.reduce('balance'), node.sink('balances')],
-      [
-        [0, 1],
-        [1, 2],
-        [2, 3],
-      ],
-    )
-    expect(planJob({ ...job, settings }).summary.settings.commit).toEqual({ scope: 'continuous', intervalMs: 100 })
-  })
-
-  test('refuses what a replay could not rebuild: a custom operator, and a source that skips', () => {
-    const line = (source: GraphNode, operator: GraphNode): JobDefinition =>
-      jobOf(
-        [source, operator, node.sink('out')],
-        [
-          [0, 1],
-          [1, 2],
-        ],
-      )
-    const own = line(node.source('in'), node.resumable('own'))
-    expect(refusalOf(own)).toMatchObject({ facts: { uid: 'own', reason: 'not-deterministic' } })
-    const descriptor = { connector: 'kafka', topic: 'in', outOfRange: 'latest' }
-    const skipping = line({ ...node.source('in'), descriptor } as GraphNode, node.filter('paid'))
-    expect(refusalOf(skipping)).toMatchObject({ facts: { uid: 'in', reason: 'source' } })
-  })
-
-  test('refuses a shuffle, and says what to write instead', () => {
-    expect(refusalOf(settlement())).toMatchObject({
-      code: 'CONTINUOUS_SCOPE_REFUSED',
-      kind: 'invalid',
-      facts: { uid: 'by-user', reason: 'shuffle' },
-      message: expect.stringContaining('.keyedBySource(') as string,
-    })
-  })
-
-  test.each([
-    ['source', 0, 'orders'],
-    ['sink', 1, 'balances'],
-  ] as const)('refuses a %s that is no Kafka topic', (reason, at, uid) => {
-    const nodes = [node.source('orders'), node.sink('balances')]
-    nodes[at] = { ...nodes[at], descriptor: { connector: 'log', topic: uid } } as GraphNode
-    expect(refusalOf(jobOf(nodes, [[0, 1]])).facts).toMatchObject({ uid, reason })
-  })
-
-  test('takes a process with event timers, and refuses timers of processing time', () => {
-    const job = (kind: 'event' | 'processing'): JobDefinition =>
-      line(node.source('in'), node.keyedBySource('by'), node.process('p', { timers: { t: kind } }), node.sink('out'))
-    expect(planJob({ ...job('event'), settings }).stages).toHaveLength(1)
-    expect(refusalOf(job('processing'))).toMatchObject({
-      code: 'CONTINUOUS_SCOPE_REFUSED',
-      facts: { uid: 'p', reason: 'not-deterministic' },
-      message: expect.stringContaining("timers: { t: 'event' }") as string,
-    })
-  })
-
-  test('refuses a second source: two jobs', () => {
-    const nodes = [node.source('orders'), node.source('refunds'), node.sink('a'), node.sink('b')]
-    const job = jobOf(nodes, [
-      [0, 2],
-      [1, 3],
-    ])
-    expect(refusalOf(job).facts).toMatchObject({ uid: 'refunds', reason: 'sources' })
-  })
-})
-
-describe('unaligned checkpoints', () => {
-  const asked = { ...defaultSettings, checkpoint: { ...defaultSettings.checkpoint, unaligned: true } }
-  const chain = (...nodes: GraphNode[]): JobDefinition =>
-    jobOf(
-      nodes,
-      nodes.slice(1).map((_, i) => [i, i + 1] as const),
-      { settings: asked },
-    )
-
-  test('overtake on keyed edges into an operator, after the time that was set', () => {
-    const job = settlement()
-    const stages = planJob(job).stages.map(({ inputs }) => inputs.length > 0)
-    const timed = { ...asked.checkpoint, alignedTimeoutMs: 250 }
-    expect(planJob(job).unaligned).toBeNull()
-    expect(planJob({ ...job, settings: asked }).unaligned).toEqual({ afterMs: 0, stages })
-    expect(planJob({ ...job, settings: { ...asked, checkpoint: timed } }).unaligned).toEqual({ afterMs: 250, stages })
-    const automatic = { ...timed, unaligned: false }
-    expect(planJob({ ...job, settings: { ...asked, checkpoint: automatic } }).unaligned?.afterMs).toBe(250)
-  })
-
-  test('B9: never on the edge into a sink', () => {
-    const twoEdges = [node.source('in'), node.keyBy('a'), node.reduce('sum'), node.keyBy('b'), node.sink('out')]
-    expect(planJob(chain(...twoEdges)).unaligned!.stages).toEqual([false, true, false])
-  })
-
-  test.each<[string, JobDefinition]>([
-    ['edge-into-sink', chain(node.source('in'), node.keyBy('a'), node.sink('out'))],
-    ['no-keyed-edge', chain(node.source('in'), node.filter('some'), node.sink('out'))],
-    [
-      'scope',
-      {
-        ...chain(node.source('in'), node.keyedBySource('by'), node.reduce('sum'), node.sink('out')),
-        settings: { ...asked, commit: { scope: 'continuous', intervalMs: 100 } },
-      },
-    ],
-  ])('B9: %s is refused, and what to do instead is said', (reason, job) => {
-    const error = thrown(() => planJob(job)) as WeirError
-    expect(error).toMatchObject({ code: 'UNALIGNED_REFUSED', kind: 'invalid', facts: { reason } })
-    expect(error.message).toContain('Leave out checkpoint.unaligned')
-  })
 })
