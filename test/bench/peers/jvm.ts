@@ -1,4 +1,4 @@
-/** The peers: built by Maven from `test/bench/peers/NAME`, started with options as name=value. */
+/** The peers: built by Maven from `test/bench/peers/NAME` and `shared`, started with options as name=value. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -15,9 +15,9 @@ const root = new URL('../../../', import.meta.url).pathname
 const built = (name: JvmPeer): string => join(root, '.weir/peers', name)
 const HEAP = '-Xmx768m'
 
-/** Once for what stands in its folder: Maven takes longer than a run. */
+/** Once for what stands in its folders: Maven takes longer than a run. */
 export async function build(name: JvmPeer): Promise<void> {
-  const sources = await digestOf(join(root, 'test/bench/peers', name))
+  const sources = await digestOf([name, 'shared'].map((dir) => join(root, 'test/bench/peers', dir)))
   const stamp = join(built(name), 'sources')
   if ((await readFile(stamp, 'utf8').catch(() => null)) === sources) return
   need('javac', '-version', ['openjdk-17-jdk-headless'])
@@ -31,9 +31,10 @@ export async function build(name: JvmPeer): Promise<void> {
   await writeFile(stamp, sources)
 }
 
-async function digestOf(dir: string): Promise<string> {
+async function digestOf(dirs: readonly string[]): Promise<string> {
   const hash = createHash('sha256')
-  const files = (await readdir(dir, { recursive: true, withFileTypes: true })).filter((file) => file.isFile())
+  const entries = await Promise.all(dirs.map((dir) => readdir(dir, { recursive: true, withFileTypes: true })))
+  const files = entries.flat().filter((file) => file.isFile())
   for (const path of files.map((file) => join(file.parentPath, file.name)).sort())
     hash.update(path).update(await readFile(path))
   return hash.digest('hex')
