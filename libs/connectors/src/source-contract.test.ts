@@ -1,6 +1,6 @@
 /** The contract of every replayable source, for those that need no server. */
-import type { SourceBatch, SubtaskContext } from '@weir/dataflow'
-import { replayableSourceContract } from '@weir/dataflow/testing'
+import type { SubtaskContext } from '@weir/dataflow'
+import { replayableSourceContract, textsOf } from '@weir/dataflow/testing'
 import { attempt, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -23,11 +23,6 @@ const contextOf = (at: { subtask: number; parallelism: number; signal: AbortSign
   ...at,
   subtask: subtask(at.subtask),
 })
-const textsOf = (batch: SourceBatch): string[] => {
-  if (batch.kind === 'values') return batch.values.map(String)
-  const { buffer, count, valueStart, valueEnd } = batch.raw
-  return Array.from({ length: count }, (_, i) => buffer.toString('utf8', valueStart[i], valueEnd[i]))
-}
 
 describe('datagen', () => {
   replayableSourceContract(() => {

@@ -1,58 +1,30 @@
 /**
  * A topic that is not what it was when the job began to read it: more partitions, or another log under its name. On a real broker.
  */
-import { execFileSync } from 'node:child_process'
 import type { OffsetGap, SourceState } from '@weir/dataflow'
-import {
-  attempt,
-  epoch,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  systemRandom,
-  type Clock,
-} from '@weir/model'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stackEndpoints } from '../../../test/stack/endpoints.ts'
-import { KafkaConnections } from './connections.ts'
+import { epoch, subtask, systemClock, type Clock } from '@weir/model'
+import { afterAll, expect, test } from 'vitest'
+import { connect, contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import type { KafkaConnections } from './connections.ts'
 import { KafkaSource, type KafkaSourceOptions } from './source.ts'
+import { nextValues } from './next-values.fixture.ts'
+import { topicId } from './wire/apis.ts'
 
 const RESTORED = { epoch: epoch(7), checkpointTimestamp: 1_700_000_000_000 }
-const broker = stackEndpoints().kafka
-const run = systemRandom.nonce().slice(0, 8)
+const { broker, kafka, admin, run, createTopics, produce } = testKafka()
 const connections: KafkaConnections[] = []
-const connected = (): KafkaConnections => {
-  const kafka = new KafkaConnections({ brokers: [broker], clientId: 'weir-test' }, { clock: systemClock })
-  connections.push(kafka)
-  return kafka
-}
-const admin = connected().admin()
-beforeAll(() => admin.connect())
-afterAll(async () => {
-  await admin.disconnect()
-  for (const kafka of connections) await kafka.close()
-})
+afterAll(() => Promise.all(connections.map((of) => of.close())))
 
-async function made(topic: string, partitions: number): Promise<void> {
-  const create = () => admin.createTopics({ topics: [{ topic, numPartitions: partitions, replicationFactor: 1 }] })
-  await expect.poll(() => create().catch(() => false), { timeout: 20_000 }).toBe(true) // deleted a moment ago, it may still be there
-}
-/** Every partition has one, as far as whoever asks has heard. */
-const leadersOf = (topic: string, partitions: number): Promise<void> =>
-  expect
-    .poll(
-      () =>
-        admin.fetchTopicOffsets(topic).then(
-          (offsets) => offsets.length,
-          () => 0,
-        ),
-      { timeout: 20_000 },
+/** So many in all, each with a leader as far as whoever asks has heard. */
+async function addPartitions(topic: string, count: number): Promise<void> {
+  await admin.createPartitions({ topicPartitions: [{ topic, count }] })
+  const led = (): Promise<number> =>
+    admin.fetchTopicOffsets(topic).then(
+      (offsets) => offsets.length,
+      () => 0,
     )
-    .toBe(partitions)
-const produce = (topic: string, partition: number, ...values: string[]): void =>
-  void execFileSync('kcat', ['-b', broker, '-P', '-t', topic, '-p', String(partition)], { input: values.join('\n') })
+  await expect.poll(led).toBe(count)
+}
 
 interface Of {
   readonly subtask?: number
@@ -62,32 +34,15 @@ interface Of {
 }
 /** Each with connections of its own, as each attempt has. */
 function sourceOf(topic: string, of: Of = {}) {
-  const context = {
-    jobId: jobId(`changed-${run}`),
-    attempt: { generation: generation(1), attempt: attempt(1) },
-    operatorUid: operatorUid('in'),
-    ...{ subtask: subtask(of.subtask ?? 0), parallelism: of.parallelism ?? 1, maxParallelism: 128 },
-    signal: new AbortController().signal,
-  }
+  const at = { subtask: subtask(of.subtask ?? 0), parallelism: of.parallelism ?? 1 }
+  const context = contextOf(`changed-${run}`, 'in', at)
+  const own = connect(broker)
+  connections.push(own)
   const options = { topic, startFrom: 'latest', until: 'none', isolation: 'read_committed', ...of.options } as const
-  const source = new KafkaSource(options, { context, kafka: connected(), clock: of.clock ?? systemClock })
+  const source = new KafkaSource(options, { context, kafka: own, clock: of.clock ?? systemClock })
   const gaps: OffsetGap[] = []
   source.onGap((gap) => void gaps.push(gap))
   return { source, gaps }
-}
-
-/** So many values, of any partition. */
-async function next(source: KafkaSource, count: number): Promise<string[]> {
-  const values: string[] = []
-  while (values.length < count) {
-    const polled = await source.poll(1_000)
-    if (polled === 'idle') continue
-    if (polled === 'end') break
-    if (polled.kind !== 'raw') continue
-    const { buffer, count: n, valueStart, valueEnd } = polled.raw
-    for (let i = 0; i < n; i++) values.push(buffer.toString('utf8', valueStart[i], valueEnd[i]))
-  }
-  return values
 }
 
 /** What a first attempt that has read so much leaves behind. */
@@ -95,8 +50,8 @@ async function begun(topic: string, of: Of, ...values: string[]): Promise<Source
   const { source } = sourceOf(topic, of)
   await source.open(null)
   if (values.length > 0) {
-    produce(topic, 0, ...values)
-    await next(source, values.length)
+    produce(topic, 0, values)
+    await nextValues(source, values.length)
   }
   const state = source.snapshot()
   await source.close()
@@ -105,57 +60,54 @@ async function begun(topic: string, of: Of, ...values: string[]): Promise<Source
 
 test('what was written to a partition that came later is read from its beginning, also by a job that began at the end of its topic', async () => {
   const topic = `added-${run}`
-  await made(topic, 1)
-  produce(topic, 0, 'before the job')
+  await createTopics([topic])
+  produce(topic, 0, ['before the job'])
   const state = await begun(topic, {}, 'a')
-  await admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] })
-  await leadersOf(topic, 2)
-  produce(topic, 1, 'b', 'c')
+  await addPartitions(topic, 2)
+  produce(topic, 1, ['b', 'c'])
   const { source } = sourceOf(topic)
   expect(await source.open(state, RESTORED)).toEqual([0, 1])
-  expect(await next(source, 2)).toEqual(['b', 'c'])
+  expect(await nextValues(source, 2)).toEqual(['b', 'c'])
   await source.close()
 })
 
 test('nor is it skipped by a subtask that had none before', async () => {
   const topic = `added-idle-${run}`
-  await made(topic, 1)
+  await createTopics([topic])
   const idle = { subtask: 1, parallelism: 2 }
   const state = await begun(topic, idle)
   expect(state).toMatchObject({ partitions: {} })
-  await admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] })
-  await leadersOf(topic, 2)
-  produce(topic, 1, 'b')
+  await addPartitions(topic, 2)
+  produce(topic, 1, ['b'])
   // The second is as an older build has left it.
   for (const of of [state, { partitions: {} }]) {
     const { source } = sourceOf(topic, idle)
     await source.open(of, RESTORED)
-    expect(await next(source, 1)).toEqual(['b'])
+    expect(await nextValues(source, 1)).toEqual(['b'])
     await source.close()
   }
 })
 
 test('the end of a bounded input is that of its first start: nothing of a later partition is in it', async () => {
   const topic = `added-bounded-${run}`
-  await made(topic, 1)
+  await createTopics([topic])
   const options = { startFrom: 'earliest', until: 'latest' } as const
-  produce(topic, 0, 'a')
+  produce(topic, 0, ['a'])
   const first = sourceOf(topic, { options })
   await first.source.open(null)
   const state = first.source.snapshot()
   await first.source.close()
-  await admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] })
-  await leadersOf(topic, 2)
-  produce(topic, 1, 'b')
+  await addPartitions(topic, 2)
+  produce(topic, 1, ['b'])
   const { source } = sourceOf(topic, { options })
   await source.open(state, RESTORED)
-  expect(await next(source, 2)).toEqual(['a'])
+  expect(await nextValues(source, 2)).toEqual(['a'])
   await source.close()
 })
 
 test('a job that runs asks each minute, and begins an attempt that reads them', async () => {
   const topic = `added-running-${run}`
-  await made(topic, 1)
+  await createTopics([topic])
   let aheadMs = 0
   const clock: Clock = {
     now: () => systemClock.now(),
@@ -165,25 +117,24 @@ test('a job that runs asks each minute, and begins an attempt that reads them', 
   }
   const { source } = sourceOf(topic, { clock })
   await source.open(null)
-  produce(topic, 0, 'a')
-  expect(await next(source, 1)).toEqual(['a'])
-  await admin.createPartitions({ topicPartitions: [{ topic, count: 3 }] })
-  await leadersOf(topic, 3)
+  produce(topic, 0, ['a'])
+  expect(await nextValues(source, 1)).toEqual(['a'])
+  await addPartitions(topic, 3)
   aheadMs = 60_000
   const added = { code: 'PARTITIONS_ADDED', kind: 'restart', facts: { topic, partitions: [1, 2] } }
-  await expect(next(source, 1)).rejects.toMatchObject(added)
+  await expect(nextValues(source, 1)).rejects.toMatchObject(added)
   await source.close()
 })
 
 test('another log under the same name: its offsets are not those of the job, though they are in range', async () => {
   const topic = `anew-${run}`
-  await made(topic, 1)
+  await createTopics([topic])
   const state = await begun(topic, {}, 'a', 'b')
   expect(state).toMatchObject({ log: expect.stringContaining('/') as string, partitions: { 0: { offset: '2' } } })
   await admin.deleteTopics({ topics: [topic] })
-  await made(topic, 1)
-  await leadersOf(topic, 1)
-  produce(topic, 0, '0', '1', '2', '3')
+  await expect.poll(() => kafka.anyBroker(topicId(topic))).toBeNull()
+  await createTopics([topic])
+  produce(topic, 0, ['0', '1', '2', '3'])
 
   const refused = sourceOf(topic)
   await expect(refused.source.open(state, RESTORED)).rejects.toMatchObject({
@@ -194,7 +145,7 @@ test('another log under the same name: its offsets are not those of the job, tho
 
   const accepted = sourceOf(topic, { options: { outOfRange: 'earliest' } })
   await accepted.source.open(state, RESTORED)
-  expect(await next(accepted.source, 4)).toEqual(['0', '1', '2', '3'])
+  expect(await nextValues(accepted.source, 4)).toEqual(['0', '1', '2', '3'])
   expect(accepted.gaps).toMatchObject([{ partition: 0, offset: '2', resumedAt: '0', skippedRecords: 0, epoch: 7 }])
   await accepted.source.close()
 
@@ -202,12 +153,12 @@ test('another log under the same name: its offsets are not those of the job, tho
   const { log, ...older } = state
   const trusting = sourceOf(topic)
   await trusting.source.open(older, RESTORED)
-  expect(await next(trusting.source, 2)).toEqual(['2', '3'])
+  expect(await nextValues(trusting.source, 2)).toEqual(['2', '3'])
   await trusting.source.close()
 
   // A copy of the topic in another cluster, whose offsets are those of the first.
   const moved = sourceOf(topic)
   await moved.source.open({ ...older, log: `other${String(log)}` }, RESTORED)
-  expect(await next(moved.source, 2)).toEqual(['2', '3'])
+  expect(await nextValues(moved.source, 2)).toEqual(['2', '3'])
   await moved.source.close()
 })

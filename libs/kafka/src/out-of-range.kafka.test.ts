@@ -7,6 +7,7 @@ import { epoch, systemClock } from '@weir/model'
 import { expect, test } from 'vitest'
 import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSource } from './source.ts'
+import { nextValues } from './next-values.fixture.ts'
 
 const RECORDS = 100
 const DELETED = 60
@@ -37,19 +38,6 @@ function sourceOf(topic: string, outOfRange: OffsetPolicy | undefined, until: 'n
 const at = (offset: number, end: number | null = null): SourceState => ({
   partitions: { 0: { offset: String(offset), end: end === null ? null : String(end) } },
 })
-
-/** The next values, so many at least where there are. */
-async function next(source: KafkaSource, atLeast = 1): Promise<string[]> {
-  const values: string[] = []
-  while (values.length < atLeast) {
-    const polled = await source.poll(1_000)
-    if (polled === 'idle') continue
-    if (polled === 'end' || polled.kind !== 'raw') break
-    const { buffer, count, valueStart, valueEnd } = polled.raw
-    for (let i = 0; i < count; i++) values.push(buffer.toString('utf8', valueStart[i], valueEnd[i]))
-  }
-  return values
-}
 
 test('fail, the default: the job is told what is deleted, and nothing moves', async () => {
   const { topic, deleteTo } = await topicOf('fail')
@@ -82,7 +70,7 @@ test.each([
     }
     expect(gaps).toEqual([gap])
     produce(topic, 0, ['later 0', 'later 1'])
-    expect((await next(source, 2)).slice(0, 2)).toEqual(first)
+    expect((await nextValues(source, 2)).slice(0, 2)).toEqual(first)
     const state = source.snapshot()
     await source.close()
 
@@ -136,10 +124,10 @@ test('retention that is faster than a running job: the same policies', async () 
   const earliest = sourceOf(topic, 'earliest')
   for (const { source } of [failing, earliest]) await source.open(null)
   await deleteTo(DELETED)
-  await expect(next(failing.source)).rejects.toMatchObject({
+  await expect(nextValues(failing.source)).rejects.toMatchObject({
     facts: { code: 'OFFSET_OUT_OF_RANGE', offset: '0', gapRecords: 60, epoch: null },
   })
-  expect((await next(earliest.source))[0]).toBe('n 60')
+  expect((await nextValues(earliest.source))[0]).toBe('n 60')
   expect(earliest.gaps).toMatchObject([{ offset: '0', resumedAt: '60', skippedRecords: 60, epoch: null }])
   for (const { source } of [failing, earliest]) await source.close()
 })

@@ -1,5 +1,5 @@
 /** The contract of every replayable source, on a real Kafka. */
-import { replayableSourceContract } from '@weir/dataflow/testing'
+import { replayableSourceContract, textsOf } from '@weir/dataflow/testing'
 import { subtask, systemClock } from '@weir/model'
 import { beforeAll } from 'vitest'
 import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
@@ -26,11 +26,7 @@ replayableSourceContract(() =>
       ),
     splits: SPLITS,
     recordsPerSplit: RECORDS,
-    names: (batch) => {
-      if (batch.kind !== 'raw') return []
-      const { buffer, count, valueStart, valueEnd } = batch.raw
-      return Array.from({ length: count }, (_, i) => buffer.toString('utf8', valueStart[i], valueEnd[i]))
-    },
+    names: textsOf,
     impossible: { position: { partitions: { 0: { offset: '10000', end: null } } }, code: 'OFFSET_OUT_OF_RANGE' },
   }),
 )

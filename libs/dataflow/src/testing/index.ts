@@ -1,5 +1,5 @@
 export { exactlyOnceSinkContract, type ExactlyOnceSinkHarness } from './exactly-once-sink-contract.ts'
-export { replayableSourceContract, type ReplayableSourceHarness } from './replayable-source-contract.ts'
+export { replayableSourceContract, textsOf, type ReplayableSourceHarness } from './replayable-source-contract.ts'
 export * from './two-phase-sink-contract.ts'
 export * from './memory-staged-output.ts'
 export { janitorContract, type JanitorHarness } from './janitor-contract.ts'

@@ -21,6 +21,13 @@ export interface ReplayableSourceHarness {
   readonly impossible: { readonly position: SourceState; readonly code: string }
 }
 
+/** The values of a batch, in order. */
+export function textsOf(batch: SourceBatch): string[] {
+  if (batch.kind === 'values') return batch.values.map(String)
+  const { buffer, count, valueStart, valueEnd } = batch.raw
+  return Array.from({ length: count }, (_, i) => buffer.toString('utf8', valueStart[i], valueEnd[i]))
+}
+
 /** A reader that waits for its server answers `idle` a few times first. */
 const IDLE_MAX = 100
 const IDLE_BOUND_MS = 2_000
