@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
 import { root } from '../setup.mjs'
+import { outward, parse, saidOf } from './said-of-codes.mjs'
 
 const CODE = /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/
 /** Words in capitals that are no codes of Weir: of Kafka's protocol, of gRPC, of YAML's nodes; states; beginnings of codes. */
@@ -30,21 +31,21 @@ export function sources() {
 }
 
 /**
- * By code, in order. `room`: of the first place; `kinds`: the duty of whoever has it (libs/model/src/errors.ts); `texts`: messages, `…` for
- * what differs. Both are empty where the code is only named, as those of findings are.
+ * By code, in order. `room`: of the first place; `kinds`: the duty of whoever has it (libs/model/src/errors.ts), or what else has it than an error; `texts`:
+ * messages, `…` for what differs. None: the message is that of something else.
  */
 export function errorCodes() {
   const found = new Map()
   for (const { file, text } of sources()) {
     if (!/'[A-Z][A-Z0-9_]+'/.test(text)) continue
-    const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
+    const source = parse(file, text)
     const visit = (node) => {
-      const use = ts.isStringLiteral(node) ? useOf(node, file) : null
-      if (use !== null) {
+      if (ts.isStringLiteral(node) && isCode(node, file)) {
         const of = found.get(node.text) ?? { room: file.split('/')[1], kinds: new Set(), texts: new Set() }
         found.set(node.text, of)
-        if (use.kind) of.kinds.add(use.kind)
-        if (use.text) of.texts.add(use.text)
+        const { kinds, texts } = saidOf(node)
+        for (const kind of kinds) of.kinds.add(kind)
+        for (const text of texts) of.texts.add(text)
       }
       ts.forEachChild(node, visit)
     }
@@ -53,33 +54,11 @@ export function errorCodes() {
   return new Map([...found].toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** Null: no code. */
-function useOf(node, file) {
-  let parent = node.parent
-  while (ts.isConditionalExpression(parent) || ts.isParenthesizedExpression(parent) || ts.isAsExpression(parent))
-    parent = parent.parent
-  if (ts.isPropertyAssignment(parent) && parent.name.getText() === 'code' && /^[A-Z][A-Z0-9_]+$/.test(node.text)) {
-    const facts = parent.parent
-    const kind = facts.properties.find((of) => of.name?.getText() === 'kind')?.initializer
-    const call = ts.isNewExpression(facts.parent) || ts.isCallExpression(facts.parent) ? facts.parent : null
-    return { kind: kind && ts.isStringLiteral(kind) ? kind.text : null, text: call && sentenceIn(call) }
-  }
-  if (!CODE.test(node.text) || isVariable(node.text) || OTHERS.has(node.text) || NAMES_OF_OTHERS.test(file)) return null
-  return { kind: null, text: ts.isCallExpression(parent) || ts.isNewExpression(parent) ? sentenceIn(parent) : null }
-}
-
-/** The first argument that is a text of several words. */
-const sentenceIn = (call) => call.arguments.map(textOf).find((text) => text !== null && /\S \S/.test(text)) ?? null
-
-function textOf(node) {
-  if (ts.isStringLiteralLike(node)) return node.text
-  if (ts.isTemplateExpression(node))
-    return node.head.text + node.templateSpans.map(({ literal }) => `…${literal.text}`).join('')
-  if (ts.isBinaryExpression(node) && node.operatorToken.kind === ts.SyntaxKind.PlusToken) {
-    const [left, right] = [textOf(node.left), textOf(node.right)]
-    return left === null && right === null ? null : (left ?? '…') + (right ?? '…')
-  }
-  return null
+/** And no other word in capitals. */
+function isCode(node, file) {
+  const { parent } = outward(node)
+  if (ts.isPropertyAssignment(parent) && parent.name.getText() === 'code') return /^[A-Z][A-Z0-9_]+$/.test(node.text)
+  return CODE.test(node.text) && !isVariable(node.text) && !OTHERS.has(node.text) && !NAMES_OF_OTHERS.test(file)
 }
 
 /** Of metrics, as they are named where they are made. */
@@ -92,14 +71,23 @@ export function errorsPage(escape, codes = errorCodes()) {
   const entries = [...codes].flatMap(([code, { room, kinds, texts }], i, all) => [
     ...(code[0] === all[i - 1]?.[0][0] ? [] : [`## ${code[0]}`]),
     `### ${code}`,
-    [[...kinds].map((kind) => `\`${kind}\``).join(' or '), `of ${room}`].filter(Boolean).join(', '),
+    [
+      [...kinds]
+        .toSorted()
+        .map((kind) => `\`${kind}\``)
+        .join(' or '),
+      `of ${room}`,
+    ]
+      .filter(Boolean)
+      .join(', '),
+    ...(texts.size === 0 ? ['Its message is that of what has failed.'] : []),
     ...[...texts].slice(0, TEXTS_MAX).map((text) => `> ${escape(text)}`),
   ])
   return [
     'Every error has a code, a kind, a message for people and facts for programs. Code and kind are stable, the words of a message are not (`…`: what differs). An error is a problem of ' +
       'REST ([REST.md](../REST.md)), a status of gRPC with the trailer `weir-error` ([GRPC.md](../GRPC.md)), and with `--json` the answer of a command ([CLI.md](../CLI.md)). Codes of ' +
       'alerts are in this list, too, of what `weir doctor` finds (`KAFKA_…`, `ETCD_…`, `OBJECTS_…`, `REDIS_…`, `POSTGRES_…`, `MACHINE_…`) and of what `weir verify` finds.',
-    '| kind | what to do |\n|---|---|\n| `invalid` | change what was given: the same again fails again |\n| `retry` | ask again, later |\n| `restart` | nothing: the attempt is over, the job goes back to its last published epoch |\n| `fenced` | nothing: somebody newer decides |',
+    '| kind | what to do |\n|---|---|\n| `invalid` | change what was given: the same again fails again |\n| `retry` | ask again, later |\n| `restart` | nothing: the attempt is over, the job goes back to its last published epoch |\n| `fenced` | nothing: somebody newer decides |\n| `alert` | of a job that goes on: look at it |\n| `warning`, `unsafe` | of `weir doctor`, by how bad it is: what it says behind it |\n| `finding` | of `weir verify`: what is not as its receipt says |',
     ...entries,
   ].join('\n\n')
 }

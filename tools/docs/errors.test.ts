@@ -52,6 +52,31 @@ test('every code is in the reference, with what to do where its error is made', 
   expect(names).not.toContain('LEADER_NOT_AVAILABLE')
 })
 
+test.each([
+  ['GRAPH_CYCLE', ['invalid'], 'leads back to'], // by a function that is imported
+  ['RATE_INVALID', ['invalid'], 'minRecordsPerSecond'], // a constant
+  ['REGISTRY_SETTINGS_INVALID', ['invalid'], 'registry'], // what the function around it is called with
+  ['DEPLOY_TIMED_OUT', ['restart'], 'did not answer within'], // a parameter in an object
+  ['STATE_VALUE_UNDEFINED', ['invalid'], 'state holds plain data'], // chosen first
+  ['DTXID_EXHAUSTED', [], '68-bit form'], // a table of words
+  ['TABLE_MISSING', ['invalid'], 'Create the schema'], // a table of remedies
+  ['RESCALE_REVERTED', ['alert', 'retry'], ''],
+  ['KAFKA_REPLICATION', ['unsafe', 'warning'], 'on one broker alone'], // a diagnosis, made elsewhere
+  ['OUTPUT_MISSING', ['finding'], ''],
+  ['PATH_UNKNOWN', ['invalid'], null], // by status
+  ['SLICE_FAILED', ['restart'], null], // whatever was thrown
+])('%s is told with its kind and its words, however its error is made', (name, kinds, words) => {
+  const said = codes.get(name)!
+  expect([...said.kinds].toSorted()).toEqual(kinds)
+  if (words === null) expect(said.texts.size).toBe(0)
+  else expect([...said.texts].join('\n')).toContain(words)
+})
+
+test('of two codes nothing is told: they take the place of another one, whose words they keep', () => {
+  const silent = [...codes].filter(([, { kinds, texts }]) => kinds.size + texts.size === 0)
+  expect(silent.map(([name]) => name)).toEqual(['CLAIMS_CLOSED', 'RECORDS_REFUSED'])
+})
+
 test('every variable that a document names is read, and every one that is read is named', () => {
   const named = new Set(inDocs(/\b(WEIR_[A-Z0-9_]*[A-Z0-9])\b/g).map((one) => one.split(': ')[1]!))
   // `WEIR_S3_ENDPOINT`, `_BUCKET`: a row of variables with one beginning.

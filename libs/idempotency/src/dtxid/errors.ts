@@ -13,13 +13,7 @@ import { WeirError } from '@weir/model'
 export type Blocked = 'lease-lost' | 'fleet-silent' | 'drifted' | 'ahead' | 'unmarked' | 'out-of-time'
 
 export type DtxIdErrorCode =
-  | 'DTXID_LEASE_LOST'
-  | 'DTXID_DRIFT'
-  | 'DTXID_EXHAUSTED'
-  | 'DTXID_MARK_UNSAFE'
-  | 'DTXID_INVALID'
-  | 'DTXID_WORKERS_TAKEN'
-  | 'DTXID_UNAVAILABLE'
+  'DTXID_LEASE_LOST' | 'DTXID_DRIFT' | 'DTXID_EXHAUSTED' | 'DTXID_MARK_UNSAFE' | 'DTXID_INVALID' | 'DTXID_UNAVAILABLE'
 
 const WORDS: Readonly<Record<Blocked, readonly [DtxIdErrorCode, string]>> = {
   'lease-lost': [
