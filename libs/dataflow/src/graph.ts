@@ -230,18 +230,21 @@ export interface JoinWindow {
 }
 /** Of which sides records without a partner come out, too: none, the left one, both. */
 export type JoinKeeps = 'inner' | 'left' | 'full'
-export interface SinkNode {
-  readonly kind: 'sink'
-  readonly uid: OperatorUid
-  readonly descriptor: ConnectorDescriptor
+/** What the records of a sink are made with. */
+export interface RecordEncoders {
   /** Absent: records have the key of their stream. */
   readonly keyOf?: KeyOf | undefined
   /** Bytes of a record's key; the default writes strings and numbers as text. */
   readonly encodeKey: Encode
   readonly encodeValue: Encode
+  readonly encodeHeaders?: EncodeHeaders | undefined
+}
+export interface SinkNode extends RecordEncoders {
+  readonly kind: 'sink'
+  readonly uid: OperatorUid
+  readonly descriptor: ConnectorDescriptor
   /** The other direction of `encodeValue`: how a test reads what the sink has written. Absent: as JSON. */
   readonly decode?: Decode | undefined
-  readonly encodeHeaders?: EncodeHeaders | undefined
   /** They ask where an output was read (`OutputRecord.origin`). */
   readonly origins?: boolean | undefined
   /** Makes the encoders of value and headers that are used instead, once per slice. */

@@ -4,7 +4,7 @@
  * One slice of a job (subtask i) owns one instance of every source, sink and state store in it. All calls to one
  * instance come from one event loop; a call never overlaps another of the same instance unless its text says so.
  */
-import type { SinkNode } from './graph.ts'
+import type { RecordEncoders, SinkNode } from './graph.ts'
 import type { SplitResume } from './continuous-resume.ts'
 import type { SegmentState } from './state-schema.ts'
 import type {
@@ -221,6 +221,16 @@ export interface SinkAsides {
   readonly known: KnownPoison | null
   /** An audited job's receipts; null: none are written. */
   readonly audit: SinkAudit | null
+}
+
+/** Of a two-phase sink of a log, which writes under a pool of transactional ids. */
+export interface PooledSinkOptions extends RecordEncoders {
+  readonly topic: string
+  /** Transactional ids in the pool: tolerated aborts + 1, at least 2 (PROTOCOL B3). */
+  readonly poolSize: number
+  readonly transactionTimeoutMs: number
+  /** Null: nothing goes aside, and a record that cannot be written ends the attempt. */
+  readonly asides?: SinkAsides | null
 }
 
 /**

@@ -14,10 +14,6 @@ import {
   laneOf,
   type CommittedOffset,
   type ContinuousSink,
-  type Encode,
-  type EncodeHeaders,
-  type KeyOf,
-  type SinkAsides,
   type SplitBegin,
   type SplitCommit,
   type SplitProgress,
@@ -37,26 +33,16 @@ import { Batches } from './batches.ts'
 import type { KafkaConnections } from './connections.ts'
 import { InFlight } from './in-flight.ts'
 import { TransactionLane } from './lane.ts'
-import { RecordEncoder } from './record-encoder.ts'
+import { RecordEncoder, type RecordEncoderOptions } from './record-encoder.ts'
 import { ownedBy } from './source.ts'
 import { topicLimits, type TopicLimits } from './topic-limits.ts'
 import { offsetFetch } from './wire/apis.ts'
 import { refused } from './wire/errors.ts'
 
-export interface ChainedTopic {
-  readonly uid: OperatorUid
-  readonly topic: string
-  readonly keyOf?: KeyOf | undefined
-  readonly encodeKey: Encode
-  readonly encodeValue: Encode
-  readonly encodeHeaders?: EncodeHeaders | undefined
-  readonly asides: SinkAsides | null
-}
-
 export interface KafkaContinuousSinkOptions {
   /** Topic of the source: its offsets are committed. */
   readonly sourceTopic: string
-  readonly sinks: readonly ChainedTopic[]
+  readonly sinks: readonly RecordEncoderOptions[]
   readonly intervalMs: number
   /** How long the broker waits for a process that has died before readers may go on. */
   readonly transactionTimeoutMs: number
@@ -132,7 +118,7 @@ export class KafkaContinuousSink implements ContinuousSink {
     return this.#readOffsets(mine)
   }
 
-  async #prepareSink(sink: ChainedTopic): Promise<void> {
+  async #prepareSink(sink: RecordEncoderOptions): Promise<void> {
     const { topic, asides } = sink
     const { length: partitions } = await this.#kafka.partitions(topic)
     let limits: TopicLimits | null = null // without asides nobody would take what does not fit

@@ -8,9 +8,7 @@ import {
   encodeFailed,
   writesDigits,
   outputHeaders,
-  type Encode,
-  type EncodeHeaders,
-  type KeyOf,
+  type RecordEncoders,
   type SinkAsides,
   type SinkOrigin,
 } from '@weir/dataflow'
@@ -19,14 +17,10 @@ import { murmur2, murmur2OfAscii } from './murmur2.ts'
 import { refusal, type TopicLimits } from './topic-limits.ts'
 import { batchBytesOf, headerBytesAtMost, recordBytesAtMost } from './wire/records.ts'
 
-export interface RecordEncoderOptions {
+export interface RecordEncoderOptions extends RecordEncoders {
   /** Of the sink. */
   readonly uid: OperatorUid
   readonly topic: string
-  readonly keyOf?: KeyOf | undefined
-  readonly encodeKey: Encode
-  readonly encodeValue: Encode
-  readonly encodeHeaders?: EncodeHeaders | undefined
   /** Null: nobody takes a record aside, it ends the attempt. */
   readonly asides: SinkAsides | null
 }

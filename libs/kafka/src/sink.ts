@@ -8,10 +8,8 @@ import {
   EMPTY_SINK_STATE,
   StagedRetention,
   recoverSink,
-  type Encode,
-  type EncodeHeaders,
   type HandleProof,
-  type KeyOf,
+  type PooledSinkOptions,
   type PreparedHandle,
   type SinkAsides,
   type SinkState,
@@ -30,19 +28,6 @@ import { offsetCommit, offsetFetch } from './wire/apis.ts'
 import { refused } from './wire/errors.ts'
 import { StoredBatch } from './wire/records.ts'
 
-export interface KafkaSinkOptions {
-  readonly topic: string
-  /** Transactional ids in the pool: tolerated aborts + 1, at least 2 (PROTOCOL B3). */
-  readonly poolSize: number
-  readonly transactionTimeoutMs: number
-  readonly keyOf?: KeyOf | undefined
-  readonly encodeKey: Encode
-  readonly encodeValue: Encode
-  readonly encodeHeaders?: EncodeHeaders | undefined
-  /** Null: nothing goes aside, and a record that cannot be written ends the attempt. */
-  readonly asides?: SinkAsides | null
-}
-
 /** How long `close('abort')` may take, ms. */
 const ABORT_BUDGET_MS = 10_000
 
@@ -55,7 +40,7 @@ export interface KafkaSinkDeps {
 }
 
 export class KafkaSink implements TwoPhaseSink {
-  readonly #options: KafkaSinkOptions
+  readonly #options: PooledSinkOptions
   readonly #context: SubtaskContext
   readonly #kafka: KafkaConnections
   readonly #clock: Clock
@@ -73,7 +58,7 @@ export class KafkaSink implements TwoPhaseSink {
   /** Sequence of the newest transaction that was closed to writes. */
   #cut = 0
 
-  constructor(options: KafkaSinkOptions, deps: KafkaSinkDeps) {
+  constructor(options: PooledSinkOptions, deps: KafkaSinkDeps) {
     const { context, kafka, clock, staged } = deps
     const { jobId, operatorUid, subtask, signal } = context
     const { poolSize, transactionTimeoutMs, asides = null } = options

@@ -7,10 +7,8 @@ import {
   encodeFailed,
   outputHeaders,
   recoverSink,
-  type Encode,
-  type EncodeHeaders,
   type HandleProof,
-  type KeyOf,
+  type PooledSinkOptions,
   type PreparedHandle,
   type SinkAsides,
   type SinkState,
@@ -32,19 +30,6 @@ import {
 } from '@weir/model'
 import { Packr } from 'msgpackr'
 import { isRefusal, type LogRecord, type ProducerIdentity, type TransactionalLog } from './port.ts'
-
-export interface LogSinkOptions {
-  readonly topic: string
-  /** Transactional ids in the pool: tolerated aborts + 1, at least 2 (PROTOCOL B3). */
-  readonly poolSize: number
-  readonly transactionTimeoutMs: number
-  readonly keyOf?: KeyOf | undefined
-  readonly encodeKey: Encode
-  readonly encodeValue: Encode
-  readonly encodeHeaders?: EncodeHeaders | undefined
-  /** Null: nothing goes aside, and a record that cannot be encoded ends the attempt. */
-  readonly asides?: SinkAsides | null
-}
 
 interface PooledId {
   readonly id: string
@@ -88,7 +73,7 @@ export interface LogSinkDeps {
 }
 
 export class LogSink implements TwoPhaseSink {
-  readonly #options: LogSinkOptions
+  readonly #options: PooledSinkOptions
   readonly #context: SubtaskContext
   readonly #log: TransactionalLog
   readonly #clock: Clock
@@ -111,7 +96,7 @@ export class LogSink implements TwoPhaseSink {
   #waiters: (() => void)[] = []
   #linger: (() => void) | null = null
 
-  constructor(options: LogSinkOptions, deps: LogSinkDeps) {
+  constructor(options: PooledSinkOptions, deps: LogSinkDeps) {
     this.#options = options
     this.#output = new OutputView(options.keyOf ?? null)
     this.#asides = options.asides ?? null
