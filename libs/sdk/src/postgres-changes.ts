@@ -1,22 +1,9 @@
 /** Changes of PostgreSQL tables as a source. */
-import { SECRET_FORM, WeirError, isSecretReference } from '@weir/model'
+import { SECRET_FORM, WeirError, isSecretReference, type RowChange } from '@weir/model'
 import type { Source } from './connectors.ts'
 import { durationMs, type Duration } from './duration.ts'
 
-/** A row that was inserted, updated or deleted. Values are as JSON has them; what it has not (int8, numeric, times …) is text. */
-export interface Change {
-  /** `schema.table` */
-  readonly table: string
-  readonly operation: 'insert' | 'update' | 'delete'
-  /** The row before, or what the table's REPLICA IDENTITY says of it; null where that is nothing. */
-  readonly before: Readonly<Record<string, unknown>> | null
-  /** Null for a delete. */
-  readonly after: Readonly<Record<string, unknown>> | null
-  /** LSN of its commit. */
-  readonly transaction: string
-  /** ms since 1970: the event time, where no other is given. */
-  readonly committedAt: number
-}
+export type { RowChange as Change }
 
 export interface ChangesOptions {
   /** `env:NAME` or `file:/path`: the variable or file of the task-managers that holds the connection string, of a user with REPLICATION. */
@@ -30,14 +17,14 @@ export interface ChangesOptions {
   readonly slot: string
   /** `latest`: bounded, the job finishes in front of what is committed after its first start. */
   readonly until?: 'none' | 'latest'
-  readonly timestamp?: (change: Change) => number
+  readonly timestamp?: (change: RowChange) => number
   readonly outOfOrder?: Duration
   readonly recordsPerSecond?: number
   readonly uid?: string
 }
 
 /** Throws `OPTION_INVALID` (invalid) naming the option. */
-export function changes(options: ChangesOptions): Source<Change> {
+export function changes(options: ChangesOptions): Source<RowChange> {
   const { url, publication, slot, until = 'none', timestamp, outOfOrder, recordsPerSecond = null, uid } = options
   const invalid = (option: string, rule: string): WeirError =>
     new WeirError({ code: 'OPTION_INVALID', kind: 'invalid', option, slot }, `postgres.changes: ${option} ${rule}`)

@@ -1,11 +1,20 @@
 /** The contract of every source for a real replication slot, and what is its own. */
 import type { SourceState } from '@weir/dataflow'
 import { replayableSourceContract } from '@weir/dataflow/testing'
-import { attempt, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
+import {
+  attempt,
+  generation,
+  jobId,
+  operatorUid,
+  subtask,
+  systemClock,
+  systemRandom,
+  type RowChange,
+} from '@weir/model'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postgresUrl } from '../../../../../test/stack/endpoints.ts'
-import { ChangesSource, type Change, type ChangePosition, type ChangesSourceOptions } from '../../index.ts'
+import { ChangesSource, type ChangePosition, type ChangesSourceOptions } from '../../index.ts'
 
 const RECORDS = 30
 const run = `cdc_${systemRandom.nonce().slice(0, 8).replaceAll('-', '_')}`
@@ -62,16 +71,16 @@ function sourceOf(
   return source
 }
 /** The next `count` changes, one poll after the other. */
-async function next(source: ChangesSource, count: number): Promise<Change[]> {
-  const changes: Change[] = []
+async function next(source: ChangesSource, count: number): Promise<RowChange[]> {
+  const changes: RowChange[] = []
   while (changes.length < count) {
     const polled = await source.poll(count - changes.length)
     if (polled === 'end') break
-    if (typeof polled === 'object' && polled.kind === 'values') changes.push(...(polled.values as Change[]))
+    if (typeof polled === 'object' && polled.kind === 'values') changes.push(...(polled.values as RowChange[]))
   }
   return changes
 }
-const ids = (changes: readonly Change[]): unknown[] => changes.map(({ after, before }) => (after ?? before)!['id'])
+const ids = (changes: readonly RowChange[]): unknown[] => changes.map(({ after, before }) => (after ?? before)!['id'])
 const throughJson = (state: SourceState): SourceState => JSON.parse(JSON.stringify(state)) as SourceState
 const confirmed = async (slot: string): Promise<string> =>
   (
@@ -98,7 +107,7 @@ describe('the contract', () => {
       reader: ({ bounded, ...at }) => sourceOf({ ...options, until: bounded ? 'latest' : 'none' }, at),
       splits: 1,
       recordsPerSplit: RECORDS,
-      names: (batch) => (batch.kind === 'values' ? ids(batch.values as Change[]).map(String) : []),
+      names: (batch) => (batch.kind === 'values' ? ids(batch.values as RowChange[]).map(String) : []),
       impossible: {
         position: { 0: { lsn: 'no', transaction: null, changes: 0, offset: 0, end: null } },
         code: 'POSITION_INVALID',

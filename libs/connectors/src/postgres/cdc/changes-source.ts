@@ -5,13 +5,13 @@
  * An attempt that begins ends the connection of the one before it, which may still hold the slot.
  */
 import type { ConnectorDescriptor, SourcePoll, SourceReader, SourceState, SubtaskContext } from '@weir/dataflow'
-import { WeirError, assert, type Cancel, type Clock } from '@weir/model'
+import { WeirError, assert, type Cancel, type Clock, type RowChange } from '@weir/model'
 import type { Socket } from 'node:net'
 import type { LogicalReplicationService, Pgoutput } from 'pg-logical-replication'
 import { secretOf } from '../../secrets.ts'
 import { PostgresConnection } from '../connection.ts'
 import { postgresError } from '../errors.ts'
-import { ChangeStream, lsnOf, lsnText, type Change, type ChangePosition, type Step } from './changes.ts'
+import { ChangeStream, lsnOf, lsnText, type ChangePosition, type Step } from './changes.ts'
 
 export interface ChangesSourceOptions {
   /** A reference to a connection string; its user needs REPLICATION. */
@@ -309,7 +309,7 @@ export class ChangesSource implements SourceReader {
   }
 
   #take(maxRecords: number): SourcePoll {
-    const values: Change[] = []
+    const values: RowChange[] = []
     const timestamps: number[] = []
     const offsets: number[] = []
     const handedOut: { offset: number; before: ChangePosition }[] = []

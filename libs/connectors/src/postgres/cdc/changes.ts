@@ -9,7 +9,7 @@
  *   C = transaction               its first `changes` were
  * ```
  */
-import { WeirError } from '@weir/model'
+import { WeirError, type RowChange } from '@weir/model'
 import type { Pgoutput } from 'pg-logical-replication'
 
 /** JSON. */
@@ -26,22 +26,9 @@ export interface ChangePosition {
   readonly end: string | null
 }
 
-/** A row that was inserted, updated or deleted. Values are as JSON has them; what it has not (int8, numeric, times …) is text. */
-export interface Change {
-  readonly table: string
-  readonly operation: 'insert' | 'update' | 'delete'
-  /** The row, or what the table's REPLICA IDENTITY says of it; null: nothing (an insert, or an update that kept its key). */
-  readonly before: Readonly<Record<string, unknown>> | null
-  /** Null for a delete. */
-  readonly after: Readonly<Record<string, unknown>> | null
-  readonly transaction: string
-  /** ms since 1970. */
-  readonly committedAt: number
-}
-
 /** What one message of the stream is for a reader that stands at a position. */
 export type Step =
-  | { readonly type: 'change'; readonly change: Change; readonly position: ChangePosition }
+  | { readonly type: 'change'; readonly change: RowChange; readonly position: ChangePosition }
   | { readonly type: 'moved'; readonly position: ChangePosition }
   | { readonly type: 'end' }
   | null
@@ -136,7 +123,7 @@ export class ChangeStream {
     const { transaction, changes, offset } = this.#position
     const nth = transaction === this.#commit ? changes : 0
     this.#position = { ...this.#position, transaction: this.#commit, changes: nth + 1, offset: offset + 1 }
-    const change: Change = {
+    const change: RowChange = {
       table: tableOf(message.relation),
       operation: message.tag,
       before: message.tag === 'insert' ? null : rowOf(message.relation, message.old ?? message.key),
@@ -162,7 +149,7 @@ const VALUES: Readonly<Record<number, (text: string) => unknown>> = {
 }
 
 /** Throws `VALUE_NOT_SENT` (invalid). */
-function rowOf(relation: Pgoutput.MessageRelation, row: Record<string, unknown> | null): Change['after'] {
+function rowOf(relation: Pgoutput.MessageRelation, row: Record<string, unknown> | null): RowChange['after'] {
   if (row === null) return null
   const missing = Object.keys(row).find((column) => row[column] === undefined)
   if (missing === undefined) return { ...row }
