@@ -16,7 +16,7 @@
  * later still is late: it goes into the side output `late`. Results have the event time `end − 1`: those of late records
  * are late for what follows, too.
  */
-import { WeirError } from '@weir/model'
+import { WATERMARK_MAX, WeirError, type Watermark } from '@weir/model'
 import type { GraphNode, WindowNode } from './graph.ts'
 
 export interface TumblingSpec {
@@ -63,6 +63,12 @@ export const everyProcessingTime = (everyMs: number): Trigger => trigger({ by: '
 /** The same trigger, and what it has put out is forgotten. */
 export const purging = ({ every }: Trigger): Trigger => Object.freeze({ every, purges: true })
 const trigger = (every: Every): Trigger => Object.freeze({ every: Object.freeze(every), purges: false })
+
+/** A trigger by event time fires in front of the watermark `to`. The last one ends every window anyway. */
+export function firesEarly(every: Every | null | undefined, before: Watermark, to: Watermark): boolean {
+  if (every?.by !== 'event-time' || to === WATERMARK_MAX) return false
+  return Math.floor(to / every.everyMs) !== Math.floor(before / every.everyMs)
+}
 
 /** Of one key: fires at every `count`th record and forgets them. What is left at the end of the input is not put out. */
 export const countWindow = (count: number): { readonly window: GlobalSpec; readonly trigger: Trigger } => ({

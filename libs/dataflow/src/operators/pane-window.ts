@@ -10,7 +10,7 @@
  * A pane goes when the last window it is in is gone: its end and the allowed lateness are behind the watermark. Keys fire in
  * the order of the state, panes in that of time. `window.ts` says what a result means.
  */
-import { WATERMARK_MAX, WATERMARK_MIN } from '@weir/model'
+import { WATERMARK_MIN } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import { PartedFiring } from '../firing.ts'
 import type { WindowNode } from '../graph.ts'
@@ -26,7 +26,7 @@ import {
   returnedPromise,
   timestampInvalid,
 } from '../user-code.ts'
-import { gcd, keepsFired, type SlidingSpec, type Trigger, type TumblingSpec } from '../window.ts'
+import { firesEarly, gcd, keepsFired, type SlidingSpec, type Trigger, type TumblingSpec } from '../window.ts'
 import { FiredTime } from './fired-time.ts'
 import { LateRecords } from './late-records.ts'
 import { ProcessingTrigger } from './processing-trigger.ts'
@@ -148,7 +148,7 @@ export class PaneWindow implements Operator {
     const before = this.#watermark
     if (timestamp <= before) return out.watermark(timestamp)
     this.#watermark = this.#results.watermark = timestamp
-    const isEarly = this.#firesEarly(before, timestamp)
+    const isEarly = firesEarly(this.#trigger?.every, before, timestamp)
     if (!isEarly && timestamp < this.#due) return out.watermark(timestamp)
     this.firing.begin(this.#fireUpTo(before, timestamp, isEarly, out), timestamp, out)
   }
@@ -277,12 +277,6 @@ export class PaneWindow implements Operator {
   *#fireOpen(reached: Watermark, out: Collector): Generator<void> {
     const panes = this.#state.namespaces()
     for (const [end, from] of this.#windowsBehind(panes, reached)) yield* this.#fire(end, panes, from, out)
-  }
-
-  #firesEarly(before: Watermark, to: Watermark): boolean {
-    const every = this.#trigger?.every
-    if (every?.by !== 'event-time' || to === WATERMARK_MAX) return false
-    return Math.floor(to / every.everyMs) !== Math.floor(before / every.everyMs)
   }
 
   /** By a trigger that counts, or goes by the clock: each window of the record that is open. */

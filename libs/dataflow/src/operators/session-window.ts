@@ -12,7 +12,7 @@
  * Rows: `window.sessions` → the sessions of a key, by their start, in memory; `window[]` → an accumulator each, under the
  * session's id, which is its start when it began and does not change when it grows.
  */
-import { WATERMARK_MAX, WATERMARK_MIN } from '@weir/model'
+import { WATERMARK_MIN } from '@weir/model'
 import type { Key, OperatorUid, RecordBatch, Watermark } from '@weir/model'
 import { entryKey, entryPrefix, ownerOfEntry, restOfEntry } from '../entry-key.ts'
 import { PartedFiring } from '../firing.ts'
@@ -30,7 +30,7 @@ import {
   returnedPromise,
   timestampInvalid,
 } from '../user-code.ts'
-import type { SessionSpec, Trigger } from '../window.ts'
+import { firesEarly, type SessionSpec, type Trigger } from '../window.ts'
 import { LateRecords } from './late-records.ts'
 import { ProcessingTrigger } from './processing-trigger.ts'
 import { WindowResults } from './window-results.ts'
@@ -127,7 +127,7 @@ export class SessionWindow implements Operator {
     const before = this.#watermark
     if (timestamp <= before) return out.watermark(timestamp)
     this.#watermark = this.#results.watermark = timestamp
-    const isEarly = this.#firesEarly(before, timestamp)
+    const isEarly = firesEarly(this.#every, before, timestamp)
     if (!isEarly && !this.#isDue(timestamp)) return out.watermark(timestamp)
     this.firing.begin(this.#fire(timestamp, isEarly, out), timestamp, out)
   }
@@ -243,12 +243,6 @@ export class SessionWindow implements Operator {
     if (others.length === 0) this.#sessions.delete(key, ROWS)
     else this.#sessions.put(key, others, ROWS)
     return hasLeft
-  }
-
-  #firesEarly(before: Watermark, to: Watermark): boolean {
-    const every = this.#every
-    if (every?.by !== 'event-time' || to === WATERMARK_MAX) return false
-    return Math.floor(to / every.everyMs) !== Math.floor(before / every.everyMs)
   }
 
   *#fireOpen(out: Collector): Generator<void> {
