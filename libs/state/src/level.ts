@@ -16,7 +16,7 @@ import type { RowCursor } from './packed/row-cursor.ts'
 import type { GroupRows } from './pending.ts'
 import type { GroupOf, Image, Place, SnapshotRows, TableCut } from './place.ts'
 import type { RestoredGroups } from './restored-groups.ts'
-import { dbKey, dbPrefix, parsedKey } from './row-key.ts'
+import { RowKeys, parsedKey } from './row-key.ts'
 import { DELETE, VALUE, type SegmentWriter } from './segment.ts'
 import type { Table } from './table.ts'
 
@@ -50,6 +50,7 @@ export interface LevelRowsDeps {
 
 export class LevelRows implements Place {
   readonly deps: LevelRowsDeps
+  readonly keys = new RowKeys()
   /** LevelDB lacks changes that a layer in memory has: nothing is stored from it any more. */
   #broken: { readonly error: unknown } | null = null
   /** Where the look for stale rows goes on: which range of rows, and behind which of them. */
@@ -64,7 +65,7 @@ export class LevelRows implements Place {
   }
 
   get(table: Table<unknown>, group: number, key: Key): Uint8Array | undefined {
-    return this.deps.db.getSync(dbKey(group, table.number, 0, key))
+    return this.deps.db.getSync(this.keys.of(group, table.number, 0, key))
   }
 
   /** One of these to be called at a time: what it has not written when it throws, LevelDB never gets. */
@@ -88,7 +89,7 @@ export class LevelRows implements Place {
   takeRestored(group: number, rows: GroupRows): Promise<void> {
     return this.write(async (add) => {
       for (const { table, namespace, key, piece, start, end } of rows)
-        await add(dbKey(group, table, namespace, key), piece.subarray(start, end))
+        await add(this.keys.of(group, table, namespace, key), piece.subarray(start, end))
     })
   }
 
@@ -120,7 +121,7 @@ export class LevelRows implements Place {
               for (const entry of some) {
                 const { value } = layer.cutOf(entry)
                 if (value !== undefined && value !== DELETED)
-                  await add(dbKey(group, table.number, 0, entry.key), pack(value))
+                  await add(this.keys.of(group, table.number, 0, entry.key), pack(value))
               }
             })
             if (isClosing()) throw new Error('the store closes')
@@ -129,7 +130,7 @@ export class LevelRows implements Place {
           }
           await this.write(async (add) => {
             for (const { namespace, key, value } of windows)
-              await add(dbKey(group, table.number, namespace, key), pack(value))
+              await add(this.keys.of(group, table.number, namespace, key), pack(value))
           })
         }
       }
@@ -146,7 +147,7 @@ export class LevelRows implements Place {
     await this.write(async (add) => {
       while (rows.next()) {
         if (rows.op === DELETE) continue
-        const writing = add(dbKey(group, table.number, 0, rows.key), rows.value)
+        const writing = add(this.keys.of(group, table.number, 0, rows.key), rows.value)
         if (writing !== undefined) await writing
         if (pace.due()) await pace.rest()
       }
@@ -185,7 +186,7 @@ export class LevelRows implements Place {
     let rows = rowsMax
     for (let visited = 0; visited < ranges.length && rows > 0 && !isClosing(); visited++) {
       const { table, group } = ranges[this.#look.range % ranges.length]!
-      const from = dbPrefix(group, table.number, 0)
+      const from = this.keys.prefix(group, table.number, 0)
       // A look begun in another range ends there: states come up one after the other.
       const gt = this.#look.after?.startsWith(from) === true ? this.#look.after : from
       const iterator = db.iterator({ gt, lt: `${from}~`, limit: rows })
@@ -255,14 +256,14 @@ class LevelSnapshot implements SnapshotRows {
           await restored.settleGroup(group) // else it would overwrite what is newer
           for (const { table, layer, slice } of slices)
             for (const row = changesIn(slice, layer.number); row.next();) {
-              const writing = add(dbKey(group, table.number, 0, row.key), row.op === DELETE ? null : row.value)
+              const writing = add(this.#rows.keys.of(group, table.number, 0, row.key), row.op === DELETE ? null : row.value)
               if (writing !== undefined) await writing
             }
           for (const row of rows) {
             const { table, namespace, key, op, piece, start, end } = row
             inBatch.push(row)
             const writing = add(
-              dbKey(group, table.number, namespace, key),
+              this.#rows.keys.of(group, table.number, namespace, key),
               op === DELETE ? null : piece.subarray(start, end),
             )
             if (writing === undefined) continue

@@ -9,7 +9,7 @@ import type { LocalCopies } from './local-copies.ts'
 import type { Migrations } from './migration.ts'
 import { pack, stateId, unpack } from './pack.ts'
 import { PendingGroups, type VerifiedChunk } from './pending.ts'
-import { dbKey, parsedKey } from './row-key.ts'
+import { parsedKey } from './row-key.ts'
 import { decodeSegment1 } from './segment-1.ts'
 import { excludedBy, openSegment, readWhole, type OpenSegment } from './segment-reader.ts'
 import { DELETE, VALUE, decodeRows, sum, type Op } from './segment.ts'
@@ -218,9 +218,10 @@ export class Restore {
       const whole = op === DELETE ? undefined : op === VALUE ? unpack(value) : sum(table.get(key), op, unpack(value))
       return void table.restoredEntry(key, whole, value.length)
     }
-    const at = dbKey(group, table.number, namespace, key)
+    const { deps, keys } = this.#deps.level!
+    const at = keys.of(group, table.number, namespace, key)
     if (op === DELETE || op === VALUE) return add(at, op === DELETE ? null : value)
-    return add(at, pack(sum(unpack(this.#deps.level!.deps.db.getSync(at)!), op, unpack(value))))
+    return add(at, pack(sum(unpack(deps.db.getSync(at)!), op, unpack(value))))
   }
 
   #table(id: string, isPending: boolean): Table<unknown> {

@@ -3,22 +3,27 @@ import type { Key } from '@weir/model'
 
 /**
  * Sorted by key group: 8 hex digits, table number, `:`, namespace, `:`, key as JSON: `1` and `"1"` stay different keys, and
- * halves of surrogate pairs survive.
+ * halves of surrogate pairs survive. Rows come by key group: the prefix made last is mostly the one that is asked for.
  */
-export const dbKey = (group: number, table: number, namespace: number, key: Key): string =>
-  dbPrefix(group, table, namespace) + (typeof key === 'string' ? JSON.stringify(key) : String(key))
+export class RowKeys {
+  #group = -1
+  #table = -1
+  #namespace = 0
+  #prefix = ''
 
-/** Rows come by key group: the prefix made last is mostly the one that is asked for. */
-const last = { group: -1, table: -1, namespace: 0, prefix: '' }
-
-export function dbPrefix(group: number, table: number, namespace: number): string {
-  if (group !== last.group || table !== last.table || namespace !== last.namespace) {
-    last.group = group
-    last.table = table
-    last.namespace = namespace
-    last.prefix = `${group.toString(16).padStart(8, '0')}${table}:${namespace}:`
+  of(group: number, table: number, namespace: number, key: Key): string {
+    return this.prefix(group, table, namespace) + (typeof key === 'string' ? JSON.stringify(key) : String(key))
   }
-  return last.prefix
+
+  prefix(group: number, table: number, namespace: number): string {
+    if (group !== this.#group || table !== this.#table || namespace !== this.#namespace) {
+      this.#group = group
+      this.#table = table
+      this.#namespace = namespace
+      this.#prefix = `${group.toString(16).padStart(8, '0')}${table}:${namespace}:`
+    }
+    return this.#prefix
+  }
 }
 
 export function parsedKey(at: string): { group: number; table: number; namespace: number; key: Key } {
