@@ -7,7 +7,7 @@ import type { KeyedProcessNode } from './graph.ts'
 import { MemoryKeyedStates } from './memory-state.ts'
 import { batchOf, contextOf, uid } from './operators/fixture.ts'
 import { KeyedProcessOperator } from './operators/keyed-process.ts'
-import { model, sorted, type Event, type Step } from './operators/window-model.ts'
+import { model, sorted, type Event, type Step } from './operators/window-model.fixture.ts'
 import { sessionizing, type Session } from './sessionize.ts'
 import { keyedProcessOf } from './transform.ts'
 

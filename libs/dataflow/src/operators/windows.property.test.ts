@@ -10,7 +10,7 @@ import { keepsFired, type Trigger, type WindowSpec } from '../window.ts'
 import { windowProcessOf, type WholeSpec } from '../windowing.ts'
 import { batchOf, contextOf, uid } from './fixture.ts'
 import { windowOperator } from './window.ts'
-import { model, sorted, type Event, type ModelOptions, type Step } from './window-model.ts'
+import { model, sorted, type Event, type ModelOptions, type Step } from './window-model.fixture.ts'
 
 type Stamped = readonly (readonly [timestamp: number, value: number])[]
 /** Lists of what it has seen: every record must be in it once. */
