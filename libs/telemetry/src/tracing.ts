@@ -3,6 +3,8 @@
  * otherwise. Spans are made by hand: of a checkpoint, of a start. Between processes a context travels as `traceparent` in commands.
  */
 import { WeirError } from '@weir/model'
+import type { Context, Span, Tracer } from '@opentelemetry/api'
+import type { TracerProvider } from '@opentelemetry/sdk-trace'
 
 export type SpanFacts = Readonly<Record<string, string | number>>
 
@@ -63,92 +65,117 @@ export async function openTracing(
 ): Promise<Tracing | null> {
   if (!env['OTEL_EXPORTER_OTLP_ENDPOINT'] && !env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']) return null
   const ratio = ratioIn(env)
-  const [api, sdk, { OTLPTraceExporter }, { resourceFromAttributes }, { AsyncLocalStorageContextManager }] =
-    await Promise.all([
-      import('@opentelemetry/api'),
-      import('@opentelemetry/sdk-trace'),
-      import('@opentelemetry/exporter-trace-otlp-proto'),
-      import('@opentelemetry/resources'),
-      import('@opentelemetry/context-async-hooks'),
-    ])
-  const { context, diag, trace, DiagLogLevel, SpanKind, SpanStatusCode, TraceFlags } = api
+  const packages = await load()
+  const { api, ContextManager } = packages
   const silent = (): void => {}
-  diag.setLogger(
+  api.diag.setLogger(
     { error: problem, warn: problem, info: silent, debug: silent, verbose: silent },
-    { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
+    { logLevel: api.DiagLogLevel.WARN, suppressOverrideMessage: true },
   )
-  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
-  const sent = {
-    resource: resourceFromAttributes({
-      'service.name': env['OTEL_SERVICE_NAME'] || `weir-${service}`,
-      'process.pid': process.pid,
-    }),
-    spanProcessors: [
-      new sdk.BatchSpanProcessor({
-        exporter: new OTLPTraceExporter(),
-        maxQueueSize: SPANS_MAX,
-        scheduledDelayMillis: SEND_EVERY_MS,
-        exportTimeoutMillis: EXPORT_TIMEOUT_MS,
-      }),
-    ],
-  }
-  const provider = new sdk.TracerProvider({
-    ...sent,
-    sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(ratio) }),
-  })
-  const tracer = provider.getTracer('weir')
-  /** Of the span that is made next. */
-  let ids = { traceId: '', spanId: '' }
-  const teller = new sdk.TracerProvider({
-    ...sent,
-    sampler: new sdk.AlwaysOnSampler(),
-    idGenerator: { generateTraceId: () => ids.traceId, generateSpanId: () => ids.spanId },
-  }).getTracer('weir')
+  api.context.setGlobalContextManager(new ContextManager().enable())
+  const name = env['OTEL_SERVICE_NAME'] || `weir-${service}`
+  return new HandMadeSpans(packages, { name, ratio, problem })
+}
 
-  const under = (parent: string | null) => {
-    const of = parent === null ? null : parsed(parent)
-    return of === null ? api.ROOT_CONTEXT : trace.setSpanContext(api.ROOT_CONTEXT, { ...of, isRemote: true })
-  }
+async function load() {
+  const [api, sdk, exporter, resources, hooks] = await Promise.all([
+    import('@opentelemetry/api'),
+    import('@opentelemetry/sdk-trace'),
+    import('@opentelemetry/exporter-trace-otlp-proto'),
+    import('@opentelemetry/resources'),
+    import('@opentelemetry/context-async-hooks'),
+  ])
   return {
-    begin(name, parent, facts) {
-      const within = under(parent)
-      const span = tracer.startSpan(name, { kind: SpanKind.INTERNAL, attributes: facts }, within)
-      const { traceId, spanId, traceFlags } = span.spanContext()
-      const isSampled = (traceFlags & TraceFlags.SAMPLED) !== 0
-      return {
-        traceparent: isSampled ? `00-${traceId}-${spanId}-01` : null,
-        end(failure) {
-          if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure })
-          span.end()
-        },
-        within: (call) => context.with(trace.setSpan(within, span), call),
-      }
-    },
-    record(name, parent, facts, fromMs, toMs, failure) {
-      const span = tracer.startSpan(name, { startTime: fromMs, attributes: facts }, under(parent))
-      if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure })
-      span.end(toMs)
-    },
-    told({ name, traceId, spanId, parentSpanId, fromMs, toMs, facts, failure, link }) {
-      const parent = parentSpanId && { traceId, spanId: parentSpanId, traceFlags: TraceFlags.SAMPLED, isRemote: true }
-      const within = parent ? trace.setSpanContext(api.ROOT_CONTEXT, parent) : api.ROOT_CONTEXT
-      const of = link === undefined ? null : parsed(link)
-      ids = { traceId, spanId }
-      const span = teller.startSpan(
-        name,
-        { startTime: fromMs, attributes: facts, links: of === null ? [] : [{ context: of }] },
-        within,
-      )
-      if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure })
-      span.end(toMs)
-    },
-    ids() {
-      const of = trace.getActiveSpan()?.spanContext()
-      return of === undefined ? {} : { trace_id: of.traceId, span_id: of.spanId }
-    },
-    async close() {
-      await provider.shutdown().catch((error: unknown) => problem(String(error)))
-    },
+    ...{ api, sdk, Exporter: exporter.OTLPTraceExporter },
+    ...{ resourceOf: resources.resourceFromAttributes, ContextManager: hooks.AsyncLocalStorageContextManager },
+  }
+}
+type Packages = Awaited<ReturnType<typeof load>>
+
+class HandMadeSpans implements Tracing {
+  readonly #api: Packages['api']
+  readonly #provider: TracerProvider
+  readonly #tracer: Tracer
+  /** Makes those that were made elsewhere again. */
+  readonly #teller: Tracer
+  /** Of the span that the teller makes next. */
+  #ids = { traceId: '', spanId: '' }
+  readonly #problem: (text: string) => void
+
+  constructor(
+    { api, sdk, Exporter, resourceOf }: Packages,
+    of: { readonly name: string; readonly ratio: number; readonly problem: (text: string) => void },
+  ) {
+    this.#api = api
+    this.#problem = of.problem
+    const sent = {
+      resource: resourceOf({ 'service.name': of.name, 'process.pid': process.pid }),
+      spanProcessors: [
+        new sdk.BatchSpanProcessor({
+          exporter: new Exporter(),
+          maxQueueSize: SPANS_MAX,
+          scheduledDelayMillis: SEND_EVERY_MS,
+          exportTimeoutMillis: EXPORT_TIMEOUT_MS,
+        }),
+      ],
+    }
+    const sampler = new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(of.ratio) })
+    this.#provider = new sdk.TracerProvider({ ...sent, sampler })
+    this.#tracer = this.#provider.getTracer('weir')
+    this.#teller = new sdk.TracerProvider({
+      ...sent,
+      sampler: new sdk.AlwaysOnSampler(),
+      idGenerator: { generateTraceId: () => this.#ids.traceId, generateSpanId: () => this.#ids.spanId },
+    }).getTracer('weir')
+  }
+
+  begin(name: string, parent: string | null, facts: SpanFacts): OpenSpan {
+    const { context, trace, SpanKind, TraceFlags } = this.#api
+    const within = this.#under(parent)
+    const span = this.#tracer.startSpan(name, { kind: SpanKind.INTERNAL, attributes: facts }, within)
+    const { traceId, spanId, traceFlags } = span.spanContext()
+    const isSampled = (traceFlags & TraceFlags.SAMPLED) !== 0
+    return {
+      traceparent: isSampled ? `00-${traceId}-${spanId}-01` : null,
+      end: (failure) => this.#end(span, failure),
+      within: (call) => context.with(trace.setSpan(within, span), call),
+    }
+  }
+
+  record(name: string, parent: string, facts: SpanFacts, fromMs: number, toMs: number, failure?: string): void {
+    const span = this.#tracer.startSpan(name, { startTime: fromMs, attributes: facts }, this.#under(parent))
+    this.#end(span, failure, toMs)
+  }
+
+  told({ name, traceId, spanId, parentSpanId, fromMs, toMs, facts, failure, link }: ToldSpan): void {
+    const { trace, ROOT_CONTEXT, TraceFlags } = this.#api
+    const parent = parentSpanId && { traceId, spanId: parentSpanId, traceFlags: TraceFlags.SAMPLED, isRemote: true }
+    const within = parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT
+    const of = link === undefined ? null : parsed(link)
+    const links = of === null ? [] : [{ context: of }]
+    this.#ids = { traceId, spanId }
+    this.#end(this.#teller.startSpan(name, { startTime: fromMs, attributes: facts, links }, within), failure, toMs)
+  }
+
+  ids(): ReturnType<Tracing['ids']> {
+    const of = this.#api.trace.getActiveSpan()?.spanContext()
+    return of === undefined ? {} : { trace_id: of.traceId, span_id: of.spanId }
+  }
+
+  async close(): Promise<void> {
+    await this.#provider.shutdown().catch((error: unknown) => this.#problem(String(error)))
+  }
+
+  #under(parent: string | null): Context {
+    const { trace, ROOT_CONTEXT } = this.#api
+    const of = parent === null ? null : parsed(parent)
+    return of === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, { ...of, isRemote: true })
+  }
+
+  /** @param toMs absent: now */
+  #end(span: Span, failure: string | undefined, toMs?: number): void {
+    if (failure !== undefined) span.setStatus({ code: this.#api.SpanStatusCode.ERROR, message: failure })
+    span.end(toMs)
   }
 }
 
