@@ -12,7 +12,9 @@ import {
   type GraphNode,
   type Input,
   type KeyedStates,
+  type LogicalGraph,
   type Operator,
+  type OperatorContext,
   type OperatorCounters,
   type OperatorNode,
   type SinkNode,
@@ -101,84 +103,90 @@ const hasOperands = (node: GraphNode): node is ConnectNode | WithBroadcastNode =
   node.kind === 'connect' || node.kind === 'withBroadcast'
 
 /** By operand; watermarks and the end go to the first. */
-function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly Input[] {
-  const { firingPartMax, plan } = scope.options
-  const { edges } = plan.job.graph
-  const { head, nodes } = run.stage
-  const here = new Set([head, ...nodes])
-  const isKeyBy = scope.node(head).kind === 'keyBy'
+const chainOf = (scope: SliceScope, run: StageRun, place: ChainPlace): readonly Input[] =>
+  new ChainBuilder(scope, run, place).inputs()
+
+class ChainBuilder {
+  readonly #scope: SliceScope
+  readonly #run: StageRun
+  readonly #place: ChainPlace
+  readonly #edges: LogicalGraph['edges']
+  /** The nodes of the stage. */
+  readonly #here: ReadonlySet<number>
   /** By union: the inputs no edge has been given yet. */
-  const merged = new Map<number, Input[]>()
+  readonly #merged = new Map<number, Input[]>()
 
-  const after = (index: number): number[] => edges.flatMap(([from, to]) => (from === index ? [to] : []))
-  const isSide = (index: number): boolean => scope.node(index).kind === 'sideOutput'
+  constructor(scope: SliceScope, run: StageRun, place: ChainPlace) {
+    this.#scope = scope
+    this.#run = run
+    this.#place = place
+    this.#edges = scope.options.plan.job.graph.edges
+    this.#here = new Set([run.stage.head, ...run.stage.nodes])
+  }
 
-  /** But what has two operands behind a keyBy at the head: it gets its records from the stages that compute the keys. */
-  const behind = (index: number): Input => {
-    const isElsewhere = (to: number): boolean =>
-      index === head && isKeyBy && !here.has(to) && hasOperands(scope.node(to))
-    const branches = after(index).flatMap((to) => (isSide(to) || isElsewhere(to) ? [] : [entryTo(to)]))
-    return fanOut(branches, new Sample(scope.options.freeze))
+  inputs(): readonly Input[] {
+    const { head } = this.#run.stage
+    const first = this.#scope.node(head)
+    if (!hasOperands(first)) return [this.#behind(head)]
+    const operator = twoInputOperatorFor(first)
+    const { input: left, next, records } = this.#linked(operator, head, () => this.#behind(head))
+    return [left, countingIn(records, { ...left, emit: (batch: RecordBatch) => operator.onRight(batch, next) })]
+  }
+
+  #behind(index: number): Input {
+    const branches = this.#after(index).flatMap((to) => {
+      const isSide = this.#scope.node(to).kind === 'sideOutput'
+      return isSide || this.#isFedElsewhere(index, to) ? [] : [this.#entryTo(to)]
+    })
+    return fanOut(branches, new Sample(this.#scope.options.freeze))
+  }
+
+  /** What has two operands behind a keyBy at the head gets its records from the stages that compute the keys. */
+  #isFedElsewhere(from: number, to: number): boolean {
+    const isKeyedHead = from === this.#run.stage.head && this.#scope.node(from).kind === 'keyBy'
+    return isKeyedHead && !this.#here.has(to) && hasOperands(this.#scope.node(to))
+  }
+
+  /** What an edge leads to: a sink, a union, or an operator with everything behind it; from where records leave, the outlets. */
+  #entryTo(index: number): Input {
+    const { stage, outputs, resumables } = this.#run
+    const node = this.#scope.node(index)
+    if (node.kind === 'sink') return sinkInput(this.#scope, this.#run, node)
+    const outlets = outputs.filter((_, i) => stage.outputs[i]!.node === index)
+    const next = (): Input => (outlets.length > 0 ? this.#leaving(node, index, outlets) : this.#behind(index))
+    assert(outlets.length > 0 || this.#here.has(index), `node ${node.uid} is not in stage ${stage.index}`)
+    assert(node.kind !== 'source', 'an edge leads into a source')
+    if (node.kind === 'union') return this.#mergedInto(index, next)
+    if (outlets.length > 0 && node.kind !== 'keyBy') return next()
+    return this.#linked(resumables.get(index) ?? operatorFor(node as OperatorNode), index, next).input
+  }
+
+  #leaving({ uid }: GraphNode, index: number, outlets: readonly Outlet[]): Input {
+    return portable(fanOut(outlets.map(this.#place.output)), {
+      ...{ uid, sample: new Sample(this.#scope.options.freeze) },
+      refuse: refuseAt(this.#scope, this.#run.refused, index),
+    })
   }
 
   /** Of one of the edges that lead into a union: each has its own. */
-  const mergedInto = (union: number, next: () => Input): Input => {
-    let free = merged.get(union)
+  #mergedInto(union: number, next: () => Input): Input {
+    let free = this.#merged.get(union)
     if (free === undefined) {
-      const count = edges.filter(([from, to]) => to === union && here.has(from)).length
-      merged.set(union, (free = [...fanIn(count, next())]))
+      const count = this.#edges.filter(([from, to]) => to === union && this.#here.has(from)).length
+      this.#merged.set(union, (free = [...fanIn(count, next())]))
     }
     return free.shift()!
   }
 
-  /** What an edge leads to: a sink, a union, or an operator with everything behind it; from where records leave, the outlets. */
-  const entryTo = (index: number): Input => {
-    const node = scope.node(index)
-    if (node.kind === 'sink') return sinkInput(scope, run, node)
-    const outlets = run.outputs.filter((_, i) => run.stage.outputs[i]!.node === index)
-    const leaving = (): Input =>
-      portable(fanOut(outlets.map(place.output)), {
-        ...{ uid: node.uid, sample: new Sample(scope.options.freeze) },
-        refuse: refuseAt(scope, run.refused, index),
-      })
-    const next = (): Input => (outlets.length > 0 ? leaving() : behind(index))
-    assert(outlets.length > 0 || here.has(index), `node ${node.uid} is not in stage ${run.stage.index}`)
-    assert(node.kind !== 'source', 'an edge leads into a source')
-    if (node.kind === 'union') return mergedInto(index, next)
-    if (outlets.length > 0 && node.kind !== 'keyBy') return next()
-    return linked(run.resumables.get(index) ?? operatorFor(node as OperatorNode), index, next).input
-  }
-
   /** Opened, with its output and its side outputs; and what it emits into. */
-  const linked = (operator: Operator, index: number, output: () => Input): Linked => {
-    const sides = sidesTaken(index)
+  #linked(operator: Operator, index: number, output: () => Input): Linked {
+    const run = this.#run
+    const { uid } = this.#scope.node(index)
+    const sides = this.#sidesTaken(index)
     const counters: OperatorCounters = { lateRecords: 0 }
-    run.counters.push({ uid: scope.node(index).uid, counters })
-    const records = countsOf(run, scope.node(index).uid)
-    operator.open({
-      uid: scope.node(index).uid,
-      subtask: scope.options.subtask,
-      parallelism: scope.options.plan.job.settings.parallelism,
-      maxParallelism: scope.maxParallelism,
-      state: place.state,
-      perSplit: place.perSplit,
-      watermark: place.watermark,
-      counters,
-      sides,
-      clock: scope.deps.clock,
-      origins: originNames(scope.options.plan.job.graph.nodes),
-      calls: {
-        after: scope.deps.clock.after.bind(scope.deps.clock),
-        signal: scope.signal,
-        ready: () => wake(scope, run),
-        isHeld: () => isFiring(run),
-      },
-      claims: () => claimPortOf(scope, index),
-      refuse: refuseAt(scope, run.refused, index),
-      freeze: scope.options.freeze,
-      ...(plan.job.settings.degradable === true && { degraded: () => run.degraded }),
-      ...(firingPartMax !== undefined && { firingPartMax }),
-    })
+    run.counters.push({ uid, counters })
+    const records = countsOf(run, uid)
+    operator.open(this.#contextOf(index, counters, sides))
     const next = withSides(countingOut(records, output()), sides)
     if (operator.firing) run.firings.push({ firing: operator.firing, out: next })
     if (operator.calls) run.calls.push({ calls: operator.calls, out: next })
@@ -186,21 +194,44 @@ function chainOf(scope: SliceScope, run: StageRun, place: ChainPlace): readonly 
     return { input: countingIn(records, chain([operator], next)), next, records }
   }
 
+  #contextOf(index: number, counters: OperatorCounters, sides: ReadonlyMap<string, Input>): OperatorContext {
+    const scope = this.#scope
+    const run = this.#run
+    const { state, perSplit, watermark } = this.#place
+    const { subtask, plan, freeze, firingPartMax } = scope.options
+    const { settings, graph } = plan.job
+    const { clock } = scope.deps
+    return {
+      uid: scope.node(index).uid,
+      ...{ subtask, parallelism: settings.parallelism, maxParallelism: scope.maxParallelism },
+      ...{ state, perSplit, watermark, counters, sides, clock, freeze },
+      origins: originNames(graph.nodes),
+      calls: {
+        after: clock.after.bind(clock),
+        signal: scope.signal,
+        ready: () => wake(scope, run),
+        isHeld: () => isFiring(run),
+      },
+      claims: () => claimPortOf(scope, index),
+      refuse: refuseAt(scope, run.refused, index),
+      ...(settings.degradable === true && { degraded: () => run.degraded }),
+      ...(firingPartMax !== undefined && { firingPartMax }),
+    }
+  }
+
   /** By name; what two take goes to both. */
-  const sidesTaken = (index: number): Map<string, Input> => {
+  #sidesTaken(index: number): Map<string, Input> {
     const taken = new Map<string, Input[]>()
-    for (const to of after(index)) {
-      const taker = scope.node(to)
-      if (taker.kind === 'sideOutput') taken.set(taker.side, [...(taken.get(taker.side) ?? []), behind(to)])
+    for (const to of this.#after(index)) {
+      const taker = this.#scope.node(to)
+      if (taker.kind === 'sideOutput') taken.set(taker.side, [...(taken.get(taker.side) ?? []), this.#behind(to)])
     }
     return new Map([...taken].map(([side, inputs]) => [side, fanOut(inputs)]))
   }
 
-  const first = scope.node(head)
-  if (!hasOperands(first)) return [behind(head)]
-  const operator = twoInputOperatorFor(first)
-  const { input: left, next, records } = linked(operator, head, () => behind(head))
-  return [left, countingIn(records, { ...left, emit: (batch: RecordBatch) => operator.onRight(batch, next) })]
+  #after(index: number): readonly number[] {
+    return this.#edges.flatMap(([from, to]) => (from === index ? [to] : []))
+  }
 }
 
 function wake(scope: SliceScope, run: StageRun): void {
