@@ -7,7 +7,8 @@ import { chainOf, node } from './fixture.ts'
 import { FRAME_BYTES_MAX } from './frame-size.ts'
 import { FRAME_RECORDS_MAX } from './partitioner.ts'
 import { Slice } from './slice.ts'
-import type { SliceOptions, SliceReport } from './slice-ports.ts'
+import type { SliceOptions } from './slice-ports.ts'
+import type { SliceReport } from './slice-report.ts'
 import { StandingSink } from './standing.fixture.ts'
 import {
   MemoryExchange,

@@ -24,7 +24,8 @@ import {
   type Clock,
   type Key,
 } from '@weir/model'
-import type { SliceDeps, SliceReport } from './slice-ports.ts'
+import type { SliceDeps } from './slice-ports.ts'
+import type { SliceReport } from './slice-report.ts'
 import { Slice } from './slice.ts'
 import {
   MemoryBroker,

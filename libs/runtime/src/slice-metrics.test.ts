@@ -4,7 +4,7 @@ import { job, json, log as logs } from '@weir/sdk'
 import { afterEach, expect, test } from 'vitest'
 import { Fleet, World as LogWorld, closeAll } from './embedded.fixture.ts'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
-import type { SliceReport } from './slice-ports.ts'
+import type { SliceReport } from './slice-report.ts'
 import { MemoryLogSource } from './testing/index.ts'
 
 afterEach(async () => {

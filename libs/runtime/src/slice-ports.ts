@@ -1,32 +1,26 @@
 /** What a slice is made of and with, and what it tells: everything outside (Kafka, disk, network) comes in here. */
-import type { InFlightStore, LateInputs, SourceReach, SubtaskSnapshot } from '@weir/checkpoint'
+import type { InFlightStore } from '@weir/checkpoint'
 import type {
   ChainedSink,
-  ClaimCounts,
   ClaimStore,
   ClaimsNews,
   ContinuousSink,
   IdempotentNode,
-  LateCount,
-  OffsetGap,
   Plan,
   RegistrySettings,
   SchemaRegistry,
   SinkAsides,
   SinkNode,
-  SliceMetrics,
-  SourceLow,
   SourceNode,
-  SourceRate,
   SourceReader,
-  SplitTime,
   StateStore,
   SubtaskContext,
   TwoPhaseSink,
 } from '@weir/dataflow'
-import type { AttemptId, CheckpointId, Clock, Epoch, JobId, OperatorUid, Subtask, WeirError } from '@weir/model'
+import type { AttemptId, Clock, JobId, Subtask } from '@weir/model'
 import type { ExchangePort } from './ports.ts'
 import type { RecordTracePort } from './record-span.ts'
+import type { SliceReport } from './slice-report.ts'
 
 export interface SliceOptions {
   readonly jobId: JobId
@@ -63,47 +57,3 @@ export interface SliceDeps {
   /** Lets the event loop run once (setImmediate). */
   readonly turn: () => Promise<void>
 }
-
-export type SliceReport =
-  | {
-      readonly type: 'progress'
-      readonly recordsIn: number
-      readonly recordsOut: number
-      readonly watermark: number
-      readonly reach?: SourceReach | null
-      /** Once a second. Absent: as they were told last. */
-      readonly splits?: readonly SplitTime[]
-      /** As often. Absent: nothing of it claims. */
-      readonly claims?: readonly ClaimCounts[]
-      /** Where splits of several subtasks wait for each other. */
-      readonly lows?: readonly SourceLow[]
-      /** With `splits`: of operators to which records came too late. */
-      readonly late?: readonly LateCount[]
-      /** With `splits`, and where one has changed: of sources that are limited. */
-      readonly rates?: readonly SourceRate[]
-      /** With `splits`. */
-      readonly metrics?: SliceMetrics
-    }
-  | {
-      readonly type: 'ack'
-      readonly checkpoint: CheckpointId
-      readonly snapshot: SubtaskSnapshot
-      readonly alignMs: number
-      readonly syncMs: number
-      readonly asyncMs: number
-      /** From the trigger until its last stage had taken its snapshot. */
-      readonly cutMs: number
-      /** The longest of a stage from its snapshot until its sinks had prepared, and until its state was durable. */
-      readonly prepareMs: number
-      readonly uploadMs: number
-    }
-  | { readonly type: 'declined'; readonly checkpoint: CheckpointId; readonly error: WeirError }
-  | { readonly type: 'gave-up'; readonly checkpoint: CheckpointId; readonly late: LateInputs }
-  | { readonly type: 'committed'; readonly epoch: Epoch }
-  /** A source goes on behind a gap. Told again by every attempt while the split has it in its state. */
-  | { readonly type: 'source-gap'; readonly source: OperatorUid; readonly gap: OffsetGap }
-  | { readonly type: 'claims'; readonly operator: OperatorUid; readonly news: ClaimsNews }
-  /** The last one: the slice is closed. `ahead`: operators whose state had gone on from the last barrier; it is made again. */
-  | { readonly type: 'finalized'; readonly committed: Epoch | null; readonly ahead: readonly OperatorUid[] }
-  | { readonly type: 'input-ended' }
-  | { readonly type: 'failed'; readonly error: WeirError }

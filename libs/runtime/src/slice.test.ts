@@ -13,7 +13,7 @@ import {
   type Subtask,
 } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
-import type { SliceReport } from './slice-ports.ts'
+import type { SliceReport } from './slice-report.ts'
 import { Slice } from './slice.ts'
 import { MemoryExchange, MemorySink, MemorySource, MemoryStateStore, MemoryTopic } from './testing/index.ts'
 

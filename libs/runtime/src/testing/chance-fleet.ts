@@ -23,7 +23,7 @@ import {
   type Epoch,
   type RecordBatch,
 } from '@weir/model'
-import type { SliceReport } from '../slice-ports.ts'
+import type { SliceReport } from '../slice-report.ts'
 import { Slice } from '../slice.ts'
 import { ChanceExchange, ChanceSource, type ChanceWorld } from './chance.ts'
 import type { MemoryRecord } from './memory-log.ts'

@@ -4,7 +4,7 @@ import type { ClaimsNews } from '@weir/dataflow'
 import { epoch, operatorUid, subtask } from '@weir/model'
 import { control } from '@weir/proto'
 import { progressIn, progressOut } from './progress.ts'
-import type { SliceReportMessage } from './slice-report.ts'
+import type { SliceReportMessage, ToldTimes } from './slice-report.ts'
 import { checkpointIn, failureIn, failureOut, json, parsed, sliceIn, sliceOut } from './words.ts'
 
 export function encodeReport(report: SliceReportMessage): control.Report {
@@ -109,13 +109,7 @@ export function decodeReport({ body }: control.Report): SliceReportMessage | nul
   }
 }
 
-type AckTimes = Pick<
-  Extract<SliceReportMessage, { type: 'ack' }>,
-  'alignMs' | 'syncMs' | 'asyncMs' | 'cutMs' | 'prepareMs' | 'uploadMs'
->
-
-/** An older task-manager tells less: what is absent stays so. */
-const ackTimes = (of: AckTimes): AckTimes => ({
+const ackTimes = (of: ToldTimes): ToldTimes => ({
   ...{ alignMs: of.alignMs, syncMs: of.syncMs, asyncMs: of.asyncMs },
   ...(of.cutMs !== undefined && { cutMs: of.cutMs }),
   ...(of.prepareMs !== undefined && { prepareMs: of.prepareMs }),
