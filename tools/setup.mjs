@@ -17,7 +17,8 @@ export function ensureInstalled() {
     return
   }
   console.error('weir: installing packages (npm ci)')
-  execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: root, stdio: ['ignore', 2, 2] })
+  // Warnings are of engines (what runs is the pinned Node) and of scripts that nothing here needs.
+  execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2] })
 }
 
 const packagesOf = (file) => JSON.parse(readFileSync(file, 'utf8')).packages
@@ -55,5 +56,6 @@ export function pinnedNode() {
 }
 
 export function ensureBuilt() {
+  if (!existsSync(resolve(root, 'apps/cli/dist/main.js'))) console.error('weir: building')
   execFileSync(pinnedNode(), ['tools/build.mjs'], { cwd: root, stdio: ['ignore', 2, 2] })
 }

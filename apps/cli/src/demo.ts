@@ -84,6 +84,9 @@ async function main(): Promise<number> {
     await submit(client, await bundleJob(JOB, settings), { id: JOB_ID, wait: true })
     client.close()
     console.log(`job ${JOB_ID} runs on two task-managers; look at http://${manager.ready.http}/#/jobs/${JOB_ID}`)
+    console.log(
+      'results: sums and counts that readers see; lost, duplicates: those an outside recount misses, or finds twice\n',
+    )
 
     const recounter = new Recounter(log, TOPICS)
     const view = await watch({
@@ -148,6 +151,7 @@ async function watch({ url, recounter, stop, killAt, kill }: Watch): Promise<Vie
   let before = { at: startedAt, records: 0 }
   let killed: Promise<void> | null = null
   let last: View | null = null
+  let checkpoint = 0
   try {
     for (;;) {
       const view = await seen().catch((thrown: unknown) => {
@@ -158,7 +162,8 @@ async function watch({ url, recounter, stop, killAt, kill }: Watch): Promise<Vie
       const now = performance.now()
       const rate = Math.round(((view.recordsIn - before.records) / (now - before.at)) * 1_000)
       before = { at: now, records: view.recordsIn }
-      const line = `${view.state.padEnd(10)} ${view.recordsIn} records  ${Math.max(0, rate)}/s  checkpoint ${view.finalEpoch}  results ${recounter.results}  lost ${recounter.gaps}  duplicates ${recounter.duplicates}`
+      checkpoint = Math.max(checkpoint, view.finalEpoch) // a new attempt knows of none before it has claimed
+      const line = `${view.state.padEnd(10)} ${view.recordsIn} records  ${Math.max(0, rate)}/s  checkpoint ${checkpoint}  results ${recounter.results}  lost ${recounter.gaps}  duplicates ${recounter.duplicates}`
       process.stdout.write(process.stdout.isTTY ? `\r${line.padEnd(100)}` : `${line}\n`)
       if (view.state === 'FAILED' || view.state === 'CANCELLED') {
         throw failed({ jobId: JOB_ID, state: view.state, error: JSON.stringify(view.error) } as Parameters<
