@@ -1,11 +1,13 @@
 // Generated code, one `tsc -b` over the workspace with the native compiler, the bundles of what is started, then the dashboard. Type errors fail
 // the build.
 import { execFileSync } from 'node:child_process'
-import './generate.mjs'
-import { linkRooms } from './setup.mjs'
+import { ensureInstalled, linkRooms, pinnedNode } from './setup.mjs'
+
+ensureInstalled()
+await import('./generate.mjs') // needs what is installed
 
 const TSC = 'node_modules/typescript-native/bin/tsc'
-const run = (...args) => execFileSync(process.execPath, args, { stdio: 'inherit' })
+const run = (...args) => execFileSync(pinnedNode(), args, { stdio: 'inherit' })
 
 linkRooms()
 try {

@@ -7,6 +7,9 @@ import { pathToFileURL } from 'node:url'
 import { pack } from './pack.mjs'
 import { ensureBuilt, ensureInstalled, pinnedNode, root } from './setup.mjs'
 
+/** As in apps/create-weir. */
+const NODE_MIN = 24
+
 /** Exit code 2: wrong usage, with what to do instead on stderr. */
 async function main() {
   const [folder, ...others] = process.argv.slice(2)
@@ -26,6 +29,12 @@ async function main() {
   execFileSync(pinnedNode(), [join(root, 'apps/create-weir/dist/main.js'), target], { stdio: 'inherit' })
   takeFromFolder(target, pack(join(target, 'packages')))
   console.log(`\nThe packages of Weir are in ${folder}/packages: commit them, they are on no registry yet.`)
+  // Under `npm run` this is the pinned Node, which the project does not have: npm says which one it was started with.
+  const version = /\bnode\/v(\d+)\S*/.exec(process.env.npm_config_user_agent ?? '')
+  if (version !== null && Number(version[1]) < NODE_MIN)
+    console.log(
+      `The project needs Node ${NODE_MIN} or newer, and npm runs on ${version[0]}: install it first (nodejs.org, nvm, fnm).`,
+    )
   return 0
 }
 

@@ -15,7 +15,6 @@ import { EmbeddedFleet } from './embedded-fleet.ts'
 import { inputOf, type ExampleInput } from './example-input.ts'
 import { readCommitted } from './read-log.ts'
 import { failed, submit } from './submit.ts'
-import { usage } from './usage.ts'
 
 const TOUR = fileURLToPath(new URL('../../examples/src/', import.meta.url))
 const LOG_PARTITIONS = 4
@@ -36,6 +35,12 @@ interface View {
   readonly error: object | null
 }
 
+const unknown = (got: string | undefined, files: readonly string[]): WeirError =>
+  new WeirError(
+    { code: 'USAGE', kind: 'invalid', got },
+    `${got === undefined ? 'say which one' : `there is no ${got}`}: npm run example -- NN, of ${files.map((name) => name.slice(0, -3)).join(', ')}`,
+  )
+
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -44,7 +49,7 @@ async function main(): Promise<number> {
   const number = (positionals[0] ?? '').padStart(2, '0')
   const files = (await readdir(TOUR)).filter((file) => /^\d\d-[a-z-]+\.ts$/.test(file)).sort()
   const file = files.find((name) => name.startsWith(`${number}-`))
-  if (file === undefined) throw usage(`which one? ${files.map((name) => name.slice(0, -3)).join(', ')}`)
+  if (file === undefined) throw unknown(positionals[0], files)
   const input = inputOf(number)
   const bundle = await bundleJob(join(TOUR, file), input.params)
   const isKilled = values.kill || number === BANK
