@@ -256,7 +256,10 @@ class LevelSnapshot implements SnapshotRows {
           await restored.settleGroup(group) // else it would overwrite what is newer
           for (const { table, layer, slice } of slices)
             for (const row = changesIn(slice, layer.number); row.next();) {
-              const writing = add(this.#rows.keys.of(group, table.number, 0, row.key), row.op === DELETE ? null : row.value)
+              const writing = add(
+                this.#rows.keys.of(group, table.number, 0, row.key),
+                row.op === DELETE ? null : row.value,
+              )
               if (writing !== undefined) await writing
             }
           for (const row of rows) {
