@@ -30,10 +30,10 @@ async function main() {
   takeFromFolder(target, pack(join(target, 'packages')))
   console.log(`\nThe packages of Weir are in ${folder}/packages: commit them, they are on no registry yet.`)
   // Under `npm run` this is the pinned Node, which the project does not have: npm says which one it was started with.
-  const version = /\bnode\/v(\d+)\S*/.exec(process.env.npm_config_user_agent ?? '')
-  if (version !== null && Number(version[1]) < NODE_MIN)
+  const version = /\bnode\/(v(\d+)\S*)/.exec(process.env.npm_config_user_agent ?? '')
+  if (version !== null && Number(version[2]) < NODE_MIN)
     console.log(
-      `The project needs Node ${NODE_MIN} or newer, and npm runs on ${version[0]}: install it first (nodejs.org, nvm, fnm).`,
+      `The project needs Node ${NODE_MIN} or newer, and npm runs on ${version[1]}: install it first (nodejs.org, nvm, fnm).`,
     )
   return 0
 }
