@@ -8,7 +8,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { cpuSeconds, difference } from './lib/cpu.ts'
 import { Fleet, type JobAnswer } from '../e2e/fleet.ts'
 import { KEYS, ROUNDS } from './checkpoint.state.ts'

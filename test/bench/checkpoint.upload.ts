@@ -1,6 +1,6 @@
 /** The same state through a line of 100 Mbit/s to the object store, compressed with zstd-3 and with lz4: seconds until it is stored. */
 import { PatientUpload, S3ObjectStore } from '@weir/metadata'
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { compressSync as lz4 } from 'lz4-napi'
 import { Toxic } from '../e2e/toxic.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'

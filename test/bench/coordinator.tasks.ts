@@ -7,7 +7,8 @@ import { createHash } from 'node:crypto'
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import type { PreparedHandle, SegmentRef } from '@weir/dataflow'
 import type { SliceCommand, SliceId } from '@weir/job'
-import { systemClock, systemRandom, type CheckpointId } from '@weir/model'
+import type { CheckpointId } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { FleetClient } from '@weir/wire'
 
 const [jobManager, taskManagers, slots] = process.argv.slice(2)

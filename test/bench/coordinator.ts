@@ -6,7 +6,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { startProcess, stopProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'
 import { atMost, figure, median, say } from './lib/figures.ts'

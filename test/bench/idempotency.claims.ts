@@ -3,7 +3,8 @@
  * bytes, as many in flight. Every claim is the first of its key. In turn on one server; medians of the rounds.
  */
 import type { Claim } from '@weir/dataflow'
-import { attempt, generation, systemClock, systemRandom } from '@weir/model'
+import { attempt, generation } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { createHash } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 // Not by the room's door: what is generated from .proto files has enums, which Node does not strip.

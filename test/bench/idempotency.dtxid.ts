@@ -1,5 +1,6 @@
 /** Transaction ids: how near a generator comes to what its format has, by real clocks and a real etcd, and what an id costs by injected ones. */
-import { systemClock, systemRandom, type Clock } from '@weir/model'
+import type { Clock } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 // Not by the room's door: what is generated from .proto files has enums, which Node does not strip.
 import { EtcdWorkerIds } from '../../libs/idempotency/src/dtxid/etcd-workers.ts'
 import { dtxIds63, dtxIds68, type DtxIdDeps, type DtxIds } from '../../libs/idempotency/src/dtxid/generator.ts'

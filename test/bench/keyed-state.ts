@@ -7,7 +7,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { operatorFor, refuseNone, type Collector, type GraphNode, type OperatorNode } from '@weir/dataflow'
-import { WATERMARK_MIN, attempt, epoch, generation, operatorUid, subtask, systemClock } from '@weir/model'
+import { WATERMARK_MIN, attempt, epoch, generation, operatorUid, subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import {
   aggregatingState,
   datagen,

@@ -4,7 +4,8 @@
  * looked at. Records per second, medians of the rounds; the ratio to "off" is the figure.
  */
 import { planJob, type RawRecords, type SourcePoll, type SourceReader } from '@weir/dataflow'
-import { attempt, generation, jobId, subtask, systemClock, systemRandom, type RecordHeader } from '@weir/model'
+import { attempt, generation, jobId, subtask, type RecordHeader } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { Slice, type RecordTracePort, type SliceReport } from '@weir/runtime'
 import { MemoryExchange, MemorySink, MemoryStateStore, MemoryTopic } from '@weir/runtime/testing'
 import { job, json, log } from '@weir/sdk'

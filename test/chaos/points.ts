@@ -2,7 +2,7 @@
  * Where a checkpoint can be held open from outside: a proxy keeps the one request back that the phase consists of, so a
  * fault injected then is inside the phase for certain.
  */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { Toxic, Match } from '../e2e/toxic.ts'
 import type { Phase } from './plan.ts'
 import type { World } from './world.ts'

@@ -1,7 +1,7 @@
 /** One round: a bounded job of its own, one fault inside one phase, and the judgement when the job has ended. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { Verdict } from '../checkers/index.ts'
 import type { JobAnswer } from '../e2e/fleet.ts'
 import { judge } from '../e2e/judge.ts'

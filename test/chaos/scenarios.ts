@@ -1,6 +1,6 @@
 /** The named cases: long outages and zombies, each with what it demands beyond "nothing lost, nothing twice". */
 import { Etcd3 } from 'etcd3'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { pointOf } from './points.ts'
 import { judgeJob, runJob, type Outcome, type Running } from './round.ts'
 import type { World } from './world.ts'

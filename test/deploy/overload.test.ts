@@ -5,7 +5,7 @@
  * its window, which is `WINDOW` instead of five minutes. `npm run check:deploy`; no part of `npm test`.
  */
 import { KafkaConnections, KafkaDurableLog } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { JobsClient } from '@weir/wire'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync } from 'node:fs'

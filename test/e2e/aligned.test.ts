@@ -2,7 +2,7 @@
  * Watermark alignment across subtasks on a real fleet: two partitions in two task-managers, the event time of one runs forty times as
  * fast. It waits for the other one, as REST and metrics show, also behind a kill -9; and goes on when that has nothing any more.
  */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Fleet } from './fleet.ts'
 

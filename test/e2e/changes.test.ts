@@ -2,7 +2,7 @@
  * Changes of a real PostgreSQL in, rows of it out, while the task-managers are killed and the outbox is written to: every
  * balance is what SQL says of the outbox.
  */
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { postgresUrl } from '../stack/endpoints.ts'

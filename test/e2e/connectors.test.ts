@@ -4,7 +4,7 @@
  * a secret, which is looked for wherever it must not be.
  */
 import { openElsewhere, openS3 } from '@weir/metadata'
-import { systemRandom } from '@weir/model'
+import { systemRandom } from '@weir/runtime/system'
 import { Etcd3 } from 'etcd3'
 import { parquetReadObjects } from 'hyparquet'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

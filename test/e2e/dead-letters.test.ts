@@ -4,7 +4,7 @@
  */
 import type { Verification } from '@weir/dataflow'
 import { KafkaTopics } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

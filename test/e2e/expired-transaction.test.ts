@@ -3,7 +3,7 @@
  * are committed, and stays down until the broker has aborted them. window.ts has how.
  */
 import { initProducerId } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Fleet } from './fleet.ts'
 import { differences, expectation, orderAt } from './orders.ts'

@@ -1,6 +1,6 @@
 /** The ledger without any server: the task-manager of an embedded fleet is killed, its job cancelled with nobody left. */
 import { LogClient } from '@weir/connectors'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

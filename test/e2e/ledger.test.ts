@@ -3,7 +3,7 @@
  * open and no reader is stuck. A delay on the way to S3 lets the fleet be killed between publish and commit.
  */
 import { endTxn, initProducerId } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { produce } from '../../libs/kafka/src/wire/apis.ts'
 import { BatchBuilder } from '../../libs/kafka/src/wire/records.ts'

@@ -3,7 +3,7 @@
  * servers, killed without a word; an outside reader recounts everything at the end.
  */
 import { Etcd3 } from 'etcd3'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { PrivateServer } from '../stack/private-server.ts'
 import { stackEndpoints } from '../stack/endpoints.ts'

@@ -2,7 +2,7 @@
  * Two tables of a real PostgreSQL, written by four subtasks on two task-managers. Both are killed one after the other, at
  * moments a seed does not choose; SQL recounts what is there.
  */
-import { systemRandom } from '@weir/model'
+import { systemRandom } from '@weir/runtime/system'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { postgresUrl } from '../stack/endpoints.ts'

@@ -5,7 +5,7 @@
 import type { ObjectStore } from '@weir/checkpoint'
 import { KafkaTopics } from '@weir/kafka'
 import { openS3 } from '@weir/metadata'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { Etcd3 } from 'etcd3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { debug, type DebugCommand } from '../../apps/cli/src/debug/debug.ts'

@@ -3,7 +3,7 @@
  * epoch the state holds what happened before its T and nothing else, also when a process is killed; an outside reader sees
  * every output once. And a source that is too slow: the epoch times out, says for whom it had waited, and the circuit opens.
  */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Fleet, UNTIL_TIMEOUT_MS, type JobAnswer } from './fleet.ts'
 import type { Tick } from './watermark.job.ts'

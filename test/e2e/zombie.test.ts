@@ -6,7 +6,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { FleetProcess } from '../../apps/cli/src/fleet.ts'
 import { broken } from '../checkers/index.ts'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { Fleet, mainJob } from './fleet.ts'
 import { judge } from './judge.ts'
 import { expectation, orderAt } from './orders.ts'

@@ -17,7 +17,8 @@ import {
   type VerifyDeps,
 } from '@weir/dataflow'
 import { KafkaConnections, KafkaSink, KafkaSource, KafkaTopics } from '@weir/kafka'
-import { attempt, epoch, generation, jobId, subtask, systemClock } from '@weir/model'
+import { attempt, epoch, generation, jobId, subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { MemoryExchange } from '@weir/runtime/testing'
 import { job, json, kafka as topics } from '@weir/sdk'

@@ -1,6 +1,7 @@
 /** What a job names is what the task-manager opens: `.idempotent({ store })` from the descriptor to real servers, and the TiKV peer. */
 import type { Claim, ClaimStore, IdempotentNode, SubtaskContext } from '@weir/dataflow'
-import { systemClock, type OperatorUid } from '@weir/model'
+import type { OperatorUid } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { postgres, tikv, type Claims } from '@weir/sdk'
 import { Metrics, watchClaimTiers } from '@weir/telemetry'
 import pg from 'pg'

@@ -5,17 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { SubtaskContext } from '@weir/dataflow'
 import { KafkaConnections, KafkaDurableLog, KafkaSink, kafkaSecurity, type KafkaSecurity } from '@weir/kafka'
-import {
-  attempt,
-  epoch,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  systemRandom,
-  type CheckpointId,
-} from '@weir/model'
+import { attempt, epoch, generation, jobId, operatorUid, subtask, type CheckpointId } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Audit } from '../../apps/job-manager/src/audit/audit.ts'
 import type { AuditEntry } from '../../apps/job-manager/src/audit/entry.ts'

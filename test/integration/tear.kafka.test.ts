@@ -6,7 +6,8 @@
  * epoch once, tears. Weir gives each transaction an epoch of its own. kcat with `read_committed` is the judge.
  */
 import { KafkaSink } from '@weir/kafka'
-import { attempt, epoch, generation, systemClock, type CheckpointId } from '@weir/model'
+import { attempt, epoch, generation, type CheckpointId } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { Kafka, logLevel } from 'kafkajs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { produce } from '../../libs/kafka/src/wire/apis.ts'

@@ -1,7 +1,8 @@
 /** A real broker for one test file: connected in front of its first test, closed behind its last. kcat, another client, is the judge. */
 import type { SubtaskContext } from '@weir/dataflow'
 import { KafkaConnections } from '@weir/kafka'
-import { attempt, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
+import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll } from 'vitest'
 import { settled } from '../../libs/kafka/src/testing/settled.ts'

@@ -1,6 +1,6 @@
 /** Topics for tests. */
 import type { KafkaConnections } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 
 const LEADERS_TIMEOUT_MS = 15_000
 

@@ -19,7 +19,7 @@ import {
 import { observePostgres, observeRedis, redisAddress } from '@weir/idempotency'
 import { KafkaConnections, kafkaFacts, kafkaSecurity } from '@weir/kafka'
 import { etcdClient, etcdFacts, httpClock, objectsFacts, openS3 } from '@weir/metadata'
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { machineFacts } from '@weir/telemetry'
 import { hostname } from 'node:os'
 import type { JobsClient } from '@weir/wire'

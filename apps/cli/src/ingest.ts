@@ -1,7 +1,7 @@
 /** `weir ingest`: records by HTTP into topics, for whoever cannot write to Kafka. Needs nothing else of Weir. */
 import { INGEST_DEFAULTS, IngestServer } from '@weir/connectors'
 import { KafkaDurableLog, kafkaSecurity } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { once } from 'node:events'
 import { usage } from './usage.ts'
 

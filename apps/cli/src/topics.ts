@@ -1,7 +1,8 @@
 /** `weir topics`: the Kafka topics a job reads and writes, and whether they are there. Creates those that are missing when told to. */
 import { needsOf, type PlanSummary } from '@weir/dataflow'
 import { KafkaConnections, createTopics, kafkaSecurity } from '@weir/kafka'
-import { WeirError, systemClock } from '@weir/model'
+import { WeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { usage } from './usage.ts'
 
 export interface TopicsCommand {

@@ -11,7 +11,8 @@ import {
   type Verification,
 } from '@weir/dataflow'
 import { KafkaConnections, KafkaTopics, kafkaSecurity } from '@weir/kafka'
-import { systemClock, WeirError } from '@weir/model'
+import { WeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { needed, usage } from './usage.ts'
 
 export interface VerifyCommand {

@@ -1,6 +1,6 @@
 /** Embedded mode only: the transactional log lives in this process, task-managers are its children. */
 import { EmbeddedLog, FileStorage, serveLog } from '@weir/connectors'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { Logger } from '@weir/telemetry'
 import { join } from 'node:path'
 

@@ -2,18 +2,8 @@
 import type { LeaderRecord } from '@weir/checkpoint'
 import { plainSecrets, validateSettings, type PlanSummary } from '@weir/dataflow'
 import { bundleKey, requireSignature, sha256, signatureKey, type TrustedKeys } from '@weir/metadata'
-import {
-  SECRET_FORM,
-  WeirError,
-  asWeirError,
-  digest,
-  isJobId,
-  jobId,
-  systemClock,
-  systemRandom,
-  type Digest,
-  type JobId,
-} from '@weir/model'
+import { SECRET_FORM, WeirError, asWeirError, digest, isJobId, jobId, type Digest, type JobId } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import type { JobSample, Logger, Metrics, Tracing } from '@weir/telemetry'
 import { FLEET_DEFAULTS, FleetServer, batchedCall, type JoinCall, type Standing } from '@weir/wire'
 import type { Audit } from './audit/audit.ts'

@@ -18,7 +18,8 @@ import {
   type AnswerStore,
   type EtcdLeadership,
 } from '@weir/metadata'
-import { WeirError, systemClock, systemRandom, type JobId } from '@weir/model'
+import { WeirError, type JobId } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import type { JobManagerConfig } from './config.ts'
 
 export interface Metadata {

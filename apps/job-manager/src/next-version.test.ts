@@ -1,6 +1,6 @@
 /** A build that takes the place of another under the same id: what operators have asked for stays, as far as it has a place in it. */
 import { defaultSettings, type PlanSummary } from '@weir/dataflow'
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import type { FleetServer } from '@weir/wire'
 import { expect, test } from 'vitest'
 import { ended, job } from './fixture.ts'

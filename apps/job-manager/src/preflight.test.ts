@@ -1,6 +1,7 @@
 import { defaultSettings, type JobSettings, type KafkaFacts, type Observed, type PlanSummary } from '@weir/dataflow'
 import type { Janitor } from '@weir/job'
-import { WeirError, systemClock } from '@weir/model'
+import { WeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { JobsClient } from '@weir/wire'
 import { expect, test } from 'vitest'
 import { Preflight } from './preflight.ts'

@@ -1,7 +1,8 @@
 /** A rate that somebody asks for, over the real metadata of the embedded mode: the record, and the terms that follow. */
 import { defaultSettings, type PlanSummary } from '@weir/dataflow'
 import { openEmbeddedMetadata } from '@weir/metadata'
-import { digest, jobId, systemClock, systemRandom } from '@weir/model'
+import { digest, jobId } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import type { FleetServer } from '@weir/wire'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,7 @@
 import { defaultSettings, type PlanSummary } from '@weir/dataflow'
 import { copyObject, manifestKey, sha256 } from '@weir/metadata'
-import { attempt, epoch, generation, jobId, systemClock } from '@weir/model'
+import { attempt, epoch, generation, jobId } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -25,7 +25,8 @@ import {
   type TikvTierOptions,
   type TlsOptions,
 } from '@weir/idempotency'
-import { WeirError, systemRandom, type Clock } from '@weir/model'
+import { WeirError, type Clock } from '@weir/model'
+import { systemRandom } from '@weir/runtime/system'
 import { claimsFolder, type TieredStores } from './tiered-claims.ts'
 
 /** What tiers that decide alone cannot decide either is waited for: a full disk, a folder that the attempt before has not left. */

@@ -3,7 +3,8 @@
  * part in it: what they make is made again by a replay, and would be another id.
  */
 import { EtcdWorkerIds, JobManagerClock, dtxIds63, dtxIds68, type DtxIds } from '@weir/idempotency'
-import { WeirError, systemClock, systemRandom } from '@weir/model'
+import { WeirError } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import type { Logger, Metrics } from '@weir/telemetry'
 import { channelCredentials, type TlsSettings } from '@weir/wire'
 

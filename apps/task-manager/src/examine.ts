@@ -3,7 +3,7 @@ import { redacted, secretOf } from '@weir/connectors'
 import { asked, usesKafka, type Asked, type JobNeeds, type Observed, type RedisFacts } from '@weir/dataflow'
 import { observePostgres, observeRedis, redisAddress } from '@weir/idempotency'
 import { KafkaConnections, kafkaFacts, kafkaSecurity } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { machineFacts } from '@weir/telemetry'
 import { hostname } from 'node:os'
 

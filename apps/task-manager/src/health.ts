@@ -1,6 +1,7 @@
 /** The gRPC port of the process: health and reflection, for probes and tools. Data passes through ports of the slots. */
 import { Server } from '@grpc/grpc-js'
-import { WeirError, systemClock } from '@weir/model'
+import { WeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { serverCredentials, type ListenSettings } from '@weir/wire'
 import { addHealth, addReflection } from '@weir/wire/introspection'
 

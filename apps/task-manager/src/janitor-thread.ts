@@ -2,7 +2,8 @@
  * The process's end of the janitor (janitor.ts): a worker thread that is there only while somebody asks, so that sockets
  * to brokers and the healing of lost output cannot hold up the heartbeat.
  */
-import { WeirError, systemClock, type Cancel } from '@weir/model'
+import { WeirError, type Cancel } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { JanitorAnswer, JanitorRequest } from '@weir/wire'
 import type { Worker } from 'node:worker_threads'
 import type { JanitorMessage } from './janitor.ts'

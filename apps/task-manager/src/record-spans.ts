@@ -1,6 +1,6 @@
 /** Spans of sampled records on their way out of a slot: told to the process, where OpenTelemetry is, with the slice's progress. */
 import type { RecordSpan, RecordTracePort } from '@weir/runtime'
-import { systemRandom } from '@weir/model'
+import { systemRandom } from '@weir/runtime/system'
 import { hash } from 'node:crypto'
 
 /** To the process. */

@@ -4,7 +4,7 @@
  */
 import type { ClaimStore, ClaimsNews, IdempotentNode, SubtaskContext } from '@weir/dataflow'
 import { TierSummary, type TierSums } from '@weir/idempotency'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { claimsOf } from './claims.ts'
 import { TieredStores } from './tiered-claims.ts'
 

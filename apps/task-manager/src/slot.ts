@@ -15,15 +15,8 @@ import {
   segmentKey,
   trustedKeys,
 } from '@weir/metadata'
-import {
-  keyGroupRange,
-  samplePools,
-  splitRange,
-  systemClock,
-  asWeirError,
-  type PoolSample,
-  type WeirError,
-} from '@weir/model'
+import { keyGroupRange, samplePools, splitRange, asWeirError, type PoolSample, type WeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { Slice, type SliceReport } from '@weir/runtime'
 import { LocalCopies, dropCopies, openStateStore } from '@weir/state'
 import {

@@ -1,7 +1,8 @@
 /**
  * Worker threads that have loaded their modules and wait for a slice: a restart and a rescale do not wait for that.
  */
-import { systemClock, type Cancel } from '@weir/model'
+import type { Cancel } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { Worker } from 'node:worker_threads'
 import type { SlotData } from './slot.ts'
 import { startThread } from './thread.ts'

@@ -1,6 +1,7 @@
 /** The process's part: joins the fleet, gives each slice a slot (worker thread), passes commands and reports through. */
 import { tellTierSums } from '@weir/idempotency'
-import { WeirError, systemClock, systemRandom, asWeirError } from '@weir/model'
+import { WeirError, asWeirError } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import type { Logger, PoolMetrics, Tracing } from '@weir/telemetry'
 import {
   FleetClient,

@@ -7,7 +7,8 @@
  */
 import type { SubtaskContext } from '@weir/dataflow'
 import { HotTier, LevelTier, OpeningTier, TieredTier, type ClaimTier } from '@weir/idempotency'
-import { WeirError, systemRandom, type Clock } from '@weir/model'
+import { WeirError, type Clock } from '@weir/model'
+import { systemRandom } from '@weir/runtime/system'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 

@@ -1,4 +1,5 @@
-import { attempt, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { SourceReader, SubtaskContext } from '@weir/dataflow'
 import { expect, test } from 'vitest'
 import { payment, paymentsOptions, PaymentsSource, type Payment } from './datagen.ts'

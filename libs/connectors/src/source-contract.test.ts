@@ -1,7 +1,8 @@
 /** The contract of every replayable source, for those that need no server. */
 import type { SubtaskContext } from '@weir/dataflow'
 import { replayableSourceContract, textsOf } from '@weir/dataflow/testing'
-import { attempt, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
 /** A cluster of three primaries with a replica each, started by the test. */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { BUCKETS, RedisKeys } from './redis-keys.ts'
 import { RedisClaims } from './redis-claims.ts'

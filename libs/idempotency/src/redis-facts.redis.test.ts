@@ -1,6 +1,6 @@
 /** The doctor asks a real Redis, and one that is set up to forget. */
 import { examine } from '@weir/dataflow'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { expect, test } from 'vitest'
 import { stackEndpoints } from '../../../test/stack/endpoints.ts'
 import { PrivateServer } from '../../../test/stack/private-server.ts'

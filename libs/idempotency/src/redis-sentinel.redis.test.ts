@@ -1,5 +1,5 @@
 /** A primary, its replica and three sentinels, started by the test; the primary is killed. */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { RedisClaims } from './redis-claims.ts'
 import { RedisServers, claimOf, linked, until, type RedisProcess } from './redis.fixture.ts'

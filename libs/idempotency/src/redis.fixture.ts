@@ -1,7 +1,7 @@
 /** Redis servers of a test's own: a cluster, or a primary with its replica and sentinels, as processes on loopback. */
 import type { Claim } from '@weir/dataflow'
 import { attempt, generation } from '@weir/model'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { Redis } from 'ioredis'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'

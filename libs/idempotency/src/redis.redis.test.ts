@@ -1,5 +1,5 @@
 /** Needs the stack: npm run stack -- up. */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { Redis } from 'ioredis'
 import { afterAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../test/stack/endpoints.ts'

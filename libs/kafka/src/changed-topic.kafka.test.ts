@@ -2,7 +2,8 @@
  * A topic that is not what it was when the job began to read it: more partitions, or another log under its name. On a real broker.
  */
 import type { OffsetGap, SourceState } from '@weir/dataflow'
-import { epoch, subtask, systemClock, type Clock } from '@weir/model'
+import { epoch, subtask, type Clock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { afterAll, expect, test } from 'vitest'
 import { connect, contextOf, testKafka } from '../../../test/stack/kafka.ts'
 import type { KafkaConnections } from './connections.ts'

@@ -1,5 +1,5 @@
 /** Consumer lag of a source, against a real broker. */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { beforeAll, expect, test } from 'vitest'
 import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSource } from './index.ts'

@@ -1,5 +1,5 @@
 /** Topics that stand for others, and ranges of topics in which every transaction has been decided, on a real Kafka. */
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../test/stack/endpoints.ts'
 import { createTopics } from '../../../test/stack/topics.ts'

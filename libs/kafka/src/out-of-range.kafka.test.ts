@@ -3,7 +3,8 @@
  * in days. Each policy; below the log and above it; also while running.
  */
 import type { OffsetGap, OffsetPolicy, SourceState } from '@weir/dataflow'
-import { epoch, systemClock } from '@weir/model'
+import { epoch } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { expect, test } from 'vitest'
 import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSource } from './source.ts'

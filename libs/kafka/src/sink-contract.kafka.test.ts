@@ -1,6 +1,6 @@
 /** The contract of every two-phase sink, on a real Kafka. */
 import { twoPhaseSinkContract } from '@weir/dataflow/testing'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { describe } from 'vitest'
 import { brokersByProtocol } from '../../../test/stack/endpoints.ts'
 import { contextOf, testKafka } from '../../../test/stack/kafka.ts'

@@ -1,4 +1,5 @@
-import { attempt, epoch, generation, systemClock, type CheckpointId } from '@weir/model'
+import { attempt, epoch, generation, type CheckpointId } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { EMPTY_SINK_STATE, type StagedOutput } from '@weir/dataflow'
 import { MemoryStagedOutput } from '@weir/dataflow/testing'
 import { describe, expect, test } from 'vitest'

@@ -1,6 +1,7 @@
 /** The contract of every replayable source, on a real Kafka. */
 import { replayableSourceContract, textsOf } from '@weir/dataflow/testing'
-import { subtask, systemClock } from '@weir/model'
+import { subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { beforeAll } from 'vitest'
 import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSource } from './index.ts'

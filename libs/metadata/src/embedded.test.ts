@@ -1,4 +1,4 @@
-import { systemRandom } from '@weir/model'
+import { systemRandom } from '@weir/runtime/system'
 import { mkdtemp, readdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -11,7 +11,8 @@ import type {
   Leadership,
   ManifestRef,
 } from '@weir/checkpoint'
-import { WeirError, generation, systemClock, type JobId, type Random } from '@weir/model'
+import { WeirError, generation, type JobId, type Random } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { ClassicLevel } from 'classic-level'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'

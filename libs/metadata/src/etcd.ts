@@ -2,7 +2,8 @@
 import { InterceptingCall, type Interceptor } from '@grpc/grpc-js'
 import { noop } from 'cockatiel'
 import { Etcd3 } from 'etcd3'
-import { PoolMeter, WeirError, systemClock } from '@weir/model'
+import { PoolMeter, WeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 
 export interface EtcdOptions {
   /** `host:port` or URLs. */

@@ -1,7 +1,7 @@
 /** The doctor asks a real etcd and a real S3, and one that is not what it should be. */
 import { asked, examine } from '@weir/dataflow'
 import type { PutOutcome, StoredObject } from '@weir/checkpoint'
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { randomUUID } from 'node:crypto'
 import { afterAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../test/stack/endpoints.ts'

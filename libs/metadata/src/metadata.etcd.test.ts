@@ -1,5 +1,6 @@
 /** Election, job records and both arbiters on a real etcd and a real S3. */
-import { attempt, digest, epoch, systemClock, systemRandom, jobId, generation } from '@weir/model'
+import { attempt, digest, epoch, jobId, generation } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { PART_BYTES_MIN, type PutOutcome } from '@weir/checkpoint'
 import { randomUUID } from 'node:crypto'
 import { afterAll, describe, expect, test } from 'vitest'

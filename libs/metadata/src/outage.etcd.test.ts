@@ -1,6 +1,7 @@
 /** etcd is killed under a leader and comes back: a server of this test's own. */
 import type { Manifest, ManifestRef } from '@weir/checkpoint'
-import { attempt, epoch, jobId, systemClock, systemRandom, type Generation } from '@weir/model'
+import { attempt, epoch, jobId, type Generation } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'

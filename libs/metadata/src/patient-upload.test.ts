@@ -1,5 +1,6 @@
 import type { MultipartUpload, ObjectStore } from '@weir/checkpoint'
-import { WeirError, systemClock } from '@weir/model'
+import { WeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { expect, test } from 'vitest'
 import { PatientUpload } from './patient-upload.ts'
 

@@ -1,7 +1,8 @@
 /** Objects in S3. Conditional puts are what head.json rests on: whether the store has them is asked before it is trusted. */
 import type { S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import type { MultipartUpload, ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
-import { PoolMeter, WeirError, systemClock, type PoolState, type Random } from '@weir/model'
+import { PoolMeter, WeirError, type PoolState, type Random } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { crc32 } from 'node:zlib'
 
 export interface S3Options {

@@ -1,5 +1,6 @@
 import { savepointOf, type Manifest, type ManifestRef, type StoredSegment } from '@weir/checkpoint'
-import { attempt, digest, epoch, generation, jobId, subtask, systemClock, type JobId } from '@weir/model'
+import { attempt, digest, epoch, generation, jobId, subtask, type JobId } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { cp, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

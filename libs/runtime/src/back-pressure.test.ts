@@ -1,6 +1,7 @@
 /** Source loop → channel → stage → sink, two slices: what is on the way is bounded while a sink stands still. */
 import { planJob, type GraphNode, type SourcePoll, type SourceReader } from '@weir/dataflow'
-import { attempt, generation, jobId, subtask, systemClock } from '@weir/model'
+import { attempt, generation, jobId, subtask } from '@weir/model'
+import { systemClock } from './system/index.ts'
 import { afterEach, expect, test } from 'vitest'
 import { CHANNEL_CREDITS } from './channel.ts'
 import { chainOf, node } from './fixture.ts'

@@ -10,7 +10,8 @@ import {
   type SourceState,
 } from '@weir/dataflow'
 import { SeededRandom } from '@weir/model/testing'
-import { WeirError, generation, jobId, operatorUid, systemClock, type AsideRecord } from '@weir/model'
+import { WeirError, generation, jobId, operatorUid, type AsideRecord } from '@weir/model'
+import { systemClock } from './system/index.ts'
 import { afterEach, expect, test } from 'vitest'
 import { startContinuous } from './continuous.ts'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'

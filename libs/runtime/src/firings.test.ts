@@ -1,6 +1,7 @@
 /** A window with very many keys ends: what is on the way stays bounded, and a barrier is before or behind all of it. */
 import { FIRING_PART_MAX, defaultSettings, planJob, type GraphNode } from '@weir/dataflow'
-import { attempt, epoch, generation, jobId, operatorUid, subtask, systemClock, type CheckpointId } from '@weir/model'
+import { attempt, epoch, generation, jobId, operatorUid, subtask, type CheckpointId } from '@weir/model'
+import { systemClock } from './system/index.ts'
 import { afterEach, expect, test } from 'vitest'
 import { CHANNEL_CREDITS } from './channel.ts'
 import { chainOf, node } from './fixture.ts'

@@ -19,11 +19,11 @@ import {
   jobId,
   operatorUid,
   subtask,
-  systemClock,
   type CheckpointId,
   type Clock,
   type Key,
 } from '@weir/model'
+import { systemClock } from './system/index.ts'
 import type { SliceDeps } from './slice-ports.ts'
 import type { SliceReport } from './slice-report.ts'
 import { Slice } from './slice.ts'

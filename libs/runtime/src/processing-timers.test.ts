@@ -1,6 +1,7 @@
 /** Timers of processing time in a slice: rows of a checkpoint, fired once by whoever has them when the clock is there. */
 import { keyedProcessOf, type GraphNode, type Out } from '@weir/dataflow'
-import { operatorUid, systemClock } from '@weir/model'
+import { operatorUid } from '@weir/model'
+import { systemClock } from './system/index.ts'
 import { afterEach, expect, test } from 'vitest'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
 import { MemoryLogSource } from './testing/index.ts'

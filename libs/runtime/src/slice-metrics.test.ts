@@ -1,5 +1,6 @@
 import { planJob, type GraphNode } from '@weir/dataflow'
-import { WATERMARK_MAX, operatorUid, systemClock } from '@weir/model'
+import { WATERMARK_MAX, operatorUid } from '@weir/model'
+import { systemClock } from './system/index.ts'
 import { job, json, log as logs } from '@weir/sdk'
 import { afterEach, expect, test } from 'vitest'
 import { Fleet, World as LogWorld, closeAll } from './embedded.fixture.ts'

@@ -7,11 +7,11 @@ import {
   jobId,
   operatorUid,
   subtask,
-  systemClock,
   type CheckpointId,
   type Key,
   type Subtask,
 } from '@weir/model'
+import { systemClock } from './system/index.ts'
 import { afterEach, expect, test } from 'vitest'
 import type { SliceReport } from './slice-report.ts'
 import { Slice } from './slice.ts'

@@ -1,6 +1,7 @@
 /** Rates of a running slice: changed while its source waits, lowered by what lies behind, and told. */
 import type { SourceNode } from '@weir/dataflow'
-import { operatorUid, systemClock } from '@weir/model'
+import { operatorUid } from '@weir/model'
+import { systemClock } from './system/index.ts'
 import { afterEach, expect, test } from 'vitest'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
 import { SourcePace } from './source-pace.ts'

@@ -1,6 +1,7 @@
 /** Idle splits, aligned splits and watermarks of the job's own in a slice, and in whole fleets drawn by chance. */
 import { keyedProcessOf, type CustomWatermarks, type GraphNode, type Out, type SourceNode } from '@weir/dataflow'
-import { operatorUid, subtask, systemClock } from '@weir/model'
+import { operatorUid, subtask } from '@weir/model'
+import { systemClock } from './system/index.ts'
 import { afterEach, expect, test } from 'vitest'
 import { World, chainOf, node, records, stopAll } from './fixture.ts'
 import { ChanceStores, runAttempt } from './testing/chance-fleet.ts'

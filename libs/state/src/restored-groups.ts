@@ -1,6 +1,7 @@
 /** What a large restore has left for behind the running job: key group after key group goes where the rows of the store are. */
 import { setImmediate as yieldTurn } from 'node:timers/promises'
-import { systemClock, type Key } from '@weir/model'
+import type { Key } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { GroupRows, PendingGroups } from './pending.ts'
 
 /**

@@ -2,17 +2,8 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { SliceCommand } from '@weir/job'
 import { NEEDS_OF_ANY, defaultSettings, type DeadLetter } from '@weir/dataflow'
-import {
-  WeirError,
-  attempt,
-  epoch,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  systemRandom,
-} from '@weir/model'
+import { WeirError, attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { control } from '@weir/proto'
 import net from 'node:net'
 import { afterEach, expect, test } from 'vitest'

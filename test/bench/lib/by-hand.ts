@@ -1,7 +1,8 @@
 /** What loops without an engine are made of: the clients of Kafka, and sums in a Map that are committed every second. */
 import { readFileSync } from 'node:fs'
 import { KafkaConnections, KafkaSink, KafkaSource } from '@weir/kafka'
-import { attempt, epoch, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import { attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 
 const COMMIT_EVERY_MS = 1_000
 

@@ -1,5 +1,5 @@
 /** From a record's hand-over to its producer until its output is visible to a reader with read_committed, at 5,000 records/s. */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { Bench } from './bench.ts'
 import { flink, kafkaStreams, weir, type Contender } from './contenders.ts'
 import { RATE, feed, follow, wallClock } from './paced.ts'

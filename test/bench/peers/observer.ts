@@ -1,7 +1,7 @@
 /** What is seen from outside of a contender: what the broker shows readers of its output, and what the kernel counts of its processes. */
 import { readFileSync } from 'node:fs'
 import type { KafkaConnections } from '@weir/kafka'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { listOffsets } from '../../../libs/kafka/src/wire/apis.ts'
 import type { Run } from './bench.ts'
 

@@ -1,7 +1,7 @@
 /** Orders as they would come, at 5,000/s, and a reader that takes the time of every output that becomes visible. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { USUAL, line } from './works.ts'
 
 export const RATE = 5_000

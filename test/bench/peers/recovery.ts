@@ -1,5 +1,5 @@
 /** kill -9 at 5,000 records/s, started again at once: how long until a reader sees committed output again. */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { Bench } from './bench.ts'
 import { flink, kafkaStreams, weir, type Contender } from './contenders.ts'
 import { feed, follow, wallClock } from './paced.ts'

@@ -1,15 +1,7 @@
 /** One slice in memory with an endless source in front of a sink of a known speed: what the benches of rates are about, and nothing else. */
 import { defaultSettings, planJob, type GraphNode, type SourcePoll, type SourceReader } from '@weir/dataflow'
-import {
-  attempt,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  type CheckpointId,
-  type RecordBatch,
-} from '@weir/model'
+import { attempt, generation, jobId, operatorUid, subtask, type CheckpointId, type RecordBatch } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { Slice } from '@weir/runtime'
 import { MemoryExchange, MemorySink, MemoryStateStore, MemoryTopic } from '@weir/runtime/testing'
 

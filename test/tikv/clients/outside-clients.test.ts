@@ -3,7 +3,7 @@
  * leaders; what they have written Weir's client reads, and they read what it has written. Where a client cannot do something, the
  * test says so by what it leaves out, and the library's name.
  */
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Channels } from '../../../libs/idempotency/src/tikv/channels.ts'
 import { codecV1, codecV2 } from '../../../libs/idempotency/src/tikv/key-codec.ts'

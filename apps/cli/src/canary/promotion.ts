@@ -11,7 +11,8 @@
  *
  * What was asked for and not answered is asked for again under the same names: whether it had been done, the job's record knows.
  */
-import { WeirError, asWeirError, systemClock } from '@weir/model'
+import { WeirError, asWeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { jobs } from '@weir/proto'
 import type { JobsClient } from '@weir/wire'
 import type { Bundle } from '../bundle.ts'

@@ -1,7 +1,8 @@
 /** Records by their place on a real broker, and that nobody who could write has been made for it. */
 import type { SourceNode } from '@weir/dataflow'
 import { KafkaConnections, KafkaTopics, listTransactions } from '@weir/kafka'
-import { operatorUid, systemClock, systemRandom } from '@weir/model'
+import { operatorUid } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stackEndpoints } from '../../../../test/stack/endpoints.ts'
 import { createTopics } from '../../../../test/stack/topics.ts'

@@ -11,7 +11,8 @@ import {
   type SourceState,
 } from '@weir/dataflow'
 import { KafkaConnections, KafkaSource, kafkaSecurity, type KafkaSourceOptions } from '@weir/kafka'
-import { WeirError, asWeirError, attempt, generation, jobId, subtask, systemClock, type Clock } from '@weir/model'
+import { WeirError, asWeirError, attempt, generation, jobId, subtask, type Clock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { usage } from '../usage.ts'
 
 /** Connectors whose records have a partition and an offset by which they are found again. */

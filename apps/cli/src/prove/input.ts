@@ -1,7 +1,8 @@
 /** What a job under proof reads: records from files, or a sample of the topics it reads in earnest. */
 import type { TransactionalLog } from '@weir/connectors'
 import { KafkaConnections, KafkaTopics } from '@weir/kafka'
-import { WeirError, systemClock } from '@weir/model'
+import { WeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { readFile } from 'node:fs/promises'
 import { usage } from '../usage.ts'
 

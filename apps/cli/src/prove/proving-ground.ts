@@ -3,7 +3,8 @@
  * another one is started in the place of the victim. The log is held here: what is proven is what becomes of it when the others die.
  */
 import { EmbeddedLog, serveLog, type LogService } from '@weir/connectors'
-import { WeirError, systemClock, type Cancel } from '@weir/model'
+import { WeirError, type Cancel } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { JobsClient } from '@weir/wire'
 import { once } from 'node:events'
 import { mkdtemp, mkdir, rm } from 'node:fs/promises'

@@ -1,6 +1,7 @@
 /** One run of the job on the proving ground, from submission to what it has put out. */
 import { outputsOf, type JobDefinition, type Scratch } from '@weir/dataflow'
-import { WeirError, asWeirError, systemClock } from '@weir/model'
+import { WeirError, asWeirError } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { jobs } from '@weir/proto'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,5 +1,6 @@
 /** The audit log: what it says, what a crash leaves, and that nothing changes that it cannot say. */
-import { WeirError, systemClock, systemRandom } from '@weir/model'
+import { WeirError } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { appendFile, mkdtemp, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

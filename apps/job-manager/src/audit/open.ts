@@ -1,5 +1,5 @@
 /** The audit log as a process has it: a file, and the topic it is sent to. */
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import type { Logger, Metrics } from '@weir/telemetry'
 import type { JobManagerConfig } from '../config.ts'
 import { Audit } from './audit.ts'

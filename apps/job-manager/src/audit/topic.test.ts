@@ -1,5 +1,6 @@
 /** The audit log on its way into a topic, over the real file: order, what a crash repeats, and what happens when no broker takes it. */
-import { WeirError, systemClock, systemRandom, type TopicRecord } from '@weir/model'
+import { WeirError, type TopicRecord } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { appendFile, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

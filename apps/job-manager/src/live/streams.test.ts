@@ -1,5 +1,6 @@
 /** Bounds of the streams of events, with a client that does not read. */
-import { jobId, systemClock } from '@weir/model'
+import { jobId } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
 import { NOTICES_KEPT, Notices } from './notices.ts'

@@ -1,7 +1,7 @@
 /** A job-manager that leads in a folder of its own, with its REST API on a port: for tests. */
 import type { JobRecord, JobStore } from '@weir/checkpoint'
 import { openEmbeddedMetadata } from '@weir/metadata'
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { Metrics, createLogger } from '@weir/telemetry'
 import { mkdtemp } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'

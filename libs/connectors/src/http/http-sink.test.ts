@@ -1,7 +1,8 @@
 /** The contract of every sink against an endpoint that honours Idempotency-Key, and how one is told from its answers. */
 import type { SubtaskContext } from '@weir/dataflow'
 import { MemoryStagedOutput, exactlyOnceSinkContract } from '@weir/dataflow/testing'
-import { attempt, epoch, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import { attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'

@@ -1,6 +1,7 @@
 /** Requests against a log that answers when the test says so. */
 import type { DurableLog } from '@weir/dataflow'
-import { WeirError, systemClock, type TopicRecord } from '@weir/model'
+import { WeirError, type TopicRecord } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { INGEST_DEFAULTS, IngestServer, type IngestOptions } from '../index.ts'

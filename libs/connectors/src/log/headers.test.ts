@@ -1,4 +1,5 @@
-import { operatorUid, attempt, generation, jobId, subtask, systemClock, type RecordBatch } from '@weir/model'
+import { operatorUid, attempt, generation, jobId, subtask, type RecordBatch } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { rawOf, type SinkNode, type SourceBatch, type SubtaskContext } from '@weir/dataflow'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,7 @@
 /** The contract of every transaction janitor, over gRPC to the embedded log. */
 import { janitorContract } from '@weir/dataflow/testing'
-import { attempt, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

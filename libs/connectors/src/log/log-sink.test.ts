@@ -1,4 +1,5 @@
-import { WeirError, attempt, epoch, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import { WeirError, attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { SubtaskContext } from '@weir/dataflow'
 import { twoPhaseSinkContract, type SinkHarness } from '@weir/dataflow/testing'
 import { mkdtemp, open as openFile, stat } from 'node:fs/promises'

@@ -1,6 +1,7 @@
 /** The contract of topics seen from outside, and of replays, over gRPC to the embedded log. */
 import { topicsContract } from '@weir/dataflow/testing'
-import { attempt, generation, jobId, operatorUid, subtask, systemClock } from '@weir/model'
+import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

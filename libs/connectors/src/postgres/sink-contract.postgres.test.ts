@@ -1,7 +1,8 @@
 /** The contract of every sink, and what is PostgreSQL's own, on a real server. */
 import type { SubtaskContext } from '@weir/dataflow'
 import { MemoryStagedOutput, exactlyOnceSinkContract } from '@weir/dataflow/testing'
-import { attempt, epoch, generation, jobId, operatorUid, subtask, systemClock, systemRandom } from '@weir/model'
+import { attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postgresUrl } from '../../../../test/stack/endpoints.ts'

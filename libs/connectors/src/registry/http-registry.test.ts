@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { RegistrySettings } from '@weir/dataflow'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { afterEach, expect, test } from 'vitest'
 import { HttpSchemaRegistry, REGISTRY_TRIES_MAX } from './http-registry.ts'
 

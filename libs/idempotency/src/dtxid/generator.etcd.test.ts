@@ -1,5 +1,6 @@
 /** Worker ids on a real etcd: two generators never hold one, whatever happens to their processes. */
-import { WeirError, systemClock, systemRandom } from '@weir/model'
+import { WeirError } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { randomUUID } from 'node:crypto'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface, type Interface } from 'node:readline'

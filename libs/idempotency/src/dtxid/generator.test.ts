@@ -1,4 +1,5 @@
-import { systemRandom, type Clock } from '@weir/model'
+import type { Clock } from '@weir/model'
+import { systemRandom } from '@weir/runtime/system'
 import { expect, test } from 'vitest'
 import { NEXT_MANY_MAX, dtxIds63, dtxIds68, type DtxIdOptions, type WorkerIds } from './generator.ts'
 import { EtcdModel } from './testing/etcd-model.ts'

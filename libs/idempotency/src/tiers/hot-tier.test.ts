@@ -1,4 +1,4 @@
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { expect, test } from 'vitest'
 import { HotTier } from './hot-tier.ts'
 

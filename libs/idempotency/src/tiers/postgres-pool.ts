@@ -2,7 +2,8 @@
  * Connections to one PostgreSQL, shared by all operators that claim there in one thread. A slot is a thread and threads cannot share
  * sockets, so a job opens at most its parallelism times `POSTGRES_CONNECTIONS_MAX`, however many of its operators claim.
  */
-import { PoolMeter, systemClock } from '@weir/model'
+import { PoolMeter } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { Pool } from 'pg'
 
 /** Of one thread to one server; `weir doctor` counts with it. */

@@ -2,7 +2,7 @@
  * Several clients claim the same keys at once, while answers are lost, stores hang and die, regions are split, merged and led from
  * elsewhere, and windows end. Whatever each client was told is compared with what the stores have applied, in order.
  */
-import { systemClock, systemRandom } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TikvCluster } from '../../../../test/tikv/cluster.ts'
 import { randomFaults } from '../../../../test/tikv/faults.ts'

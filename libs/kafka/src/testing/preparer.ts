@@ -2,7 +2,7 @@
  * A process that prepares transactions, says so, and waits to be killed: `node preparer.ts BROKER TOPIC [NAME:TIMEOUT_MS …]`.
  * Each has one record, its own name, in partition 0, and a marker of the group of the same name with the offset MARKED.
  */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { KafkaConnections } from '../connections.ts'
 import { TransactionLane } from '../lane.ts'
 import { BatchBuilder } from '../wire/records.ts'

@@ -1,5 +1,5 @@
 /** EndTxn answers before its control records are in the log: who judges right after a commit waits for them first. */
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import type { KafkaConnections } from '../connections.ts'
 import { listTransactions } from '../wire/apis.ts'
 

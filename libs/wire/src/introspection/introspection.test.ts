@@ -3,7 +3,7 @@ import { fromBinary, type DescMessage, type MessageShape } from '@bufbuild/proto
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire'
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
 import { Client, ChannelCredentials, Server, ServerCredentials, makeGenericClientConstructor } from '@grpc/grpc-js'
-import { systemClock } from '@weir/model'
+import { systemClock } from '@weir/runtime/system'
 import { jobs } from '@weir/proto'
 import { service as healthService } from 'grpc-health-check'
 import { afterEach, describe, expect, test } from 'vitest'

@@ -1,16 +1,8 @@
 /** The contract of every source for a real replication slot, and what is its own. */
 import type { SourceState } from '@weir/dataflow'
 import { replayableSourceContract } from '@weir/dataflow/testing'
-import {
-  attempt,
-  generation,
-  jobId,
-  operatorUid,
-  subtask,
-  systemClock,
-  systemRandom,
-  type RowChange,
-} from '@weir/model'
+import { attempt, generation, jobId, operatorUid, subtask, type RowChange } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postgresUrl } from '../../../../../test/stack/endpoints.ts'

@@ -1,5 +1,6 @@
 /** A generator in a process of its own, for tests that freeze and kill it: a line `next` or `take` is answered by an id or a code. */
-import { asWeirError, systemClock, systemRandom } from '@weir/model'
+import { asWeirError } from '@weir/model'
+import { systemClock, systemRandom } from '@weir/runtime/system'
 import { createInterface } from 'node:readline'
 import { EtcdWorkerIds } from '../etcd-workers.ts'
 import { dtxIds63, type DtxIdOptions } from '../generator.ts'
