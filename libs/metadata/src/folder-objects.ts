@@ -137,18 +137,17 @@ export class FolderObjectStore implements ObjectStore {
     const part = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)
     try {
       const file = opened(part)
-      const folder = openSync(dirname(path), 'r')
       try {
         if (bytes.length > AT_ONCE_BYTES_MAX) await writeFile(file, bytes)
         else writeFileSync(file, bytes)
         await datasync(file)
-        renameSync(part, path)
-        // The rename itself is durable only when its folder is.
-        await sync(folder)
       } finally {
         closeSync(file)
-        closeSync(folder)
       }
+      renameSync(part, path)
+      // The rename itself is durable only when its folder is.
+      const folder = openSync(dirname(path), 'r')
+      await sync(folder).finally(() => closeSync(folder))
       return { kind: 'stored', etag: sha256(bytes) }
     } catch (error) {
       await rm(part, { force: true })
