@@ -215,8 +215,8 @@ test('a debugger stops in front of the first function of the job, and at a break
     payment: { user: 'ada', amountMinor: 5 },
     next: 65,
   })
-  await debugger_.send('Debugger.resume')
-  debugger_.close()
+  // While it has stopped: Node dies of a debugger that closes while the process ends.
+  await debugger_.close()
   expect(await ended).toEqual([0, null])
   expect(JSON.parse(out)).toMatchObject({ outputs: [{ value: 65 }] })
 }, 120_000)

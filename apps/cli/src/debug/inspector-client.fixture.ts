@@ -1,4 +1,5 @@
 /** A debugger as an editor is one: Chrome's protocol over a WebSocket. */
+import { once } from 'node:events'
 import { SourceMap } from 'node:module'
 
 interface Message {
@@ -71,8 +72,11 @@ export class InspectorClient {
     })
   }
 
-  close(): void {
+  /** What has stopped goes on. Resolves when the other side has closed, too. */
+  async close(): Promise<void> {
+    const closed = once(this.#socket, 'close')
     this.#socket.close()
+    await closed
   }
 }
 
