@@ -103,10 +103,6 @@ export class Table<V> implements KeyedState<V> {
     return value
   }
 
-  ahead(keys: readonly Key[], _from: number): number {
-    return keys.length
-  }
-
   put(key: Key, value: V, namespace = 0): void {
     const stored = this.checked(key, value) as V
     if (namespace === 0) return this.#change(key, stored)

@@ -86,7 +86,8 @@ const step = fc.oneof(
 test('over any history of puts, deletions, restored rows and barriers the rows are those of plain maps, now and at every barrier that is asked for', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120, size: 'max' }), (steps) => {
-      const rows = new PackedRows(7, new RowMemory())
+      const memory = new RowMemory()
+      const rows = new PackedRows(7, memory)
       const now = new Map<Key, Value>()
       let changed = new Map<Key, Value | null>()
       let layer = 1
@@ -135,7 +136,7 @@ test('over any history of puts, deletions, restored rows and barriers the rows a
           expect(all).toEqual(barrier.all)
           expect(between(rows, barrier.from, barrier.to, barrier.layer)).toEqual(barrier.changed)
         }
-        expect([...KEYS].filter((k) => rows.find(encoded(k))).length).toBe(rows.size)
+        expect([...KEYS].filter((k) => rows.find(encoded(k))).length).toBe(memory.size)
       }
     }),
     { numRuns: Number(process.env['WEIR_RUNS'] ?? 200) },
@@ -143,7 +144,8 @@ test('over any history of puts, deletions, restored rows and barriers the rows a
 })
 
 test('a hundred thousand keys, of which every third is deleted and every third written again, take the room of what is there', () => {
-  const rows = new PackedRows(0, new RowMemory())
+  const memory = new RowMemory()
+  const rows = new PackedRows(0, memory)
   const keys = Array.from({ length: 100_000 }, (_, i) => `order-${i}`)
   const of = (text: string): PutValue => raw(Buffer.from(text))
   for (const k of keys) rows.put(encoded(k), of(k), 1)
@@ -157,12 +159,13 @@ test('a hundred thousand keys, of which every third is deleted and every third w
   rows.forgetDeletions(0, to, 3)
   for (const [i, k] of keys.entries())
     expect(valueOf(rows, k)).toBe(i % 3 === 0 ? undefined : i % 3 === 1 ? `${k}!` : k)
-  expect(rows.size).toBe(66_666)
+  expect(memory.size).toBe(66_666)
   expect(between(rows, OLDEST, to, 3).size).toBe(66_666)
 })
 
 test('blocks of claims whose time is over are freed as they are, in the order in which they came', () => {
-  const rows = new PackedRows(0, new RowMemory())
+  const memory = new RowMemory()
+  const rows = new PackedRows(0, memory)
   const print = raw(Buffer.alloc(39))
   let bytes = 0
   for (let i = 0; i < 50_000; i++) bytes += rows.put(encoded(`order-${i}`), print, 1)
@@ -171,13 +174,14 @@ test('blocks of claims whose time is over are freed as they are, in the order in
   const freed = { rows: 0, bytes: 0 }
   rows.freeSuperseded(freed)
   expect(freed.bytes).toBeGreaterThan(bytes * 0.7)
-  expect(rows.size).toBe(10_000)
+  expect(memory.size).toBe(10_000)
   expect(valueOf(rows, 'order-39999')).toBeUndefined()
   expect(valueOf(rows, 'order-40000')).toBeDefined()
 })
 
 test('a number that changes for every record between two barriers takes the room of one row', () => {
-  const rows = new PackedRows(0, new RowMemory())
+  const memory = new RowMemory()
+  const rows = new PackedRows(0, memory)
   const bytes = [1_000, 1_001, 65_535].map((n) => rows.put(encoded('user-1'), putOf(n), 1))
   expect(bytes).toEqual([bytes[0], 0, 0])
   expect(valueOf(rows, 'user-1')).toBe(65_535)
@@ -188,7 +192,8 @@ test('a number that changes for every record between two barriers takes the room
 })
 
 test('bytes that have been handed out stay what they were: no row of bytes is written over', () => {
-  const rows = new PackedRows(0, new RowMemory())
+  const memory = new RowMemory()
+  const rows = new PackedRows(0, memory)
   rows.put(encoded('a'), raw(Buffer.from('before')), 1)
   rows.find(encoded('a'))
   const { value: length, end } = rows.foundValue(encoded('a'))
@@ -200,7 +205,8 @@ test('bytes that have been handed out stay what they were: no row of bytes is wr
 })
 
 test('sums of keys in no order, changed again and again, take a few times the room of those that are there', () => {
-  const rows = new PackedRows(0, new RowMemory())
+  const memory = new RowMemory()
+  const rows = new PackedRows(0, memory)
   let taken = 0
   for (let epoch = 1; epoch <= 60; epoch++) {
     for (let i = 0; i < 2_000; i++)
@@ -211,16 +217,17 @@ test('sums of keys in no order, changed again and again, take a few times the ro
     rows.freeSuperseded(freed)
     taken -= freed.bytes
   }
-  expect(rows.size).toBeGreaterThan(4_000)
-  expect(taken / rows.size).toBeLessThan(3 * 32)
+  expect(memory.size).toBeGreaterThan(4_000)
+  expect(taken / memory.size).toBeLessThan(3 * 32)
 })
 
 test('rows that are somewhere else leave by whole blocks, the oldest first, and are not found any more', () => {
-  const rows = new PackedRows(0, new RowMemory())
+  const memory = new RowMemory()
+  const rows = new PackedRows(0, memory)
   for (let i = 0; i < 20_000; i++) rows.put(encoded(i), raw(Buffer.alloc(39)), 1)
   const freed = { rows: 0, bytes: 0 }
   expect(rows.evict(rows.end / 2, freed)).toBe(true)
   expect(freed.rows).toBeGreaterThan(5_000)
-  expect(rows.size).toBe(20_000 - freed.rows)
+  expect(memory.size).toBe(20_000 - freed.rows)
   for (let i = 0; i < 20_000; i++) expect(rows.find(encoded(i))).toBe(i >= freed.rows)
 })

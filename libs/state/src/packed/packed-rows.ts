@@ -1,6 +1,6 @@
 /**
- * The rows of one key group of one state, beside the JavaScript heap: an index (`row-memory.ts`) over blocks of rows that are only ever
- * appended. A changed row is written again, a deleted one is a row that says so. Since a row knows in which layer it was superseded, the
+ * The rows of one key group of one state, beside the JavaScript heap: blocks of rows that are only ever appended, under the index of the
+ * state (`row-memory.ts`). A changed row is written again, a deleted one is a row that says so. Since a row knows in which layer it was superseded, the
  * rows between two barriers are what changed between them, and those up to a barrier what there was at it, for as long as somebody asks.
  * A number that no barrier has seen yet is written over: a sum of few keys would be a row for every record.
  *
@@ -54,9 +54,6 @@ export class PackedRows {
   /** What the last `find` has found. */
   #at = 0
   #block: Block = NOWHERE
-  /** Keys it says something of. */
-  size = 0
-
   /** @param memory shared by all key groups of the state */
   constructor(group: number, memory: RowMemory) {
     this.group = group
@@ -103,7 +100,7 @@ export class PackedRows {
     const before = this.#memory.placeOf(key)
     if (before !== 0 && !isOld && value !== null && this.#writeOver(before, key, value)) return 0
     const place = this.#append(key, value, isOld ? this.#old : this.#new)
-    if (before === 0) this.#add(key.hash, place)
+    if (before === 0) this.#memory.add(key.hash, place)
     else {
       this.#supersede(before, layer)
       this.#memory.replace(key, place)
@@ -117,7 +114,7 @@ export class PackedRows {
   forget(key: KeyBytes, layer: number): void {
     const place = this.#memory.placeOf(key)
     if (place === 0) return
-    this.#remove(key.hash, place)
+    this.#memory.remove(key.hash, place)
     this.#supersede(place, layer)
   }
 
@@ -127,7 +124,7 @@ export class PackedRows {
     for (const rows = this.rows(from, to, 0); rows.next();) {
       if (rows.op !== DELETE) continue
       const place = placeOf(rows.block, rows.at)
-      if (this.#remove(rows.block.hashOf(rows.at), place)) this.#supersede(place, layer)
+      if (this.#memory.remove(rows.block.hashOf(rows.at), place)) this.#supersede(place, layer)
     }
   }
 
@@ -157,7 +154,7 @@ export class PackedRows {
       if (block.superseded < block.rows) {
         counted = true
         for (const rows = new RowCursor([block], block.start, block.end, LAST); rows.next();)
-          this.#remove(block.hashOf(rows.at), placeOf(block, rows.at))
+          this.#memory.remove(block.hashOf(rows.at), placeOf(block, rows.at))
       }
       return true
     }, freed)
@@ -213,17 +210,6 @@ export class PackedRows {
     copy(bytes, from, to, into, valueAt + 1)
     block.resize(at, size)
     return true
-  }
-
-  #add(hash: number, place: number): void {
-    this.#memory.add(hash, place)
-    this.size++
-  }
-
-  #remove(hash: number, place: number): boolean {
-    const wasThere = this.#memory.remove(hash, place)
-    if (wasThere) this.size--
-    return wasThere
   }
 
   #supersede(place: number, layer: number): void {

@@ -124,7 +124,7 @@ export class PackedTable extends Table<unknown> {
     this.#give(freed)
   }
 
-  override ahead(keys: readonly Key[], from: number): number {
+  ahead(keys: readonly Key[], from: number): number {
     if (!this.#isPacked) return keys.length
     this.#lastKey = null // its bytes are overwritten
     return this.#ahead.read(keys, from, this.#memory)
@@ -185,9 +185,7 @@ export class PackedTable extends Table<unknown> {
 
   override get residentCount(): number {
     if (!this.#isPacked) return super.residentCount
-    let count = 0
-    for (const { rows } of this.#groups) count += rows.size
-    return count
+    return this.#memory.size
   }
 
   /** For the few ways on which every row becomes a value again. */

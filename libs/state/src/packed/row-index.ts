@@ -6,7 +6,7 @@
 const PAIRS_MIN = 16
 /** Of the pairs, before there are twice as many. */
 const LOAD_MAX = 0.7
-/** Bits above those that all keys of a key group share are to decide (Fibonacci hashing). */
+/** Bits above those that the keys of a slot's key groups have in common are to decide (Fibonacci hashing). */
 const SPREAD = 0x9e3779b1
 
 export class RowIndex {

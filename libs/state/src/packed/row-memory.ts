@@ -1,7 +1,7 @@
 /**
  * What the key groups of a state share: one index over their rows, and the numbers of the blocks these lie in. One index, since the
  * processor then can read for many keys at once (`readAhead`): where they lie is random, and asked for one after the other the
- * memory's answers, 0.15 to 0.25 µs each, took most of what a record of a million keys cost.
+ * memory's answers, 0.15 to 0.25 µs each, were most of what the state cost a record of a million keys.
  */
 import { HEADER_BYTES, type Block } from './block.ts'
 import type { KeyBytes } from './key-bytes.ts'
@@ -38,6 +38,11 @@ export class RowMemory {
   /** Of what is read ahead. */
   readonly #hashes = new Uint32Array(AHEAD)
   readonly #places = new Uint32Array(AHEAD)
+
+  /** Keys of which there is a row. */
+  get size(): number {
+    return this.#index.size
+  }
 
   /** Of the key's row; 0: there is none. */
   placeOf(key: KeyBytes): number {
