@@ -24,7 +24,7 @@ export interface Point {
   hold(world: World, jobId: string, pick: number): Promise<void>
 }
 
-export const POINTS: readonly Point[] = [
+const POINTS: readonly Point[] = [
   {
     phase: 'align',
     name: 'one task-manager has not heard of the barrier, the other one aligns',

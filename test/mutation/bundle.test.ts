@@ -3,30 +3,30 @@ import { readFile } from 'node:fs/promises'
 import { allRules } from '../simulation/mutants.ts'
 import { bundle, load, type Mutant } from './bundle.ts'
 
-const file = 'libs/checkpoint/src/resolve.ts'
+const file = 'libs/model/src/ids.ts'
 const mutant: Mutant = {
-  hole: 'A1',
-  rule: 'the highest epoch wins',
+  hole: 'A20',
+  rule: 'a barrier is named by its attempt, too',
   file,
-  find: 'return b.epoch > a.epoch ? b : a',
-  replace: 'return b.generation > a.generation ? b : a',
+  find: 'a.epoch === b.epoch && sameAttempt(a, b)',
+  replace: 'a.epoch === b.epoch',
 }
-const [older, newer] = [
-  { epoch: 2, generation: 1 },
-  { epoch: 1, generation: 2 },
+const [one, another] = [
+  { epoch: 1, generation: 1, attempt: 1 },
+  { epoch: 1, generation: 1, attempt: 2 },
 ]
-type Resolve = { highestPublished(a: unknown, b: unknown): unknown }
+type Ids = { sameCheckpoint(a: unknown, b: unknown): boolean }
 
 test('a mutant changes what its file does, and only in the module that was loaded with it', async () => {
-  const mutated = await load<Resolve>(file, mutant)
-  expect(mutated.highestPublished(older, newer)).toBe(newer)
-  const real = await load<Resolve>(file)
-  expect(real.highestPublished(older, newer)).toBe(older)
+  const mutated = await load<Ids>(file, mutant)
+  expect(mutated.sameCheckpoint(one, another)).toBe(true)
+  const real = await load<Ids>(file)
+  expect(real.sameCheckpoint(one, another)).toBe(false)
 })
 
 test('a mutant whose text has moved on is an error', async () => {
   await expect(bundle(file, [{ ...mutant, find: 'no such text' }])).rejects.toThrow(/occurs 0 times/)
-  await expect(bundle(file, [{ ...mutant, find: 'return' }])).rejects.toThrow(/expected once/)
+  await expect(bundle(file, [{ ...mutant, find: 'sameAttempt' }])).rejects.toThrow(/expected once/)
 })
 
 test.each(Object.entries(allRules))(
@@ -37,7 +37,7 @@ test.each(Object.entries(allRules))(
 )
 
 test('a mutant of a file that is not used is an error', async () => {
-  await expect(bundle('libs/model/src/ids.ts', [mutant])).rejects.toThrow(/does not use/)
+  await expect(bundle('libs/model/src/errors.ts', [mutant])).rejects.toThrow(/does not use/)
 })
 
 test('a whole room is bundled with the rooms below it', async () => {

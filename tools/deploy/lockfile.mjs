@@ -2,7 +2,7 @@
 // when it is installed, or under a licence nobody has looked at. A rule is a name and what it says of a package: null when it holds.
 
 /** Run code at their installation, and why that is let pass. */
-export const INSTALL_SCRIPTS = {
+const INSTALL_SCRIPTS = {
   '@bufbuild/buf': 'generates the wire format; a tool',
   '@scarf/scarf': 'sends nothing: `scarfSettings` in package.json turns it off',
   'classic-level': 'LevelDB; picks the binary it comes with',
@@ -11,12 +11,12 @@ export const INSTALL_SCRIPTS = {
   nx: 'orders builds; a tool',
   protobufjs: 'looks at the version of whoever uses it',
 }
-export const LICENCES = [
+const LICENCES = [
   ...['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BlueOak-1.0.0', 'CC0-1.0', 'ISC', 'MIT', 'MPL-2.0'],
   ...['Python-2.0', '(Apache-2.0 AND BSD-3-Clause)'],
 ]
 /** Whose package says nothing, and what its repository says. */
-export const LICENCES_ELSEWHERE = { '@kafkajs/confluent-schema-registry': 'MIT' }
+const LICENCES_ELSEWHERE = { '@kafkajs/confluent-schema-registry': 'MIT' }
 
 export const rules = {
   'its bytes are pinned': ({ integrity }) =>

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { GraphNode, JobDefinition, KeyedProcessNode } from './graph.ts'
 import { thrown } from './operators/fixture.ts'
 import { jobOf, line, node, settlement, withDeadLetters } from './planner.fixture.ts'
-import { planJob, planSummaryOf } from './planner.ts'
+import { planJob } from './planner.ts'
 import { defaultSettings } from './settings.ts'
 import { stateSchema } from './state-schema.ts'
 
@@ -81,7 +81,7 @@ test('the summary is plain data and says where every node runs', () => {
     aggregate: 'count',
     initial: 0,
   })
-  expect(planSummaryOf(settlement())).toEqual(summary)
+  expect(planJob(settlement()).summary).toEqual(summary)
 })
 
 test('a plan says which states there are and which versions a build reads; the graph hash follows', () => {
@@ -165,7 +165,7 @@ test("a process's states and timers stand in the plan, without their functions",
     result: () => 1n,
   } as const
   const process = node.process('limits', { state: { sum }, timers: { close: 'event' } })
-  const { nodes } = planSummaryOf(line(node.source('in'), node.keyBy('by'), process, node.sink('out')))
+  const { nodes } = planJob(line(node.source('in'), node.keyBy('by'), process, node.sink('out'))).summary
   expect(nodes[2]!.config).toEqual({
     state: [{ name: 'sum', kind: 'aggregating', ttl: { ms: 5, update: 'write' }, initial: { $bigint: '0' } }],
     timers: { close: 'event' },

@@ -95,9 +95,6 @@ export function planJob(job: JobDefinition): Plan {
   }
 }
 
-/** The part of a job's plan that is sent and hashed. Throws as `planJob` does. */
-export const planSummaryOf = (job: JobDefinition): PlanSummary => planJob(job).summary
-
 /** Does user code see where its records were read? Then batches carry it, which costs something on every record. */
 function asksForOrigins(node: GraphNode): boolean {
   switch (node.kind) {

@@ -21,7 +21,7 @@ const PAUSE_MS_MAX = 500
 /** How often the store is looked for while the promise is suspended. */
 const PROBE_MS = 1_000
 /** Decided without the store: the oldest are forgotten. */
-export const LOCAL_CLAIMS_MAX = 100_000
+const LOCAL_CLAIMS_MAX = 100_000
 
 export interface PatientClaimsOptions {
   /** For metrics. */

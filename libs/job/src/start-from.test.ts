@@ -4,7 +4,6 @@ import { WeirError, digest, epoch, jobId, operatorUid, subtask } from '@weir/mod
 import { expect, test } from 'vitest'
 import { startingSubtasks } from './first-epoch.ts'
 import {
-  NOTHING_ACCEPTED,
   judgeStart,
   type Accepted,
   type OutputStanding,
@@ -74,6 +73,8 @@ const standing = (n: number, change: Partial<OutputStanding> = {}): OutputStandi
   ...{ running: false, published: epoch(n), subtasks: [at(n * 10, n)], lost: [] },
   ...change,
 })
+const NOTHING_ACCEPTED: Accepted = { droppedState: [], repeatedOutput: false }
+
 /** Codes and uids of what is wrong, or the notes. */
 function judged(
   to: StartTarget,

@@ -52,8 +52,6 @@ export interface Accepted {
   readonly repeatedOutput: boolean
 }
 
-export const NOTHING_ACCEPTED: Accepted = { droppedState: [], repeatedOutput: false }
-
 /** What the job that is started from has published: null where nobody here knows it. */
 export interface OutputStanding {
   readonly running: boolean

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { SegmentRef } from '@weir/dataflow'
 import { attempt, epoch, generation, operatorUid } from '@weir/model'
 import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
-import { CountingObjects } from './counting-objects.ts'
+import { CountingObjects } from './counting-objects.fixture.ts'
 import { LocalCopies, dropCopies, openStateStore, podName, type LevelStateStore } from './index.ts'
 
 const dir = await mkdtemp(join(tmpdir(), 'weir-copies-'))

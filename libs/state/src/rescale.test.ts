@@ -7,7 +7,7 @@ import { BroadcastStates, operatorGroups, type SegmentRef } from '@weir/dataflow
 import { attempt, epoch, generation, keyGroupOf, keyGroupRange, operatorUid, ownerOf, subtask } from '@weir/model'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
-import { CountingObjects } from './counting-objects.ts'
+import { CountingObjects } from './counting-objects.fixture.ts'
 import { openStateStore, type LevelStateStore } from './index.ts'
 
 const MAX = 128

@@ -32,7 +32,7 @@ export const FLEET_SILENT_MS_MAX = 120_000
 /** Farther than this from what is known an answer needs the wall clock as a second witness: what a wrong job-manager costs at most. */
 export const UNWITNESSED_MS_MAX = 24 * 3_600_000
 
-export const errorAt = (time: FleetTime, monotonic: number): number => time.error + (monotonic - time.at) * RATE
+const errorAt = (time: FleetTime, monotonic: number): number => time.error + (monotonic - time.at) * RATE
 
 export type Heard =
   | { readonly kind: 'followed'; readonly time: FleetTime }

@@ -39,7 +39,7 @@ export type SourceEffect =
   LeaseQuestion | { readonly type: 'ask-time' } | Extract<LeaseEffect, { readonly type: 'give-back' }>
 
 /** How often the fleet's time is asked for. */
-export const TIME_EVERY_MS = 1_000
+const TIME_EVERY_MS = 1_000
 
 /** What is shown of a generator. */
 export interface DtxIdStatus {

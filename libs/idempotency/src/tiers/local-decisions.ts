@@ -13,9 +13,9 @@ const BEHIND = 'd;'
 /** Told in one call. */
 const TELL_MAX = 500
 /** Beyond it claims fail as if nothing were decided locally: the disk is not to fill up behind an outage. */
-export const DECISIONS_MAX = 1_000_000
+const DECISIONS_MAX = 1_000_000
 /** Of one key, during one outage. */
-export const CHANGES_MAX = 64
+const CHANGES_MAX = 64
 /** Somebody else changes the key at the same time, each time. */
 const TELL_ROUNDS_MAX = 16
 /** Longer than any outage that is not looked at. */

@@ -6,7 +6,7 @@ import { RegionCache } from './region-cache.ts'
 import type { Region } from './region.ts'
 
 /** Of one RawBatchGet, as client-go. */
-export const BATCH_KEYS_MAX = 512
+const BATCH_KEYS_MAX = 512
 /** Regions asked of PD at once when a batch begins with an empty cache. */
 const WARM_UP_REGIONS_MAX = 128
 /** Questions to PD at a time. */

@@ -3,7 +3,7 @@ import type { Clock } from '@weir/model'
 import type { PlacementDriver, StoreAddress } from './placement-driver.ts'
 
 /** So long another peer is asked first; then the store gets a chance again. */
-export const UNREACHABLE_MS = 1_000
+const UNREACHABLE_MS = 1_000
 
 export class Stores {
   readonly #pd: PlacementDriver

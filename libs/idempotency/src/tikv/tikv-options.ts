@@ -17,7 +17,7 @@ export interface TikvOptions {
 }
 
 export const DEADLINE_MS = 100
-export const OPEN_MS = 5_000
+const OPEN_MS = 5_000
 
 export type TikvSettings = Required<TikvOptions>
 

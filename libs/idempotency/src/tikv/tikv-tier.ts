@@ -23,10 +23,10 @@ import { settingsOf, type TikvOptions, type TikvSettings } from './tikv-options.
 import { probeTtl } from './ttl-probe.ts'
 
 /** Calls of one batch at a time: RawCompareAndSwap takes one key. */
-export const IN_FLIGHT_MAX = 128
+const IN_FLIGHT_MAX = 128
 /** Each round is lost to somebody else's write of the same key. */
 const SWAP_ROUNDS_MAX = 16
-export const TOMBSTONE_SECONDS = 20
+const TOMBSTONE_SECONDS = 20
 /** So many calls without an answer, one after the other, and the next ones fail at once; after the pause one tries again. */
 export const BREAKER = { failures: 5, pauseMs: 1_000 }
 

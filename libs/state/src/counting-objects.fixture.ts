@@ -1,4 +1,4 @@
-/** For tests: objects in a Map, with a count of the bytes that are read. */
+/** Objects in a Map, with a count of the bytes that are read. */
 import { MemoryObjects } from './fixture.ts'
 import type { SegmentUpload } from './segment.ts'
 
