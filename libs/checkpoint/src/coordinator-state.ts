@@ -1,7 +1,17 @@
 /** The words of the checkpoint coordinator (`coordinator.ts`): what it is told, what it knows, what it asks for. */
-import type { Attempt, AttemptId, CheckpointId, Epoch, Generation, JobId, Subtask, SubtaskMap } from '@weir/model'
+import type {
+  Attempt,
+  AttemptId,
+  CheckpointId,
+  Epoch,
+  Generation,
+  JobId,
+  SourceReach,
+  Subtask,
+  SubtaskMap,
+} from '@weir/model'
 import type { BreakerSettings, BreakerState } from './breaker.ts'
-import type { Cut, SourceProgress, SourceReach } from './cut.ts'
+import type { Cut, SourceProgress } from './cut.ts'
 import type { Manifest, ManifestRef, SubtaskSnapshot } from './manifest.ts'
 import type { CommitPermit } from './permit.ts'
 import type { PublishOutcome } from './ports.ts'

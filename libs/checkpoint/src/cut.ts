@@ -12,15 +12,9 @@
  * epoch is taken in `barrier` mode, which is as consistent, but not at one event time. So is the trial of an open circuit
  * (breaker.ts): sources that never come to any T cost epochs, and not the job's progress.
  */
-import type { Watermark } from '@weir/model'
+import type { SourceReach, Watermark } from '@weir/model'
 
-/** How far one subtask's active splits have come, as it tells. */
-export interface SourceReach {
-  readonly low: Watermark
-  readonly high: Watermark
-}
-
-/** With how fast that was, in ms of event time per ms. */
+/** How far one subtask has come, and how fast that was, in ms of event time per ms. */
 export interface SourceProgress extends SourceReach {
   readonly atMs: number
   readonly rate: number

@@ -6,9 +6,10 @@ import {
   type LateSlice,
   type Manifest,
   type SubtaskSnapshot,
+  type ToldTimes,
 } from '@weir/checkpoint'
 import type { CheckpointId, Subtask } from '@weir/model'
-import { TaskCheckpoints, type AckTimes } from './task-checkpoints.ts'
+import { TaskCheckpoints } from './task-checkpoints.ts'
 
 /** Epochs kept; older ones are forgotten. */
 const HISTORY_MAX = 100
@@ -57,7 +58,7 @@ export class CheckpointHistory {
     if (entry) Object.assign(entry, change)
   }
 
-  acked({ epoch }: CheckpointId, subtask: Subtask, times: AckTimes): void {
+  acked({ epoch }: CheckpointId, subtask: Subtask, times: ToldTimes): void {
     this.tasks.acked(epoch, subtask, times)
     const { alignMs, syncMs, asyncMs } = times
     const entry = this.#of(epoch)

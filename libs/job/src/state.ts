@@ -19,13 +19,13 @@
  * A failure in one of several pipeline regions stays in `running`: failover.ts has that picture.
  */
 import type {
+  AckTimes,
   CoordinatorEffect,
   CoordinatorState,
   LateInputs,
   Manifest,
   ManifestRef,
   PublishOutcome,
-  SourceReach,
   SubtaskSnapshot,
 } from '@weir/checkpoint'
 import type {
@@ -36,7 +36,7 @@ import type {
   PlanSummary,
   Poison,
   SliceMetrics,
-  SourceLow,
+  SliceProgress,
   SourceRate,
   SplitTime,
 } from '@weir/dataflow'
@@ -228,22 +228,7 @@ export type JobEvent = Times &
           readonly by: string
         }[]
       }
-    | {
-        readonly type: 'progress'
-        readonly slice: SliceId
-        readonly recordsIn: number
-        readonly recordsOut: number
-        readonly watermark: number
-        /** Of its active sources; null: none is. Only where epochs are cut at an event time. */
-        readonly reach?: SourceReach | null
-        readonly splits?: readonly SplitTime[]
-        readonly claims?: readonly ClaimCounts[]
-        readonly late?: readonly LateCount[]
-        readonly rates?: readonly SourceRate[]
-        readonly metrics?: SliceMetrics
-        /** For alignment.ts: changes nothing about the job. */
-        readonly lows?: readonly SourceLow[]
-      }
+    | ({ readonly type: 'progress'; readonly slice: SliceId } & SliceProgress)
     | { readonly type: 'input-ended'; readonly slice: SliceId }
     /** The next three change nothing about the job: they are for people. */
     | { readonly type: 'source-gap'; readonly slice: SliceId; readonly source: string; readonly gap: OffsetGap }
@@ -258,19 +243,12 @@ export type JobEvent = Times &
     | { readonly type: 'stopped'; readonly slice: SliceId }
     | { readonly type: 'task-manager-lost'; readonly taskManagerId: TaskManagerId; readonly reason: string }
     | { readonly type: 'task-manager-draining'; readonly taskManagerId: TaskManagerId }
-    | {
+    | ({
         readonly type: 'ack'
         readonly slice: SliceId
         readonly checkpoint: CheckpointId
         readonly snapshot: SubtaskSnapshot
-        /** How long the slice took for it, for people (task-checkpoints.ts). */
-        readonly alignMs?: number
-        readonly syncMs?: number
-        readonly asyncMs?: number
-        readonly cutMs?: number
-        readonly prepareMs?: number
-        readonly uploadMs?: number
-      }
+      } & Partial<AckTimes>)
     | {
         readonly type: 'declined'
         readonly slice: SliceId

@@ -1,44 +1,24 @@
 /** What each slice did for the last epochs, for REST and people. Nothing is decided by it. */
-import { lateText, type LateSlice } from '@weir/checkpoint'
+import { lateText, type AckTimes, type LateSlice, type ToldTimes } from '@weir/checkpoint'
 import type { Epoch, Subtask, TaskManagerId } from '@weir/model'
 import type { Failure } from './state.ts'
 
 /** Epochs whose slices are kept: of ten thousand subtasks that is some ten megabytes. */
 export const TASK_EPOCHS_MAX = 20
 
-/** How long a slice took, ms; of its stages the longest, since they are at work one behind the other and at the same time. */
-export interface AckTimes {
-  /** Between the first barrier and the last. */
-  readonly alignMs: number
-  /** Its loop stood still. */
-  readonly syncMs: number
-  /** From the trigger until everything was durable. */
-  readonly asyncMs: number
-  /** From the trigger until its last stage had taken its snapshot. Absent, as the next two: an older task-manager does not tell. */
-  readonly cutMs?: number
-  /** From a stage's snapshot until its sinks had prepared, and until its state was durable. Both are at work at the same time. */
-  readonly prepareMs?: number
-  readonly uploadMs?: number
-}
+type TimesView = { readonly [Time in keyof AckTimes]: number | null }
 
-/** One slice in one epoch. */
-export interface TaskCheckpointView {
+/** One slice in one epoch. A time is null: it has not acknowledged, or does not tell. */
+export interface TaskCheckpointView extends TimesView {
   readonly subtask: Subtask
   readonly taskManagerId: TaskManagerId
   /** `unanswered` of an epoch that was given up stays so. `late`: it said what it had waited for. */
   readonly status: 'unanswered' | 'acknowledged' | 'declined' | 'late'
-  /** Null: it has not acknowledged, or does not tell. */
-  readonly alignMs: number | null
-  readonly syncMs: number | null
-  readonly asyncMs: number | null
-  readonly cutMs: number | null
-  readonly prepareMs: number | null
-  readonly uploadMs: number | null
   /** Of one that declined or was late. */
   readonly reason: string | null
 }
 
-const NOTHING = { alignMs: null, syncMs: null, asyncMs: null, cutMs: null, prepareMs: null, uploadMs: null }
+const NOTHING: TimesView = { alignMs: null, syncMs: null, asyncMs: null, cutMs: null, prepareMs: null, uploadMs: null }
 
 export class TaskCheckpoints {
   readonly #epochs = new Map<number, Map<Subtask, TaskCheckpointView>>()
@@ -54,7 +34,7 @@ export class TaskCheckpoints {
     if (this.#epochs.size > TASK_EPOCHS_MAX) this.#epochs.delete(this.#epochs.keys().next().value!)
   }
 
-  acked(epoch: Epoch, subtask: Subtask, { alignMs, syncMs, asyncMs, ...told }: AckTimes): void {
+  acked(epoch: Epoch, subtask: Subtask, { alignMs, syncMs, asyncMs, ...told }: ToldTimes): void {
     const { cutMs = null, prepareMs = null, uploadMs = null } = told
     this.#note(epoch, subtask, { status: 'acknowledged', alignMs, syncMs, asyncMs, cutMs, prepareMs, uploadMs })
   }

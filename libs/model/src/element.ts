@@ -15,6 +15,12 @@ export const WATERMARK_MIN: Watermark = Number.MIN_SAFE_INTEGER
 /** No more records will come: fires every window. */
 export const WATERMARK_MAX: Watermark = Number.MAX_SAFE_INTEGER
 
+/** How far one subtask's active splits have come, as it tells. */
+export interface SourceReach {
+  readonly low: Watermark
+  readonly high: Watermark
+}
+
 /** Parallel arrays of equal length; `keys` is null before the first keyBy. The receiver owns the arrays. */
 export interface RecordBatch {
   readonly keys: Key[] | null

@@ -4,8 +4,14 @@
  */
 import { batchOf, countOf, firstReaching, offsetAt, type SourceBatch, type SourceNode } from '@weir/dataflow'
 import type { OffsetGap, RestoreContext, SourcePoll, SourceReader, SourceState, SplitWatermarks } from '@weir/dataflow'
-import type { SourceReach } from '@weir/checkpoint'
-import { WATERMARK_MAX, type CheckpointId, type Clock, type TopicRecord, type Watermark } from '@weir/model'
+import {
+  WATERMARK_MAX,
+  type CheckpointId,
+  type Clock,
+  type SourceReach,
+  type TopicRecord,
+  type Watermark,
+} from '@weir/model'
 import {
   noCut,
   stepSourceCut,

@@ -1,13 +1,18 @@
 /** The progress of one slice ↔ its message of control.proto. Pure, both ways. */
-import type { ClaimCounts, LateCount, SliceMetrics, SourceLow, SourceRate, SplitTime } from '@weir/dataflow'
+import type {
+  ClaimCounts,
+  LateCount,
+  SliceMetrics,
+  SliceProgress,
+  SourceLow,
+  SourceRate,
+  SplitTime,
+} from '@weir/dataflow'
 import { operatorUid } from '@weir/model'
 import { control } from '@weir/proto'
-import type { SliceReportMessage } from './slice-report.ts'
 import { limitIn, limitOut } from './words.ts'
 
-type Progress = Omit<Extract<SliceReportMessage, { type: 'progress' }>, 'slice' | 'type'>
-
-export function progressOut(of: Progress): Omit<control.Progress, 'slice'> {
+export function progressOut(of: SliceProgress): Omit<control.Progress, 'slice'> {
   const { recordsIn, recordsOut, watermark, reach, splits, claims, lows, late, rates, metrics } = of
   return {
     recordsIn,
@@ -25,7 +30,7 @@ export function progressOut(of: Progress): Omit<control.Progress, 'slice'> {
 }
 
 /** What a task-manager does not tell stays absent. */
-export function progressIn(of: control.Progress): Progress {
+export function progressIn(of: control.Progress): SliceProgress {
   const { recordsIn, recordsOut, watermark, reach, times, aligned, claims, late, rates, metrics } = of
   return {
     recordsIn,

@@ -1,10 +1,10 @@
 /** Reports about one slice ↔ messages of control.proto. Pure, both ways. */
-import type { LateInput, SubtaskSnapshot } from '@weir/checkpoint'
+import type { LateInput, SubtaskSnapshot, ToldTimes } from '@weir/checkpoint'
 import type { ClaimsNews } from '@weir/dataflow'
 import { epoch, operatorUid, subtask } from '@weir/model'
 import { control } from '@weir/proto'
 import { progressIn, progressOut } from './progress.ts'
-import type { SliceReportMessage, ToldTimes } from './slice-report.ts'
+import type { SliceReportMessage } from './slice-report.ts'
 import { checkpointIn, failureIn, failureOut, json, parsed, sliceIn, sliceOut } from './words.ts'
 
 export function encodeReport(report: SliceReportMessage): control.Report {

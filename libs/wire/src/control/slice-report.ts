@@ -1,6 +1,7 @@
 /** What a slot tells of one slice, as the job room knows it. */
+import type { ToldTimes } from '@weir/checkpoint'
 import type { Failure, SliceId, UntimedEvent } from '@weir/job'
-import type { AckTimes, ReportOfSlice } from '@weir/runtime'
+import type { ReportOfSlice } from '@weir/runtime'
 
 /** What became of one restored transaction; `subtask` is not always the slice's own (PROTOCOL B4). */
 interface SliceProof {
@@ -9,9 +10,6 @@ interface SliceProof {
   readonly sequence: number
   readonly by: string
 }
-
-/** An older task-manager tells less; what is absent was not told. */
-export type ToldTimes = Pick<AckTimes, 'alignMs' | 'syncMs' | 'asyncMs'> & Partial<AckTimes>
 
 /** What a slice tells, and its slot of it. */
 export type SliceReportMessage = { readonly slice: SliceId } & (
