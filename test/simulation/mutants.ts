@@ -11,6 +11,7 @@ const staged = 'libs/metadata/src/staged-output.ts'
 const arbiter = 'libs/metadata/src/arbiter.ts'
 const sink = 'libs/connectors/src/log/log-sink.ts'
 const participation = 'libs/runtime/src/participation.ts'
+const stageSnapshot = 'libs/runtime/src/stage-snapshot.ts'
 const gate = 'libs/runtime/src/input-gate.ts'
 const cut = 'libs/runtime/src/stage-cut.ts'
 const redistribution = 'libs/checkpoint/src/redistribute.ts'
@@ -164,9 +165,9 @@ const fleetRules = {
     replace: '      this.#retention?.ended(handle)',
   }),
   positionAtTheBarrier: rule('A20', 'the position of a source is that of its barrier', {
-    file: participation,
-    find: 'const of = uid && position ? { uid, state: position, read } : null',
-    replace: 'const of = uid ? { uid, state: run.source!.reader.snapshot(), read } : null',
+    file: stageSnapshot,
+    find: 'position: this.#position,',
+    replace: 'position: this.#position && { ...this.#position, state: this.#run.source!.reader.snapshot() },',
   }),
   aligned: rule('A20', 'what is behind a barrier waits until all channels have it', {
     file: gate,
@@ -205,12 +206,12 @@ const fleetRules = {
     replace: '',
   }),
   preparedOrOver: rule('A2', 'a sink that could not prepare ends the attempt', {
-    file: participation,
-    find: "prepared.catch((error: unknown) => scope.fail(asWeirError(error, 'PREPARE_FAILED')))\n      work.push(prepared)",
-    replace: `work.push(
+    file: stageSnapshot,
+    find: "prepared.catch((error: unknown) => this.#scope.fail(asWeirError(error, 'PREPARE_FAILED')))\n      this.#begun.push(prepared)",
+    replace: `this.#begun.push(
         prepared.catch((error: unknown) => {
           void error
-          sinks[node.uid] = { sequence: 0, handles: [] }
+          this.#sinks[node.uid] = { sequence: 0, handles: [] }
         }),
       )`,
   }),

@@ -7,18 +7,17 @@
  *     └─ after `unaligned.afterMs`: due, barriers overtake (never those of the last epoch)
  * ```
  */
-import { boundedLate, type Cut, type InFlightRef } from '@weir/checkpoint'
-import type { SinkState, SourceState, SplitWatermarksState } from '@weir/dataflow'
+import { boundedLate, type Cut } from '@weir/checkpoint'
+import type { SourceState } from '@weir/dataflow'
 import { asWeirError, sameCheckpoint, type Cancel, type CheckpointId, type Epoch } from '@weir/model'
 import type { Capture } from './capture.ts'
 import { StageCut } from './stage-cut.ts'
 import { lateInputsOf } from './late-inputs.ts'
 import { addExceptions, addPart, openCheckpoint, snapshotOf, type OpenCheckpoint } from './open-checkpoint.ts'
 import type { CutExceptions } from './source-cut.ts'
-import type { StageSegments } from './recovery.ts'
 import type { SliceScope } from './slice-scope.ts'
-import { splitProgressOf } from './split-runs.ts'
 import type { StageRun } from './stage-run.ts'
+import { StageSnapshot } from './stage-snapshot.ts'
 
 /** How the barrier came to a stage. `overtaken` null: in its turn. */
 export interface StageBarrier {
@@ -173,98 +172,39 @@ export class Participation {
    * The barrier in one stage. The synchronous part fixes position, state and open transaction; the barrier goes on at
    * once; what takes time runs behind it and ends in the ack.
    */
-  snapshot(run: StageRun, checkpoint: CheckpointId, { alignMs, overtaken, exceptions }: StageBarrier): void {
-    const scope = this.#scope
+  snapshot(run: StageRun, checkpoint: CheckpointId, at: StageBarrier): void {
+    const { context, degradeSwitch, deps, options } = this.#scope
     const open = this.#open.get(checkpoint.epoch)
-    const { clock } = scope.deps
-    const started = clock.monotonic()
-    const barrier = scope.context.barrier(checkpoint)
+    const startedMs = deps.clock.monotonic()
+    const barrier = context.barrier(checkpoint)
     if (open) open.timestamp = barrier.timestamp
-    const { index } = run.stage
-    const isCut = (): void => void open?.cut.add(index)
-    if (overtaken === null) isCut()
-    else overtaken.whole.then(isCut, () => {}) // its failure ends the snapshot below
-    if (open && run.source && exceptions) addExceptions(open, run.source.node.uid, exceptions)
-    const work: Promise<void>[] = []
-    let preparedAtMs = 0
-    let storedAtMs = 0
-    const isPrepared = (): void => void (preparedAtMs = clock.monotonic())
-    const isStored = (): void => void (storedAtMs = clock.monotonic())
-    const sinks: Record<string, SinkState> = {}
-    let segments: StageSegments | null = null
-    let inFlight: readonly InFlightRef[] = []
-    if (run.source) scope.audit?.barrier(run.stage.head, checkpoint)
-    if (run.continuous === null) {
-      run.source?.latency.seal(checkpoint.epoch)
-      scope.traces?.seal(index, checkpoint.epoch)
-    }
+    noteCut(open, run, at)
+    const snapshot = new StageSnapshot(this.#scope, run, checkpoint)
+    snapshot.seal()
     if (checkpoint.epoch === this.#lastEpoch) run.timed = [] // what fires behind it would be in no epoch
-    // Prepared also when the epoch was given up meanwhile: the cut through this stage is where the barrier is (A2).
-    for (const { node, sink } of run.sinks) {
-      const preparing = sink.prepare(checkpoint)
-      const receipt = scope.audit?.newest(node.uid) // as of this barrier: the next one has another
-      const prepared = preparing.then((state) => {
-        sinks[node.uid] = { ...state, ...(receipt && { receipt }) }
-        isPrepared()
-      })
-      // A sink that could not prepare has a transaction nobody may commit: the attempt is over, whatever the reason.
-      prepared.catch((error: unknown) => scope.fail(asWeirError(error, 'PREPARE_FAILED')))
-      work.push(prepared)
-    }
-    const stored = scope.context.snapshot(index, barrier)
-    if (stored)
-      work.push(
-        stored.then((chain) => {
-          segments = { stage: index, chain }
-          isStored()
-        }),
-      )
-    const watermarkFolds: Record<string, unknown> = {}
-    const watermarks: Record<string, number> = { [`stage-${index}`]: run.watermark }
-    const uid = run.source?.node.uid
-    const position = run.source?.reader.snapshot()
-    const read = run.source?.read ?? 0
-    if (run.source) {
-      const splits: SplitWatermarksState = run.source.watermarks.snapshot()
-      for (const [split, watermark] of Object.entries(splits)) watermarks[`${uid!}/${split}`] = watermark
-      const folds = run.source.watermarks.snapshotFolds()
-      for (const [split, state] of Object.entries(folds)) watermarkFolds[`${uid!}/${split}`] = state
-    }
-    if (run.continuous !== null) {
-      const committed = run.continuous.sink.barrier(checkpoint, splitProgressOf(run))
-      committed.then(isPrepared, () => {}) // its failure ends the snapshot below
-      work.push(committed)
-    }
+    snapshot.prepareSinks()
+    snapshot.storeState(barrier)
+    snapshot.notePosition()
+    snapshot.commitContinuous()
     for (const output of run.outputs) output.barrier(checkpoint)
-    run.degraded = scope.degradeSwitch.behind(checkpoint.epoch)
-    if (scope.options.plan.unaligned !== null) {
-      const cut = this.#cut(run, checkpoint, overtaken)
-      const isNeeded = (): boolean => open !== undefined && this.#open.get(checkpoint.epoch) === open
-      work.push(
-        cut.stored(scope.deps.inFlight!, isNeeded).then((refs) => {
-          inFlight = refs
-          isStored()
-        }),
-      )
-    }
+    run.degraded = degradeSwitch.behind(checkpoint.epoch)
+    if (options.plan.unaligned !== null)
+      snapshot.storeInFlight(this.#cut(run, checkpoint, at.overtaken), () => this.#isOpen(open))
     if (run.source) this.#overtakeBehindSources(checkpoint)
-    const cutAtMs = clock.monotonic()
-    const syncMs = cutAtMs - started
+    const cutAtMs = deps.clock.monotonic()
     if (open) open.cutAtMs = cutAtMs
-    void Promise.all(work).then(
+    const times = { alignMs: at.alignMs, syncMs: cutAtMs - startedMs, cutAtMs }
+    void snapshot.durable().then(
       () => {
-        if (open === undefined || this.#open.get(checkpoint.epoch) !== open) return
-        const of = uid && position ? { uid, state: position, read } : null
-        const times = {
-          ...{ alignMs, syncMs },
-          prepareMs: Math.max(0, preparedAtMs - cutAtMs),
-          uploadMs: Math.max(0, storedAtMs - cutAtMs),
-        }
-        if (addPart(open, { sinks, segments, inFlight, watermarks, watermarkFolds, position: of, ...times }))
-          this.#ack(open)
+        if (this.#isOpen(open) && addPart(open, snapshot.part(times))) this.#ack(open)
       },
       (thrown: unknown) => this.#snapshotFailed(checkpoint, thrown),
     )
+  }
+
+  /** False: it was given up. */
+  #isOpen(open: OpenCheckpoint | undefined): open is OpenCheckpoint {
+    return open !== undefined && this.#open.get(open.checkpoint.epoch) === open
   }
 
   #cut({ stage, outputs }: StageRun, checkpoint: CheckpointId, overtaken: Capture | null): StageCut {
@@ -307,4 +247,12 @@ export class Participation {
       uploadMs: Math.round(open.uploadMs),
     })
   }
+}
+
+/** `open` undefined: it was given up before its barrier came here. */
+function noteCut(open: OpenCheckpoint | undefined, run: StageRun, { overtaken, exceptions }: StageBarrier): void {
+  const isCut = (): void => void open?.cut.add(run.stage.index)
+  if (overtaken === null) isCut()
+  else overtaken.whole.then(isCut, () => {}) // its failure ends the snapshot
+  if (open && run.source && exceptions) addExceptions(open, run.source.node.uid, exceptions)
 }
