@@ -1,10 +1,11 @@
 /** Records that failed, and their way back. */
+import type { DeadLetter } from '@weir/dataflow'
 import type { ReactNode } from 'react'
 import { get, post } from './api.ts'
 import { Ask } from './ask.tsx'
 import { Paged, type Page } from './paged.tsx'
 import { Panel, Table } from './parts.tsx'
-import { replayable, time, type DeadLetter } from './view.ts'
+import { replayable, time } from './view.ts'
 
 export function DeadLetters({ id }: { id: string }): ReactNode {
   const path = `jobs/${encodeURIComponent(id)}/dead-letters`

@@ -1,5 +1,5 @@
 /** Streams of events (docs/REST.md): how they are read, and what becomes of a page's data by them. Pure. */
-import type { Checkpoint, Job, TaskManager } from './view.ts'
+import type { Checkpoint, Job, JobSummary, TaskManager } from './view.ts'
 
 export interface LiveEvent {
   readonly event: string
@@ -40,7 +40,7 @@ export interface OneJob {
 }
 export interface AllJobs {
   /** By id. */
-  readonly jobs: readonly Job[]
+  readonly jobs: readonly JobSummary[]
   readonly taskManagers: readonly TaskManager[]
 }
 
@@ -73,7 +73,7 @@ export function allJobs(before: AllJobs | undefined, { event, data }: LiveEvent)
   if (before === undefined) return before
   if (event === 'task-managers') return { ...before, taskManagers: data as readonly TaskManager[] }
   if (event === 'job') {
-    const one = data as Job
+    const one = data as JobSummary
     const others = before.jobs.filter(({ jobId }) => jobId !== one.jobId)
     return { ...before, jobs: [...others, one].toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1)) }
   }

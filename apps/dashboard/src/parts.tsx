@@ -2,7 +2,7 @@
 import type { ReactNode } from 'react'
 import { toneOf, type Job } from './view.ts'
 
-export const State = ({ job }: { job: Job }): ReactNode => (
+export const State = ({ job }: { job: Pick<Job, 'state' | 'degraded'> }): ReactNode => (
   <span className={`state ${toneOf(job)}`}>{job.degraded ? `${job.state}, degraded` : job.state}</span>
 )
 

@@ -4,7 +4,7 @@ import type { Rate } from './view.ts'
 
 const none = { rates: [] }
 const limited = (recordsPerSecond: number | null, over: Partial<Rate> = {}): Rate => ({
-  ...{ source: 'in', recordsPerSecond, current: null, reason: null },
+  ...{ source: 'in', recordsPerSecond, minRecordsPerSecond: null, current: null, reason: null },
   ...over,
 })
 

@@ -2,11 +2,10 @@ import { expect, test } from 'vitest'
 import { SKEW_BARS_MAX, skewOf, splitsOf, type Split } from './skew.ts'
 
 const now = Date.UTC(2026, 0, 2)
-const of = (split: number, watermark: number, state = 'active') => ({ source: 's', split, watermark, state })
-const slice = (splits: ReturnType<typeof of>[]) => ({
-  ...{ subtask: 4, attempt: 1, taskManagerId: 'a', status: 'running', recordsIn: 0, recordsOut: 0 },
-  ...{ stages: [], operators: [], splits },
+const of = (split: number, watermark: number, state: Split['state'] = 'active') => ({
+  ...{ source: 's', split, watermark, state },
 })
+const slice = (splits: ReturnType<typeof of>[]) => ({ subtask: 4, splits })
 
 test('partitions that are furthest behind come first; without an event time there is none', () => {
   const splits = [

@@ -1,11 +1,12 @@
 /** Event times of a job's splits, and how far they are apart. Pure. */
-import { milliseconds, time, type Job } from './view.ts'
+import type { SplitTime } from '@weir/dataflow'
+import { milliseconds, time, type Slice } from './view.ts'
 
 export interface Split {
   readonly source: string
   readonly split: number
   readonly subtask: number
-  readonly state: string
+  readonly state: SplitTime['state']
   /** ms since 1970. */
   readonly at: string
   /** Behind the highest of its source, ms; null: one of the two has no event time. */
@@ -14,9 +15,12 @@ export interface Split {
 }
 
 /** Furthest behind first; before its first record, and behind its last, a split has no event time. @param now ms since 1970 */
-export function splitsOf({ slices }: Pick<Job, 'slices'>, now: number): readonly Split[] {
+export function splitsOf(
+  { slices }: { readonly slices: readonly Pick<Slice, 'subtask' | 'splits'>[] },
+  now: number,
+): readonly Split[] {
   const all = slices.flatMap(({ subtask, splits }) => splits.map((split) => ({ ...split, subtask })))
-  const known = ({ watermark, state }: { watermark: number; state: string }): boolean =>
+  const known = ({ watermark, state }: Pick<SplitTime, 'watermark' | 'state'>): boolean =>
     watermark > 0 && state !== 'ended' && watermark < now + YEAR_MS
   const fastest = new Map<string, number>()
   for (const split of all)

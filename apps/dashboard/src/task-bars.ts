@@ -1,12 +1,10 @@
 /** Where the time of a checkpoint went, by subtask. Pure. */
 import type { TaskCheckpointView } from '@weir/job'
+import type { Unbranded } from '@weir/model'
 import { milliseconds } from './view.ts'
 
 /** As REST has it: `GET jobs/{id}/checkpoints/{epoch}/tasks`. */
-export type CheckpointTask = Omit<TaskCheckpointView, 'subtask' | 'taskManagerId'> & {
-  readonly subtask: number
-  readonly taskManagerId: string
-}
+export type CheckpointTask = Unbranded<TaskCheckpointView>
 
 /** `prepare` and `upload` run at the same time, within `async`. */
 export const PARTS = ['wait', 'align', 'sync', 'async', 'upload', 'prepare'] as const

@@ -1,99 +1,15 @@
 /** View models: what the pages show, out of what REST says. Pure. */
+import type { DeadLetter } from '@weir/dataflow'
+import type { CheckpointView, JobView, LedgerEntry } from '@weir/job'
+import type { Unbranded } from '@weir/model'
 
-export interface Job {
-  readonly jobId: string
-  readonly name: string
-  readonly state: string
-  readonly attempt: number
-  readonly parallelism: number
-  readonly publishedEpoch: number
-  readonly finalEpoch: number
-  readonly restarts: number
-  readonly degraded: boolean
-  readonly healedTransactions: number
-  readonly regionRestarts: number
-  /** null: it is not on its way to another parallelism. */
-  readonly rescalingTo: number | null
-  readonly lastRecoveryMs: number | null
-  readonly recordsIn: number
-  /** How old records were when their output was committed; null: nothing is known. */
-  readonly latency: {
-    readonly records: number
-    readonly boundsMs: readonly number[]
-    readonly counts: readonly number[]
-  } | null
-  readonly alerts: readonly { readonly code: string; readonly message: string }[]
-  readonly error: { readonly code: string; readonly message: string } | null
-  readonly rates: readonly Rate[]
-  readonly slices: readonly Slice[]
-}
-export interface Rate {
-  readonly source: string
-  /** Limit over all subtasks; null: none. */
-  readonly recordsPerSecond: number | null
-  /** What it is lowered to at present; null: not limited, or none has told. */
-  readonly current: number | null
-  /** Why it is below its limit; null: it is not. */
-  readonly reason: string | null
-}
-export interface Slice {
-  readonly subtask: number
-  readonly attempt: number
-  readonly taskManagerId: string
-  readonly status: string
-  readonly recordsIn: number
-  readonly recordsOut: number
-  /** Empty before the first second. */
-  readonly stages: readonly {
-    /** Uid of the operator at its head. */
-    readonly stage: string
-    readonly busyMsPerSecond: number
-    readonly backPressuredMsPerSecond: number
-  }[]
-  readonly operators: readonly { readonly operator: string; readonly recordsIn: number; readonly recordsOut: number }[]
-  readonly splits: readonly {
-    readonly source: string
-    readonly split: number
-    /** ms since 1970; below 0 before the first record. */
-    readonly watermark: number
-    readonly state: string
-  }[]
-}
-export interface Checkpoint {
-  readonly epoch: number
-  readonly attempt: number
-  readonly status: 'in-progress' | 'published' | 'final' | 'given-up'
-  readonly triggeredAt: number
-  /** ms; null while it runs. */
-  readonly durationMs: number | null
-  readonly reason: string | null
-  /** The longest of a slice, ms: waiting for barriers, standing still, from the trigger to durable. */
-  readonly alignMs: number
-  readonly syncMs: number
-  readonly asyncMs: number
-  /** Stored objects it names; null: not published yet. */
-  readonly bytes: number | null
-}
-export interface Transaction {
-  readonly transactionalId: string
-  readonly state: 'open' | 'prepared' | 'published' | 'committed' | 'lost' | 'foreign'
-  readonly records: number | null
-}
-export interface DeadLetter {
-  readonly partition: number
-  readonly offset: number
-  /** topic/partition/offset; null: the job made the record. */
-  readonly origin: string | null
-  readonly operator: string
-  readonly error: string
-  readonly message: string
-  readonly attempt: number
-  readonly replay: 'whole' | 'partial' | null
-  /** Id of its replay; null: there was none. */
-  readonly replayed: string | null
-  readonly timestamp: number
-  readonly value: string | null
-}
+export type Job = Unbranded<JobView>
+/** Without what grows with its width. */
+export type JobSummary = Omit<Job, 'slices' | 'sinks'>
+export type Rate = Job['rates'][number]
+export type Slice = Job['slices'][number]
+export type Checkpoint = Unbranded<CheckpointView>
+export type Transaction = Unbranded<LedgerEntry>
 export interface TaskManager {
   readonly pod: string
   readonly version: string
@@ -133,7 +49,9 @@ const TONES: Record<Checkpoint['status'], Tone> = {
 }
 
 /** Newest first, as REST lists them. */
-export function timeline(checkpoints: readonly Checkpoint[]): readonly Bar[] {
+export function timeline(
+  checkpoints: readonly Pick<Checkpoint, 'epoch' | 'status' | 'durationMs' | 'reason'>[],
+): readonly Bar[] {
   const slowest = Math.max(1, ...checkpoints.map((c) => c.durationMs ?? 0))
   return checkpoints.map((c) => ({
     epoch: c.epoch,
@@ -146,7 +64,7 @@ export function timeline(checkpoints: readonly Checkpoint[]): readonly Bar[] {
 }
 
 /** How many transactions are in each state; all states are there, so that a zero is seen to be one. */
-export function ledger(transactions: readonly Transaction[]): Record<Transaction['state'], number> {
+export function ledger(transactions: readonly Pick<Transaction, 'state'>[]): Record<Transaction['state'], number> {
   const counts = { open: 0, prepared: 0, published: 0, committed: 0, lost: 0, foreign: 0 }
   for (const { state } of transactions) counts[state]++
   return counts
@@ -190,7 +108,7 @@ export function bytes(n: number): string {
 export const time = (at: number): string => new Date(at).toISOString().replace('T', ' ').slice(0, 19)
 
 /** What had effects already, or came from nowhere, cannot be read again. */
-export const replayable = ({ origin, replay, replayed }: DeadLetter): boolean =>
+export const replayable = ({ origin, replay, replayed }: Pick<DeadLetter, 'origin' | 'replay' | 'replayed'>): boolean =>
   origin !== null && replay === 'whole' && replayed === null
 
 /** Of its stages the busiest, and the one that waits longest for room: in percent of the last second. */

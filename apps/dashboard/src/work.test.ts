@@ -5,12 +5,9 @@ import { NO_FLOWS, flowing, worksOf } from './work.ts'
 
 const part = (uid: string, stage: number) => ({ uid, stage, kind: 'map', connector: null, place: null, states: [] })
 const graph: JobGraph = { parallelism: 2, nodes: [part('in', 0), part('paid', 0), part('sum', 1)], edges: [] }
-const slice = (over: Partial<Slice>): Slice => ({
-  ...{ subtask: 0, attempt: 1, taskManagerId: 'a', status: 'running', recordsIn: 0, recordsOut: 0 },
-  ...{ splits: [], stages: [], operators: [], ...over },
-})
+const slice = (over: Partial<Slice>) => ({ stages: [], operators: [], ...over })
 const stage = (stage: string, busyMsPerSecond: number, backPressuredMsPerSecond: number) => ({
-  ...{ stage, busyMsPerSecond, backPressuredMsPerSecond },
+  ...{ stage, busyMsPerSecond, backPressuredMsPerSecond, idleMsPerSecond: 0 },
 })
 
 test('a stage is what its worst subtask is: held up by what lies behind it, busy, or idle', () => {

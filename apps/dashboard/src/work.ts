@@ -1,6 +1,6 @@
 /** What the parts of a graph do at present, out of what the subtasks say. Pure. */
 import type { JobGraph } from './layout.ts'
-import type { Job } from './view.ts'
+import type { Job, Slice } from './view.ts'
 
 /** Where the time of a stage goes. */
 export interface Work {
@@ -13,7 +13,10 @@ export interface Work {
 const MOSTLY_MS = 500
 
 /** By stage, of the subtask that has most to do or waits longest; empty before the first second. */
-export function worksOf({ nodes }: JobGraph, { slices }: Pick<Job, 'slices'>): ReadonlyMap<number, Work> {
+export function worksOf(
+  { nodes }: JobGraph,
+  { slices }: { readonly slices: readonly Pick<Slice, 'stages'>[] },
+): ReadonlyMap<number, Work> {
   const stageOf = new Map(nodes.map(({ uid, stage }) => [uid, stage]))
   const most = new Map<number, { busy: number; held: number }>()
   for (const { stage: head, busyMsPerSecond, backPressuredMsPerSecond } of slices.flatMap(({ stages }) => stages)) {
@@ -41,7 +44,11 @@ export const NO_FLOWS: Flows = { perSecond: new Map(), last: null }
 const LOOK_MS = 2_000
 
 /** @param at ms since 1970. A restart, of all subtasks or some, begins anew. */
-export function flowing(flows: Flows, at: number, { attempt, slices }: Pick<Job, 'attempt' | 'slices'>): Flows {
+export function flowing(
+  flows: Flows,
+  at: number,
+  { attempt, slices }: Pick<Job, 'attempt'> & { readonly slices: readonly Pick<Slice, 'operators'>[] },
+): Flows {
   const { last } = flows
   if (last !== null && last.attempt === attempt && at < last.at + LOOK_MS) return flows
   const out = new Map<string, number>()

@@ -5,6 +5,16 @@
 declare const brand: unique symbol
 type Brand<T, B extends string> = T & { readonly [brand]: B }
 
+/** What becomes of it as JSON, on the other side: the brands are gone. */
+export type Unbranded<T> =
+  T extends Brand<string, string>
+    ? string
+    : T extends Brand<number, string>
+      ? number
+      : T extends object
+        ? { [K in keyof T]: Unbranded<T[K]> }
+        : T
+
 /** A job's name in keys, transactional ids and markers: `[a-z0-9][a-z0-9-]{0,62}`. Never re-used for another job. */
 export type JobId = Brand<string, 'JobId'>
 /** One incarnation of a task-manager process: a process that re-joins gets a new one. */
