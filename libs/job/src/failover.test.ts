@@ -1,30 +1,11 @@
 /** Three slices without an exchange: A has 0 and 1, B has 2. */
-import type { Manifest, ManifestRef, PublishOutcome } from '@weir/checkpoint'
+import type { Manifest, PublishOutcome } from '@weir/checkpoint'
 import { defaultSettings } from '@weir/dataflow'
-import {
-  attempt,
-  digest,
-  epoch,
-  generation,
-  jobId,
-  subtask,
-  taskManagerId,
-  type Subtask,
-  type TaskManagerId,
-} from '@weir/model'
+import { epoch, jobId, subtask, taskManagerId, type Subtask, type TaskManagerId } from '@weir/model'
 import { expect, test } from 'vitest'
-import { jobFor, stepJob } from './machine.ts'
+import { MachineRun, cp, ref, slice, snapshot, specOf } from './machine.fixture.ts'
 import { FleetSlots } from './slots.ts'
-import {
-  jobStateName,
-  type Failure,
-  type JobEffect,
-  type JobEvent,
-  type JobSpec,
-  type JobState,
-  type SliceId,
-  type Times,
-} from './state.ts'
+import { jobStateName, type Failure, type JobSpec, type UntimedEvent } from './state.ts'
 
 const settings = {
   ...defaultSettings,
@@ -33,35 +14,10 @@ const settings = {
   recoveryBudgetMs: 60_000,
   restart: { attempts: 2, delayMs: 100 },
 }
-const specWith = (over: Partial<typeof settings & { failover: 'full' }>, stages = 1): JobSpec => ({
-  ...{ jobId: jobId('j'), name: 'j', bundleDigest: digest('b'), graphHash: 'g' },
-  plan: {
-    ...{ version: 1, name: 'j', settings: { ...settings, ...over }, nodes: [], edges: [], stages },
-    ...{ sources: ['in'], sinks: ['out'] },
-  },
-})
+const specWith = (over: Partial<typeof settings & { failover: 'full' }>, stages = 1): JobSpec =>
+  specOf({ ...settings, ...over }, stages)
 const [A, B, C] = [taskManagerId('tm-a'), taskManagerId('tm-b'), taskManagerId('tm-c')]
-type Event = JobEvent extends infer E ? (E extends unknown ? Omit<E, keyof Times> : never) : never
-
-class Run {
-  state: JobState
-  effects: JobEffect[] = []
-  now = 0
-  constructor(of: JobSpec) {
-    this.state = jobFor(of, generation(1))
-  }
-  do(...events: Event[]): this {
-    for (const event of events) {
-      const step = stepJob(this.state, { ...event, now: this.now, wallClock: this.now, random: 0.5 } as JobEvent)
-      this.state = step.state
-      this.effects.push(...step.effects)
-    }
-    return this
-  }
-  later(ms: number): this {
-    this.now += ms
-    return this.do({ type: 'tick' })
-  }
+class Run extends MachineRun {
   /** Effects since the last call: what, to which slice and attempt, or of which epoch. */
   said(): string[] {
     const words = this.effects.map((e) => {
@@ -78,49 +34,44 @@ class Run {
     return this.state.phase === 'running' ? (this.state.failover?.step.at ?? 'undisturbed') : this.state.phase
   }
 }
-const slice = (i: number, a = 1): SliceId => ({
-  ...{ jobId: jobId('j'), attempt: { generation: generation(1), attempt: attempt(a) }, subtask: subtask(i) },
-})
-const cp = (n: number) => ({ generation: generation(1), epoch: epoch(n), attempt: attempt(1) })
-const ref = (n: number): ManifestRef => ({
-  ...{ epoch: epoch(n), generation: generation(1), attempt: attempt(1), parentEpoch: epoch(n - 1) },
-  ...{ key: `m${n}`, digest: digest(`d${n}`) },
-})
-const snapshot = (i: number, handles: number[], recordsIn = 10) => ({
-  subtask: subtask(i),
-  ...{ sources: {}, segments: [], watermarks: {}, recordsIn },
-  sinks: { out: { sequence: handles.at(-1) ?? 0, handles: handles.map((sequence) => ({ sequence })) } },
-})
 const manifestOf = (...handles: number[][]): Manifest =>
   ({ subtasks: handles.map((h, i) => snapshot(i, h)) }) as unknown as Manifest
-const placed = (assignment: Record<number, TaskManagerId>): Event => ({
+const placed = (assignment: Record<number, TaskManagerId>): UntimedEvent => ({
   type: 'placed',
   assignment: new Map(Object.entries(assignment).map(([i, id]) => [Number(i) as Subtask, id])),
 })
-const deployed = (i: number, a = 1): Event => ({ type: 'deployed', slice: slice(i, a), exchangeAddress: `x:${i}` })
-const recovered = (i: number, a = 1, by: string[] = []): Event => ({
+const deployed = (i: number, a = 1): UntimedEvent => ({
+  type: 'deployed',
+  slice: slice(i, a),
+  exchangeAddress: `x:${i}`,
+})
+const recovered = (i: number, a = 1, by: string[] = []): UntimedEvent => ({
   ...{ type: 'recovered', slice: slice(i, a) },
   proofs: by.map((by, n) => ({ sink: 'out', subtask: i, sequence: n + 1, by })),
 })
-const ack = (n: number, i: number, a = 1, handles: number[] = []): Event => ({
+const ack = (n: number, i: number, a = 1, handles: number[] = []): UntimedEvent => ({
   ...{ type: 'ack', slice: slice(i, a), checkpoint: cp(n), snapshot: snapshot(i, handles) },
 })
-const answered = (n: number, outcome: PublishOutcome): Event => ({
+const answered = (n: number, outcome: PublishOutcome): UntimedEvent => ({
   ...{ type: 'publish-answered', checkpoint: cp(n), outcome },
 })
-const published = (n: number): Event =>
+const published = (n: number): UntimedEvent =>
   answered(n, { kind: 'published', published: { manifest: ref(n), headRevision: '1', mirrorTag: 't' } })
-const unknown = (n: number): Event => answered(n, { kind: 'unknown', reason: 'no answer' })
-const stored = (n: number): Event => ({ type: 'stored', checkpoint: cp(n), ref: ref(n) })
-const committed = (n: number, i: number, a = 1): Event => ({
+const unknown = (n: number): UntimedEvent => answered(n, { kind: 'unknown', reason: 'no answer' })
+const stored = (n: number): UntimedEvent => ({ type: 'stored', checkpoint: cp(n), ref: ref(n) })
+const committed = (n: number, i: number, a = 1): UntimedEvent => ({
   ...{ type: 'committed', slice: slice(i, a), epoch: epoch(n) },
 })
-const claimed = (n: number, manifest: Manifest | null = n === 0 ? null : manifestOf([], [], [])): Event => ({
+const claimed = (n: number, manifest: Manifest | null = n === 0 ? null : manifestOf([], [], [])): UntimedEvent => ({
   ...{ type: 'claimed', published: n === 0 ? null : ref(n), manifest },
 })
-const lost = (id = B): Event => ({ type: 'task-manager-lost', taskManagerId: id, reason: 'stream reset' })
+const lost = (id = B): UntimedEvent => ({ type: 'task-manager-lost', taskManagerId: id, reason: 'stream reset' })
 const broken: Failure = { code: 'SLICE_FAILED', kind: 'restart', message: 'broken', facts: {} }
-const failed = (i: number, a = 1, failure = broken): Event => ({ type: 'slice-failed', slice: slice(i, a), failure })
+const failed = (i: number, a = 1, failure = broken): UntimedEvent => ({
+  type: 'slice-failed',
+  slice: slice(i, a),
+  failure,
+})
 
 function running(over: Parameters<typeof specWith>[0] = {}, stages = 1): Run {
   const r = new Run(specWith(over, stages))
@@ -239,7 +190,7 @@ test('the next epoch takes acks of every slice of the attempt it is of now, and 
 })
 
 test('records that a region reads again are counted once', () => {
-  const progress = (i: number, recordsIn: number, a = 1): Event => ({
+  const progress = (i: number, recordsIn: number, a = 1): UntimedEvent => ({
     ...{ type: 'progress', slice: slice(i, a), recordsIn, recordsOut: 0, watermark: 0 },
   })
   const r = back(running().do(progress(0, 100), progress(2, 50), lost(), progress(0, 110)), 0)
@@ -250,7 +201,7 @@ test('records that a region reads again are counted once', () => {
 })
 
 test('a slice that had come to the end of its input comes to it again before the job ends', () => {
-  const ended = (i: number, a = 1): Event => ({ type: 'input-ended', slice: slice(i, a) })
+  const ended = (i: number, a = 1): UntimedEvent => ({ type: 'input-ended', slice: slice(i, a) })
   const r = running().do(ended(2), lost(), ended(0), ended(1))
   expect(r.said()).toEqual(['region-failed'])
   back(r, 0)
@@ -272,7 +223,7 @@ test('a stop, or a rescale, that is asked for meanwhile waits for who is away', 
 })
 
 const all = ['stop 0/1', 'stop 1/1']
-test.each<[string, Run, Event]>([
+test.each<[string, Run, UntimedEvent]>([
   ['a graph with an exchange is one region', running({}, 2), lost()],
   ['the job wants it so', running({ failover: 'full' }), lost()],
   ['the others are lost as well', running().do(failed(2)), lost(A)],
@@ -366,10 +317,13 @@ test('a loss that a region may not heal ends the job when the recovery of all ha
   const verdict: Failure = { ...broken, code: 'TRANSACTION_LOST', kind: 'invalid' }
   const r = publishing().do(lost(), published(1), committed(1, 0)).later(100)
   r.do(claimed(1, manifestOf([1], [], [1])), placed({ 2: C }), deployed(2, 2), failed(2, 2, verdict))
-  r.do(...[0, 1].map((i): Event => ({ type: 'stopped', slice: slice(i) })), { type: 'stopped', slice: slice(2, 2) })
+  r.do(...[0, 1].map((i): UntimedEvent => ({ type: 'stopped', slice: slice(i) })), {
+    type: 'stopped',
+    slice: slice(2, 2),
+  })
   r.later(100).do(claimed(1, manifestOf([1], [], [1])), placed({ 0: A, 1: A, 2: C }))
   r.do(...[0, 1, 2].map((i) => deployed(i, 3)), failed(2, 3, verdict))
-  r.do(...[0, 1, 2].map((i): Event => ({ type: 'stopped', slice: slice(i, 3) })))
+  r.do(...[0, 1, 2].map((i): UntimedEvent => ({ type: 'stopped', slice: slice(i, 3) })))
   expect(r.effects.at(-1)).toMatchObject({ type: 'ended', ending: { state: 'FAILED', error: verdict }, settled: false })
 })
 

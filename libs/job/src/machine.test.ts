@@ -1,60 +1,19 @@
-import {
-  attempt,
-  digest,
-  epoch,
-  generation,
-  jobId,
-  subtask,
-  taskManagerId,
-  type Subtask,
-  type TaskManagerId,
-} from '@weir/model'
+import { epoch, generation, subtask, taskManagerId, type Subtask, type TaskManagerId } from '@weir/model'
 import { defaultSettings } from '@weir/dataflow'
-import type { Manifest, ManifestRef } from '@weir/checkpoint'
+import type { Manifest } from '@weir/checkpoint'
 import { expect, test } from 'vitest'
-import { jobFor, stepJob } from './machine.ts'
+import { MachineRun, cp, ref, slice, snapshot, specOf } from './machine.fixture.ts'
+import { jobFor } from './machine.ts'
 import { EMPTY_SLOTS, freeSlots, giveBack, joined, place, take, withdrawn } from './placement.ts'
-import {
-  jobStateName,
-  type Failure,
-  type JobEffect,
-  type JobEvent,
-  type JobSpec,
-  type JobState,
-  type SliceId,
-  type Times,
-} from './state.ts'
+import { jobStateName, type Failure, type JobSpec, type UntimedEvent } from './state.ts'
 
 const settings = { ...defaultSettings, parallelism: 2, restart: { attempts: 2, delayMs: 100 } }
-const spec: JobSpec = {
-  jobId: jobId('j'),
-  name: 'j',
-  bundleDigest: digest('b'),
-  graphHash: 'g',
-  plan: { version: 1, name: 'j', settings, nodes: [], edges: [], stages: 2, sources: ['in'], sinks: ['out'] },
-}
+const spec = specOf(settings)
 const [A, B] = [taskManagerId('tm-a'), taskManagerId('tm-b')]
-type Event = JobEvent extends infer E ? (E extends unknown ? Omit<E, keyof Times> : never) : never
 
-/** A job with its clock: what was done is in `effects`. */
-class Run {
-  state: JobState
-  effects: JobEffect[] = []
-  now = 0
+class Run extends MachineRun {
   constructor(of = spec) {
-    this.state = jobFor(of, generation(1))
-  }
-  do(...events: Event[]): this {
-    for (const event of events) {
-      const step = stepJob(this.state, { ...event, now: this.now, wallClock: this.now, random: 0.5 } as JobEvent)
-      this.state = step.state
-      this.effects.push(...step.effects)
-    }
-    return this
-  }
-  later(ms: number): this {
-    this.now += ms
-    return this.do({ type: 'tick' })
+    super(of)
   }
   /** Effects since the last call, as words. */
   said(): string[] {
@@ -63,28 +22,14 @@ class Run {
     return words
   }
 }
-const slice = (i: number, a = 1): SliceId => ({
-  jobId: spec.jobId,
-  attempt: { generation: generation(1), attempt: attempt(a) },
-  subtask: subtask(i),
-})
-const cp = (n: number, a = 1) => ({ generation: generation(1), epoch: epoch(n), attempt: attempt(a) })
-const ref = (n: number): ManifestRef => ({
-  epoch: epoch(n),
-  generation: generation(1),
-  attempt: attempt(1),
-  key: `m${n}`,
-  digest: digest(`d${n}`),
-  parentEpoch: epoch(n - 1),
-})
-const placed: Event = {
+const placed: UntimedEvent = {
   type: 'placed',
   assignment: new Map<Subtask, TaskManagerId>([
     [subtask(0), A],
     [subtask(1), B],
   ]),
 }
-const up = (a = 1): Event[] => [
+const up = (a = 1): UntimedEvent[] => [
   placed,
   { type: 'deployed', slice: slice(0, a), exchangeAddress: 'x:0' },
   { type: 'deployed', slice: slice(1, a), exchangeAddress: 'x:1' },
@@ -93,14 +38,6 @@ const up = (a = 1): Event[] => [
 ]
 const running = (of = spec): Run =>
   new Run(of).do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }, ...up())
-const snapshot = (i: number, handles: number[]) => ({
-  subtask: subtask(i),
-  sources: {},
-  segments: [],
-  sinks: { out: { sequence: handles.at(-1) ?? 0, handles: handles.map((sequence) => ({ sequence })) } },
-  watermarks: {},
-  recordsIn: 10,
-})
 const toPublish = (r: Run): Run =>
   r
     .later(10_000)
@@ -109,14 +46,14 @@ const toPublish = (r: Run): Run =>
       { type: 'ack', slice: slice(1), checkpoint: cp(1), snapshot: snapshot(1, []) },
       { type: 'stored', checkpoint: cp(1), ref: ref(1) },
     )
-const published: Event = {
+const published: UntimedEvent = {
   type: 'publish-answered',
   checkpoint: cp(1),
   outcome: { kind: 'published', published: { manifest: ref(1), headRevision: '1', mirrorTag: 't' } },
 }
 const manifest = { subtasks: [snapshot(0, [1]), snapshot(1, [])] } as unknown as Manifest
 const broken: Failure = { code: 'OPERATOR_FAILED', kind: 'invalid', message: 'user code threw', facts: {} }
-const lost: Event = { type: 'task-manager-lost', taskManagerId: B, reason: 'stream reset' }
+const lost: UntimedEvent = { type: 'task-manager-lost', taskManagerId: B, reason: 'stream reset' }
 
 test('A6: nothing is done to a job before its head is claimed', () => {
   const r = new Run().do({ type: 'begin' }, placed)
@@ -367,7 +304,7 @@ test('bounded input ends the job with a last epoch', () => {
 
 const commit = { scope: 'continuous', intervalMs: 100 } as const
 const continuous: JobSpec = { ...spec, plan: { ...spec.plan, settings: { ...settings, commit } } }
-const acked = (): Event[] => [
+const acked = (): UntimedEvent[] => [
   { type: 'ack', slice: slice(0), checkpoint: cp(1), snapshot: snapshot(0, []) },
   { type: 'ack', slice: slice(1), checkpoint: cp(1), snapshot: snapshot(1, []) },
   { type: 'stored', checkpoint: cp(1), ref: ref(1) },
@@ -445,12 +382,12 @@ test('B7: what a broker refuses is learned from the failures, and every slice of
 })
 
 const stopping = (): Run => running().do({ type: 'stop', savepoint: 's' })
-const ackBoth = (n: number, a = 1): Event[] => [
+const ackBoth = (n: number, a = 1): UntimedEvent[] => [
   { type: 'ack', slice: slice(0, a), checkpoint: cp(n, a), snapshot: snapshot(0, [n]) },
   { type: 'ack', slice: slice(1, a), checkpoint: cp(n, a), snapshot: snapshot(1, []) },
   { type: 'stored', checkpoint: cp(n, a), ref: ref(n) },
 ]
-const publishedAs = (n: number, a = 1): Event => ({
+const publishedAs = (n: number, a = 1): UntimedEvent => ({
   type: 'publish-answered',
   checkpoint: cp(n, a),
   outcome: { kind: 'published', published: { manifest: ref(n), headRevision: '1', mirrorTag: null } },

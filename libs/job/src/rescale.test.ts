@@ -1,43 +1,26 @@
-import type { Manifest, ManifestRef, SubtaskSnapshot } from '@weir/checkpoint'
+import type { Manifest, SubtaskSnapshot } from '@weir/checkpoint'
 import { defaultSettings } from '@weir/dataflow'
-import { digest, epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
+import { epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
 import { expect, test } from 'vitest'
-import { jobFor, stepJob } from './machine.ts'
+import { MachineRun, ref, specOf } from './machine.fixture.ts'
 import { RESCALE_PLACEMENT_TIMEOUT_MS, checkRescale } from './rescale.ts'
 import { FleetSlots } from './slots.ts'
-import { jobStateName, type JobEffect, type JobEvent, type JobSpec, type JobState, type SliceId } from './state.ts'
+import { jobStateName, type JobSpec, type SliceId, type UntimedEvent } from './state.ts'
 
 const settings = { ...defaultSettings, parallelism: 2, restart: { attempts: 2, delayMs: 100 } }
-const spec: JobSpec = {
-  jobId: jobId('j'),
-  name: 'j',
-  bundleDigest: digest('b'),
-  graphHash: 'g',
-  plan: { version: 1, name: 'j', settings, nodes: [], edges: [], stages: 2, sources: ['in'], sinks: ['out'] },
-}
+const spec = specOf(settings)
 const TM = taskManagerId('tm')
-type Event = JobEvent extends infer E ? (E extends unknown ? Omit<E, 'now' | 'wallClock' | 'random'> : never) : never
-const ref = (n: number): ManifestRef =>
-  ({ epoch: epoch(n), generation: 1, attempt: 1, key: `m${n}`, digest: `d${n}` }) as unknown as ManifestRef
 
 /** A job whose slices all answer. */
-class Run {
-  state: JobState = jobFor(spec, generation(1))
-  effects: JobEffect[] = []
-  now = 0
-  do(...events: Event[]): this {
-    for (const event of events) {
-      const step = stepJob(this.state, { ...event, now: this.now, wallClock: this.now, random: 0 } as JobEvent)
-      this.state = step.state
-      this.effects.push(...step.effects)
-    }
-    return this
+class Run extends MachineRun {
+  constructor() {
+    super(spec)
   }
   slice(i: number): SliceId {
     const { generation, attempt } = this.state
     return { jobId: spec.jobId, attempt: { generation, attempt }, subtask: subtask(i) }
   }
-  all(event: (slice: SliceId, i: number) => Event): this {
+  all(event: (slice: SliceId, i: number) => UntimedEvent): this {
     return this.do(...[...this.state.slices.keys()].map((i) => event(this.slice(i), i)))
   }
   place(): this {
@@ -78,7 +61,7 @@ const manifest = (n: number, parallelism: number): Manifest =>
     subtasks: Array.from({ length: parallelism }, (_, i) => snapshot(i, n)),
   }) as unknown as Manifest
 const running = (): Run => new Run().do({ type: 'begin' }, { type: 'claimed', published: null, manifest: null }).up()
-const wish = (parallelism: number): Event => ({ type: 'rescale', parallelism, highestParallelism: 4 })
+const wish = (parallelism: number): UntimedEvent => ({ type: 'rescale', parallelism, highestParallelism: 4 })
 const stopped = (r: Run): Run => r.all((slice) => ({ type: 'stopped', slice }))
 
 test('a rescale drains, stops without a delay and comes up at the new parallelism', () => {
