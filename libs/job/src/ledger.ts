@@ -181,19 +181,11 @@ function entry(
   state: LedgerState,
   epoch: number | null,
 ): LedgerEntry {
-  const { transactionalId, producerId, producerEpoch, sequence, records, firstOffsets } = handle
-  const id = parsePoolId(transactionalId)
+  const { sequence, records, firstOffsets } = handle
   return {
     jobId,
-    transactionalId,
-    producerId,
-    producerEpoch,
-    sink: id?.sink ?? null,
-    subtask: id?.subtask ?? null,
-    sequence,
-    epoch,
-    state,
-    records,
+    ...named(handle),
+    ...{ sequence, epoch, state, records },
     atServer: server?.state ?? null,
     startedAt: server?.startedAt ?? null,
     timeoutMs: server?.timeoutMs ?? null,
@@ -201,26 +193,25 @@ function entry(
   }
 }
 
-/** @param jobId null: foreign. */
+/** No epoch names it. @param jobId null: foreign. */
 function unnamed(one: ListedTransaction, jobId: JobId | null): LedgerEntry {
-  const { transactionalId, producerId, producerEpoch, startedAt, timeoutMs, partitions } = one
-  const id = parsePoolId(transactionalId)
+  const { startedAt, timeoutMs, partitions } = one
   return {
     jobId,
-    transactionalId,
-    producerId,
-    producerEpoch,
-    sink: id?.sink ?? null,
-    subtask: id?.subtask ?? null,
-    sequence: null,
-    epoch: null,
-    state: jobId === null ? 'foreign' : 'open',
-    records: null,
-    atServer: one.state,
-    startedAt,
-    timeoutMs,
-    partitions,
+    ...named(one),
+    ...{ sequence: null, epoch: null, state: jobId === null ? 'foreign' : 'open', records: null },
+    ...{ atServer: one.state, startedAt, timeoutMs, partitions },
   }
+}
+
+/** Its name, and what its id says of its sink. */
+function named({
+  transactionalId,
+  producerId,
+  producerEpoch,
+}: TransactionName): TransactionName & Pick<LedgerEntry, 'sink' | 'subtask'> {
+  const id = parsePoolId(transactionalId)
+  return { transactionalId, producerId, producerEpoch, sink: id?.sink ?? null, subtask: id?.subtask ?? null }
 }
 
 function* handlesOf(
