@@ -5,6 +5,7 @@
  * Kafka's client protocol v1 tells transactions of one producer epoch apart by nothing: stock kafkajs, which takes its
  * epoch once, tears. Weir gives each transaction an epoch of its own. kcat with `read_committed` is the judge.
  */
+import { contextOf } from '@weir/dataflow/testing'
 import { KafkaSink } from '@weir/kafka'
 import { attempt, epoch, generation, type CheckpointId } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
@@ -13,7 +14,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { produce } from '../../libs/kafka/src/wire/apis.ts'
 import { Reader } from '../../libs/kafka/src/wire/bytes.ts'
 import { brokersByProtocol } from '../stack/endpoints.ts'
-import { connect, contextOf, testKafka } from '../stack/kafka.ts'
+import { connect, testKafka } from '../stack/kafka.ts'
 import { DelayingProxy } from './delaying-proxy.ts'
 
 const INVALID_PRODUCER_EPOCH = 47

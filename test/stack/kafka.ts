@@ -1,7 +1,5 @@
 /** A real broker for one test file: connected in front of its first test, closed behind its last. kcat, another client, is the judge. */
-import type { SubtaskContext } from '@weir/dataflow'
 import { KafkaConnections } from '@weir/kafka'
-import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
 import { systemClock, systemRandom } from '@weir/runtime/system'
 import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll } from 'vitest'
@@ -57,12 +55,3 @@ export function testKafka(broker = stackEndpoints().kafka): TestKafka {
 /** Of its own: a client goes on asking for topics it has known. */
 export const connect = (broker: string): KafkaConnections =>
   new KafkaConnections({ brokers: [broker], clientId: 'weir-test' }, { clock: systemClock })
-
-/** The only subtask of an operator, in the first attempt. */
-export const contextOf = (job: string, operator: string, of: Partial<SubtaskContext> = {}): SubtaskContext => ({
-  jobId: jobId(job),
-  attempt: { generation: generation(1), attempt: attempt(1) },
-  operatorUid: operatorUid(operator),
-  ...{ subtask: subtask(0), parallelism: 1, maxParallelism: 128, signal: new AbortController().signal },
-  ...of,
-})

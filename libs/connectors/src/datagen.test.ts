@@ -1,6 +1,7 @@
-import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { subtask } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
-import type { SourceReader, SubtaskContext } from '@weir/dataflow'
+import type { SourceReader } from '@weir/dataflow'
+import { contextOf } from '@weir/dataflow/testing'
 import { expect, test } from 'vitest'
 import { payment, paymentsOptions, PaymentsSource, type Payment } from './datagen.ts'
 
@@ -16,15 +17,7 @@ const descriptor = {
   seed: 1,
 }
 const options = paymentsOptions(descriptor)
-const context = (n: number, parallelism: number): SubtaskContext => ({
-  jobId: jobId('j'),
-  attempt: { generation: generation(1), attempt: attempt(1) },
-  operatorUid: operatorUid('in'),
-  subtask: subtask(n),
-  parallelism,
-  maxParallelism: 128,
-  signal: new AbortController().signal,
-})
+const context = (n: number, parallelism: number) => contextOf('j', 'in', { subtask: subtask(n), parallelism })
 const source = (n = 0, parallelism = 1, over = {}): PaymentsSource =>
   new PaymentsSource({ ...options, ...over }, { context: context(n, parallelism), clock: systemClock })
 

@@ -2,10 +2,11 @@
  * A topic that is not what it was when the job began to read it: more partitions, or another log under its name. On a real broker.
  */
 import type { OffsetGap, SourceState } from '@weir/dataflow'
+import { contextOf } from '@weir/dataflow/testing'
 import { epoch, subtask, type Clock } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
 import { afterAll, expect, test } from 'vitest'
-import { connect, contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { connect, testKafka } from '../../../test/stack/kafka.ts'
 import type { KafkaConnections } from './connections.ts'
 import { KafkaSource, type KafkaSourceOptions } from './source.ts'
 import { nextValues } from './next-values.fixture.ts'

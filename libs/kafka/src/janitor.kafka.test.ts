@@ -1,8 +1,8 @@
 /** The contract of every transaction janitor, on a real Kafka. */
-import { janitorContract } from '@weir/dataflow/testing'
+import { contextOf, janitorContract } from '@weir/dataflow/testing'
 import { systemClock } from '@weir/runtime/system'
 import { afterAll } from 'vitest'
-import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaJanitor, KafkaSink } from './index.ts'
 
 const { kafka, run, createTopics, committed } = testKafka()

@@ -1,7 +1,8 @@
 /** Consumer lag of a source, against a real broker. */
+import { contextOf } from '@weir/dataflow/testing'
 import { systemClock } from '@weir/runtime/system'
 import { beforeAll, expect, test } from 'vitest'
-import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSource } from './index.ts'
 
 const { kafka, run, createTopics, produce } = testKafka()

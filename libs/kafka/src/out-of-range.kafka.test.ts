@@ -3,10 +3,11 @@
  * in days. Each policy; below the log and above it; also while running.
  */
 import type { OffsetGap, OffsetPolicy, SourceState } from '@weir/dataflow'
+import { contextOf } from '@weir/dataflow/testing'
 import { epoch } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
 import { expect, test } from 'vitest'
-import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSource } from './source.ts'
 import { nextValues } from './next-values.fixture.ts'
 

@@ -1,9 +1,9 @@
 /** The contract of every two-phase sink, on a real Kafka. */
-import { twoPhaseSinkContract } from '@weir/dataflow/testing'
+import { contextOf, twoPhaseSinkContract } from '@weir/dataflow/testing'
 import { systemClock } from '@weir/runtime/system'
 import { describe } from 'vitest'
 import { brokersByProtocol } from '../../../test/stack/endpoints.ts'
-import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSink, listTransactions } from './index.ts'
 
 const OPEN = ['Ongoing', 'PrepareCommit', 'PrepareAbort']

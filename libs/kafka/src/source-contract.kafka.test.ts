@@ -1,9 +1,9 @@
 /** The contract of every replayable source, on a real Kafka. */
-import { replayableSourceContract, textsOf } from '@weir/dataflow/testing'
+import { contextOf, replayableSourceContract, textsOf } from '@weir/dataflow/testing'
 import { subtask } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
 import { beforeAll } from 'vitest'
-import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSource } from './index.ts'
 
 const SPLITS = 4

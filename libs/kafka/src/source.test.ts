@@ -1,5 +1,5 @@
 /** The source without a broker: what its polls wait for. */
-import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { contextOf } from '@weir/dataflow/testing'
 import { ManualClock } from '@weir/model/testing'
 import { expect, test } from 'vitest'
 import type { KafkaConnections } from './connections.ts'
@@ -14,10 +14,7 @@ const silent = {
   byLeader: () => Promise.resolve(new Map([['1', [0]]])),
   toBroker: () => new Promise(() => {}),
 } as unknown as KafkaConnections
-const context = {
-  ...{ jobId: jobId('j'), attempt: { generation: generation(1), attempt: attempt(1) }, operatorUid: operatorUid('in') },
-  ...{ subtask: subtask(0), parallelism: 1, maxParallelism: 128, signal: new AbortController().signal },
-}
+const context = contextOf('j', 'in')
 
 test('a poll that waits for a fetch ends when a barrier waits for it, and the next one waits again', async () => {
   const clock = new ManualClock()

@@ -1,9 +1,10 @@
 /** What a topic would refuse goes aside before it is sent; what it takes is written, however it is batched (PROTOCOL B7). */
 import { KnownPoison, NO_POISON, learned, type SinkAsides, type SinkOrigin } from '@weir/dataflow'
+import { contextOf } from '@weir/dataflow/testing'
 import { attempt, epoch, generation, type WeirError } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
 import { expect, test } from 'vitest'
-import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSink, KafkaTopics } from './index.ts'
 import { settled } from './testing/settled.ts'
 

@@ -1,7 +1,7 @@
 /** The contract of topics seen from outside, and of replays, on a real Kafka. */
-import { topicsContract } from '@weir/dataflow/testing'
+import { contextOf, topicsContract } from '@weir/dataflow/testing'
 import { systemClock } from '@weir/runtime/system'
-import { contextOf, testKafka } from '../../../test/stack/kafka.ts'
+import { testKafka } from '../../../test/stack/kafka.ts'
 import { KafkaSink, KafkaTopics } from './index.ts'
 import { settled } from './testing/settled.ts'
 

@@ -1,9 +1,8 @@
 /** The contract of every sink for files, on a disk and in S3; what was written is read by other programs. */
 import type { ObjectStore } from '@weir/checkpoint'
-import type { SubtaskContext } from '@weir/dataflow'
-import { MemoryStagedOutput, exactlyOnceSinkContract } from '@weir/dataflow/testing'
+import { MemoryStagedOutput, contextOf, exactlyOnceSinkContract } from '@weir/dataflow/testing'
 import { openElsewhere } from '@weir/metadata'
-import { attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { attempt, epoch, generation } from '@weir/model'
 import { systemClock, systemRandom } from '@weir/runtime/system'
 import { parquetReadObjects } from 'hyparquet'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
@@ -27,15 +26,7 @@ async function newFolder(where: string): Promise<string> {
   return `file://${folder}/`
 }
 
-const context: SubtaskContext = {
-  jobId: jobId('orders'),
-  attempt: { generation: generation(1), attempt: attempt(1) },
-  operatorUid: operatorUid('out'),
-  subtask: subtask(0),
-  parallelism: 1,
-  maxParallelism: 128,
-  signal: new AbortController().signal,
-}
+const context = contextOf('orders', 'out')
 const checkpoint = (n: number) => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
 const sinkOf = (
   descriptor: Record<string, unknown> & { folder: string },

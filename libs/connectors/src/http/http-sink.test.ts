@@ -1,7 +1,6 @@
 /** The contract of every sink against an endpoint that honours Idempotency-Key, and how one is told from its answers. */
-import type { SubtaskContext } from '@weir/dataflow'
-import { MemoryStagedOutput, exactlyOnceSinkContract } from '@weir/dataflow/testing'
-import { attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { MemoryStagedOutput, contextOf, exactlyOnceSinkContract } from '@weir/dataflow/testing'
+import { attempt, epoch, generation, subtask } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -47,17 +46,12 @@ async function endpoint(answer: (n: number) => { readonly effect: boolean; reado
 }
 const ok = { effect: true, with: { status: 201 } } as const
 
-const contextOf = (generationNumber = 1): SubtaskContext => ({
-  jobId: jobId('orders'),
-  attempt: { generation: generation(generationNumber), attempt: attempt(1) },
-  operatorUid: operatorUid('out'),
-  subtask: subtask(2),
-  parallelism: 3,
-  maxParallelism: 128,
-  signal: new AbortController().signal,
-})
+const contextIn = (term = 1) =>
+  contextOf('orders', 'out', {
+    ...{ attempt: { generation: generation(term), attempt: attempt(1) }, subtask: subtask(2), parallelism: 3 },
+  })
 const checkpoint = (n: number) => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
-const sinkOf = (url: string, over = {}, staged = new MemoryStagedOutput(), context = contextOf()): StagedSink => {
+const sinkOf = (url: string, over = {}, staged = new MemoryStagedOutput(), context = contextIn()): StagedSink => {
   const options = httpSinkOptions({ connector: 'http', url, method: 'POST', contentType: 'text/plain', ...over })
   const destination = new HttpDestination(options, String, context)
   return new StagedSink({ context, clock: systemClock, staged, asides: null, destination })
@@ -71,7 +65,7 @@ exactlyOnceSinkContract(async () => {
   const options = httpSinkOptions({ connector: 'http', url, method: 'POST', contentType: 'text/plain' })
   return {
     sink({ asides, encodeValue }) {
-      const context = contextOf()
+      const context = contextIn()
       const destination = new HttpDestination(options, encodeValue, context)
       return new StagedSink({ context, clock: systemClock, staged, asides, destination })
     },
@@ -90,12 +84,12 @@ test('a record has one key, whoever sends it; two attempts never share one', asy
   await write(sink, 'a', 'b')
   const state = await sink.prepare(checkpoint(1))
   await sink.commit(1)
-  await sinkOf(url, over, staged, contextOf(2)).recover(state)
+  await sinkOf(url, over, staged, contextIn(2)).recover(state)
   const keys = [0, 1].map((n) => `orders/out/2/1.1/1/${n}`)
   expect(heard.map(({ key, body }) => [key, body])).toEqual([0, 1, 0, 1].map((n) => [keys[n], 'ab'[n]]))
   expect([...effects.values()]).toEqual(['a', 'b'])
   expect(heard[0]!.headers).toMatchObject({ authorization: 'Bearer t', 'content-type': 'text/plain' })
-  const again = sinkOf(url, over, staged, contextOf(3))
+  const again = sinkOf(url, over, staged, contextIn(3))
   await again.recover(null)
   await write(again, 'c')
   await again.prepare(checkpoint(1))

@@ -1,23 +1,14 @@
-import { operatorUid, attempt, generation, jobId, subtask, type RecordBatch } from '@weir/model'
+import { attempt, generation, type RecordBatch } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
-import { rawOf, type SinkNode, type SourceBatch, type SubtaskContext } from '@weir/dataflow'
+import { rawOf, type SinkNode, type SourceBatch } from '@weir/dataflow'
+import { contextOf } from '@weir/dataflow/testing'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { EmbeddedLog, FileStorage, LogSink, LogSource } from '../index.ts'
 
-const context = (uid: string): SubtaskContext => ({
-  ...{
-    jobId: jobId('headers'),
-    operatorUid: operatorUid(uid),
-    subtask: subtask(0),
-    parallelism: 1,
-    maxParallelism: 128,
-  },
-  attempt: { generation: generation(1), attempt: attempt(1) },
-  signal: new AbortController().signal,
-})
+const context = (uid: string) => contextOf('headers', uid)
 const encodeHeaders: SinkNode['encodeHeaders'] = (value, { key, timestamp }) => [
   ['id', `${String(value)}/${key}/${timestamp}`],
 ]

@@ -1,6 +1,5 @@
 /** The contract of every transaction janitor, over gRPC to the embedded log. */
-import { janitorContract } from '@weir/dataflow/testing'
-import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { contextOf, janitorContract } from '@weir/dataflow/testing'
 import { systemClock } from '@weir/runtime/system'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,15 +11,7 @@ const closers: (() => unknown)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
-const context = {
-  jobId: jobId('pay'),
-  attempt: { generation: generation(1), attempt: attempt(1) },
-  operatorUid: operatorUid('out'),
-  subtask: subtask(0),
-  parallelism: 1,
-  maxParallelism: 128,
-  signal: new AbortController().signal,
-}
+const context = contextOf('pay', 'out')
 const options = {
   ...{ topic: 'out', poolSize: 3, transactionTimeoutMs: 60_000 },
   ...{ encodeKey: String, encodeValue: String },

@@ -1,7 +1,6 @@
-import { WeirError, attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { WeirError, epoch, operatorUid } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
-import type { SubtaskContext } from '@weir/dataflow'
-import { twoPhaseSinkContract, type SinkHarness } from '@weir/dataflow/testing'
+import { contextOf, twoPhaseSinkContract, type SinkHarness } from '@weir/dataflow/testing'
 import { mkdtemp, open as openFile, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,15 +11,7 @@ const closers: (() => unknown)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
-const context: SubtaskContext = {
-  jobId: jobId('pay'),
-  attempt: { generation: generation(1), attempt: attempt(1) },
-  operatorUid: operatorUid('out'),
-  subtask: subtask(0),
-  parallelism: 1,
-  maxParallelism: 128,
-  signal: new AbortController().signal,
-}
+const context = contextOf('pay', 'out')
 
 async function core(folder?: string): Promise<{ log: EmbeddedLog; folder: string }> {
   const at = folder ?? (await mkdtemp(join(tmpdir(), 'weir-log-')))

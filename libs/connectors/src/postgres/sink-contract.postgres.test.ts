@@ -1,7 +1,6 @@
 /** The contract of every sink, and what is PostgreSQL's own, on a real server. */
-import type { SubtaskContext } from '@weir/dataflow'
-import { MemoryStagedOutput, exactlyOnceSinkContract } from '@weir/dataflow/testing'
-import { attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { MemoryStagedOutput, contextOf, exactlyOnceSinkContract } from '@weir/dataflow/testing'
+import { attempt, epoch, generation, subtask } from '@weir/model'
 import { systemClock, systemRandom } from '@weir/runtime/system'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -21,15 +20,7 @@ afterAll(async () => {
 })
 
 let serial = 0
-const contextOf = (job = `j-${serial++}`, n = 0): SubtaskContext => ({
-  jobId: jobId(job),
-  attempt: { generation: generation(1), attempt: attempt(1) },
-  operatorUid: operatorUid('out'),
-  subtask: subtask(n),
-  parallelism: 1,
-  maxParallelism: 128,
-  signal: new AbortController().signal,
-})
+const sinkContext = (job = `j-${serial++}`, n = 0) => contextOf(job, 'out', { subtask: subtask(n) })
 const optionsOf = (over: Partial<PostgresSinkOptions>): PostgresSinkOptions =>
   postgresSinkOptions({
     connector: 'postgres',
@@ -50,7 +41,7 @@ async function table(columns: string): Promise<string> {
 }
 const sinkOf = (
   over: Partial<PostgresSinkOptions>,
-  { context = contextOf(), staged = new MemoryStagedOutput() } = {},
+  { context = sinkContext(), staged = new MemoryStagedOutput() } = {},
 ): StagedSink =>
   new StagedSink({
     context,
@@ -75,7 +66,7 @@ describe.each(['append', 'append with origin', 'upsert'])('%s', (how) => {
     // Rows of an upsert have a key of their own here: the contract is about every one of them.
     const upsert = how === 'upsert'
     const name = await table(`id serial, v text ${upsert ? 'PRIMARY KEY' : 'NOT NULL'}, origin text UNIQUE`)
-    const context = contextOf()
+    const context = sinkContext()
     const staged = new MemoryStagedOutput()
     const options = optionsOf({
       table: name,
@@ -117,7 +108,7 @@ test('a row replaces the one with its key; of several in one transaction the las
 
 test('the name of a row says where it is from', async () => {
   const name = await table('id serial, v text, weir_origin text UNIQUE')
-  const context = contextOf('orders', 3)
+  const context = sinkContext('orders', 3)
   const sink = sinkOf({ table: name, origin: 'weir_origin' }, { context })
   await sink.recover(null)
   await epochOf(sink, 1, 'a', 'b')
@@ -222,7 +213,7 @@ test('a user who may not create the markers is told the statement', async () => 
 
 test('rows that the table refuses stop the commit, none of them is written, and it goes on when the table takes them', async () => {
   const name = await table('id serial, v text, CONSTRAINT no_b CHECK (v <> $$b$$)')
-  const [context, staged] = [contextOf(), new MemoryStagedOutput()]
+  const [context, staged] = [sinkContext(), new MemoryStagedOutput()]
   const sink = sinkOf({ table: name }, { context, staged })
   await sink.recover(null)
   await write(sink, 'a', 'b')
@@ -239,7 +230,7 @@ test('rows that the table refuses stop the commit, none of them is written, and 
 
 test('a database that has lost committed output, or its markers, stops the job', async () => {
   const name = await table('id serial, v text')
-  const context = contextOf()
+  const context = sinkContext()
   const sink = sinkOf({ table: name }, { context })
   await sink.recover(null)
   await epochOf(sink, 1, 'a')
@@ -259,7 +250,7 @@ test('a database that has lost committed output, or its markers, stops the job',
 
 test('connections that break at any moment, also in a COMMIT, cost nothing', async () => {
   const name = await table('id serial, v text')
-  const context = contextOf()
+  const context = sinkContext()
   const sink = sinkOf({ table: name }, { context })
   await sink.recover(null)
   const all: string[] = []
@@ -282,7 +273,7 @@ test('connections that break at any moment, also in a COMMIT, cost nothing', asy
 test('two subtasks with the same keys do not hinder each other for good', async () => {
   const name = await table('id int PRIMARY KEY, v text')
   const columns = ['id', 'v'].map((column) => ({ column, from: column }))
-  const sinks = [0, 1].map((n) => sinkOf({ table: name, columns, key: ['id'] }, { context: contextOf('both', n) }))
+  const sinks = [0, 1].map((n) => sinkOf({ table: name, columns, key: ['id'] }, { context: sinkContext('both', n) }))
   await Promise.all(sinks.map((sink) => sink.recover(null)))
   for (let n = 1; n <= 2; n++) {
     const ids = Array.from({ length: 2_500 }, (_, i) => i)

@@ -1,6 +1,6 @@
 /** What the staged sink does with a destination that is away; the contract is run by the real ones. */
-import { MemoryStagedOutput } from '@weir/dataflow/testing'
-import { WeirError, attempt, epoch, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { MemoryStagedOutput, contextOf } from '@weir/dataflow/testing'
+import { WeirError, attempt, epoch, generation } from '@weir/model'
 import { ManualClock } from '@weir/model/testing'
 import { expect, test } from 'vitest'
 import type { Destination } from './destination.ts'
@@ -24,12 +24,7 @@ function away() {
     close: () => Promise.resolve(),
   }
   const clock = new ManualClock()
-  const context = {
-    jobId: jobId('j'),
-    attempt: { generation: generation(1), attempt: attempt(1) },
-    operatorUid: operatorUid('out'),
-    ...{ subtask: subtask(0), parallelism: 1, maxParallelism: 128, signal: new AbortController().signal },
-  }
+  const context = contextOf('j', 'out')
   const sink = new StagedSink({ context, clock, staged: new MemoryStagedOutput(), asides: null, destination })
   return { sink, clock, tries: () => tries }
 }

@@ -1,3 +1,4 @@
+export { contextOf } from './context-of.ts'
 export { exactlyOnceSinkContract, type ExactlyOnceSinkHarness } from './exactly-once-sink-contract.ts'
 export { replayableSourceContract, textsOf, type ReplayableSourceHarness } from './replayable-source-contract.ts'
 export * from './two-phase-sink-contract.ts'
