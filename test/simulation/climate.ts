@@ -62,36 +62,48 @@ export interface Climate {
 }
 
 export function climateOf(seed: number): Climate {
-  if (seed >= RESCALE_FROM) {
-    const climate = climateOfExchange(seed - RESCALE_FROM)
-    const rescaleEveryMs = new Chance(seed, 8).pick([1_000, 2_000, 5_000])
-    return overtaking({ ...climate, partitions: RESCALED_PARTITIONS, rescaleEveryMs }, new Chance(seed, 6))
-  }
+  if (seed >= RESCALE_FROM) return rescaled(seed)
   if (seed >= BROADCAST_FROM) return { ...climateOfExchange(seed - BROADCAST_FROM), shape: 'broadcast' }
-  if (seed >= ALIGNED_FROM) {
-    const climate = climateOfExchange(seed - ALIGNED_FROM)
-    const c = new Chance(seed, 8)
-    const shape = c.pick(['exchange', 'exchange', 'connect'] as const)
-    // From less than one record on: then only the announcements let anybody go on.
-    return overtaking({ ...climate, shape, alignWithinMs: c.pick([20, 200, 2_000]) }, new Chance(seed, 6))
+  if (seed >= ALIGNED_FROM) return aligned(seed)
+  if (seed >= TWO_SOURCES_FROM) return ofTwoSources(seed)
+  if (seed >= WATERMARK_FROM) return cutAtEventTimes(seed)
+  if (seed >= REGIONS_FROM) return ofRegions(seed)
+  return overtaking(climateOfExchange(seed), new Chance(seed, 6))
+}
+
+function rescaled(seed: number): Climate {
+  const climate = climateOfExchange(seed - RESCALE_FROM)
+  const rescaleEveryMs = new Chance(seed, 8).pick([1_000, 2_000, 5_000])
+  return overtaking({ ...climate, partitions: RESCALED_PARTITIONS, rescaleEveryMs }, new Chance(seed, 6))
+}
+
+function aligned(seed: number): Climate {
+  const climate = climateOfExchange(seed - ALIGNED_FROM)
+  const c = new Chance(seed, 8)
+  const shape = c.pick(['exchange', 'exchange', 'connect'] as const)
+  // From less than one record on: then only the announcements let anybody go on.
+  return overtaking({ ...climate, shape, alignWithinMs: c.pick([20, 200, 2_000]) }, new Chance(seed, 6))
+}
+
+function ofTwoSources(seed: number): Climate {
+  const climate = climateOfExchange(seed - TWO_SOURCES_FROM)
+  const shape = new Chance(seed, 8).pick([...TWO_SOURCES])
+  const joined = { ...climate, shape }
+  return shape === 'forward' ? joined : overtaking(joined, new Chance(seed, 6))
+}
+
+function cutAtEventTimes(seed: number): Climate {
+  const climate = climateOfExchange(seed - WATERMARK_FROM)
+  const { checkpoint } = climate.settings
+  // So far ahead that some epochs come in time, some do not, and some are taken at their barriers.
+  const cutBoundMs = new Chance(seed, 7).pick([1, 3]) * checkpoint.alignTimeoutMs + 500
+  return {
+    ...climate,
+    settings: { ...climate.settings, checkpoint: { ...checkpoint, mode: 'watermark', cutBoundMs } },
   }
-  if (seed >= TWO_SOURCES_FROM) {
-    const climate = climateOfExchange(seed - TWO_SOURCES_FROM)
-    const shape = new Chance(seed, 8).pick([...TWO_SOURCES])
-    const joined = { ...climate, shape }
-    return shape === 'forward' ? joined : overtaking(joined, new Chance(seed, 6))
-  }
-  if (seed >= WATERMARK_FROM) {
-    const climate = climateOfExchange(seed - WATERMARK_FROM)
-    const { checkpoint } = climate.settings
-    // So far ahead that some epochs come in time, some do not, and some are taken at their barriers.
-    const cutBoundMs = new Chance(seed, 7).pick([1, 3]) * checkpoint.alignTimeoutMs + 500
-    return {
-      ...climate,
-      settings: { ...climate.settings, checkpoint: { ...checkpoint, mode: 'watermark', cutBoundMs } },
-    }
-  }
-  if (seed < REGIONS_FROM) return overtaking(climateOfExchange(seed), new Chance(seed, 6))
+}
+
+function ofRegions(seed: number): Climate {
   const climate = climateOfExchange(seed - REGIONS_FROM)
   const c = new Chance(seed, 6)
   const parallelism = c.pick([2, 3, 4])

@@ -58,32 +58,8 @@ export async function simulateEnding(seed: number, options: { trace?: boolean } 
   const climate = climateOf(seed * 4)
   const weights = { ...climate.weights, restore: 0 }
   const faults = new Faults(fleet, { ...climate, weights, untilMs, everyMs: chance.pick([300, 600, 1_000]) })
-  const { kafka } = fleet
-  kafka.createTopic(IN, PARALLELISM)
-  kafka.createTopic(OUT, 3)
-  for (let id = 0; id < RECORDS; id++) {
-    const { key } = recordAt(id)
-    const value = Buffer.from(JSON.stringify(recordAt(id)))
-    kafka.feed(IN, id % PARALLELISM, [{ key: Buffer.from(key), value, timestamp: 1_750_000_000_000 + id }])
-  }
-  // A user who asks until somebody has heard it.
-  const cancel = (): void => {
-    const { desired, ended } = fleet.jobRecord()
-    if (desired === 'cancelled' || ended !== null) return
-    for (const manager of fleet.jobManagers) manager?.cancel(JOB)
-    world.after(CANCEL_AGAIN_MS, cancel)
-  }
-  world.at(chance.between(1_500, untilMs), () => {
-    // Half of them at any moment, half of them between a publish and its commits.
-    const heads = publishes(fleet)
-    const wait = chance.is(0.5) ? POLLS_MAX : 0
-    const strike = (polls: number): void => {
-      if (polls < wait && publishes(fleet) === heads) return world.after(POLL_MS, () => strike(polls + 1))
-      surprise(fleet, chance)
-      cancel()
-    }
-    strike(0)
-  })
+  feed(fleet)
+  cancelOnce(fleet, chance, untilMs)
   const late = chance.is(0.3) ? chance.between(0, settings.transactionTimeoutMs) : null
   const died = (error: unknown): void => world.found('Unhandled', (error as Error).stack ?? String(error))
   process.on('unhandledRejection', died)
@@ -114,6 +90,37 @@ export async function simulateEnding(seed: number, options: { trace?: boolean } 
     settled: traced(/janitor settle/),
     trace: world.traceLines,
   }
+}
+
+function feed({ kafka }: Fleet): void {
+  kafka.createTopic(IN, PARALLELISM)
+  kafka.createTopic(OUT, 3)
+  for (let id = 0; id < RECORDS; id++) {
+    const { key } = recordAt(id)
+    const value = Buffer.from(JSON.stringify(recordAt(id)))
+    kafka.feed(IN, id % PARALLELISM, [{ key: Buffer.from(key), value, timestamp: 1_750_000_000_000 + id }])
+  }
+}
+
+/** A user who asks until somebody has heard it: half of them at any moment, half of them between a publish and its commits. */
+function cancelOnce(fleet: Fleet, chance: Chance, untilMs: number): void {
+  const { world } = fleet
+  const cancel = (): void => {
+    const { desired, ended } = fleet.jobRecord()
+    if (desired === 'cancelled' || ended !== null) return
+    for (const manager of fleet.jobManagers) manager?.cancel(JOB)
+    world.after(CANCEL_AGAIN_MS, cancel)
+  }
+  world.at(chance.between(1_500, untilMs), () => {
+    const heads = publishes(fleet)
+    const wait = chance.is(0.5) ? POLLS_MAX : 0
+    const strike = (polls: number): void => {
+      if (polls < wait && publishes(fleet) === heads) return world.after(POLL_MS, () => strike(polls + 1))
+      surprise(fleet, chance)
+      cancel()
+    }
+    strike(0)
+  })
 }
 
 const publishes = (fleet: Fleet): number => fleet.etcd.history.filter(({ key }) => key.includes('/heads/')).length
