@@ -68,16 +68,21 @@ function complete(item: object): void {
   }
 }
 
-/** `nullable` is a word of 3.0; since 3.1 null is a type. */
+/** `nullable`, and a bound that a flag excludes, are of 3.0; since 3.1 null is a type, and the excluded bound a number. */
 function without30(part: unknown): unknown {
   if (Array.isArray(part)) return part.map(without30)
   if (typeof part !== 'object' || part === null) return part
-  const { nullable, ...rest } = part as Record<string, unknown>
+  const { nullable, ...rest } = withExcludedBound(part as Record<string, unknown>)
   const clean = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, without30(value)]))
   if (nullable !== true) return clean
   if (Array.isArray(clean['enum'])) return { ...clean, type: [clean['type'], 'null'], enum: [...clean['enum'], null] }
   if (typeof clean['type'] === 'string') return { ...clean, type: [clean['type'], 'null'] }
   return { anyOf: [clean, { type: 'null' }] }
+}
+
+function withExcludedBound(schema: Record<string, unknown>): Record<string, unknown> {
+  const { minimum, ...rest } = schema
+  return schema['exclusiveMinimum'] === true ? { ...rest, exclusiveMinimum: minimum } : schema
 }
 
 function refuseOthers(app: NestFastifyApplication, { paths }: OpenAPIObject): void {

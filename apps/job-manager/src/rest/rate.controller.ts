@@ -16,6 +16,7 @@ import { ApiEtag, ApiIfMatch } from './headers.ts'
 import { JobChangeController } from './job-change.ts'
 
 const LIMIT = { type: Number, nullable: true } as const
+const ABOVE_0 = { ...LIMIT, minimum: 0, exclusiveMinimum: true } as const
 
 export class RateDto {
   @ApiProperty({ description: 'Uid of the source' }) readonly source!: string
@@ -37,9 +38,13 @@ export class RateDto {
   readonly reason!: string | null
 }
 export class RateWishDto {
-  @ApiProperty({ type: Number, nullable: true, description: 'Above 0, over all subtasks; null: no limit' })
+  @ApiProperty({ ...ABOVE_0, description: 'Over all subtasks; null: no limit' })
   readonly recordsPerSecond!: number | null
-  @ApiProperty({ type: Number, nullable: true, required: false, description: 'Above 0; null or absent: a fixed rate' })
+  @ApiProperty({
+    ...ABOVE_0,
+    required: false,
+    description: 'At most recordsPerSecond, and only with one; null or absent: a fixed rate',
+  })
   readonly minRecordsPerSecond?: number | null
 }
 

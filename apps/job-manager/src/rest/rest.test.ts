@@ -143,6 +143,38 @@ describe('idempotency keys', () => {
   })
 })
 
+describe('the description', () => {
+  const properties = async (of: string): Promise<Record<string, unknown>> => {
+    const { components } = (await (await fetch(`${fleet.url}/docs-json`)).json()) as {
+      components: { schemas: Record<string, { properties: Record<string, unknown> }> }
+    }
+    return components.schemas[of]!.properties
+  }
+
+  test('a rate is above 0, as what is refused', async () => {
+    const aboveZero = { type: ['number', 'null'], exclusiveMinimum: 0 }
+    expect(await properties('RateWishDto')).toEqual({
+      recordsPerSecond: { ...aboveZero, description: expect.any(String) },
+      minRecordsPerSecond: { ...aboveZero, description: expect.any(String) },
+    })
+    await fleet.term.submit(record('limited', READING))
+    const limit = (recordsPerSecond: number): Promise<Response> =>
+      send('PATCH', 'jobs/limited/rate', {}, { recordsPerSecond })
+    expect(await codeOf(await limit(0))).toEqual([400, 'RATE_INVALID'])
+    expect((await limit(Number.MIN_VALUE)).status).toBe(202)
+    await send('POST', 'jobs/limited/cancel')
+  })
+
+  test('a key of state is a text or a number, its value whatever JSON has', async () => {
+    const key = [{ type: 'string' }, { type: 'number' }]
+    const { key: byKey, entry, value } = await properties('StateEntryDto')
+    expect(byKey).toEqual({ oneOf: key })
+    expect(entry).toMatchObject({ anyOf: [{ oneOf: key }, { type: 'null' }] })
+    const json = ['string', 'number', 'boolean', 'object', 'array'].map((type) => ({ type }))
+    expect(value).toMatchObject({ anyOf: [{ anyOf: json }, { type: 'null' }] })
+  })
+})
+
 /** Events of an answer, one at a time. */
 async function* events(answer: Response): AsyncGenerator<{ event: string; id: string; data: unknown }> {
   let text = ''

@@ -34,14 +34,26 @@ export class StateOverviewDto {
   @ApiProperty({ type: Object, isArray: true, description: '{subtask, stage, segments, bytes}' })
   readonly chains!: object[]
 }
+/** What Nest makes of a union is an object. */
+const KEY = { oneOf: [{ type: 'string' }, { type: 'number' }] }
+const JSON_VALUE = { anyOf: ['string', 'number', 'boolean', 'object', 'array'].map((type) => ({ type })) }
+
 export class StateEntryDto {
-  @ApiProperty({ description: 'Text or number' }) readonly key!: string | number
-  @ApiProperty({ description: 'Of a state with several rows per key (NAME[]): which one; else null' })
+  @ApiProperty(KEY) readonly key!: string | number
+  @ApiProperty({
+    ...KEY,
+    nullable: true,
+    description: 'Of a state with several rows per key (NAME[]): which one; else null',
+  })
   readonly entry!: string | number | null
   @ApiProperty({ description: 'Of a window: its end, ms since 1970; else 0' }) readonly namespace!: number
   @ApiProperty() readonly keyGroup!: number
   @ApiProperty({ type: Number, nullable: true }) readonly split!: number | null
-  @ApiProperty({ type: Object, description: 'What JSON does not have is tagged: {"$bigint":"1"}, {"$map":[[k,v]…]}' })
+  @ApiProperty({
+    ...JSON_VALUE,
+    nullable: true,
+    description: 'What JSON does not have is tagged: {"$bigint":"1"}, {"$map":[[k,v]…]}',
+  })
   readonly value!: unknown
 }
 export class StateValuesDto {
