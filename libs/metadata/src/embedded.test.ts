@@ -1,8 +1,8 @@
 import { systemRandom } from '@weir/runtime/system'
 import { mkdtemp, readdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { join, relative } from 'node:path'
+import { describe, expect, test, vi } from 'vitest'
 import { mkdtempSync } from 'node:fs'
 import { FolderObjectStore, openEmbeddedMetadata } from './index.ts'
 import { checkpointStoreContract, objectStoreContract } from './testing/contracts.ts'
@@ -23,6 +23,51 @@ describe('objects in a folder', () => {
     const store = new FolderObjectStore(root)
     await Promise.all(Array.from({ length: 10 }, (_, i) => store.put('k', Buffer.from(`${i}`))))
     expect(await readdir(root)).toEqual(['k'])
+  })
+
+  test('with an object the folders above it are durable: each is synced into the one above it once', async () => {
+    const root = await folder()
+    let synced: string[] = []
+    const store = new FolderObjectStore(root, (path) => Promise.resolve(void synced.push(relative(root, path))))
+    const syncedBy = async (key: string): Promise<string[]> => {
+      synced = []
+      await store.put(key, Buffer.from('x'))
+      return synced.toSorted()
+    }
+    const above = ['', 'jobs', 'jobs/j', 'jobs/j/epochs']
+    expect(await syncedBy('jobs/j/epochs/1/a')).toEqual([...above, 'jobs/j/epochs/1'])
+    expect(await syncedBy('jobs/j/epochs/1/b')).toEqual(['jobs/j/epochs/1'])
+    expect(await syncedBy('jobs/j/epochs/2/a')).toEqual(['jobs/j/epochs', 'jobs/j/epochs/2'])
+    // Another process has not made it, and does not know that it is durable.
+    const other = new FolderObjectStore(root, (path) => Promise.resolve(void synced.push(relative(root, path))))
+    synced = []
+    await other.put('jobs/j/epochs/2/b', Buffer.from('x'))
+    expect(synced.toSorted()).toEqual([...above, 'jobs/j/epochs/2'])
+  })
+
+  test('an object waits for its folder, whichever put has made it; what could not be synced is tried again', async () => {
+    const root = await folder()
+    const ends: { resolve(): void; reject(error: Error): void }[] = []
+    const store = new FolderObjectStore(root, (path) => {
+      if (path !== root) return Promise.resolve()
+      return new Promise((resolve, reject) => void ends.push({ resolve, reject }))
+    })
+    const outcomes: string[] = []
+    const put = (key: string): Promise<unknown> =>
+      store.put(key, Buffer.from('x')).then(
+        ({ kind }) => outcomes.push(kind),
+        ({ code }: { code: string }) => outcomes.push(code),
+      )
+    const first = [put('epoch/a'), put('epoch/b')]
+    await vi.waitFor(async () => expect(await store.list('')).toEqual(['epoch/a', 'epoch/b']))
+    expect([outcomes, ends.length]).toEqual([[], 1])
+    ends[0]!.reject(new Error('EIO'))
+    await Promise.all(first)
+    expect(outcomes).toEqual(['OBJECT_STORE_UNAVAILABLE', 'OBJECT_STORE_UNAVAILABLE'])
+    const again = put('epoch/b')
+    ends[1]!.resolve()
+    await again
+    expect(outcomes.at(-1)).toBe('stored')
   })
 })
 

@@ -20,7 +20,7 @@ import { EmbeddedAnswerStore, type AnswerStore } from './answer-store.ts'
 import type { RegisterView } from './arbiter.ts'
 import { ArbitratedCheckpointStore, type HeadRegister } from './checkpoint-store.ts'
 import { jobObjects } from './epoch-objects.ts'
-import { FolderObjectStore } from './folder-objects.ts'
+import { FolderObjectStore, syncFolder } from './folder-objects.ts'
 import { openElsewhere } from './settings.ts'
 
 const SYNC = { sync: true } as const
@@ -48,7 +48,10 @@ export async function openEmbeddedMetadata(folder: string, random: Random): Prom
       { cause: error },
     )
   }
-  const objects = new FolderObjectStore(join(folder, 'objects'))
+  const root = join(folder, 'objects')
+  await mkdir(root, { recursive: true })
+  await syncFolder(folder)
+  const objects = new FolderObjectStore(root)
   const jobs = new EmbeddedJobStore(db)
   return {
     objects,

@@ -1,6 +1,6 @@
 /**
- * Objects as files, for the embedded mode: one process owns the folder. A put is a rename of a synced file, so a reader
- * finds the old object or the new one. The ETag is the digest of the bytes.
+ * Objects as files, for the embedded mode: one process owns the folder, and its task-managers put objects of new keys there. A put
+ * is a rename of a synced file, so a reader finds the old object or the new one. The ETag is the digest of the bytes.
  */
 import type { ObjectStore, PutCondition, PutOutcome, StoredObject } from '@weir/checkpoint'
 import { WeirError } from '@weir/model'
@@ -18,23 +18,36 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { open, readFile, readdir, rm, type FileHandle } from 'node:fs/promises'
-import { basename, dirname, join, sep } from 'node:path'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import { promisify } from 'node:util'
 import { sha256 } from './manifest-codec.ts'
 
 /** A larger one is copied by a thread of the pool. */
 const AT_ONCE_BYTES_MAX = 256 << 10
+/** Folders remembered as durable: every epoch has one, and those of older ones are not written to any more. */
+const ROOTED_MAX = 1_000
 const writeFile = promisify(writeFileWith)
 const datasync = promisify(fdatasync)
 const sync = promisify(fsync)
 
+/** What lies in a folder is durable, as far as files themselves are. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = openSync(path, 'r')
+  await sync(folder).finally(() => closeSync(folder))
+}
+
 export class FolderObjectStore implements ObjectStore {
   readonly #root: string
+  readonly #syncFolder: (path: string) => Promise<void>
+  /** Folders that are durable up to the root, or will be. */
+  readonly #rooted = new Map<string, Promise<unknown>>()
   /** Conditional puts of one process follow each other: read, compare, rename must not interleave. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(root: string) {
-    this.#root = root
+  /** @param sync what is durable is known by it */
+  constructor(root: string, sync = syncFolder) {
+    this.#root = resolve(root)
+    this.#syncFolder = sync
   }
 
   put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<PutOutcome> {
@@ -137,6 +150,7 @@ export class FolderObjectStore implements ObjectStore {
     const part = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)
     try {
       const file = opened(part)
+      const rooted = this.#isRooted(dirname(path))
       try {
         if (bytes.length > AT_ONCE_BYTES_MAX) await writeFile(file, bytes)
         else writeFileSync(file, bytes)
@@ -146,13 +160,28 @@ export class FolderObjectStore implements ObjectStore {
       }
       renameSync(part, path)
       // The rename itself is durable only when its folder is.
-      const folder = openSync(dirname(path), 'r')
-      await sync(folder).finally(() => closeSync(folder))
+      await Promise.all([this.#syncFolder(dirname(path)), rooted])
       return { kind: 'stored', etag: sha256(bytes) }
     } catch (error) {
       await rm(part, { force: true })
       throw unavailable(`writing ${key}`, error)
     }
+  }
+
+  /**
+   * After a power cut a folder is there only when the one above it was synced since, and so on up to the root. Whoever has made it may not have
+   * come to that yet: so it is done by every process for every folder, once.
+   */
+  #isRooted(folder: string): Promise<unknown> {
+    if (folder === this.#root) return Promise.resolve()
+    const known = this.#rooted.get(folder)
+    if (known !== undefined) return known
+    const above = dirname(folder)
+    const rooted = Promise.all([this.#isRooted(above), this.#syncFolder(above)])
+    this.#rooted.set(folder, rooted)
+    rooted.catch(() => this.#rooted.delete(folder))
+    if (this.#rooted.size > ROOTED_MAX) this.#rooted.delete(this.#rooted.keys().next().value!)
+    return rooted
   }
 }
 
