@@ -2,17 +2,14 @@
  * `npm run demo`: a fleet without any server. A job-manager with the transactional log and the metadata in its process,
  * two task-managers, generated payments; one task-manager is killed on the way, and an outside recount says what it cost.
  */
-import { LogClient, type PaymentsOptions } from '@weir/connectors'
+import { LogClient } from '@weir/connectors'
 import { WeirError, asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { bundleJob } from './bundle.ts'
 import { Recounter } from './demo-recount.ts'
-import { startProcess, stopProcess, type FleetProcess } from './fleet.ts'
+import { EmbeddedFleet } from './embedded-fleet.ts'
 import { failed, submit } from './submit.ts'
 
 const JOB = fileURLToPath(new URL('../../examples/src/02-payments.ts', import.meta.url))
@@ -21,6 +18,8 @@ const JOB_ID = 'payments'
 const STATUS_MS = 500
 const KILL_AFTER_MS = 15_000
 const USERS = 1_000
+/** As the job generates them. */
+const PAYMENTS = { users: USERS, paidPercent: 80, startTs: Date.UTC(2026, 0, 1), stepMs: 10, seed: 1 }
 
 interface View {
   readonly state: string
@@ -37,7 +36,17 @@ const USAGE = `npm run demo [-- OPTIONS]: a live job on a fleet of its own, whic
   --records N    as many in all; default: until Ctrl-C
   --exit         ends when all records are counted, instead of leaving its dashboard up`
 
-async function main(): Promise<number> {
+/** What was asked for; `records` null: until Ctrl-C. */
+interface Demo {
+  readonly records: number | null
+  readonly rate: number
+  /** Every one has the same number of records. */
+  readonly splits: number
+  readonly exit: boolean
+}
+
+/** Null: how it is used was asked for. */
+function demoIn(): Demo | null {
   const { values } = parseArgs({
     options: {
       help: { type: 'boolean', default: false },
@@ -46,90 +55,72 @@ async function main(): Promise<number> {
       exit: { type: 'boolean', default: false },
     },
   })
-  if (values.help) {
+  if (values.help) return null
+  const records = values.records === undefined ? null : whole('--records', values.records)
+  const rate = whole('--rate', values.rate)
+  const splits = records === null ? 4 : [4, 3, 2, 1].find((n) => records % n === 0)!
+  return { records, rate, splits, exit: values.exit }
+}
+
+async function main(): Promise<number> {
+  const demo = demoIn()
+  if (demo === null) {
     console.log(USAGE)
     return 0
   }
-  const records = values.records === undefined ? null : whole('--records', values.records)
-  const rate = whole('--rate', values.rate)
-  // Every split has the same number, so the number of splits divides the records.
-  const splits = records === null ? 4 : [4, 3, 2, 1].find((n) => records % n === 0)!
-  const dir = await mkdtemp(join(tmpdir(), 'weir-demo-'))
-  const running: FleetProcess[] = []
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort())
   process.once('SIGTERM', () => stop.abort())
+  const fleet = await EmbeddedFleet.start({ taskManagers: 2, slots: 4, freeze: false })
   try {
-    const manager = await startProcess('job-manager', { WEIR_MODE: 'embedded', WEIR_DATA_DIR: join(dir, 'jm') })
-    running.push(manager)
-    let serial = 0
-    const worker = async (): Promise<FleetProcess> => {
-      const started = await startProcess('task-manager', {
-        WEIR_JOB_MANAGERS: manager.ready.grpc!,
-        WEIR_LOG: manager.ready.log!,
-        WEIR_OBJECTS_DIR: join(dir, 'jm', 'objects'),
-        WEIR_DATA_DIR: join(dir, `tm-${serial++}`),
-        WEIR_SLOTS: '4',
-      })
-      running.push(started)
-      return started
-    }
-    const workers = [await worker(), await worker()]
-    const log = new LogClient(manager.ready.log!)
-    for (const topic of Object.values(TOPICS)) await log.createTopic(topic, 4)
-
-    const settings: Record<string, string> = { rate: String(rate), splits: String(splits), users: String(USERS) }
-    if (records !== null) settings['recordsPerSplit'] = String(records / splits)
-    const client = new JobsClient([manager.ready.grpc!], { token: null })
-    await submit(client, await bundleJob(JOB, settings), { id: JOB_ID, wait: true })
-    client.close()
-    console.log(`job ${JOB_ID} runs on two task-managers; look at http://${manager.ready.http}/#/jobs/${JOB_ID}`)
-    console.log(
-      'results: sums and counts that readers see; lost, duplicates: those an outside recount misses, or finds twice\n',
-    )
-
-    const recounter = new Recounter(log, TOPICS)
-    const view = await watch({
-      url: `http://${manager.ready.http}/api/v1/jobs/${JOB_ID}`,
-      recounter,
-      stop: stop.signal,
-      killAt: (v, ms) => (records === null ? ms >= KILL_AFTER_MS : v.recordsIn >= records / 2),
-      async kill() {
-        const victim = workers[0]!
-        console.log(`\nkill -9 of a task-manager (pid ${victim.child.pid})`)
-        victim.child.kill('SIGKILL')
-        workers[0] = await worker()
-      },
-    })
-    if (!stop.signal.aborted) await recounter.readOn()
-    const options: PaymentsOptions = {
-      splits,
-      recordsPerSplit: records === null ? null : records / splits,
-      users: USERS,
-      paidPercent: 80,
-      startTs: Date.UTC(2026, 0, 1),
-      stepMs: 10,
-      seed: 1,
-    }
-    // Without an end the input cannot be counted against: then gaps and repetitions are told.
-    const recount =
-      records === null || view.state !== 'FINISHED'
-        ? { results: recounter.results, lost: recounter.gaps, duplicates: recounter.duplicates }
-        : recounter.against(options)
-    log.close()
-    const { recordsIn, finalEpoch, restarts, lastRecoveryMs } = view
-    const recoveryMs = lastRecoveryMs === null ? null : Math.round(lastRecoveryMs)
-    console.log()
-    if (!values.exit && !stop.signal.aborted) await keep(stop.signal)
-    console.log(
-      JSON.stringify({ records: recordsIn, ...recount, checkpoints: finalEpoch, recoveries: restarts, recoveryMs }),
-    )
-    const complete = records === null || (view.state === 'FINISHED' && recordsIn === records)
-    return complete && recount.lost === 0 && recount.duplicates === 0 ? 0 : 1
+    return await show(demo, fleet, stop.signal)
   } finally {
-    for (const p of running.reverse()) await stopProcess(p)
-    await rm(dir, { recursive: true, force: true })
+    await fleet.stop()
   }
+}
+
+/** @returns the exit code: 0 where nothing is missing and nothing there twice. */
+async function show({ records, rate, splits, exit }: Demo, fleet: EmbeddedFleet, stop: AbortSignal): Promise<number> {
+  const { grpc, http, log: logAddress } = fleet.manager.ready
+  const log = new LogClient(logAddress!)
+  for (const topic of Object.values(TOPICS)) await log.createTopic(topic, 4)
+
+  const recordsPerSplit = records === null ? null : records / splits
+  const settings: Record<string, string> = { rate: String(rate), splits: String(splits), users: String(USERS) }
+  if (recordsPerSplit !== null) settings['recordsPerSplit'] = String(recordsPerSplit)
+  const client = new JobsClient([grpc!], { token: null })
+  await submit(client, await bundleJob(JOB, settings), { id: JOB_ID, wait: true })
+  client.close()
+  console.log(`job ${JOB_ID} runs on two task-managers; look at http://${http}/#/jobs/${JOB_ID}`)
+  console.log(
+    'results: sums and counts that readers see; lost, duplicates: those an outside recount misses, or finds twice\n',
+  )
+
+  const recounter = new Recounter(log, TOPICS)
+  const view = await watch({
+    ...{ url: `http://${http}/api/v1/jobs/${JOB_ID}`, recounter, stop },
+    killAt: (v, ms) => (records === null ? ms >= KILL_AFTER_MS : v.recordsIn >= records / 2),
+    async kill() {
+      console.log(`\nkill -9 of a task-manager (pid ${fleet.taskManagers[0]!.child.pid})`)
+      await fleet.replace()
+    },
+  })
+  if (!stop.aborted) await recounter.readOn()
+  // Without an end the input cannot be counted against: then gaps and repetitions are told.
+  const recount =
+    records === null || view.state !== 'FINISHED'
+      ? { results: recounter.results, lost: recounter.gaps, duplicates: recounter.duplicates }
+      : recounter.against({ ...PAYMENTS, splits, recordsPerSplit })
+  log.close()
+  const { recordsIn, finalEpoch, restarts, lastRecoveryMs } = view
+  const recoveryMs = lastRecoveryMs === null ? null : Math.round(lastRecoveryMs)
+  console.log()
+  if (!exit && !stop.aborted) await keep(stop)
+  console.log(
+    JSON.stringify({ records: recordsIn, ...recount, checkpoints: finalEpoch, recoveries: restarts, recoveryMs }),
+  )
+  const complete = records === null || (view.state === 'FINISHED' && recordsIn === records)
+  return complete && recount.lost === 0 && recount.duplicates === 0 ? 0 : 1
 }
 
 interface Watch {

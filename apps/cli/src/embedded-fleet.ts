@@ -9,6 +9,8 @@ export interface EmbeddedFleetOptions {
   readonly slots: number
   /** Kept; absent: one that goes with the fleet. */
   readonly folder?: string
+  /** Values that user code must not change are frozen, as in development. Default: yes. */
+  readonly freeze?: boolean
   /** Epochs kept of a job that asks for fewer, for `weir debug`. */
   readonly retainedMin?: number
 }
@@ -18,27 +20,40 @@ export class EmbeddedFleet {
   readonly taskManagers: FleetProcess[] = []
   readonly #dir: string
   readonly #isKept: boolean
-  readonly #slots: number
+  readonly #settings: Readonly<Record<string, string>>
   readonly #running: FleetProcess[]
   #serial = 0
 
-  private constructor(dir: string, isKept: boolean, manager: FleetProcess, slots: number) {
+  private constructor(dir: string, isKept: boolean, manager: FleetProcess, settings: Readonly<Record<string, string>>) {
     this.#dir = dir
     this.#isKept = isKept
-    this.#slots = slots
+    this.#settings = settings
     this.manager = manager
     this.#running = [manager]
   }
 
-  static async start({ taskManagers, slots, folder, retainedMin }: EmbeddedFleetOptions): Promise<EmbeddedFleet> {
+  /** What has been started is stopped where not all could be. */
+  static async start({
+    taskManagers,
+    slots,
+    folder,
+    freeze = true,
+    retainedMin,
+  }: EmbeddedFleetOptions): Promise<EmbeddedFleet> {
     const dir = folder ?? (await mkdtemp(join(tmpdir(), 'weir-fleet-')))
     const env = {
       ...{ WEIR_MODE: 'embedded', WEIR_DATA_DIR: join(dir, 'jm') },
       ...(retainedMin !== undefined && { WEIR_RETAINED_MIN: String(retainedMin) }),
     }
-    const fleet = new EmbeddedFleet(dir, folder !== undefined, await startProcess('job-manager', env), slots)
-    for (let i = 0; i < taskManagers; i++) await fleet.add()
-    return fleet
+    const settings = { WEIR_SLOTS: String(slots), ...(freeze && { WEIR_FREEZE: '1' }) }
+    const fleet = new EmbeddedFleet(dir, folder !== undefined, await startProcess('job-manager', env), settings)
+    try {
+      for (let i = 0; i < taskManagers; i++) await fleet.add()
+      return fleet
+    } catch (error) {
+      await fleet.stop()
+      throw error
+    }
   }
 
   /** Where its object store lies. */
@@ -67,8 +82,7 @@ export class EmbeddedFleet {
       WEIR_LOG: log!,
       WEIR_OBJECTS_DIR: this.objectsDir,
       WEIR_DATA_DIR: join(this.#dir, `tm-${this.#serial++}`),
-      WEIR_SLOTS: String(this.#slots),
-      WEIR_FREEZE: '1',
+      ...this.#settings,
       ...env,
     })
     this.#running.push(started)

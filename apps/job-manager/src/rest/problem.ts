@@ -1,8 +1,7 @@
 /** Which error is which status; also of those that Nest and Fastify find before a controller is asked. */
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common'
 import { WeirError, asWeirError } from '@weir/model'
-import { sendProblem } from '@weir/wire'
-import type { Reply } from './answer.ts'
+import { sendProblem, type HttpReply } from '@weir/wire'
 
 const STATUS: Record<string, number> = {
   IDEMPOTENCY_IN_PROGRESS: 409,
@@ -55,7 +54,7 @@ const BY_KIND = { invalid: 400, retry: 503, restart: 500, fenced: 409 } as const
 
 const RETRY_AFTER_SECONDS = '1'
 
-export function problem(reply: Reply, error: WeirError): void {
+export function problem(reply: HttpReply, error: WeirError): void {
   const status = STATUS[error.code] ?? BY_KIND[error.kind]
   if (status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS)
   sendProblem(reply, error, status)
@@ -81,7 +80,7 @@ const BY_STATUS: Record<number, string> = { 404: 'PATH_UNKNOWN', 413: 'BODY_TOO_
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   catch(thrown: unknown, host: ArgumentsHost): void {
-    const reply = host.switchToHttp().getResponse<Reply>()
+    const reply = host.switchToHttp().getResponse<HttpReply>()
     const status = thrown instanceof HttpException ? thrown.getStatus() : (thrown as { statusCode?: number }).statusCode
     if (status === undefined || status >= 500) return problem(reply, asWeirError(thrown, 'INTERNAL'))
     const { message } = thrown as Error
