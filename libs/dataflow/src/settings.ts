@@ -1,6 +1,6 @@
 /** Defaults of a job's settings and the rules they must keep. Every duration is in ms. */
 import { DEFAULT_MAX_PARALLELISM, WeirError } from '@weir/model'
-import type { JobSettings } from './graph.ts'
+import type { CommitSettings, JobSettings } from './graph.ts'
 import { DIAGNOSIS_CODES } from './doctor/diagnosis.ts'
 import { defaultRestart, validateRestart } from './restart.ts'
 
@@ -42,12 +42,7 @@ const CIRCUIT_FAILURES_BOUND = 1_000
 /** Longest time any setting may name: what `setTimeout` can hold. */
 export const DURATION_MS_MAX = 2_147_483_647
 
-/**
- * Throws WeirError `SETTINGS_INVALID` (invalid) naming setting, value and rule.
- *
- * The last rule is PROTOCOL B1: a prepared transaction must outlive every epoch that may be given up behind it, and
- * the recovery after that; a shorter timeout lets the broker abort output that an epoch has published.
- */
+/** Throws WeirError `SETTINGS_INVALID` (invalid) naming setting, value and rule. */
 export function validateSettings(settings: JobSettings): void {
   const { parallelism, maxParallelism, checkpoint, commit, transactionTimeoutMs, recoveryBudgetMs, restart } = settings
   whole('maxParallelism', maxParallelism, 1, MAX_PARALLELISM_BOUND)
@@ -68,15 +63,7 @@ export function validateSettings(settings: JobSettings): void {
     whole('checkpoint.alignedTimeoutMs', checkpoint.alignedTimeoutMs, 0, checkpoint.alignTimeoutMs - 1)
   }
   whole('checkpoint.retained', checkpoint.retained ?? 1, 1, RETAINED_MAX)
-  if (commit.scope === 'continuous') {
-    whole('commit.intervalMs', commit.intervalMs, COMMIT_INTERVAL_MS_MIN, COMMIT_INTERVAL_MS_MAX)
-  } else if (commit.scope !== 'epoch') {
-    const { scope } = commit as { scope: unknown }
-    throw new WeirError(
-      { code: 'SETTINGS_INVALID', kind: 'invalid', setting: 'commit.scope', got: scope },
-      `commit.scope is ${JSON.stringify(scope)}; it must be "epoch" or "continuous".`,
-    )
-  }
+  validateCommit(commit)
   whole('transactionTimeoutMs', transactionTimeoutMs, 1, DURATION_MS_MAX)
   whole('recoveryBudgetMs', recoveryBudgetMs, 0, DURATION_MS_MAX)
   validateRestart(restart)
@@ -85,13 +72,7 @@ export function validateSettings(settings: JobSettings): void {
   }
   oneOf('failover', settings.failover ?? 'region', ['region', 'full'])
   oneOf('degradable', settings.degradable ?? false, [true, false])
-  if (settings.degradable === true && commit.scope === 'continuous') {
-    throw new WeirError(
-      { code: 'SETTINGS_INVALID', kind: 'invalid', setting: 'degradable', got: true },
-      'degradable is true and commit.scope "continuous": what is committed there is ahead of the last barrier, so records read again ' +
-        'could meet the switch where it stood otherwise. Leave degradable out, or use the scope "epoch".',
-    )
-  }
+  validateDegradable(settings)
   oneOf('arbiter', settings.arbiter, ['etcd', 's3'])
   if (settings.metadata !== undefined) {
     oneOf('metadata.primary', settings.metadata.primary, ['etcd'])
@@ -101,7 +82,37 @@ export function validateSettings(settings: JobSettings): void {
     oneOf('arbiter', settings.arbiter, ['etcd'])
   }
   for (const code of settings.acceptUnsafe ?? []) oneOf('acceptUnsafe', code, DIAGNOSIS_CODES)
+  validateTransactionTimeout(settings)
+  validateCircuit(settings)
+}
 
+function validateCommit(commit: CommitSettings): void {
+  if (commit.scope === 'continuous') {
+    whole('commit.intervalMs', commit.intervalMs, COMMIT_INTERVAL_MS_MIN, COMMIT_INTERVAL_MS_MAX)
+  } else if (commit.scope !== 'epoch') {
+    const { scope } = commit as { scope: unknown }
+    throw new WeirError(
+      { code: 'SETTINGS_INVALID', kind: 'invalid', setting: 'commit.scope', got: scope },
+      `commit.scope is ${JSON.stringify(scope)}; it must be "epoch" or "continuous".`,
+    )
+  }
+}
+
+function validateDegradable({ degradable, commit }: JobSettings): void {
+  if (degradable === true && commit.scope === 'continuous') {
+    throw new WeirError(
+      { code: 'SETTINGS_INVALID', kind: 'invalid', setting: 'degradable', got: true },
+      'degradable is true and commit.scope "continuous": what is committed there is ahead of the last barrier, so records read again ' +
+        'could meet the switch where it stood otherwise. Leave degradable out, or use the scope "epoch".',
+    )
+  }
+}
+
+/**
+ * PROTOCOL B1: a prepared transaction must outlive every epoch that may be given up behind it, and the recovery after
+ * that; a shorter timeout lets the broker abort output that an epoch has published.
+ */
+function validateTransactionTimeout({ checkpoint, transactionTimeoutMs, recoveryBudgetMs }: JobSettings): void {
   const epochs = checkpoint.toleratedAborts + 1
   const neededMs = epochs * (checkpoint.intervalMs + checkpoint.alignTimeoutMs) + recoveryBudgetMs
   if (transactionTimeoutMs < neededMs) {
@@ -114,7 +125,6 @@ export function validateSettings(settings: JobSettings): void {
         'of the others.',
     )
   }
-  validateCircuit(settings)
 }
 
 /** Mode `watermark`: how far the cut may be ahead of the slowest source; null in mode `barrier`. */
