@@ -88,7 +88,7 @@ async function load(fleet: Fleet): Promise<readonly Figure[]> {
   const seconds = (performance.now() - began) / 1_000
   await fleet.until(id, 'the last epoch', (j) => j.finalEpoch === j.publishedEpoch, WAIT_MS)
   const taken = (await fleet.checkpoints(id)).filter((c) => c.triggeredAt >= beganAt && c.status === 'final')
-  const durations = taken.map((c) => c.durationMs)
+  const durations = taken.map((c) => c.durationMs!)
   const spent = difference(await cpuSeconds(fleet.workers), cpu)
   say(`load: ${seconds.toFixed(1)} s, checkpoints ${JSON.stringify(durations)} ms, CPU-s ${JSON.stringify(spent)}`)
   await fleet.cli('cancel', id)

@@ -5,7 +5,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { CheckpointView, JobView, LedgerEntry } from '@weir/job'
 import { KafkaConnections, listTransactions } from '@weir/kafka'
+import type { Unbranded } from '@weir/model'
 import { systemClock, systemRandom } from '@weir/runtime/system'
 import { startProcess, stopProcess, type FleetProcess } from '../../apps/cli/src/fleet.ts'
 import { stackEndpoints, type StackEndpoints } from '../stack/endpoints.ts'
@@ -15,6 +17,12 @@ export { createTopics }
 
 const cliMain = new URL('../../apps/cli/dist/main.js', import.meta.url).pathname
 export const mainJob = new URL('../../apps/examples/src/01-orders.ts', import.meta.url).pathname
+
+const UNREACHABLE = {
+  ...{ state: 'UNREACHABLE', generation: 0, recordsIn: 0, publishedEpoch: 0, finalEpoch: 0 },
+  ...{ restarts: 0, regionRestarts: 0, recovering: [], healedTransactions: 0 },
+  ...{ alerts: [], sourceGaps: [], error: null, sinks: [], slices: [] },
+}
 
 /** A frozen process accepts connections and never answers. */
 const ANSWER_TIMEOUT_MS = 2_000
@@ -202,22 +210,7 @@ export class Fleet {
       const answer = await ask(`http://${http}/api/v1/jobs/${jobId}`)
       if (answer?.ok) return (await answer.json()) as JobAnswer
     }
-    return {
-      state: 'UNREACHABLE',
-      generation: 0,
-      recordsIn: 0,
-      publishedEpoch: 0,
-      finalEpoch: 0,
-      restarts: 0,
-      regionRestarts: 0,
-      recovering: [],
-      healedTransactions: 0,
-      alerts: [],
-      sourceGaps: [],
-      error: null,
-      sinks: [],
-      slices: [],
-    }
+    return UNREACHABLE
   }
 
   /**
@@ -314,65 +307,11 @@ export class Fleet {
   }
 }
 
-export interface CheckpointAnswer {
-  readonly durationMs: number
-  readonly epoch: number
-  readonly status: 'in-progress' | 'published' | 'final' | 'given-up'
-  /** ms since 1970 */
-  readonly triggeredAt: number
-  readonly cut: {
-    readonly mode: string
-    readonly time?: number
-    readonly idle: readonly string[]
-    readonly passed: readonly string[]
-  }
-  readonly late: readonly { readonly subtask: number; readonly inputs: readonly unknown[] }[]
-}
-
-export interface JobAnswer {
-  readonly state: string
-  readonly generation: number
-  readonly recordsIn: number
-  readonly publishedEpoch: number
-  readonly finalEpoch: number
-  readonly restarts: number
-  readonly regionRestarts: number
-  readonly recovering: readonly number[]
-  readonly healedTransactions: number
-  readonly alerts: readonly { readonly code: string; readonly message: string }[]
-  readonly degraded?: boolean
-  readonly circuit?: { readonly state: string; readonly failures: number; readonly until: number | null }
-  readonly sourceGaps: readonly {
-    readonly source: string
-    readonly partition: number
-    readonly policy: string
-    readonly gapRecords: number
-    readonly skippedRecords: number
-  }[]
-  readonly error: {
-    readonly code: string
-    readonly message: string
-    readonly facts: Readonly<Record<string, unknown>>
-  } | null
-  readonly sinks: readonly { readonly sink: string; readonly subtask: number; readonly state: string }[]
-  readonly slices: readonly {
-    readonly subtask: number
-    readonly attempt: number
-    readonly taskManagerId: string
-    readonly recordsIn: number
-    readonly claims: readonly { readonly operator: string; readonly duplicates: number; readonly conflicts: number }[]
-    readonly late: readonly { readonly operator: string; readonly records: number }[]
-  }[]
-}
+export type CheckpointAnswer = Unbranded<CheckpointView>
+type Job = Unbranded<JobView>
+/** What no job-manager is there to tell is empty, or left out. */
+export type JobAnswer = Partial<Pick<Job, 'degraded' | 'circuit'>> & Pick<Job, keyof typeof UNREACHABLE>
+export type TransactionAnswer = Unbranded<LedgerEntry>
 
 /** Of all slices, or of some. */
 export const recoveries = (job: JobAnswer): number => job.restarts + job.regionRestarts
-
-export interface TransactionAnswer {
-  readonly jobId: string | null
-  readonly transactionalId: string
-  readonly sink: string | null
-  readonly subtask: number | null
-  readonly state: string
-  readonly atServer: string | null
-}

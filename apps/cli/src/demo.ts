@@ -3,6 +3,7 @@
  * two task-managers, generated payments; one task-manager is killed on the way, and an outside recount says what it cost.
  */
 import { LogClient } from '@weir/connectors'
+import type { JobView } from '@weir/job'
 import { WeirError, asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { fileURLToPath } from 'node:url'
@@ -21,14 +22,7 @@ const USERS = 1_000
 /** As the job generates them. */
 const PAYMENTS = { users: USERS, paidPercent: 80, startTs: Date.UTC(2026, 0, 1), stepMs: 10, seed: 1 }
 
-interface View {
-  readonly state: string
-  readonly recordsIn: number
-  readonly finalEpoch: number
-  readonly restarts: number
-  readonly lastRecoveryMs: number | null
-  readonly error: { readonly code: string; readonly message: string } | null
-}
+type View = Pick<JobView, 'state' | 'recordsIn' | 'finalEpoch' | 'restarts' | 'lastRecoveryMs' | 'error'>
 
 const USAGE = `npm run demo [-- OPTIONS]: a live job on a fleet of its own, which kills one of its own processes and counts what that cost; Ctrl-C ends it
 

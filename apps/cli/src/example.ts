@@ -3,6 +3,7 @@
  * out of it. `--kill`: a task-manager is killed on the way. 10, the bank, is always killed, and audited from outside.
  */
 import { LogClient, type TransactionalLog } from '@weir/connectors'
+import type { JobView } from '@weir/job'
 import { WeirError, asWeirError } from '@weir/model'
 import { JobsClient } from '@weir/wire'
 import { readdir } from 'node:fs/promises'
@@ -25,15 +26,7 @@ const BANK = '10'
 /** As in the job. */
 const OPENING_MINOR = 100_000
 
-interface View {
-  readonly state: string
-  readonly recordsIn: number
-  readonly finalEpoch: number
-  readonly restarts: number
-  /** Of a part that exchanges nothing with the rest. */
-  readonly regionRestarts: number
-  readonly error: object | null
-}
+type View = Pick<JobView, 'state' | 'recordsIn' | 'finalEpoch' | 'restarts' | 'regionRestarts' | 'error'>
 
 const unknown = (got: string | undefined, files: readonly string[]): WeirError =>
   new WeirError(

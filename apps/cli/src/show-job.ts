@@ -1,4 +1,5 @@
 /** Jobs for people. */
+import type { Failure, SinkOutcome } from '@weir/job'
 import type { jobs } from '@weir/proto'
 
 export const showJobs = (all: readonly jobs.JobView[]): string =>
@@ -19,16 +20,7 @@ export function showJob(job: jobs.JobView): string {
   ].join('\n')
 }
 
-interface Coded {
-  readonly code: string
-  readonly message: string
-}
-interface SinkOutcome {
-  readonly sink: string
-  readonly subtask: number
-  readonly state: string
-  readonly facts: Readonly<Record<string, unknown>>
-}
+type Coded = Pick<Failure, 'code' | 'message'>
 
 const line = ({ code, message }: Coded): string => `${code}: ${message}`
 const outcome = ({ sink, subtask, state, facts }: SinkOutcome): string =>

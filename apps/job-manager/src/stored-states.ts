@@ -20,6 +20,7 @@ import {
   type ChainSummary,
   type StateDifference,
   type StatePosition,
+  type StateSummary,
   type StoredEntry,
 } from '@weir/state/reading'
 
@@ -37,19 +38,8 @@ export interface StateOverview extends FromEpoch {
   readonly parallelism: number
   readonly maxParallelism: number
   readonly sources: readonly string[]
-  readonly states: readonly StateView[]
+  readonly states: readonly StateSummary[]
   readonly chains: readonly ChainSummary[]
-}
-export interface StateView {
-  readonly operatorUid: string
-  readonly name: string
-  readonly stage: number
-  /** Null: version 1, without a name. */
-  readonly schema: StoredSchema | null
-  /** Kept per split of the source. */
-  readonly bySplit: boolean
-  /** Null: not counted. */
-  readonly keys: number | null
 }
 
 /** `value` as JSON (`shownValue`): what JSON does not have is tagged, `{"$bigint":"1"}` `{"$map":[[k,v]…]}` `{"$date":ms}`. */
