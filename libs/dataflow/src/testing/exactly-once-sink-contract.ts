@@ -2,10 +2,10 @@
  * What every sink must do, whatever its medium: prepared output is invisible, published output is visible once, whoever
  * commits it and however often. What is special to logs (expiry, healing, pools) is in two-phase-sink-contract.ts.
  */
-import { attempt, epoch, generation, type CheckpointId } from '@weir/model'
 import { SeededRandom } from '@weir/model/testing'
 import { afterEach, expect, test } from 'vitest'
 import type { SinkAsides, SinkState, TwoPhaseSink } from '../ports.ts'
+import { checkpoint, prepared, write, writeInOrder } from './sink-calls.ts'
 
 export interface ExactlyOnceSinkHarness {
   /** A new instance for the same subtask: what a restarted attempt would make. Values are text. */
@@ -26,10 +26,6 @@ export interface ExactlyOnceSinkHarness {
    */
   readonly zombiesDisturb?: boolean
 }
-
-const checkpoint = (n: number): CheckpointId => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
-const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
-const TIME = 1_750_000_000_000
 
 export function exactlyOnceSinkContract(make: () => Promise<ExactlyOnceSinkHarness>): void {
   const opened: TwoPhaseSink[] = []
@@ -53,13 +49,6 @@ export function exactlyOnceSinkContract(make: () => Promise<ExactlyOnceSinkHarne
     await sink.recover(restored)
     return sink
   }
-  const write = (sink: TwoPhaseSink, ...values: string[]): Promise<void> | undefined =>
-    sink.write({ keys: null, values, timestamps: values.map(() => TIME) })
-  /** Of one key: their order shows. */
-  const writeInOrder = (sink: TwoPhaseSink, ...values: string[]): Promise<void> | undefined =>
-    sink.write({ keys: values.map(() => 'k'), values, timestamps: values.map(() => TIME) })
-  const prepared = async (sink: TwoPhaseSink, n: number): Promise<SinkState> =>
-    throughJson(await sink.prepare(checkpoint(n)))
   const seen = async (harness: ExactlyOnceSinkHarness): Promise<string[]> => (await harness.committed()).sort()
 
   test('nothing is seen before the commit, everything once after it', async () => {

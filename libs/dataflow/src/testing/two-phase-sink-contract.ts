@@ -2,11 +2,12 @@
  * What a sink of a transactional log must do beyond `exactlyOnceSinkContract`, which is run with it: transactions that
  * expire are healed, ids come from a pool, records for other topics travel along. Run by the embedded log and by Kafka.
  */
-import { attempt, epoch, generation, type AsideRecord, type CheckpointId } from '@weir/model'
+import type { AsideRecord } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
 import type { SinkAsides, SinkAudit, SinkState, StagedOutput, TwoPhaseSink } from '../ports.ts'
 import { exactlyOnceSinkContract } from './exactly-once-sink-contract.ts'
 import { MemoryStagedOutput } from './memory-staged-output.ts'
+import { checkpoint, prepared, throughJson, write, writeInOrder } from './sink-calls.ts'
 
 export interface SinkHarness {
   /** A new instance for the same subtask: what a restarted attempt would make. Keys and values are text. */
@@ -32,9 +33,6 @@ export interface SinkHarness {
   /** See `ExactlyOnceSinkHarness`. */
   readonly zombiesDisturb?: boolean
 }
-
-const checkpoint = (n: number): CheckpointId => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
-const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
 
 export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
   exactlyOnceSinkContract(async () => {
@@ -68,62 +66,33 @@ export function twoPhaseSinkContract(make: () => Promise<SinkHarness>): void {
     await sink.recover(restored)
     return sink
   }
-  /** Records of one key: one partition, so that their order shows. */
-  const writeInOrder = (sink: TwoPhaseSink, ...values: string[]): Promise<void> | undefined =>
-    sink.write({ keys: values.map(() => 'k'), values, timestamps: values.map(() => 1_750_000_000_000) })
-  const write = (sink: TwoPhaseSink, ...values: string[]): Promise<void> | undefined =>
-    sink.write({ keys: null, values, timestamps: values.map(() => 1_750_000_000_000) })
-  const prepared = async (sink: TwoPhaseSink, n: number): Promise<SinkState> =>
-    throughJson(await sink.prepare(checkpoint(n)))
-
-  test('nothing is seen before the commit, everything once after it', async () => {
+  test('behind a commit, a recovery and whoever they fence no transaction is open', async () => {
     const harness = await make()
-    const sink = await started(harness)
-    await write(sink, 'a', 'b')
-    const state = await prepared(sink, 1)
-    expect(state).toMatchObject({ sequence: 1, handles: [{ sequence: 1, records: 2 }] })
-    expect(await harness.committed()).toEqual([])
-    await sink.commit(1)
-    expect((await harness.committed()).sort()).toEqual(['a', 'b'])
-    expect(await prepared(sink, 2)).toEqual({ sequence: 1, handles: [] })
-    expect(await harness.openTransactions()).toBe(0)
-  })
-
-  test('another instance commits the stored handles; doing it again changes nothing', async () => {
-    const harness = await make()
-    const sink = await started(harness)
-    await write(sink, 'a')
-    await prepared(sink, 1)
-    await write(sink, 'b')
-    const state = await prepared(sink, 2)
-    await write(sink, 'never')
-    for (let i = 0; i < 3; i++) {
-      const other = fresh(harness)
-      expect((await other.recover(state)).map((p) => [p.sequence, p.outcome])).toEqual([
-        [1, 'committed'],
-        [2, 'committed'],
-      ])
-      expect((await harness.committed()).sort()).toEqual(['a', 'b'])
+    /** Readers see the end of a transaction when its server is done with it. */
+    const settledWith = async (...values: string[]): Promise<void> => {
+      expect((await harness.committed()).sort()).toEqual(values)
+      expect(await harness.openTransactions()).toBe(0)
     }
-    expect(await harness.openTransactions()).toBe(0)
-  })
-
-  test('a recovery fences: the instance before can neither commit nor add anything (A11)', async () => {
-    const harness = await make()
     const zombie = await started(harness)
-    await write(zombie, 'published')
-    const state = await prepared(zombie, 1)
-    await write(zombie, 'after')
-    await started(harness, state)
-    await expect(
-      (async () => {
-        await write(zombie, 'more')
-        await zombie.prepare(checkpoint(2))
-        await zombie.commit(2)
-      })(),
-    ).rejects.toThrow()
-    expect(await harness.committed()).toEqual(['published'])
-    expect(await harness.openTransactions()).toBe(0)
+    await write(zombie, 'a')
+    await prepared(zombie, 1)
+    await zombie.commit(1)
+    await prepared(zombie, 2)
+    await settledWith('a')
+    await write(zombie, 'b')
+    const state = await prepared(zombie, 3)
+    await write(zombie, 'never')
+    for (let i = 0; i < 2; i++) {
+      await started(harness, state)
+      await settledWith('a', 'b')
+    }
+    const goesOn = async (): Promise<void> => {
+      await write(zombie, 'more')
+      await zombie.prepare(checkpoint(4))
+      await zombie.commit(3)
+    }
+    await expect(goesOn()).rejects.toThrow()
+    await settledWith('a', 'b')
   })
 
   /** Two published and never committed, both expired at the server. */
