@@ -106,7 +106,7 @@ export function jobOf(
   alignWithinMs: number | null = null,
 ): { plan: Plan; graphHash: string } {
   const isTimed = settings.checkpoint.mode === 'watermark' || alignWithinMs !== null
-  const source = (topic: string): GraphNode => ({
+  const sources = topicsOf(shape).map((topic, _, { length }): GraphNode => ({
     kind: 'source',
     uid: operatorUid(topic),
     descriptor: { connector: 'log', topic, until: 'latest' },
@@ -114,80 +114,78 @@ export function jobOf(
     timestamp: isTimed ? (v) => (v as Numbered).id * STEP_MS : null,
     outOfOrderMs: 0,
     ...(alignWithinMs !== null && { alignWithinMs, alignGroup: 'all' }),
-    recordsPerSecond: recordsPerSecond / topicsOf(shape).length,
-  })
-  const keyed: GraphNode = {
-    kind: shape === 'regions' ? 'keyedBySource' : 'keyBy',
-    uid: operatorUid('by-key'),
-    key: (v) => (v as Numbered).key,
+    recordsPerSecond: recordsPerSecond / length,
+  }))
+  const sink: GraphNode = {
+    kind: 'sink',
+    uid: operatorUid('out'),
+    descriptor: { connector: 'log', topic: OUT, onLost },
+    encodeKey: String,
+    encodeValue: (v) => JSON.stringify(v),
   }
-  const rest: readonly GraphNode[] = [
-    {
-      kind: 'reduce',
-      uid: operatorUid('sum'),
-      initial: NO_SUM,
-      reduce: (a, v) => added(a as Sum, v as Numbered),
-    },
-    {
-      kind: 'sink',
-      uid: operatorUid('out'),
-      descriptor: { connector: 'log', topic: OUT, onLost },
-      encodeKey: String,
-      encodeValue: (v) => JSON.stringify(v),
-    },
-  ]
-  const sum = (context: Parameters<ConnectNode['onLeft']>[0], value: unknown, out: Out<unknown>): void => {
-    const state = context.state['sum'] as ValueState<Sum, Sum>
-    state.set(added(state.get(), value as Numbered))
-    out.emit(state.get())
-  }
-  const connect: GraphNode = {
-    ...{ kind: 'connect', uid: operatorUid('sum'), of: { type: 'process' }, timers: {}, onTimer: null },
-    state: { sum: { kind: 'value', ttl: null, initial: NO_SUM } },
-    ...{ onLeft: sum, onRight: sum },
-  }
-  const union: GraphNode = { kind: 'union', uid: operatorUid('both') }
-  const same: GraphNode = { kind: 'resumable', uid: operatorUid('seen'), create: () => new Seen() }
-  const sources = topicsOf(shape).map(source)
-  const between = isJoined(shape) ? [union, ...(shape === 'forward' ? [same] : [])] : []
-  const nodes = [...sources, ...between, keyed, ...rest]
-  const edges = nodes.slice(sources.length).map((_, i) => [sources.length - 1 + i, sources.length + i] as const)
-  const joins = sources.slice(1).map((_, i) => [i, sources.length] as const)
-  const sides = sources.map(({ uid }) => ({ ...keyed, uid: operatorUid(`${uid}-by-key`) }))
-  const connected: LogicalGraph = {
-    nodes: [...sources, ...sides, connect, rest[1]!],
-    edges: [
-      [0, 2],
-      [1, 3],
-      [2, 4],
-      [3, 4],
-      [4, 5],
-    ],
-  }
-  const told: GraphNode = {
-    ...{ kind: 'withBroadcast', uid: operatorUid('sum'), timers: {}, onTimer: null, onRecord: sum },
-    state: { sum: { kind: 'value', ttl: null, initial: NO_SUM } },
-    broadcast: { last: { kind: 'broadcast' } },
-    onBroadcast: ({ broadcast }, value) => inTurn(broadcast['last']!, (value as Numbered).id, settings.parallelism),
-  }
-  const broadcast: LogicalGraph = {
-    nodes: [...sources, keyed, { kind: 'broadcast', uid: operatorUid('all') }, told, rest[1]!],
-    edges: [
-      [0, 2],
-      [1, 3],
-      [2, 4],
-      [3, 4],
-      [4, 5],
-    ],
-  }
-  const joined: LogicalGraph = { nodes, edges: [...edges, ...joins] }
   const job: JobDefinition = {
-    kind: 'weir.job',
-    version: 1,
-    name: 'sums',
-    settings,
-    graph: shape === 'connect' ? connected : shape === 'broadcast' ? broadcast : joined,
+    ...{ kind: 'weir.job', version: 1, name: 'sums', settings },
+    graph: graphOf(shape, sources, sink, settings.parallelism),
   }
   const plan = planJob(job)
   return { plan, graphHash: createHash('sha256').update(plan.canonical).digest('hex') }
+}
+
+function graphOf(shape: Shape, sources: readonly GraphNode[], sink: GraphNode, parallelism: number): LogicalGraph {
+  if (shape === 'connect') return connected(sources, sink)
+  if (shape === 'broadcast') return broadcast(sources, sink, parallelism)
+  const union: GraphNode = { kind: 'union', uid: operatorUid('both') }
+  const same: GraphNode = { kind: 'resumable', uid: operatorUid('seen'), create: () => new Seen() }
+  const between = isJoined(shape) ? [union, ...(shape === 'forward' ? [same] : [])] : []
+  const reduce: GraphNode = {
+    kind: 'reduce',
+    uid: operatorUid('sum'),
+    initial: NO_SUM,
+    reduce: (a, v) => added(a as Sum, v as Numbered),
+  }
+  const nodes = [...sources, ...between, keyed(shape === 'regions' ? 'keyedBySource' : 'keyBy'), reduce, sink]
+  const line = nodes.slice(sources.length).map((_, i) => [sources.length - 1 + i, sources.length + i] as const)
+  const joins = sources.slice(1).map((_, i) => [i, sources.length] as const)
+  return { nodes, edges: [...line, ...joins] }
+}
+
+const keyed = (kind: 'keyBy' | 'keyedBySource', uid = 'by-key'): GraphNode => ({
+  kind,
+  uid: operatorUid(uid),
+  key: (v) => (v as Numbered).key,
+})
+
+/** Where state is the operator's own. */
+const SUM_STATE = { sum: { kind: 'value', ttl: null, initial: NO_SUM } } as const
+const sum = (context: Parameters<ConnectNode['onLeft']>[0], value: unknown, out: Out<unknown>): void => {
+  const state = context.state['sum'] as ValueState<Sum, Sum>
+  state.set(added(state.get(), value as Numbered))
+  out.emit(state.get())
+}
+
+const TWO_INPUTS: LogicalGraph['edges'] = [
+  [0, 2],
+  [1, 3],
+  [2, 4],
+  [3, 4],
+  [4, 5],
+]
+
+function connected(sources: readonly GraphNode[], sink: GraphNode): LogicalGraph {
+  const sides = sources.map(({ uid }) => keyed('keyBy', `${uid}-by-key`))
+  const connect: GraphNode = {
+    ...{ kind: 'connect', uid: operatorUid('sum'), of: { type: 'process' }, timers: {}, onTimer: null },
+    ...{ state: SUM_STATE, onLeft: sum, onRight: sum },
+  }
+  return { nodes: [...sources, ...sides, connect, sink], edges: TWO_INPUTS }
+}
+
+function broadcast(sources: readonly GraphNode[], sink: GraphNode, parallelism: number): LogicalGraph {
+  const told: GraphNode = {
+    ...{ kind: 'withBroadcast', uid: operatorUid('sum'), timers: {}, onTimer: null, onRecord: sum, state: SUM_STATE },
+    broadcast: { last: { kind: 'broadcast' } },
+    onBroadcast: ({ broadcast }, value) => inTurn(broadcast['last']!, (value as Numbered).id, parallelism),
+  }
+  const all: GraphNode = { kind: 'broadcast', uid: operatorUid('all') }
+  return { nodes: [...sources, keyed('keyBy'), all, told, sink], edges: TWO_INPUTS }
 }
