@@ -21,11 +21,22 @@ export function openObjectStore(env: Env): ObjectStore {
 export function openElsewhere(url: string, env: Env): ObjectStore {
   const [, bucket, folder] = /^s3:\/\/([^/]+)\/(.*)$/.exec(url) ?? []
   if (bucket !== undefined) return openS3({ ...env, WEIR_S3_BUCKET: bucket, WEIR_S3_PREFIX: folder })
-  if (url.startsWith('file:///')) return new FolderObjectStore(fileURLToPath(url).replace(/\/$/, ''))
+  const path = url.startsWith('file:///') ? pathIn(url) : ''
+  if (path !== '') return new FolderObjectStore(path)
   throw new WeirError(
     { code: 'URL_INVALID', kind: 'invalid', url },
     `${url} names no folder: give s3://BUCKET/FOLDER/ (at this cluster's endpoint) or file:///FOLDER/ (which the processes that use it must see)`,
   )
+}
+
+/** Empty: no file can be called so. */
+function pathIn(url: string): string {
+  try {
+    const path = fileURLToPath(url).replace(/\/$/, '')
+    return path.includes('\0') ? '' : path
+  } catch {
+    return ''
+  }
 }
 
 /** Keys may be `file:/path`. Throws `CONFIG_INVALID`, `SECRET_MISSING` (invalid). */
