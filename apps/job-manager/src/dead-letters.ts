@@ -30,8 +30,8 @@ export class DeadLetters {
    * kind `retry` when no task-manager can ask the servers.
    */
   async list(jobId: JobId, page: { readonly from?: string; readonly limit?: number }): Promise<DeadLetterPage> {
-    const from = page.from ? cursorIn(page.from) : null
-    const limit = page.limit || PAGE_LETTERS
+    const from = page.from === undefined ? null : cursorIn(page.from)
+    const { limit = PAGE_LETTERS } = page
     const topic = this.#topicOf(jobId)
     const { letters, next } = await this.#deps.janitor.ask({ type: 'dead-letters', ...topic, from, limit })
     return { letters, next: next && `${next.partition}:${next.offset}` }

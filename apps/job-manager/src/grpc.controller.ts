@@ -154,7 +154,9 @@ export class GrpcController {
   listDeadLetters(request: jobs.DeadLettersRequest, metadata: Metadata, call: Call): Promise<jobs.DeadLettersResponse> {
     return this.#answer('listDeadLetters', metadata, call, async () => {
       const term = await this.#manager.term()
-      const { letters, next } = await term.deadLetters.list(jobId(request.jobId), request)
+      const { from, limit } = request
+      const page = { ...(from !== '' && { from }), ...(limit !== 0 && { limit }) }
+      const { letters, next } = await term.deadLetters.list(jobId(request.jobId), page)
       return { letters: letters.map(deadLetterView), next: next ?? '' }
     })
   }

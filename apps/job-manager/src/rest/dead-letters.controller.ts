@@ -90,7 +90,10 @@ export class DeadLettersController extends LeaderController {
     @Res() reply: Reply,
   ): Promise<void> {
     return this.answer(request, reply, (term): Promise<DeadLetterPage> => {
-      return term.deadLetters.list(jobId(id), { ...(from && { from }), ...(limit && { limit: wholeIn(limit) }) })
+      return term.deadLetters.list(jobId(id), {
+        ...(from !== undefined && { from }),
+        ...(limit !== undefined && { limit: wholeIn(limit) }),
+      })
     })
   }
 

@@ -56,6 +56,16 @@ describe('pages', () => {
   })
 })
 
+test.each([
+  'state-diff?before=&after=&limit=',
+  'state/sum/total?limit=',
+  'state/sum/total/k?split=',
+  'dead-letters?limit=',
+  'dead-letters?from=',
+])('a number that is not given is no number: %s', async (path) => {
+  expect(await codeOf(await get(`jobs/a/${path}`))).toEqual([400, 'PAGE_INVALID'])
+})
+
 describe('a checkpoint by its subtasks', () => {
   test('an epoch of which nothing is known is not there, and one that is none is refused', async () => {
     expect(await codeOf(await get('jobs/a/checkpoints/7/tasks'))).toEqual([404, 'CHECKPOINT_UNKNOWN'])

@@ -34,6 +34,8 @@ export class StateOverviewDto {
   @ApiProperty({ type: Object, isArray: true, description: '{subtask, stage, segments, bytes}' })
   readonly chains!: object[]
 }
+const DIFF_CHANGES = 100
+
 /** What Nest makes of a union is an object. */
 const KEY = { oneOf: [{ type: 'string' }, { type: 'number' }] }
 const JSON_VALUE = { anyOf: ['string', 'number', 'boolean', 'object', 'array'].map((type) => ({ type })) }
@@ -105,7 +107,7 @@ export class StateController extends LeaderController {
     name: 'limit',
     required: false,
     description: 'Changes per state',
-    schema: { type: 'integer', minimum: 1, maximum: DIFF_CHANGES_MAX, default: 100 },
+    schema: { type: 'integer', minimum: 1, maximum: DIFF_CHANGES_MAX, default: DIFF_CHANGES },
   })
   stateDiff(
     @Param('id') id: string,
@@ -114,7 +116,7 @@ export class StateController extends LeaderController {
     @Res() reply: Reply,
   ): Promise<void> {
     return this.answer(request, reply, (term): Promise<EpochDifference> => {
-      const limit = of.limit ? wholeIn(of.limit) : Math.min(100, DIFF_CHANGES_MAX)
+      const limit = of.limit === undefined ? DIFF_CHANGES : wholeIn(of.limit)
       return term.state.diff(jobId(id), of.before ?? '', of.after ?? '', limit)
     })
   }
@@ -140,7 +142,7 @@ export class StateController extends LeaderController {
   ): Promise<void> {
     return this.answer(request, reply, (term): Promise<StateListing> => {
       const of = { operatorUid: operator, name: state }
-      return term.state.page(jobId(id), at, of, { cursor, limit: limit ? wholeIn(limit) : undefined })
+      return term.state.page(jobId(id), at, of, { cursor, limit: limit === undefined ? undefined : wholeIn(limit) })
     })
   }
 
@@ -166,7 +168,7 @@ export class StateController extends LeaderController {
   ): Promise<void> {
     return this.answer(request, reply, (term): Promise<StateValues> => {
       const of = { operatorUid: operator, name: state }
-      return term.state.get(jobId(id), at, of, key, split ? splitIn(split) : null)
+      return term.state.get(jobId(id), at, of, key, split === undefined ? null : splitIn(split))
     })
   }
 }
