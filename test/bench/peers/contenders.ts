@@ -259,11 +259,11 @@ async function submit(jobManager: string, site: Site, options: WeirOptions): Pro
 }
 
 /** No engine: what the language and the clients can do. */
-export const loop = (name: string, file: string): Contender => ({
+export const loop = (name: string, file: string, shape: Shape = USUAL): Contender => ({
   name,
   engine: 'loop',
   works: ['sum'],
-  shape: USUAL,
+  shape,
   start: (site) => {
     const log = join(site.dir, 'log')
     const flags = ['--conditions=@weir/source', '--disable-warning=ExperimentalWarning']

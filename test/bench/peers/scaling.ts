@@ -15,6 +15,8 @@ export const SCALING: Readonly<Record<string, readonly Contender[]>> = {
   keys: [
     weir('Weir, 10,000 keys', usual),
     weir('Weir, 1 M keys', { ...usual, shape: MANY_KEYS }),
+    loop('Node loop, two threads, shuffled', '../keyed-sum.mesh.ts'),
+    loop('Node loop, two threads, shuffled, 1 M keys', '../keyed-sum.mesh.ts', MANY_KEYS),
     weir('Weir, keyedBySource, 1 M keys', { ...usual, shuffle: false, shape: MANY_KEYS }),
     flink('Flink, tuned, 1 M keys', { tuned: true, shape: MANY_KEYS }),
     kafkaStreams('Kafka Streams, tuned, 1 M keys', { tuned: true, shape: MANY_KEYS }),
