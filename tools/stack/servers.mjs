@@ -292,12 +292,12 @@ export const onDemand = {
 
 /** @returns what PYTHONPATH has to be for Confluent's own client, installed once */
 export function confluentPython() {
-  const home = join(cache, 'python', `confluent-kafka-${CONFLUENT_PYTHON}`)
+  const home = join(cache, 'python', `confluent-kafka-${CONFLUENT_PYTHON}-json`)
   if (existsSync(join(home, '.ok'))) return home
   need('python3', '--version', ['python3'])
   need('pip3', '--version', ['python3-pip'])
   say(`installing confluent-kafka ${CONFLUENT_PYTHON}`)
-  const packages = [`confluent-kafka[avro,protobuf,schemaregistry]==${CONFLUENT_PYTHON}`]
+  const packages = [`confluent-kafka[avro,json,protobuf,schemaregistry]==${CONFLUENT_PYTHON}`]
   execFileSync('pip3', ['install', '-q', '--target', home, ...packages], { stdio: ['ignore', 2, 'ignore'] })
   writeFileSync(join(home, '.ok'), '')
   return home
