@@ -13,6 +13,7 @@ import { ownerOfEntry, type KeyedState, type SegmentRef, type StateStore, type S
 import {
   intersection,
   keyGroupOf,
+  keyGroupOfHash,
   type CheckpointId,
   type Key,
   type KeyGroupRange,
@@ -325,7 +326,7 @@ export class LevelStateStore implements StateStore {
       const stored = (t: Table<unknown>, key: Key): Uint8Array | undefined => this.#stored(t, key)
       const [uid, name, split] = stateNames(id)
       const rowsMin = packed?.(uid, name) ?? null
-      const groupOf = (hash: number): number => split ?? hash % maxParallelism
+      const groupOf = (hash: number): number => split ?? keyGroupOfHash(hash, maxParallelism)
       table =
         rowsMin === null
           ? new Table<unknown>(id, number, { freeze }, this.#budget, stored)
