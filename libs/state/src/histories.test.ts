@@ -285,3 +285,17 @@ test('a folding that is overtaken by a spill has the rows that leave memory mean
     ],
     { behind: false, first: 5, mostRowsMin: 1_000, maxParallelism: 2, packedFrom: 0, reads: false },
   ))
+
+test('a number behind a barrier that nobody asks about stays in memory until LevelDB has it', () =>
+  follow(
+    [
+      // Of one key group, and over the bound from the beginning: what is settled leaves memory at every change.
+      { do: 'put', key: '1', namespace: 0, value: 0 },
+      { do: 'put', key: 'a', namespace: 0, value: 1.5 },
+      { do: 'delete', key: 'a', namespace: 0 },
+      { do: 'snapshot', lost: false, wait: true },
+      { do: 'put', key: '1', namespace: 0, value: 1 },
+      { do: 'put', key: 'a', namespace: 0, value: 0 },
+    ],
+    { behind: false, first: 0, mostRowsMin: 0, maxParallelism: 2, packedFrom: 0, reads: false },
+  ))

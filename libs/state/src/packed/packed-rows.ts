@@ -1,20 +1,28 @@
 /**
- * The rows of one key group of one state, beside the JavaScript heap: blocks of rows that are only ever appended, under the index of the
- * state (`row-memory.ts`). A changed row is written again, a deleted one is a row that says so. Since a row knows in which layer it was superseded, the
- * rows between two barriers are what changed between them, and those up to a barrier what there was at it, for as long as somebody asks.
- * A number that no barrier has seen yet is written over: a sum of few keys would be a row for every record.
+ * The rows of one key group of one state, beside the JavaScript heap, in blocks under the index of the state (`row-memory.ts`). A row
+ * that a barrier has seen stays as it is while somebody asks what was at that barrier: what becomes of its key is a row behind the
+ * others then, a deletion too, and since a row knows in which layer it was superseded, those up to a barrier are what there was at it.
+ * Otherwise a number is written over. What has changed since the last barrier, the next delta, each block knows.
  *
- *     old ▓▓▓▓▓▓▓▓ ▓▓▓   new ▓▓░▓▓▓▓▓ ▓▓▓▓▓▓┊▓▓ ▓▓▓▓
- *                                           ╰ barrier: behind it is the next delta
+ *     old ▓▓▓▓▒▓▓▓ ▓▒▓   new ▓▓░▓▒▓▓▓ ▓▓▓▓▓▓┊▒▒ ▒▒▒▒         ▒ changed, ░ superseded
+ *                                           ╰ barrier
  *
- * What no delta has to tell (restored rows, and such as have moved) is with the old ones, which were there at every barrier. A block is freed
+ * What no delta had to tell (restored rows), and what has moved, is with the old ones, which were there at every barrier. A block is freed
  * when all its rows are superseded, as they are where rows expire in the order in which they came; where most are, the others move.
  */
 import type { Op } from '../segment.ts'
-import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, Block, HEADER_BYTES, aligned } from './block.ts'
+import {
+  BLOCK_BYTES_MAX,
+  BLOCK_BYTES_MIN,
+  Block,
+  HEADER_BYTES,
+  LAYER_MAX,
+  aligned,
+  type BlockChanges,
+} from './block.ts'
 import { putVarint, varintAt, type KeyBytes } from './key-bytes.ts'
 import { NUMBER_BYTES_MAX, isNumberAt } from './number-bytes.ts'
-import { RowCursor } from './row-cursor.ts'
+import { AllRows, ChangedRows, type RowCursor } from './row-cursor.ts'
 import { AHEAD, OP_MASK, atOf, placeOf, type RowMemory } from './row-memory.ts'
 
 const BLOCK_GROWTH = 4
@@ -50,7 +58,6 @@ export class PackedRows {
   changed = 0
   /** Rows that say of a key that it is gone. */
   deletions = 0
-  #cutAt = 0
   /** What the last `find` has found. */
   #at = 0
   #block: Block = NOWHERE
@@ -65,15 +72,17 @@ export class PackedRows {
     return this.#new.end
   }
 
-  /** Where the rows since the last barrier begin. */
-  get cutAt(): number {
-    return this.#cutAt
-  }
-
-  /** The barrier. */
-  cut(): void {
-    this.#cutAt = this.end
+  /** The barrier. @returns what has changed since the one before */
+  cut(): readonly BlockChanges[] {
     this.changed = 0
+    const changes: BlockChanges[] = []
+    for (const { blocks } of [this.#old, this.#new]) {
+      for (const block of blocks) {
+        const of = block.cut()
+        if (of !== null) changes.push(of)
+      }
+    }
+    return changes
   }
 
   /** Is there a row of the key? Then `foundBytes` from `foundAt` is its value, unless `foundDeleted`. */
@@ -95,19 +104,24 @@ export class PackedRows {
     return varintAt(this.#block.bytes, this.#at + HEADER_BYTES + 1 + key.length)
   }
 
-  /** Null: it is gone. `isOld`: no delta has to tell it. @returns bytes it takes; 0: those of the row before */
-  put(key: KeyBytes, value: PutValue | null, layer: number, isOld = false): number {
+  /**
+   * @param value null: it is gone
+   * @param isAsked somebody asks what was at a barrier
+   * @returns bytes it takes; 0: those of the row before
+   */
+  put(key: KeyBytes, value: PutValue | null, layer: number, isAsked: boolean): number {
     const before = this.#memory.placeOf(key)
-    if (before !== 0 && !isOld && value !== null && this.#writeOver(before, key, value)) return 0
-    const place = this.#append(key, value, isOld ? this.#old : this.#new)
-    if (before === 0) this.#memory.add(key.hash, place)
-    else {
-      this.#supersede(before, layer)
-      this.#memory.replace(key, place)
-    }
-    if (!isOld) this.changed++
+    if (before !== 0 && value !== null && this.#writeOver(before, key, value, layer, isAsked)) return 0
+    this.changed++
     if (value === null) this.deletions++
-    return aligned(this.#memory.blockOf(place).sizeOf(atOf(place)))
+    const place = this.#append(key, value, this.#new)
+    this.#memory.blockOf(place).change(atOf(place), layer)
+    return this.#found(key, before, place, layer)
+  }
+
+  /** No delta has to tell it. @returns bytes it takes */
+  putOld(key: KeyBytes, value: PutValue, layer: number): number {
+    return this.#found(key, this.#memory.placeOf(key), this.#append(key, value, this.#old), layer)
   }
 
   /** As if it had never been there: before the first barrier, or of a deletion that is told. */
@@ -119,21 +133,20 @@ export class PackedRows {
   }
 
   /** Rows that say of keys that they are gone: their delta has said it, and nothing older is left anywhere. */
-  forgetDeletions(from: number, to: number, layer: number): void {
+  forgetDeletions(changes: readonly BlockChanges[], layer: number): void {
     if (this.deletions === 0) return
-    for (const rows = this.rows(from, to, 0); rows.next();) {
+    for (const rows = new ChangedRows(changes, 0); rows.next();) {
       if (rows.op !== DELETE) continue
       const place = placeOf(rows.block, rows.at)
       if (this.#memory.remove(rows.block.hashOf(rows.at), place)) this.#supersede(place, layer)
     }
   }
 
-  /** Rows from one place to another as they were at the barrier that ended the layer. Must not be freed meanwhile. */
-  rows(from: number, to: number, layer: number): RowCursor {
+  /** Rows up to a place as they were at the barrier that ended the layer. Must not be freed meanwhile. */
+  rows(to: number, layer: number): RowCursor {
     const blocks = [...this.#old.blocks, ...this.#new.blocks]
-    return new RowCursor(
-      blocks.filter((block) => block.start < to && block.end > from),
-      from,
+    return new AllRows(
+      blocks.filter((block) => block.start < to),
       to,
       layer,
     )
@@ -153,7 +166,7 @@ export class PackedRows {
       if (block.end > before) return false
       if (block.superseded < block.rows) {
         counted = true
-        for (const rows = new RowCursor([block], block.start, block.end, LAST); rows.next();)
+        for (const rows = new AllRows([block], block.end, LAYER_MAX); rows.next();)
           this.#memory.remove(block.hashOf(rows.at), placeOf(block, rows.at))
       }
       return true
@@ -165,51 +178,70 @@ export class PackedRows {
    * The rows of blocks that are mostly superseded move behind the old ones, so that the blocks can be freed. Of rows up to a place: their
    * deltas are told, and their deletions forgotten. Nobody asks any more what was at a barrier. @returns how many
    */
-  moveSparse(upTo: number, rowsMax: number, freed: Freed): number {
+  moveSparse(upTo: number, rowsMax: number, layer: number, freed: Freed): number {
     let moved = 0
     for (const block of [...this.#old.blocks, ...this.#new.blocks]) {
       const { rows, superseded } = block
       if (this.#isTail(block) || block.end > upTo) continue
       if (superseded === rows || superseded < rows * SPARSE) continue
       if (moved >= rowsMax) break
-      const cursor = new RowCursor([block], block.start, block.end, LAST)
+      const cursor = new AllRows([block], block.end, LAYER_MAX)
       for (let count = AHEAD; count === AHEAD; moved += count) {
         for (count = 0; count < AHEAD && cursor.next(); count++) ats[count] = cursor.at
         this.#memory.readAheadToMove(block, ats, count)
-        for (let i = 0; i < count; i++) freed.bytes -= this.#move(block, ats[i]!)
+        for (let i = 0; i < count; i++) freed.bytes -= this.#move(block, ats[i]!, layer)
         freed.rows -= count
       }
       block.superseded = rows
+      block.cut() // its changes are told from where they are now
     }
     return moved
   }
 
   /** @returns bytes it takes */
-  #move(block: Block, at: number): number {
+  #move(block: Block, at: number, layer: number): number {
     const size = block.sizeOf(at)
     const hash = block.hashOf(at)
     const into = this.#room(size, this.#old)
     const to = into.begin(size, hash)
     copy(block.bytes, at + HEADER_BYTES, at + size, into.bytes, to + HEADER_BYTES)
+    if (block.isChanged(at, layer)) into.change(to, layer)
     this.#memory.move(hash, placeOf(block, at), placeOf(into, to))
     return aligned(size)
   }
 
-  /** False: the number must be a row behind the one there. */
-  #writeOver(place: number, key: KeyBytes, { bytes, from, to, isNumber }: PutValue): boolean {
+  /** False: there must be a row behind the one there. */
+  #writeOver(place: number, key: KeyBytes, value: PutValue, layer: number, isAsked: boolean): boolean {
+    const { bytes, from, to, isNumber } = value
     if (!isNumber) return false // views of its bytes may have been handed out
     const block = this.#memory.blockOf(place)
     const at = atOf(place)
+    const isChanged = block.isChanged(at, layer)
+    if (isAsked && !isChanged) return false
     const valueAt = at + HEADER_BYTES + 1 + key.length
     const into = block.bytes
-    if (block.start + at < this.#cutAt || (into[at + HEADER_BYTES]! & OP_MASK) === DELETE) return false
+    if ((into[at + HEADER_BYTES]! & OP_MASK) === DELETE) return false
     if (into[valueAt]! > NUMBER_BYTES_MAX || !isNumberAt(into, valueAt + 1)) return false
     const size = valueAt + 1 + (to - from) - at
     if (aligned(size) !== aligned(block.sizeOf(at))) return false
     into[valueAt] = to - from
     copy(bytes, from, to, into, valueAt + 1)
     block.resize(at, size)
+    if (!isChanged) {
+      block.change(at, layer)
+      this.changed++
+    }
     return true
+  }
+
+  /** The key is found at another place from now on. @returns bytes it takes there */
+  #found(key: KeyBytes, before: number, place: number, layer: number): number {
+    if (before === 0) this.#memory.add(key.hash, place)
+    else {
+      this.#supersede(before, layer)
+      this.#memory.replace(key, place)
+    }
+    return aligned(this.#memory.blockOf(place).sizeOf(atOf(place)))
   }
 
   #supersede(place: number, layer: number): void {
@@ -296,11 +328,9 @@ class Run {
 /** Rows on their way. */
 const ats = new Uint32Array(AHEAD)
 const NOWHERE = new Block(0, 0, 0)
-/** Where old rows begin, and where those do that deltas have to tell: the old ones never reach it. */
-export const OLDEST = -(2 ** 52)
+/** Where old rows begin, and where the others do: the old ones never reach it. */
+const OLDEST = -(2 ** 52)
 export const BEGIN = 0
-/** Layer: of what counts now, whatever a barrier saw. */
-const LAST = 0xffffffff
 
 /** By words: what it writes behind the key is the row's. @returns behind it */
 function putKey(key: KeyBytes, op: Op, { words, bytes }: Block, at: number): number {

@@ -12,11 +12,12 @@ import type { HotBudget } from '../hot-budget.ts'
 import { DELETED, type Entry, type Layer } from '../layer.ts'
 import { packReused, unpackPart, unpack } from '../pack.ts'
 import { Table, type TableOptions } from '../table.ts'
+import type { BlockChanges } from './block.ts'
 import { KeyBytes } from './key-bytes.ts'
 import { KeysAhead } from './keys-ahead.ts'
 import { numberIn } from './number-bytes.ts'
-import { BEGIN, OLDEST, PackedRows, type Freed, type PutValue } from './packed-rows.ts'
-import type { RowCursor } from './row-cursor.ts'
+import { BEGIN, PackedRows, type Freed, type PutValue } from './packed-rows.ts'
+import { ChangedRows, type RowCursor } from './row-cursor.ts'
 import { RowMemory } from './row-memory.ts'
 
 /** Of a row, in the index. */
@@ -25,12 +26,12 @@ const BESIDE_BYTES = 16
 const BIN8 = 0xc4
 const BIN8_BYTES = 2
 
-/** The rows of one key group at a barrier: up to `to` all, from `from` on what changed before it. */
+/** The rows of one key group at a barrier: all up to `to`, and what had changed. */
 export interface PackedSlice {
   readonly rows: PackedRows
-  readonly from: number
   readonly to: number
   readonly changed: number
+  readonly changes: readonly BlockChanges[]
 }
 /** A state's rows at a barrier. */
 export interface PackedCut {
@@ -43,8 +44,8 @@ export interface PackedCut {
 }
 
 /** @param layer number of the one the barrier ended */
-export const allIn = ({ rows, to }: PackedSlice, layer: number): RowCursor => rows.rows(OLDEST, to, layer)
-export const changesIn = ({ rows, from, to }: PackedSlice, layer: number): RowCursor => rows.rows(from, to, layer)
+export const allIn = ({ rows, to }: PackedSlice, layer: number): RowCursor => rows.rows(to, layer)
+export const changesIn = ({ changes }: PackedSlice, layer: number): RowCursor => new ChangedRows(changes, layer)
 
 /** The key group of a key, by its hash. */
 type GroupOfHash = (hash: number) => number
@@ -66,7 +67,6 @@ export class PackedTable extends Table<unknown> {
   /** What was found elsewhere last: who asks asks again. */
   #foundKey: Key | null = null
   #found: Uint8Array | undefined
-  #changed = 0
   /** Until there are as many as are worth it, its values are entries, as of any table: while they fit the processor's cache those are faster. */
   #isPacked: boolean
   readonly #rowsMin: number
@@ -90,7 +90,7 @@ export class PackedTable extends Table<unknown> {
   }
 
   override get isDirty(): boolean {
-    return this.#changed > 0 || super.isDirty
+    return super.isDirty || this.#groups.some(({ rows }) => rows.changed > 0)
   }
 
   override cut(): Layer {
@@ -98,16 +98,16 @@ export class PackedTable extends Table<unknown> {
     if (!this.#isPacked) return layer
     const slices: PackedSlice[] = []
     for (const { rows } of this.#groups) {
-      slices.push({ rows, from: rows.cutAt, to: rows.end, changed: rows.changed })
-      rows.cut()
+      const { changed, end: to } = rows
+      slices.push({ rows, to, changed, changes: rows.cut() })
     }
+    const changed = slices.reduce((all, slice) => all + slice.changed, 0)
     layer.packed = {
-      ...{ slices, changed: this.#changed },
+      ...{ slices, changed },
       all: () => [...slices, ...this.#since(slices)],
       settled: () => this.#settled(slices),
     }
-    this.#released += this.#changed
-    this.#changed = 0
+    this.#released += changed
     return layer
   }
 
@@ -118,7 +118,7 @@ export class PackedTable extends Table<unknown> {
     let room = this.#released
     this.#released = 0
     for (const { rows, settledTo } of this.#groups) {
-      if (room > 0) room -= rows.moveSparse(settledTo, room, freed)
+      if (room > 0) room -= rows.moveSparse(settledTo, room, this.layer.number, freed)
       rows.freeSuperseded(freed)
     }
     this.#give(freed)
@@ -172,7 +172,7 @@ export class PackedTable extends Table<unknown> {
     }
     if (value === undefined) return this.#at(key).rows.forget(this.#key, this.layer.number)
     const { bytes, start, end } = packReused(value)
-    this.#put(key, this.#valueOf(bytes, start, end, false), true)
+    this.#putOld(key, this.#valueOf(bytes, start, end, false))
   }
 
   override adopt(key: Key, packed: Buffer, start: number, end: number): void {
@@ -180,7 +180,7 @@ export class PackedTable extends Table<unknown> {
       super.adopt(key, packed, start, end)
       return this.#packMany()
     }
-    if (!this.#at(key).rows.find(this.#key)) this.#put(key, this.#valueOf(packed, start, end, false), true)
+    if (!this.#at(key).rows.find(this.#key)) this.#putOld(key, this.#valueOf(packed, start, end, false))
   }
 
   override get residentCount(): number {
@@ -192,7 +192,7 @@ export class PackedTable extends Table<unknown> {
   override *residents(): Generator<Entry> {
     if (!this.#isPacked) return yield* super.residents()
     for (const { rows } of this.#groups) {
-      for (const row = allIn({ rows, from: OLDEST, to: rows.end, changed: 0 }, this.layer.number); row.next();) {
+      for (const row = rows.rows(rows.end, this.layer.number); row.next();) {
         if (row.op === 0) continue
         const value = valueIn(row.block.bytes, row.valueAt, row.end)
         yield { key: row.key, value, layer: null, before: undefined, group: rows.group, bytes: 0, since: 0 }
@@ -203,7 +203,7 @@ export class PackedTable extends Table<unknown> {
   override *meeting(): Generator<void> {
     if (!this.#isPacked) return yield* super.meeting()
     for (const { rows } of [...this.#groups]) {
-      for (const row = allIn({ rows, from: OLDEST, to: rows.end, changed: 0 }, this.layer.number); row.next();) {
+      for (const row = rows.rows(rows.end, this.layer.number); row.next();) {
         if (row.op !== 0) {
           const { bytes } = row.block
           const at = row.valueAt
@@ -218,13 +218,13 @@ export class PackedTable extends Table<unknown> {
   /** None of their rows are of before the barrier, but for the old ones. */
   *#since(slices: readonly PackedSlice[]): Generator<PackedSlice> {
     const known = new Set(slices.map(({ rows }) => rows.group))
-    for (const { rows } of this.#groups) if (!known.has(rows.group)) yield { rows, from: BEGIN, to: BEGIN, changed: 0 }
+    for (const { rows } of this.#groups) if (!known.has(rows.group)) yield { rows, to: BEGIN, changed: 0, changes: [] }
   }
 
   #settled(slices: readonly PackedSlice[]): void {
-    for (const { rows, from, to } of slices) {
+    for (const { rows, to, changes } of slices) {
       this.#byNumber[rows.group]!.settledTo = to
-      rows.forgetDeletions(from, to, this.layer.number)
+      rows.forgetDeletions(changes, this.layer.number)
     }
   }
 
@@ -256,7 +256,8 @@ export class PackedTable extends Table<unknown> {
     this.#isPacked = true
     for (const { key, layer, value } of this.handOver()) {
       if (value === DELETED) this.#put(key, null)
-      else this.#put(key, this.#packed(value), layer === null)
+      else if (layer === null) this.#putOld(key, this.#packed(value))
+      else this.#put(key, this.#packed(value))
     }
   }
 
@@ -269,14 +270,21 @@ export class PackedTable extends Table<unknown> {
   #takeLeft(key: Key): void {
     if (!this.mayHaveLeft || this.#at(key).rows.find(this.#key)) return
     const left = this.#elsewhere(key)
-    if (left !== undefined) this.#put(key, this.#valueOf(left, 0, left.length, false), true)
+    if (left !== undefined) this.#putOld(key, this.#valueOf(left, 0, left.length, false))
   }
 
-  #put(key: Key, value: PutValue | null, isOld = false): void {
-    const bytes = this.#at(key).rows.put(this.#key, value, this.layer.number, isOld)
+  #put(key: Key, value: PutValue | null): void {
+    // Rows that LevelDB has leave memory by whole blocks: they must be as they were when it took them.
+    const isAsked = this.isWatched || !this.#budget.isResident
+    const bytes = this.#at(key).rows.put(this.#key, value, this.layer.number, isAsked)
     this.#foundKey = null
-    if (bytes === 0) return
-    if (!isOld) this.#changed++
+    if (bytes > 0) this.#budget.take(bytes, BESIDE_BYTES)
+  }
+
+  /** No delta has to tell it. */
+  #putOld(key: Key, value: PutValue): void {
+    const bytes = this.#at(key).rows.putOld(this.#key, value, this.layer.number)
+    this.#foundKey = null
     this.#budget.take(bytes, BESIDE_BYTES)
   }
 

@@ -3,7 +3,7 @@
  * processor then can read for many keys at once (`readAhead`): where they lie is random, and asked for one after the other the
  * memory's answers, 0.15 to 0.25 µs each, were most of what the state cost a record of a million keys.
  */
-import { HEADER_BYTES, type Block } from './block.ts'
+import { HEADER_BYTES, SPARE_WORDS, type Block } from './block.ts'
 import type { KeyBytes } from './key-bytes.ts'
 import { RowIndex } from './row-index.ts'
 
@@ -12,7 +12,7 @@ const PLACE_BITS = 16
 const BLOCKS_MAX = 2 ** (32 - PLACE_BITS)
 const WORD_MASK = 2 ** PLACE_BITS - 1
 /** Of block 0, which is none. */
-const NOTHING = new Uint32Array(1)
+const NOTHING = new Uint32Array(1 + SPARE_WORDS)
 const HEADER_WORDS = HEADER_BYTES / 4
 /** Of a row's head. */
 export const OP_MASK = 3
@@ -100,7 +100,9 @@ export class RowMemory {
     for (let i = 0; i < count; i++) places[i] = index.at(index.first(hashes[i]!))
     for (let i = 0; i < count; i++) {
       const place = places[i]!
-      sum += words[place >>> PLACE_BITS]![place & WORD_MASK]!
+      const of = words[place >>> PLACE_BITS]!
+      const at = place & WORD_MASK
+      sum += of[at]! + of[at + SPARE_WORDS]!
     }
     seen[0] = sum
   }
