@@ -14,8 +14,8 @@ import type { RestoredGroups } from './restored-groups.ts'
 import type { SegmentWriter } from './segment.ts'
 import type { Table } from './table.ts'
 
-/** Of all rows: from here on a base takes the place of a delta. It is at most a third more, and a folding would write it anyway. */
-const MOST = 0.75
+/** Of all rows: from here on a base takes the place of a delta. Behind two such deltas a folding would be due, and the three are more than two bases. */
+const MOST = 0.5
 
 export interface ResidentRowsDeps {
   /** Of a state with fewer rows a delta is a delta. */
