@@ -1,3 +1,4 @@
+import { DURATION_MS_MAX, shareOf } from '@weir/dataflow'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
@@ -49,6 +50,14 @@ test('a bucket gives the rate over time, in whole records, and saves up at most 
   expect(records).toBeLessThanOrEqual(1_000)
   expect(granted(state, 60_000).records).toBe(BURST_MS)
 })
+
+test.each([1e-7, Number.MIN_VALUE])(
+  'at %d records per second over two subtasks a record is waited for as long as a timer can',
+  (rate) => {
+    const bucket = bucketFor(shareOf({ recordsPerSecond: rate, minRecordsPerSecond: null }, 2), 0)
+    expect(bucketWaitMs(bucket, 0)).toBe(DURATION_MS_MAX)
+  },
+)
 
 test('three slow reads in a row lower the rate, two do not, and a fast one between them begins anew', () => {
   expect(after([taken(1_000, 201), taken(2_000, 201)]).rate).toBe(1_000)

@@ -16,7 +16,7 @@
  * nothing beside the many that are fast; what adapts is granted in small portions, else few would say little.
  * One that only waits for tokens is the limit doing its work and no failure, else an empty bucket would lower itself for ever. The length of a queue decides nothing: a burst makes a queue, too.
  */
-import type { RateLimit, RateReason } from '@weir/dataflow'
+import { DURATION_MS_MAX, type RateLimit, type RateReason } from '@weir/dataflow'
 
 /** A read downstream that took longer is slow. */
 export const SLOW_READ_MS = 200
@@ -117,11 +117,14 @@ export function stepBucket(state: BucketState, event: BucketEvent): BucketStep {
   }
 }
 
-/** Until the next whole record, or a tenth of the burst if that is later: not one wake-up per record. */
+/**
+ * Until the next whole record, or a tenth of the burst if that is later: not one wake-up per record. Less where no timer waits that long:
+ * then it is asked for again.
+ */
 export function bucketWaitMs({ tokens, rate, atMs }: BucketState, nowMs: number): number {
   const perMs = rate / SECOND_MS
   const wanted = Math.max(1, burstOf(rate) / 10)
-  return Math.max(1, (wanted - tokens) / perMs - (nowMs - atMs))
+  return Math.max(1, Math.min(DURATION_MS_MAX, (wanted - tokens) / perMs - (nowMs - atMs)))
 }
 
 const burstOf = (rate: number): number => Math.max(1, (rate / SECOND_MS) * BURST_MS)
