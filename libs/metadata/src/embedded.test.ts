@@ -45,6 +45,25 @@ describe('objects in a folder', () => {
     expect(synced.toSorted()).toEqual([...above, 'jobs/j/epochs/2'])
   })
 
+  test('with the first object the root is durable, and what is made above it, even where the first try could not sync it', async () => {
+    const there = await folder()
+    let synced: string[] = []
+    let isBroken = true
+    const store = new FolderObjectStore(join(there, 'out', 'sink'), (path) => {
+      synced.push(relative(there, path))
+      return isBroken ? Promise.reject(new Error('EIO')) : Promise.resolve()
+    })
+    const syncedBy = async (key: string): Promise<string[]> => {
+      synced = []
+      await store.put(key, Buffer.from('x'))
+      return synced.toSorted()
+    }
+    await expect(syncedBy('a')).rejects.toMatchObject({ code: 'OBJECT_STORE_UNAVAILABLE' })
+    isBroken = false
+    expect(await syncedBy('a')).toEqual(['', 'out', 'out/sink'])
+    expect(await syncedBy('b')).toEqual(['out/sink'])
+  })
+
   test('an object waits for its folder, whichever put has made it; what could not be synced is tried again', async () => {
     const root = await folder()
     const ends: { resolve(): void; reject(error: Error): void }[] = []

@@ -38,8 +38,10 @@ export async function syncFolder(path: string): Promise<void> {
 
 export class FolderObjectStore implements ObjectStore {
   readonly #root: string
+  /** The root, or what is above all that this store had to make for it. */
+  #ground: string
   readonly #syncFolder: (path: string) => Promise<void>
-  /** Folders that are durable up to the root, or will be. */
+  /** Folders that are durable up to the ground, or will be. */
   readonly #rooted = new Map<string, Promise<unknown>>()
   /** Conditional puts of one process follow each other: read, compare, rename must not interleave. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -47,6 +49,7 @@ export class FolderObjectStore implements ObjectStore {
   /** @param sync what is durable is known by it */
   constructor(root: string, sync = syncFolder) {
     this.#root = resolve(root)
+    this.#ground = this.#root
     this.#syncFolder = sync
   }
 
@@ -149,7 +152,7 @@ export class FolderObjectStore implements ObjectStore {
     const path = this.#path(key)
     const part = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)
     try {
-      const file = opened(part)
+      const file = this.#opened(part)
       const rooted = this.#isRooted(dirname(path))
       try {
         if (bytes.length > AT_ONCE_BYTES_MAX) await writeFile(file, bytes)
@@ -168,12 +171,24 @@ export class FolderObjectStore implements ObjectStore {
     }
   }
 
+  /** For writing. Its folder is missing only for the first object in it. */
+  #opened(path: string): number {
+    try {
+      return openSync(path, 'w')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      const made = mkdirSync(dirname(path), { recursive: true })
+      if (made !== undefined && `${this.#ground}${sep}`.startsWith(`${made}${sep}`)) this.#ground = dirname(made)
+      return openSync(path, 'w')
+    }
+  }
+
   /**
-   * After a power cut a folder is there only when the one above it was synced since, and so on up to the root. Whoever has made it may not have
-   * come to that yet: so it is done by every process for every folder, once.
+   * After a power cut a folder is there only when the one above it was synced since, and so on up to the root, and further where the root was
+   * made for this object. Whoever has made a folder below the root may not have come to that yet: so every store does it for each, once.
    */
   #isRooted(folder: string): Promise<unknown> {
-    if (folder === this.#root) return Promise.resolve()
+    if (folder === this.#ground) return Promise.resolve()
     const known = this.#rooted.get(folder)
     if (known !== undefined) return known
     const above = dirname(folder)
@@ -182,17 +197,6 @@ export class FolderObjectStore implements ObjectStore {
     rooted.catch(() => this.#rooted.delete(folder))
     if (this.#rooted.size > ROOTED_MAX) this.#rooted.delete(this.#rooted.keys().next().value!)
     return rooted
-  }
-}
-
-/** For writing. Its folder is missing only for the first object in it. */
-function opened(path: string): number {
-  try {
-    return openSync(path, 'w')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    mkdirSync(dirname(path), { recursive: true })
-    return openSync(path, 'w')
   }
 }
 
