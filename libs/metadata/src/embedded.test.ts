@@ -1,10 +1,10 @@
 import { systemRandom } from '@weir/runtime/system'
-import { mkdtemp, readdir } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { mkdtempSync } from 'node:fs'
-import { FolderObjectStore, openEmbeddedMetadata } from './index.ts'
+import { FolderObjectStore, openEmbeddedMetadata, type EmbeddedMetadata } from './index.ts'
 import { checkpointStoreContract, objectStoreContract } from './testing/contracts.ts'
 
 const self = { grpcAddress: 'a:1', restAddress: 'a:2' }
@@ -107,6 +107,28 @@ describe('embedded metadata', () => {
     },
     { over: null },
   )
+
+  test('its folder is durable, and what is made above it, with the register and the objects in it', async () => {
+    const there = await folder()
+    const synced: string[] = []
+    const open = (): Promise<EmbeddedMetadata> =>
+      openEmbeddedMetadata(join(there, 'weir', 'data'), systemRandom, (path) => {
+        return Promise.resolve(void synced.push(relative(there, path)))
+      })
+    const first = await open()
+    expect(synced.toSorted()).toEqual(['', 'weir', 'weir/data'])
+    await first.close()
+    await (await open()).close()
+    expect(synced.slice(3)).toEqual(['weir/data'])
+  })
+
+  test('where a folder in it cannot be made nothing is held: with that mended it opens', async () => {
+    const data = await folder()
+    await writeFile(join(data, 'objects'), 'no folder')
+    await expect(openEmbeddedMetadata(data, systemRandom)).rejects.toMatchObject({ code: 'EEXIST' })
+    await rm(join(data, 'objects'))
+    await (await openEmbeddedMetadata(data, systemRandom)).close()
+  })
 
   test('A7: no two bodies of head.json are equal, so no ETag comes again', async () => {
     const metadata = await openEmbeddedMetadata(await folder(), systemRandom)

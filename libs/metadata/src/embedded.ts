@@ -20,7 +20,7 @@ import { EmbeddedAnswerStore, type AnswerStore } from './answer-store.ts'
 import type { RegisterView } from './arbiter.ts'
 import { ArbitratedCheckpointStore, type HeadRegister } from './checkpoint-store.ts'
 import { jobObjects } from './epoch-objects.ts'
-import { FolderObjectStore, syncFolder } from './folder-objects.ts'
+import { FolderObjectStore, makeFolder, syncFolder } from './folder-objects.ts'
 import { openElsewhere } from './settings.ts'
 
 const SYNC = { sync: true } as const
@@ -34,10 +34,20 @@ export interface EmbeddedMetadata {
   close(): Promise<void>
 }
 
-/** Throws `DATA_DIR_IN_USE` (invalid) when another process has the folder. */
-export async function openEmbeddedMetadata(folder: string, random: Random): Promise<EmbeddedMetadata> {
-  await mkdir(folder, { recursive: true })
-  const db: Db = new ClassicLevel(join(folder, 'register'))
+/**
+ * Throws `DATA_DIR_IN_USE` (invalid) when another process has the folder.
+ * @param sync what is durable is known by it
+ */
+export async function openEmbeddedMetadata(
+  folder: string,
+  random: Random,
+  sync = syncFolder,
+): Promise<EmbeddedMetadata> {
+  const [register, root] = [join(folder, 'register'), join(folder, 'objects')]
+  await makeFolder(folder, sync)
+  for (const path of [register, root]) await mkdir(path, { recursive: true })
+  await sync(folder)
+  const db: Db = new ClassicLevel(register)
   try {
     await db.open()
   } catch (error) {
@@ -48,10 +58,7 @@ export async function openEmbeddedMetadata(folder: string, random: Random): Prom
       { cause: error },
     )
   }
-  const root = join(folder, 'objects')
-  await mkdir(root, { recursive: true })
-  await syncFolder(folder)
-  const objects = new FolderObjectStore(root)
+  const objects = new FolderObjectStore(root, sync)
   const jobs = new EmbeddedJobStore(db)
   return {
     objects,

@@ -17,7 +17,7 @@ import {
   writeFile as writeFileWith,
   writeFileSync,
 } from 'node:fs'
-import { open, readFile, readdir, rm, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readFile, readdir, rm, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { promisify } from 'node:util'
 import { sha256 } from './manifest-codec.ts'
@@ -34,6 +34,18 @@ const sync = promisify(fsync)
 export async function syncFolder(path: string): Promise<void> {
   const folder = openSync(path, 'r')
   await sync(folder).finally(() => closeSync(folder))
+}
+
+/** As `mkdir -p`; what it made is durable. */
+export async function makeFolder(folder: string, sync = syncFolder): Promise<void> {
+  const path = resolve(folder)
+  const made = await mkdir(path, { recursive: true })
+  if (made === undefined) return
+  let above = path
+  do {
+    above = dirname(above)
+    await sync(above)
+  } while (above !== dirname(made))
 }
 
 export class FolderObjectStore implements ObjectStore {
