@@ -15,6 +15,8 @@ export interface EmbeddedFleetOptions {
   readonly retainedMin?: number
 }
 
+const removed = (dir: string): Promise<void> => rm(dir, { recursive: true, force: true })
+
 export class EmbeddedFleet {
   readonly manager: FleetProcess
   readonly taskManagers: FleetProcess[] = []
@@ -32,7 +34,7 @@ export class EmbeddedFleet {
     this.#running = [manager]
   }
 
-  /** What has been started is stopped where not all could be. */
+  /** What has been started is stopped where not all could be, and a folder of its own is gone. */
   static async start({
     taskManagers,
     slots,
@@ -46,7 +48,12 @@ export class EmbeddedFleet {
       ...(retainedMin !== undefined && { WEIR_RETAINED_MIN: String(retainedMin) }),
     }
     const settings = { WEIR_SLOTS: String(slots), ...(freeze && { WEIR_FREEZE: '1' }) }
-    const fleet = new EmbeddedFleet(dir, folder !== undefined, await startProcess('job-manager', env), settings)
+    const isKept = folder !== undefined
+    const manager = await startProcess('job-manager', env).catch(async (error: unknown) => {
+      if (!isKept) await removed(dir)
+      throw error
+    })
+    const fleet = new EmbeddedFleet(dir, isKept, manager, settings)
     try {
       for (let i = 0; i < taskManagers; i++) await fleet.add()
       return fleet
@@ -71,7 +78,7 @@ export class EmbeddedFleet {
 
   async stop(): Promise<void> {
     for (const process of this.#running.reverse()) await stopProcess(process)
-    if (!this.#isKept) await rm(this.#dir, { recursive: true, force: true })
+    if (!this.#isKept) await removed(this.#dir)
   }
 
   /** One more task-manager. */
