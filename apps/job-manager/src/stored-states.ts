@@ -60,6 +60,8 @@ export interface EpochDifference {
 }
 
 const PAGE_ENTRIES = 100
+/** base64url */
+export const STATE_CURSOR = /^[\w-]+$/
 /** Changes shown per state. */
 export const DIFF_CHANGES_MAX = 1_000
 /** Of one term at once; whole chains are read by one at a time. */
@@ -116,7 +118,7 @@ export class StoredStates {
   ): Promise<StateListing> {
     const { limit = PAGE_ENTRIES } = page
     if (limit > PAGE_ENTRIES_MAX) throw pageInvalid(`limit is ${limit}; at most ${PAGE_ENTRIES_MAX}`)
-    const cursor = page.cursor ? cursorIn(page.cursor) : null
+    const cursor = page.cursor === undefined ? null : cursorIn(page.cursor)
     return this.#read(jobId, cursor === null ? at : cursor.at, false, async (reader, _, from) => {
       await known(reader, of)
       const { entries, next } = await reader.page(of, cursor, limit)
@@ -293,6 +295,8 @@ const cursorOf = (at: string, { group, row, namespace }: StatePosition): string 
   Buffer.from(JSON.stringify([at, group, row, namespace])).toString('base64url')
 
 function cursorIn(text: string): StatePosition & { readonly at: string } {
+  if (!STATE_CURSOR.test(text))
+    throw pageInvalid(`cursor is "${text.slice(0, 80)}"; give the "next" of the page before`)
   try {
     const parts = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as unknown[]
     const [at, group, row, namespace] = parts as [string, number, Key | null, number]

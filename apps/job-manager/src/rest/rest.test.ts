@@ -59,10 +59,11 @@ describe('pages', () => {
 test.each([
   'state-diff?before=&after=&limit=',
   'state/sum/total?limit=',
+  'state/sum/total?cursor=',
   'state/sum/total/k?split=',
   'dead-letters?limit=',
   'dead-letters?from=',
-])('a number that is not given is no number: %s', async (path) => {
+])('a parameter without a value is not taken for none: %s', async (path) => {
   expect(await codeOf(await get(`jobs/a/${path}`))).toEqual([400, 'PAGE_INVALID'])
 })
 

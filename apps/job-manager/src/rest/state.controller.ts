@@ -5,6 +5,7 @@ import { WeirError, jobId } from '@weir/model'
 import { PAGE_ENTRIES_MAX } from '@weir/state/reading'
 import {
   DIFF_CHANGES_MAX,
+  STATE_CURSOR,
   type EpochDifference,
   type StateListing,
   type StateOverview,
@@ -127,7 +128,12 @@ export class StateController extends LeaderController {
   @ApiParam({ name: 'operator' })
   @ApiParam({ name: 'state' })
   @ApiQuery({ name: 'at', required: false, description: 'Another kept epoch, or a savepoint' })
-  @ApiQuery({ name: 'cursor', required: false, description: '`next` of the page before' })
+  @ApiQuery({
+    name: 'cursor',
+    required: false,
+    description: '`next` of the page before',
+    schema: { type: 'string', pattern: STATE_CURSOR.source },
+  })
   @ApiQuery({
     name: 'limit',
     required: false,
