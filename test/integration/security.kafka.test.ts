@@ -3,9 +3,9 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { SubtaskContext } from '@weir/dataflow'
+import { contextOf } from '@weir/dataflow/testing'
 import { KafkaConnections, KafkaDurableLog, KafkaSink, kafkaSecurity, type KafkaSecurity } from '@weir/kafka'
-import { attempt, epoch, generation, jobId, operatorUid, subtask, type CheckpointId } from '@weir/model'
+import { epoch } from '@weir/model'
 import { systemClock, systemRandom } from '@weir/runtime/system'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Audit } from '../../apps/job-manager/src/audit/audit.ts'
@@ -78,13 +78,6 @@ const connections = (security: KafkaSecurity): KafkaConnections =>
     { brokers: [security.tls === null ? inTheClear : address], clientId: 'weir-test', security },
     { clock: systemClock },
   )
-const first: CheckpointId = { generation: generation(1), attempt: attempt(1), epoch: epoch(1) }
-const contextOf = (name: string): SubtaskContext => ({
-  jobId: jobId(name.replaceAll(' ', '-').toLowerCase()),
-  operatorUid: operatorUid('out'),
-  ...{ attempt: first, subtask: subtask(0), parallelism: 1, maxParallelism: 128 },
-  signal: new AbortController().signal,
-})
 /** What who comes with this password is told. */
 async function asked(mechanism: string, of: string): Promise<unknown> {
   const kafka = connections(settings({ WEIR_KAFKA_SASL: mechanism, WEIR_KAFKA_PASSWORD: of }))
@@ -119,13 +112,14 @@ test.each([
   const kafka = connections(security)
   expect(await kafka.partitions('secured')).toEqual([0, 1, 2])
   const word = `${mechanism} in ${by}`
+  const context = contextOf(word.replaceAll(' ', '-').toLowerCase(), 'out')
   const sink = new KafkaSink(
     { topic: 'secured', poolSize: 2, transactionTimeoutMs: 60_000, encodeKey: String, encodeValue: String },
-    { context: contextOf(word), kafka, clock: systemClock, staged: null },
+    { context, kafka, clock: systemClock, staged: null },
   )
   await sink.recover(null)
   await sink.write({ keys: ['k'], values: [word], timestamps: [1_700_000_000_000] })
-  await sink.prepare(first)
+  await sink.prepare({ ...context.attempt, epoch: epoch(1) })
   await sink.commit(1)
   await sink.close('leave')
   const committed = ['-C', '-t', 'secured', '-e', '-q', '-X', 'isolation.level=read_committed']

@@ -1,7 +1,6 @@
 /** The contract of every replayable source, for those that need no server. */
 import type { SubtaskContext } from '@weir/dataflow'
-import { replayableSourceContract, textsOf } from '@weir/dataflow/testing'
-import { attempt, generation, jobId, operatorUid, subtask } from '@weir/model'
+import { contextOf, replayableSourceContract, textsOf } from '@weir/dataflow/testing'
 import { systemClock } from '@weir/runtime/system'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,14 +15,6 @@ const closers: (() => unknown)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
-const contextOf = (at: { subtask: number; parallelism: number; signal: AbortSignal }): SubtaskContext => ({
-  jobId: jobId('contract'),
-  attempt: { generation: generation(1), attempt: attempt(1) },
-  operatorUid: operatorUid('in'),
-  maxParallelism: 128,
-  ...at,
-  subtask: subtask(at.subtask),
-})
 
 describe('datagen', () => {
   replayableSourceContract(() => {
@@ -32,7 +23,7 @@ describe('datagen', () => {
       reader: ({ bounded, ...at }) =>
         new PaymentsSource(
           { ...options, recordsPerSplit: bounded ? RECORDS : null },
-          { context: contextOf(at), clock: systemClock },
+          { context: contextOf('contract', 'in', at), clock: systemClock },
         ),
       splits: SPLITS,
       recordsPerSplit: RECORDS,
@@ -61,7 +52,7 @@ describe('embedded log', () => {
       reader: ({ bounded, ...at }) =>
         new LogSource(
           { topic: 'in', startFrom: 'earliest', until: bounded ? 'latest' : 'none' },
-          { context: contextOf(at), log, clock: systemClock },
+          { context: contextOf('contract', 'in', at), log, clock: systemClock },
         ),
       splits: SPLITS,
       recordsPerSplit: RECORDS,
@@ -72,7 +63,6 @@ describe('embedded log', () => {
 })
 
 describe('NDJSON files', () => {
-  const at = { subtask: 0, parallelism: 1, signal: new AbortController().signal }
   /** Of texts by name. */
   async function folderOf(files: Readonly<Record<string, string>>): Promise<string> {
     const folder = await mkdtemp(join(tmpdir(), 'weir-lines-'))
@@ -80,8 +70,12 @@ describe('NDJSON files', () => {
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
     return folder
   }
-  const sourceOf = (folder: string, splits = SPLITS, place = at): FilesSource => {
-    const deps = { context: contextOf(place), objects: new FolderObjectStore(folder), clock: systemClock }
+  const sourceOf = (folder: string, splits = SPLITS, place: Partial<SubtaskContext> = {}): FilesSource => {
+    const deps = {
+      context: contextOf('contract', 'in', place),
+      objects: new FolderObjectStore(folder),
+      clock: systemClock,
+    }
     return new FilesSource({ folder, splits }, deps)
   }
 

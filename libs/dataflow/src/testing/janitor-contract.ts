@@ -1,8 +1,8 @@
 /** What every transaction janitor must do, beside the two-phase sink of the same server. */
-import { attempt, epoch, generation, type CheckpointId } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
 import type { TransactionJanitor, TransactionName } from '../janitor.ts'
 import type { TwoPhaseSink } from '../ports.ts'
+import { checkpoint, write } from './sink-calls.ts'
 
 export interface JanitorHarness {
   /** Of every id the sinks below use, and of no other. */
@@ -14,7 +14,6 @@ export interface JanitorHarness {
   committed(): Promise<string[]>
 }
 
-const checkpoint = (n: number): CheckpointId => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
 const nameOf = ({ transactionalId, producerId, producerEpoch }: TransactionName): TransactionName => ({
   transactionalId,
   producerId,
@@ -29,8 +28,6 @@ export function janitorContract(make: () => Promise<JanitorHarness>): void {
     await sink.recover(null)
     return sink
   }
-  const write = (sink: TwoPhaseSink, ...values: string[]): Promise<void> | undefined =>
-    sink.write({ keys: null, values, timestamps: values.map(() => 1_750_000_000_000) })
   afterEach(async () => {
     for (const sink of opened.splice(0)) await sink.close('abort').catch(() => undefined)
   })

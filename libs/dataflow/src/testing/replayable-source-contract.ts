@@ -2,6 +2,7 @@
  * What every replayable source must do: its position is all there is to know, and a reader restored from it goes on at
  * exactly the next record, in whatever subtask the split now is.
  */
+import { subtask, type Subtask } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
 import type { SourceBatch, SourcePoll, SourceReader, SourceState } from '../ports.ts'
 
@@ -10,7 +11,7 @@ export interface ReplayableSourceHarness {
    * A new reader for a subtask. `bounded`: it ends behind what is there now; else it waits for more. Every split has the
    * same number of records.
    */
-  reader(at: { subtask: number; parallelism: number; bounded: boolean; signal: AbortSignal }): SourceReader
+  reader(at: { subtask: Subtask; parallelism: number; bounded: boolean; signal: AbortSignal }): SourceReader
   readonly splits: number
   readonly recordsPerSplit: number
   /** A name for each record of a batch, in order: no two records of the source have the same. */
@@ -43,10 +44,13 @@ export function replayableSourceContract(make: () => Promise<ReplayableSourceHar
   })
   const readerOf = (
     harness: ReplayableSourceHarness,
-    { subtask = 0, parallelism = 1, bounded = true } = {},
+    { subtask: index = 0, parallelism = 1, bounded = true } = {},
   ): { reader: SourceReader; abort: AbortController } => {
     const abort = new AbortController()
-    const one = { reader: harness.reader({ subtask, parallelism, bounded, signal: abort.signal }), abort }
+    const one = {
+      reader: harness.reader({ subtask: subtask(index), parallelism, bounded, signal: abort.signal }),
+      abort,
+    }
     ending.add(one)
     return one
   }

@@ -1,10 +1,11 @@
 /** What every `Topics` must do, and with it what replays promise, beside the two-phase sink of the same server. */
-import { WeirError, attempt, epoch, generation, operatorUid, type AsideRecord, type CheckpointId } from '@weir/model'
+import { WeirError, attempt, generation, operatorUid, type AsideRecord } from '@weir/model'
 import { afterEach, expect, test } from 'vitest'
 import { deadLetter, type Refusal } from '../dead-letter.ts'
 import type { SinkAsides, TwoPhaseSink } from '../ports.ts'
 import { listDeadLetters, replayDeadLetters, replayer, type ReplayWish } from '../replay.ts'
 import type { Topics } from '../topics.ts'
+import { checkpoint } from './sink-calls.ts'
 
 export interface TopicsHarness {
   readonly topics: Topics
@@ -22,7 +23,6 @@ export interface TopicsHarness {
   replayed(): Promise<string[]>
 }
 
-const checkpoint = (n: number): CheckpointId => ({ epoch: epoch(n), generation: generation(1), attempt: attempt(1) })
 const text = (value: string): Uint8Array => Buffer.from(value)
 
 export function topicsContract(make: () => Promise<TopicsHarness>): void {

@@ -1,7 +1,7 @@
 /** The contract of every source for a real replication slot, and what is its own. */
-import type { SourceState } from '@weir/dataflow'
-import { replayableSourceContract } from '@weir/dataflow/testing'
-import { attempt, generation, jobId, operatorUid, subtask, type RowChange } from '@weir/model'
+import type { SourceState, SubtaskContext } from '@weir/dataflow'
+import { contextOf, replayableSourceContract } from '@weir/dataflow/testing'
+import type { RowChange } from '@weir/model'
 import { systemClock, systemRandom } from '@weir/runtime/system'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -46,18 +46,8 @@ async function published(columns: string): Promise<{ table: string; options: Cha
   slots.push(slot)
   return { table, options: { url: 'env:WEIR_TEST_POSTGRES', publication: slot, slot, until: 'none' } }
 }
-function sourceOf(
-  options: ChangesSourceOptions,
-  at = { subtask: 0, parallelism: 1, signal: new AbortController().signal },
-): ChangesSource {
-  const context = {
-    jobId: jobId('changes'),
-    attempt: { generation: generation(1), attempt: attempt(1) },
-    operatorUid: operatorUid('in'),
-    maxParallelism: 128,
-    ...at,
-    subtask: subtask(at.subtask),
-  }
+function sourceOf(options: ChangesSourceOptions, at: Partial<SubtaskContext> = {}): ChangesSource {
+  const context = contextOf('changes', 'in', at)
   const source = new ChangesSource(options, { context, clock: systemClock })
   readers.push(source)
   return source
