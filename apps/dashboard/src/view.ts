@@ -1,21 +1,16 @@
 /** View models: what the pages show, out of what REST says. Pure. */
 import type { DeadLetter } from '@weir/dataflow'
-import type { CheckpointView, JobView, LedgerEntry } from '@weir/job'
+import type { CheckpointView, JobSummary as Summary, JobView, LedgerEntry } from '@weir/job'
 import type { Unbranded } from '@weir/model'
+import type { TaskManagerInfo } from '@weir/wire'
 
 export type Job = Unbranded<JobView>
-/** Without what grows with its width. */
-export type JobSummary = Omit<Job, 'slices' | 'sinks'>
+export type JobSummary = Unbranded<Summary>
 export type Rate = Job['rates'][number]
 export type Slice = Job['slices'][number]
 export type Checkpoint = Unbranded<CheckpointView>
 export type Transaction = Unbranded<LedgerEntry>
-export interface TaskManager {
-  readonly pod: string
-  readonly version: string
-  readonly httpAddress: string
-  readonly draining: boolean
-}
+export type TaskManager = Unbranded<TaskManagerInfo>
 
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet'
 

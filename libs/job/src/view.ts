@@ -100,6 +100,13 @@ export interface JobView {
   }[]
 }
 
+/** A job without what grows with its width. */
+export type JobSummary = Omit<JobView, 'slices' | 'sinks'> & {
+  readonly recordsOut: number
+  /** The lowest of its slices, ms since 1970; null: none yet. */
+  readonly watermark: number | null
+}
+
 /** What is not in the state of the machine. */
 export interface Seen {
   readonly submittedAt: number

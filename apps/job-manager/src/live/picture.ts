@@ -2,7 +2,7 @@
  * What a stream of events shows, as named texts: an event is sent when the text under its name is another one than before, so
  * nothing is ever sent twice and nothing that lasts is missed, however it came about.
  */
-import type { CheckpointView, JobView } from '@weir/job'
+import type { CheckpointView, JobSummary, JobView } from '@weir/job'
 import type { JobId } from '@weir/model'
 import type { TaskManagerInfo } from '@weir/wire'
 
@@ -19,13 +19,6 @@ export interface LiveSource {
   /** Throws `JOB_UNKNOWN`. */
   get(jobId: JobId): JobView
   checkpoints(jobId: JobId): readonly CheckpointView[]
-}
-
-/** A job without what grows with its width. */
-export type JobSummary = Omit<JobView, 'slices' | 'sinks'> & {
-  readonly recordsOut: number
-  /** The lowest of its slices, ms since 1970; null: none yet. */
-  readonly watermark: number | null
 }
 
 export function summaryOf({ slices, sinks: _, ...view }: JobView): JobSummary {
