@@ -263,7 +263,8 @@ function prepare(world: World, subtask: number, task: Task): void {
     watermarks: {},
     recordsIn: 0,
   }
-  report(world, next, { type: 'ack', slice: sliceOf(subtask, task), checkpoint, snapshot })
+  const times = { alignMs: 0, syncMs: 0, asyncMs: 0 }
+  report(world, next, { type: 'ack', slice: sliceOf(subtask, task), checkpoint, snapshot, ...times })
 }
 
 /** One EndTxn, in sequence order; the last one is followed by the report. */

@@ -15,6 +15,7 @@ import { attempt, digest, epoch, generation, jobId, subtask, taskManagerId, Weir
 import { ManualClock, SeededRandom } from '@weir/model/testing'
 import { JobMaster } from './driver.ts'
 import type { Beginning, SliceCommand } from './ports.ts'
+import { ackOf } from './machine.fixture.ts'
 import { FleetSlots } from './slots.ts'
 import type { UsedNumbers } from './state.ts'
 
@@ -181,7 +182,7 @@ export function leader(
       watermarks: {},
       recordsIn: 1,
     }
-    master.dispatch({ type: 'ack', slice: of, checkpoint: { ...of.attempt, epoch: epoch(n) }, snapshot })
+    master.dispatch(ackOf(of, { ...of.attempt, epoch: epoch(n) }, snapshot))
   }
   return {
     master,

@@ -3,7 +3,7 @@ import type { Manifest, PublishOutcome } from '@weir/checkpoint'
 import { defaultSettings } from '@weir/dataflow'
 import { epoch, jobId, subtask, taskManagerId, type Subtask, type TaskManagerId } from '@weir/model'
 import { expect, test } from 'vitest'
-import { MachineRun, cp, ref, slice, snapshot, specOf } from './machine.fixture.ts'
+import { MachineRun, ackOf, cp, ref, slice, snapshot, specOf } from './machine.fixture.ts'
 import { FleetSlots } from './slots.ts'
 import { jobStateName, type Failure, type JobSpec, type UntimedEvent } from './state.ts'
 
@@ -49,9 +49,8 @@ const recovered = (i: number, a = 1, by: string[] = []): UntimedEvent => ({
   ...{ type: 'recovered', slice: slice(i, a) },
   proofs: by.map((by, n) => ({ sink: 'out', subtask: i, sequence: n + 1, by })),
 })
-const ack = (n: number, i: number, a = 1, handles: number[] = []): UntimedEvent => ({
-  ...{ type: 'ack', slice: slice(i, a), checkpoint: cp(n), snapshot: snapshot(i, handles) },
-})
+const ack = (n: number, i: number, a = 1, handles: number[] = []): UntimedEvent =>
+  ackOf(slice(i, a), cp(n), snapshot(i, handles))
 const answered = (n: number, outcome: PublishOutcome): UntimedEvent => ({
   ...{ type: 'publish-answered', checkpoint: cp(n), outcome },
 })

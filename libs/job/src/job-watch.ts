@@ -36,10 +36,8 @@ export class JobWatch {
     switch (event.type) {
       case 'deployed':
         return this.#claims.begun(event.slice.subtask)
-      case 'ack': {
-        const { alignMs = 0, syncMs = 0, asyncMs = 0 } = event
-        return this.history.acked(event.checkpoint, event.slice.subtask, { ...event, alignMs, syncMs, asyncMs })
-      }
+      case 'ack':
+        return this.history.acked(event.checkpoint, event.slice.subtask, event)
       case 'declined':
         return this.history.tasks.declined(event.checkpoint.epoch, event.slice.subtask, event.failure)
       default:

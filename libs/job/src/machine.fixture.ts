@@ -1,5 +1,5 @@
 /** What the tests of the job machine share: a job with its clock, and what its slices tell. */
-import type { ManifestRef } from '@weir/checkpoint'
+import type { ManifestRef, SubtaskSnapshot } from '@weir/checkpoint'
 import type { JobSettings } from '@weir/dataflow'
 import { attempt, digest, epoch, generation, jobId, subtask, type CheckpointId } from '@weir/model'
 import { jobFor, stepJob } from './machine.ts'
@@ -46,4 +46,8 @@ export const ref = (n: number): ManifestRef => ({
 export const snapshot = (i: number, handles: number[], recordsIn = 10) => ({
   ...{ subtask: subtask(i), sources: {}, segments: [], watermarks: {}, recordsIn },
   sinks: { out: { sequence: handles.at(-1) ?? 0, handles: handles.map((sequence) => ({ sequence })) } },
+})
+export const ackOf = (slice: SliceId, checkpoint: CheckpointId, snapshot: SubtaskSnapshot): UntimedEvent => ({
+  ...{ type: 'ack', slice, checkpoint, snapshot },
+  ...{ alignMs: 0, syncMs: 0, asyncMs: 0 },
 })

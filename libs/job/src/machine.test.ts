@@ -2,7 +2,7 @@ import { epoch, generation, subtask, taskManagerId, type Subtask, type TaskManag
 import { defaultSettings } from '@weir/dataflow'
 import type { Manifest } from '@weir/checkpoint'
 import { expect, test } from 'vitest'
-import { MachineRun, cp, ref, slice, snapshot, specOf } from './machine.fixture.ts'
+import { MachineRun, ackOf, cp, ref, slice, snapshot, specOf } from './machine.fixture.ts'
 import { jobFor } from './machine.ts'
 import { EMPTY_SLOTS, freeSlots, giveBack, joined, place, take, withdrawn } from './placement.ts'
 import { jobStateName, type Failure, type JobSpec, type UntimedEvent } from './state.ts'
@@ -41,11 +41,8 @@ const running = (of = spec): Run =>
 const toPublish = (r: Run): Run =>
   r
     .later(10_000)
-    .do(
-      { type: 'ack', slice: slice(0), checkpoint: cp(1), snapshot: snapshot(0, [1]) },
-      { type: 'ack', slice: slice(1), checkpoint: cp(1), snapshot: snapshot(1, []) },
-      { type: 'stored', checkpoint: cp(1), ref: ref(1) },
-    )
+    .do(ackOf(slice(0), cp(1), snapshot(0, [1])), ackOf(slice(1), cp(1), snapshot(1, [])))
+    .do({ type: 'stored', checkpoint: cp(1), ref: ref(1) })
 const published: UntimedEvent = {
   type: 'publish-answered',
   checkpoint: cp(1),
@@ -292,8 +289,8 @@ test('bounded input ends the job with a last epoch', () => {
   r.do({ type: 'input-ended', slice: slice(1) })
   expect(r.said()).toEqual(['trigger'])
   r.do(
-    { type: 'ack', slice: slice(0), checkpoint: cp(1), snapshot: snapshot(0, []) },
-    { type: 'ack', slice: slice(1), checkpoint: cp(1), snapshot: snapshot(1, []) },
+    ackOf(slice(0), cp(1), snapshot(0, [])),
+    ackOf(slice(1), cp(1), snapshot(1, [])),
     { type: 'stored', checkpoint: cp(1), ref: ref(1) },
     published,
   )
@@ -305,8 +302,8 @@ test('bounded input ends the job with a last epoch', () => {
 const commit = { scope: 'continuous', intervalMs: 100 } as const
 const continuous: JobSpec = { ...spec, plan: { ...spec.plan, settings: { ...settings, commit } } }
 const acked = (): UntimedEvent[] => [
-  { type: 'ack', slice: slice(0), checkpoint: cp(1), snapshot: snapshot(0, []) },
-  { type: 'ack', slice: slice(1), checkpoint: cp(1), snapshot: snapshot(1, []) },
+  ackOf(slice(0), cp(1), snapshot(0, [])),
+  ackOf(slice(1), cp(1), snapshot(1, [])),
   { type: 'stored', checkpoint: cp(1), ref: ref(1) },
   published,
 ]
@@ -383,8 +380,8 @@ test('B7: what a broker refuses is learned from the failures, and every slice of
 
 const stopping = (): Run => running().do({ type: 'stop', savepoint: 's' })
 const ackBoth = (n: number, a = 1): UntimedEvent[] => [
-  { type: 'ack', slice: slice(0, a), checkpoint: cp(n, a), snapshot: snapshot(0, [n]) },
-  { type: 'ack', slice: slice(1, a), checkpoint: cp(n, a), snapshot: snapshot(1, []) },
+  ackOf(slice(0, a), cp(n, a), snapshot(0, [n])),
+  ackOf(slice(1, a), cp(n, a), snapshot(1, [])),
   { type: 'stored', checkpoint: cp(n, a), ref: ref(n) },
 ]
 const publishedAs = (n: number, a = 1): UntimedEvent => ({

@@ -2,7 +2,7 @@ import type { Manifest, SubtaskSnapshot } from '@weir/checkpoint'
 import { defaultSettings } from '@weir/dataflow'
 import { epoch, generation, jobId, subtask, taskManagerId } from '@weir/model'
 import { expect, test } from 'vitest'
-import { MachineRun, ref, specOf } from './machine.fixture.ts'
+import { MachineRun, ackOf, ref, specOf } from './machine.fixture.ts'
 import { RESCALE_PLACEMENT_TIMEOUT_MS, checkRescale } from './rescale.ts'
 import { FleetSlots } from './slots.ts'
 import { jobStateName, type JobSpec, type SliceId, type UntimedEvent } from './state.ts'
@@ -37,7 +37,7 @@ class Run extends MachineRun {
   /** The epoch in flight becomes final; each slice has prepared `n` transactions so far. */
   epoch(n: number): this {
     const checkpoint = { generation: generation(1), epoch: epoch(n), attempt: this.state.attempt }
-    return this.all((slice, i) => ({ type: 'ack', slice, checkpoint, snapshot: snapshot(i, n) }))
+    return this.all((slice, i) => ackOf(slice, checkpoint, snapshot(i, n)))
       .do({ type: 'stored', checkpoint, ref: ref(n) })
       .do({
         ...{ type: 'publish-answered', checkpoint },

@@ -19,7 +19,6 @@
  * A failure in one of several pipeline regions stays in `running`: failover.ts has that picture.
  */
 import type {
-  AckTimes,
   CoordinatorEffect,
   CoordinatorState,
   LateInputs,
@@ -27,6 +26,7 @@ import type {
   ManifestRef,
   PublishOutcome,
   SubtaskSnapshot,
+  ToldTimes,
 } from '@weir/checkpoint'
 import type {
   ClaimCounts,
@@ -248,7 +248,7 @@ export type JobEvent = Times &
         readonly slice: SliceId
         readonly checkpoint: CheckpointId
         readonly snapshot: SubtaskSnapshot
-      } & Partial<AckTimes>)
+      } & ToldTimes)
     | {
         readonly type: 'declined'
         readonly slice: SliceId
