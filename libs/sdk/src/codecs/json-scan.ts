@@ -172,8 +172,8 @@ function hasAt(b: Buffer, at: number, bytes: Uint8Array): boolean {
 }
 
 /**
- * Each time another string, though most texts come again: to know them one by one took longer, with a million different ones half as
- * long again, since strings that are kept are moved twice by the garbage collector before they are garbage.
+ * Each time another string, though most texts come again: to know them one by one took longer with many different ones, with a million
+ * half as long again, since strings that are kept are moved twice by the garbage collector before they are garbage.
  */
 function asciiText(b: Buffer, from: number, to: number): string {
   const codes = CODES[to - from]
