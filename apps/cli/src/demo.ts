@@ -127,23 +127,14 @@ interface Watch {
 
 /** The moving status line, until the job ends or is stopped. @returns the last view. */
 async function watch({ url, recounter, stop, killAt, kill }: Watch): Promise<View> {
-  const seen = async (): Promise<View> => {
-    const view = (await (await fetch(url)).json()) as View
-    await recounter.readOn()
-    return view
-  }
   const startedAt = performance.now()
   let before = { at: startedAt, records: 0 }
   let killed: Promise<void> | null = null
-  let last: View | null = null
   let checkpoint = 0
   try {
     for (;;) {
-      const view = await seen().catch((thrown: unknown) => {
-        if (last !== null && stop.aborted) return last // Ctrl-C ends the fleet's processes too, and they may be quicker
-        throw thrown
-      })
-      last = view
+      const view = (await (await fetch(url)).json()) as View
+      await recounter.readOn()
       const now = performance.now()
       const rate = Math.round(((view.recordsIn - before.records) / (now - before.at)) * 1_000)
       before = { at: now, records: view.recordsIn }
