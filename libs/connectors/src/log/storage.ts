@@ -42,6 +42,11 @@ interface Waiter {
   reject(error: unknown): void
 }
 
+async function syncFolder(folder: string): Promise<void> {
+  const directory = await open(folder, 'r')
+  await directory.sync().finally(() => directory.close())
+}
+
 export class FileStorage implements LogStorage {
   readonly #folder: string
   readonly #file: FileHandle
@@ -60,8 +65,11 @@ export class FileStorage implements LogStorage {
     this.#file = file
   }
 
-  /** Creates the folder if it is not there. Throws `LOG_IN_USE` (retry) while another process has it open. */
-  static async open(folder: string): Promise<FileStorage> {
+  /**
+   * Creates the folder if it is not there. Throws `LOG_IN_USE` (retry) while another process has it open.
+   * @param sync what is durable is known by it
+   */
+  static async open(folder: string, sync = syncFolder): Promise<FileStorage> {
     const absolute = path.resolve(folder)
     await mkdir(absolute, { recursive: true })
     await lock(absolute)
@@ -70,9 +78,8 @@ export class FileStorage implements LogStorage {
         await created.close()
         return open(path.join(absolute, 'log.bin'), 'r+')
       })
-      const directory = await open(absolute, 'r')
-      await directory.sync()
-      await directory.close()
+      // The file is durable in its folder, and that in the one above it: whoever made it may not have come to that.
+      for (const holder of [absolute, path.dirname(absolute)]) await sync(holder)
       return new FileStorage(absolute, file)
     } catch (error) {
       await unlock(absolute)
