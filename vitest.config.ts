@@ -22,6 +22,8 @@ export default defineConfig({
             'test/{bench,compat,exploration,mutation,simulation,checkers,chaos,nexmark}/**/*.test.ts',
           ],
           exclude: ['**/node_modules/**', '**/dist/**', `**/*.${servers}.test.ts`],
+          // By itself vitest leaves a core for others: of two that is half of the machine.
+          maxWorkers: 2,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           expect: { poll: { timeout: 45_000 } },
