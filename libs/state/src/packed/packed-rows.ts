@@ -54,7 +54,7 @@ export class PackedRows {
   readonly #memory: RowMemory
   readonly #old = new Run(OLDEST)
   readonly #new = new Run(BEGIN)
-  /** Rows since the last barrier. */
+  /** Rows that have changed since the last barrier. */
   changed = 0
   /** Rows that say of a key that it is gone. */
   deletions = 0
