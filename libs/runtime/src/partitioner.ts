@@ -4,8 +4,8 @@
 import {
   aside,
   emptyOrigins,
-  hashKey,
   haveSameColumns,
+  keyGroupOf,
   ownerOf,
   pushOrigin,
   type AsideRecord,
@@ -60,7 +60,7 @@ export class Partitioner extends Outlet {
     const groups = this.#maxParallelism
     for (let i = 0; i < values.length; i++) {
       const key = keys[i]!
-      const to = this.#owner[hashKey(key) % groups]!
+      const to = this.#owner[keyGroupOf(key, groups)]!
       const buffer = this.#buffers[to]!
       buffer.keys.push(key)
       buffer.values.push(values[i])
