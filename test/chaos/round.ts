@@ -66,19 +66,21 @@ export async function runJob(
 }
 
 export async function judgeJob(world: World, { topics, orders, jobId }: Running, unmet: string[]): Promise<Outcome> {
-  let end: JobAnswer
+  let end: JobAnswer | null
   try {
     end = await world.fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED', END_TIMEOUT_MS)
   } catch (error) {
     unmet.push((error as Error).message)
-    end = await world.fleet.job(jobId)
+    end = await world.fleet.look(jobId)
   }
   const judged = await judge(world.fleet, topics, expectation(orders))
-  const { finalEpoch, restarts, healedTransactions } = end
   return {
     verdicts: Object.values(judged).map((checker) => checker.verdict()),
     unmet,
-    told: `${finalEpoch} epochs, ${restarts} restarts, ${healedTransactions} healed`,
+    told:
+      end === null
+        ? 'no job-manager tells of the job'
+        : `${end.finalEpoch} epochs, ${end.restarts} restarts, ${end.healedTransactions} healed`,
   }
 }
 

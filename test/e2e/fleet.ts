@@ -18,18 +18,14 @@ export { createTopics }
 const cliMain = new URL('../../apps/cli/dist/main.js', import.meta.url).pathname
 export const mainJob = new URL('../../apps/examples/src/01-orders.ts', import.meta.url).pathname
 
-const UNREACHABLE = {
-  ...{ state: 'UNREACHABLE', generation: 0, recordsIn: 0, publishedEpoch: 0, finalEpoch: 0 },
-  ...{ restarts: 0, regionRestarts: 0, recovering: [], healedTransactions: 0 },
-  ...{ alerts: [], sourceGaps: [], error: null, sinks: [], slices: [] },
-}
-
 /** A frozen process accepts connections and never answers. */
 const ANSWER_TIMEOUT_MS = 2_000
 /** Says what did not come, before the test's own timeout would not; how long things take is no test's matter. */
 export const UNTIL_TIMEOUT_MS = 120_000
-const ask = (url: string): Promise<Response | null> =>
-  fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }).catch(() => null)
+const ask = <T>(url: string): Promise<T | null> =>
+  fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+    .then((answer) => (answer.ok ? (answer.json() as Promise<T>) : null))
+    .catch(() => null)
 
 const PROGRESS = /^(?:bundle|plan|upload|preflight|deploy|running)(?:: .*)?, \d+\.\d s(?:, failed)?\n/gm
 
@@ -204,13 +200,22 @@ export class Fleet {
     })
   }
 
-  /** Through any job-manager that is alive. */
-  async job(jobId: string): Promise<JobAnswer> {
+  /** Through any job-manager that is alive; waits for one that answers. */
+  job(jobId: string): Promise<JobAnswer> {
+    return this.until(jobId, 'any answer', () => true)
+  }
+
+  /** One look, through any job-manager that is alive; null while none of them answers. */
+  look(jobId: string): Promise<JobAnswer | null> {
+    return this.#get(`jobs/${jobId}`)
+  }
+
+  async #get<T>(path: string): Promise<T | null> {
     for (const { http } of this.#ports) {
-      const answer = await ask(`http://${http}/api/v1/jobs/${jobId}`)
-      if (answer?.ok) return (await answer.json()) as JobAnswer
+      const answer = await ask<T>(`http://${http}/api/v1/${path}`)
+      if (answer !== null) return answer
     }
-    return UNREACHABLE
+    return null
   }
 
   /**
@@ -230,16 +235,17 @@ export class Fleet {
     return (await answer.json()) as TransactionAnswer[]
   }
 
-  /** The last ones, newest first; through any job-manager that is alive. */
+  /** The last ones, newest first; through any job-manager that is alive, and waits for one that answers. */
   async checkpoints(jobId: string): Promise<readonly CheckpointAnswer[]> {
-    for (const { http } of this.#ports) {
-      const answer = await ask(`http://${http}/api/v1/jobs/${jobId}/checkpoints`)
-      if (answer?.ok) return (await answer.json()) as CheckpointAnswer[]
+    for (const deadline = performance.now() + UNTIL_TIMEOUT_MS; ;) {
+      const answer = await this.#get<CheckpointAnswer[]>(`jobs/${jobId}/checkpoints`)
+      if (answer !== null) return answer
+      if (performance.now() > deadline) throw new Error(`no job-manager tells the checkpoints of ${jobId}`)
+      await systemClock.sleep(20)
     }
-    return []
   }
 
-  /** Throws with the last answer when it does not come true in time. */
+  /** Only of what a job-manager has answered; throws with the last answer when it does not come true in time. */
   async until(
     jobId: string,
     what: string,
@@ -248,11 +254,14 @@ export class Fleet {
   ): Promise<JobAnswer> {
     const deadline = performance.now() + timeoutMs
     for (;;) {
-      const job = await this.job(jobId)
-      if (test(job)) return job
-      if (job.state === 'FAILED' && !what.includes('FAILED'))
+      const job = await this.look(jobId)
+      if (job !== null && test(job)) return job
+      if (job?.state === 'FAILED' && !what.includes('FAILED'))
         throw new Error(`job failed: ${JSON.stringify(job.error)}`)
-      if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}: ${JSON.stringify(job)}`)
+      if (performance.now() > deadline) {
+        const told = job === null ? `no job-manager tells of ${jobId}` : JSON.stringify(job)
+        throw new Error(`waited ${timeoutMs} ms for ${what}: ${told}`)
+      }
       await systemClock.sleep(20)
     }
   }
@@ -267,9 +276,8 @@ export class Fleet {
   }
 
   /** What the process says of itself; null while it does not answer. */
-  async health<T>(process: FleetProcess): Promise<T | null> {
-    const answer = await ask(`http://${process.ready.http}/healthz`)
-    return answer?.ok ? ((await answer.json()) as T) : null
+  health<T>(process: FleetProcess): Promise<T | null> {
+    return ask(`http://${process.ready.http}/healthz`)
   }
 
   /** kill -9, and gone. */
@@ -308,9 +316,7 @@ export class Fleet {
 }
 
 export type CheckpointAnswer = Unbranded<CheckpointView>
-type Job = Unbranded<JobView>
-/** What no job-manager is there to tell is empty, or left out. */
-export type JobAnswer = Partial<Pick<Job, 'degraded' | 'circuit'>> & Pick<Job, keyof typeof UNREACHABLE>
+export type JobAnswer = Unbranded<JobView>
 export type TransactionAnswer = Unbranded<LedgerEntry>
 
 /** Of all slices, or of some. */

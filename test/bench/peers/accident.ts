@@ -143,8 +143,10 @@ class Weir implements Engine {
   }
 
   async state(): Promise<string> {
-    const { state, healedTransactions } = await this.#world.fleet.job(this.#jobId)
-    return `${state.toLowerCase()}; REST: ${healedTransactions} transactions healed`
+    const job = await this.#world.fleet.look(this.#jobId)
+    return job === null
+      ? 'unreachable'
+      : `${job.state.toLowerCase()}; REST: ${job.healedTransactions} transactions healed`
   }
 
   async close(): Promise<void> {
