@@ -11,7 +11,7 @@ import { Toxic } from './toxic.ts'
 import { killInTheWindow } from './window.ts'
 
 const ORDERS = 40_000
-const RATE = 4_000
+const RATE = 1_500
 const job = new URL('expiring.job.ts', import.meta.url).pathname
 const never = new AbortController().signal
 
@@ -60,6 +60,7 @@ test('heal: an outside reader sees every result once and in order; REST and metr
   const restart = await kill()
   await allExpired()
   await restart()
+  await fleet.unlimited(jobId)
   const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(differences(expectation(ORDERS), fleet.read(topics['sums']!), fleet.read(topics['counts']!))).toEqual([])
   expect(end.healedTransactions).toBeGreaterThan(0)
@@ -75,6 +76,7 @@ test('only the job-manager is away, for longer than a transaction may be open: w
   await fleet.kill(fleet.managers[0]!)
   await allExpired()
   await fleet.addManager({ grpc: grpc!, http })
+  await fleet.unlimited(jobId)
   await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(differences(expectation(ORDERS), fleet.read(topics['sums']!), fleet.read(topics['counts']!))).toEqual([])
   expect(await fleet.openTransactions(jobId)).toEqual([])
@@ -106,6 +108,7 @@ test('only one of two transactions expired: that one is healed, the other one co
     await fleet.kafka.toTransaction(id, initProducerId(id, 60_000, null), never)
   expect((await fleet.openTransactions(jobId)).length).toBeGreaterThan(0)
   await restart()
+  await fleet.unlimited(jobId)
   const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(differences(expectation(ORDERS), fleet.read(topics['sums']!), fleet.read(topics['counts']!))).toEqual([])
   expect(end.healedTransactions).toBe(1)
@@ -119,6 +122,7 @@ test('expired, and the log truncated below the first offsets: the marker proves 
   const before = [fleet.read(topics['sums']!), fleet.read(topics['counts']!)] as const
   for (const name of ['sums', 'counts']) await fleet.truncate(topics[name]!)
   await restart()
+  await fleet.unlimited(jobId)
   const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   const sums = [...before[0], ...fleet.read(topics['sums']!)]
   const counts = [...before[1], ...fleet.read(topics['counts']!)]

@@ -1,6 +1,6 @@
 /**
- * A TCP proxy in front of a server: delays what clients send, lets so many bytes through in a second, or keeps it back and delivers it later, as a network does
- * that was parted and healed. Nothing is lost or reordered within a connection, and nobody's connection is closed. What a
+ * A TCP proxy in front of a server: lets so many bytes through in a second, or keeps back what clients send and delivers it later, as a network
+ * does that was parted and healed. Nothing is lost or reordered within a connection, and nobody's connection is closed. What a
  * client has sent and is kept back arrives even when the client is dead by then.
  */
 import { once } from 'node:events'
@@ -25,8 +25,6 @@ interface Hold {
 const OPENING_BYTES = 4_096
 
 export class Toxic {
-  /** On its way to the server, ms; takes effect with the next bytes. */
-  latencyMs = 0
   /** What the line to the server takes, over all connections; a client that sends more has to wait. */
   bytesPerSecond = Infinity
   #lineFreeMs = 0
@@ -124,9 +122,9 @@ export class Toxic {
         this.#watch = null
         watch.seen()
       }
-      const wait = this.latencyMs + this.#lineMs(bytes.length)
+      const wait = this.#lineMs(bytes.length)
       if (wait === 0) return this.#pass('to-server', connection, bytes)
-      if (this.bytesPerSecond < Infinity) client.pause()
+      client.pause()
       setTimeout(() => {
         this.#pass('to-server', connection, bytes)
         client.resume()

@@ -1,15 +1,12 @@
 /**
- * The window other engines leave open: an epoch is published and its transactions are not committed yet. A delay on the
- * way to S3 holds it open, and the whole fleet is killed inside it.
+ * The window other engines leave open: an epoch is published and its transactions are not committed yet. What the
+ * job-manager writes into S3 is kept back at that point, and the whole fleet is killed inside it.
  */
-import { Etcd3 } from 'etcd3'
 import type { Fleet } from './fleet.ts'
 import type { Toxic } from './toxic.ts'
 
-const S3_LATENCY_MS = 400
-
 /**
- * etcd has the epoch, `head.json` has it not yet: published or about to be, and no transaction ended. Needs a fleet with one
+ * etcd has the epoch, `head.json` has it not: about to be published, and no transaction ended. Needs a fleet with one
  * job-manager, which reaches S3 through `toxic`.
  * @returns where the job-manager listened, to start one there again
  */
@@ -19,16 +16,10 @@ export async function killInTheWindow(
   jobId: string,
 ): Promise<{ readonly grpc: string; readonly http: string }> {
   await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3)
-  toxic.latencyMs = S3_LATENCY_MS
-  const etcd = new Etcd3({ hosts: `http://${fleet.etcd}` })
-  const head = `/weir/${fleet.cluster}/heads/${jobId}`
-  const epochNow = async (): Promise<number> =>
-    (JSON.parse((await etcd.get(head).string()) ?? '{}') as { epoch: number }).epoch
-  const epoch = await epochNow()
-  while ((await epochNow()) === epoch);
+  // The arbiter writes it behind the register in etcd.
+  await toxic.holdFrom((bytes) => bytes.includes('PUT ') && bytes.includes(`jobs/${jobId}/head.json`))
   const { grpc, http } = fleet.managers[0]!.ready
   await Promise.all([...fleet.managers, ...fleet.workers].map((p) => fleet.kill(p)))
-  etcd.close()
-  toxic.latencyMs = 0
+  toxic.drop()
   return { grpc: grpc!, http }
 }
