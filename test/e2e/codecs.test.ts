@@ -8,7 +8,7 @@ import { Fleet } from './fleet.ts'
 import { orderAt, type Order } from './orders.ts'
 
 const ORDERS = 20_000
-const RATE = 5_000
+const RATE = 1_000
 const jobFile = new URL('./codecs.job.ts', import.meta.url).pathname
 const worker = { E2E_REGISTRY_TOKEN: 'of the workers alone' }
 const fleet = new Fleet()
@@ -30,16 +30,17 @@ test('events of a schema registry are written once under kill -9, and read by an
     topics['orders']!,
     Array.from({ length: ORDERS }, (_, id) => JSON.stringify(orderAt(id))),
   )
-  const submit = async (stage: string, id: string): Promise<void> => {
-    const set = Object.entries({ ...topics, stage, registry: registry.endpoint, rate: RATE })
+  const submit = async (stage: string, id: string, more: { rate?: number } = {}): Promise<void> => {
+    const set = Object.entries({ ...topics, stage, registry: registry.endpoint, ...more })
     const args = set.flatMap(([k, v]) => ['--set', `${k}=${v}`])
     expect((await fleet.cli('submit', jobFile, '--id', id, ...args)).stderr).toBe('')
   }
   const [write, read] = [`write-${fleet.run}`, `read-${fleet.run}`]
-  await submit('write', write)
+  await submit('write', write, { rate: RATE })
   await fleet.until(write, 'the first epoch with records', (j) => j.finalEpoch >= 1 && j.recordsIn > 1_000)
   await fleet.kill(fleet.workers[0]!)
   await fleet.addWorker(worker)
+  await fleet.unlimited(write)
   await fleet.until(write, 'the end of the input', (j) => j.state === 'FINISHED')
   expect((await fleet.job(write)).restarts).toBeGreaterThanOrEqual(1)
 

@@ -7,7 +7,7 @@ import { Fleet } from './fleet.ts'
 import { expectedPairs, partsOf } from './join-parts.ts'
 
 const ORDERS = 24_000
-const RATE = 4_000
+const RATE = 1_000
 const PARTITIONS = 4
 const jobFile = new URL('./join.job.ts', import.meta.url).pathname
 const fleet = new Fleet()
@@ -30,6 +30,7 @@ test('an interval join and a windowed join of two topics are exactly once under 
   const isOn = (j: { restarts: number; finalEpoch: number }): boolean =>
     j.restarts >= 1 && j.finalEpoch > before.finalEpoch
   await fleet.until(jobId, 'to go on', isOn)
+  await fleet.unlimited(jobId)
   await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
 
   const expected = expectedPairs(parts)
