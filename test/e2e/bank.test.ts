@@ -11,7 +11,7 @@ import { Fleet } from './fleet.ts'
 
 const TRANSFERS = 20_000
 const ACCOUNTS = 200
-const RATE = 1_500
+const RATE = 500
 const PARTITIONS = 4
 const job = new URL('../../apps/examples/src/10-bank.ts', import.meta.url).pathname
 const example = new URL('../../apps/cli/dist/example.js', import.meta.url).pathname

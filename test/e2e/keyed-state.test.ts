@@ -9,7 +9,7 @@ import { judge } from './judge.ts'
 import { expectation, orderAt } from './orders.ts'
 
 const ORDERS = 24_000
-const RATE = 2_000
+const RATE = 500
 const PARTITIONS = 4
 const jobFile = new URL('./keyed-state.job.ts', import.meta.url).pathname
 const fleet = new Fleet()
@@ -29,7 +29,7 @@ test('value, list, map and aggregating state and both kinds of timers are exactl
   const set = Object.entries({ ...topics, rate: RATE }).flatMap(([k, v]) => ['--set', `${k}=${v}`])
   expect((await fleet.cli('submit', jobFile, '--id', jobId, ...set)).stderr).toBe('')
 
-  // Reminders are set within the first fraction of a second, and due a second later.
+  // Reminders are set within the first seconds, and each is due a second later.
   const first = await fleet.until(jobId, 'the first epoch with records', (j) => j.finalEpoch >= 1)
   await fleet.kill(fleet.workers[0]!)
   const again = await fleet.until(jobId, 'to run again', (j) => j.restarts >= 1 && j.finalEpoch > first.finalEpoch)

@@ -13,6 +13,8 @@ import { expectation, orderAt } from './orders.ts'
 import { Toxic } from './toxic.ts'
 
 const FROZEN_MS = 30_000
+/** Enough for all that is done to the fleet. */
+const RATE = 750
 
 let fleet: Fleet
 let topics: { orders: string; sums: string; counts: string }
@@ -30,12 +32,12 @@ afterEach(async () => {
   toxic = null
 })
 
-async function runJob(orders: number, rate: number): Promise<void> {
+async function runJob(orders: number): Promise<void> {
   fleet.produce(
     topics.orders,
     Array.from({ length: orders }, (_, id) => JSON.stringify(orderAt(id))),
   )
-  const parameters = { ...topics, bounded: true, rate, intervalMs: 1_000 }
+  const parameters = { ...topics, bounded: true, rate: RATE, intervalMs: 1_000 }
   const set = Object.entries(parameters).flatMap(([k, v]) => ['--set', `${k}=${v}`])
   expect((await fleet.cli('submit', mainJob, '--id', jobId, ...set)).stderr).toBe('')
 }
@@ -59,7 +61,7 @@ test('a task-manager under SIGSTOP for 30 s, then SIGCONT: fenced, and part of t
   await fleet.addManager()
   const frozen = await fleet.addWorker()
   await fleet.addWorker()
-  await runJob(orders, 2_500)
+  await runJob(orders)
   await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
   const nameBefore = await joined(frozen)
   frozen.child.kill('SIGSTOP')
@@ -72,6 +74,7 @@ test('a task-manager under SIGSTOP for 30 s, then SIGCONT: fenced, and part of t
   const whileFrozen = (await fleet.job(jobId)).finalEpoch
   frozen.child.kill('SIGCONT')
   await newName(frozen, nameBefore)
+  await fleet.unlimited(jobId)
   const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.finalEpoch).toBeGreaterThan(whileFrozen)
   // It broke nothing: no second restart.
@@ -87,7 +90,7 @@ test('a job-manager frozen beyond its lease while its publish is on the wire: th
   const next = await fleet.addManager()
   for (let i = 0; i < 2; i++) await fleet.addWorker()
   expect(await fleet.leader()).toBe(old)
-  await runJob(orders, 4_000)
+  await runJob(orders)
   await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
   const { generation } = await fleet.job(jobId)
   await toxic.holdFrom(`heads/${jobId}`)
@@ -99,6 +102,7 @@ test('a job-manager frozen beyond its lease while its publish is on the wire: th
   const stands = (): Promise<{ leading: boolean; taskManagers: number } | null> => fleet.health(old)
   while ((await stands())?.leading !== false) await systemClock.sleep(20)
   expect(await stands()).toMatchObject({ taskManagers: 0 })
+  await fleet.unlimited(jobId)
   await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(await fleet.leader()).toBe(next)
   await expectHeld(orders)
@@ -111,13 +115,14 @@ test('a task-manager that only the job-manager cannot reach, until its slices ru
   toxic = await Toxic.before(host!, Number(port))
   const parted = await fleet.addWorker({ WEIR_JOB_MANAGERS: toxic.address })
   await fleet.addWorker()
-  await runJob(orders, 2_500)
+  await runJob(orders)
   await fleet.until(jobId, 'the second epoch', (j) => j.finalEpoch >= 2)
   const nameBefore = await joined(parted)
   toxic.part()
   await fleet.until(jobId, 'recovery elsewhere', (j) => j.state === 'RUNNING' && j.restarts > 0)
   toxic.release()
   await newName(parted, nameBefore)
+  await fleet.unlimited(jobId)
   const end = await fleet.until(jobId, 'the end of the input', (j) => j.state === 'FINISHED')
   expect(end.restarts).toBe(1)
   await expectHeld(orders)
