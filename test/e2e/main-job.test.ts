@@ -22,6 +22,7 @@ test('exactly once under kill -9 of a task-manager, of the leader, and of both i
   )
   const output = fleet.follow(topics['sums']!)
   const set = (name: string, value: unknown): string[] => ['--set', `${name}=${String(value)}`]
+  const submittedAt = performance.now()
   const submitted = await fleet.cli(
     ...['submit', mainJob, '--id', jobId, ...set('bounded', true), ...set('rate', RATE), ...set('intervalMs', 1_000)],
     ...Object.entries(topics).flatMap(([name, topic]) => set(name, topic)),
@@ -29,6 +30,8 @@ test('exactly once under kill -9 of a task-manager, of the leader, and of both i
   expect(submitted.stderr).toBe('')
   const startedAt = performance.now()
   const figures: Record<string, number> = {}
+  const cold = (await output.next(submittedAt)) - submittedAt
+  figures['submitted: first output after ms'] = cold
 
   // A task-manager.
   await fleet.until(jobId, 'the third epoch', (j) => j.finalEpoch >= 3)
@@ -79,6 +82,7 @@ test('exactly once under kill -9 of a task-manager, of the leader, and of both i
 
   expect(differences(expectation(ORDERS), fleet.read(topics['sums']!), fleet.read(topics['counts']!))).toEqual([])
   expect(await fleet.openTransactions(jobId)).toEqual([])
-  expect(figures['task-manager killed: noticed after ms']).toBeLessThanOrEqual(2_000)
-  expect(figures['task-manager killed: first new output after ms']).toBeLessThanOrEqual(5_000)
+  // By what this machine needs for a start, which has an interval of checkpoints in it as a recovery has. In ms, test/bench measures it.
+  expect(figures['task-manager killed: noticed after ms']).toBeLessThanOrEqual(cold / 2)
+  expect(figures['task-manager killed: first new output after ms']).toBeLessThanOrEqual(2_000 + 2 * cold)
 })
