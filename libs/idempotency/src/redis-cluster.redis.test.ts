@@ -17,7 +17,9 @@ const REPLICATED_MS_MAX = 20_000
 beforeAll(async () => {
   servers = await RedisServers.inFolder()
   const nodes: RedisProcess[] = []
-  for (const port of await servers.ports(6)) {
+  // Drawn at once: one that is given back may come again.
+  const ports = await servers.ports(12)
+  for (const [i, port] of ports.slice(0, 6).entries()) {
     const options = {
       'cluster-enabled': 'yes',
       'cluster-node-timeout': '1000',
@@ -26,8 +28,7 @@ beforeAll(async () => {
       'repl-diskless-sync-delay': '0',
     }
     // The default is port + 10000, which may be none.
-    const [bus] = await servers.ports(1)
-    nodes.push(await servers.start(port, { ...options, 'cluster-port': String(bus) }))
+    nodes.push(await servers.start(port, { ...options, 'cluster-port': String(ports[6 + i]) }))
   }
   const [first] = nodes
   const slots = [0, 5_461, 10_923, 16_384]

@@ -13,6 +13,7 @@ const produced = (records: number): void =>
     topic,
     0,
     Array.from({ length: records }, (_, i) => String(i)),
+    ...['-X', 'linger.ms=200'], // one batch: what a fetch brings is all of it
   )
 
 test('the lag is what is there and was not handed out, however much was fetched ahead', async () => {

@@ -216,7 +216,7 @@ describe.each(brokersByProtocol())('transactions %s', (protocol, broker) => {
   })
 
   test('a log truncated in one partition: the other one still answers', async () => {
-    const { topic, sink } = await setUp('half', 1_000)
+    const { topic, sink } = await setUp('half')
     const s = sink()
     await s.recover(null)
     await s.write(batch(['a', '1'], ['b', '2'], ['c', '3'], ['d', '4'], ['e', '5']))
