@@ -19,8 +19,8 @@ import { orderAt, type Order } from './orders.ts'
 
 const ORDERS = 9_000
 /** Of files over all subtasks, and of each topic. */
-const FILES_RATE = 600
-const TOPIC_RATE = 450
+const FILES_RATE = 200
+const TOPIC_RATE = 150
 const FILES = 5
 const fleet = new Fleet()
 const s3 = fleet.servers.s3

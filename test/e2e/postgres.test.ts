@@ -10,7 +10,7 @@ import { Fleet } from './fleet.ts'
 import { expectation, orderAt } from './orders.ts'
 
 const ORDERS = 60_000
-const RATE = 2_000
+const RATE = 1_000
 const jobFile = new URL('./postgres.job.ts', import.meta.url).pathname
 const schema = `e2e_${systemRandom.nonce().slice(0, 8).replaceAll('-', '_')}`
 const sql = new pg.Client({ connectionString: postgresUrl() })

@@ -9,7 +9,7 @@ import { judge } from './judge.ts'
 import { expectation, orderAt } from './orders.ts'
 
 const ORDERS = 60_000
-const RATE = 2_500
+const RATE = 1_000
 const PARTITIONS = 4
 const SLOTS = { WEIR_SLOTS: '2' }
 const jobFile = new URL('./by-source.job.ts', import.meta.url).pathname

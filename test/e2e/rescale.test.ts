@@ -7,7 +7,7 @@ import { Fleet, mainJob, type JobAnswer } from './fleet.ts'
 import { differences, expectation, orderAt } from './orders.ts'
 
 const ORDERS = 70_000
-const RATE = 3_000
+const RATE = 1_000
 const fleet = new Fleet()
 beforeAll(() => fleet.start({ managers: 1, workers: 2 }))
 afterAll(() => fleet.stop())

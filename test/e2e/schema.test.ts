@@ -8,7 +8,7 @@ import { expectation, orderAt } from './orders.ts'
 
 const ORDERS = 20_000
 /** Of the first version, which is to be stopped on its way. */
-const RATE = 800
+const RATE = 400
 const job = new URL('./schema.job.ts', import.meta.url).pathname
 const fleet = new Fleet()
 beforeAll(() => fleet.start({ managers: 1, workers: 2 }))
