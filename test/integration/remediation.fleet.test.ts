@@ -193,7 +193,7 @@ test('the commands of the runbooks do what the pages say, on this fleet', async 
   expect(commands).toContain('weir cancel JOB-ID')
   await run(process.execPath, [CLI, 'cancel', 'pay', '--job-manager', manager.ready.grpc!])
   await until(({ state }) => state === 'CANCELLED')
-}, 120_000)
+}, 240_000)
 
 test('what is no payload of Alertmanager is refused, and says where', async () => {
   expect(await posted({ version: '3', alerts: [] })).toMatchObject({ status: 400, body: { code: 'ALERTS_INVALID' } })
