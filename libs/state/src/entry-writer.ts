@@ -4,7 +4,7 @@ import { differenceOf } from './difference.ts'
 import type { Part } from './groups.ts'
 import { DELETED } from './layer.ts'
 import { packReused } from './pack.ts'
-import type { Pace } from './pace.ts'
+import { ROWS_PER_LOOK, type Pace } from './pace.ts'
 import type { RowCursor } from './packed/row-cursor.ts'
 import { DELETE, MINUS, PLUS, VALUE, type Op, type SegmentWriter } from './segment.ts'
 import type { Key } from '@weir/model'
@@ -71,10 +71,11 @@ export class EntryWriter {
 
   /** Rows that lie as a segment has them; `isDelta`: deletions too. */
   async packed(group: number, stateId: string, rows: RowCursor, isDelta: boolean): Promise<void> {
-    while (rows.next()) {
-      if (!isDelta && rows.op === DELETE) continue
-      if (this.#writer.addEncoded(group, stateId, rows.block.bytes, rows.headAt, rows.end)) await this.#flush()
-      if (this.#pace.due()) await this.#pace.rest()
+    for (;;) {
+      const count = this.#writer.addPacked(group, stateId, rows, isDelta, ROWS_PER_LOOK)
+      if (this.#pace.due(count)) await this.#pace.rest()
+      if (this.#writer.isFull) await this.#writer.flush()
+      else if (count < ROWS_PER_LOOK) return
     }
   }
 

@@ -4,7 +4,7 @@ import { setImmediate as yieldTurn } from 'node:timers/promises'
 /** ms at a stretch, at least and at most. */
 const SLICE_MS_MIN = 8
 const SLICE_MS_MAX = 50
-const ROWS_PER_LOOK = 100
+export const ROWS_PER_LOOK = 100
 
 /** Of the time a busy slot does other work between two slices, what the next one may take: two thirds of the slot are the epoch's. */
 const SHARE = 2
@@ -20,9 +20,12 @@ export class Pace {
     this.#sliceMsMax = sliceMsMax
   }
 
-  /** After each row: is the slice over? */
-  due(): boolean {
-    return ++this.#rows % ROWS_PER_LOOK === 0 && performance.now() >= this.#until
+  /** After a row, or some: is the slice over? */
+  due(rows = 1): boolean {
+    this.#rows += rows
+    if (this.#rows < ROWS_PER_LOOK) return false
+    this.#rows = 0
+    return performance.now() >= this.#until
   }
 
   async rest(): Promise<void> {

@@ -118,3 +118,6 @@ export class Block {
     return this.words[(at >>> 2) + HASH]!
   }
 }
+
+/** Before there is one at hand. */
+export const NO_BLOCK = new Block(0, 0, 0)

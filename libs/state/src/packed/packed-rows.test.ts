@@ -6,7 +6,7 @@ import { packReused, unpackPart } from '../pack.ts'
 import type { BlockChanges } from './block.ts'
 import { KeyBytes } from './key-bytes.ts'
 import { PackedRows, type PutValue } from './packed-rows.ts'
-import { ChangedRows, type RowCursor } from './row-cursor.ts'
+import { RowCursor } from './row-cursor.ts'
 import { RowMemory } from './row-memory.ts'
 
 const DELETE = 0
@@ -139,7 +139,7 @@ test('over any history of puts, deletions, restored rows and barriers the rows a
           const all = valuesOf(rows.rows(barrier.to, barrier.layer))
           for (const [k, v] of all) if (v === null) all.delete(k)
           expect(all).toEqual(barrier.all)
-          expect(valuesOf(new ChangedRows(barrier.changes, barrier.layer))).toEqual(barrier.changed)
+          expect(valuesOf(RowCursor.changed(barrier.changes, barrier.layer))).toEqual(barrier.changed)
         }
         expect([...KEYS].filter((k) => rows.find(encoded(k))).length).toBe(memory.size)
       }
@@ -191,7 +191,7 @@ test('a number that changes for every record between two barriers takes the room
   expect(valueOf(rows, 'user-1')).toBe(65_535)
   const first = rows.cut()
   expect(rows.put(encoded('user-1'), putOf(1_002), 2, true)).toBeGreaterThan(0) // somebody asks what was at the barrier
-  expect(valuesOf(new ChangedRows(first, 1))).toEqual(new Map([['user-1', 65_535]]))
+  expect(valuesOf(RowCursor.changed(first, 1))).toEqual(new Map([['user-1', 65_535]]))
 })
 
 test('behind a barrier that nobody asks about a number is written over, and the next delta tells it and no other', () => {
@@ -201,7 +201,7 @@ test('behind a barrier that nobody asks about a number is written over, and the 
   rows.cut()
   const bytes = [1_001, 1_002].map((n) => rows.put(encoded('user-1'), putOf(n), 2, false))
   expect([...bytes, rows.changed, rows.end]).toEqual([0, 0, 1, to])
-  expect(valuesOf(new ChangedRows(rows.cut(), 2))).toEqual(new Map([['user-1', 1_002]]))
+  expect(valuesOf(RowCursor.changed(rows.cut(), 2))).toEqual(new Map([['user-1', 1_002]]))
   expect(rows.put(encoded('user-1'), putOf(1_003), 3, false)).toBe(0)
   expect(valuesOf(rows.rows(to, 3))).toEqual(
     new Map([
@@ -219,7 +219,7 @@ test('what was written over, and moves before the next barrier, is still what it
   for (const k of keys) if (k.endsWith('1')) rows.put(encoded(k), putOf(1_001), 2, false)
   for (const k of keys) if (/[02-9]$/.test(k)) rows.put(encoded(k), putOf(1_002), 2, true)
   expect(rows.moveSparse(rows.end, Infinity, 2, { rows: 0, bytes: 0 })).toBeGreaterThan(0)
-  const changed = valuesOf(new ChangedRows(rows.cut(), 2))
+  const changed = valuesOf(RowCursor.changed(rows.cut(), 2))
   expect(changed).toEqual(new Map(keys.map((k) => [k, k.endsWith('1') ? 1_001 : 1_002])))
 })
 

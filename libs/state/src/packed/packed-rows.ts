@@ -17,12 +17,13 @@ import {
   Block,
   HEADER_BYTES,
   LAYER_MAX,
+  NO_BLOCK,
   aligned,
   type BlockChanges,
 } from './block.ts'
 import { putVarint, varintAt, type KeyBytes } from './key-bytes.ts'
 import { NUMBER_BYTES_MAX, isNumberAt } from './number-bytes.ts'
-import { AllRows, ChangedRows, type RowCursor } from './row-cursor.ts'
+import { RowCursor } from './row-cursor.ts'
 import { AHEAD, OP_MASK, atOf, placeOf, type RowMemory } from './row-memory.ts'
 
 const BLOCK_GROWTH = 4
@@ -60,7 +61,7 @@ export class PackedRows {
   deletions = 0
   /** What the last `find` has found. */
   #at = 0
-  #block: Block = NOWHERE
+  #block = NO_BLOCK
   /** @param memory shared by all key groups of the state */
   constructor(group: number, memory: RowMemory) {
     this.group = group
@@ -111,17 +112,23 @@ export class PackedRows {
    */
   put(key: KeyBytes, value: PutValue | null, layer: number, isAsked: boolean): number {
     const before = this.#memory.placeOf(key)
-    if (before !== 0 && value !== null && this.#writeOver(before, key, value, layer, isAsked)) return 0
-    this.changed++
-    if (value === null) this.deletions++
-    const place = this.#append(key, value, this.#new)
-    this.#memory.blockOf(place).change(atOf(place), layer)
-    return this.#found(key, before, place, layer)
+    if (before === 0) return this.add(key, value, layer, false)
+    if (value !== null && this.#writeOver(before, key, value, layer, isAsked)) return 0
+    return this.#instead(key, before, this.#changed(key, value, layer), layer)
   }
 
   /** No delta has to tell it. @returns bytes it takes */
   putOld(key: KeyBytes, value: PutValue, layer: number): number {
-    return this.#found(key, this.#memory.placeOf(key), this.#append(key, value, this.#old), layer)
+    const before = this.#memory.placeOf(key)
+    if (before === 0) return this.add(key, value, layer, true)
+    return this.#instead(key, before, this.#append(key, value, this.#old), layer)
+  }
+
+  /** Of a key of which there is no row. @param isOld no delta has to tell it @returns bytes it takes */
+  add(key: KeyBytes, value: PutValue | null, layer: number, isOld: boolean): number {
+    const place = isOld ? this.#append(key, value, this.#old) : this.#changed(key, value, layer)
+    this.#memory.add(key.hash, place)
+    return this.#bytesAt(place)
   }
 
   /** As if it had never been there: before the first barrier, or of a deletion that is told. */
@@ -135,7 +142,7 @@ export class PackedRows {
   /** Rows that say of keys that they are gone: their delta has said it, and nothing older is left anywhere. */
   forgetDeletions(changes: readonly BlockChanges[], layer: number): void {
     if (this.deletions === 0) return
-    for (const rows = new ChangedRows(changes, 0); rows.next();) {
+    for (const rows = RowCursor.changed(changes, 0); rows.next();) {
       if (rows.op !== DELETE) continue
       const place = placeOf(rows.block, rows.at)
       if (this.#memory.remove(rows.block.hashOf(rows.at), place)) this.#supersede(place, layer)
@@ -145,7 +152,7 @@ export class PackedRows {
   /** Rows up to a place as they were at the barrier that ended the layer. Must not be freed meanwhile. */
   rows(to: number, layer: number): RowCursor {
     const blocks = [...this.#old.blocks, ...this.#new.blocks]
-    return new AllRows(
+    return RowCursor.all(
       blocks.filter((block) => block.start < to),
       to,
       layer,
@@ -166,7 +173,7 @@ export class PackedRows {
       if (block.end > before) return false
       if (block.superseded < block.rows) {
         counted = true
-        for (const rows = new AllRows([block], block.end, LAYER_MAX); rows.next();)
+        for (const rows = RowCursor.all([block], block.end, LAYER_MAX); rows.next();)
           this.#memory.remove(block.hashOf(rows.at), placeOf(block, rows.at))
       }
       return true
@@ -185,7 +192,7 @@ export class PackedRows {
       if (this.#isTail(block) || block.end > upTo) continue
       if (superseded === rows || superseded < rows * SPARSE) continue
       if (moved >= rowsMax) break
-      const cursor = new AllRows([block], block.end, LAYER_MAX)
+      const cursor = RowCursor.all([block], block.end, LAYER_MAX)
       for (let count = AHEAD; count === AHEAD; moved += count) {
         for (count = 0; count < AHEAD && cursor.next(); count++) ats[count] = cursor.at
         this.#memory.readAheadToMove(block, ats, count)
@@ -234,13 +241,23 @@ export class PackedRows {
     return true
   }
 
+  /** Behind the others. @returns its place */
+  #changed(key: KeyBytes, value: PutValue | null, layer: number): number {
+    this.changed++
+    if (value === null) this.deletions++
+    const place = this.#append(key, value, this.#new)
+    this.#memory.blockOf(place).change(atOf(place), layer)
+    return place
+  }
+
   /** The key is found at another place from now on. @returns bytes it takes there */
-  #found(key: KeyBytes, before: number, place: number, layer: number): number {
-    if (before === 0) this.#memory.add(key.hash, place)
-    else {
-      this.#supersede(before, layer)
-      this.#memory.replace(key, place)
-    }
+  #instead(key: KeyBytes, before: number, place: number, layer: number): number {
+    this.#supersede(before, layer)
+    this.#memory.replace(key, place)
+    return this.#bytesAt(place)
+  }
+
+  #bytesAt(place: number): number {
     return aligned(this.#memory.blockOf(place).sizeOf(atOf(place)))
   }
 
@@ -327,7 +344,6 @@ class Run {
 
 /** Rows on their way. */
 const ats = new Uint32Array(AHEAD)
-const NOWHERE = new Block(0, 0, 0)
 /** Where old rows begin, and where the others do: the old ones never reach it. */
 const OLDEST = -(2 ** 52)
 export const BEGIN = 0

@@ -17,7 +17,7 @@ import { KeyBytes } from './key-bytes.ts'
 import { KeysAhead } from './keys-ahead.ts'
 import { numberIn } from './number-bytes.ts'
 import { BEGIN, PackedRows, type Freed, type PutValue } from './packed-rows.ts'
-import { ChangedRows, type RowCursor } from './row-cursor.ts'
+import { RowCursor } from './row-cursor.ts'
 import { RowMemory } from './row-memory.ts'
 
 /** Of a row, in the index. */
@@ -45,7 +45,7 @@ export interface PackedCut {
 
 /** @param layer number of the one the barrier ended */
 export const allIn = ({ rows, to }: PackedSlice, layer: number): RowCursor => rows.rows(to, layer)
-export const changesIn = ({ changes }: PackedSlice, layer: number): RowCursor => new ChangedRows(changes, layer)
+export const changesIn = ({ changes }: PackedSlice, layer: number): RowCursor => RowCursor.changed(changes, layer)
 
 /** The key group of a key, by its hash. */
 type GroupOfHash = (hash: number) => number
@@ -180,7 +180,7 @@ export class PackedTable extends Table<unknown> {
       super.adopt(key, packed, start, end)
       return this.#packMany()
     }
-    if (!this.#at(key).rows.find(this.#key)) this.#putOld(key, this.#valueOf(packed, start, end, false))
+    if (!this.#at(key).rows.find(this.#key)) this.#add(key, this.#valueOf(packed, start, end, false), true)
   }
 
   override get residentCount(): number {
@@ -254,11 +254,8 @@ export class PackedTable extends Table<unknown> {
     const isWorthIt = super.residentCount >= this.#rowsMin || isHalfFull
     if (!isWorthIt || !isResident || this.isWatched || this.#isPacked) return
     this.#isPacked = true
-    for (const { key, layer, value } of this.handOver()) {
-      if (value === DELETED) this.#put(key, null)
-      else if (layer === null) this.#putOld(key, this.#packed(value))
-      else this.#put(key, this.#packed(value))
-    }
+    for (const { key, layer, value } of this.handOver())
+      this.#add(key, value === DELETED ? null : this.#packed(value), layer === null)
   }
 
   #evict({ rows }: Group, before: number): void {
@@ -270,7 +267,7 @@ export class PackedTable extends Table<unknown> {
   #takeLeft(key: Key): void {
     if (!this.mayHaveLeft || this.#at(key).rows.find(this.#key)) return
     const left = this.#elsewhere(key)
-    if (left !== undefined) this.#putOld(key, this.#valueOf(left, 0, left.length, false))
+    if (left !== undefined) this.#add(key, this.#valueOf(left, 0, left.length, false), true)
   }
 
   #put(key: Key, value: PutValue | null): void {
@@ -279,6 +276,13 @@ export class PackedTable extends Table<unknown> {
     const bytes = this.#at(key).rows.put(this.#key, value, this.layer.number, isAsked)
     this.#foundKey = null
     if (bytes > 0) this.#budget.take(bytes, BESIDE_BYTES)
+  }
+
+  /** Of a key of which there is no row. @param isOld no delta has to tell it */
+  #add(key: Key, value: PutValue | null, isOld: boolean): void {
+    const bytes = this.#at(key).rows.add(this.#key, value, this.layer.number, isOld)
+    this.#foundKey = null
+    this.#budget.take(bytes, BESIDE_BYTES)
   }
 
   /** No delta has to tell it. */

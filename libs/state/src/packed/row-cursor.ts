@@ -1,16 +1,67 @@
 /** A way through rows as they lie, without an object for any of them. */
 import { NUMBER_KEY, UTF16_KEY, varintAt } from './key-bytes.ts'
-import { HEADER_BYTES, aligned, type Block, type BlockChanges } from './block.ts'
+import { HEADER_BYTES, NO_BLOCK, aligned, type Block, type BlockChanges } from './block.ts'
 import type { Op } from '../segment.ts'
 import type { Key } from '@weir/model'
 
-export abstract class RowCursor {
+const NO_BITS = new Int32Array()
+
+/**
+ * One class for both ways, whose fields are small whole numbers or objects: the loop of a snapshot takes either in turn, and is compiled anew
+ * for another shape.
+ */
+export class RowCursor {
+  readonly #layer: number
+  /** Those to go through; of changes, null. */
+  readonly #blocks: readonly Block[] | null
+  /** Of the last block. */
+  readonly #lastBytes: number
+  readonly #changes: readonly BlockChanges[]
+  /** Which of the blocks or changes comes next. */
+  #next = 0
+  /** In the block at hand. */
+  #nextAt = 0
+  /** Of changes: a bit for each word of the block at hand, and which of the 32 at hand are to come. */
+  #bits = NO_BITS
+  #word = 0
+  #rest = 0
   /** The row at hand: where its header begins. */
-  block!: Block
+  block = NO_BLOCK
   at = 0
 
+  private constructor(
+    layer: number,
+    blocks: readonly Block[] | null,
+    lastBytes: number,
+    changes: readonly BlockChanges[],
+  ) {
+    this.#layer = layer
+    this.#blocks = blocks
+    this.#lastBytes = lastBytes
+    this.#changes = changes
+  }
+
+  /**
+   * All, one behind the other.
+   * @param blocks in their order  @param to behind the last row, in the last of them  @param layer rows superseded in it or before are passed over
+   */
+  static all(blocks: readonly Block[], to: number, layer: number): RowCursor {
+    const last = blocks.at(-1)
+    return new RowCursor(layer, blocks, last === undefined ? 0 : Math.min(to - last.start, last.bytes.length), [])
+  }
+
+  /**
+   * Those that have changed, as they lie: read in the order in which they changed, each would keep the memory waiting.
+   * @param layer rows superseded in it or before are passed over
+   */
+  static changed(changes: readonly BlockChanges[], layer: number): RowCursor {
+    return new RowCursor(layer, null, 0, changes)
+  }
+
   /** To the next row; false: there is none. */
-  abstract next(): boolean
+  next(): boolean {
+    return this.#blocks === null ? this.#nextChanged() : this.#nextOf(this.#blocks)
+  }
 
   get op(): Op {
     return (this.block.bytes[this.headAt]! & 3) as Op
@@ -42,29 +93,13 @@ export abstract class RowCursor {
     }
     return varintAt(bytes, behind).end
   }
-}
 
-/** All, one behind the other. */
-export class AllRows extends RowCursor {
-  readonly #blocks: readonly Block[]
-  readonly #to: number
-  readonly #layer: number
-  #next = 0
-  #nextAt = 0
-
-  /** @param blocks in their order  @param to behind the last row  @param layer rows superseded in it or before are passed over */
-  constructor(blocks: readonly Block[], to: number, layer: number) {
-    super()
-    this.#blocks = blocks
-    this.#to = to
-    this.#layer = layer
-  }
-
-  next(): boolean {
+  #nextOf(blocks: readonly Block[]): boolean {
     for (;;) {
-      const block = this.#blocks[this.#next]
+      const block = blocks[this.#next]
       if (block === undefined) return false
-      while (this.#nextAt < block.used && block.start + this.#nextAt < this.#to) {
+      const end = this.#next < blocks.length - 1 ? block.used : Math.min(block.used, this.#lastBytes)
+      while (this.#nextAt < end) {
         const at = this.#nextAt
         this.#nextAt = at + aligned(block.sizeOf(at))
         if (block.isOver(at, this.#layer)) continue
@@ -76,35 +111,16 @@ export class AllRows extends RowCursor {
       this.#nextAt = 0
     }
   }
-}
 
-/** Those that have changed, as they lie: read in the order in which they changed, each would keep the memory waiting. */
-export class ChangedRows extends RowCursor {
-  readonly #changes: readonly BlockChanges[]
-  readonly #layer: number
-  #next = 0
-  /** Of the block at hand, a bit for each word. */
-  #bits = NO_BITS
-  #at = 0
-  /** Of the 32 words at hand, those to come. */
-  #rest = 0
-
-  /** @param layer rows superseded in it or before are passed over */
-  constructor(changes: readonly BlockChanges[], layer: number) {
-    super()
-    this.#changes = changes
-    this.#layer = layer
-  }
-
-  next(): boolean {
+  #nextChanged(): boolean {
     for (;;) {
       while (this.#rest === 0) {
-        if (++this.#at < this.#bits.length) this.#rest = this.#bits[this.#at]!
+        if (++this.#word < this.#bits.length) this.#rest = this.#bits[this.#word]!
         else if (!this.#enter()) return false
       }
       const lowest = this.#rest & -this.#rest
       this.#rest ^= lowest
-      const at = (32 * this.#at + 31 - Math.clz32(lowest)) << 2
+      const at = (32 * this.#word + 31 - Math.clz32(lowest)) << 2
       if (this.block.isOver(at, this.#layer)) continue
       this.at = at
       return true
@@ -115,12 +131,11 @@ export class ChangedRows extends RowCursor {
     const changes = this.#changes[this.#next++]
     if (changes === undefined) return false
     const { block, words, count } = changes
-    const bits = new Uint32Array((block.used + 127) >>> 7)
+    const bits = new Int32Array((block.used + 127) >>> 7)
     for (let i = 0; i < count; i++) bits[words[i]! >>> 5]! |= 1 << words[i]!
     this.block = block
     this.#bits = bits
-    this.#at = -1
+    this.#word = -1
     return true
   }
 }
-const NO_BITS = new Uint32Array()

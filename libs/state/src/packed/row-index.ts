@@ -28,7 +28,7 @@ export class RowIndex {
     const pairs = this.#pairs
     const shift = this.#shift
     let sum = 0
-    for (let i = 0; i < count; i++) sum += pairs[2 * (Math.imul(hashes[i]!, SPREAD) >>> shift)]!
+    for (let i = 0; i < count; i++) sum ^= pairs[2 * (Math.imul(hashes[i]!, SPREAD) >>> shift)]!
     return sum
   }
 

@@ -23,7 +23,7 @@ export const atOf = (place: number): number => (place & WORD_MASK) << 2
 export const placeOf = (block: Block, at: number): number => ((block.number << PLACE_BITS) | (at >>> 2)) >>> 0
 
 /** What was read ahead goes here, else a compiler would leave the reading out. Nobody looks at it. */
-const seen = new Float64Array(1)
+const seen = new Int32Array(1)
 
 export class RowMemory {
   readonly #index = new RowIndex()
@@ -102,7 +102,7 @@ export class RowMemory {
       const place = places[i]!
       const of = words[place >>> PLACE_BITS]!
       const at = place & WORD_MASK
-      sum += of[at]! + of[at + SPARE_WORDS]!
+      sum ^= of[at]! ^ of[at + SPARE_WORDS]!
     }
     seen[0] = sum
   }
