@@ -4,7 +4,14 @@
  */
 import type { SubtaskSnapshot } from '@weir/checkpoint'
 import { planJob } from '@weir/dataflow'
-import { KafkaContinuousSink, KafkaSource, listTransactions, offsetCommit, offsetFetch, type KafkaConnections } from '@weir/kafka'
+import {
+  KafkaContinuousSink,
+  KafkaSource,
+  listTransactions,
+  offsetCommit,
+  offsetFetch,
+  type KafkaConnections,
+} from '@weir/kafka'
 import { attempt, generation, jobId, subtask, type WeirError } from '@weir/model'
 import { systemClock } from '@weir/runtime/system'
 import { Slice } from '@weir/runtime'
