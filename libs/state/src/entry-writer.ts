@@ -16,7 +16,6 @@ const NUMBER_BYTES = 9
 export class EntryWriter {
   readonly #writer: SegmentWriter
   readonly #pace: Pace
-  #isFull = false
 
   constructor(writer: SegmentWriter, pace: Pace) {
     this.#writer = writer
@@ -39,13 +38,13 @@ export class EntryWriter {
         table.settle(entry, layer, NUMBER_BYTES)
       } else if (value === before) table.settle(entry, layer, NUMBER_BYTES)
       else table.settle(entry, layer, this.#add(group, id, 0, key, VALUE, value))
-      if (this.#isFull) await this.#flush()
+      if (this.#writer.isFull) await this.#writer.flush()
       if (this.#pace.due()) await this.#pace.rest()
     }
     for (const { namespace, key, value } of windows) {
       if (value === DELETED) this.#add(group, id, namespace, key, DELETE)
       else this.#add(group, id, namespace, key, VALUE, value)
-      if (this.#isFull) await this.#flush()
+      if (this.#writer.isFull) await this.#writer.flush()
       if (this.#pace.due()) await this.#pace.rest()
     }
   }
@@ -59,12 +58,12 @@ export class EntryWriter {
       const { value } = layer.cutOf(entry)
       if (value === undefined || value === DELETED) continue
       table.settle(entry, layer, this.#add(group, table.id, 0, entry.key, VALUE, value))
-      if (this.#isFull) await this.#flush()
+      if (this.#writer.isFull) await this.#writer.flush()
       if (this.#pace.due()) await this.#pace.rest()
     }
     for (const { namespace, key, value } of windows) {
       this.#add(group, table.id, namespace, key, VALUE, value)
-      if (this.#isFull) await this.#flush()
+      if (this.#writer.isFull) await this.#writer.flush()
       if (this.#pace.due()) await this.#pace.rest()
     }
   }
@@ -82,16 +81,11 @@ export class EntryWriter {
   /** @returns bytes of the value */
   #add(group: number, stateId: string, namespace: number, key: Key, op: Op, value?: unknown): number {
     if (op === DELETE) {
-      this.#isFull = this.#writer.add(group, stateId, namespace, key, op, NOTHING)
+      this.#writer.add(group, stateId, namespace, key, op, NOTHING)
       return 0
     }
     const { bytes, start, end } = packReused(value)
-    this.#isFull = this.#writer.add(group, stateId, namespace, key, op, bytes, start, end)
+    this.#writer.add(group, stateId, namespace, key, op, bytes, start, end)
     return end - start
-  }
-
-  #flush(): Promise<void> {
-    this.#isFull = false
-    return this.#writer.flush()
   }
 }

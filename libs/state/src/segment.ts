@@ -20,6 +20,7 @@ import { constants, zstdCompress, zstdCompressSync, zstdDecompressSync } from 'n
 import type { SegmentRef, SegmentState, StoredSchema } from '@weir/dataflow'
 import type { Key } from '@weir/model'
 import { corrupt } from './damage.ts'
+import { varintBytes } from './packed/key-bytes.ts'
 import type { RowCursor } from './packed/row-cursor.ts'
 import { copyBytes, pack, stateId, stateNames, unpack } from './pack.ts'
 
@@ -47,7 +48,6 @@ const NUMBER_KEY = 1 << 3
 const UTF16_KEY = 2 << 3
 const GROUP_MARK = 0x80
 const SHORT_TEXT = 32
-const OP_MASK = 3
 /** Bytes up to which a row is copied by a loop: a call costs more. */
 const SHORT_ROW = 128
 
@@ -161,6 +161,7 @@ class Rows {
     }
     if (op !== DELETE) at = copyBytes(value, from, to, bytes, varint(to - from, bytes, at))
     this.#at = at
+    this.rows++
   }
 
   /**
@@ -168,21 +169,19 @@ class Rows {
    * begin at words, and are copied by words, up to three bytes too far, where the next row begins. @returns how many it has looked at
    */
   addPacked(group: number, state: number, rows: RowCursor, withDeletions: boolean, rowsMax: number): number {
+    const numberBytes = varintBytes(state)
     let looked = 0
     for (; looked < rowsMax && this.#at < CHUNK_BYTES && rows.next(); looked++) {
+      if (!withDeletions && rows.op === DELETE) continue
       const { block, headAt, end } = rows
-      const head = block.bytes[headAt]!
-      if (!withDeletions && (head & OP_MASK) === DELETE) continue
       const bytes = this.#room(64 + end - headAt)
       const at = this.#mark(group, bytes)
-      const behind = varint(state, bytes, at + 1) // what is copied has the head in front of it
-      if (end - headAt > SHORT_ROW) bytes.set(block.bytes.subarray(headAt + 1, end), behind)
-      else {
-        copyWords(block.words, headAt >>> 2, (end + 3) >>> 2, this.#view, behind - 1)
-        varint(state, bytes, at + 1)
-      }
-      bytes[at] = head
-      this.#at = behind + end - headAt - 1
+      const copyAt = at + numberBytes // its head comes where the number ends
+      if (end - headAt > SHORT_ROW) bytes.set(block.bytes.subarray(headAt, end), copyAt)
+      else copyWords(block.words, headAt >>> 2, (end + 3) >>> 2, this.#view, copyAt)
+      bytes[at] = block.bytes[headAt]!
+      varint(state, bytes, at + 1)
+      this.#at = copyAt + end - headAt
       this.rows++
     }
     return looked
@@ -256,7 +255,6 @@ export class SegmentWriter {
   readonly #rows = new Rows()
   readonly #chunks: SegmentIndex['chunks'][number][] = []
   #at = 0
-  #entries = 0
   #namespaced = false
   #begun = false
 
@@ -280,8 +278,7 @@ export class SegmentWriter {
     this.#rows.add(group, state.number, namespace, key, op, value, from, to)
     state.rows++
     if (namespace !== 0) this.#namespaced = true
-    this.#entries++
-    return this.#rows.length >= CHUNK_BYTES
+    return this.isFull
   }
 
   /** Rows as `PackedRows` has them, `rowsMax` or up to the end of the chunk: `flush` when it `isFull`. @returns how many it has looked at */
@@ -290,9 +287,7 @@ export class SegmentWriter {
     const number = this.#states.get(stateId)?.number ?? this.#states.size
     const looked = this.#rows.addPacked(group, number, rows, withDeletions, rowsMax)
     const added = this.#rows.rows - before
-    if (added === 0) return looked // a state without rows is not in the segment
-    this.#state(stateId).rows += added
-    this.#entries += added
+    if (added > 0) this.#state(stateId).rows += added // one without rows is not in the segment
     return looked
   }
 
@@ -334,7 +329,7 @@ export class SegmentWriter {
     const states = summed(
       [...this.#states.values()].map(({ rows }, i) => ({ names: names[i]!, rows, schema: schemas[i]! })),
     )
-    return { bytes: this.#at, entries: this.#entries, sha256: this.#hash.digest('hex'), index: indexRef, states }
+    return { bytes: this.#at, entries: this.#rows.rows, sha256: this.#hash.digest('hex'), index: indexRef, states }
   }
 
   #state(stateId: string): { readonly number: number; rows: number } {

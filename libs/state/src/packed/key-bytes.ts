@@ -78,6 +78,9 @@ export function putVarint(value: number, bytes: Uint8Array, at: number): number 
   return at
 }
 
+export const varintBytes = (value: number): number =>
+  value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5
+
 /** Of what lies at `at`. `end`: behind it. The same object again and again. */
 export function varintAt(bytes: Uint8Array, at: number): Readonly<{ value: number; end: number }> {
   let value = 0

@@ -21,7 +21,7 @@ import {
   aligned,
   type BlockChanges,
 } from './block.ts'
-import { putVarint, varintAt, type KeyBytes } from './key-bytes.ts'
+import { putVarint, varintAt, varintBytes, type KeyBytes } from './key-bytes.ts'
 import { NUMBER_BYTES_MAX, isNumberAt } from './number-bytes.ts'
 import { RowCursor } from './row-cursor.ts'
 import { AHEAD, OP_MASK, atOf, placeOf, type RowMemory } from './row-memory.ts'
@@ -373,9 +373,6 @@ function putBinHead(count: number, into: Buffer, at: number): number {
   into[at] = BIN32
   return into.writeUInt32BE(count, at + 1)
 }
-
-const varintBytes = (value: number): number =>
-  value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5
 
 /** Copied in a loop up to here: a call costs more. */
 const SHORT_BYTES = 64
