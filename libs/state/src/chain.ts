@@ -4,6 +4,7 @@
  */
 import type { SegmentRef } from '@weir/dataflow'
 import { ChainVersions } from './chain-versions.ts'
+import type { RowCounts } from './place.ts'
 import type { Versions } from './segment.ts'
 
 export interface ChainOptions {
@@ -16,6 +17,12 @@ export interface ChainOptions {
 }
 
 const CHAIN_LENGTH_HARD = 4
+/** Of all rows, changed in an epoch: it is stored as a base, which costs little more. */
+const MOST = 0.8
+/** The same, where a folding would be due behind its delta: the base takes the place of both. */
+const MANY = 0.5
+/** Of what a chain may have in deltas, by rows: of bytes it may be a little more. */
+const NEARLY = 0.9
 
 export class Chain {
   readonly versions = new ChainVersions()
@@ -51,13 +58,13 @@ export class Chain {
     this.#baseNeeded = true
   }
 
-  /** Appends what `write` stores: a delta, or a base where one is needed or `wanted`. Where that fails the next segment is a base. */
+  /** Appends what `write` stores: a delta, or a base where one is needed or is worth it. Where that fails the next segment is a base. */
   async append(
     changed: ReadonlySet<string>,
-    wanted: SegmentRef['kind'],
+    rows: RowCounts | null,
     write: (kind: SegmentRef['kind'], versions: Versions, from: Versions) => Promise<SegmentRef>,
   ): Promise<readonly SegmentRef[]> {
-    const base = wanted === 'base' || this.#mustBegin
+    const base = this.#mustBegin || (rows !== null && this.#isBaseWorthIt(rows))
     this.#baseNeeded = true // until the segment is there
     if (!base) await this.#room()
     const { writer } = this.#options
@@ -97,6 +104,14 @@ export class Chain {
   /** Resolves when nothing is being folded any more. */
   async folded(): Promise<void> {
     await this.#folding
+  }
+
+  #isBaseWorthIt({ all, changed }: RowCounts): boolean {
+    const [base, ...deltas] = this.#refs
+    const inDeltas = deltas.reduce((sum, { entries }) => sum + entries, changed)
+    const { chainLengthMax, chainRatioMax } = this.#options
+    const isFoldNear = this.#refs.length >= chainLengthMax || inDeltas >= base!.entries * chainRatioMax * NEARLY
+    return changed >= all * (isFoldNear ? MANY : MOST)
   }
 
   /** Waits while folding is far behind. A chain that cannot be folded declines epochs rather than grow without end. */

@@ -213,8 +213,7 @@ export class LevelRows implements Place {
 }
 
 class LevelSnapshot implements SnapshotRows {
-  /** A base is read from the disk. */
-  readonly isMostOfAll = false
+  readonly rows = null
   readonly #cuts: readonly TableCut[]
   readonly #rows: LevelRows
   readonly #changed: readonly TableCut[]

@@ -25,10 +25,15 @@ export interface Place {
   lookForStale(tables: readonly Table<unknown>[], rowsMax: number): Promise<void>
 }
 
+export interface RowCounts {
+  readonly all: number
+  readonly changed: number
+}
+
 /** The rows of one snapshot. Snapshots of a store follow each other: the methods of one are called between those of two others. */
 export interface SnapshotRows {
-  /** A base costs little more than what changed, and nothing has to be folded then. */
-  readonly isMostOfAll: boolean
+  /** By it a base may be stored in the place of the delta. Null: few rows, or a base would be read from the disk, or wait for what is restored. */
+  readonly rows: RowCounts | null
   /** What changed. Throws what cannot be packed, and what the writer throws. */
   delta(writer: SegmentWriter): Promise<void>
   /** All there is. */

@@ -7,18 +7,15 @@ import type { Key } from '@weir/model'
 import { DELETED } from './layer.ts'
 import { collectAll, collectChanged, type Groups } from './groups.ts'
 import { Pace, backgroundPace } from './pace.ts'
-import type { GroupOf, Image, Place, SnapshotRows, TableCut } from './place.ts'
+import type { GroupOf, Image, Place, RowCounts, SnapshotRows, TableCut } from './place.ts'
 import { EntryWriter } from './entry-writer.ts'
 import type { GroupRows } from './pending.ts'
 import type { RestoredGroups } from './restored-groups.ts'
 import type { SegmentWriter } from './segment.ts'
 import type { Table } from './table.ts'
 
-/** Of all rows: from here on a base takes the place of a delta. Behind two such deltas a folding would be due, and the three are more than two bases. */
-const MOST = 0.5
-
 export interface ResidentRowsDeps {
-  /** Of a state with fewer rows a delta is a delta. */
+  /** With fewer rows a delta is a delta. */
   readonly mostRowsMin: number
   readonly groupOf: GroupOf
   readonly restored: RestoredGroups
@@ -87,11 +84,11 @@ class ResidentSnapshot implements SnapshotRows {
     this.#changed = cuts.filter(({ layer }) => !layer.isEmpty)
   }
 
-  get isMostOfAll(): boolean {
-    if (this.#deps.restored.any) return false // it would wait for that
+  get rows(): RowCounts | null {
+    if (this.#deps.restored.any) return null
     const all = this.#cuts.reduce((sum, { table }) => sum + table.residentCount, 0)
     const changed = this.#changed.reduce((sum, { layer }) => sum + layer.changedRows, 0)
-    return all >= this.#deps.mostRowsMin && changed >= all * MOST
+    return all < this.#deps.mostRowsMin ? null : { all, changed }
   }
 
   async delta(writer: SegmentWriter): Promise<void> {

@@ -325,7 +325,7 @@ test('an epoch that changes most of a state in memory is a base: nothing has to 
   await a.snapshot(cp(1))
   for (let i = 0; i < 900; i++) state.put(i, i + 1)
   expect(kinds(await a.snapshot(cp(2)))).toEqual(['base 1-written', 'delta 2-written'])
-  for (let i = 0; i < 1_100; i++) state.put(i, i + 2)
+  for (let i = 0; i < 1_600; i++) state.put(i, i + 2)
   state.delete(0)
   const chain = await a.snapshot(cp(3))
   expect(kinds(chain)).toEqual(['base 3-written'])

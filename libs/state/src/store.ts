@@ -51,7 +51,7 @@ export interface StateStoreOptions {
   readonly chainLengthMax: number
   /** Bytes of the deltas over bytes of the base before a chain is folded. */
   readonly chainRatioMax: number
-  /** Rows of a state in memory from which on an epoch that changes most of them is a base. Default 1,000. */
+  /** Rows in memory from which on an epoch that changes many of them may be a base (`chain.ts`). Default 1,000. */
   readonly mostRowsMin?: number
   /** Entries restored before the job runs; from as many on it is done behind the running job. Default 20,000. */
   readonly pendingEntriesMin?: number
@@ -210,7 +210,7 @@ export class LevelStateStore implements StateStore {
     this.#place.check()
     const changed = new Set(cuts.filter(({ layer }) => !layer.isEmpty).map(({ table }) => stateNames(table.id)[0]))
     if (this.#chain.isCurrent(changed)) return this.#chain.refs
-    const chain = await this.#chain.append(changed, rows.isMostOfAll ? 'base' : 'delta', (kind, versions, from) => {
+    const chain = await this.#chain.append(changed, rows.rows, (kind, versions, from) => {
       const write = kind === 'base' ? (w: SegmentWriter) => rows.base(w) : (w: SegmentWriter) => rows.delta(w)
       return this.#write({ checkpoint, kind, as: 'written', versions, from }, write)
     })
