@@ -43,7 +43,9 @@ export function readConfig(env: NodeJS.ProcessEnv): TaskManagerConfig {
   // The slots read them; what is wrong is said before there is work.
   trustedKeys(env['WEIR_BUNDLE_KEYS'])
   kafkaSecurity(env)
-  const copyBytesMax = bytes(env, 'WEIR_LOCAL_COPY_BYTES', COPY_BYTES_MAX, '0 for no copies')
+  // Objects in a folder are on a disk of this machine: a copy would cost each epoch a second write, and spare nobody a read.
+  const copyBytes = env['WEIR_OBJECTS_DIR'] ? 0 : COPY_BYTES_MAX
+  const copyBytesMax = bytes(env, 'WEIR_LOCAL_COPY_BYTES', copyBytes, '0 for no copies')
   const stateCacheBytes = bytes(env, 'WEIR_STATE_CACHE_BYTES', STATE_CACHE_BYTES, '0 to read every value from the disk')
   return {
     listen: listenSettings(env),
