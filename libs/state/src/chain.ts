@@ -93,7 +93,7 @@ export class Chain {
     this.#folding = write(new Map(this.versions.of(this.#options.writer)))
       .then((folded) => {
         this.#foldFailure = null
-        // Else a base was written meanwhile, after a failed upload: this one is left to the collection of orphans.
+        // Else a base was written meanwhile, in the place of a delta or after a failed upload: this one is left to the collection of orphans.
         const continued = covered.every((ref, i) => this.#refs[i] === ref)
         if (continued) this.#refs = [folded, ...this.#refs.slice(covered.length)]
       })

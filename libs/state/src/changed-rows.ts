@@ -84,7 +84,8 @@ export async function writeDelta(writer: SegmentWriter, groups: ChangedRows): Pr
       const isDifference = op === PLUS || op === MINUS
       const from = isDifference ? end : start
       const to = isDifference ? differenceEnd : end
-      if (writer.add(group, table.id, namespace, key, op, piece, from, to)) await writer.flush()
+      writer.add(group, table.id, namespace, key, op, piece, from, to)
+      if (writer.isFull) await writer.flush()
       if (pace.due()) await pace.rest()
     }
   }

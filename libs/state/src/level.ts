@@ -169,7 +169,8 @@ export class LevelRows implements Place {
           const { group, table: number, namespace, key } = parsedKey(at)
           const table = tables[number]!
           if (namespace === 0 && table.looksForStale) table.met(key, unpack(packed))
-          if (writer.add(group, table.id, namespace, key, VALUE, packed)) await writer.flush()
+          writer.add(group, table.id, namespace, key, VALUE, packed)
+          if (writer.isFull) await writer.flush()
         }
       }
     } finally {

@@ -263,7 +263,7 @@ export class SegmentWriter {
     this.#upload = upload
   }
 
-  /** Key groups ascending; a key of a state and namespace once. The value from `from` to `to`. `flush` when it answers true. */
+  /** Key groups ascending; a key of a state and namespace once. The value from `from` to `to`. `flush` when it `isFull`. */
   add(
     group: number,
     stateId: string,
@@ -273,12 +273,11 @@ export class SegmentWriter {
     value: Uint8Array,
     from = 0,
     to = value.length,
-  ): boolean {
+  ): void {
     const state = this.#state(stateId)
     this.#rows.add(group, state.number, namespace, key, op, value, from, to)
     state.rows++
     if (namespace !== 0) this.#namespaced = true
-    return this.isFull
   }
 
   /** Rows as `PackedRows` has them, `rowsMax` or up to the end of the chunk: `flush` when it `isFull`. @returns how many it has looked at */
